@@ -1,0 +1,36 @@
+"""What this process may use of the machine it runs on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def available_cores(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """Whole cores that the affinity mask and the cgroup's CPU quota leave us, at least 1.
+
+    Libraries count the host's cores and then fight over the quota; this is the number to give
+    them (cgroup v2 ``cpu.max``, v1 ``cpu.cfs_quota_us``).
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    quota, period = _quota(cgroup)
+    if quota > 0 and period > 0:
+        cores = min(cores or 1, max(1, round(quota / period)))
+    return max(1, cores or 1)
+
+
+def _quota(cgroup: Path) -> tuple[int, int]:
+    try:
+        quota, period = (cgroup / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        quota, period = _read(cgroup / "cpu/cpu.cfs_quota_us"), _read(
+            cgroup / "cpu/cpu.cfs_period_us"
+        )
+    return (int(quota), int(period)) if quota.isdigit() and period.isdigit() else (0, 0)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""

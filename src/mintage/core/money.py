@@ -1,0 +1,89 @@
+"""Money: an integer count of 10⁻⁹ of a currency's major unit. Float never touches it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation, localcontext
+from fractions import Fraction
+
+from mintage.core.errors import ConfigError
+
+NANOS = 10**9
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        value = Decimal("NaN")
+    if not value.is_finite():
+        raise ConfigError(f"Not an amount: {text!r}.", remedy="Write a decimal such as 0.02.")
+    return value
+
+
+def _plain(value: Decimal) -> str:
+    text = format(value, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+@dataclass(frozen=True)
+class Money:
+    """An amount that is held: exact, in one currency."""
+
+    nanos: int
+    currency: str
+
+    @classmethod
+    def parse(cls, text: str, currency: str) -> Money:
+        """Read a decimal string.
+
+        Raises:
+            ConfigError: not a number, or finer than 10⁻⁹ of the unit.
+        """
+        nanos = Fraction(_decimal(text)) * NANOS
+        if nanos.denominator != 1:
+            raise ConfigError(
+                f"{text} {currency} is finer than 0.000000001.", remedy="Use at most 9 decimals."
+            )
+        return cls(int(nanos), currency)
+
+    @property
+    def amount(self) -> str:
+        """The amount as a plain decimal string: no exponent, no trailing zeros."""
+        with localcontext(prec=60):
+            return _plain(Decimal(self.nanos) / NANOS)
+
+    def __str__(self) -> str:
+        return f"{self.amount} {self.currency}"
+
+    def __add__(self, other: Money) -> Money:
+        if other.currency != self.currency:
+            raise ConfigError(f"Cannot add {other.currency} to {self.currency}.")
+        return Money(self.nanos + other.nanos, self.currency)
+
+
+@dataclass(frozen=True)
+class Price:
+    """A decimal string for a stated quantity: ``0.27`` for 1,000,000 tokens."""
+
+    amount: str
+    currency: str
+    per: int = 1
+
+    def __post_init__(self) -> None:
+        """Check once, so that no later multiplication can fail."""
+        if _decimal(self.amount) < 0:
+            raise ConfigError(f"A price cannot be negative: {self.amount}.")
+        if self.per < 1:
+            raise ConfigError(f"A price is for at least 1 unit, not {self.per}.")
+
+    def times(self, quantity: int) -> Fraction:
+        """The exact amount for a quantity, in major units; rounding belongs to documents."""
+        return Fraction(_decimal(self.amount)) * quantity / self.per
+
+    def text_for(self, quantity: int) -> str:
+        """The exact amount as a decimal string, or to 18 decimals where it does not end."""
+        exact = self.times(quantity)
+        with localcontext(prec=60):
+            value = Decimal(exact.numerator) / Decimal(exact.denominator)
+            return _plain(value.quantize(Decimal(1).scaleb(-18)))

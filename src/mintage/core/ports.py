@@ -1,0 +1,156 @@
+"""The protocols by which rooms meet without importing one another; ``app`` joins them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mintage.core.types import (
+    Answer,
+    Ingested,
+    InputSpec,
+    Permit,
+    ProviderInfo,
+    Receipt,
+    SourceListing,
+    Usage,
+)
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Where labelled examples come from."""
+
+    name: str
+
+    def matches(self, location: Path) -> bool:
+        """Whether this source reads what lies there."""
+        ...
+
+    def list(
+        self, location: Path, *, label: str, endings: frozenset[str], unsupported: frozenset[str]
+    ) -> SourceListing:
+        """List the examples; ``endings`` are lower-case and say what the modality reads."""
+        ...
+
+
+@runtime_checkable
+class Modality(Protocol):
+    """What goes in. The same ``decode`` runs in training and in serving."""
+
+    name: str
+    endings: frozenset[str]
+    unsupported: frozenset[str]
+    unit: str
+
+    def ingest(self, data: bytes) -> Ingested:
+        """Check, strip metadata, fingerprint.
+
+        Raises:
+            DataError: the bytes are not something this modality reads; the reason is the message.
+        """
+        ...
+
+    def decode(
+        self, data: bytes, spec: InputSpec, *, orientation: int | None = None
+    ) -> NDArray[np.uint8]:
+        """The network's input for one example: uint8[side, side, 3] for pictures.
+
+        ``orientation`` comes from the manifest for stored examples; None reads it from the data.
+        """
+        ...
+
+    def near_duplicates(self, fingerprints: Sequence[bytes]) -> list[tuple[int, int]]:
+        """Pairs of positions whose examples are nearly the same, in less than quadratic time."""
+        ...
+
+
+@runtime_checkable
+class Task(Protocol):
+    """What comes out."""
+
+    name: str
+
+    def probabilities(
+        self, logits: NDArray[np.float32], temperature: float
+    ) -> NDArray[np.float64]:
+        """float[N, classes] from the graph's logits [N, 1] or [N, k]."""
+        ...
+
+    def output(self, probabilities: NDArray[np.float64], labels: Sequence[str]) -> dict[str, Any]:
+        """One example's answer, as JSON over HTTP and on the command line."""
+        ...
+
+    def evaluate(
+        self,
+        probabilities: NDArray[np.float64],
+        targets: NDArray[np.int64],
+        labels: Sequence[str],
+        groups: Sequence[str] | None = None,
+    ) -> dict[str, Any]:
+        """The metrics of an evaluation, as JSON."""
+        ...
+
+
+class Provider(Protocol):
+    """What answers for a product."""
+
+    info: ProviderInfo
+
+    def decode(self, data: bytes) -> NDArray[np.uint8]:
+        """Turn an upload into the graph's input; raises DataError for what it cannot read."""
+        ...
+
+    def infer(self, inputs: NDArray[np.uint8]) -> list[Answer]:
+        """Answer a batch."""
+        ...
+
+
+class Gate(Protocol):
+    """May this key call this product now?"""
+
+    def admit(self, key: str | None, product: str) -> Permit:
+        """The permit for a call.
+
+        Raises:
+            Unauthenticated: no key, an unknown or a revoked one.
+            NotAllowed: the key's customer may not call this product.
+            RequestError: no such product (404).
+        """
+        ...
+
+
+class Meter(Protocol):
+    """Record usage durably, exactly once."""
+
+    def record(self, usage: Usage) -> Future[Receipt]:
+        """Resolved when the event is on disk; the answer must not leave before."""
+        ...
+
+
+class BlobStore(Protocol):
+    """Bytes by name: a folder today, an object store later."""
+
+    def put(self, sha256: str, data: bytes) -> None:
+        """Keep the bytes; the same name twice is the same bytes."""
+        ...
+
+    def get(self, sha256: str) -> bytes:
+        """The bytes; raises SignatureMismatch if they are not what the name says."""
+        ...
+
+    def has(self, sha256: str) -> bool:
+        """Whether the bytes are here."""
+        ...
+
+    def remove(self, sha256: str) -> None:
+        """Forget the bytes; nothing happens if they are not here."""
+        ...
+
+
+Json = Mapping[str, Any]

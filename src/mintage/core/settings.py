@@ -1,0 +1,49 @@
+"""Settings: environment variables that begin with ``MINTAGE_``, each with a default."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from mintage.core.errors import ConfigError
+
+
+class Settings(BaseSettings):
+    """Where the workspace is and how the server listens."""
+
+    model_config = SettingsConfigDict(env_prefix="MINTAGE_", frozen=True, extra="ignore")
+
+    home: Path = Path(".mintage")
+    """The workspace's folder."""
+    host: str = "127.0.0.1"
+    """Where customers reach the server."""
+    port: int = 8000
+    """The customers' port; 0 takes any free one."""
+    operator_host: str = "127.0.0.1"
+    """Where /metrics, /docs and admin are reached."""
+    operator_port: int = 8001
+    """The operator's port; 0 takes any free one."""
+    max_upload_bytes: int = 20_000_000
+    """An upload larger than this is refused with 413 while it is read."""
+    max_queue: int = 256
+    """Calls that may wait for inference; more are refused with 503."""
+    threads: int | None = None
+    """Threads for training and inference; None takes what the cgroup's CPU quota allows."""
+    drain_seconds: float = 10.0
+    """How long calls in flight may finish after SIGTERM."""
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings; overrides that are None do not count.
+
+    Raises:
+        ConfigError: a variable has a value that cannot be one.
+    """
+    try:
+        return Settings(**{k: v for k, v in overrides.items() if v is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "MINTAGE_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise ConfigError(f"{name}: {first['msg']} (got {first['input']!r}).") from error

@@ -1,0 +1,182 @@
+"""The values that pass between rooms: frozen, and free of any library but NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from mintage.core.money import Price
+
+Split = Literal["train", "validation", "test"]
+Outcome = Literal["ok", "error", "timeout", "cancelled", "abstain"]
+
+
+@dataclass(frozen=True)
+class Found:
+    """One labelled example that a source offers; its bytes are read when they are wanted."""
+
+    path: str
+    label: str
+    read: Callable[[], bytes]
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Something that was left out, and why."""
+
+    path: str
+    reason: str
+
+    def to_json(self) -> dict[str, str]:
+        """The pair as it stands in JSON answers."""
+        return {"path": self.path, "reason": self.reason}
+
+
+@dataclass(frozen=True)
+class SourceListing:
+    """What a source holds: examples, what it had to leave out, and what it passed over."""
+
+    examples: tuple[Found, ...]
+    skipped: tuple[Skipped, ...] = ()
+    hidden: int = 0
+    stray: int = 0
+    empty_classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """An example made safe to keep: checked, without metadata.
+
+    ``properties`` describe it to people (width, height, orientation, format);
+    ``fingerprint`` is what near duplicates share, bit-packed.
+    """
+
+    data: bytes
+    properties: Mapping[str, Any]
+    fingerprint: bytes
+
+
+@dataclass(frozen=True)
+class Example:
+    """One line of a dataset's manifest."""
+
+    sha256: str
+    path: str
+    label: str
+    split: Split
+    fold: int | None
+    group: str
+    size: tuple[int, int]
+    orientation: int
+    flags: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The manifest's line as plain JSON; ``fold`` only where folds choose."""
+        line = {
+            "sha256": self.sha256,
+            "path": self.path,
+            "label": self.label,
+            "split": self.split,
+            "group": self.group,
+            "size": list(self.size),
+            "orientation": self.orientation,
+            "flags": list(self.flags),
+        }
+        return line if self.fold is None else line | {"fold": self.fold}
+
+    @classmethod
+    def from_json(cls, line: Mapping[str, Any]) -> Example:
+        """Read a manifest's line."""
+        width, height = line["size"]
+        return cls(
+            sha256=line["sha256"],
+            path=line["path"],
+            label=line["label"],
+            split=line["split"],
+            fold=line.get("fold"),
+            group=line["group"],
+            size=(width, height),
+            orientation=line["orientation"],
+            flags=tuple(line["flags"]),
+        )
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a provider says of one input; ``output`` is shaped by the task."""
+
+    task: str
+    output: Mapping[str, Any]
+    abstained: bool = False
+    probability: float | None = None
+    compute_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class ProviderInfo:
+    """Which model answers: what an answer, an event and a receipt name."""
+
+    model: str
+    version: str
+    bundle_digest: str
+    task: str
+    modality: str
+
+
+@dataclass(frozen=True)
+class Permit:
+    """The Gate's yes: this caller may use this product now, at this price."""
+
+    customer: str
+    key_id: str
+    product: str
+    plan: str
+    plan_version: int
+    unit: str
+    price: Price
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What the server tells the Meter about one call that reached a product."""
+
+    permit: Permit
+    provider: ProviderInfo
+    alias: str
+    outcome: Outcome
+    quantities: Mapping[str, int]
+    input_sha256: str
+    output_sha256: str
+    latency_seconds: float
+    compute_seconds: float
+    probability: float | None = None
+    abstained: bool = False
+    origin: str = "server"
+    event_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """A signed promise about one usage event; ``envelope`` is DSSE and proves the statement."""
+
+    id: str
+    event_id: str
+    statement: Mapping[str, Any]
+    envelope: Mapping[str, Any]
+    price: str
+    currency: str
+    final: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """The receipt as an answer carries it."""
+        return {"id": self.id, "event": self.event_id, "envelope": dict(self.envelope)}
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What a network takes: uint8[N, side, side, 3], made from any picture by ``modality``."""
+
+    modality: str
+    side: int
+    parameters: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,77 @@
+"""Durations (``90s``, ``5m``, ``2h``), sizes (``500MB``) and names as people write them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from mintage.core.errors import ConfigError
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_NAME = re.compile(r"[\w](?:[\w.-]{0,62}[\w])?")
+
+
+def parse_duration(text: str) -> float:
+    """Seconds from ``90s``, ``5m``, ``2h`` or ``1.5h``.
+
+    Raises:
+        ConfigError: no number with one of the units s, m, h, d.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", text.strip())
+    if not match:
+        raise ConfigError(f"Not a duration: {text!r}.", remedy="Write it as 90s, 5m or 2h.")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def parse_size(text: str) -> int:
+    """Bytes from ``500MB``; the units are decimal, as disks count.
+
+    Raises:
+        ConfigError: no number with one of the units B, KB, MB, GB, TB.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?B)", text.strip().upper())
+    if not match:
+        raise ConfigError(f"Not a size: {text!r}.", remedy="Write it as 500MB or 2GB.")
+    return int(float(match[1]) * _BYTES[match[2]])
+
+
+def format_duration(seconds: float) -> str:
+    """A duration as a person would say it: ``42 s``, ``3 min 05 s``, ``1 h 20 min``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def check_name(name: str, kind: str) -> str:
+    """Return the name if it can stand in a path, an address and a reference.
+
+    Raises:
+        ConfigError: empty, too long, or with characters that have another meaning.
+    """
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"Not a name for a {kind}: {name!r}.",
+            remedy="Use 1 to 64 letters, digits, '-', '_' or '.', not starting with a dot.",
+        )
+    return name
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A name with an optional version: ``pets@3`` is a model, ``pets#1f9c…`` a dataset."""
+
+    name: str
+    version: str | None
+
+    @classmethod
+    def parse(cls, text: str, *, mark: str, kind: str) -> Reference:
+        """Split at ``mark``; ``latest`` and nothing mean the newest."""
+        name, found, version = text.partition(mark)
+        check_name(name, kind)
+        return cls(name, version if found and version not in ("", "latest") else None)

@@ -1,0 +1,58 @@
+"""Blobs: the examples' bytes, each stored once under its SHA-256."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mintage.core.canonical import sha256_hex
+from mintage.core.errors import DataError, SignatureMismatch
+from mintage.core.files import write_atomic
+
+
+class FolderBlobs:
+    """A folder of 256 folders; the name is the digest, so a reader can always check."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def path(self, sha256: str) -> Path:
+        """Where the bytes lie."""
+        return self._folder / sha256[:2] / sha256
+
+    def put(self, sha256: str, data: bytes) -> None:
+        """Keep the bytes; the same name twice is the same bytes.
+
+        Not flushed one by one (2.5 ms each would make collecting 4,000 pictures take ten seconds
+        more): ``Workspace.flush_blobs`` flushes them all before the dataset's row is written.
+        """
+        if not self.has(sha256):
+            write_atomic(self.path(sha256), data, durable=False)
+
+    def get(self, sha256: str) -> bytes:
+        """The bytes, checked against their name.
+
+        Raises:
+            DataError: they are not here.
+            SignatureMismatch: they are not what the name says.
+        """
+        try:
+            data = self.path(sha256).read_bytes()
+        except FileNotFoundError as error:
+            raise DataError(
+                f"Blob {sha256[:12]}… is missing from the workspace.",
+                remedy="Collect the dataset again from its source.",
+            ) from error
+        if sha256_hex(data) != sha256:
+            raise SignatureMismatch(
+                f"Blob {sha256[:12]}… was changed after it was collected.",
+                remedy="Remove the file and collect the dataset again.",
+            )
+        return data
+
+    def has(self, sha256: str) -> bool:
+        """Whether the bytes are here."""
+        return self.path(sha256).exists()
+
+    def remove(self, sha256: str) -> None:
+        """Forget the bytes; nothing happens if they are not here."""
+        self.path(sha256).unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Alembic's environment: how a workspace's database came to its present shape."""

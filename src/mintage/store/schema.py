@@ -1,0 +1,162 @@
+"""The tables. A fact is a row and a leaf of the audit log, made in one transaction."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# The audit log: `position` is the leaf's index in the Merkle tree, without gaps.
+log_leaves = Table(
+    "log_leaves",
+    metadata,
+    Column("position", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("kind", String(40), nullable=False),
+    Column("record", LargeBinary, nullable=False),
+    Column("salt", LargeBinary, nullable=False),
+    Column("leaf_hash", LargeBinary, nullable=False),
+)
+
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("version", String(64), primary_key=True),
+    Column("number", Integer, nullable=False),
+    Column("modality", String(20), nullable=False),
+    Column("task", String(20), nullable=False),
+    Column("examples", Integer, nullable=False),
+    Column("created_at", String(32), nullable=False),
+    Column("log_position", Integer, nullable=False),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("dataset", String(64), nullable=False),
+    Column("dataset_version", String(64), nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("model", String(64)),
+    Column("model_version", Integer),
+    Column("started_at", String(32), nullable=False),
+    Column("ended_at", String(32)),
+)
+
+models = Table(
+    "models",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("bundle_digest", String(64), nullable=False),
+    Column("dataset", String(64), nullable=False),
+    Column("dataset_version", String(64), nullable=False),
+    Column("run", String(40), nullable=False),
+    Column("created_at", String(32), nullable=False),
+    Column("log_position", Integer, nullable=False),
+)
+
+plans = Table(
+    "plans",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("unit", String(20), nullable=False),
+    Column("price", String(40), nullable=False),  # decimal string, for `per` units
+    Column("per", Integer, nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("created_at", String(32), nullable=False),
+)
+
+products = Table(
+    "products",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("model", String(64), nullable=False),
+    Column("plan", String(64), nullable=False),
+    Column("created_at", String(32), nullable=False),
+)
+
+aliases = Table(
+    "aliases",
+    metadata,
+    Column("product", String(64), ForeignKey("products.name"), primary_key=True),
+    Column("alias", String(20), primary_key=True),
+    Column("model", String(64), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("bundle_digest", String(64), nullable=False),
+    Column("changed_at", String(32), nullable=False),
+)
+
+customers = Table(
+    "customers",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("name", String(200), nullable=False, unique=True),
+    Column("created_at", String(32), nullable=False),
+)
+
+# Only the digest of a key is kept; `last4` lets people tell their keys apart.
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("customer", String(40), ForeignKey("customers.id"), nullable=False),
+    Column("sha256", String(64), nullable=False, unique=True),
+    Column("last4", String(4), nullable=False),
+    Column("created_at", String(32), nullable=False),
+    Column("revoked_at", String(32)),
+)
+
+usage_events = Table(
+    "usage_events",
+    metadata,
+    Column("sequence", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("customer", String(40), nullable=False),
+    Column("origin", String(40), nullable=False),
+    Column("id", String(80), nullable=False),
+    Column("receipt", String(40), nullable=False, unique=True),
+    Column("api_key", String(40), nullable=False),
+    Column("product", String(64), nullable=False),
+    Column("alias", String(20), nullable=False),
+    Column("provider_model", String(64), nullable=False),
+    Column("provider_version", String(64), nullable=False),
+    Column("bundle_digest", String(64), nullable=False),
+    Column("outcome", String(12), nullable=False),
+    Column("quantities", Text, nullable=False),  # canonical JSON: {"image": 1}
+    Column("input_sha256", String(64), nullable=False),
+    Column("output_sha256", String(64), nullable=False),
+    Column("probability", Float),
+    Column("abstained", Boolean, nullable=False),
+    Column("latency_seconds", Float, nullable=False),
+    Column("compute_seconds", Float, nullable=False),
+    Column("plan", String(64), nullable=False),
+    Column("plan_version", Integer, nullable=False),
+    Column("price", String(60), nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("recorded_at", String(32), nullable=False),
+    Column("log_position", Integer, nullable=False),
+    UniqueConstraint("customer", "origin", "id"),
+    Index(None, "customer", "sequence"),
+)

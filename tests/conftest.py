@@ -1,0 +1,79 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+# Before torch or ONNX Runtime is imported: two suites on two cores must not fight over spinning.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from mintage.core.clock import timestamp
+from mintage.store.workspace import Workspace
+
+
+class ManualClock:
+    """A clock that moves only when it is told to."""
+
+    def __init__(self) -> None:
+        self.moment = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+        self.elapsed = 0.0
+
+    def now(self) -> datetime:
+        return self.moment
+
+    def monotonic(self) -> float:
+        return self.elapsed
+
+    def advance(self, seconds: float) -> None:
+        self.moment += timedelta(seconds=seconds)
+        self.elapsed += seconds
+
+    def __str__(self) -> str:
+        return timestamp(self.moment)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, clock: ManualClock) -> Iterator[Workspace]:
+    with Workspace(tmp_path / "workspace", clock) as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("MINTAGE_") and name not in ("MINTAGE_TEST_DATA", "MINTAGE_ROUNDS"):
+            monkeypatch.delenv(name)
+
+
+def _data_folder() -> Path:
+    configured = os.environ.get("MINTAGE_TEST_DATA")
+    return Path(configured) if configured else Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """The folder of real data; tests that need it are skipped, with the reason, without it."""
+    folder = _data_folder()
+    if not folder.is_dir():
+        pytest.skip(f"real data is not at {folder} (set MINTAGE_TEST_DATA)")
+    return folder
+
+
+@pytest.fixture
+def shared_vectors() -> Path:
+    """The folder of outside test vectors."""
+    folder = _data_folder().parent / "vectors"
+    if not folder.is_dir():
+        pytest.skip(f"outside vectors are not at {folder} (set MINTAGE_TEST_DATA)")
+    return folder
