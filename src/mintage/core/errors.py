@@ -1,23 +1,23 @@
 """Every error that a user can meet, in one tree.
 
-    MintageError ─┬─ InputError    yours to mend       exit 2   HTTP 400 404 409 413 415 422
-                  │    ├─ DataError       the examples or files
-                  │    ├─ ConfigError     an option, recipe or setting
-                  │    └─ RequestError    a request over HTTP, or a name that does not exist
-                  ├─ TrustError    do not go on        exit 3   HTTP 403
-                  │    ├─ SignatureMismatch   what was signed is not what is here
-                  │    ├─ SealBroken          an encrypted thing does not open
-                  │    └─ LogForked           the audit log contradicts itself
-                  ├─ AccountError  your account        exit 4
-                  │    ├─ Unauthenticated HTTP 401
-                  │    ├─ NotAllowed      HTTP 403
-                  │    ├─ QuotaReached    HTTP 429
-                  │    └─ PaymentDue      HTTP 402
-                  ├─ ServiceError  ours for now        exit 5   HTTP 503 504
-                  │    ├─ NotReady        nothing loaded yet, or it is going away
-                  │    ├─ Overloaded      more work than can be queued
-                  │    └─ DependencyDown  something we stand on does not answer
-                  └─ Bug           ours, unforeseen    exit 1   HTTP 500
+MintageError ─┬─ InputError    yours to mend       exit 2   HTTP 400 404 409 413 415 422
+              │    ├─ DataError       the examples or files
+              │    ├─ ConfigError     an option, recipe or setting
+              │    └─ RequestError    a request over HTTP, or a name that does not exist
+              ├─ TrustError    do not go on        exit 3   HTTP 403
+              │    ├─ SignatureMismatch   what was signed is not what is here
+              │    ├─ SealBroken          an encrypted thing does not open
+              │    └─ LogForked           the audit log contradicts itself
+              ├─ AccountError  your account        exit 4
+              │    ├─ Unauthenticated HTTP 401
+              │    ├─ NotAllowed      HTTP 403
+              │    ├─ QuotaReached    HTTP 429
+              │    └─ PaymentDue      HTTP 402
+              ├─ ServiceError  ours for now        exit 5   HTTP 503 504
+              │    ├─ NotReady        nothing loaded yet, or it is going away
+              │    ├─ Overloaded      more work than can be queued
+              │    └─ DependencyDown  something we stand on does not answer
+              └─ Bug           ours, unforeseen    exit 1   HTTP 500
 """
 
 from __future__ import annotations

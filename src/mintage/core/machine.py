@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import platform
+import time
 from pathlib import Path
 
 
@@ -23,8 +25,9 @@ def _quota(cgroup: Path) -> tuple[int, int]:
     try:
         quota, period = (cgroup / "cpu.max").read_text().split()
     except (OSError, ValueError):
-        quota, period = _read(cgroup / "cpu/cpu.cfs_quota_us"), _read(
-            cgroup / "cpu/cpu.cfs_period_us"
+        quota, period = (
+            _read(cgroup / "cpu/cpu.cfs_quota_us"),
+            _read(cgroup / "cpu/cpu.cfs_period_us"),
         )
     return (int(quota), int(period)) if quota.isdigit() and period.isdigit() else (0, 0)
 
@@ -34,3 +37,22 @@ def _read(path: Path) -> str:
         return path.read_text().strip()
     except OSError:
         return ""
+
+
+def process_age_seconds() -> float:
+    """Seconds since this process was started, its own start-up and imports included.
+
+    From /proc/self/stat, field 22 (proc(5)); elsewhere the interpreter's CPU time, which is the
+    least that has passed.
+    """
+    try:
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        uptime = float(Path("/proc/uptime").read_text().split()[0])
+        return max(0.0, uptime - int(fields[19]) / os.sysconf("SC_CLK_TCK"))
+    except (OSError, ValueError, IndexError):
+        return time.process_time()
+
+
+def describe() -> str:
+    """The machine in a few words, for a report."""
+    return f"{available_cores()} cores, {platform.machine()}, {platform.system()}"

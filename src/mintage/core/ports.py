@@ -76,10 +76,12 @@ class Task(Protocol):
 
     name: str
 
-    def probabilities(
-        self, logits: NDArray[np.float32], temperature: float
-    ) -> NDArray[np.float64]:
+    def probabilities(self, logits: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
         """float[N, classes] from the graph's logits [N, 1] or [N, k]."""
+        ...
+
+    def fit_temperature(self, logits: NDArray[np.float32], targets: NDArray[np.int64]) -> float:
+        """The temperature that makes validation data's probabilities most likely."""
         ...
 
     def output(self, probabilities: NDArray[np.float64], labels: Sequence[str]) -> dict[str, Any]:

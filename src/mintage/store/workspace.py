@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -73,6 +74,18 @@ class Workspace:
     def key_folder(self) -> Path:
         """Signing keys, mode 0600."""
         return self.home / "keys"
+
+    @contextmanager
+    def model_lock(self, name: str) -> Iterator[None]:
+        """Held from choosing a model's next version until its folder and row stand."""
+        folder = self.home / "models"
+        folder.mkdir(exist_ok=True)
+        descriptor = os.open(folder / f".{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
 
     def flush_blobs(self) -> None:
         """Put every written blob on disk: one system-wide flush instead of one a file."""

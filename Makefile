@@ -1,0 +1,65 @@
+# One word for each chore, used alike by people and by CI.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# TORCH_INDEX, if set, is a further package index, such as PyTorch's own for builds without GPU.
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	--constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo install test lint format bench soak docs clean system
+
+help: ## say what there is
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Mintage needs Python 3.11 or later")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.train: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing Mintage with PyTorch into $(VENV): about 1.4 GB on disk and 1 to 4 minutes"
+	@echo "with a CPU build of PyTorch; several GB where pip picks a GPU build (see TORCH_INDEX in"
+	@echo "the README). Nothing outside this folder is changed."
+	$(PIP_INSTALL) --editable '.[train]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing Mintage with everything its checks need into $(VENV): about 1.7 GB."
+	$(PIP_INSTALL) --editable '.[train,dev]'
+	@touch $@ $(VENV)/.train
+
+demo: $(VENV)/.train ## install, then the whole way once: draw, train, sign, serve, sell
+	$(BIN)/mintage demo
+
+install: $(VENV)/.dev ## everything for working on Mintage; quick when nothing changed
+
+system: # a browser for the tests that look at the page; they are skipped without one
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+		chromium fonts-noto-cjk >/dev/null; } || echo "No chromium: the page's tests are skipped."
+
+test: lint system $(VENV)/.dev ## every check that must pass
+	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term
+
+lint: $(VENV)/.dev ## style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## write the code as the linter wants it
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev ## measure what we publish, beside its peers
+	$(BIN)/python benchmarks/run.py
+
+soak: $(VENV)/.dev ## the tests of crashes, many rounds
+	MINTAGE_ROUNDS=200 $(BIN)/python -m pytest tests/capture tests/store tests/e2e
+
+docs: $(VENV)/.dev ## write the generated pages anew
+	$(BIN)/python docs/generate.py
+
+clean: ## forget the environment and every cache; workspaces stay
+	rm -rf $(VENV) build dist .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

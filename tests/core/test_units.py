@@ -1,0 +1,55 @@
+import pytest
+
+from mintage.core.errors import ConfigError
+from mintage.core.units import Reference, check_name, format_duration, parse_duration, parse_size
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("5m", 300), ("2h", 7200), ("1.5h", 5400), ("1d", 86400)]
+)
+def test_a_duration_is_a_number_and_a_unit(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "5", "m", "5 minutes", "-5m", "5m30s", "١m٠"])
+def test_what_is_no_duration_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"90s, 5m or 2h"):
+        parse_duration(text)
+
+
+def test_sizes_are_decimal_as_disks_count() -> None:
+    assert parse_size("500MB") == 500_000_000
+    assert parse_size("1.5gb") == 1_500_000_000
+    with pytest.raises(ConfigError):
+        parse_size("12 parsecs")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (3.21, "3.2 s"),
+        (42, "42 s"),
+        (59.7, "1 min 00 s"),
+        (185, "3 min 05 s"),
+        (4800, "1 h 20 min"),
+    ],
+)
+def test_durations_read_as_a_person_says_them(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize("name", ["pets", "猫狗", "pets-2", "a.b", "x"])
+def test_names_may_be_in_any_script(name: str) -> None:
+    assert check_name(name, "model") == name
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "a b", ".hidden", "a" * 65, "a@1"])
+def test_names_that_would_mean_something_else_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError):
+        check_name(name, "model")
+
+
+def test_a_reference_names_the_newest_where_it_names_no_version() -> None:
+    assert Reference.parse("pets@3", mark="@", kind="model") == Reference("pets", "3")
+    for newest in ("pets", "pets@", "pets@latest"):
+        assert Reference.parse(newest, mark="@", kind="model") == Reference("pets", None)
