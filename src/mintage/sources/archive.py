@@ -1,0 +1,109 @@
+"""A zip of class folders, read without unpacking it: nothing is ever written by its names."""
+
+from __future__ import annotations
+
+import stat
+import zipfile
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from mintage.core.errors import DataError
+from mintage.core.types import SourceListing
+from mintage.sources.listing import ListingBuilder, is_hidden, refuse_splits
+
+MOST_ENTRIES = 2_000_000
+MOST_BYTES_AN_ENTRY = 200_000_000
+
+
+class ZipSource:
+    """The label is the first folder's name; one wrapping folder around all is looked through."""
+
+    name = "zip"
+
+    def matches(self, location: Path) -> bool:
+        """Whether it is a zip by its content, whatever its name."""
+        return location.is_file() and zipfile.is_zipfile(location)
+
+    def list(
+        self, location: Path, *, label: str, endings: frozenset[str], unsupported: frozenset[str]
+    ) -> SourceListing:
+        """List the examples; ``label`` belongs to tables.
+
+        Raises:
+            DataError: no zip, too many entries, or no class folders in it.
+        """
+        del label
+        archive = _open(location)
+        builder = ListingBuilder(endings, unsupported)
+        entries = _safe_entries(archive, builder)
+        wrapper = _wrapper(list(entries))
+        if wrapper:
+            entries = {path.relative_to(wrapper): info for path, info in entries.items()}
+        classes = {path.parts[0] for path in entries if len(path.parts) > 1}
+        visible = {name for name in classes if not is_hidden(PurePosixPath(name))}
+        if not visible:
+            raise DataError(
+                f"{location} holds no class folders.",
+                remedy="Zip one folder for each class, named after it.",
+            )
+        refuse_splits(
+            visible,
+            lambda name: {p.parts[1] for p in entries if p.parts[0] == name and len(p.parts) > 2},
+        )
+        for path, info in entries.items():
+            if info.is_dir():
+                if not is_hidden(path):
+                    builder.add_class(path.parts[0])
+            else:
+                builder.add(path, partial(_read, archive, info))
+        return builder.listing()
+
+
+def _open(location: Path) -> zipfile.ZipFile:
+    try:
+        archive = zipfile.ZipFile(location)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise DataError(f"{location} is not a readable zip: {error}.") from error
+    if len(archive.filelist) > MOST_ENTRIES:
+        raise DataError(f"{location} has more than {MOST_ENTRIES:,} entries.")
+    return archive
+
+
+def _safe_entries(
+    archive: zipfile.ZipFile, builder: ListingBuilder
+) -> dict[PurePosixPath, zipfile.ZipInfo]:
+    entries: dict[PurePosixPath, zipfile.ZipInfo] = {}
+    for info in archive.filelist:
+        path = PurePosixPath(info.filename)
+        if path.is_absolute() or ".." in path.parts or "\\" in info.filename:
+            builder.skip(info.filename, "its name leads out of the archive")
+        elif stat.S_ISLNK(info.external_attr >> 16):
+            builder.skip(info.filename, "a symbolic link")
+        elif info.flag_bits & 1:
+            builder.skip(info.filename, "it is encrypted")
+        elif path in entries:
+            builder.skip(info.filename, "a second entry of the same name")
+        elif path.parts:
+            entries[path] = info
+    return entries
+
+
+def _wrapper(paths: list[PurePosixPath]) -> str:
+    """The one folder around all class folders, if there is one."""
+    seen = [path for path in paths if not is_hidden(path)]
+    tops = {path.parts[0] for path in seen}
+    deep = any(len(path.parts) > 2 for path in seen)
+    flat = any(len(path.parts) == 1 for path in seen if not deep)
+    return tops.pop() if len(tops) == 1 and deep and not flat else ""
+
+
+def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """Read one entry, counting bytes as they come: the header's size may lie."""
+    try:
+        with archive.open(info) as stream:
+            data = stream.read(MOST_BYTES_AN_ENTRY + 1)
+    except (zipfile.BadZipFile, NotImplementedError, OSError, EOFError) as error:
+        raise DataError(f"damaged in the zip ({error})") from error
+    if len(data) > MOST_BYTES_AN_ENTRY:
+        raise DataError(f"larger than {MOST_BYTES_AN_ENTRY // 10**6} MB when unpacked")
+    return data

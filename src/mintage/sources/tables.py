@@ -1,0 +1,101 @@
+"""A CSV, TSV or JSON Lines file that names examples: one column is the path, one the label."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from mintage.core.errors import DataError
+from mintage.core.types import SourceListing
+from mintage.sources.listing import ListingBuilder
+
+PATH_COLUMNS = ("path", "file", "filename", "file_name", "image", "image_path")
+_ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson")
+
+
+class TableSource:
+    """Paths are relative to the table's own folder, or absolute."""
+
+    name = "table"
+
+    def matches(self, location: Path) -> bool:
+        """Whether its ending is that of a table."""
+        return location.is_file() and location.suffix.lower() in _ENDINGS
+
+    def list(
+        self, location: Path, *, label: str, endings: frozenset[str], unsupported: frozenset[str]
+    ) -> SourceListing:
+        """List the examples, with the label from column ``label``.
+
+        Raises:
+            DataError: not UTF-8, or without one of the two columns.
+        """
+        builder = ListingBuilder(endings, unsupported)
+        path_column = ""
+        for number, row in _rows(location, builder):
+            path_column = path_column or _path_column(location, row, label)
+            path, target = _text(row.get(path_column)), _text(row.get(label))
+            if not path or not target:
+                builder.skip(path or f"line {number}", f"line {number} has no path or no label")
+                continue
+            file = location.parent / path
+            if not file.is_file():
+                builder.skip(path, "no such file")
+                continue
+            builder.add_class(target)
+            builder.add_example(PurePosixPath(path), target, file.read_bytes)
+        return builder.listing()
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value).strip()
+
+
+def _rows(location: Path, builder: ListingBuilder) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        text = location.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{location} is not UTF-8 (byte {error.start}).", remedy="Save it as UTF-8."
+        ) from error
+    if location.suffix.lower() in (".jsonl", ".ndjson"):
+        yield from _json_rows(text, builder)
+        return
+    first = text.partition("\n")[0]
+    tab = location.suffix.lower() == ".tsv" or "\t" in first
+    delimiter = "\t" if tab else ";" if first.count(";") > first.count(",") else ","
+    yield from enumerate(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter), 2)
+
+
+def _json_rows(text: str, builder: ListingBuilder) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if isinstance(row, dict):
+            yield number, row
+        else:
+            builder.skip(f"line {number}", f"line {number} is not a JSON object")
+
+
+def _path_column(location: Path, row: dict[str, Any], label: str) -> str:
+    columns = [str(name) for name in row]
+    if label not in row:
+        raise DataError(
+            f"{location} has no column {label!r}; it has {', '.join(columns)}.",
+            remedy="Name the column that holds the label with --label.",
+        )
+    for name in PATH_COLUMNS:
+        if name in row and name != label:
+            return name
+    raise DataError(
+        f"{location} has no column for the path; it has {', '.join(columns)}.",
+        remedy=f"Name it one of: {', '.join(PATH_COLUMNS)}.",
+    )

@@ -1,0 +1,206 @@
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from mintage.core.errors import DataError
+from mintage.core.registry import modalities, sources
+from mintage.core.types import SourceListing
+from mintage.sources import archive
+from mintage.sources.archive import ZipSource
+from mintage.sources.folder import FolderSource
+from mintage.sources.tables import TableSource
+from tests.pictures import jpeg
+
+
+def listed(source: object, location: Path, label: str = "label") -> SourceListing:
+    image = modalities().get("image")
+    assert source.matches(location)  # type: ignore[attr-defined]
+    return source.list(  # type: ignore[attr-defined,no-any-return]
+        location, label=label, endings=image.endings, unsupported=image.unsupported
+    )
+
+
+def paths(listing: SourceListing) -> list[tuple[str, str]]:
+    return [(found.path, found.label) for found in listing.examples]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    root = tmp_path / "photos"
+    for name in ("cats/1.JPG", "cats/deep/er/2.jpeg", "dogs/3.Png", "dogs/4.tiff"):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(jpeg())
+    for name in ("cats/.DS_Store", "__MACOSX/cats/._1.JPG", ".git/x.jpg", "dogs/Thumbs.db"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+    (root / "readme.txt").write_text("stray")
+    (root / "dogs/notes.md").write_text("stray")
+    (root / "dogs/anim.GIF").write_bytes(b"GIF89a")
+    return root
+
+
+def test_a_folder_gives_its_class_folders_with_any_case_of_the_ending(photos: Path) -> None:
+    listing = listed(FolderSource(), photos)
+    assert paths(listing) == [
+        ("cats/1.JPG", "cats"),
+        ("cats/deep/er/2.jpeg", "cats"),
+        ("dogs/3.Png", "dogs"),
+        ("dogs/4.tiff", "dogs"),
+    ]
+    assert (listing.hidden, listing.stray) == (4, 2)
+
+
+def test_a_known_format_that_is_not_read_is_named_with_its_remedy(photos: Path) -> None:
+    (skipped,) = listed(FolderSource(), photos).skipped
+    assert skipped.path == "dogs/anim.GIF"
+    assert "GIF is not read; convert it" in skipped.reason
+
+
+def test_an_empty_class_is_reported(photos: Path) -> None:
+    (photos / "birds").mkdir()
+    assert listed(FolderSource(), photos).empty_classes == ("birds",)
+
+
+def test_a_link_out_of_the_folder_is_skipped_and_one_inside_is_followed(
+    photos: Path, tmp_path: Path
+) -> None:
+    outside = tmp_path / "secret.jpg"
+    outside.write_bytes(jpeg(1))
+    (photos / "cats/out.jpg").symlink_to(outside)
+    (photos / "cats/in.jpg").symlink_to(photos / "cats/1.JPG")
+    (photos / "cats/loop").symlink_to(photos)
+    listing = listed(FolderSource(), photos)
+    assert ("cats/in.jpg", "cats") in paths(listing)
+    reasons = {skipped.path: skipped.reason for skipped in listing.skipped}
+    assert "leads out" in reasons["cats/out.jpg"]
+    assert "not followed" in reasons["cats/loop"]
+
+
+def test_a_folder_without_class_folders_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "1.jpg").write_bytes(jpeg())
+    with pytest.raises(DataError, match="no class folders"):
+        listed(FolderSource(), tmp_path)
+
+
+def test_splits_are_not_taken_for_classes(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for label in ("cats", "dogs"):
+            (tmp_path / split / label).mkdir(parents=True)
+            (tmp_path / split / label / "1.jpg").write_bytes(jpeg())
+    with pytest.raises(DataError, match=r"look like splits.*Mintage draws its own"):
+        listed(FolderSource(), tmp_path)
+
+
+def zipped(location: Path, root: Path, wrapper: str = "") -> Path:
+    with zipfile.ZipFile(location, "w") as opened:
+        for path in sorted(root.rglob("*")):
+            opened.write(path, wrapper + path.relative_to(root).as_posix())
+    return location
+
+
+@pytest.mark.parametrize("wrapper", ["", "my photos/"])
+def test_a_zip_gives_the_same_examples_as_its_folder(
+    photos: Path, tmp_path: Path, wrapper: str
+) -> None:
+    location = zipped(tmp_path / "photos.bin", photos, wrapper)
+    from_zip, from_folder = listed(ZipSource(), location), listed(FolderSource(), photos)
+    assert paths(from_zip) == paths(from_folder)
+    assert [f.read() for f in from_zip.examples] == [f.read() for f in from_folder.examples]
+    assert (from_zip.hidden, from_zip.stray) == (from_folder.hidden, from_folder.stray)
+
+
+def test_a_zips_traps_are_skipped_with_their_reason(tmp_path: Path) -> None:
+    location = tmp_path / "traps.zip"
+    with zipfile.ZipFile(location, "w") as opened:
+        opened.writestr("cats/1.jpg", jpeg())
+        opened.writestr("dogs/1.jpg", jpeg(1))
+        for name in ("../evil.jpg", "/etc/evil.jpg", "cats\\evil.jpg"):
+            opened.writestr(name, jpeg(2))
+        link = zipfile.ZipInfo("cats/link.jpg")
+        link.external_attr = 0o120777 << 16
+        opened.writestr(link, "/etc/passwd")
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            opened.writestr("cats/1.jpg", jpeg(3))
+    listing = listed(ZipSource(), location)
+    assert paths(listing) == [("cats/1.jpg", "cats"), ("dogs/1.jpg", "dogs")]
+    assert listing.examples[0].read() == jpeg()
+    assert len(listing.skipped) == 5
+
+
+def test_a_zip_entry_is_counted_as_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "MOST_BYTES_AN_ENTRY", 10**6)
+    location = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(location, "w", zipfile.ZIP_DEFLATED) as opened:
+        opened.writestr("cats/1.jpg", b"\0" * 10**7)
+        opened.writestr("dogs/1.jpg", b"\0")
+    bomb = listed(ZipSource(), location).examples[0]
+    with pytest.raises(DataError, match="larger than 1 MB"):
+        bomb.read()
+
+
+def table(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("t.csv", "path,label\ncats/1.JPG,猫\ndogs/3.Png,狗\n"),
+        ("t.csv", "\ufefffile;label\r\ncats/1.JPG;猫\r\ndogs/3.Png;狗\r\n"),
+        ("t.TSV", "label\timage\n猫\tcats/1.JPG\n狗\tdogs/3.Png\n"),
+        (
+            "t.jsonl",
+            '{"path": "cats/1.JPG", "label": "猫"}\n\n{"path": "dogs/3.Png", "label": "狗"}\n',
+        ),
+    ],
+)
+def test_a_table_names_paths_and_labels(photos: Path, name: str, text: str) -> None:
+    listing = listed(TableSource(), table(photos / name, text))
+    assert paths(listing) == [("cats/1.JPG", "猫"), ("dogs/3.Png", "狗")]
+    assert listing.examples[0].read() == (photos / "cats/1.JPG").read_bytes()
+
+
+def test_the_label_may_stand_in_another_column(photos: Path) -> None:
+    location = table(photos / "t.csv", "path,label,breed\ncats/1.JPG,x,siamese\n")
+    assert paths(listed(TableSource(), location, "breed")) == [("cats/1.JPG", "siamese")]
+    with pytest.raises(DataError, match=r"no column 'colour'; it has path, label, breed"):
+        listed(TableSource(), location, "colour")
+
+
+def test_rows_that_cannot_be_used_are_named(photos: Path) -> None:
+    lines = [
+        json.dumps({"path": "cats/1.JPG", "label": 3}),
+        json.dumps({"path": "gone.jpg", "label": 3}),
+        json.dumps({"path": "dogs/3.Png", "label": ""}),
+        "not json",
+        "[1]",
+    ]
+    listing = listed(TableSource(), table(photos / "t.jsonl", "\n".join(lines)))
+    assert paths(listing) == [("cats/1.JPG", "3")]
+    assert sorted((s.path, s.reason) for s in listing.skipped) == [
+        ("dogs/3.Png", "line 3 has no path or no label"),
+        ("gone.jpg", "no such file"),
+        ("line 4", "line 4 is not a JSON object"),
+        ("line 5", "line 5 is not a JSON object"),
+    ]
+
+
+def test_a_table_that_is_not_utf8_or_has_no_path_is_refused(photos: Path) -> None:
+    (photos / "t.csv").write_bytes("path,label\n狗照片.jpg,a\n".encode("gb18030"))
+    with pytest.raises(DataError, match="not UTF-8"):
+        listed(TableSource(), photos / "t.csv")
+    with pytest.raises(DataError, match="no column for the path"):
+        listed(TableSource(), table(photos / "u.csv", "where,label\nx,y\n"))
+
+
+def test_every_registered_source_answers_whether_it_reads_a_location(tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_text("nothing of ours")
+    for name in sources():
+        assert sources().get(name).name == name
+        assert sources().get(name).matches(tmp_path / "x.txt") is False
