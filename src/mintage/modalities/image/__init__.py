@@ -1,0 +1,1 @@
+"""Pictures: reading them safely (no torch), and the networks that learn from them (torch)."""

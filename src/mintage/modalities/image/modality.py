@@ -1,0 +1,78 @@
+"""Pictures behind the protocol that every kind of data follows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mintage.core.types import Ingested, InputSpec
+from mintage.modalities.image import similarity, strip
+from mintage.modalities.image.reading import (
+    decode_square,
+    encode_png,
+    open_picture,
+    orientation_of,
+    thumbnail_gray,
+)
+
+_STRIP = {
+    "JPEG": strip.strip_jpeg,
+    "MPO": strip.strip_jpeg,
+    "PNG": strip.strip_png,
+    "WEBP": strip.strip_webp,
+}
+
+
+class ImageModality:
+    """JPEG, PNG, WebP, BMP and TIFF."""
+
+    name = "image"
+    unit = "image"
+    endings = frozenset(
+        {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+    )
+    unsupported = frozenset({".gif", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".svg", ".psd"})
+    duplicate_algorithm = similarity.ALGORITHM
+
+    def ingest(self, data: bytes) -> Ingested:
+        """Check, strip, and decode once at low scale: for the fingerprint, and to find damage.
+
+        Raises:
+            DataError: the reason why these bytes cannot be kept.
+        """
+        with open_picture(data) as image:
+            kind = image.format or ""
+            orientation = orientation_of(image)
+            if kind not in _STRIP:
+                stored, orientation = encode_png(image), 1
+        if kind in _STRIP:
+            stored = _STRIP[kind](data)
+        with open_picture(stored) as image:
+            width, height = image.size
+            gray = thumbnail_gray(image, orientation, similarity.THUMBNAIL_SIDE)
+        return Ingested(
+            data=stored,
+            properties={
+                "width": width,
+                "height": height,
+                "orientation": orientation,
+                "format": "JPEG" if kind == "MPO" else kind,
+            },
+            fingerprint=similarity.fingerprint(gray),
+        )
+
+    def decode(
+        self, data: bytes, spec: InputSpec, *, orientation: int | None = None
+    ) -> NDArray[np.uint8]:
+        """uint8[side, side, 3] for one picture.
+
+        Raises:
+            DataError: the bytes are no picture that may be read.
+        """
+        return decode_square(data, spec.side, orientation)
+
+    def near_duplicates(self, fingerprints: Sequence[bytes]) -> list[tuple[int, int]]:
+        """Pairs of positions of pictures that are nearly the same."""
+        return similarity.near_duplicates(fingerprints)

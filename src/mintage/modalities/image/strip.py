@@ -1,0 +1,106 @@
+"""Metadata removed from a picture's file with the compressed pixels left as they are.
+
+Photographs carry places, names, thumbnails and colour profiles. What is kept is only what a
+decoder needs; whatever cannot be cut out so is re-encoded to PNG by the caller.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from mintage.core.errors import DataError
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_KEPT = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
+_WEBP_DROPPED = {b"EXIF", b"XMP ", b"ICCP"}
+_WEBP_FLAGS_DROPPED = 0x20 | 0x08 | 0x04  # ICC profile, EXIF, XMP (WebP container, VP8X)
+
+
+def strip_jpeg(data: bytes) -> bytes:
+    """Without APPn but APP14 (it says which colour transform), COM, and what follows EOI.
+
+    Source: ITU-T T.81, annex B.
+    """
+    kept = [b"\xff\xd8"]
+    position = 2
+    while position < len(data):
+        marker, start = _next_marker(data, position)
+        if marker == 0xD9:
+            kept.append(b"\xff\xd9")
+            return b"".join(kept)
+        (length,) = struct.unpack_from(">H", data, start)
+        if length < 2:
+            raise DataError("a JPEG segment with an impossible length")
+        end = start + length
+        if marker == 0xDA:
+            end = _end_of_scan(data, end)
+        if marker == 0xEE or not (0xE0 <= marker <= 0xEF or marker == 0xFE):
+            kept.append(data[start - 2 : end])
+        position = end
+    # No EOI: the file is cut short; the decoder says so in its own words.
+    return b"".join(kept)
+
+
+def _next_marker(data: bytes, position: int) -> tuple[int, int]:
+    if data[position] != 0xFF:
+        raise DataError("a JPEG with a damaged segment")
+    while position < len(data) and data[position] == 0xFF:
+        position += 1
+    if position + 2 > len(data) and (position >= len(data) or data[position] != 0xD9):
+        raise DataError("a JPEG that is cut short")
+    return data[position], position + 1
+
+
+def _end_of_scan(data: bytes, position: int) -> int:
+    """Where the next marker begins; inside a scan 0xFF is followed by 0 or a restart marker."""
+    while True:
+        position = data.find(b"\xff", position)
+        if position < 0 or position + 1 >= len(data):
+            return len(data)
+        following = data[position + 1]
+        if following == 0xFF:
+            position += 1
+        elif following == 0 or 0xD0 <= following <= 0xD7:
+            position += 2
+        else:
+            return position
+
+
+def strip_png(data: bytes) -> bytes:
+    """Only the chunks that make the picture.
+
+    Source: W3C PNG specification, third edition, section 5.
+    """
+    kept = [_PNG_SIGNATURE]
+    position = len(_PNG_SIGNATURE)
+    while position + 8 <= len(data):
+        (length,) = struct.unpack_from(">I", data, position)
+        kind = data[position + 4 : position + 8]
+        end = position + 12 + length
+        if kind in _PNG_KEPT:
+            kept.append(data[position:end])
+        position = end
+        if kind == b"IEND":
+            break
+    return b"".join(kept)
+
+
+def strip_webp(data: bytes) -> bytes:
+    """Without the chunks EXIF, XMP and ICCP, and without the flags that announce them.
+
+    Source: RFC 9649, section 2.
+    """
+    kept = []
+    position = 12
+    while position + 8 <= len(data):
+        kind = data[position : position + 4]
+        (length,) = struct.unpack_from("<I", data, position + 4)
+        end = position + 8 + length + (length & 1)
+        if kind == b"VP8X" and length >= 10:
+            flags = data[position + 8] & ~_WEBP_FLAGS_DROPPED
+            kept.append(data[position : position + 8] + bytes([flags]) + data[position + 9 : end])
+        elif kind not in _WEBP_DROPPED:
+            kept.append(data[position:end])
+        position = end
+    body = b"".join(kept)
+    return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
