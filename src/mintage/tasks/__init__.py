@@ -1,0 +1,1 @@
+"""What comes out: one module a task, each with its output's shape and its metrics."""

@@ -1,0 +1,115 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics as oracle
+
+from mintage.core.registry import tasks
+from mintage.tasks import metrics
+
+random = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 7])
+def test_precision_recall_f1_and_confusion_agree_with_scikit_learn(classes: int) -> None:
+    targets = random.integers(0, classes, 500)
+    predicted = np.where(random.random(500) < 0.6, targets, random.integers(0, classes, 500))
+    matrix = metrics.confusion_matrix(targets, predicted, classes)
+    assert np.array_equal(matrix, oracle.confusion_matrix(targets, predicted))
+    ours = metrics.precision_recall_f1(matrix)
+    theirs = oracle.precision_recall_fscore_support(targets, predicted)
+    for mine, other in zip(ours, theirs, strict=False):
+        assert np.allclose(mine, other)
+
+
+def test_a_class_that_was_never_answered_has_precision_0_and_no_warning() -> None:
+    precision, recall, f1 = metrics.precision_recall_f1(np.array([[5, 0], [3, 0]]))
+    assert (precision[1], recall[1], f1[1]) == (0, 0, 0)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=60))
+def test_roc_auc_agrees_with_scikit_learn_also_with_ties(pairs: list[tuple[int, bool]]) -> None:
+    scores = np.array([score for score, _ in pairs], dtype=float)
+    positive = np.array([flag for _, flag in pairs])
+    ours = metrics.roc_auc(scores, positive)
+    if positive.all() or not positive.any():
+        assert ours is None
+    else:
+        assert ours == pytest.approx(oracle.roc_auc_score(positive, scores))
+
+
+def test_the_interval_is_wilsons() -> None:
+    # Newcombe 1998, table I, method 3: 81 of 263 gives 0.2553 to 0.3662.
+    assert metrics.wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert metrics.wilson_interval(0, 20) == pytest.approx((0, 0.1611), abs=5e-5)
+    assert metrics.wilson_interval(0, 0) == (0.0, 1.0)
+
+
+def test_examples_in_groups_get_a_wider_interval_than_independent_ones() -> None:
+    correct = np.repeat(random.random(40) < 0.7, 10)
+    groups = [str(n // 10) for n in range(400)]
+    low, high = metrics.accuracy_interval(correct, groups)
+    alone = metrics.accuracy_interval(correct, [str(n) for n in range(400)])
+    assert low <= correct.mean() <= high
+    assert high - low > 2 * (alone[1] - alone[0])
+
+
+def test_calibration_error_is_0_when_confidence_is_the_accuracy_and_large_when_it_is_not() -> None:
+    confidence = np.full(1000, 0.8)
+    honest = np.arange(1000) % 5 != 0
+    assert metrics.expected_calibration_error(confidence, honest) < 0.01
+    assert metrics.expected_calibration_error(confidence, np.zeros(1000, bool)) == pytest.approx(
+        0.8
+    )
+
+
+def test_log_loss_agrees_with_scikit_learn() -> None:
+    raw = random.random((200, 4)) + 0.01
+    probabilities = raw / raw.sum(axis=1, keepdims=True)
+    targets = random.integers(0, 4, 200)
+    theirs = oracle.log_loss(targets, probabilities, labels=range(4))
+    assert metrics.log_loss(probabilities, targets) == pytest.approx(theirs)
+
+
+def test_one_logit_is_a_sigmoid_and_k_are_a_softmax() -> None:
+    task = tasks().get("class")
+    two = task.probabilities(np.array([[0.0], [2.0], [-800.0]], np.float32), 1.0)
+    assert two[:, 1] == pytest.approx([0.5, 1 / (1 + np.exp(-2)), 0])
+    three = task.probabilities(np.array([[1.0, 2.0, 3.0]], np.float32), 2.0)
+    raised = np.exp(np.array([0.5, 1.0, 1.5]))
+    assert three[0] == pytest.approx(raised / raised.sum())
+
+
+def test_an_answer_has_label_probability_and_all_probabilities() -> None:
+    output = tasks().get("class").output(np.array([0.25, 0.75]), ["cat", "dog"])
+    assert output == {
+        "label": "dog",
+        "probability": 0.75,
+        "probabilities": {"cat": 0.25, "dog": 0.75},
+    }
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_temperature_scaling_finds_the_temperature_that_was_hidden(width: int) -> None:
+    task = tasks().get("class")
+    honest = random.normal(0, 2, (20_000, width)).astype(np.float32)
+    chances = task.probabilities(honest, 1.0)
+    targets = (random.random((20_000, 1)) > chances.cumsum(axis=1)).sum(axis=1)
+    targets = targets.clip(0, chances.shape[1] - 1)
+    assert task.fit_temperature(honest * 3, targets) == pytest.approx(3, rel=0.08)
+
+
+def test_an_evaluation_says_everything_it_promises() -> None:
+    task = tasks().get("class")
+    targets = np.array([0] * 60 + [1] * 40)
+    scores = np.clip(targets * 0.3 + random.random(100) * 0.7, 0, 1)
+    found = task.evaluate(np.stack([1 - scores, scores], axis=1), targets, ["cat", "dog"])
+    assert found["examples"] == 100
+    assert found["majority_accuracy"] == 0.6
+    assert found["interval"][0] < found["accuracy"] < found["interval"][1]
+    assert found["roc_auc"] == pytest.approx(oracle.roc_auc_score(targets, scores))
+    assert found["balanced_accuracy"] == pytest.approx(
+        oracle.balanced_accuracy_score(targets, scores > 0.5)
+    )
+    assert set(found["per_class"]) == {"cat", "dog"}
+    assert sum(map(sum, found["confusion_matrix"])) == 100
