@@ -1,0 +1,148 @@
+"""The audit log: what happened, in a Merkle tree that even its owner cannot rewrite unseen.
+
+A record is canonical JSON. Its leaf is RFC 6962's hash of SHA-256(salt ‖ record): whoever has
+record and salt can show that it is there, and a leaf alone says nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mintage.core.canonical import canonical_json
+from mintage.core.errors import ConfigError, DataError, LogForked
+from mintage.store.engine import Database
+from mintage.trust import merkle, repository
+from mintage.trust.keys import KeyRing
+from mintage.trust.notes import SignedHead, sign_head, verify_note
+
+__all__ = ["AuditLog", "Leaf", "Proof", "SignedHead", "append", "leaf_of", "verify_note"]
+
+_SALT_BYTES = 16
+_REMEDY = "Stop, keep a copy of the workspace, and compare it with a backup and earlier tree heads."
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """Where a record stands in the log, and what it takes to show that it does."""
+
+    position: int
+    leaf_hash: bytes
+    salt: bytes
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A leaf, the siblings on its way to the root (lowest first), and the signed root."""
+
+    leaf: Leaf
+    path: tuple[bytes, ...]
+    head: SignedHead
+
+    def verify(self) -> None:
+        """Check the path against the head; the head's own signature is ``verify_note``'s.
+
+        Raises:
+            LogForked: the path does not lead to the head's root.
+        """
+        merkle.verify_inclusion(
+            self.leaf.position, self.head.size, self.leaf.leaf_hash, self.path, self.head.root
+        )
+
+
+def append(connection: repository.Connection, kind: str, record: Mapping[str, Any]) -> Leaf:
+    """Log a record inside the caller's write, so that fact and leaf are one transaction.
+
+    ``kind`` becomes a member of the record, so that the leaf vouches for it too.
+
+    Raises:
+        DataError: the record holds what canonical JSON cannot say, or a ``kind`` of its own.
+    """
+    if "kind" in record:
+        raise DataError("A record of the log cannot have a member called 'kind'.")
+    data = canonical_json({**record, "kind": kind})
+    salt = secrets.token_bytes(_SALT_BYTES)
+    leaf_hash = leaf_of(data, salt)
+    position = repository.add_leaf(connection, kind, data, salt, leaf_hash)
+    return Leaf(position, leaf_hash, salt)
+
+
+def leaf_of(record: bytes, salt: bytes) -> bytes:
+    """The leaf's hash: RFC 6962 over SHA-256(salt ‖ record)."""
+    return merkle.leaf_hash(hashlib.sha256(salt + record).digest())
+
+
+class AuditLog:
+    """The log as a whole: signed heads, proofs, and the check that nothing was rewritten."""
+
+    def __init__(self, database: Database, keys: KeyRing, origin: str) -> None:
+        """``origin`` is the log's name for ever, such as ``example.com/log``."""
+        self._database = database
+        self._keys = keys
+        self._origin = origin
+
+    def tree_head(self) -> SignedHead:
+        """Size and root as they now stand, signed."""
+        with self._database.read() as connection:
+            return self._signed(repository.leaf_hashes(connection))
+
+    def inclusion(self, position: int) -> Proof:
+        """Show that the record at a position is in the log.
+
+        Raises:
+            ConfigError: there is no such position.
+            LogForked: entries are missing, so that positions no longer hold.
+        """
+        with self._database.read() as connection:
+            row = repository.read_row(connection, position)
+            leaves = repository.leaf_hashes(connection)
+        if row is None:
+            raise ConfigError(f"The log has {len(leaves)} entries, none at position {position}.")
+        path = merkle.inclusion_proof(leaves, position)
+        leaf = Leaf(position, row.leaf_hash, row.salt)
+        proof = Proof(leaf, tuple(path), self._signed(leaves))
+        proof.verify()
+        return proof
+
+    def check(self, *earlier: SignedHead) -> int:
+        """Hash every record again; the number of entries, all as they were when logged.
+
+        ``earlier`` are heads that were signed before, and kept where this log's owner cannot
+        reach them: only they show a log that was made anew as a whole or cut short.
+
+        Raises:
+            LogForked: something was changed, added or removed; the message names the first.
+        """
+        leaves: list[bytes] = []
+        with self._database.read() as connection:
+            for row in repository.read_rows(connection):
+                _check_row(row, len(leaves))
+                leaves.append(row.leaf_hash)
+        for head in earlier:
+            if head.size > len(leaves) or merkle.root(leaves[: head.size]) != head.root:
+                raise _forked(
+                    f"The log's {len(leaves)} entries do not begin with the {head.size} "
+                    "that were signed before"
+                )
+        return len(leaves)
+
+    def _signed(self, leaves: list[bytes]) -> SignedHead:
+        root = merkle.root(leaves)
+        return sign_head(len(leaves), root, self._origin, self._keys.signer("log"))
+
+
+def _check_row(row: repository.LogRow, expected: int) -> None:
+    if row.position != expected:
+        raise _forked(f"The entry at position {expected} is missing from the log")
+    if leaf_of(row.record, row.salt) != row.leaf_hash:
+        raise _forked(f"The entry at position {expected} was changed after it was logged")
+    if json.loads(row.record)["kind"] != row.kind:
+        raise _forked(f"The entry at position {expected} is not of the kind {row.kind!r}")
+
+
+def _forked(what: str) -> LogForked:
+    return LogForked(f"{what}.", remedy=_REMEDY)

@@ -1,0 +1,78 @@
+"""DSSE envelopes: a payload, what kind it is, and a signature over both.
+
+Source: secure-systems-lab/dsse, protocol.md. One signature, standard base64, nothing optional.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mintage.core.errors import SignatureMismatch
+from mintage.trust.encoding import strict_base64
+from mintage.trust.keys import PublicKey, Signer
+
+_REMEDY = "Do not use it: fetch it again from its maker."
+
+
+def pre_authentication_encoding(payload: bytes, payload_type: str) -> bytes:
+    """The bytes that are signed: ``DSSEv1 SP len(type) SP type SP len(payload) SP payload``."""
+    kind = payload_type.encode()
+    return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
+
+
+def sign_envelope(payload: bytes, payload_type: str, signer: Signer) -> dict[str, Any]:
+    """Sign a payload and wrap it with its signature."""
+    signature = signer.sign(pre_authentication_encoding(payload, payload_type))
+    return {
+        "payload": base64.b64encode(payload).decode(),
+        "payloadType": payload_type,
+        "signatures": [{"keyid": signer.key_id, "sig": base64.b64encode(signature).decode()}],
+    }
+
+
+def open_envelope(
+    envelope: Mapping[str, Any], payload_type: str, keys: Sequence[PublicKey]
+) -> bytes:
+    """The payload, once one of the keys is found to have signed it as this type.
+
+    Raises:
+        SignatureMismatch: another type, not exactly one signature, or none by these keys.
+    """
+    return open_envelope_by(envelope, payload_type, keys)[0]
+
+
+def open_envelope_by(
+    envelope: Mapping[str, Any], payload_type: str, keys: Sequence[PublicKey]
+) -> tuple[bytes, PublicKey]:
+    """The payload and the key that signed it; ``keyid`` is a hint and decides nothing.
+
+    Raises:
+        SignatureMismatch: another type, not exactly one signature, or none by these keys.
+    """
+    try:
+        found_type, signatures = envelope["payloadType"], envelope["signatures"]
+        payload, signature = strict_base64(envelope["payload"]), strict_base64(signatures[0]["sig"])
+    except (KeyError, TypeError, IndexError, ValueError) as error:
+        raise SignatureMismatch("This is not a DSSE envelope.", remedy=_REMEDY) from error
+    if found_type != payload_type:
+        raise SignatureMismatch(
+            f"What is signed here is of the type {found_type!r}, not {payload_type!r}.",
+            remedy=_REMEDY,
+        )
+    if len(signatures) != 1:
+        raise SignatureMismatch(
+            f"There are {len(signatures)} signatures where one belongs.", remedy=_REMEDY
+        )
+    signed = pre_authentication_encoding(payload, payload_type)
+    for key in keys:
+        if key.verify(signature, signed):
+            return payload, key
+    raise SignatureMismatch(
+        "The signature was made by no trusted key, or what it signs was changed."
+        if keys
+        else "No key is trusted here, so no signature can be confirmed.",
+        remedy="Use it only if you know its maker: then put their public key (PEM) into the "
+        "workspace as keys/trusted/NAME.pub.",
+    )

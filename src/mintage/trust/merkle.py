@@ -1,0 +1,141 @@
+"""The Merkle tree of RFC 6962 (RFC 9162, section 2.1): roots and proofs, and no shapes of our own.
+
+Everywhere a leaf is given as its hash, 32 bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from mintage.core.errors import ConfigError, LogForked
+
+
+def leaf_hash(data: bytes) -> bytes:
+    """SHA-256(0x00 ‖ data)."""
+    return hashlib.sha256(b"\x00" + data).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """SHA-256(0x01 ‖ left ‖ right)."""
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+def root(leaves: Sequence[bytes]) -> bytes:
+    """The hash of the tree; of an empty one, SHA-256 of nothing."""
+    if not leaves:
+        return hashlib.sha256(b"").digest()
+    level = list(leaves)
+    while len(level) > 1:
+        level = _level_above(level)
+    return level[0]
+
+
+def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
+    """The siblings on the way from a leaf to the root, lowest first.
+
+    Raises:
+        ConfigError: there is no leaf of that index.
+    """
+    if not 0 <= index < len(leaves):
+        raise ConfigError(f"The log has {len(leaves)} entries, none at position {index}.")
+    path, level = [], list(leaves)
+    while len(level) > 1:
+        if (index ^ 1) < len(level):
+            path.append(level[index ^ 1])
+        level, index = _level_above(level), index >> 1
+    return path
+
+
+def consistency_proof(leaves: Sequence[bytes], earlier: int) -> list[bytes]:
+    """Shows that the tree of the first ``earlier`` leaves became this one by adding alone.
+
+    Raises:
+        ConfigError: the earlier tree is empty or larger than this one.
+    """
+    if not 1 <= earlier <= len(leaves):
+        raise ConfigError(f"No proof from {earlier} entries to {len(leaves)}.")
+    return _subproof(leaves, earlier, known=True)
+
+
+def verify_inclusion(
+    index: int, size: int, leaf: bytes, proof: Sequence[bytes], root_hash: bytes
+) -> None:
+    """Check that a leaf stands at ``index`` in the tree of that size and root (2.1.3.2).
+
+    Raises:
+        LogForked: the proof does not show it.
+    """
+    if not 0 <= index < size:
+        raise LogForked(f"Position {index} does not exist in a log of {size} entries.")
+    if len(leaf) != hashlib.sha256().digest_size:
+        raise LogForked(f"A leaf's hash has 32 bytes, not {len(leaf)}.")
+    position, last, computed = index, size - 1, leaf
+    for sibling in proof:
+        if last == 0:
+            raise LogForked("The inclusion proof is too long.")
+        if position & 1 or position == last:
+            computed = node_hash(sibling, computed)
+            position, last = _skip_lone(position, last)
+        else:
+            computed = node_hash(computed, sibling)
+        position, last = position >> 1, last >> 1
+    if last != 0 or computed != root_hash:
+        raise LogForked(f"The entry at position {index} is not in the log of this root.")
+
+
+def verify_consistency(
+    size1: int, size2: int, root1: bytes, root2: bytes, proof: Sequence[bytes]
+) -> None:
+    """Check that the larger tree begins with the smaller one (2.1.4.2).
+
+    Raises:
+        LogForked: the proof does not show it, or the smaller tree is empty and shows nothing.
+    """
+    if not 1 <= size1 <= size2:
+        raise LogForked(f"A log of {size2} entries cannot continue one of {size1}.")
+    if size1 == size2:
+        if proof or root1 != root2:
+            raise LogForked(f"Two logs of {size1} entries have different roots.")
+        return
+    hashes = [root1, *proof] if size1 & (size1 - 1) == 0 else list(proof)
+    if not hashes or not proof:
+        raise LogForked("The consistency proof is empty.")
+    position, last = size1 - 1, size2 - 1
+    while position & 1:
+        position, last = position >> 1, last >> 1
+    first = second = hashes[0]
+    for sibling in hashes[1:]:
+        if last == 0:
+            raise LogForked("The consistency proof is too long.")
+        if position & 1 or position == last:
+            first, second = node_hash(sibling, first), node_hash(sibling, second)
+            position, last = _skip_lone(position, last)
+        else:
+            second = node_hash(second, sibling)
+        position, last = position >> 1, last >> 1
+    if last != 0 or first != root1 or second != root2:
+        raise LogForked(f"The log of {size2} entries does not continue that of {size1}.")
+
+
+def _level_above(level: list[bytes]) -> list[bytes]:
+    """Pairs joined; a lone last node rises as it is, which gives RFC 6962's tree."""
+    joined = [node_hash(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
+    return joined + level[-1:] if len(level) % 2 else joined
+
+
+def _skip_lone(position: int, last: int) -> tuple[int, int]:
+    """Go up past the levels where the node had no sibling."""
+    while position and not position & 1:
+        position, last = position >> 1, last >> 1
+    return position, last
+
+
+def _subproof(leaves: Sequence[bytes], earlier: int, *, known: bool) -> list[bytes]:
+    """SUBPROOF of RFC 9162, 2.1.4.1; ``known``: the verifier has this subtree's root already."""
+    if earlier == len(leaves):
+        return [] if known else [root(leaves)]
+    split = 1 << ((len(leaves) - 1).bit_length() - 1)
+    if earlier <= split:
+        return [*_subproof(leaves[:split], earlier, known=known), root(leaves[split:])]
+    return [*_subproof(leaves[split:], earlier - split, known=False), root(leaves[:split])]

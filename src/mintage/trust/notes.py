@@ -1,0 +1,104 @@
+"""Signed tree heads: C2SP tlog-checkpoint, which is a C2SP signed note with Ed25519."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from mintage.core.errors import ConfigError, SignatureMismatch
+from mintage.trust.encoding import strict_base64
+from mintage.trust.keys import PublicKey, Signer
+
+_MOST_CHARACTERS = 100_000  # far above the 16 signatures that a verifier must accept
+_SIGNATURE_LINE = re.compile(r"— (\S+) ([A-Za-z0-9+/]+={0,2})")
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
+
+
+@dataclass(frozen=True)
+class SignedHead:
+    """What the log says of itself: its size, its root, and the note that signs both."""
+
+    size: int
+    root: bytes
+    note: str
+
+
+def sign_head(size: int, root: bytes, origin: str, signer: Signer) -> SignedHead:
+    """Sign a tree head.
+
+    Raises:
+        ConfigError: the origin is empty or holds a space or a plus.
+    """
+    if not re.fullmatch(r"[^\s+]+", origin) or not origin.isprintable():
+        raise ConfigError(
+            f"Not a name for a log: {origin!r}.", remedy="Use one such as example.com/log."
+        )
+    text = f"{origin}\n{size}\n{base64.b64encode(root).decode()}\n"
+    signature = _key_id(origin, signer.public) + signer.sign(text.encode())
+    return SignedHead(size, root, f"{text}\n— {origin} {base64.b64encode(signature).decode()}\n")
+
+
+def verify_note(text: str, public_key: PublicKey, origin: str) -> SignedHead:
+    """The tree head that a note signs; signatures by keys unknown to us are passed over.
+
+    Raises:
+        SignatureMismatch: not signed by this key under this origin, or no tree head.
+    """
+    body = open_note(text, public_key, origin)
+    lines = body.split("\n")[:-1]
+    if len(lines) < 3 or "" in lines or lines[0] != origin or not _NUMBER.fullmatch(lines[1]):
+        raise SignatureMismatch(f"The note is no tree head of {origin}.")
+    root = _decoded(lines[2])
+    if len(root) != hashlib.sha256().digest_size:
+        raise SignatureMismatch(f"The note's root is not a SHA-256: {lines[2]}.")
+    return SignedHead(int(lines[1]), root, text)
+
+
+def open_note(text: str, public_key: PublicKey, name: str) -> str:
+    """The text of a signed note, once the named key is found to have signed it.
+
+    Raises:
+        SignatureMismatch: it did not.
+    """
+    body, blank, signatures = text.rpartition("\n\n")
+    if not blank or not signatures.endswith("\n") or len(text) > _MOST_CHARACTERS:
+        raise SignatureMismatch("This is not a signed note.")
+    body += "\n"
+    signed_by_us = False
+    for line in signatures[:-1].split("\n"):
+        match = _SIGNATURE_LINE.fullmatch(line)
+        if not match:
+            raise SignatureMismatch("This is not a signed note.")
+        if match[1] == name and _signed_with(match[2], name, public_key, body):
+            signed_by_us = True
+    if not signed_by_us:
+        raise SignatureMismatch(f"The note is not signed by the key of {name}.")
+    return body
+
+
+def _signed_with(encoded: str, name: str, public_key: PublicKey, body: str) -> bool:
+    """Whether the line is by this key; one that names the key and does not verify is an attack."""
+    signature = _decoded(encoded)
+    if signature[:4] != _key_id(name, public_key):
+        return False
+    if not public_key.verify(signature[4:], body.encode("utf-8", "surrogatepass")):
+        raise SignatureMismatch(f"The note was changed after {name} signed it.")
+    return True
+
+
+def _decoded(encoded: str) -> bytes:
+    try:
+        return strict_base64(encoded)
+    except ValueError as error:
+        raise SignatureMismatch(f"The note holds no base64: {encoded}.") from error
+
+
+def _key_id(name: str, public_key: PublicKey) -> bytes:
+    if not isinstance(public_key.key, Ed25519PublicKey):
+        raise ConfigError("Tree heads are signed with Ed25519.", remedy="Use the role 'log'.")
+    raw = public_key.key.public_bytes_raw()
+    return hashlib.sha256(name.encode() + b"\n\x01" + raw).digest()[:4]

@@ -1,0 +1,67 @@
+"""The audit log's table: the only statements that touch it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select
+
+from mintage.store.schema import log_leaves
+
+__all__ = ["Connection", "LogRow", "add_leaf", "leaf_hashes", "read_row", "read_rows"]
+
+_COLUMNS = (
+    log_leaves.c.position,
+    log_leaves.c.kind,
+    log_leaves.c.record,
+    log_leaves.c.salt,
+    log_leaves.c.leaf_hash,
+)
+
+
+@dataclass(frozen=True)
+class LogRow:
+    """One entry as it lies in the table."""
+
+    position: int
+    kind: str
+    record: bytes
+    salt: bytes
+    leaf_hash: bytes
+
+
+def add_leaf(
+    connection: Connection, kind: str, record: bytes, salt: bytes, leaf_hash: bytes
+) -> int:
+    """Append a row behind the last one; the caller's transaction holds the log alone."""
+    # Hot, once for every call served: 0.07 ms for a whole append, where these two statements
+    # alone take 0.24 ms as SQLAlchemy expressions.
+    last = connection.exec_driver_sql("SELECT max(position) FROM log_leaves").scalar()
+    position = 0 if last is None else int(last) + 1
+    connection.exec_driver_sql(
+        "INSERT INTO log_leaves (position, kind, record, salt, leaf_hash) VALUES (?, ?, ?, ?, ?)",
+        (position, kind, record, salt, leaf_hash),
+    )
+    return position
+
+
+def leaf_hashes(connection: Connection) -> list[bytes]:
+    """The hashes of all leaves, in order."""
+    statement = select(log_leaves.c.leaf_hash).order_by(log_leaves.c.position)
+    return list(connection.execute(statement).scalars())
+
+
+def read_row(connection: Connection, position: int) -> LogRow | None:
+    """The entry at a position, if there is one."""
+    row = connection.execute(
+        select(*_COLUMNS).where(log_leaves.c.position == position)
+    ).one_or_none()
+    return LogRow(*row) if row else None
+
+
+def read_rows(connection: Connection) -> Iterator[LogRow]:
+    """All entries, in order, not all in memory at once."""
+    statement = select(*_COLUMNS).order_by(log_leaves.c.position)
+    for row in connection.execution_options(yield_per=1000).execute(statement):
+        yield LogRow(*row)

@@ -1,0 +1,250 @@
+"""Signed folders, by OpenSSF Model Signing v1.0: every file, its name, and nothing else.
+
+A Sigstore bundle v0.3 holds a DSSE envelope, which holds an in-toto statement, which lists the
+files (github.com/ossf/model-signing-spec). We are stricter than the standard where it leaves room:
+nothing is ever ignored, names count, and ``signature.json`` has one spelling, so that no byte of it
+can change either.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from mintage.core.canonical import canonical_json, sha256_hex
+from mintage.core.errors import DataError, SignatureMismatch
+from mintage.trust.dsse import open_envelope_by, sign_envelope
+from mintage.trust.keys import PublicKey, Signer
+
+SIGNATURE_FILE = "signature.json"
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+_MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+_MOST_TOLD = 5
+_REMEDY = "Do not use it: fetch it again from its maker, or make it anew."
+
+
+@dataclass(frozen=True)
+class VerifiedFiles:
+    """What a signature stands for: ``files`` are the very bytes that were hashed."""
+
+    files: Mapping[str, bytes]
+    subject: str
+    digest: str
+    key_id: str
+
+
+@dataclass(frozen=True)
+class _Signed:
+    subject: str
+    digests: Mapping[str, str]
+    key_id: str
+
+
+def sign_files(files: Mapping[str, bytes], subject: str, signer: Signer) -> bytes:
+    """The content of ``signature.json`` for these files, signed as ``subject`` (``pets@3``).
+
+    Raises:
+        DataError: nothing to sign, or names that could not be told apart everywhere.
+    """
+    problem = "there are no files" if not files else _name_problem(files)
+    if problem:
+        raise DataError(f"These files cannot be signed: {problem}.")
+    digests = {name: sha256_hex(data) for name, data in files.items()}
+    payload = canonical_json(_statement(subject, digests))
+    return _packed(sign_envelope(payload, PAYLOAD_TYPE, signer), signer.public)
+
+
+def verify_folder(
+    folder: Path, keys: Sequence[PublicKey], *, subject: str | None = None
+) -> VerifiedFiles:
+    """Check a folder against its ``signature.json``; each listed file is read once.
+
+    Raises:
+        DataError: there is no such folder.
+        SignatureMismatch: a byte, name or file differs from what was signed, or nobody trusted
+            signed it, or it was signed as something else than ``subject``.
+    """
+    if not folder.is_dir():
+        raise DataError(f"There is no folder {folder}.")
+    if not os.path.lexists(folder / SIGNATURE_FILE):
+        raise _mismatch(f"{folder} is not signed: it has no {SIGNATURE_FILE}")
+    signed = _opened(_read(folder, SIGNATURE_FILE), keys, subject)
+    parents = {str(parent) for name in signed.digests for parent in PurePosixPath(name).parents}
+    found = dict(_look(folder, parents))
+    found.pop(SIGNATURE_FILE, None)  # read above, where a link is refused
+    files = {name: _read(folder, name) for name in signed.digests if found.get(name) == ""}
+    return _checked(signed, files, found)
+
+
+def verify_files(
+    files: Mapping[str, bytes],
+    signature: bytes,
+    keys: Sequence[PublicKey],
+    *,
+    subject: str | None = None,
+) -> VerifiedFiles:
+    """Check files in memory against the content of a ``signature.json``.
+
+    Raises:
+        SignatureMismatch: as for ``verify_folder``.
+    """
+    return _checked(_opened(signature, keys, subject), files, dict.fromkeys(files, ""))
+
+
+def files_digest(digests: Mapping[str, str]) -> str:
+    """SHA-256 of the sorted lines ``digest name``: what identifies a bundle, names included."""
+    lines = sorted(f"{digest} {name}\n" for name, digest in digests.items())
+    return sha256_hex("".join(lines).encode())
+
+
+def _statement(subject: str, digests: Mapping[str, str]) -> dict[str, Any]:
+    ordered = sorted(digests.items())
+    # The standard's digest of the whole (§6.5.1) leaves the names out; `files_digest` is ours.
+    root = hashlib.sha256(b"".join(bytes.fromhex(digest) for _, digest in ordered)).hexdigest()
+    return {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"name": subject, "digest": {"sha256": root}}],
+        "predicateType": "https://model_signing/signature/v1.0",
+        "predicate": {
+            "resources": [
+                {"name": name, "digest": digest, "algorithm": "sha256"} for name, digest in ordered
+            ],
+            "serialization": {
+                "method": "files",
+                "hash_type": "sha256",
+                "allow_symlinks": False,
+                # The signature cannot sign itself; others' verifiers learn of it from here.
+                "ignore_paths": [SIGNATURE_FILE],
+            },
+        },
+    }
+
+
+def _packed(envelope: Mapping[str, Any], key: PublicKey) -> bytes:
+    """The one spelling of a ``signature.json``: canonical JSON and a line end."""
+    bundle = {
+        "mediaType": _MEDIA_TYPE,
+        "verificationMaterial": {
+            # The reference implementation compares this with the SHA-256 of the PEM, not the DER.
+            "publicKey": {"hint": sha256_hex(key.pem)},
+            "tlogEntries": [],
+        },
+        "dsseEnvelope": {
+            "payload": envelope["payload"],
+            "payloadType": PAYLOAD_TYPE,
+            "signatures": [{"keyid": key.key_id, "sig": envelope["signatures"][0]["sig"]}],
+        },
+    }
+    return canonical_json(bundle) + b"\n"
+
+
+def _opened(signature: bytes, keys: Sequence[PublicKey], subject: str | None) -> _Signed:
+    """The statement, once its signature, its spelling and its subject are confirmed."""
+    try:
+        envelope = json.loads(signature)["dsseEnvelope"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _mismatch(f"{SIGNATURE_FILE} is not a signature") from error
+    payload, key = open_envelope_by(envelope, PAYLOAD_TYPE, keys)
+    if signature != _packed(envelope, key):
+        raise _mismatch(f"{SIGNATURE_FILE} was changed outside what it signs")
+    try:
+        statement = json.loads(payload)
+        name = str(statement["subject"][0]["name"])
+        resources = statement["predicate"]["resources"]
+        digests = {resource["name"]: resource["digest"] for resource in resources}
+        problem = _name_problem([resource["name"] for resource in resources])
+        # Everything else follows from these: order, digest of the whole, nothing ignored.
+        expected = _statement(name, digests)
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise _mismatch("What is signed is no list of files") from error
+    if problem:
+        raise _mismatch(f"What is signed cannot be believed: {problem}")
+    if statement != expected:
+        raise _mismatch("What is signed is not a list of files as Mintage writes it")
+    if subject is not None and name != subject:
+        raise _mismatch(f"This is signed as {_shown(name)}, not as {subject}")
+    return _Signed(name, digests, key.key_id)
+
+
+def _checked(
+    signed: _Signed, files: Mapping[str, bytes], found: Mapping[str, str]
+) -> VerifiedFiles:
+    """Compare; ``found`` gives for each name that is there what is wrong with it, or ''."""
+    problems = []
+    for name in sorted({*signed.digests, *found}):
+        problem = found.get(name, "is missing")
+        if not problem and name not in signed.digests:
+            problem = "is not signed"
+        elif not problem and sha256_hex(files[name]) != signed.digests[name]:
+            problem = "was changed"
+        if problem:
+            problems.append(f"{_shown(name)} {problem}")
+    if problems:
+        more = len(problems) - _MOST_TOLD
+        told = "; ".join(problems[:_MOST_TOLD]) + (f"; and {more} more" if more > 0 else "")
+        raise _mismatch(f"{_shown(signed.subject)} is not what was signed: {told}")
+    digest = files_digest(signed.digests)
+    return VerifiedFiles(dict(files), signed.subject, digest, signed.key_id)
+
+
+def _look(folder: Path, parents: set[str], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Each name below the folder and what is wrong with it; only signed folders are entered."""
+    with _readable(prefix or str(folder)), os.scandir(folder) as entries:
+        for entry in entries:
+            name = prefix + entry.name
+            if entry.is_symlink():
+                yield name, "is a symbolic link"
+            elif entry.is_file(follow_symlinks=False):
+                yield name, ""
+            elif not entry.is_dir(follow_symlinks=False):
+                yield name, "is neither a file nor a folder"
+            elif name in parents:
+                yield from _look(Path(entry.path), parents, f"{name}/")
+            else:
+                yield f"{name}/", "is not signed"
+
+
+def _read(folder: Path, name: str) -> bytes:
+    with _readable(name):
+        descriptor = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as stream:
+            return stream.read()
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _mismatch(f"{name} cannot be read: {error.strerror}") from error
+
+
+def _name_problem(names: Iterable[str]) -> str:
+    """What makes the names unsafe or ambiguous on any file system, or ''."""
+    seen: dict[str, str] = {}
+    for name in names:
+        parts = name.split("/")
+        if {"", ".", ".."} & {*parts} or not name.isprintable() or {"\\", ":"} & {*name}:
+            return f"{name!r} is not a plain relative name"
+        if name == SIGNATURE_FILE:
+            return f"{name} cannot be listed in itself"
+        folded = unicodedata.normalize("NFC", name.casefold())
+        if folded in seen:
+            return f"{seen[folded]} and {name} would be one file where case does not count"
+        seen[folded] = name
+    return ""
+
+
+def _shown(name: str) -> str:
+    return name if name.isprintable() else repr(name)
+
+
+def _mismatch(what: str) -> SignatureMismatch:
+    return SignatureMismatch(f"{what}.", remedy=_REMEDY)
