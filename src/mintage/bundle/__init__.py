@@ -1,0 +1,1 @@
+"""The bundle: what passes from creation to delivery; called by create, deliver and above."""
