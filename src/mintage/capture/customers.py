@@ -1,0 +1,151 @@
+"""Customers and the keys they call with. Every change is a row and a leaf of the audit log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from mintage.capture import repository
+from mintage.capture.keys import ApiKey, IssuedKey, KeyInfo
+from mintage.core.clock import Clock, timestamp
+from mintage.core.errors import ConfigError, RequestError
+from mintage.core.ids import new_id
+from mintage.store.engine import Database
+from mintage.trust import audit
+
+_ID_PREFIX = "cus"
+_LONGEST_NAME = 200
+
+
+@dataclass(frozen=True)
+class Customer:
+    """Who pays."""
+
+    id: str
+    name: str
+    created_at: str
+
+    def to_json(self) -> dict[str, str]:
+        """The customer as lists show it."""
+        return asdict(self)
+
+
+class Customers:
+    """The customers of a workspace. A customer may be named by name or by id."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def add(self, name: str) -> Customer:
+        """Add a customer.
+
+        Raises:
+            ConfigError: the name is empty, longer than 200 characters or not printable.
+            RequestError: the name is taken (409).
+        """
+        customer = Customer(new_id(_ID_PREFIX), _checked_name(name), self._now())
+
+        def work(connection: repository.Connection) -> Customer:
+            if repository.find_customer(connection, customer.name):
+                raise RequestError(
+                    f"There is a customer {customer.name!r} already.",
+                    remedy="Choose another name, or go on with that customer.",
+                    http_status=409,
+                )
+            repository.add_customer(connection, customer.to_json())
+            audit.append(connection, "customer.added", customer.to_json())
+            return customer
+
+        return self._database.write(work)
+
+    def find(self, customer: str) -> Customer:
+        """The customer of this name or id.
+
+        Raises:
+            RequestError: there is none (404).
+        """
+        with self._database.read() as connection:
+            return _found(connection, customer)
+
+    def list(self) -> Sequence[Customer]:
+        """Every customer, by name."""
+        with self._database.read() as connection:
+            return [Customer(**row) for row in repository.all_customers(connection)]
+
+    def issue_key(self, customer: str) -> IssuedKey:
+        """Make a key; ``key.reveal()`` can be shown now and never again.
+
+        Raises:
+            RequestError: no such customer (404).
+        """
+        key, key_id, now = ApiKey.generate(), new_id("key"), self._now()
+
+        def work(connection: repository.Connection) -> IssuedKey:
+            owner = _found(connection, customer)
+            kept = KeyInfo(key_id, owner.id, key.last4, now, revoked_at=None)
+            repository.add_key(connection, kept.to_json() | {"sha256": key.sha256})
+            audit.append(connection, "key.issued", kept.to_json())
+            return IssuedKey(key_id, owner.id, key)
+
+        return self._database.write(work)
+
+    def revoke_key(self, key_id: str) -> KeyInfo:
+        """Revoke a key from the next request on; a revoked one stays as it is.
+
+        Raises:
+            RequestError: no such key (404).
+        """
+        now = self._now()
+
+        def work(connection: repository.Connection) -> KeyInfo:
+            found = repository.find_key(connection, key_id)
+            if found is None:
+                raise RequestError(
+                    f"There is no key {key_id!r}.",
+                    remedy="Name a key by its id, which starts with 'key_'.",
+                    http_status=404,
+                )
+            if found["revoked_at"] is None:
+                found["revoked_at"] = now
+                repository.revoke_key(connection, key_id, now)
+                audit.append(connection, "key.revoked", KeyInfo(**found).to_json())
+            return KeyInfo(**found)
+
+        return self._database.write(work)
+
+    def keys(self, customer: str) -> Sequence[KeyInfo]:
+        """A customer's keys, oldest first, revoked ones too.
+
+        Raises:
+            RequestError: no such customer (404).
+        """
+        with self._database.read() as connection:
+            owner = _found(connection, customer)
+            return [KeyInfo(**row) for row in repository.keys_of(connection, owner.id)]
+
+    def _now(self) -> str:
+        return timestamp(self._clock.now())
+
+
+def _found(connection: repository.Connection, customer: str) -> Customer:
+    row = repository.find_customer(connection, customer)
+    if row is None:
+        raise RequestError(
+            f"There is no customer {customer!r}.",
+            remedy="Name one that exists, or add this one first.",
+            http_status=404,
+        )
+    return Customer(**row)
+
+
+def _checked_name(name: str) -> str:
+    name = name.strip()
+    if not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable():
+        raise ConfigError(
+            f"Not a name for a customer: {name[:50]!r}.",
+            remedy=f"Use 1 to {_LONGEST_NAME} printable characters.",
+        )
+    if name.startswith(f"{_ID_PREFIX}_"):
+        raise ConfigError(f"{name!r} reads as a customer's id.", remedy="Choose another name.")
+    return name

@@ -1,0 +1,64 @@
+"""A usage event as it is recorded: the same fields in its row, on the log and in listings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from mintage.capture import repository
+from mintage.core.canonical import canonical_json
+
+# The row names the provider; everything that people read calls it the model.
+_COLUMN_NAMES = {"model": "provider_model", "model_version": "provider_version"}
+
+
+@dataclass(frozen=True)
+class UsageRecord:
+    """One usage event. ``price`` is a decimal string in major units, times are in seconds."""
+
+    id: str
+    origin: str
+    receipt: str
+    customer: str
+    api_key: str
+    product: str
+    alias: str
+    model: str
+    model_version: str
+    bundle_digest: str
+    outcome: str
+    quantities: Mapping[str, int]
+    input_sha256: str
+    output_sha256: str
+    probability: float | None
+    abstained: bool
+    latency_seconds: float
+    compute_seconds: float
+    plan: str
+    plan_version: int
+    price: str
+    currency: str
+    recorded_at: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The event as listings show it; with ``kind`` it is the record of its leaf."""
+        return {name: getattr(self, name) for name in _NAMES} | {
+            "quantities": dict(self.quantities)
+        }
+
+    def to_row(self, log_position: int) -> repository.Values:
+        """The event as its row holds it."""
+        row = {_COLUMN_NAMES.get(name, name): getattr(self, name) for name in _NAMES}
+        quantities = canonical_json(dict(self.quantities)).decode()
+        return row | {"quantities": quantities, "log_position": log_position}
+
+    @classmethod
+    def from_row(cls, row: repository.Values) -> UsageRecord:
+        """Read an event's row."""
+        values = {name: row[_COLUMN_NAMES.get(name, name)] for name in _NAMES}
+        return cls(**values | {"quantities": json.loads(row["quantities"])})
+
+
+_NAMES = [field.name for field in fields(UsageRecord)]

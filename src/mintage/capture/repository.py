@@ -1,0 +1,156 @@
+"""All SQL of this room. What runs on every call is plain text for the driver; the rest is Core."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import Row, Select, and_, func, insert, select, update
+
+from mintage.store.schema import api_keys, customers, log_leaves, plans, usage_events
+
+Connection = sqlalchemy.Connection  # so that the rest of the room need not import SQLAlchemy
+Values = dict[str, Any]
+
+_EVENT_COLUMNS = [column.name for column in usage_events.columns if column.name != "sequence"]
+# DO NOTHING instead of an error: a repeated id must not cost its neighbours anything.
+_INSERT_EVENT = (
+    f"INSERT INTO usage_events ({', '.join(_EVENT_COLUMNS)})"  # noqa: S608 - our own column names
+    f" VALUES ({', '.join(f':{name}' for name in _EVENT_COLUMNS)})"
+    " ON CONFLICT (customer, origin, id) DO NOTHING"
+)
+_KEY_BY_DIGEST = "SELECT id, customer, sha256, revoked_at FROM api_keys WHERE sha256 = ?"
+_OFFER = (
+    "SELECT plans.name AS plan, plans.version, plans.unit, plans.price, plans.per, plans.currency"
+    " FROM products LEFT JOIN plans ON plans.name = products.plan"
+    " WHERE products.name = ? ORDER BY plans.version DESC LIMIT 1"
+)
+
+
+def key_by_digest(connection: Connection, sha256: str) -> Row[Any] | None:
+    """``id, customer, sha256, revoked_at`` of the key with this digest."""
+    return connection.exec_driver_sql(_KEY_BY_DIGEST, (sha256,)).first()
+
+
+def offer(connection: Connection, product: str) -> Row[Any] | None:
+    """``plan, version, unit, price, per, currency`` of the product's plan in its newest version.
+
+    All are NULL if that plan was never set; None if there is no such product.
+    """
+    return connection.exec_driver_sql(_OFFER, (product,)).first()
+
+
+def insert_event(connection: Connection, values: Values) -> bool:
+    """Whether the event is new; False if its customer, origin and id are already recorded."""
+    return connection.exec_driver_sql(_INSERT_EVENT, values).rowcount == 1
+
+
+def event_receipt(connection: Connection, customer: str, origin: str, event: str) -> str | None:
+    """The receipt of the event that has this identity."""
+    e = usage_events.c
+    found = and_(e.customer == customer, e.origin == origin, e.id == event)
+    return connection.execute(select(e.receipt).where(found)).scalar()
+
+
+def events(
+    connection: Connection,
+    *,
+    customer: str | None,
+    product: str | None,
+    before: int | None,
+    limit: int,
+) -> list[Values]:
+    """Usage events, newest first; ``before`` is a sequence number."""
+    statement = select(usage_events).order_by(usage_events.c.sequence.desc()).limit(limit)
+    if customer is not None:
+        statement = statement.where(usage_events.c.customer == customer)
+    if product is not None:
+        statement = statement.where(usage_events.c.product == product)
+    if before is not None:
+        statement = statement.where(usage_events.c.sequence < before)
+    return _all(connection, statement)
+
+
+def event_by_receipt(connection: Connection, receipt: str) -> Values | None:
+    """The event with this receipt, and the ``leaf_hash`` at its position."""
+    statement = (
+        select(usage_events, log_leaves.c.leaf_hash)
+        .join(log_leaves, log_leaves.c.position == usage_events.c.log_position)
+        .where(usage_events.c.receipt == receipt)
+    )
+    return _first(connection, statement)
+
+
+def usage_counts(connection: Connection, customer: str) -> list[Values]:
+    """How many events share outcome, plan version and quantities."""
+    e = usage_events.c
+    alike = (e.outcome, e.plan, e.plan_version, e.quantities)
+    statement = select(*alike, func.count().label("events")).group_by(*alike)
+    return _all(connection, statement.where(e.customer == customer))
+
+
+def add_customer(connection: Connection, values: Values) -> None:
+    """Keep a new customer."""
+    connection.execute(insert(customers).values(values))
+
+
+def find_customer(connection: Connection, name_or_id: str) -> Values | None:
+    """The customer of this id or this name."""
+    either = (customers.c.id == name_or_id) | (customers.c.name == name_or_id)
+    return _first(connection, select(customers).where(either))
+
+
+def all_customers(connection: Connection) -> list[Values]:
+    """Every customer, by name."""
+    return _all(connection, select(customers).order_by(customers.c.name))
+
+
+def add_key(connection: Connection, values: Values) -> None:
+    """Keep what may be kept of a new key."""
+    connection.execute(insert(api_keys).values(values))
+
+
+def find_key(connection: Connection, key_id: str) -> Values | None:
+    """What is kept of a key."""
+    return _first(connection, _key_columns().where(api_keys.c.id == key_id))
+
+
+def keys_of(connection: Connection, customer: str) -> list[Values]:
+    """A customer's keys, oldest first."""
+    statement = _key_columns().where(api_keys.c.customer == customer).order_by(api_keys.c.id)
+    return _all(connection, statement)
+
+
+def revoke_key(connection: Connection, key_id: str, moment: str) -> None:
+    """Mark a key as revoked."""
+    connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(revoked_at=moment))
+
+
+def add_plan(connection: Connection, values: Values) -> None:
+    """Keep a new version of a plan."""
+    connection.execute(insert(plans).values(values))
+
+
+def current_plan(connection: Connection, name: str) -> Values | None:
+    """The newest version of a plan."""
+    return _first(
+        connection, select(plans).where(plans.c.name == name).order_by(plans.c.version.desc())
+    )
+
+
+def all_plans(connection: Connection) -> list[Values]:
+    """Every version of every plan."""
+    return _all(connection, select(plans).order_by(plans.c.name, plans.c.version))
+
+
+def _key_columns() -> Select[Any]:
+    return select(*(column for column in api_keys.columns if column.name != "sha256"))
+
+
+def _all(connection: Connection, statement: Select[Any]) -> list[Values]:
+    return [dict(row) for row in connection.execute(statement).mappings()]
+
+
+def _first(connection: Connection, statement: Select[Any]) -> Values | None:
+    row = connection.execute(statement.limit(1)).mappings().first()
+    return None if row is None else dict(row)

@@ -1,0 +1,131 @@
+"""What was used: listings, receipts fetched again, and exact totals."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import Any
+
+from mintage.capture import repository
+from mintage.capture.events import UsageRecord
+from mintage.capture.metering import CHARGED_OUTCOME
+from mintage.capture.plans import Plan
+from mintage.capture.receipts import SIGNING_KEY, sign_receipt
+from mintage.core.errors import RequestError
+from mintage.core.money import Price
+from mintage.core.types import Receipt
+from mintage.store.engine import Database
+from mintage.trust.keys import KeyRing, Signer
+
+
+@dataclass(frozen=True)
+class UsageSummary:
+    """A customer's usage so far: events by outcome, and the exact amount by currency."""
+
+    customer: str
+    outcomes: Mapping[str, int]
+    totals: Mapping[str, Fraction]
+
+    @property
+    def events(self) -> int:
+        """How many events there are, free ones too."""
+        return sum(self.outcomes.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """The summary with decimal strings; an amount that does not end has 18 decimals."""
+        return {
+            "customer": self.customer,
+            "events": self.events,
+            "outcomes": dict(self.outcomes),
+            "totals": {currency: _text(total) for currency, total in self.totals.items()},
+        }
+
+
+class UsageHistory:
+    """What the usage events of a workspace say."""
+
+    def __init__(self, database: Database, keys: KeyRing) -> None:
+        self._database = database
+        self._keys = keys
+
+    def list_usage(
+        self,
+        customer: str | None = None,
+        product: str | None = None,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> list[UsageRecord]:
+        """Usage events, newest first.
+
+        Args:
+            customer: only those of the customer with this id.
+            product: only those of this product.
+            after: go on after the event with this receipt: the last one of the page before.
+            limit: at most so many.
+
+        Raises:
+            RequestError: ``limit`` is below 1 (400), or no such receipt (404).
+        """
+        if limit < 1:
+            raise RequestError(f"At least 1 event can be listed, not {limit}.")
+        with self._database.read() as connection:
+            before = _event(connection, after, customer)["sequence"] if after else None
+            rows = repository.events(
+                connection, customer=customer, product=product, before=before, limit=limit
+            )
+        return [UsageRecord.from_row(row) for row in rows]
+
+    def find_receipt(self, receipt: str, customer: str | None) -> Receipt:
+        """The receipt, signed anew; its statement is the one that was first given.
+
+        ``customer`` is the id of who asks and sees only their own; None is the operator.
+
+        Raises:
+            RequestError: no such receipt, or it is another customer's (404, both alike).
+        """
+        with self._database.read() as connection:
+            row = _event(connection, receipt, customer)
+        record = UsageRecord.from_row(row)
+        return sign_receipt(record, row["log_position"], row["leaf_hash"], self._signer)
+
+    def summary(self, customer: str) -> UsageSummary:
+        """Counts and the exact total: quantities times the price of their plan version.
+
+        Nothing is rounded here, so where a price does not end (0.10 for 3) the total is more
+        exact than the sum of the receipts.
+        """
+        with self._database.read() as connection:
+            plans = [Plan.from_row(row) for row in repository.all_plans(connection)]
+            counts = repository.usage_counts(connection, customer)
+        agreed = {(plan.name, plan.version): plan for plan in plans}
+        outcomes: Counter[str] = Counter()
+        totals: dict[str, Fraction] = {}
+        for row in counts:
+            outcomes[row["outcome"]] += row["events"]
+            if row["outcome"] == CHARGED_OUTCOME:
+                plan = agreed[row["plan"], row["plan_version"]]
+                quantity = json.loads(row["quantities"])[plan.unit] * row["events"]
+                before = totals.get(plan.price.currency, Fraction(0))
+                totals[plan.price.currency] = before + plan.price.times(quantity)
+        return UsageSummary(customer, outcomes, totals)
+
+    @cached_property
+    def _signer(self) -> Signer:
+        return self._keys.signer(SIGNING_KEY)
+
+
+def _event(
+    connection: repository.Connection, receipt: str, customer: str | None
+) -> repository.Values:
+    row = repository.event_by_receipt(connection, receipt)
+    if row is None or customer not in (None, row["customer"]):
+        raise RequestError(f"There is no receipt {receipt!r}.", http_status=404)
+    return row
+
+
+def _text(amount: Fraction) -> str:
+    return Price("1", currency="XXX", per=amount.denominator).text_for(amount.numerator)

@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mintage.capture.metering import DuplicateEvent, price_of
+from mintage.capture.receipts import PAYLOAD_TYPE
+from mintage.core.canonical import canonical_json
+from mintage.core.errors import ConfigError, RequestError, SignatureMismatch
+from mintage.core.money import Price
+from mintage.core.ports import Meter
+from mintage.core.types import Permit, ProviderInfo, Usage
+from mintage.trust.audit import leaf_of
+from mintage.trust.dsse import open_envelope
+
+
+def _opened(shop: Any, envelope: Any) -> Any:
+    return json.loads(open_envelope(envelope, PAYLOAD_TYPE, shop.keys.public_keys("receipt")))
+
+
+def test_a_receipt_says_what_was_recorded_and_its_signature_holds(shop: Any) -> None:
+    meter: Meter = shop.meter
+    receipt = meter.record(shop.usage()).result()
+    [leaf] = shop.leaves("usage")
+    assert _opened(shop, receipt.envelope) == receipt.statement
+    assert receipt.statement == {
+        "version": 1,
+        "receipt": receipt.id,
+        "event": receipt.event_id,
+        "product": "pets",
+        "model": "pets",
+        "model_version": "3",
+        "bundle_digest": "b" * 64,
+        "outcome": "ok",
+        "input_sha256": "1" * 64,
+        "output_sha256": "2" * 64,
+        "quantities": {"image": 1},
+        "price": "0.02",
+        "currency": "EUR",
+        "final": True,
+        "plan": "standard",
+        "plan_version": 1,
+        "recorded_at": str(shop.clock),
+        "leaf": {"position": leaf["position"], "hash": leaf["leaf_hash"].hex()},
+    }
+    assert (receipt.price, receipt.currency, receipt.final) == ("0.02", "EUR", True)
+    assert receipt.event_id.startswith("evt_")
+
+
+def test_a_receipt_whose_price_was_changed_does_not_open(shop: Any) -> None:
+    receipt = shop.meter.record(shop.usage()).result()
+    other = shop.meter.record(shop.usage(quantities={"image": 2})).result()
+    forged = dict(receipt.envelope) | {"payload": other.envelope["payload"]}
+    with pytest.raises(SignatureMismatch):
+        _opened(shop, forged)
+
+
+def test_the_leaf_holds_the_event_as_it_is_listed(shop: Any) -> None:
+    shop.meter.record(shop.usage(outcome="error", probability=None, abstained=True)).result()
+    [leaf], [record] = shop.leaves("usage"), shop.history.list_usage()
+    assert leaf["record"] == canonical_json(record.to_json() | {"kind": "usage"})
+    assert leaf["leaf_hash"] == leaf_of(leaf["record"], leaf["salt"])
+    assert record.to_json()["compute_seconds"] == 0.0071
+    assert record.abstained is True
+    assert record.probability is None
+
+
+def test_200_threads_at_once_make_200_events_in_far_fewer_commits(shop: Any) -> None:
+    permit, barrier = shop.permit(), threading.Barrier(200)
+    receipts: list[Any] = []
+
+    def record() -> None:
+        usage = shop.usage(permit=permit)
+        barrier.wait(30)
+        receipts.append(shop.meter.record(usage).result())
+
+    threads = [threading.Thread(target=record) for _ in range(200)]
+    with shop.commits() as commits:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(shop.history.list_usage(limit=1000)) == 200
+    assert len({receipt.id for receipt in receipts}) == 200
+    positions = sorted(receipt.statement["leaf"]["position"] for receipt in receipts)
+    assert positions == list(range(positions[0], positions[0] + 200))
+    assert all(_opened(shop, receipt.envelope) == receipt.statement for receipt in receipts)
+    assert 1 <= commits[0] <= 50
+
+
+def test_what_waits_together_is_committed_once(shop: Any) -> None:
+    usages = [shop.usage() for _ in range(100)]
+    with shop.commits() as commits:
+        with shop.one_batch():
+            futures = [shop.meter.record(usage) for usage in usages]
+            assert not any(future.done() for future in futures)
+        for future in futures:
+            future.result()
+    assert commits[0] <= 2  # the one that held the committer back, and ours
+
+
+def test_a_repeated_id_in_one_batch_does_not_fail_its_neighbours(shop: Any) -> None:
+    ids = ["a", "b", "a", "c", "a", "d"]
+    usages = [shop.usage(origin="client", event_id=event) for event in ids]
+    with shop.one_batch():
+        futures = [shop.meter.record(usage) for usage in usages]
+    first = futures[0].result()
+    for position in (2, 4):
+        with pytest.raises(DuplicateEvent) as refused:
+            futures[position].result()
+        assert refused.value.http_status == 409
+        assert refused.value.receipt == first.id
+        assert isinstance(refused.value, RequestError)
+    positions = [futures[i].result().statement["leaf"]["position"] for i in (0, 1, 3, 5)]
+    assert positions == list(range(positions[0], positions[0] + 4))
+    assert [record.id for record in shop.history.list_usage()] == ["d", "c", "b", "a"]
+    assert len(shop.leaves("usage")) == 4
+
+
+def test_a_repeated_id_never_charges_twice_however_often_it_comes(shop: Any) -> None:
+    usage = shop.usage(origin="client", event_id="once")
+    shop.meter.record(usage).result()
+    for again in (usage, shop.usage(origin="client", event_id="once", quantities={"image": 9})):
+        with pytest.raises(DuplicateEvent):
+            shop.meter.record(again).result()
+    assert shop.history.summary(usage.permit.customer).totals == {"EUR": Fraction("0.02")}
+
+
+def test_the_same_id_of_another_customer_or_origin_is_another_event(shop: Any) -> None:
+    for customer, origin in (("Ada", "client"), ("Bob", "client"), ("Ada", "import")):
+        shop.meter.record(shop.usage(customer, origin=origin, event_id="1")).result()
+    assert len(shop.history.list_usage()) == 3
+
+
+def test_a_caller_that_leaves_does_not_take_its_event_along(shop: Any) -> None:
+    usage = shop.usage()
+
+    async def leave() -> None:
+        with shop.one_batch():
+            promised = shop.meter.record(usage)
+            waiting = asyncio.wrap_future(promised)
+            await asyncio.sleep(0)
+            waiting.cancel()
+            await asyncio.sleep(0)  # here the cancellation reaches the meter's future
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        promised.result(10)
+
+    asyncio.run(leave())
+    assert len(shop.history.list_usage()) == 1
+
+
+@pytest.mark.parametrize("outcome", ["error", "timeout", "cancelled", "abstain"])
+def test_only_what_went_well_is_charged(shop: Any, outcome: str) -> None:
+    receipt = shop.meter.record(shop.usage(outcome=outcome)).result()
+    assert receipt.price == "0"
+    [record] = shop.history.list_usage()
+    assert (record.outcome, record.price) == (outcome, "0")
+
+
+def test_time_is_ours_and_never_runs_backwards_along_the_log(shop: Any) -> None:
+    usage = shop.usage()
+    for seconds in (0, 1.5, 0.000001):
+        shop.clock.advance(seconds)
+        shop.meter.record(usage).result()
+    times = [record.recorded_at for record in reversed(shop.history.list_usage())]
+    assert times == [
+        "2026-11-23T12:00:00.000000Z",
+        "2026-11-23T12:00:01.500000Z",
+        "2026-11-23T12:00:01.500001Z",
+    ]
+
+
+def test_a_new_price_holds_only_for_what_comes_after_it(shop: Any) -> None:
+    early = shop.usage()
+    first = shop.meter.record(early).result()
+    shop.plans.set("standard", "0.05", "EUR")
+    admitted_before = shop.meter.record(early).result()
+    later = shop.meter.record(shop.usage()).result()
+    said = [(r.price, r.statement["plan_version"]) for r in (first, admitted_before, later)]
+    assert said == [("0.02", 1), ("0.02", 1), ("0.05", 2)]
+    assert shop.history.find_receipt(first.id, None).statement == first.statement
+    assert shop.history.summary(early.permit.customer).totals == {"EUR": Fraction("0.09")}
+
+
+@pytest.mark.parametrize("quantities", [{"input_token": 5}, {}, {"image": -1}])
+def test_usage_that_cannot_be_priced_is_not_recorded(shop: Any, quantities: dict[str, int]) -> None:
+    with pytest.raises(ConfigError):
+        shop.meter.record(shop.usage(quantities=quantities))
+    assert shop.history.list_usage() == []
+
+
+@given(
+    units=st.integers(0, 10**12),
+    decimals=st.integers(0, 12),
+    per=st.sampled_from([1, 10, 1000, 10**6]),
+    quantity=st.integers(0, 2**53),
+)
+def test_a_price_is_exact_to_the_last_digit(
+    units: int, decimals: int, per: int, quantity: int
+) -> None:
+    amount = f"{units}e-{decimals}"
+    permit = Permit("cus_1", "key_1", "pets", "gold", 1, "image", Price(amount, "EUR", per))
+    provider = ProviderInfo("pets", "3", "b" * 64, "class", "image")
+    usage = Usage(permit, provider, "stable", "ok", {"image": quantity}, "1", "2", 0.0, 0.0)
+    assert Fraction(price_of(usage)) == Fraction(units, 10**decimals) * quantity / per

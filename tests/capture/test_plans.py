@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mintage.capture.plans import _checked_price
+from mintage.core.canonical import canonical_json
+from mintage.core.errors import ConfigError, RequestError
+
+
+def test_the_default_plan_is_made_once_and_never_overrides_a_price(shop: Any) -> None:
+    made = shop.plans.ensure_default()
+    assert (made.name, made.version, made.unit) == ("standard", 1, "image")
+    assert str(made.price) == "Price(amount='0.02', currency='EUR', per=1)"
+    raised = shop.plans.set("standard", "0.05", "EUR")
+    assert shop.plans.ensure_default() == raised
+
+
+def test_a_new_version_is_made_only_where_something_changed(shop: Any) -> None:
+    first = shop.plans.set("gold", "0.020", "EUR")
+    assert shop.plans.set("gold", "0.02", "EUR") == first
+    changes: list[dict[str, Any]] = [
+        {"price": "0.03", "currency": "EUR"},
+        {"price": "0.03", "currency": "USD"},
+        {"price": "0.03", "currency": "USD", "per": 10},
+        {"price": "0.03", "currency": "USD", "per": 10, "unit": "input_token"},
+    ]
+    for version, change in enumerate(changes, start=2):
+        assert shop.plans.set("gold", **change).version == version
+    assert shop.plans.current("gold").version == 5
+    gold = [plan for plan in shop.plans.list() if plan.name == "gold"]
+    assert [plan.version for plan in gold] == [1, 2, 3, 4, 5]
+    recorded = [leaf["record"] for leaf in shop.leaves("plan.set")][1:]
+    assert recorded == [canonical_json(plan.to_json() | {"kind": "plan.set"}) for plan in gold]
+
+
+def test_an_unknown_plan_is_named_in_the_error(shop: Any) -> None:
+    with pytest.raises(RequestError, match="'gold'") as missing:
+        shop.plans.current("gold")
+    assert missing.value.http_status == 404
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"price": "free"},
+        {"price": "-1"},
+        {"price": "NaN"},
+        {"price": "1e12"},
+        {"price": "0.0000000000000000001"},
+        {"currency": "euro"},
+        {"currency": "€"},
+        {"unit": "per image"},
+        {"unit": ""},
+        {"per": 0},
+        {"name": "../gold"},
+    ],
+)
+def test_what_is_no_price_is_refused(shop: Any, wrong: dict[str, Any]) -> None:
+    terms: dict[str, Any] = {"name": "gold", "price": "1", "currency": "EUR"}
+    with pytest.raises(ConfigError):
+        shop.plans.set(**terms | wrong)
+    assert [plan.name for plan in shop.plans.list()] == ["standard"]
+
+
+@given(amount=st.decimals(0, 10**12 - 1, places=18))
+def test_a_price_is_kept_exactly_whatever_its_spelling(amount: Decimal) -> None:
+    spellings = {str(amount), format(amount, "f"), format(amount, "f") + "0"}
+    kept = {_checked_price(spelling, "EUR", 1) for spelling in spellings}
+    assert len(kept) == 1
+    assert Fraction(kept.pop().amount) == Fraction(amount)
