@@ -1,0 +1,1 @@
+"""From labelled data to a signed bundle: collect, prepare, design, train, evaluate, export."""

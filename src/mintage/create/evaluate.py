@@ -1,0 +1,149 @@
+"""Step 6, evaluate: quality of the deployed graph itself, on data that chose nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mintage.bundle.format import Manifest
+from mintage.bundle.graph import Graph
+from mintage.bundle.novelty import Detector
+from mintage.core import registry
+from mintage.core.canonical import sha256_hex
+from mintage.core.errors import DataError
+from mintage.core.ports import Modality
+from mintage.core.progress import Progress
+from mintage.core.types import Found, Skipped, Split
+from mintage.create.collect import ingest_in_order, list_source
+from mintage.create.dataset import Dataset
+from mintage.create.prepare import decoded
+from mintage.store.workspace import Workspace
+
+
+def evaluation_of(
+    graph: Graph,
+    manifest: Manifest,
+    inputs: NDArray[np.uint8],
+    targets: NDArray[np.int64],
+    groups: Sequence[str],
+) -> dict[str, Any]:
+    """Every metric of the task over uint8[N, side, side, 3], as JSON.
+
+    All examples count, also those that would be answered as unlike the training data; how many
+    those are is said beside.
+    """
+    task = registry.tasks().get(manifest.task)
+    logits, features = graph.run(inputs)
+    probabilities = task.probabilities(logits, manifest.temperature)
+    unusual = 0
+    if manifest.novelty is not None:
+        unusual = int(Detector.from_json(manifest.novelty).unusual(features).sum())
+    measured = task.evaluate(probabilities, targets, manifest.labels, groups)
+    return {"format": 1, "task": manifest.task, **measured, "unusual": unusual}
+
+
+def evaluate_location(
+    graph: Graph,
+    manifest: Manifest,
+    location: Path,
+    trained_on: Dataset | None,
+    *,
+    label: str,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Evaluate on another folder, zip or table.
+
+    Examples that the model was trained on are counted and warned of: they make it look better
+    than it is.
+
+    Raises:
+        DataError: nothing readable there, or a class that the model does not know.
+    """
+    kind = registry.modalities().get(manifest.modality)
+    source, listing = list_source(location, kind, label)
+    _check_labels({found.label for found in listing.examples}, manifest)
+    learned = _learned_from(trained_on)
+    skipped = list(listing.skipped)
+    arrays, targets, groups, trained = [], [], [], []
+    for found, digest, pixels in _readable(kind, manifest, listing.examples, skipped, progress):
+        arrays.append(pixels)
+        targets.append(manifest.labels.index(found.label))
+        groups.append(digest)
+        if digest in learned:
+            trained.append(found.path)
+    if not arrays:
+        raise DataError(f"Nothing readable was found in {location}.", remedy="Check the path.")
+    measured = evaluation_of(
+        graph, manifest, np.stack(arrays), np.array(targets, dtype=np.int64), groups
+    )
+    return measured | {
+        "data": {"kind": source, "name": location.name},
+        "trained_on": trained,
+        "skipped": [item.to_json() for item in skipped],
+    }
+
+
+def evaluate_split(
+    workspace: Workspace,
+    graph: Graph,
+    manifest: Manifest,
+    dataset: Dataset,
+    split: Split,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Evaluate on one split of a dataset.
+
+    Raises:
+        DataError: nothing in that split, or a class that the model does not know.
+    """
+    _check_labels(set(dataset.labels), manifest)
+    kind = registry.modalities().get(manifest.modality)
+    chosen = [n for n, example in enumerate(dataset.examples) if example.split == split]
+    if not chosen:
+        raise DataError(
+            f"{dataset.reference} has no examples in its {split} split.",
+            remedy="Small datasets choose by folds of their training split.",
+        )
+    images = decoded(workspace, dataset, kind, manifest.input, progress)
+    examples = [dataset.examples[position] for position in chosen]
+    targets = np.array([manifest.labels.index(example.label) for example in examples], np.int64)
+    groups = [example.group for example in examples]
+    measured = evaluation_of(graph, manifest, images[chosen], targets, groups)
+    return measured | {"data": {"dataset": dataset.reference, "split": split}}
+
+
+def _check_labels(labels: set[str], manifest: Manifest) -> None:
+    unknown = sorted(labels - set(manifest.labels))
+    if unknown:
+        raise DataError(
+            f"The model does not know the class {', '.join(unknown)}.",
+            remedy=f"It knows: {', '.join(manifest.labels)}.",
+        )
+
+
+def _learned_from(dataset: Dataset | None) -> set[str]:
+    """Digests of what the model learned or chose from."""
+    if dataset is None:
+        return set()
+    return {example.sha256 for example in dataset.examples if example.split != "test"}
+
+
+def _readable(
+    kind: Modality,
+    manifest: Manifest,
+    examples: Sequence[Found],
+    skipped: list[Skipped],
+    progress: Progress,
+) -> Iterator[tuple[Found, str, NDArray[np.uint8]]]:
+    """Each example with its blob's digest and pixels; what cannot be read goes to ``skipped``."""
+    for found, result in ingest_in_order(kind, examples, progress, "Reading"):
+        if isinstance(result, Skipped):
+            skipped.append(result)
+            continue
+        orientation = result.properties.get("orientation")
+        pixels = kind.decode(result.data, manifest.input, orientation=orientation)
+        yield found, sha256_hex(result.data), pixels

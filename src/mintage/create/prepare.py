@@ -1,0 +1,71 @@
+"""Step 2, prepare: decoded pixels in a memory-mapped array, made once and thrown away freely."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mintage.core.files import readable_failures
+from mintage.core.ids import new_id
+from mintage.core.machine import available_cores
+from mintage.core.ports import Modality
+from mintage.core.progress import Progress
+from mintage.core.types import InputSpec
+from mintage.create.dataset import Dataset
+from mintage.store.workspace import Workspace
+
+_DECODER = "v1"
+_CHUNK = 256
+
+
+def decoded(
+    workspace: Workspace, dataset: Dataset, kind: Modality, spec: InputSpec, progress: Progress
+) -> NDArray[np.uint8]:
+    """uint8[N, side, side, 3], memory-mapped, in the order of the dataset's manifest.
+
+    The file is complete or absent: it is written aside and renamed, so an interrupted run never
+    leaves half a cache that looks whole.
+    """
+    folder = workspace.cache_folder / dataset.version[:32]
+    path = folder / f"{spec.modality}-{spec.side}-{_DECODER}.npy"
+    if not path.exists():
+        with readable_failures(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            staging = folder / f".{path.name}.{new_id('tmp')}"
+            try:
+                _decode_into(staging, workspace, dataset, kind, spec, progress)
+                staging.replace(path)
+            finally:
+                staging.unlink(missing_ok=True)
+    array: NDArray[np.uint8] = np.load(path, mmap_mode="r")
+    return array
+
+
+def _decode_into(
+    path: Path,
+    workspace: Workspace,
+    dataset: Dataset,
+    kind: Modality,
+    spec: InputSpec,
+    progress: Progress,
+) -> None:
+    examples = dataset.examples
+    shape = (len(examples), spec.side, spec.side, 3)
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+
+    def decode(position: int) -> None:
+        example = examples[position]
+        data = workspace.blobs.get(example.sha256)
+        array[position] = kind.decode(data, spec, orientation=example.orientation)
+
+    progress.start(f"Decoding at {spec.side} px", len(examples))
+    with ThreadPoolExecutor(available_cores()) as pool:
+        for start in range(0, len(examples), _CHUNK):
+            end = min(start + _CHUNK, len(examples))
+            list(pool.map(decode, range(start, end)))
+            progress.advance(end)
+    progress.finish()
+    array.flush()

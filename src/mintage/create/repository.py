@@ -1,0 +1,71 @@
+"""The rows of datasets, runs and models; each change stands in the audit log too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, func, select, update
+from sqlalchemy.dialects.sqlite import insert
+
+from mintage.store.schema import datasets, models, runs
+from mintage.trust.audit import append
+
+
+def add_dataset(connection: Connection, record: Mapping[str, Any]) -> None:
+    """Make a version the newest of its name; one that is there already becomes it again."""
+    number = connection.execute(
+        select(func.coalesce(func.max(datasets.c.number), 0) + 1).where(
+            datasets.c.name == record["name"]
+        )
+    ).scalar_one()
+    leaf = append(connection, "dataset.collected", record)
+    row = {key: value for key, value in record.items() if key in datasets.c}
+    row |= {"number": number, "log_position": leaf.position}
+    statement = insert(datasets).values(row)
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["name", "version"],
+            set_={"number": number, "log_position": leaf.position},
+        )
+    )
+
+
+def dataset_version(connection: Connection, name: str, prefix: str | None) -> str | None:
+    """The newest version, or the newest that begins with ``prefix``."""
+    statement = select(datasets.c.version).where(datasets.c.name == name)
+    if prefix:
+        statement = statement.where(datasets.c.version.startswith(prefix, autoescape=True))
+    return connection.execute(statement.order_by(datasets.c.number.desc()).limit(1)).scalar()
+
+
+def add_run(connection: Connection, row: Mapping[str, Any]) -> None:
+    """A run has begun."""
+    connection.execute(runs.insert(), dict(row))
+
+
+def end_run(connection: Connection, run: str, changes: Mapping[str, Any]) -> None:
+    """A run has ended, one way or another."""
+    connection.execute(update(runs).where(runs.c.id == run).values(**changes))
+
+
+def next_model_version(connection: Connection, name: str) -> int:
+    """The number that the next model of this name gets."""
+    statement = select(func.coalesce(func.max(models.c.version), 0) + 1)
+    return int(connection.execute(statement.where(models.c.name == name)).scalar_one())
+
+
+def add_model(connection: Connection, record: Mapping[str, Any]) -> None:
+    """A bundle was signed and stands in its folder."""
+    leaf = append(connection, "model.signed", record)
+    connection.execute(models.insert(), {**record, "log_position": leaf.position})
+
+
+def find_model(connection: Connection, name: str, version: int | None) -> Mapping[str, Any] | None:
+    """A model's row; the newest of its name where no version is given."""
+    statement = select(models).where(models.c.name == name)
+    if version is not None:
+        statement = statement.where(models.c.version == version)
+    newest = statement.order_by(models.c.version.desc()).limit(1)
+    row = connection.execute(newest).mappings().first()
+    return None if row is None else dict(row)

@@ -1,0 +1,259 @@
+"""The networks that learn pictures: the seed network and the compact residual one.
+
+All take ``float32[N, 3, H, W]``, already scaled, and answer logits: ``[N, 1]`` for two classes
+(sigmoid), ``[N, k]`` for more (softmax). Beside them they give *features*: what a detector of
+novelty needs to know a picture unlike all that were shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from mintage.core.errors import ConfigError
+
+
+def outputs(classes: int) -> int:
+    """How many logits: one for two classes, else one each."""
+    return 1 if classes == 2 else classes
+
+
+def means(maps: Tensor) -> Tensor:
+    """``float32[N, C]``: the mean of each channel of ``maps[N, C, H, W]``."""
+    return maps.float().mean(dim=(2, 3))
+
+
+def statistics(maps: Tensor) -> Tensor:
+    """``float[N, 2C]``: mean and standard deviation of each channel of ``maps[N, C, H, W]``."""
+    maps = maps.float()
+    mean = maps.mean(dim=(2, 3))
+    variance = (maps - mean[:, :, None, None]).square().mean(dim=(2, 3))
+    return torch.cat([mean, (variance + 1e-6).sqrt()], dim=1)
+
+
+class PictureNetwork(nn.Module):
+    """What every network of pictures offers.
+
+    A subclass defines ``layers``, what it computes on the way, and what is made of that.
+    Training asks for logits alone: statistics take 6 % of a step of compact.
+    """
+
+    def layers(self, pixels: Tensor) -> list[Tensor]:
+        """What later parts of the network, and the features, are made of."""
+        raise NotImplementedError
+
+    def logits(self, layers: list[Tensor]) -> Tensor:
+        """``float32[N, 1 or k]``."""
+        raise NotImplementedError
+
+    def features(self, layers: list[Tensor]) -> Tensor:
+        """``float32[N, D]`` with D at most 400."""
+        raise NotImplementedError
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Logits alone."""
+        return self.logits(self.layers(pixels))
+
+    def forward_with_features(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits and features."""
+        layers = self.layers(pixels)
+        return self.logits(layers), self.features(layers)
+
+
+class SeedCNN(PictureNetwork):
+    """28×28×3 → 32 filters of 3×3, ReLU → max-pool 2×2 → dense 128, ReLU → dense."""
+
+    SIDE = 28
+
+    def __init__(self, classes: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 32, 3)  # no padding, as is Keras' default: 26×26
+        self.hidden = nn.Linear(32 * 13 * 13, 128)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(128, outputs(classes))
+
+    def layers(self, pixels: Tensor) -> list[Tensor]:
+        """The pooled filters' maps, and the hidden units."""
+        maps = nn.functional.max_pool2d(torch.relu(self.convolution(pixels)), 2)
+        return [maps, torch.relu(self.hidden(maps.flatten(1)))]
+
+    def logits(self, layers: list[Tensor]) -> Tensor:
+        """``float32[N, 1 or k]``."""
+        answer: Tensor = self.output(self.dropout(layers[1]))
+        return answer.float()
+
+    def features(self, layers: list[Tensor]) -> Tensor:
+        """192 of them: the filters' means and deviations, and the hidden units."""
+        return torch.cat([statistics(layers[0]), layers[1].float()], dim=1)
+
+
+class Residual(nn.Module):
+    """Two convolutions, added to what went in (He et al. 2016)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            convolution(channels, channels, 3),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(inplace=True),
+            convolution(channels, channels, 3),
+        )
+        self.last = nn.BatchNorm2d(channels)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """``float[N, channels, H, W]`` from the same."""
+        return torch.relu(maps + self.last(self.body(maps)))
+
+
+def stage(channels_in: int, channels: int) -> nn.Sequential:
+    """A convolution, halved by max-pooling, then a residual.
+
+    The first convolution stands outside the residual, so that depth counts from the first step
+    on. With strided residual blocks and a strided stem pets stood at 73 % after 8 epochs
+    where this stood at 84 % after 6, in the same time.
+    """
+    return nn.Sequential(
+        convolution(channels_in, channels, 3),
+        nn.MaxPool2d(2),
+        nn.BatchNorm2d(channels),
+        nn.ReLU(inplace=True),
+        Residual(channels),
+    )
+
+
+class Compact(PictureNetwork):
+    """A small residual network for pictures of any side from 32 up."""
+
+    WIDTHS = (32, 64, 128, 256)
+
+    def __init__(self, classes: int, dropout: float = 0.0, widths: Sequence[int] = WIDTHS) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            convolution(3, widths[0], 5, stride=2),
+            nn.MaxPool2d(2),
+            nn.BatchNorm2d(widths[0]),
+            nn.ReLU(inplace=True),
+        )
+        halving = (stage(before, after) for before, after in pairwise(widths))
+        self.stages = nn.ModuleList([Residual(widths[0]), *halving])
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(widths[-1], outputs(classes))
+
+    def layers(self, pixels: Tensor) -> list[Tensor]:
+        """The maps after each stage, and the last one's means."""
+        passed = [self.stem(pixels)]
+        for part in self.stages:
+            passed.append(part(passed[-1]))
+        return [*passed[1:], means(passed[-1])]
+
+    def logits(self, layers: list[Tensor]) -> Tensor:
+        """``float32[N, 1 or k]``."""
+        answer: Tensor = self.output(self.dropout(layers[-1]))
+        return answer.float()
+
+    def features(self, layers: list[Tensor]) -> Tensor:
+        """384 of them: early means and deviations, a middle and the last stage's means."""
+        return torch.cat([statistics(layers[0]), means(layers[1]), layers[-1]], dim=1)
+
+
+def convolution(channels_in: int, channels: int, side: int, stride: int = 1) -> nn.Conv2d:
+    """A padded convolution without bias: the batch normalisation that follows has one."""
+    return nn.Conv2d(channels_in, channels, side, stride, padding=side // 2, bias=False)
+
+
+_NETWORKS: dict[str, Callable[[int, float], PictureNetwork]] = {
+    "seed-cnn": SeedCNN,
+    "compact": Compact,
+}
+NAMES = tuple(_NETWORKS)
+
+
+def build(name: str, classes: int, input_size: int, dropout: float = 0.0) -> PictureNetwork:
+    """A network by its name; its weights mean nothing before ``initialise``.
+
+    Raises:
+        ConfigError: an unknown name, or a side that the network cannot take.
+    """
+    if name not in _NETWORKS:
+        raise ConfigError(f"No network is called {name!r}.", remedy=f"Use {' or '.join(NAMES)}.")
+    if name == "seed-cnn" and input_size != SeedCNN.SIDE:
+        raise ConfigError(
+            f"seed-cnn takes pictures of side {SeedCNN.SIDE}, not {input_size}.",
+            remedy="Leave the size out, or choose compact.",
+        )
+    if input_size < 28:
+        raise ConfigError(f"A side of {input_size} pixels is too small.", remedy="Use 32 or more.")
+    # PyTorch draws initial weights from its global generator: leave that as it was.
+    with torch.random.fork_rng(devices=[]):
+        return _NETWORKS[name](classes, dropout)
+
+
+SCHEMES = ("glorot_uniform", "he_normal")
+
+
+@torch.no_grad()
+def initialise(network: nn.Module, scheme: str, seed: int) -> None:
+    """Give every weight its first value, from ``seed`` alone; every bias becomes zero.
+
+    ``glorot_uniform`` (Glorot and Bengio 2010) is Keras' default; ``he_normal`` (He et al. 2015,
+    filters by fan-out) suits ReLU. The last scale of each residual begins at zero, so that at
+    first it passes its input on unchanged (Goyal et al. 2017).
+
+    Raises:
+        ConfigError: an unknown scheme.
+    """
+    if scheme not in SCHEMES:
+        known = " or ".join(SCHEMES)
+        raise ConfigError(f"No initialisation is called {scheme!r}.", remedy=f"Use {known}.")
+    generator = torch.Generator().manual_seed(seed)
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            if scheme == "glorot_uniform":
+                nn.init.xavier_uniform_(module.weight, generator=generator)
+            else:
+                nn.init.kaiming_normal_(
+                    module.weight,
+                    mode="fan_out" if isinstance(module, nn.Conv2d) else "fan_in",
+                    nonlinearity="relu",
+                    generator=generator,
+                )
+            if module.bias is not None:
+                module.bias.zero_()
+        elif isinstance(module, nn.BatchNorm2d):
+            module.reset_parameters()
+    for residual in (module for module in network.modules() if isinstance(module, Residual)):
+        residual.last.weight.zero_()
+
+
+def channels_last(network: nn.Module) -> None:
+    """Lay filters out as the processor's fastest convolutions want them."""
+    for parameter in network.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+
+class ServingGraph(nn.Module):
+    """What is exported: it begins at pixels, so scaling cannot differ between two callers.
+
+    ``mean`` and ``deviation`` are per channel, on a scale from 0 to 1.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(
+        self, network: PictureNetwork, mean: Sequence[float], deviation: Sequence[float]
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", 255 * torch.tensor(list(mean)).view(1, 3, 1, 1))
+        self.register_buffer("deviation", 255 * torch.tensor(list(deviation)).view(1, 3, 1, 1))
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits and features of ``uint8[N, H, W, 3]``."""
+        scaled = (pixels.permute(0, 3, 1, 2).float() - self.mean) / self.deviation
+        logits, features = self.network.forward_with_features(scaled)
+        return logits, features

@@ -1,0 +1,295 @@
+"""The training loop: what it learns, that it repeats itself, and that it ends in time."""
+
+import json
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from mintage.core.errors import ConfigError, DataError
+from mintage.create import pace, train
+from mintage.create.design import compact, seed_cnn
+from mintage.create.forward import evaluate
+from mintage.create.losses import loss_function
+from mintage.create.optimise import learning_rate, optimiser_for
+from mintage.create.train import fit
+from mintage.modalities.image.networks import SeedCNN, build, initialise
+
+SMALL = replace(
+    compact(examples=200, typical_side=48), batch_size=16, training_sides=(32,), input_size=32
+)
+
+
+def picture_set(count=96, side=28, seed=0, classes=2):
+    """Noise in which class k is brighter in channel k: learnable, yet not at once."""
+    chance = np.random.default_rng(seed)
+    labels = np.arange(count) % classes
+    images = chance.integers(0, 200, (count, side, side, 3))
+    images[np.arange(count), :, :, labels] += 30
+    split = count * 3 // 4
+    return images.astype(np.uint8), labels, np.arange(split), np.arange(split, count)
+
+
+@pytest.fixture
+def fitted(tmp_path):
+    def run(candidate=None, data=None, **options):
+        options = {"seed": 0, "threads": 1, "checkpoint_folder": tmp_path} | options
+        return fit(candidate or seed_cnn(), *(data or picture_set()), **options)
+
+    return run
+
+
+def weights(result):
+    return {name: value.clone() for name, value in result.network.state_dict().items()}
+
+
+def same(one, other):
+    return all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+@pytest.mark.parametrize("candidate", [seed_cnn(), SMALL], ids=["seed-cnn", "compact"])
+def test_training_learns_what_can_be_learned(fitted, candidate):
+    result = fitted(candidate, picture_set(count=256, side=candidate.input_size), epochs=8)
+    assert result.validation_accuracy > 0.9
+    assert result.train_accuracy > 0.9
+    assert result.history[-1]["train_loss"] < result.history[0]["train_loss"]
+
+
+def test_three_classes_are_learned_with_three_logits(fitted):
+    result = fitted(data=picture_set(classes=3), epochs=8)
+    assert result.validation_logits.shape == (24, 3)
+    assert result.validation_accuracy > 0.9
+
+
+@pytest.mark.parametrize("candidate", [seed_cnn(), SMALL], ids=["seed-cnn", "compact"])
+def test_the_same_seed_gives_identical_weights_and_another_seed_others(fitted, candidate):
+    data = picture_set(side=candidate.input_size)
+    first = fitted(candidate, data, epochs=2)
+    torch.manual_seed(77)
+    assert same(weights(first), weights(fitted(candidate, data, epochs=2)))
+    assert not same(weights(first), weights(fitted(candidate, data, epochs=2, seed=1)))
+
+
+def test_dropout_too_is_seeded_and_leaves_the_global_generator_alone(fitted):
+    dropping = replace(seed_cnn(), dropout=0.5)
+    torch.manual_seed(1)
+    expected = torch.rand(2)
+    torch.manual_seed(1)
+    first = fitted(dropping, epochs=1)
+    assert torch.equal(torch.rand(2), expected)
+    assert same(weights(first), weights(fitted(dropping, epochs=1)))
+    assert not same(weights(first), weights(fitted(epochs=1)))
+
+
+def test_one_step_of_training_is_the_gradient_step_of_the_formula():
+    candidate = replace(seed_cnn(), optimiser="sgd", loss="squared_error", learning_rate=0.1)
+    network = SeedCNN(2)
+    initialise(network, "glorot_uniform", 0)
+    pixels, labels = torch.rand(4, 3, 28, 28), torch.tensor([0, 1, 1, 0])
+    before = network.output.weight.detach().clone()
+    optimiser = optimiser_for(candidate, network)
+    loss_function("squared_error")(network(pixels), labels, 0.0).backward()
+    gradient = network.output.weight.grad.clone()
+    optimiser.step()
+    # The first step of Nesterov's momentum 0.9 is 1.9 times the gradient.
+    torch.testing.assert_close(network.output.weight, before - 0.1 * 1.9 * gradient)
+
+
+class StepClock:
+    """Passes by a hundredth of a second whenever it is read."""
+
+    now = 0.0
+
+    def monotonic(self):
+        self.now += 0.01
+        return self.now
+
+    process_time = monotonic
+
+
+def test_training_by_the_clock_ends_in_time_with_the_rate_run_down(fitted, monkeypatch):
+    clock = StepClock()
+    monkeypatch.setattr(pace, "time", clock)
+    monkeypatch.setattr(train, "time", clock)
+    result = fitted(SMALL, picture_set(count=400, side=32), seconds=6.0)
+    assert result.seconds < 6.0
+    assert clock.now < 6.1
+    assert result.stopped_because == "time"
+    assert result.steps > 20
+    assert result.history[-1]["learning_rate"] < 0.1 * SMALL.learning_rate
+    assert result.validation_logits.shape == (100, 1)
+
+
+def test_a_second_of_training_takes_a_second(fitted):
+    fitted(SMALL, picture_set(side=32), epochs=1)  # kernels are built once a process
+    began = time.monotonic()
+    fitted(SMALL, picture_set(count=400, side=32), seconds=1.0)
+    assert time.monotonic() - began < 2.0  # room for a busy machine
+
+
+def test_a_budget_too_short_for_a_step_still_leaves_a_usable_checkpoint(fitted, tmp_path):
+    result = fitted(seconds=1e-6)
+    assert result.validation_logits.shape == (24, 1)
+    assert set(load_file(tmp_path / "best.safetensors")) == set(result.network.state_dict())
+
+
+def test_a_request_to_stop_ends_training_at_the_next_step_and_keeps_the_best(fitted, tmp_path):
+    steps = []
+    result = fitted(
+        epochs=50,
+        progress=lambda state: steps.append(state.step),
+        should_stop=lambda: len(steps) >= 5,
+    )
+    assert steps == [1, 2, 3, 4, 5]
+    assert (result.stopped_because, result.steps) == ("interrupted", 5)
+    assert (tmp_path / "best.safetensors").exists()
+
+
+def test_the_network_returned_is_the_one_best_on_validation_and_the_one_on_disk(fitted, tmp_path):
+    # A rate this high makes later epochs worse than earlier ones.
+    wild = replace(seed_cnn(), learning_rate=0.05, early_stopping_patience=None)
+    result = fitted(wild, picture_set(seed=4), epochs=6)
+    scores = [(each["validation_accuracy"], -each["validation_loss"]) for each in result.history]
+    assert result.best_epoch == 1 + scores.index(max(scores))
+    assert result.validation_accuracy == pytest.approx(max(scores)[0])
+    record = json.loads((tmp_path / "best.json").read_text())
+    assert record["epoch"] == result.best_epoch
+    saved = load_file(tmp_path / "best.safetensors")
+    for name, value in result.network.state_dict().items():
+        np.testing.assert_array_equal(saved[name], value.numpy())
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["best.json", "best.safetensors"]
+
+
+def test_training_stops_when_validation_gets_no_better_for_as_long_as_its_patience(fitted):
+    noise = np.random.default_rng(0).integers(0, 255, (64, 28, 28, 3)).astype(np.uint8)
+    data = (noise, np.arange(64) % 2, np.arange(32), np.arange(32, 64))
+    result = fitted(replace(seed_cnn(), early_stopping_patience=3), data, epochs=200)
+    assert result.stopped_because == "patience"
+    assert result.epochs == result.best_epoch + 3
+
+
+def test_every_epoch_is_logged_with_all_that_a_learning_curve_needs(fitted):
+    log = []
+    result = fitted(epochs=3, log=log.append)
+    assert [each["epoch"] for each in log] == [1, 2, 3]
+    assert [each["step"] for each in log] == [2, 4, 6]
+    assert log == result.history
+    json.dumps(log, allow_nan=False)
+    assert set(log[0]) == {
+        "epoch", "step", "seconds", "train_loss", "train_accuracy", "validation_loss",
+        "validation_accuracy", "learning_rate", "examples_per_second",
+    }  # fmt: skip
+
+
+def test_progress_rises_to_the_end_and_says_how_things_stand(fitted):
+    states = []
+    fitted(epochs=4, progress=states.append)
+    fractions = [each.fraction for each in states]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+    assert all(0 <= each.accuracy <= 1 and each.examples_per_second > 0 for each in states)
+
+
+def test_validation_examples_never_change_the_weights(fitted):
+    images, labels, learn, check = picture_set()
+    first = fitted(data=(images, labels, learn, check), epochs=1)
+    other = images.copy()
+    other[check] = 255 - other[check]
+    assert same(weights(first), weights(fitted(data=(other, labels, learn, check), epochs=1)))
+
+
+def test_results_describe_pictures_as_they_are_in_float32(fitted):
+    data = picture_set(side=32)
+    result = fitted(SMALL, data, epochs=2)
+    logits, features = evaluate(result.network, SMALL, data[0], data[3])
+    np.testing.assert_array_equal(result.validation_logits, logits.numpy())
+    np.testing.assert_array_equal(result.validation_features, features.numpy())
+    assert not result.network.training
+
+
+def test_a_training_that_diverges_is_an_error_that_names_the_learning_rate(fitted):
+    with pytest.raises(DataError, match="learning rate"):
+        fitted(replace(seed_cnn(), optimiser="sgd", learning_rate=1e30), epochs=3)
+
+
+def test_the_thread_count_is_put_back(fitted):
+    before = torch.get_num_threads()
+    fitted(epochs=1, threads=before + 1)
+    assert torch.get_num_threads() == before
+
+
+class StillClock:
+    wall = busy = 0.0
+
+    def monotonic(self):
+        return self.wall
+
+    def process_time(self):
+        return self.busy
+
+    def pass_by(self, seconds, share):
+        self.wall += seconds
+        self.busy += seconds * share
+
+
+def test_by_the_clock_one_thread_works_while_others_want_the_processor(monkeypatch):
+    clock = StillClock()
+    monkeypatch.setattr(pace, "time", clock)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        keeper, seen = pace.ThreadKeeper(2), []
+        for seconds, share in [
+            (1.1, 1.9),
+            (0.5, 0.1),
+            (0.7, 0.8),
+            (1.9, 0.5),
+            (0.2, 0.5),
+            (1.1, 0.8),
+        ]:
+            clock.pass_by(seconds, share)
+            keeper.after_step()
+            seen.append(torch.get_num_threads())
+        # Undisturbed; too early to say; disturbed; waiting; two seconds are over; disturbed.
+        assert seen == [2, 2, 1, 1, 2, 1]
+        assert keeper.wait_seconds == 4
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_by_epochs_the_thread_count_never_changes(fitted, monkeypatch):
+    counts = set()
+    monkeypatch.setattr(pace.ThreadKeeper, "BUSY_ENOUGH", 1e9)  # always disturbed
+    fitted(epochs=2, threads=2, progress=lambda state: counts.add(torch.get_num_threads()))
+    assert counts == {2}
+
+
+@pytest.mark.parametrize("budget", [{}, {"epochs": 1, "seconds": 1.0}])
+def test_a_training_without_one_clear_end_is_refused(fitted, budget):
+    with pytest.raises(ConfigError, match="epochs"):
+        fitted(**budget)
+
+
+def test_pictures_of_another_size_are_refused(fitted):
+    with pytest.raises(ConfigError, match="28"):
+        fitted(data=picture_set(side=30), epochs=1)
+
+
+def test_one_cycle_rises_then_falls_to_nothing_and_a_constant_rate_stays():
+    rates = [learning_rate(SMALL, done) for done in np.linspace(0, 1, 101)]
+    assert np.argmax(rates) == 20
+    assert max(rates) == pytest.approx(SMALL.learning_rate)
+    assert rates[-1] < 0.002 * SMALL.learning_rate
+    assert {learning_rate(seed_cnn(), done) for done in (0.0, 0.5, 1.0)} == {1e-3}
+
+
+def test_weight_decay_leaves_scales_and_biases_alone():
+    network = build("compact", 2, 48)
+    decayed, free = optimiser_for(SMALL, network).param_groups
+    assert decayed["weight_decay"] == SMALL.weight_decay > 0
+    assert free["weight_decay"] == 0
+    assert all(each.ndim > 1 for each in decayed["params"])
+    assert len(decayed["params"]) + len(free["params"]) == len(list(network.parameters()))
