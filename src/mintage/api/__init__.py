@@ -1,0 +1,1 @@
+"""The HTTP face: customers' and operator's routes and pages; app hands it a ``Service``."""

@@ -1,0 +1,145 @@
+"""The customers' own routes, under ``/v1``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse
+
+from mintage.api import models
+from mintage.api.calls import Answered, bearer_key, metered_call
+from mintage.api.openapi import AUTHORIZED, PREDICT_BODY, problems
+from mintage.api.service import Service
+from mintage.api.uploads import read_upload
+from mintage.core.types import Receipt
+
+
+def customer_routes(service: Service) -> APIRouter:
+    """Predict, and a customer's own records."""
+    router = APIRouter(prefix="/v1")
+
+    @router.post(
+        "/products/{product}/predict",
+        summary="Answer one picture",
+        response_model=models.Prediction,
+        responses=problems(400, 401, 402, 403, 404, 408, 409, 413, 415, 422, 429, 503, 504),
+        openapi_extra=PREDICT_BODY | AUTHORIZED,
+        tags=["predict"],
+    )
+    async def predict(product: str, request: Request) -> JSONResponse:
+        """The picture as raw body, as multipart field ``file``, or as base64 in JSON.
+
+        The answer leaves only when its usage event is on disk; ``receipt`` proves it. With an
+        ``Idempotency-Key`` the same action is never charged twice: a repetition is answered 409.
+        """
+
+        async def read() -> bytes:
+            return await read_upload(request, service.settings.max_upload_bytes)
+
+        return JSONResponse(prediction(await metered_call(service, request, product, read)))
+
+    @router.get(
+        "/products",
+        summary="List the products",
+        response_model=models.ProductList,
+        tags=["products"],
+    )
+    async def products() -> JSONResponse:
+        """The names of what is sold here; open to all."""
+        names = await asyncio.to_thread(service.catalogue.names)
+        return JSONResponse({"products": [{"name": name} for name in names]})
+
+    @router.get(
+        "/products/{product}",
+        summary="Describe a product",
+        response_model=models.ProductMetadata,
+        responses=problems(404),
+        tags=["products"],
+    )
+    async def describe(product: str) -> JSONResponse:
+        """Task, labels, version and price; open to all."""
+        card = await asyncio.to_thread(service.catalogue.card, product)
+        price = {
+            "amount": card.price.amount,
+            "currency": card.price.currency,
+            "per": card.price.per,
+            "unit": card.unit,
+        }
+        return JSONResponse(
+            {
+                "name": card.name,
+                "task": card.task,
+                "modality": card.modality,
+                "labels": list(card.labels),
+                "model": card.model,
+                "model_version": card.model_version,
+                "ready": service.engine.ready(product),
+                "price": price,
+            }
+        )
+
+    @router.get(
+        "/usage",
+        summary="List your usage",
+        response_model=models.UsageList,
+        responses=problems(400, 401, 404),
+        openapi_extra=AUTHORIZED,
+        tags=["account"],
+    )
+    async def usage(
+        request: Request,
+        product: Annotated[str | None, Query(description="Only this product's.")] = None,
+        after: Annotated[
+            str | None, Query(description="Go on after this receipt, a page's last.")
+        ] = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    ) -> JSONResponse:
+        """The key's customer's own usage events, newest first."""
+        key = bearer_key(request)
+
+        def read() -> list[dict[str, Any]]:
+            customer = service.accounts.customer(key)
+            return service.accounts.usage(customer, product=product, after=after, limit=limit)
+
+        return JSONResponse({"usage": await asyncio.to_thread(read)})
+
+    @router.get(
+        "/receipts/{receipt_id}",
+        summary="Fetch a receipt again",
+        response_model=models.SignedReceipt,
+        responses=problems(401, 404),
+        openapi_extra=AUTHORIZED,
+        tags=["account"],
+    )
+    async def receipt(receipt_id: str, request: Request) -> JSONResponse:
+        """The receipt of one call, if it was this customer's: the same statement, signed anew."""
+        key = bearer_key(request)
+
+        def read() -> Mapping[str, Any]:
+            return service.accounts.receipt(service.accounts.customer(key), receipt_id)
+
+        return JSONResponse(dict(await asyncio.to_thread(read)))
+
+    return router
+
+
+def prediction(answered: Answered) -> dict[str, Any]:
+    """The answer as it leaves."""
+    served = answered.served
+    return {
+        "id": answered.receipt.event_id,
+        "task": served.answer.task,
+        "output": dict(served.answer.output),
+        "model": served.info.model,
+        "model_version": served.info.version,
+        "receipt": answered.receipt.to_json(),
+        "price": price_of(answered.receipt),
+    }
+
+
+def price_of(receipt: Receipt) -> dict[str, Any]:
+    """The call's price as it leaves: a decimal string, never a float."""
+    return {"amount": receipt.price, "currency": receipt.currency, "final": receipt.final}

@@ -1,0 +1,80 @@
+"""Prometheus metrics: counts of calls, latency, batches, queues, receipts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+_LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_BATCH_BUCKETS = (1, 2, 4, 8, 16, 32)
+UNKNOWN = "-"
+"""Stands where a call named no product of ours: a stranger's names must not become series."""
+
+
+class Metrics:
+    """One server's metrics, in a registry of their own."""
+
+    media_type = "text/plain; version=0.0.4; charset=utf-8"
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._calls = Counter(
+            "mintage_calls",
+            "Calls by product, model version and outcome.",
+            ("product", "version", "outcome"),
+            registry=self._registry,
+        )
+        self._latency = Histogram(
+            "mintage_latency_seconds",
+            "From a call's arrival to its answer, of answered calls.",
+            ("product",),
+            buckets=_LATENCY_BUCKETS,
+            registry=self._registry,
+        )
+        self._batches = Histogram(
+            "mintage_batch_items",
+            "Inputs answered by one inference.",
+            ("product",),
+            buckets=_BATCH_BUCKETS,
+            registry=self._registry,
+        )
+        self._receipts = Counter(
+            "mintage_receipts", "Receipts given.", ("product",), registry=self._registry
+        )
+
+    def call(self, product: str, version: str, outcome: str) -> None:
+        """Count a call; ``outcome`` is a usage event's, or why it never reached the product."""
+        self._calls.labels(product, version, outcome).inc()
+
+    def answered(self, product: str, seconds: float) -> None:
+        """Count an answer that left with its receipt, and how long it took."""
+        self._latency.labels(product).observe(seconds)
+        self._receipts.labels(product).inc()
+
+    def batch(self, product: str, items: int) -> None:
+        """Count a batch."""
+        self._batches.labels(product).observe(items)
+
+    def watch(self, queues: Callable[[], Mapping[str, int]]) -> None:
+        """Read the queues' lengths whenever the metrics are read."""
+        self._registry.register(_Queues(queues))
+
+    def render(self) -> bytes:
+        """The text that Prometheus reads."""
+        return generate_latest(self._registry)
+
+
+class _Queues(Collector):
+    def __init__(self, queues: Callable[[], Mapping[str, int]]) -> None:
+        self._queues = queues
+
+    def collect(self) -> Iterable[Metric]:
+        family = GaugeMetricFamily(
+            "mintage_queue_length", "Calls that are not answered yet.", labels=("product",)
+        )
+        for product, length in self._queues().items():
+            family.add_metric((product,), length)
+        yield family

@@ -1,0 +1,179 @@
+"""What travels over HTTP, field by field: the OpenAPI document is made of these."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+
+class Problem(_Wire):
+    """An error (RFC 9457)."""
+
+    type: str = Field(examples=["urn:mintage:problem:data_error"])
+    title: str = Field(examples=["Data error"])
+    status: int = Field(examples=[422])
+    detail: str = Field(description="What was wrong, and what was got.")
+    code: str = Field(description="The error's name, stable.", examples=["data_error"])
+    remedy: str = Field(description="What to do next.")
+    instance: str = Field(description="The request's id, also in X-Request-Id.")
+    incident: str | None = Field(None, description="Only where it is our mistake: tell us this.")
+
+
+class CallPrice(_Wire):
+    """What this call costs."""
+
+    amount: str = Field(description="A decimal string.", examples=["0.02"])
+    currency: str = Field(examples=["EUR"])
+    final: bool = Field(description="False where a plan settles the price at the period's end.")
+
+
+class SignedReceipt(_Wire):
+    """A signed promise about the call: its hashes, its price, its place in the audit log."""
+
+    id: str
+    event: str
+    envelope: dict[str, Any] = Field(description="DSSE; the payload is the statement.")
+
+
+class Prediction(_Wire):
+    """An answer."""
+
+    id: str = Field(description="The usage event's id.")
+    task: str = Field(examples=["class"])
+    output: dict[str, Any] = Field(
+        description="Shaped by the task; for 'class': label, probability, probabilities.",
+        examples=[
+            {"label": "cat", "probability": 0.97, "probabilities": {"cat": 0.97, "dog": 0.03}}
+        ],
+    )
+    model: str
+    model_version: str
+    receipt: SignedReceipt
+    price: CallPrice
+
+
+class UnitPrice(_Wire):
+    """What a product costs."""
+
+    amount: str = Field(description="A decimal string.", examples=["0.02"])
+    currency: str = Field(examples=["EUR"])
+    per: int = Field(description="For so many units.", examples=[1])
+    unit: str = Field(examples=["image"])
+
+
+class ProductMetadata(_Wire):
+    """What anyone may know of a product."""
+
+    name: str
+    task: str
+    modality: str
+    labels: list[str]
+    model: str
+    model_version: str
+    ready: bool
+    price: UnitPrice
+
+
+class ProductName(_Wire):
+    """A product in the list."""
+
+    name: str
+
+
+class ProductList(_Wire):
+    """What is sold here."""
+
+    products: list[ProductName]
+
+
+class UsageList(_Wire):
+    """A customer's usage events, newest first."""
+
+    usage: list[dict[str, Any]]
+
+
+class ImageDocument(_Wire):
+    """The JSON form of an upload."""
+
+    image: str = Field(description="The picture's bytes in base64.")
+
+
+class Live(_Wire):
+    """The server runs."""
+
+    live: Literal[True] = True
+
+
+class Ready(_Wire):
+    """The server, or a model, can answer."""
+
+    ready: Literal[True] = True
+
+
+class Tensor(_Wire):
+    """A tensor's metadata."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class ServerMetadata(_Wire):
+    """The server, as the Open Inference Protocol describes it."""
+
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class ModelMetadata(_Wire):
+    """A model, as the Open Inference Protocol describes it."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+
+
+class InferInput(BaseModel):
+    """One input tensor: BYTES, an encoded picture in base64."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[Any] | str
+    parameters: dict[str, Any] = {}
+
+
+class InferRequest(BaseModel):
+    """An inference request of the Open Inference Protocol."""
+
+    id: str | None = Field(None, max_length=200)
+    inputs: list[InferInput]
+    outputs: list[dict[str, Any]] = []
+    parameters: dict[str, Any] = {}
+
+
+class InferOutput(_Wire):
+    """One output tensor."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[Any]
+
+
+class InferResponse(_Wire):
+    """An inference response; receipt and price stand in the parameters."""
+
+    model_name: str
+    model_version: str
+    id: str
+    outputs: list[InferOutput]
+    parameters: dict[str, Any]

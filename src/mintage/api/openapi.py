@@ -1,0 +1,103 @@
+"""What FastAPI cannot read off a signature: bodies read by hand, problems, the key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mintage.api.models import ImageDocument, InferRequest, Problem
+from mintage.api.problems import MEDIA_TYPE
+
+_TITLES = {
+    400: "The request is malformed.",
+    401: "No valid key.",
+    402: "Money is missing.",
+    403: "The key may not do this.",
+    404: "There is no such thing.",
+    408: "The body came too slowly.",
+    409: "Recorded already under this Idempotency-Key.",
+    413: "The upload is too large.",
+    415: "A content type that is not read.",
+    422: "The bytes are no picture that can be read.",
+    429: "A limit is reached; see Retry-After.",
+    500: "Our mistake; it has an incident id.",
+    503: "Not now; see Retry-After.",
+    504: "Not answered in time.",
+}
+_BINARY = {"type": "string", "format": "binary"}
+
+AUTHORIZED: dict[str, Any] = {"security": [{"key": []}]}
+SECURITY_SCHEMES = {"key": {"type": "http", "scheme": "bearer", "description": "An API key."}}
+
+_IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "One id per action; the action is charged once, however often it is sent.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+}
+PREDICT_BODY: dict[str, Any] = {
+    "parameters": [_IDEMPOTENCY_KEY],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "image/*": {"schema": _BINARY},
+            "application/octet-stream": {"schema": _BINARY},
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {"file": _BINARY},
+                    "required": ["file"],
+                }
+            },
+            "application/json": {"schema": ImageDocument.model_json_schema()},
+        },
+    },
+}
+INFER_BODY: dict[str, Any] = {
+    "parameters": [_IDEMPOTENCY_KEY],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"$ref": f"#/components/schemas/{InferRequest.__name__}"}
+            }
+        },
+    },
+}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The errors of a route, each as problem+json."""
+    schema = {"$ref": f"#/components/schemas/{Problem.__name__}"}
+    return {
+        status: {
+            "description": _TITLES[status],
+            "content": {MEDIA_TYPE: {"schema": schema}},
+        }
+        for status in (*statuses, 500)
+    }
+
+
+def complete(document: dict[str, Any]) -> dict[str, Any]:
+    """Add the schemas that only hand-read bodies and problems name; drop the framework's own."""
+    components = document.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    for model in (Problem, InferRequest):
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas.update(schema.pop("$defs", {}))
+        schemas[model.__name__] = schema
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    components["securitySchemes"] = SECURITY_SCHEMES
+    for path in document["paths"].values():
+        for operation in path.values():
+            _mend(operation["responses"])
+    return document
+
+
+def _mend(responses: dict[str, Any]) -> None:
+    responses["200"]["description"] = "Done."
+    # FastAPI announces its own answer to invalid parameters; ours is a 400 problem.
+    if "HTTPValidationError" in str(responses.get("422")):
+        del responses["422"]
+        responses.setdefault("400", problems(400)[400])

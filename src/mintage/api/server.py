@@ -1,0 +1,151 @@
+"""Two servers in one process, on one event loop: the customers' and the operator's."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import uvicorn
+from fastapi import FastAPI
+
+from mintage.api.application import customer_app, operator_app
+from mintage.api.service import Service
+from mintage.core.errors import DependencyDown
+
+OnStarted = Callable[[str, str], None]
+_TICK_SECONDS = 0.05
+
+
+def serve(service: Service, *, on_started: OnStarted, stop: threading.Event | None = None) -> None:
+    """Serve until SIGTERM, SIGINT or ``stop``; then finish what was taken, and return.
+
+    A second signal ends it at once. ``on_started`` is told both addresses, such as
+    ``http://127.0.0.1:8000``, when both answer.
+
+    Raises:
+        DependencyDown: an address cannot be listened on.
+    """
+    settings = service.settings
+    with contextlib.ExitStack() as opened:
+        # Before anything is loaded: a port in use is said at once.
+        customers = opened.enter_context(_listen(settings.host, settings.port, "MINTAGE_PORT"))
+        operators = opened.enter_context(
+            _listen(settings.operator_host, settings.operator_port, "MINTAGE_OPERATOR_PORT")
+        )
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_serve(service, customers, operators, on_started, stop))
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn server that leaves signals to us: two of them share the process."""
+
+    def __init__(self, app: FastAPI, drain_seconds: float) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                loop="none",
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                access_log=False,  # addresses, keys and file names stay out of logs
+                log_config=None,
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=math.ceil(drain_seconds),
+            )
+        )
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _serve(
+    service: Service,
+    customers: socket.socket,
+    operators: socket.socket,
+    on_started: OnStarted,
+    stop: threading.Event | None,
+) -> None:
+    drain_seconds = service.settings.drain_seconds
+    facing = _Server(customer_app(service), drain_seconds)
+    inner = _Server(operator_app(service), drain_seconds)
+    addresses = _address(customers), _address(operators)
+    with _stopping() as stopped:
+        try:
+            await service.engine.start()
+            async with asyncio.TaskGroup() as tasks:
+                running = tasks.create_task(facing.serve([customers]))
+                tasks.create_task(inner.serve([operators]))
+                while not (facing.started and inner.started):  # noqa: ASYNC110 - uvicorn's flags
+                    await asyncio.sleep(_TICK_SECONDS)
+                on_started(*addresses)
+                while not (stopped.is_set() or (stop and stop.is_set())):  # noqa: ASYNC110
+                    await asyncio.sleep(_TICK_SECONDS)
+                service.engine.drain()
+                impatience = tasks.create_task(_at_second_signal(stopped, facing, inner))
+                facing.should_exit = True
+                await running
+                # Until here the operator could watch the customers' calls end.
+                inner.should_exit = True
+                impatience.cancel()
+        finally:
+            await service.engine.close()
+            if service.flush is not None:
+                await asyncio.to_thread(service.flush)
+
+
+async def _at_second_signal(stopped: asyncio.Event, *servers: _Server) -> None:
+    stopped.clear()
+    await stopped.wait()
+    for server in servers:
+        server.force_exit = True
+
+
+@contextlib.contextmanager
+def _stopping() -> Iterator[asyncio.Event]:
+    """An event that SIGTERM and SIGINT set; elsewhere than in the main thread nothing sets it."""
+    stopped = asyncio.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped
+        return
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    for number in before:
+        loop.add_signal_handler(number, stopped.set)
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)
+
+
+def _listen(host: str, port: int, variable: str) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DependencyDown(
+            f"Cannot listen on {host}:{port}: {reason}.",
+            remedy=f"Choose another port with {variable}, or 0 for any free one.",
+        ) from error
+
+
+def _address(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415 - not made for Windows, where asyncio's own loop serves
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

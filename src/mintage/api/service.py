@@ -1,0 +1,192 @@
+"""What the HTTP face is given: the parts behind the routes, as ``app`` joined them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from mintage.api.metrics import Metrics
+from mintage.core.clock import Clock, SystemClock
+from mintage.core.money import Price
+from mintage.core.ports import Gate, Meter
+from mintage.core.settings import Settings
+from mintage.core.types import Answer, ProviderInfo
+
+
+class Version(Protocol):
+    """Which version answers."""
+
+    @property
+    def info(self) -> ProviderInfo:
+        """The model, its version and digest."""
+        ...
+
+    @property
+    def alias(self) -> str:
+        """The product's alias that points at it."""
+        ...
+
+
+class Served(Version, Protocol):
+    """An answer, and which version gave it."""
+
+    @property
+    def answer(self) -> Answer:
+        """The answer."""
+        ...
+
+
+class Engine(Protocol):
+    """What ``deliver.engine.Engine`` offers, and a test's stand-in must."""
+
+    async def start(self) -> None:
+        """Load what is current and go on watching."""
+        ...
+
+    async def answer(self, product: str, data: bytes) -> Served:
+        """Answer one input."""
+        ...
+
+    async def current(self, product: str) -> Version:
+        """The version that answers now; raises NotReady."""
+        ...
+
+    def check(self, product: str) -> None:
+        """Raise Overloaded or NotReady before a body is read."""
+        ...
+
+    def ready(self, product: str | None = None) -> bool:
+        """Whether the product, or any at all, can be answered now."""
+        ...
+
+    def products(self) -> list[str]:
+        """The products that can be answered now."""
+        ...
+
+    def queues(self) -> dict[str, int]:
+        """For each product, the calls not answered yet."""
+        ...
+
+    def observe(self, observer: Callable[[str, int], None]) -> None:
+        """Have every batch told as (product, items)."""
+        ...
+
+    def drain(self) -> None:
+        """Be not ready from now on."""
+        ...
+
+    async def close(self) -> None:
+        """Answer what was taken and let go."""
+        ...
+
+
+class ProductCard(Protocol):
+    """What anyone may know of a product."""
+
+    @property
+    def name(self) -> str:
+        """The product's name."""
+        ...
+
+    @property
+    def task(self) -> str:
+        """What comes out."""
+        ...
+
+    @property
+    def modality(self) -> str:
+        """What goes in."""
+        ...
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """The labels, in the model's order."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """The model that ``stable`` points at."""
+        ...
+
+    @property
+    def model_version(self) -> str:
+        """And its version."""
+        ...
+
+    @property
+    def unit(self) -> str:
+        """What is counted: ``image``."""
+        ...
+
+    @property
+    def price(self) -> Price:
+        """For so many units."""
+        ...
+
+
+class Catalogue(Protocol):
+    """What is sold here."""
+
+    def names(self) -> Sequence[str]:
+        """Every product's name."""
+        ...
+
+    def card(self, product: str) -> ProductCard:
+        """One product; raises RequestError (404)."""
+        ...
+
+
+class Accounts(Protocol):
+    """A customer's own records. May wait for the database: it is called in threads."""
+
+    def customer(self, key: str | None) -> str:
+        """Whose key this is; raises Unauthenticated."""
+        ...
+
+    def usage(
+        self, customer: str, *, product: str | None, after: str | None, limit: int
+    ) -> list[dict[str, Any]]:
+        """The customer's usage events, newest first; ``after`` is a page's last receipt."""
+        ...
+
+    def receipt(self, customer: str, receipt_id: str) -> Mapping[str, Any]:
+        """One receipt; raises RequestError (404) where it is not this customer's."""
+        ...
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A picture that the page offers to click."""
+
+    name: str
+    data: bytes
+    media_type: str = "image/jpeg"
+    drawn: bool = False
+    """A drawing, and the page calls it one."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """Everything behind the routes.
+
+    ``gate`` is called on the event loop, so it answers at once; ``trial_key`` is public: the page
+    uses it for visitors who have none; ``flush`` is called last when the server ends.
+    """
+
+    settings: Settings
+    engine: Engine
+    gate: Gate
+    meter: Meter
+    accounts: Accounts
+    catalogue: Catalogue
+    samples: Sequence[Sample] = ()
+    trial_key: str | None = None
+    clock: Clock = field(default_factory=SystemClock)
+    metrics: Metrics = field(default_factory=Metrics)
+    flush: Callable[[], None] | None = None
+
+    def __post_init__(self) -> None:
+        """Have the engine tell its batches and queues to the metrics."""
+        self.engine.observe(self.metrics.batch)
+        self.metrics.watch(self.engine.queues)

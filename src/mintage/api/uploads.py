@@ -1,0 +1,199 @@
+"""Reading an upload: counted while it is read, kept in memory, never on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+from typing import Any
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import Request
+
+from mintage.core.errors import RequestError
+
+_READ_SECONDS = 60.0
+_FRAMING_BYTES = 65_536  # boundaries, headers and small fields around a picture
+_JSON = "application/json"
+_MULTIPART = "multipart/form-data"
+_RAW = "application/octet-stream"
+
+
+async def read_upload(request: Request, most_bytes: int) -> bytes:
+    """The uploaded picture's bytes, from a raw body, a multipart ``file`` or JSON.
+
+    Raises:
+        RequestError: too large (413), another content type (415), too slow (408), malformed (400).
+    """
+    kind, options = content_type(request)
+    if kind == _MULTIPART:
+        body = await read_body(request, most_bytes, most_bytes + _FRAMING_BYTES)
+        data = _file_of(body, options.get(b"boundary", b""))
+    elif kind == _JSON:
+        document = await read_json(request, most_bytes)
+        data = decode_base64(document.get("image"), "image")
+    else:
+        return await read_body(request, most_bytes, most_bytes)
+    if len(data) > most_bytes:
+        raise too_large(most_bytes)
+    return data
+
+
+def content_type(request: Request) -> tuple[str, dict[bytes, bytes]]:
+    """The body's content type, in lower case, and its options.
+
+    Raises:
+        RequestError: it is none that an upload may have, or the body is compressed (415).
+    """
+    encoding = request.headers.get("content-encoding", "identity").lower()
+    if encoding != "identity":
+        raise _unsupported(f"A body compressed with {encoding[:20]!r} is not read.")
+    found, options = parse_options_header(request.headers.get("content-type", _RAW))
+    kind = found.decode("latin-1").lower()
+    if kind not in (_RAW, _JSON, _MULTIPART) and not kind.startswith("image/"):
+        raise _unsupported(f"A body of type {kind[:80]!r} is not read.")
+    return kind, options
+
+
+async def read_json(request: Request, most_bytes: int) -> dict[str, Any]:
+    """A JSON object that holds a picture of at most ``most_bytes`` as base64.
+
+    Raises:
+        RequestError: too large (413), or not a JSON object (400).
+    """
+    body = await read_body(request, most_bytes, most_bytes * 4 // 3 + _FRAMING_BYTES)
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise RequestError("The body is not JSON.") from error
+    if not isinstance(document, dict):
+        raise RequestError("The body is JSON, but not an object.")
+    return document
+
+
+async def read_body(request: Request, most_bytes: int, limit: int) -> bytes:
+    """The whole body, if it has at most ``limit`` bytes; ``most_bytes`` is what is told.
+
+    Raises:
+        RequestError: more came, or is announced (413); it took longer than a minute (408).
+    """
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > limit:
+        raise too_large(most_bytes)
+    parts, size = [], 0
+    try:
+        async with asyncio.timeout(_READ_SECONDS):
+            async for part in request.stream():
+                size += len(part)
+                if size > limit:
+                    raise too_large(most_bytes)
+                parts.append(part)
+    except TimeoutError as error:
+        raise RequestError(
+            f"The upload took longer than {_READ_SECONDS:g} seconds.",
+            remedy="Send a smaller picture, or over a faster line.",
+            http_status=408,
+        ) from error
+    return b"".join(parts)
+
+
+def decode_base64(text: object, field: str) -> bytes:
+    """The bytes of a base64 string.
+
+    Raises:
+        RequestError: it is none.
+    """
+    try:
+        if isinstance(text, str):
+            return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        pass
+    raise RequestError(
+        f"The field {field!r} is not a base64 string.",
+        remedy=f'Send {{"{field}": "..."}} with the picture\'s bytes in base64.',
+    )
+
+
+def too_large(most_bytes: int) -> RequestError:
+    """The refusal of an upload above the limit."""
+    return RequestError(
+        f"The upload is larger than {most_bytes:,} bytes.",
+        remedy="Send a smaller picture.",
+        http_status=413,
+    )
+
+
+def _unsupported(message: str) -> RequestError:
+    return RequestError(
+        message,
+        remedy="Send the picture itself with 'Content-Type: image/jpeg' (or its own type),"
+        " as multipart field 'file', or as JSON {\"image\": base64}.",
+        http_status=415,
+    )
+
+
+def _file_of(body: bytes, boundary: bytes) -> bytes:
+    """The one part named ``file``; python-multipart's own forms would spool it to disk."""
+    parts = _Parts()
+    malformed = RequestError("The body is not well-formed multipart/form-data.")
+    if not boundary:
+        raise malformed
+    try:
+        parser = MultipartParser(boundary, parts.callbacks())
+        parser.write(body)
+        parser.finalize()
+    except FormParserError as error:
+        raise malformed from error
+    files = [data for name, data in parts.found if name == b"file"]
+    if len(files) != 1 or not parts.ended:
+        raise RequestError(
+            f"The form has {len(files)} parts named 'file', not one.",
+            remedy="Send one picture a call: curl -F file=@cat.jpg ...",
+        )
+    return files[0]
+
+
+class _Parts:
+    """Collects a form's parts as (name, bytes)."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[bytes, bytes]] = []
+        self.ended = False
+        self._field = self._value = self._name = b""
+        self._data: list[bytes] = []
+
+    def callbacks(self) -> Any:
+        return {
+            "on_part_begin": self._begin,
+            "on_header_field": self._on_field,
+            "on_header_value": self._on_value,
+            "on_header_end": self._on_header,
+            "on_part_data": self._on_data,
+            "on_part_end": self._end,
+            "on_end": self._all,
+        }
+
+    def _begin(self) -> None:
+        self._name, self._data = b"", []
+
+    def _on_field(self, data: bytes, start: int, end: int) -> None:
+        self._field += data[start:end]
+
+    def _on_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _on_header(self) -> None:
+        if self._field.lower() == b"content-disposition":
+            self._name = parse_options_header(self._value)[1].get(b"name", b"")
+        self._field = self._value = b""
+
+    def _on_data(self, data: bytes, start: int, end: int) -> None:
+        self._data.append(data[start:end])
+
+    def _end(self) -> None:
+        self.found.append((self._name, b"".join(self._data)))
+
+    def _all(self) -> None:
+        self.ended = True

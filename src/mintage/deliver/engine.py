@@ -1,0 +1,186 @@
+"""The serving engine: bytes in, an answer out, for every product and its current version."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+
+from mintage.core.errors import NotReady, ServiceError
+from mintage.core.types import Answer, ProviderInfo
+from mintage.deliver.lane import Lane
+from mintage.deliver.versions import Catalogue, Loaded, OpenProvider, Versions
+
+BatchObserver = Callable[[str, int], None]
+"""Told (product, items) after every batch."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """An answer, and which version gave it."""
+
+    answer: Answer
+    info: ProviderInfo
+    alias: str
+
+
+class Engine:
+    """Answers calls on one event loop; decoding, inference and loading run in threads."""
+
+    def __init__(
+        self,
+        open_provider: OpenProvider,
+        products: Catalogue,
+        *,
+        threads: int,
+        max_queue: int,
+        max_batch: int = 32,
+        deadline_seconds: float = 10.0,
+        poll_seconds: float = 1.0,
+    ) -> None:
+        """Nothing is loaded until ``start``, or the first call.
+
+        Args:
+            open_provider: opens and verifies (model, version, bundle digest).
+            products: says what each product's alias points at.
+            threads: threads that decode, and inferences that run at once (one a product).
+            max_queue: calls of one product that may wait; more are refused.
+            max_batch: inputs that one inference answers at most.
+            deadline_seconds: how long a call may take from its bytes to its answer.
+            poll_seconds: how often a publish by another process is looked for.
+        """
+        self._max_queue = max_queue
+        self._max_batch = max_batch
+        self._deadline_seconds = deadline_seconds
+        self._poll_seconds = poll_seconds
+        self._decoders = ThreadPoolExecutor(threads, "decode")
+        self._inference = ThreadPoolExecutor(threads, "infer")
+        self._loader = ThreadPoolExecutor(1, "load")
+        self._versions = Versions(open_provider, products, self._loader)
+        self._lanes: dict[str, Lane] = {}
+        self._observers: list[BatchObserver] = []
+        self._watcher: asyncio.Task[None] | None = None
+        self._draining = False
+        self._closed = False
+
+    async def start(self) -> None:
+        """Load every product's current version, then watch for new ones."""
+        await self._versions.refresh()
+        self._watcher = asyncio.create_task(self._watch())
+
+    def observe(self, observer: BatchObserver) -> None:
+        """Have every batch told."""
+        self._observers.append(observer)
+
+    async def answer(self, product: str, data: bytes) -> Served:
+        """Answer one input.
+
+        Raises:
+            DataError: the bytes are nothing that the model reads.
+            NotReady: no version of the product is loaded, or the engine is closing.
+            Overloaded: too many calls wait.
+            ServiceError: not answered within the deadline (504).
+        """
+        loaded = await self.current(product)
+        lane = self._lane(product)
+        try:
+            async with asyncio.timeout(self._deadline_seconds):
+                answer = await lane.answer(loaded, data)
+        except TimeoutError as error:
+            raise ServiceError(
+                f"There was no answer within {self._deadline_seconds:g} seconds.",
+                remedy="Send it again in a moment.",
+                http_status=504,
+                retry_after_seconds=1,
+            ) from error
+        return Served(answer, loaded.info, loaded.alias)
+
+    async def current(self, product: str) -> Loaded:
+        """The version that answers now; a product just published is loaded.
+
+        Raises:
+            NotReady: there is none, or the engine is closing.
+        """
+        if self._closed:
+            raise _going_away()
+        loaded = self._versions.get(product)
+        if loaded is None:
+            await self._versions.refresh()
+            loaded = self._versions.get(product)
+        if loaded is None:
+            raise NotReady(
+                f"No version of {product!r} is ready.",
+                remedy="Send it again in a moment; if it stays so, tell whoever runs the service.",
+                retry_after_seconds=5,
+            )
+        return loaded
+
+    def check(self, product: str) -> None:
+        """Refuse early, before a body is read.
+
+        Raises:
+            NotReady: the engine is draining.
+            Overloaded: too many calls of the product wait.
+        """
+        if self._draining:
+            raise _going_away()
+        self._lane(product).check()
+
+    def ready(self, product: str | None = None) -> bool:
+        """Whether the product, or any product at all, can be answered now."""
+        names = self._versions.names()
+        return not self._draining and (bool(names) if product is None else product in names)
+
+    def products(self) -> list[str]:
+        """The products that can be answered now."""
+        return self._versions.names()
+
+    def queues(self) -> dict[str, int]:
+        """For each product, the calls that are not answered yet."""
+        return {product: lane.calls for product, lane in self._lanes.items()}
+
+    def drain(self) -> None:
+        """Be not ready from now on; calls that were taken are still answered."""
+        self._draining = True
+
+    async def close(self) -> None:
+        """Take no more calls, answer those taken, let go of the threads."""
+        self._draining = self._closed = True
+        if self._watcher is not None:
+            self._watcher.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._watcher
+        for lane in self._lanes.values():
+            await lane.drained()
+        await self._versions.stop()
+        for pool in (self._decoders, self._inference, self._loader):
+            await asyncio.to_thread(pool.shutdown)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(self._poll_seconds)
+            await self._versions.refresh()
+
+    def _lane(self, product: str) -> Lane:
+        if product not in self._lanes:
+            self._lanes[product] = Lane(
+                decoders=self._decoders,
+                inference=self._inference,
+                max_queue=self._max_queue,
+                max_batch=self._max_batch,
+                on_batch=partial(self._told, product),
+            )
+        return self._lanes[product]
+
+    def _told(self, product: str, items: int) -> None:
+        for observer in self._observers:
+            observer(product, items)
+
+
+def _going_away() -> NotReady:
+    return NotReady(
+        "The server is going away.", remedy="Send it again in a moment.", retry_after_seconds=1
+    )

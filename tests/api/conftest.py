@@ -1,0 +1,348 @@
+"""Small honest stand-ins for capture and bundle, around the real engine and the real routes."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from typing import Any, Self, TypeVar
+
+import httpx
+import numpy as np
+import pytest
+from fastapi import FastAPI
+from numpy.typing import NDArray
+from PIL import Image
+
+from mintage.api.application import customer_app, operator_app
+from mintage.api.server import serve
+from mintage.api.service import Sample, Service
+from mintage.core.errors import DataError, RequestError, Unauthenticated
+from mintage.core.money import Price
+from mintage.core.settings import Settings
+from mintage.core.types import Answer, Permit, ProviderInfo, Receipt, Usage
+from mintage.deliver.engine import Engine
+from mintage.deliver.products import Pointer
+
+KEY = "mk_planted_canary_key_0123456789"
+T = TypeVar("T")
+PRICE = Price("0.02", "EUR")
+
+
+class Colours:
+    """Says whether a picture is warm or cold; gray is unlike anything it was shown."""
+
+    info = ProviderInfo("tones", "3", "a" * 64, task="class", modality="image")
+
+    def __init__(self) -> None:
+        self.held = threading.Event()
+        self.held.set()
+        self.fault: Exception | None = None
+
+    def decode(self, data: bytes) -> NDArray[np.uint8]:
+        try:
+            with Image.open(io.BytesIO(data)) as image:
+                return np.asarray(image.convert("RGB").resize((4, 4)))
+        except OSError as error:
+            raise DataError("not a JPEG, PNG, WebP, BMP or TIFF picture") from error
+
+    def infer(self, inputs: NDArray[np.uint8]) -> list[Answer]:
+        self.held.wait(5)
+        if self.fault is not None:
+            raise self.fault
+        return [self._answer(one.reshape(-1, 3).mean(axis=0)) for one in inputs]
+
+    def _answer(self, colour: NDArray[np.float64]) -> Answer:
+        red, _, blue = (float(channel) for channel in colour)
+        if abs(red - blue) < 8:
+            output = {"label": None, "probability": None, "probabilities": None, "unusual": True}
+            return Answer("class", output, abstained=True)
+        warm = round(0.5 + (red - blue) / 510, 6)
+        output = {
+            "label": "warm" if warm > 0.5 else "cold",
+            "probability": max(warm, round(1 - warm, 6)),
+            "probabilities": {"warm": warm, "cold": round(1 - warm, 6)},
+            "unusual": False,
+        }
+        return Answer("class", output, probability=output["probability"], compute_seconds=0.01)
+
+
+@dataclass(frozen=True)
+class Card:
+    """What anyone may know of a product."""
+
+    name: str
+    task: str
+    modality: str
+    labels: tuple[str, ...]
+    model: str
+    model_version: str
+    unit: str
+    price: Price
+
+
+class Desk:
+    """Gate, Meter, Accounts and Catalogue of one customer, in memory."""
+
+    def __init__(self) -> None:
+        self.events: dict[tuple[str, str], tuple[Usage, Receipt]] = {}
+        self.pending: list[tuple[Usage, Future[Receipt]]] = []
+        self.hold = False
+        self.fault: Exception | None = None
+        self.admitted = 0
+        self.names_listed = ["tones"]
+
+    def admit(self, key: str | None, product: str) -> Permit:
+        customer = self.customer(key)
+        if product not in self.names_listed:
+            raise RequestError(f"There is no product {product!r}.", http_status=404)
+        self.admitted += 1
+        return Permit(customer, "key_1", product, "basic", 1, "image", PRICE)
+
+    def customer(self, key: str | None) -> str:
+        if key != KEY:
+            raise Unauthenticated("No valid API key came with this call.", remedy="Send one.")
+        return "cus_1"
+
+    def record(self, usage: Usage) -> Future[Receipt]:
+        if self.fault is not None:
+            failed: Future[Receipt] = Future()
+            failed.set_exception(self.fault)
+            return failed
+        future: Future[Receipt] = Future()
+        self.pending.append((usage, future))
+        if not self.hold:
+            self.settle()
+        return future
+
+    def settle(self) -> None:
+        for usage, future in self.pending:
+            event = usage.event_id or f"evt_{len(self.events)}"
+            if (usage.origin, event) in self.events:
+                future.set_exception(
+                    RequestError("This event is recorded already.", http_status=409)
+                )
+                continue
+            price = "0.02" if usage.outcome == "ok" else "0"
+            envelope = {"payload": "eyJwcmljZSI6IjAuMDIifQ==", "payloadType": "application/json"}
+            receipt = Receipt(
+                f"rcp_{len(self.events)}", event, {"price": price}, envelope, price, "EUR", True
+            )
+            self.events[usage.origin, event] = (usage, receipt)
+            future.set_result(receipt)
+        self.pending.clear()
+
+    @property
+    def usages(self) -> list[Usage]:
+        return [usage for usage, _ in self.events.values()]
+
+    @property
+    def outcomes(self) -> list[str]:
+        return [usage.outcome for usage in self.usages]
+
+    def usage(self, customer: str, *, product: str | None, after: str | None, limit: int):
+        rows = [
+            {"id": receipt.event_id, "receipt": receipt.id, "outcome": usage.outcome}
+            for usage, receipt in self.events.values()
+            if usage.permit.customer == customer and product in (None, usage.permit.product)
+        ]
+        return rows[::-1][:limit]
+
+    def receipt(self, customer: str, receipt_id: str):
+        for usage, receipt in self.events.values():
+            if receipt.id == receipt_id and usage.permit.customer == customer:
+                return receipt.to_json()
+        raise RequestError(f"There is no receipt {receipt_id!r}.", http_status=404)
+
+    def names(self) -> list[str]:
+        return self.names_listed
+
+    def card(self, product: str) -> Card:
+        if product not in self.names_listed:
+            raise RequestError(f"There is no product {product!r}.", http_status=404)
+        labels = ("warm", "cold")
+        return Card(product, "class", "image", labels, "tones", "3", "image", PRICE)
+
+    def pointers(self, alias: str = "stable") -> dict[str, Pointer]:
+        return {name: Pointer("tones", 3, "a" * 64) for name in self.names_listed}
+
+
+def drawn(colour: tuple[int, int, int], kind: str = "PNG", side: int = 32) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (side, side), colour).save(stream, kind)
+    return stream.getvalue()
+
+
+@pytest.fixture
+def key() -> str:
+    return KEY
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+@pytest.fixture
+def provider() -> Colours:
+    return Colours()
+
+
+@pytest.fixture
+def draw() -> Callable[..., bytes]:
+    return drawn
+
+
+@pytest.fixture
+def warm() -> bytes:
+    return drawn((230, 120, 20))
+
+
+@pytest.fixture
+def gray() -> bytes:
+    return drawn((120, 120, 120))
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return Settings(
+        port=0, operator_port=0, max_upload_bytes=100_000, max_queue=4, drain_seconds=3.0
+    )
+
+
+@pytest.fixture
+def service(desk: Desk, provider: Colours, settings: Settings) -> Service:
+    engine = Engine(
+        lambda *_pointer: provider,
+        desk,
+        threads=2,
+        max_queue=settings.max_queue,
+        deadline_seconds=2.0,
+        poll_seconds=0.05,
+    )
+    samples = [
+        Sample(f"drawing {n}.jpg", drawn((40 * n, 90, 200), "JPEG"), drawn=True) for n in range(6)
+    ]
+    return Service(
+        settings, engine, gate=desk, meter=desk, accounts=desk, catalogue=desk, samples=samples
+    )
+
+
+class InProcess:
+    """Calls an application without sockets, on one event loop in a thread of its own."""
+
+    def __init__(self, app: FastAPI, **headers: str) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._http = httpx.AsyncClient(
+            base_url="http://mintage.test",
+            headers=headers,
+            transport=httpx.ASGITransport(app, raise_app_exceptions=False),
+        )
+        self.headers = self._http.headers
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        content = options.get("content")
+        if content is not None and not isinstance(content, bytes):
+            options["content"] = _streamed(content)
+        return self.call(self._http.request(method, path, **options))
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return self.request("GET", path, **options)
+
+    def post(self, path: str, **options: Any) -> httpx.Response:
+        return self.request("POST", path, **options)
+
+    def delete(self, path: str, **options: Any) -> httpx.Response:
+        return self.request("DELETE", path, **options)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.call(self._http.aclose())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+        self._loop.close()
+
+
+async def _streamed(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
+
+
+@pytest.fixture
+def client(service: Service, provider: Colours) -> Iterator[InProcess]:
+    with InProcess(customer_app(service), Authorization=f"Bearer {KEY}") as opened:
+        yield opened
+        provider.held.set()
+        opened.call(service.engine.close())
+
+
+@pytest.fixture
+def operator(service: Service) -> Iterator[InProcess]:
+    with InProcess(operator_app(service)) as opened:
+        yield opened
+
+
+class Running:
+    """A real server in a thread."""
+
+    def __init__(self, service: Service) -> None:
+        self.stop = threading.Event()
+        self._started = threading.Event()
+        self.error: BaseException | None = None
+        self.thread = threading.Thread(target=self._run, args=(service,))
+        self.thread.start()
+        assert self._started.wait(10), "the server did not start"
+        if self.error is not None:
+            raise self.error
+
+    def _run(self, service: Service) -> None:
+        try:
+            serve(service, on_started=self._tell, stop=self.stop)
+        except BaseException as error:  # noqa: BLE001 - the test raises it
+            self.error = error
+            self._started.set()
+
+    def _tell(self, address: str, operator_address: str) -> None:
+        self.address, self.operator_address = address, operator_address
+        self._started.set()
+
+    def close(self) -> None:
+        self.stop.set()
+        self.thread.join(10)
+        assert not self.thread.is_alive(), "the server did not end"
+
+
+@pytest.fixture
+def running(service: Service, provider: Colours) -> Iterator[Running]:
+    server = Running(service)
+    yield server
+    provider.held.set()
+    server.close()
+    assert server.error is None
+
+
+@pytest.fixture
+def http(running: Running) -> Iterator[httpx.Client]:
+    headers = {"Authorization": f"Bearer {KEY}"}
+    with httpx.Client(base_url=running.address, headers=headers, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+def changed() -> Callable[..., Service]:
+    """The same service with other settings."""
+    return lambda service, **values: replace(
+        service,
+        settings=service.settings.model_copy(update=values),
+        metrics=type(service.metrics)(),
+    )

@@ -1,0 +1,310 @@
+"""All other routes: the customer's records, the protocol, problems, documents, metrics."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import re
+
+import pytest
+
+from mintage.api import pages
+from mintage.api.application import customer_app, openapi_document
+from mintage.api.models import Problem
+
+PREDICT = "/v1/products/tones/predict"
+INFER = "/v2/models/tones/infer"
+SHAPE = {"type", "title", "status", "detail", "code", "remedy", "instance"}
+
+
+def infer_body(*pictures: bytes, datatype: str = "BYTES") -> dict:
+    data = [base64.b64encode(one).decode() for one in pictures]
+    one = {"name": "image", "shape": [len(data)], "datatype": datatype, "data": data}
+    return {"id": "call-7", "inputs": [one]}
+
+
+# ---- problems
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "options", "status"),
+    [
+        ("GET", "/nothing", {}, 404),
+        ("GET", "/v1/products/nothing", {}, 404),
+        ("GET", "/docs", {}, 404),
+        ("GET", "/metrics", {}, 404),
+        ("GET", "/openapi.json", {}, 404),
+        ("GET", "/static/../service.py", {}, 404),
+        ("GET", "/samples/99", {}, 404),
+        ("GET", "/samples/x", {}, 400),
+        ("DELETE", PREDICT, {}, 405),
+        ("GET", "/v1/usage?limit=0", {}, 400),
+        ("GET", "/v1/usage?limit=many", {}, 400),
+        ("GET", "/v1/receipts/rcp_9", {}, 404),
+        ("GET", "/v1/usage", {"headers": {"Authorization": "Bearer wrong"}}, 401),
+        ("GET", "/v1/receipts/rcp_0", {"headers": {"Authorization": "Bearer wrong"}}, 401),
+        ("POST", PREDICT, {"headers": {"Authorization": "Bearer wrong"}}, 401),
+        ("POST", PREDICT, {"content": b"x", "headers": {"Content-Type": "text/plain"}}, 415),
+        ("POST", PREDICT, {"content": b"x" * 100_001}, 413),
+        ("POST", PREDICT, {"content": b"x"}, 422),
+        ("POST", INFER, {"json": {}}, 400),
+        ("POST", INFER, {"headers": {"Authorization": "Bearer wrong"}, "json": {}}, 401),
+        ("GET", "/v2/models/nothing", {}, 404),
+        ("GET", "/v2/models/nothing/ready", {}, 404),
+    ],
+)
+def test_every_error_is_a_problem_of_one_shape(client, method, path, options, status) -> None:
+    response = client.request(method, path, **options)
+    assert response.status_code == status, response.text
+    assert response.headers["Content-Type"] == "application/problem+json"
+    problem = response.json()
+    assert set(problem) == SHAPE
+    Problem.model_validate(problem)
+    assert problem["status"] == status
+    assert problem["detail"]
+    assert problem["instance"] == response.headers["X-Request-Id"]
+
+
+def test_a_405_says_which_method_works(client) -> None:
+    response = client.delete(PREDICT)
+    assert response.headers["Allow"] == "POST"
+    assert "POST" in response.json()["remedy"]
+
+
+def test_every_answer_has_its_own_request_id_and_the_security_headers(client) -> None:
+    seen = set()
+    for path in ("/", "/static/app.js", "/v1/products", "/v2/health/live", "/nothing"):
+        headers = client.get(path).headers
+        seen.add(headers["X-Request-Id"])
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Referrer-Policy"] == "no-referrer"
+        policy = headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+    assert len(seen) == 5
+
+
+def test_a_bug_in_a_route_is_a_problem_with_an_incident_that_the_log_repeats(
+    client, desk, monkeypatch, caplog
+) -> None:
+    def broken() -> list[str]:
+        raise KeyError("inner")
+
+    monkeypatch.setattr(desk, "names", broken)
+    response = client.get("/v1/products")
+    assert response.status_code == 500
+    problem = response.json()
+    assert set(problem) == SHAPE | {"incident"}
+    assert problem["incident"] in caplog.text
+    assert "inner" not in response.text
+
+
+def test_the_key_and_file_names_reach_no_log(client, desk, warm, key, caplog, monkeypatch) -> None:
+    caplog.set_level(logging.DEBUG)
+    own = logging.getLogger("httpx")  # the test's own client says what it does
+    monkeypatch.setattr(own, "disabled", True)
+    files = {"file": ("planted name.png", warm, "image/png")}
+    client.post(PREDICT, files=files, headers={"Idempotency-Key": "planted idempotency"})
+    client.post(PREDICT, content=b"planted body")
+    desk.fault = OSError("broken")
+    client.post(PREDICT, files=files)
+    client.get("/v1/usage", headers={"Authorization": f"Bearer {key}x"})
+    assert "incident" in caplog.text
+    assert key not in caplog.text
+    assert "planted" not in caplog.text
+
+
+# ---- the customer's own
+
+
+def test_a_customer_reads_their_usage_and_receipts(client, warm) -> None:
+    answer = client.post(PREDICT, content=warm).json()
+    client.post(PREDICT, content=b"broken")
+    usage = client.get("/v1/usage").json()["usage"]
+    assert [event["outcome"] for event in usage] == ["error", "ok"]
+    assert client.get("/v1/usage?limit=1").json()["usage"] == usage[:1]
+    receipt = client.get(f"/v1/receipts/{answer['receipt']['id']}")
+    assert receipt.json() == answer["receipt"]
+
+
+def test_metadata_of_a_product_is_open(client) -> None:
+    del client.headers["Authorization"]
+    assert client.get("/v1/products").json() == {"products": [{"name": "tones"}]}
+    card = client.get("/v1/products/tones").json()
+    assert card["labels"] == ["warm", "cold"]
+    assert card["price"] == {"amount": "0.02", "currency": "EUR", "per": 1, "unit": "image"}
+
+
+# ---- the Open Inference Protocol
+
+
+def test_health_and_metadata_are_open_and_have_the_protocols_names(client, warm) -> None:
+    client.post(PREDICT, content=warm)
+    del client.headers["Authorization"]
+    assert client.get("/v2/health/live").json() == {"live": True}
+    assert client.get("/v2/health/ready").json() == {"ready": True}
+    assert client.get("/v2/models/tones/ready").json() == {"ready": True}
+    model = client.get("/v2/models/tones").json()
+    assert (model["name"], model["versions"]) == ("tones", ["3"])
+    assert model["inputs"] == [{"name": "image", "datatype": "BYTES", "shape": [1]}]
+    assert client.get("/v2").json()["name"] == "mintage"
+
+
+def test_a_draining_server_is_live_but_not_ready(client, service, warm) -> None:
+    client.post(PREDICT, content=warm)
+    service.engine.drain()
+    assert client.get("/v2/health/live").status_code == 200
+    response = client.get("/v2/health/ready")
+    assert response.status_code == 503
+    assert response.json()["code"] == "not_ready"
+    assert client.post(PREDICT, content=warm).status_code == 503
+
+
+@pytest.mark.parametrize("path", [INFER, "/v2/models/tones/versions/3/infer"])
+def test_an_inference_is_metered_like_any_call(client, desk, warm, path) -> None:
+    answer = client.post(path, json=infer_body(warm)).json()
+    assert (answer["model_name"], answer["model_version"], answer["id"]) == ("tones", "3", "call-7")
+    outputs = {one["name"]: one for one in answer["outputs"]}
+    assert outputs["label"] == {
+        "name": "label",
+        "datatype": "BYTES",
+        "shape": [1],
+        "data": ["warm"],
+    }
+    assert outputs["probabilities"]["shape"] == [2]
+    assert outputs["unusual"]["data"] == [False]
+    assert answer["parameters"]["price"] == "0.02"
+    assert answer["parameters"]["receipt"] == "rcp_0"
+    assert desk.outcomes == ["ok"]
+
+
+def test_a_version_that_does_not_answer_is_a_404(client, desk, warm) -> None:
+    response = client.post("/v2/models/tones/versions/2/infer", json=infer_body(warm))
+    assert response.status_code == 404
+    assert desk.events == {}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"inputs": []},
+        {"inputs": "x"},
+        infer_body(b"1", b"2"),
+        infer_body(b"1", datatype="FP32"),
+        {"inputs": [{"name": "i", "shape": [1], "datatype": "BYTES", "data": [7]}]},
+    ],
+)
+def test_an_inference_request_of_another_shape_is_a_400(client, desk, body) -> None:
+    assert client.post(INFER, json=body).status_code == 400
+    assert desk.events == {}
+
+
+def test_an_unusual_picture_has_no_label_among_its_outputs(client, gray) -> None:
+    answer = client.post(INFER, json=infer_body(gray)).json()
+    outputs = {one["name"]: one["data"] for one in answer["outputs"]}
+    assert outputs == {"unusual": [True]}
+
+
+# ---- pages and documents
+
+
+def page_texts() -> dict[str, str]:
+    from importlib.resources import files
+
+    folder = files(pages)
+    return {
+        item.name: item.read_text()
+        for item in folder.iterdir()
+        if item.name.rpartition(".")[2] in ("html", "css", "js", "svg")
+    }
+
+
+def test_the_pages_name_no_address_outside_this_server() -> None:
+    texts = page_texts()
+    assert {"index.html", "app.js", "app.css", "docs.html"} <= set(texts)
+    for name, text in texts.items():
+        found = set(re.findall(r"(?:https?:)?//[\w.-]+\.\w+[^\s\"'`]*|@import|url\(", text))
+        assert found <= {"http://www.w3.org/2000/svg"}, name
+
+
+def test_the_pages_hold_no_inline_script_or_style() -> None:
+    for name, text in page_texts().items():
+        if name.endswith(".html"):
+            assert not re.search(r"<style|<script(?![^>]*\bsrc=)|\sstyle=|\son\w+=", text), name
+
+
+def test_both_languages_have_the_same_words() -> None:
+    words = page_texts()["words.js"]
+    english, chinese = words.split("\n  zh: {")
+    keys = [re.findall(r"^ {4,6}(\w+):", part, re.MULTILINE) for part in (english, chinese)]
+    assert keys[0] == keys[1]
+
+
+def test_everything_the_page_asks_for_is_there(client) -> None:
+    page = client.get("/")
+    assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+    for address in re.findall(r'(?:src|href)="(/[^"]+)"', page.text):
+        assert client.get(address).status_code == 200, address
+    found = client.get("/page.json").json()
+    assert found["trial_key"] is None
+    assert len(found["samples"]) == 6
+    sample = client.get(found["samples"][0]["address"])
+    assert sample.headers["Content-Type"] == "image/jpeg"
+
+
+def test_a_file_that_the_browser_has_is_not_sent_again(client) -> None:
+    tag = client.get("/static/app.css").headers["ETag"]
+    again = client.get("/static/app.css", headers={"If-None-Match": tag})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def test_the_document_describes_what_customers_reach_and_every_reference_resolves(
+    service, client
+) -> None:
+    document = openapi_document(service)
+    paths = set(document["paths"])
+    assert {PREDICT.replace("tones", "{product}"), "/v1/usage", "/v2/health/ready"} <= paths
+    assert not any(path.startswith(("/static", "/metrics", "/samples", "/page")) for path in paths)
+    schemas = document["components"]["schemas"]
+    for reference in re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document)):
+        assert reference in schemas
+    assert "ValidationError" not in json.dumps(document)
+    predict = document["paths"]["/v1/products/{product}/predict"]["post"]
+    assert set(predict["requestBody"]["content"]) >= {"image/*", "multipart/form-data"}
+    assert "413" in predict["responses"]
+    assert predict["security"] == [{"key": []}]
+
+
+def test_the_operators_port_has_documents_and_metrics(operator, client, desk, warm) -> None:
+    client.post(PREDICT, content=warm)
+    client.post(PREDICT, content=b"broken")
+    client.post(PREDICT, content=warm, headers={"Authorization": "Bearer wrong"})
+    client.post("/v1/products/made-up/predict", content=warm)
+    text = operator.get("/metrics").text
+    assert 'mintage_calls_total{outcome="ok",product="tones",version="3"} 1.0' in text
+    assert 'mintage_calls_total{outcome="error",product="tones",version="3"} 1.0' in text
+    assert 'mintage_calls_total{outcome="unauthenticated",product="-",version="-"} 1.0' in text
+    assert 'mintage_latency_seconds_count{product="tones"} 1.0' in text
+    assert 'mintage_receipts_total{product="tones"} 1.0' in text
+    assert 'mintage_queue_length{product="tones"} 0.0' in text
+    assert "mintage_batch_items_bucket" in text
+    assert "made-up" not in text
+    assert operator.get("/openapi.json").json()["openapi"].startswith("3.")
+    docs = operator.get("/docs")
+    for address in re.findall(r'(?:src|href)="(/[^"]+)"', docs.text):
+        assert operator.get(address).status_code == 200, address
+
+
+def test_the_operators_port_answers_no_customer(operator, warm) -> None:
+    assert operator.post(PREDICT, content=warm).status_code == 404
+
+
+def test_two_services_share_no_metrics(service, changed) -> None:
+    other = changed(service)
+    service.metrics.call("tones", "3", "ok")
+    assert b'outcome="ok"' not in other.metrics.render()
+
+
+def test_building_the_application_twice_is_harmless(service) -> None:
+    assert customer_app(service) is not customer_app(service)

@@ -1,0 +1,147 @@
+"""Versions: a publish is noticed while serving; what fails to load changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+
+import pytest
+
+from mintage.core.errors import NotReady, SignatureMismatch
+from mintage.deliver.products import Pointer
+
+SECOND = Pointer("pets", 2, "b" * 64)
+
+
+async def test_a_publish_while_serving_switches_without_a_failed_call(
+    engine_of, shelf, picture, until
+) -> None:
+    seen: list[str] = []
+    async with engine_of() as engine:
+        await engine.start()
+
+        async def customer() -> None:
+            while seen.count("2") < 20:
+                seen.append((await engine.answer("pets", picture(9))).info.version)
+
+        calling = asyncio.gather(*(customer() for _ in range(4)))
+        await until(lambda: len(seen) > 10)
+        shelf.current["pets"] = SECOND
+        await asyncio.wait_for(calling, 5)
+    assert seen[0] == "1"
+    assert set(seen[seen.index("2") + 8 :]) == {"2"}  # no way back, but for calls in flight
+
+
+async def test_a_version_answers_only_after_it_was_warmed(engine_of, shelf, picture) -> None:
+    async with engine_of() as engine:
+        await engine.start()
+        assert shelf.opened[0].batches == [1]
+
+
+async def test_loading_leaves_the_old_version_answering_meanwhile(
+    engine_of, shelf, picture, until
+) -> None:
+    loading, loaded = threading.Event(), threading.Event()
+
+    def slowly(provider: object) -> None:
+        loading.set()
+        loaded.wait(5)
+
+    async with engine_of() as engine:
+        await engine.start()
+        shelf.opening = slowly
+        shelf.current["pets"] = SECOND
+        await until(loading.is_set)
+        assert (await engine.answer("pets", picture(9))).info.version == "1"
+        loaded.set()
+        await until(lambda: len(shelf.opened) == 2)
+
+
+@pytest.mark.parametrize("fault", ["signature", "digest", "warm-up"])
+async def test_a_broken_bundle_keeps_the_old_version_and_is_logged(
+    engine_of, shelf, picture, until, caplog, fault
+) -> None:
+    def broken(provider) -> None:
+        if fault == "signature":
+            raise SignatureMismatch("One byte of model.onnx differs.")
+        if fault == "digest":
+            object.__setattr__(provider.info, "bundle_digest", "c" * 64)
+        else:
+            provider.poison = 128
+
+    async with engine_of() as engine:
+        await engine.start()
+        shelf.opening = broken
+        shelf.current["pets"] = SECOND
+        await until(lambda: bool(caplog.records))
+        await asyncio.sleep(0.1)
+        assert (await engine.answer("pets", picture(9))).info.version == "1"
+        assert engine.ready("pets")
+    errors = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(errors) == 1  # not once a poll
+    assert "pets@2 cannot be loaded" in errors[0].getMessage()
+
+
+async def test_a_good_version_after_a_broken_one_is_taken(engine_of, shelf, picture, until) -> None:
+    def broken(provider: object) -> None:
+        raise SignatureMismatch("broken")
+
+    async with engine_of() as engine:
+        await engine.start()
+        shelf.opening = broken
+        shelf.current["pets"] = SECOND
+        await asyncio.sleep(0.1)
+        shelf.opening = lambda provider: None
+        shelf.current["pets"] = Pointer("pets", 3, "d" * 64)
+        await until(lambda: len(shelf.opened) == 2)
+        await until(lambda: shelf.opened[1].batches == [1])
+        await asyncio.sleep(0.05)
+        assert (await engine.answer("pets", picture(9))).info.version == "3"
+
+
+async def test_a_product_published_a_moment_ago_answers_its_first_call(
+    engine_of, shelf, picture
+) -> None:
+    async with engine_of(poll_seconds=60) as engine:
+        await engine.start()
+        shelf.current["new"] = Pointer("new", 1, "e" * 64)
+        assert (await engine.answer("new", picture(9))).info.model == "new"
+
+
+async def test_nothing_published_is_not_ready(engine_of, shelf, picture) -> None:
+    shelf.current.clear()
+    async with engine_of() as engine:
+        await engine.start()
+        assert not engine.ready()
+        with pytest.raises(NotReady):
+            await engine.answer("pets", picture(9))
+
+
+async def test_draining_is_not_ready_but_still_answers_what_was_taken(
+    engine_of, shelf, picture
+) -> None:
+    async with engine_of() as engine:
+        await engine.start()
+        assert engine.ready()
+        engine.drain()
+        assert not engine.ready()
+        with pytest.raises(NotReady):
+            engine.check("pets")
+        assert (await engine.answer("pets", picture(9))).answer.output["label"] == "dark"
+
+
+async def test_a_catalogue_that_fails_leaves_what_is_loaded_answering(
+    engine_of, shelf, picture, until, caplog, monkeypatch
+) -> None:
+    async with engine_of() as engine:
+        await engine.start()
+
+        def down(alias: str = "stable") -> dict[str, Pointer]:
+            raise OSError("disk gone")
+
+        monkeypatch.setattr(shelf, "pointers", down)
+        await until(lambda: "disk gone" in caplog.text)
+        await asyncio.sleep(0.1)
+        assert caplog.text.count("disk gone") == 1  # not once a poll
+        assert (await engine.answer("pets", picture(9))).info.version == "1"
