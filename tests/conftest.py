@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -77,3 +78,24 @@ def shared_vectors() -> Path:
     if not folder.is_dir():
         pytest.skip(f"outside vectors are not at {folder} (set MINTAGE_TEST_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def trained_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with the dataset ``pets`` and the model ``pets@1``; copy it before a change."""
+    from mintage.app.root import App
+    from mintage.core.settings import load_settings
+    from tests.pictures import two_classes
+
+    folder = tmp_path_factory.mktemp("trained")
+    photos = two_classes(folder / "photos", each=60)
+    with App(load_settings(home=folder / "workspace", threads=1)) as app:
+        app.create.collect(photos, "pets")
+        app.create.train("pets", recipe="seed-cnn", epochs=6)
+    return folder / "workspace"
+
+
+@pytest.fixture
+def home(trained_home: Path, tmp_path: Path) -> Path:
+    """A copy of the trained workspace, for a test to change."""
+    return Path(shutil.copytree(trained_home, tmp_path / "home"))

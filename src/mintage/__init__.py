@@ -14,41 +14,57 @@ from mintage.core.version import __version__
 if TYPE_CHECKING:
     from mintage.app.face import (
         Dataset as Dataset,
+    )
+    from mintage.app.face import (
         Model as Model,
+    )
+    from mintage.app.face import (
         Run as Run,
+    )
+    from mintage.app.face import (
         collect as collect,
+    )
+    from mintage.app.face import (
         dataset as dataset,
+    )
+    from mintage.app.face import (
         inspect as inspect,
+    )
+    from mintage.app.face import (
         model as model,
+    )
+    from mintage.app.face import (
         open_workspace as open_workspace,
+    )
+    from mintage.app.face import (
         predict as predict,
+    )
+    from mintage.app.face import (
         train as train,
     )
     from mintage.client import Client as Client
 
-_PUBLIC = {
-    name: "mintage.app.face"
-    for name in (
-        "Dataset",
-        "Model",
-        "Run",
-        "collect",
-        "dataset",
-        "inspect",
-        "model",
-        "open_workspace",
-        "predict",
-        "train",
-    )
-} | {"Client": "mintage.client"}
-
-__all__ = ["__version__", *sorted(_PUBLIC)]
+__all__ = [
+    "Client",
+    "Dataset",
+    "Model",
+    "Run",
+    "__version__",
+    "collect",
+    "dataset",
+    "inspect",
+    "model",
+    "open_workspace",
+    "predict",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
+    if name not in __all__:
         raise AttributeError(f"module 'mintage' has no attribute {name!r}")
-    return getattr(import_module(_PUBLIC[name]), name)
+    module = "mintage.client" if name == "Client" else "mintage.app.face"
+    return getattr(import_module(module), name)
 
 
 def __dir__() -> list[str]:

@@ -21,7 +21,7 @@ def test_a_failed_write_leaves_the_old_bytes_and_no_litter(
     with pytest.raises(DependencyDown, match="No space left"):
         write_atomic(target, b"new")
     assert target.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["a"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_a_refused_permission_is_an_error_that_names_the_path(

@@ -4,19 +4,18 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from tests.pictures import encoded, jpeg, noise, two_classes
 
 from mintage.core.errors import DataError, SignatureMismatch
 from mintage.core.progress import Silent
-from mintage.core.types import Example
+from mintage.core.registry import modalities
+from mintage.core.types import Example, InputSpec
 from mintage.create.collect import Origin, collect
 from mintage.create.dataset import Dataset, load_dataset
 from mintage.create.inspect import findings
 from mintage.create.prepare import decoded
-from mintage.core.registry import modalities
-from mintage.core.types import InputSpec
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
-from tests.pictures import encoded, jpeg, noise, two_classes
 
 
 @pytest.fixture
@@ -132,7 +131,7 @@ def test_near_duplicates_are_kept_on_one_side_of_the_split(
     [
         (lambda photos: shutil.rmtree(photos / "light"), "Only one class"),
         (lambda photos: (photos / "birds").mkdir(), "No readable example in the class birds"),
-        (lambda photos: shutil.rmtree(photos), "does not exist"),
+        (shutil.rmtree, "does not exist"),
     ],
 )
 def test_what_cannot_become_a_dataset_is_a_clear_error_and_leaves_nothing(

@@ -24,7 +24,8 @@ from mintage.store.workspace import Workspace
 
 try:
     from mintage.create.design import Candidate, Recipe
-    from mintage.create.train import FitResult, TrainProgress, fit
+    from mintage.create.pace import TrainProgress
+    from mintage.create.train import FitResult, fit
 except ImportError as error:
     raise missing_extra("PyTorch", "train") from error
 

@@ -1,0 +1,54 @@
+"""The verbs of capture over one workspace: customers, keys, plans, usage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mintage.capture.customers import Customer, Customers
+from mintage.capture.gate import KeyGate
+from mintage.capture.keys import IssuedKey
+from mintage.capture.metering import UsageMeter
+from mintage.capture.plans import Plan, Plans
+from mintage.capture.usage import UsageHistory
+from mintage.store.workspace import Workspace
+from mintage.trust.keys import KeyRing
+
+
+class Capturing:
+    """Who pays, for what, and how much was used."""
+
+    def __init__(self, workspace: Workspace, keys: KeyRing) -> None:
+        self._workspace = workspace
+        self._keys = keys
+        self.customers = Customers(workspace.database, workspace.clock)
+        self.plans = Plans(workspace.database, workspace.clock)
+        self.gate = KeyGate(workspace.database)
+        self.history = UsageHistory(workspace.database, keys)
+
+    def meter(self) -> UsageMeter:
+        """The Meter; its receipt key is made when it is first wanted."""
+        return UsageMeter(self._workspace.database, self._keys, self._workspace.clock)
+
+    def add_customer(self, name: str) -> tuple[Customer, IssuedKey]:
+        """A new customer with a first key, which is shown now and never again."""
+        customer = self.customers.add(name)
+        return customer, self.customers.issue_key(customer.id)
+
+    def set_plan(self, name: str, price: str, currency: str, *, unit: str, per: int) -> Plan:
+        """A plan by its name; another price makes a new version, and what was used keeps its."""
+        return self.plans.set(name, price, currency, unit=unit, per=per)
+
+    def usage(
+        self, customer: str | None = None, product: str | None = None, limit: int = 100
+    ) -> list[dict[str, Any]]:
+        """Usage events, newest first; a customer is named by name or id."""
+        owner = None if customer is None else self.customers.find(customer).id
+        return [
+            record.to_json()
+            for record in self.history.list_usage(customer=owner, product=product, limit=limit)
+        ]
+
+    def receipt(self, receipt: str) -> dict[str, Any]:
+        """A receipt by its id, for the operator: the readable statement and its envelope."""
+        found = self.history.find_receipt(receipt, None)
+        return {"statement": dict(found.statement), **found.to_json()}

@@ -1,0 +1,341 @@
+"""The verbs of creation over one workspace. Torch is loaded by ``train`` and by nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mintage.bundle.format import Manifest
+from mintage.bundle.graph import Graph
+from mintage.bundle.loader import LoadedBundle, load
+from mintage.bundle.predictor import Predictor
+from mintage.core.errors import (
+    ConfigError,
+    DataError,
+    InputError,
+    RequestError,
+    SignatureMismatch,
+)
+from mintage.core.files import write_atomic
+from mintage.core.machine import available_cores
+from mintage.core.progress import Progress, Silent
+from mintage.core.settings import Settings
+from mintage.core.types import Split
+from mintage.core.units import Reference, check_name, format_duration
+from mintage.create import collect, evaluate, inspect, repository
+from mintage.create.dataset import Dataset, load_dataset
+from mintage.store.workspace import Workspace
+from mintage.trust.keys import KeyRing
+
+if TYPE_CHECKING:
+    from mintage.create.run import RunResult
+
+
+class Creating:
+    """From labelled examples to a signed model, and questions to that model."""
+
+    def __init__(self, workspace: Workspace, keys: KeyRing, settings: Settings) -> None:
+        self._workspace = workspace
+        self._keys = keys
+        self._settings = settings
+
+    @property
+    def threads(self) -> int:
+        """Threads for training and for the graph."""
+        return self._settings.threads or available_cores()
+
+    def collect(
+        self,
+        location: Path,
+        name: str,
+        *,
+        label: str = "label",
+        strict: bool = False,
+        seed: int = 0,
+        about: collect.Origin | None = None,
+        progress: Progress | None = None,
+    ) -> Dataset:
+        """Read labelled examples into a dataset; the same input gives the same version.
+
+        Raises:
+            DataError: nothing readable, fewer than two classes, or an empty class.
+        """
+        return collect.collect(
+            self._workspace,
+            self._keys,
+            location,
+            check_name(name, "dataset"),
+            progress=progress or Silent(),
+            label=label,
+            strict=strict,
+            seed=seed,
+            about=about,
+        )
+
+    def dataset(self, reference: str) -> Dataset:
+        """The dataset ``name`` (the newest) or ``name#version``; a version may be shortened.
+
+        Raises:
+            RequestError: there is none (404).
+        """
+        wanted = Reference.parse(reference, mark="#", kind="dataset")
+        with self._workspace.database.read() as connection:
+            version = repository.dataset_version(connection, wanted.name, wanted.version)
+        if version is None:
+            raise RequestError(
+                f"There is no dataset {reference!r}.",
+                remedy=f"Collect it: mintage collect PATH --name {wanted.name}",
+                http_status=404,
+            )
+        folder = self._workspace.dataset_folder(wanted.name, version)
+        return load_dataset(folder, wanted.name, self._keys)
+
+    def inspect(self, reference: str) -> dict[str, Any]:
+        """What is in a dataset, and what collecting found."""
+        return inspect.findings(self.dataset(reference))
+
+    def train(
+        self,
+        reference: str,
+        *,
+        recipe: str = "auto",
+        seconds: float | None = None,
+        epochs: int | None = None,
+        seed: int = 0,
+        loss: str | None = None,
+        model: str | None = None,
+        started: float | None = None,
+        progress: Progress | None = None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> RunResult:
+        """Train, keep the best candidate, sign it as the model's next version.
+
+        ``recipe`` is a name (``auto``, ``seed-cnn``, ``compact``, or several with commas) or a
+        JSON file written by an earlier run. ``started`` is when the time began, by the
+        workspace's monotonic clock (now, if not given).
+
+        Raises:
+            ConfigError: a recipe or budget that cannot be.
+            DependencyDown: PyTorch is not installed.
+        """
+        from mintage.create.run import Run  # noqa: PLC0415 - loads torch
+        from mintage.create.trials import SHORTEST_SECONDS, Budget  # noqa: PLC0415
+
+        clock = self._workspace.clock
+        if seconds is not None and seconds < SHORTEST_SECONDS:
+            raise ConfigError(
+                f"{format_duration(seconds)} is too short to train, evaluate and sign a model.",
+                remedy=f"The shortest that works is --time {SHORTEST_SECONDS:.0f}s.",
+            )
+        if seconds is not None and epochs is not None:
+            raise ConfigError("Give a time or a number of epochs, not both.")
+        budget = None
+        if seconds is not None:
+            began = clock.monotonic() if started is None else started
+            budget = Budget(seconds, began, clock.monotonic)
+        dataset = self.dataset(reference)
+        run = Run(
+            self._workspace,
+            self._keys,
+            dataset,
+            self._recipe(dataset, recipe, budget, epochs=epochs, seed=seed, loss=loss),
+            check_name(model or dataset.name, "model"),
+            progress or Silent(),
+            should_stop,
+            budget,
+        )
+        result = run.execute()
+        self._write_report(result.folder)
+        return result
+
+    def _recipe(
+        self,
+        dataset: Dataset,
+        recipe: str,
+        budget: Any,
+        *,
+        epochs: int | None,
+        seed: int,
+        loss: str | None,
+    ) -> Any:
+        from mintage.create.design import Recipe, design  # noqa: PLC0415 - loads torch
+
+        examples = [e for e in dataset.examples if e.split == "train"]
+        if recipe.endswith(".json"):
+            try:
+                found = Recipe.from_json(json.loads(Path(recipe).read_text(encoding="utf-8")))
+            except (OSError, ValueError) as error:
+                raise ConfigError(f"The recipe {recipe} cannot be read: {error}.") from error
+        else:
+            found = design(
+                recipe,
+                classes=len(dataset.labels),
+                examples=len(examples),
+                typical_side=int(np.median([min(example.size) for example in examples])),
+                seconds=None if budget is None else budget.for_training(len(dataset.examples)),
+                epochs=epochs,
+                seed=seed,
+                threads=self.threads,
+            )
+        if loss is None:
+            return found
+        candidates = tuple(replace(candidate, loss=loss) for candidate in found.candidates)
+        return replace(found, candidates=candidates)
+
+    def _write_report(self, folder: Path) -> Path:
+        from mintage.create.report import render  # noqa: PLC0415 - loads Matplotlib
+
+        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        path = folder / "report.html"
+        write_atomic(path, render(record).encode())
+        return path
+
+    def model(self, reference: str) -> LoadedBundle:
+        """The verified bundle of ``name`` or ``name@version``, or of a folder that is one.
+
+        Raises:
+            RequestError: there is none (404).
+            SignatureMismatch: any byte, name or file of it is not what was signed.
+        """
+        if (Path(reference) / "bundle.json").exists():
+            return load(Path(reference), self._keys)
+        row = self.model_row(reference)
+        name, version = row["name"], row["version"]
+        folder = self._workspace.model_folder(name, version)
+        return load(folder, self._keys, subject=f"{name}@{version}")
+
+    def published(self, name: str, version: int, digest: str) -> LoadedBundle:
+        """The verified bundle of ``name@version``, if it is the one that was published.
+
+        Raises:
+            SignatureMismatch: it is not.
+        """
+        bundle = self.model(f"{name}@{version}")
+        if bundle.digest != digest:
+            raise SignatureMismatch(
+                f"{name}@{version} is not the bundle that was published.",
+                remedy="Publish it again, if you trust what is there now.",
+            )
+        return bundle
+
+    def model_row(self, reference: str) -> Mapping[str, Any]:
+        """What the workspace knows of a model.
+
+        Raises:
+            RequestError: there is none (404).
+        """
+        wanted = Reference.parse(reference, mark="@", kind="model")
+        if wanted.version is not None and not wanted.version.isdecimal():
+            raise ConfigError(
+                f"Not a model's version: {wanted.version!r}.",
+                remedy="Write it as pets@3 or pets@latest.",
+            )
+        number = None if wanted.version is None else int(wanted.version)
+        with self._workspace.database.read() as connection:
+            row = repository.find_model(connection, wanted.name, number)
+        if row is None:
+            raise RequestError(
+                f"There is no model {reference!r}.",
+                remedy=f"Train one: mintage train {wanted.name}",
+                http_status=404,
+            )
+        return row
+
+    def predictor(self, reference: str) -> Predictor:
+        """The model, ready to answer."""
+        return self.open(self.model(reference))
+
+    def open(self, bundle: LoadedBundle) -> Predictor:
+        """A verified bundle, ready to answer."""
+        name, _, version = bundle.subject.partition("@")
+        return Predictor(bundle, name=name, version=version, threads=self.threads)
+
+    def evaluate(
+        self,
+        reference: str,
+        *,
+        data: Path | None = None,
+        label: str = "label",
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        """Quality on the model's own test split, or on another folder, zip or table.
+
+        Raises:
+            DataError: nothing readable, or a class that the model does not know.
+        """
+        bundle = self.model(reference)
+        if data is None:
+            measured = json.loads(bundle.files["evaluation.json"])
+        else:
+            graph = Graph(bundle.model, threads=self.threads)
+            measured = evaluate.evaluate_location(
+                graph,
+                bundle.manifest,
+                data,
+                self._trained_on(bundle.manifest),
+                label=label,
+                progress=progress or Silent(),
+            )
+        return {"model": bundle.subject, **measured}
+
+    def evaluate_split(self, reference: str, dataset: Dataset, split: Split) -> dict[str, Any]:
+        """Quality on one split of a collected dataset.
+
+        Raises:
+            DataError: nothing in that split, or a class that the model does not know.
+        """
+        bundle = self.model(reference)
+        graph = Graph(bundle.model, threads=self.threads)
+        measured = evaluate.evaluate_split(
+            self._workspace, graph, bundle.manifest, dataset, split, Silent()
+        )
+        return {"model": bundle.subject, **measured}
+
+    def _trained_on(self, manifest: Manifest) -> Dataset | None:
+        """The model's dataset, where this workspace has it."""
+        try:
+            return self.dataset(f"{manifest.dataset['name']}#{manifest.dataset['version']}")
+        except RequestError:
+            return None
+
+    def predict(self, reference: str, inputs: Sequence[Path]) -> list[dict[str, Any]]:
+        """An answer for each file; one that cannot be read has ``error`` in place of ``output``."""
+        bundle = self.model(reference)
+        predictor = self.open(bundle)
+        answers = []
+        for path in inputs:
+            answer = {
+                "input": str(path),
+                "task": bundle.manifest.task,
+                "model": bundle.subject,
+                "bundle": str(bundle.folder),
+            }
+            try:
+                answers.append(answer | {"output": dict(predictor.predict(_bytes(path)).output)})
+            except InputError as error:
+                described = {"code": error.code, "message": error.message, "remedy": error.remedy}
+                answers.append(answer | {"error": described})
+        return answers
+
+    def report(self, reference: str) -> Path:
+        """The report of the run that made a model, written anew.
+
+        Raises:
+            DataError: the run's record is gone (the model came from elsewhere).
+        """
+        folder = self._workspace.run_folder(self.model_row(reference)["run"])
+        if not (folder / "run.json").exists():
+            raise DataError(f"The run of {reference} is not in this workspace.")
+        return self._write_report(folder)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error

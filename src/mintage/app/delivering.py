@@ -1,0 +1,219 @@
+"""The verbs of delivery over one workspace: publish, and the parts of a server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mintage.app.capturing import Capturing
+from mintage.app.creating import Creating
+from mintage.bundle.format import Manifest
+from mintage.bundle.predictor import Predictor
+from mintage.capture.gate import KeyGate
+from mintage.capture.metering import UsageMeter
+from mintage.capture.plans import DEFAULT_CURRENCY, DEFAULT_PLAN, DEFAULT_PRICE
+from mintage.core import registry
+from mintage.core.clock import Clock
+from mintage.core.money import Price
+from mintage.core.settings import Settings
+from mintage.deliver.engine import Engine
+from mintage.deliver.products import Products
+from mintage.store.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What anyone may know of a product; ``api`` shows it as it is."""
+
+    name: str
+    task: str
+    modality: str
+    labels: tuple[str, ...]
+    model: str
+    model_version: str
+    unit: str
+    price: Price
+
+
+@dataclass(frozen=True)
+class Serving:
+    """The parts that a server is made of; ``api`` turns them into routes."""
+
+    settings: Settings
+    clock: Clock
+    engine: Engine
+    gate: KeyGate
+    meter: UsageMeter
+    accounts: Accounts
+    catalogue: Offers
+
+
+class Delivering:
+    """Puts models into production."""
+
+    def __init__(
+        self, workspace: Workspace, settings: Settings, create: Creating, capture: Capturing
+    ) -> None:
+        self._workspace = workspace
+        self._settings = settings
+        self._create = create
+        self._capture = capture
+        self.products = Products(workspace.database, workspace.now)
+
+    def publish(
+        self,
+        model: str,
+        product: str,
+        *,
+        price: str | None = None,
+        currency: str = DEFAULT_CURRENCY,
+    ) -> dict[str, Any]:
+        """Verify a model, open it once, and let the product's ``stable`` point at it.
+
+        Without ``price`` the product keeps its plan; a new one gets the default price.
+
+        Raises:
+            SignatureMismatch: the bundle is not what was signed; the product stays as it was.
+        """
+        bundle = self._create.model(model)
+        row = self._create.model_row(model)
+        self._create.open(bundle)
+        plan = self._plan(product, bundle.manifest, price, currency)
+        pointer = self.products.publish(
+            product, row["name"], row["version"], bundle.digest, plan["name"]
+        )
+        return {
+            "product": product,
+            "alias": "stable",
+            "model": f"{pointer.model}@{pointer.version}",
+            "bundle_digest": pointer.bundle_digest,
+            "plan": plan,
+            "warnings": self._undeclared(bundle.manifest),
+        }
+
+    def _plan(
+        self, product: str, manifest: Manifest, price: str | None, currency: str
+    ) -> dict[str, Any]:
+        unit = registry.modalities().get(manifest.modality).unit
+        known = {offer.name: offer.plan for offer in self.products.list()}
+        if price is None and product in known:
+            return self._capture.plans.current(known[product]).to_json()
+        if price is None:
+            name, price, currency = DEFAULT_PLAN, DEFAULT_PRICE, DEFAULT_CURRENCY
+        else:
+            name = product
+        return self._capture.set_plan(name, price, currency, unit=unit, per=1).to_json()
+
+    def _undeclared(self, manifest: Manifest) -> list[str]:
+        """What should be known of the data before its model is sold."""
+        reference = f"{manifest.dataset['name']}#{manifest.dataset['version']}"
+        about = self._create.dataset(reference).card["about"]
+        missing = [name for name, value in about.items() if not value]
+        if not missing:
+            return []
+        options = " ".join(f"--{name} TEXT" for name in missing)
+        said = ", ".join(missing)
+        return [f"The dataset does not state its {said}; say it with mintage collect … {options}"]
+
+    def catalogue(self) -> list[dict[str, Any]]:
+        """Every product with what it points at."""
+        pointers = self.products.pointers()
+        return [
+            {
+                "product": product.name,
+                "model": f"{pointers[product.name].model}@{pointers[product.name].version}",
+                "bundle_digest": pointers[product.name].bundle_digest,
+                "plan": self._capture.plans.current(product.plan).to_json(),
+            }
+            for product in self.products.list()
+            if product.name in pointers
+        ]
+
+    def serving(self) -> Serving:
+        """Everything that a server needs, joined; every published bundle is verified first.
+
+        Raises:
+            SignatureMismatch: one of them is not what was published.
+        """
+        products = self.products
+        offers = Offers(self._create, self._capture, products)
+        for name in products.pointers():
+            offers.card(name)
+        engine = Engine(
+            self._open,
+            products,
+            threads=self._create.threads,
+            max_queue=self._settings.max_queue,
+        )
+        return Serving(
+            settings=self._settings,
+            clock=self._workspace.clock,
+            engine=engine,
+            gate=self._capture.gate,
+            meter=self._capture.meter(),
+            accounts=Accounts(self._capture),
+            catalogue=offers,
+        )
+
+    def _open(self, model: str, version: int, digest: str) -> Predictor:
+        """Open what an alias points at: the bundle that was published, and no other."""
+        return self._create.open(self._create.published(model, version, digest))
+
+
+class Accounts:
+    """A customer's own records, by their key."""
+
+    def __init__(self, capture: Capturing) -> None:
+        self._capture = capture
+
+    def customer(self, key: str | None) -> str:
+        """Whose key this is; raises Unauthenticated."""
+        return self._capture.gate.customer(key)
+
+    def usage(
+        self, customer: str, *, product: str | None, after: str | None, limit: int
+    ) -> list[dict[str, Any]]:
+        """The customer's usage events, newest first."""
+        found = self._capture.history.list_usage(
+            customer=customer, product=product, after=after, limit=limit
+        )
+        return [record.to_json() for record in found]
+
+    def receipt(self, customer: str, receipt_id: str) -> dict[str, Any]:
+        """One receipt of this customer; raises RequestError (404)."""
+        return self._capture.history.find_receipt(receipt_id, customer).to_json()
+
+
+class Offers:
+    """What is sold here, for anyone to see."""
+
+    def __init__(self, create: Creating, capture: Capturing, products: Products) -> None:
+        self._create = create
+        self._capture = capture
+        self._products = products
+        self._manifests: dict[str, Manifest] = {}
+
+    def names(self) -> Sequence[str]:
+        """Every product's name."""
+        return [product.name for product in self._products.list()]
+
+    def card(self, product: str) -> Offer:
+        """One product; raises RequestError (404)."""
+        found = self._products.get(product)
+        pointer = self._products.alias(product)
+        if pointer.bundle_digest not in self._manifests:
+            bundle = self._create.published(pointer.model, pointer.version, pointer.bundle_digest)
+            self._manifests[bundle.digest] = bundle.manifest
+        manifest = self._manifests[pointer.bundle_digest]
+        plan = self._capture.plans.current(found.plan)
+        return Offer(
+            name=product,
+            task=manifest.task,
+            modality=manifest.modality,
+            labels=manifest.labels,
+            model=pointer.model,
+            model_version=str(pointer.version),
+            unit=plan.unit,
+            price=plan.price,
+        )

@@ -1,0 +1,124 @@
+"""Capture: customers, keys, usage, receipts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from mintage.cli.options import Home, Json, opened
+from mintage.cli.output import emit, line, say, table
+
+customer = typer.Typer(help="Who pays: add and list customers.", no_args_is_help=True)
+key = typer.Typer(help="What they call with: make, list and revoke keys.", no_args_is_help=True)
+
+_Customer = Annotated[str, typer.Argument(help="A customer's name or id.")]
+
+
+@customer.command("add")
+def add_customer(
+    name: Annotated[str, typer.Argument(help="The customer's name.")],
+    *,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Add a customer with a first key, which is shown now and never again."""
+    with opened(home) as app:
+        added, issued = app.capture.add_customer(name)
+    if as_json:
+        emit({**added.to_json(), "key_id": issued.id, "key": issued.key.reveal()})
+        return
+    line(issued.key.reveal())
+    say(f"{added.name} ({added.id}); the key is shown only now, only its digest is kept.")
+
+
+@customer.command("list")
+def list_customers(*, home: Home = None, as_json: Json = False) -> None:
+    """List every customer."""
+    with opened(home) as app:
+        listed = [found.to_json() for found in app.capture.customers.list()]
+    if as_json:
+        emit(listed)
+    else:
+        rows = [(found["name"], found["id"], found["created_at"][:16]) for found in listed]
+        table(("customer", "id", "since"), rows)
+
+
+@key.command("add")
+def add_key(owner: _Customer, *, home: Home = None, as_json: Json = False) -> None:
+    """Make a further key for a customer; shown now and never again."""
+    with opened(home) as app:
+        issued = app.capture.customers.issue_key(owner)
+    if as_json:
+        emit({"customer": issued.customer, "key_id": issued.id, "key": issued.key.reveal()})
+        return
+    line(issued.key.reveal())
+    say(f"Key {issued.id}; it is shown only now, only its digest is kept.")
+
+
+@key.command("list")
+def list_keys(owner: _Customer, *, home: Home = None, as_json: Json = False) -> None:
+    """List a customer's keys, revoked ones too; never the keys themselves."""
+    with opened(home) as app:
+        listed = [asdict(found) for found in app.capture.customers.keys(owner)]
+    if as_json:
+        emit(listed)
+    else:
+        rows = [(k["id"], f"…{k['last4']}", k["created_at"][:16], k["revoked_at"]) for k in listed]
+        table(("key", "ends", "since", "revoked"), [[cell or "" for cell in row] for row in rows])
+
+
+@key.command("revoke")
+def revoke_key(
+    key_id: Annotated[str, typer.Argument(help="The key's id (key_…), not the key.")],
+    *,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Revoke a key; it is refused from the next request on."""
+    with opened(home) as app:
+        revoked = app.capture.customers.revoke_key(key_id)
+    if as_json:
+        emit(asdict(revoked))
+    else:
+        line(f"{revoked.id} is revoked since {revoked.revoked_at}")
+
+
+def usage(
+    *,
+    customer: Annotated[str | None, typer.Option(help="Only this customer (name or id).")] = None,
+    product: Annotated[str | None, typer.Option(help="Only this product.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 100,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """List usage events: what was used, its outcome, price and receipt."""
+    with opened(home) as app:
+        listed = app.capture.usage(customer, product, limit)
+    if as_json:
+        emit(listed)
+        return
+    rows = [
+        (
+            event["recorded_at"][:19].replace("T", " "),
+            event["product"],
+            f"{event['model']}@{event['model_version']}",
+            event["outcome"],
+            ", ".join(f"{count} {unit}" for unit, count in event["quantities"].items()),
+            f"{event['price']} {event['currency']}",
+            event["receipt"],
+        )
+        for event in listed
+    ]
+    table(("when", "product", "model", "outcome", "used", "price", "receipt"), rows)
+
+
+def receipt(
+    receipt_id: Annotated[str, typer.Argument(help="A receipt's id (rcp_…).")],
+    *,
+    home: Home = None,
+) -> None:
+    """Print a receipt: what was promised about one answer, and the signature over it."""
+    with opened(home) as app:
+        emit(app.capture.receipt(receipt_id))

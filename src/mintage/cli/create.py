@@ -1,0 +1,293 @@
+"""Create: collect, inspect, train, evaluate, report, predict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mintage.cli.interrupt import orderly_interrupt
+from mintage.cli.options import Home, Json, opened
+from mintage.cli.output import TerminalProgress, emit, line, say, table, warn
+from mintage.core.errors import InputError
+from mintage.core.machine import process_age_seconds
+from mintage.core.units import format_duration, parse_duration
+from mintage.create.collect import Origin
+
+_SHOWN = 10
+
+
+def collect(
+    path: Annotated[
+        Path, typer.Argument(help="A folder of class folders, a zip of one, or a CSV/TSV/JSONL.")
+    ],
+    *,
+    name: Annotated[str, typer.Option("--name", "-n", help="The dataset's name.")],
+    label: Annotated[str, typer.Option(help="A table's column with the label.")] = "label",
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad file.")] = False,
+    seed: Annotated[int, typer.Option(help="Decides which examples are held out.")] = 0,
+    licence: Annotated[str, typer.Option(help="The licence of the data, for its card.")] = "",
+    consent: Annotated[str, typer.Option(help="Who consented to what, for its card.")] = "",
+    origin: Annotated[str, typer.Option(help="Where the data comes from, for its card.")] = "",
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Read labelled examples into an immutable, signed dataset."""
+    with opened(home) as app:
+        kept = app.create.collect(
+            path,
+            name,
+            label=label,
+            strict=strict,
+            seed=seed,
+            about=Origin(licence, consent, origin),
+            progress=TerminalProgress(),
+        )
+        found = app.create.inspect(kept.reference)
+    if as_json:
+        keys = ("dataset", "version", "examples", "classes", "skipped", "duplicates")
+        more = ("conflicts", "near_duplicates", "hidden", "stray")
+        counts = {name: sum(splits.values()) for name, splits in found["classes"].items()}
+        emit({key: found[key] for key in (*keys, *more)} | {"classes": counts})
+        return
+    _show_dataset(found)
+    say(f"Next: mintage train {name} --time 5m")
+
+
+def inspect(
+    dataset: Annotated[str, typer.Argument(help="A dataset: pets, or pets#1f9c.")],
+    *,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Show what is in a dataset: counts, sizes, what could not be read, duplicates, conflicts."""
+    with opened(home) as app:
+        found = app.create.inspect(dataset)
+    if as_json:
+        emit(found)
+    else:
+        _show_dataset(found)
+
+
+def _show_dataset(found: Mapping[str, Any]) -> None:
+    line(f"{found['dataset']}#{found['version'][:12]}: {found['examples']:,} examples")
+    line()
+    rows = [
+        (name, counts["train"], counts["validation"], counts["test"], sum(counts.values()))
+        for name, counts in found["classes"].items()
+    ]
+    table(("class", "training", "validation", "test", "all"), rows, numbers=4)
+    if found["folds"]:
+        line(f"Too few for a validation split: {found['folds']} folds of the training data choose.")
+    line()
+    width, height = found["sizes"]["width"], found["sizes"]["height"]
+    sizes = [
+        (name, spread["smallest"], spread["median"], spread["largest"])
+        for name, spread in (("width", width), ("height", height))
+    ]
+    table(("pixels", "smallest", "median", "largest"), sizes, numbers=3)
+    line()
+    findings = [
+        ("unreadable, left out", len(found["skipped"])),
+        ("exact copies, left out", sum(len(d["left_out"]) for d in found["duplicates"])),
+        ("pairs of near duplicates, kept on one side", len(found["near_duplicates"])),
+        ("same picture with two labels, left out", len(found["conflicts"])),
+        ("hidden files passed over", found["hidden"]),
+        ("other files passed over", found["stray"]),
+    ]
+    table(("found", ""), findings, numbers=1)
+    _show_list("unreadable", [f"{s['path']}: {s['reason']}" for s in found["skipped"]])
+    _show_list(
+        "conflict",
+        [
+            " = ".join(f"{e['path']} ({e['label']})" for e in conflict["examples"])
+            for conflict in found["conflicts"]
+        ],
+    )
+    _show_list("near duplicate", [" ~ ".join(n["paths"]) for n in found["near_duplicates"]])
+
+
+def _show_list(title: str, items: list[str]) -> None:
+    for item in items[:_SHOWN]:
+        line(f"{title}: {item}")
+    if len(items) > _SHOWN:
+        line(f"{title}: {len(items) - _SHOWN} more; all with --json")
+
+
+def train(
+    dataset: Annotated[str, typer.Argument(help="A dataset: pets, or pets#1f9c.")],
+    *,
+    time: Annotated[
+        str | None, typer.Option(help="From now to the signed model: 90s, 5m, 2h.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data.")] = None,
+    recipe: Annotated[
+        str, typer.Option(help="auto, seed-cnn, compact, several with commas, or a recipe.json.")
+    ] = "auto",
+    loss: Annotated[
+        str | None, typer.Option(help="cross_entropy (the default) or squared_error.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Decides every random choice.")] = 0,
+    name: Annotated[str | None, typer.Option(help="The model's name. [default: dataset's]")] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Train, evaluate, choose the best candidate and sign it as a bundle.
+
+    Ctrl-C once stops training, then evaluates and signs what there is; twice leaves at once.
+    """
+    seconds = None if time is None else parse_duration(time)
+    with opened(home) as app, orderly_interrupt() as interrupt:
+        result = app.create.train(
+            dataset,
+            recipe=recipe,
+            seconds=seconds,
+            epochs=epochs,
+            seed=seed,
+            loss=loss,
+            model=name,
+            started=app.workspace.clock.monotonic() - process_age_seconds(),
+            progress=TerminalProgress(),
+            should_stop=interrupt,
+        )
+    if as_json:
+        emit(result.to_json())
+        return
+    show_run(result.record)
+    say(
+        f"Next: mintage predict {result.model}@{result.version} PICTURE, "
+        f"or mintage publish {result.model}@{result.version} --product {result.model}"
+    )
+
+
+def show_run(record: Mapping[str, Any]) -> None:
+    """Both candidates with their gap, which was kept and why, and the test's result."""
+    rows = []
+    for candidate in record["candidates"]:
+        train_accuracy = candidate["train_accuracy"]
+        validation = candidate["validation_accuracy"]
+        rows.append(
+            (
+                candidate["name"] + (" *" if candidate["name"] == record["candidate"] else ""),
+                f"{train_accuracy:.1%}",
+                f"{validation:.1%}",
+                f"{100 * (train_accuracy - validation):+.1f}",
+                candidate["epochs"],
+                format_duration(candidate["seconds"]),
+            )
+        )
+    table(("candidate", "training", "validation", "gap", "epochs", "time"), rows, numbers=5)
+    line(record["why_kept"])
+    line()
+    show_evaluation({"model": record["model"], **record["evaluation"]})
+    line(f"bundle  {record['bundle']}")
+    line(f"report  {record['report']}")
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A model: pets, pets@latest or pets@3.")],
+    *,
+    data: Annotated[
+        Path | None, typer.Option(help="Another folder, zip or table. [default: test split]")
+    ] = None,
+    label: Annotated[str, typer.Option(help="A table's column with the label.")] = "label",
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a model's quality, with a 95 % interval, on data that did not train it."""
+    with opened(home) as app:
+        measured = app.create.evaluate(model, data=data, label=label, progress=TerminalProgress())
+    trained = measured.get("trained_on", [])
+    if trained:
+        warn(
+            f"{len(trained)} of {measured['examples']} examples trained or chose this model: "
+            f"the figures are better than it is. First: {trained[0]}"
+        )
+    for skipped in measured.get("skipped", [])[:_SHOWN]:
+        warn(f"left out {skipped['path']}: {skipped['reason']}")
+    if as_json:
+        emit(measured)
+    else:
+        show_evaluation(measured)
+
+
+def show_evaluation(measured: Mapping[str, Any]) -> None:
+    """Accuracy beside the majority's, each class, and the confusion matrix."""
+    low, high = measured["interval"]
+    line(
+        f"{measured['model']}: {measured['accuracy']:.1%} right of {measured['examples']:,} "
+        f"(95 % interval {low:.1%} to {high:.1%}); "
+        f"the most frequent class alone {measured['majority_accuracy']:.1%}"
+    )
+    auc = measured["roc_auc"]
+    line(
+        f"ROC-AUC {'–' if auc is None else format(auc, '.3f')}, calibration error "
+        f"{measured['calibration_error']:.3f}, {measured['unusual']} unlike the training data"
+    )
+    line()
+    rows = [
+        (
+            label,
+            f"{row['precision']:.3f}",
+            f"{row['recall']:.3f}",
+            f"{row['f1']:.3f}",
+            *measured["confusion_matrix"][position],
+        )
+        for position, (label, row) in enumerate(measured["per_class"].items())
+    ]
+    answers = [f"→ {label}" for label in measured["labels"]]
+    head = ("class", "precision", "recall", "F1", *answers)
+    table(head, rows, numbers=len(head) - 1)
+    line()
+
+
+def report(
+    model: Annotated[str, typer.Argument(help="A model: pets, pets@latest or pets@3.")],
+    *,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Write the report of a model's training: one HTML file, readable offline."""
+    with opened(home) as app:
+        path = app.create.report(model)
+    if as_json:
+        emit({"model": model, "report": str(path)})
+    else:
+        line(str(path))
+
+
+def predict(
+    model: Annotated[str, typer.Argument(help="A model: pets, pets@latest or pets@3.")],
+    inputs: Annotated[list[Path], typer.Argument(help="Pictures.")],
+    *,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Ask a model, on this machine and without a server."""
+    with opened(home) as app:
+        answers = app.create.predict(model, inputs)
+    if as_json:
+        emit(answers)
+    else:
+        table(("input", "answer", "probability"), [_answer_row(a) for a in answers], numbers=1)
+    failed = [answer for answer in answers if "error" in answer]
+    if failed:
+        raise (
+            InputError(
+                f"{len(failed)} of {len(answers)} could not be read; "
+                f"first {failed[0]['input']}: {failed[0]['error']['message']}."
+            )
+            if not as_json
+            else typer.Exit(InputError.exit_status)
+        )
+
+
+def _answer_row(answer: Mapping[str, Any]) -> tuple[str, str, str]:
+    if "error" in answer:
+        return answer["input"], f"not read: {answer['error']['message']}", ""
+    output = answer["output"]
+    if output["label"] is None:
+        return answer["input"], output["message"], ""
+    return answer["input"], output["label"], f"{output['probability']:.1%}"

@@ -1,0 +1,196 @@
+"""The whole way once, with nothing but this package: drawings in, a paid answer out."""
+
+from __future__ import annotations
+
+import io
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from mintage.api.service import Sample
+from mintage.app.root import App
+from mintage.cli.create import show_run
+from mintage.cli.interrupt import orderly_interrupt
+from mintage.cli.options import opened
+from mintage.cli.output import TerminalProgress, line, say, stdout
+from mintage.cli.serving import run_server
+from mintage.client import Client
+from mintage.core.errors import DependencyDown
+from mintage.create.collect import Origin
+from mintage.datasets import drawn_pets
+
+NAME = "pets"
+_PLANTED = {"unreadable": 1, "near_duplicates": 6, "wrong_labels": 12}
+_ABOUT = Origin(
+    licence="Apache-2.0, drawn by Mintage",
+    consent="not needed: drawings of no one",
+    origin="mintage.datasets.drawn_pets",
+)
+
+
+def show(folder: Path, *, once: bool, seconds: float, drawings: int) -> None:
+    """Run the demo in ``folder``; with a terminal, and without ``once``, keep serving."""
+    stays = stdout.is_terminal and sys.stdin.isatty() and not once
+    with opened(folder / "workspace") as app:
+        planted = _draw(folder / "drawings", drawings)
+        _collect(app, folder / "drawings", planted)
+        record = _train(app, seconds, planted)
+        _step(6, "deploy: signed, verified, published")
+        app.deliver.publish(record["model"], NAME, price="0.02")
+        line(f"{NAME} → {record['model']}, 0.02 EUR per image, bundle {record['bundle_digest']}")
+        _sell(app, record, stays=stays)
+
+
+def _step(number: int, title: str) -> None:
+    line()
+    stdout.print(f"[bold]{number}  {title}[/]")
+
+
+def _draw(folder: Path, count: int) -> drawn_pets.Drawn:
+    _step(1, f"collect: {count:,} drawings of cats and dogs, made here by a seeded generator")
+    progress = TerminalProgress()
+    progress.start("Drawing", count)
+    planted = drawn_pets.write_folder(
+        folder, count, seed=0, **_PLANTED, progress=lambda done, _: progress.advance(done)
+    )
+    progress.finish()
+    line(
+        f"Planted among them: {len(planted.unreadable)} unreadable file, "
+        f"{len(planted.near_duplicates)} near duplicates, {len(planted.wrong_labels)} wrong labels."
+    )
+    return planted
+
+
+def _collect(app: App, folder: Path, planted: drawn_pets.Drawn) -> None:
+    _step(2, "prepare: what cleaning found")
+    dataset = app.create.collect(folder, NAME, about=_ABOUT, progress=TerminalProgress())
+    found = app.create.inspect(dataset.reference)
+    for skipped in found["skipped"]:
+        line(f"unreadable, left out: {skipped['path']} ({skipped['reason']})")
+    pairs = {frozenset(near["paths"]) for near in found["near_duplicates"]}
+    hit = sum(frozenset(pair) in pairs for pair in planted.near_duplicates)
+    line(
+        f"near duplicates, kept on one side of the split: {len(pairs)} pairs found, "
+        f"{hit} of the {len(planted.near_duplicates)} planted"
+    )
+    for name, counts in found["classes"].items():
+        line(f"{name}: " + ", ".join(f"{number} {split}" for split, number in counts.items()))
+
+
+def _train(app: App, seconds: float, planted: drawn_pets.Drawn) -> Mapping[str, Any]:
+    _step(3, f"design, initialise, train: seed-cnn and compact, {seconds:.0f} s for all of it")
+    with orderly_interrupt() as interrupt:
+        result = app.create.train(
+            NAME,
+            recipe="seed-cnn,compact",
+            seconds=seconds,
+            progress=TerminalProgress(),
+            should_stop=interrupt,
+        )
+    _step(4, "evaluate and choose: drawings that neither trained nor chose")
+    show_run(result.record)
+    _step(5, "labels that the model doubts")
+    doubted = [suspect["path"] for suspect in result.record["suspects"]]
+    hit = len(set(doubted) & set(planted.wrong_labels))
+    line(
+        f"{len(doubted)} labels look wrong to the kept model; {hit} of the "
+        f"{len(planted.wrong_labels)} planted are among them. First: {', '.join(doubted[:3])}"
+    )
+    return result.record
+
+
+@dataclass
+class _Sale:
+    """What the first answer was, or why there is none."""
+
+    failure: BaseException | None = None
+
+
+def _sell(app: App, record: Mapping[str, Any], *, stays: bool) -> None:
+    _step(7, "serve, and sell one answer")
+    customer, issued = app.capture.add_customer(f"demo customer {record['run'][-6:]}")
+    line(f"A customer, {customer.name}, has a key; only its digest is kept.")
+    pictures = _pictures()
+    sale, stop = _Sale(), threading.Event()
+
+    def started(customers: str, operator: str) -> None:
+        def call() -> None:
+            try:
+                with Client(customers, issued.key.reveal()) as client:
+                    _show_answer(client, pictures[0])
+                if stays:
+                    _say_addresses(customers, operator, issued.key.reveal(), record)
+            except BaseException as error:  # noqa: BLE001 - told by the main thread
+                sale.failure = error
+            if not stays or sale.failure:
+                stop.set()
+
+        threading.Thread(target=call, name="customer").start()
+
+    _serve_on_a_free_port(app, pictures, started, stop)
+    if sale.failure:
+        raise sale.failure
+    if not stays:
+        line()
+        line(f"report  {record['report']}")
+        line(f"bundle  {record['bundle']}")
+        say(f"To serve it again: mintage serve --home {app.workspace.home}")
+
+
+def _serve_on_a_free_port(
+    app: App,
+    pictures: list[Sample],
+    started: Callable[[str, str], None],
+    stop: threading.Event,
+) -> None:
+    try:
+        run_server(app, samples=pictures, trial_key=None, on_started=started, stop=stop)
+    except DependencyDown as error:
+        if "in use" not in error.message:
+            raise
+        say("The usual ports are in use; taking free ones.")
+        with opened(app.workspace.home, port=0, operator_port=0) as other:
+            run_server(other, samples=pictures, trial_key=None, on_started=started, stop=stop)
+
+
+def _pictures() -> list[Sample]:
+    """Six drawings that no training ever saw, for the page to offer."""
+    return [
+        Sample(f"{label}-{number}.jpg", _jpeg(image))
+        for number, (label, image) in enumerate(drawn_pets.samples(6, seed=0), 1)
+    ]
+
+
+def _jpeg(image: Image.Image) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=88)
+    return stream.getvalue()
+
+
+def _show_answer(client: Client, picture: Sample) -> None:
+    answer = client.predict(NAME, picture.data)
+    receipt = client.receipt(answer["receipt"]["id"])
+    output, price = answer["output"], answer["price"]
+    said = (
+        output["message"]
+        if output["unusual"]
+        else (f"{output['label']}, probability {output['probability']:.1%}")
+    )
+    line(f"sent     {picture.name}, {len(picture.data):,} bytes, over HTTP with the customer's key")
+    line(f"answer   {said}, from {answer['model']}@{answer['model_version']}")
+    line(f"price    {price['amount']} {price['currency']}")
+    line(f"receipt  {receipt['id']}, signed, for event {receipt['event']}")
+
+
+def _say_addresses(customers: str, operator: str, key: str, record: Mapping[str, Any]) -> None:
+    line()
+    line(f"page      {customers}/?product={NAME}#key={key}")
+    line(f"operator  {operator}/docs and {operator}/metrics")
+    line(f"report    {record['report']}")
+    line(f"bundle    {record['bundle']}")
+    say("Serving until Ctrl-C.")

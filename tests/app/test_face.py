@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import pytest
+
+import mintage
+from mintage.core.errors import ConfigError, InputError, RequestError, SignatureMismatch
+
+
+def test_the_python_face_does_what_the_verbs_do(home: Path, trained_home: Path) -> None:
+    data = mintage.dataset("pets", home=home)
+    assert data.name == "pets"
+    assert data.reference == f"pets#{data.version}"
+    assert data.labels == ("dark", "light")
+    assert len(data) == 120
+    assert (len(data.train), len(data.validation), len(data.test)) == (96, 0, 24)
+    assert data.quality == mintage.inspect("pets", home=home)
+    run = mintage.train(data, recipe="seed-cnn", epochs=2, name="other")
+    assert run.model.reference == "other@1"
+    own, split = run.model.evaluate(), run.model.evaluate(data.test)
+    assert own["accuracy"] == split["accuracy"] == run.metrics["accuracy"]
+    with pytest.raises(InputError, match="no examples in its validation split"):
+        run.model.evaluate(data.validation)
+    picture = trained_home.parent / "photos/light/003.jpg"
+    answer = mintage.model("pets@1", home=home).predict(picture)
+    assert answer["output"]["label"] == "light"
+    assert mintage.predict("pets", picture, home=home) == answer
+    assert run.model.evaluate(trained_home.parent / "photos")["examples"] == 120
+
+
+def test_collect_in_python_gives_the_same_version_again(home: Path, trained_home: Path) -> None:
+    photos = trained_home.parent / "photos"
+    again = mintage.collect(photos, name="pets", home=home)
+    assert again.version == mintage.dataset("pets", home=home).version
+
+
+def test_the_time_is_promised_from_the_call_to_the_bundle(home: Path) -> None:
+    import time
+
+    began = time.monotonic()
+    run = mintage.train("pets", time="21s", recipe="seed-cnn", home=home)
+    assert time.monotonic() - began < 21 * 1.05
+    assert run.record["seconds"] <= 21 * 1.05
+    assert Path(run.record["bundle"], "signature.json").exists()
+
+
+@pytest.mark.parametrize("options", [{"time": "5s"}, {"recipe": "nothing"}, {"name": "../x"}])
+def test_a_training_that_cannot_be_is_refused_before_it_begins(home: Path, options: dict) -> None:
+    with pytest.raises(ConfigError):
+        mintage.train("pets", home=home, **options)
+
+
+def test_what_is_not_there_or_was_changed_is_refused(home: Path, tmp_path: Path) -> None:
+    with pytest.raises(RequestError):
+        mintage.dataset("nothing", home=home)
+    model = mintage.model("pets", home=home)
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"no picture")
+    with pytest.raises(InputError, match="not a JPEG"):
+        model.predict(bad)
+    card = home / "models/pets/1/card.md"
+    card.write_text(card.read_text() + " ")
+    with pytest.raises(SignatureMismatch):
+        model.predict(bad)

@@ -1,0 +1,347 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.pictures import jpeg, two_classes
+
+from mintage.cli import main
+
+
+class Terminal:
+    """Runs the command line in this process and keeps what it printed."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch) -> None:
+        self.capsys, self.patch = capsys, patch
+        self.out = self.err = ""
+
+    def __call__(self, *words: object, status: int = 0) -> str:
+        self.patch.setattr(sys, "argv", ["mintage", *map(str, words)])
+        with pytest.raises(SystemExit) as exited:
+            main.run()
+        self.out, self.err = self.capsys.readouterr()
+        assert exited.value.code == status, self.err
+        return self.out
+
+    def json(self, *words: object, status: int = 0) -> Any:
+        return json.loads(self(*words, "--json", status=status))
+
+
+@pytest.fixture
+def mintage(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Terminal:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MINTAGE_THREADS", "1")
+    return Terminal(capsys, monkeypatch)
+
+
+def test_collect_says_what_it_promised_in_json(mintage: Terminal, tmp_path: Path) -> None:
+    photos = two_classes(tmp_path / "photos", each=6)
+    (photos / "dark/bad.jpg").write_bytes(b"bad")
+    found = mintage.json("collect", photos, "--name", "pets")
+    assert found["dataset"] == "pets"
+    assert len(found["version"]) == 64
+    assert found["examples"] == 12
+    assert found["classes"] == {"dark": 6, "light": 6}
+    (skipped,) = found["skipped"]
+    assert skipped["path"] == "dark/bad.jpg"
+    assert skipped["reason"]
+    assert mintage.json("inspect", "pets")["version"] == found["version"]
+    assert (tmp_path / ".mintage").is_dir()
+
+
+def test_inspect_shows_counts_sizes_and_findings_as_tables(mintage: Terminal, home: Path) -> None:
+    shown = mintage("inspect", "pets", "--home", home)
+    for word in ("dark", "light", "training", "width", "unreadable", "near duplicates", "folds"):
+        assert word in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (["collect", "nowhere", "--name", "x"], 2, "does not exist"),
+        (["inspect", "nothing"], 2, "There is no dataset 'nothing'"),
+        (["train", "pets#zz"], 2, "There is no dataset"),
+        (["train", "pets", "--time", "5 minutes"], 2, "Not a duration"),
+        (["train", "pets", "--time", "5s"], 2, "shortest that works is --time 20s"),
+        (["train", "pets", "--time", "60s", "--epochs", "3"], 2, "not both"),
+        (["train", "pets", "--recipe", "seed-cn"], 2, "seed-cnn"),
+        (["train", "pets", "--recipe", "missing.json"], 2, "cannot be read"),
+        (["predict", "pets@9", "x.jpg"], 2, "There is no model 'pets@9'"),
+        (["predict", "pets@nine", "x.jpg"], 2, "Not a model's version"),
+        (["publish", "nothing", "--product", "p"], 2, "There is no model"),
+        (["usage", "--customer", "nobody"], 2, "nobody"),
+        (["key", "revoke", "nothing"], 2, "There is no key"),
+        (["receipt", "rcp_nothing"], 2, "rcp_nothing"),
+        (["serve"], 2, "Nothing is published yet"),
+        (["--no-such-option"], 2, "No such option"),
+        (["verify", "nothing"], 2, "There is no model"),
+    ],
+)
+def test_a_mistake_is_one_clear_error_with_its_exit_status(
+    mintage: Terminal, home: Path, words: list[str], status: int, message: str
+) -> None:
+    os.environ["MINTAGE_HOME"] = str(home)
+    try:
+        mintage(*words, status=status)
+    finally:
+        del os.environ["MINTAGE_HOME"]
+    assert message in " ".join(mintage.err.split())
+    assert "Traceback" not in mintage.err
+
+
+def test_an_error_is_json_where_json_was_asked_for(mintage: Terminal, home: Path) -> None:
+    found = mintage.json("inspect", "nothing", "--home", home, status=2)
+    assert found["error"]["code"] == "request_error"
+    assert "Collect it" in found["error"]["remedy"]
+
+
+def test_the_unforeseen_has_an_incident_id_and_its_traceback_only_with_debug(
+    mintage: Terminal, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mintage.create import inspect
+
+    def broken(_dataset: object) -> None:
+        raise ZeroDivisionError("secret detail")
+
+    monkeypatch.setattr(inspect, "findings", broken)
+    mintage("inspect", "pets", "--home", home, status=1)
+    assert "incident_" in mintage.err
+    assert "Traceback" not in mintage.err
+    mintage("--debug", "inspect", "pets", "--home", home, status=1)
+    assert "Traceback" in mintage.err
+
+
+def test_training_says_what_it_promised_and_its_report_and_bundle_are_there(
+    mintage: Terminal, home: Path
+) -> None:
+    words = ("train", "pets", "--recipe", "seed-cnn", "--epochs", "2", "--home", home)
+    found = mintage.json(*words)
+    assert found["model"] == "pets@2"
+    assert found["candidate"] == "seed-cnn"
+    assert found["run"].startswith("run_")
+    assert found["seconds"] > 0
+    assert {"accuracy", "interval", "train_accuracy", "validation_accuracy"} <= set(
+        found["metrics"]
+    )
+    report = Path(found["report"]).read_text()
+    assert "<svg" in report
+    assert "http://" not in report.replace("http://www.w3.org", "").replace(
+        "http://purl.org", ""
+    ).replace("http://creativecommons.org", "")
+    folder = Path(found["bundle"])
+    names = {"bundle.json", "model.onnx", "card.md", "evaluation.json", "signature.json"}
+    assert {path.name for path in folder.iterdir()} == names
+    lines = (Path(found["report"]).parent / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
+
+
+def test_the_same_seed_gives_the_same_bundle(mintage: Terminal, home: Path) -> None:
+    words = ("train", "pets", "--recipe", "seed-cnn", "--epochs", "1", "--home", home)
+    first, second = (Path(mintage.json(*words)["bundle"]) for _ in range(2))
+    assert (first / "model.onnx").read_bytes() == (second / "model.onnx").read_bytes()
+    assert (first / "bundle.json").read_bytes() == (second / "bundle.json").read_bytes()
+    other = Path(mintage.json(*words, "--seed", "1")["bundle"])
+    assert (first / "model.onnx").read_bytes() != (other / "model.onnx").read_bytes()
+
+
+def test_a_recipe_that_a_run_wrote_can_be_run_again(mintage: Terminal, home: Path) -> None:
+    words = ("train", "pets", "--recipe", "seed-cnn", "--epochs", "1", "--home", home)
+    first = mintage.json(*words, "--loss", "squared_error")
+    recipe = Path(first["report"]).parent / "recipe.json"
+    assert json.loads(recipe.read_text())["candidates"][0]["loss"] == "squared_error"
+    again = mintage.json("train", "pets", "--recipe", recipe, "--home", home)
+    models = [(Path(run["bundle"]) / "model.onnx").read_bytes() for run in (first, again)]
+    assert models[0] == models[1]
+
+
+def test_two_candidates_are_compared_and_the_better_is_kept(mintage: Terminal, home: Path) -> None:
+    shown = mintage(
+        "train", "pets", "--recipe", "seed-cnn,compact", "--epochs", "1", "--home", home
+    )
+    assert "seed-cnn" in shown
+    assert "compact" in shown
+    assert "was kept" in shown
+    assert "five folds" in shown
+
+
+def test_evaluate_says_what_it_promised(mintage: Terminal, home: Path) -> None:
+    found = mintage.json("evaluate", "pets@latest", "--home", home)
+    assert found["model"] == "pets@1"
+    assert found["task"] == "class"
+    assert found["labels"] == ["dark", "light"]
+    assert found["examples"] == 24
+    assert found["interval"][0] <= found["accuracy"] <= found["interval"][1]
+    assert sum(map(sum, found["confusion_matrix"])) == 24
+    assert set(found["per_class"]) == {"dark", "light"}
+    assert found["accuracy"] > 0.9
+    shown = mintage("evaluate", "pets", "--home", home)
+    assert "95 % interval" in shown
+    assert "most frequent class alone 50.0%" in shown
+
+
+def test_evaluate_on_another_folder_warns_of_examples_that_were_trained_on(
+    mintage: Terminal, home: Path, trained_home: Path, tmp_path: Path
+) -> None:
+    fresh = two_classes(tmp_path / "fresh", each=4, size=(64, 48))
+    found = mintage.json("evaluate", "pets", "--data", fresh, "--home", home)
+    assert found["examples"] == 8
+    assert found["trained_on"] == []
+    photos = trained_home.parent / "photos"
+    found = mintage.json("evaluate", "pets", "--data", photos, "--home", home)
+    assert found["examples"] == 120
+    assert len(found["trained_on"]) == 96
+    assert "96 of 120 examples trained or chose" in mintage.err
+    (fresh / "purple").mkdir()
+    (fresh / "purple/1.jpg").write_bytes(jpeg())
+    mintage("evaluate", "pets", "--data", fresh, "--home", home, status=2)
+    assert "does not know the class purple" in mintage.err
+
+
+def test_predict_gives_one_answer_a_file_and_names_what_it_could_not_read(
+    mintage: Terminal, home: Path, trained_home: Path, tmp_path: Path
+) -> None:
+    good = trained_home.parent / "photos/light/003.jpg"
+    bad = tmp_path / "bad.jpg"
+    bad.write_text("not a picture")
+    answers = mintage.json("predict", "pets@latest", good, "--home", home)
+    (answer,) = answers
+    assert answer["input"] == str(good)
+    assert answer["task"] == "class"
+    assert answer["model"] == "pets@1"
+    assert Path(answer["bundle"]) == home / "models/pets/1"
+    assert answer["output"]["label"] == "light"
+    assert answer["output"]["probability"] == answer["output"]["probabilities"]["light"] > 0.5
+    answers = mintage.json("predict", "pets", bad, good, tmp_path / "no", "--home", home, status=2)
+    assert ["error" in answer for answer in answers] == [True, False, True]
+    mintage("predict", "pets", bad, good, "--home", home, status=2)
+    assert "light" in mintage.out
+    assert "1 of 2 could not be read" in mintage.err
+
+
+def test_a_picture_of_another_kind_gets_no_label(mintage: Terminal, home: Path) -> None:
+    import numpy as np
+    from PIL import Image
+
+    picture = Path("stripes.png")
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    pixels[::4] = (255, 0, 255)
+    Image.fromarray(pixels).save(picture)
+    (answer,) = mintage.json("predict", "pets", picture, "--home", home)
+    assert answer["output"]["unusual"] is True
+    assert answer["output"]["label"] is None
+    assert answer["output"]["message"] == "unlike anything this model was shown"
+
+
+def _flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+
+
+@pytest.mark.parametrize(
+    "tamper",
+    [
+        lambda folder: _flip(folder / "model.onnx"),
+        lambda folder: _flip(folder / "card.md"),
+        lambda folder: (folder / "extra.txt").write_text("x"),
+        lambda folder: (folder / "card.md").unlink(),
+        lambda folder: (folder / "card.md").rename(folder / "Card.md"),
+        lambda folder: (folder / "signature.json").unlink(),
+    ],
+    ids=["byte of the model", "byte of the card", "added", "removed", "renamed", "unsigned"],
+)
+def test_a_bundle_that_was_changed_is_refused_by_every_verb(
+    mintage: Terminal, home: Path, trained_home: Path, tamper: Any
+) -> None:
+    mintage("publish", "pets", "--product", "pets", "--home", home)
+    tamper(home / "models/pets/1")
+    picture = trained_home.parent / "photos/light/003.jpg"
+    for words in (
+        ("predict", "pets", picture),
+        ("publish", "pets", "--product", "pets"),
+        ("evaluate", "pets"),
+        ("verify", "pets@1"),
+    ):
+        mintage(*words, "--home", home, status=3)
+    found = mintage.json("predict", "pets", picture, "--home", home, status=3)
+    assert found["error"]["code"] == "signature_mismatch"
+    mintage("serve", "--port", "0", "--operator-port", "0", "--home", home, status=3)
+
+
+def test_the_way_of_a_sale_by_the_verbs(mintage: Terminal, home: Path) -> None:
+    mintage("publish", "pets", "--product", "animals", "--price", "0.05", "--home", home)
+    assert "animals → pets@1, 0.05 EUR per image" in mintage.out
+    assert "does not state its consent, licence, origin" in " ".join(mintage.err.split())
+    (product,) = mintage.json("products", "--home", home)
+    assert (product["product"], product["plan"]["price"]) == ("animals", "0.05")
+    mintage("publish", "pets", "--product", "animals", "--home", home)
+    assert mintage.json("products", "--home", home)[0]["plan"]["version"] == 1
+    added = mintage.json("customer", "add", "Ada & Söhne", "--home", home)
+    assert added["key"].startswith("mk_")
+    second = mintage("key", "add", "Ada & Söhne", "--home", home).strip()
+    assert second.startswith("mk_")
+    listed = mintage.json("key", "list", "Ada & Söhne", "--home", home)
+    assert [key["revoked_at"] for key in listed] == [None, None]
+    assert second not in json.dumps(listed)
+    mintage("key", "revoke", listed[0]["id"], "--home", home)
+    assert mintage.json("key", "list", "Ada & Söhne", "--home", home)[0]["revoked_at"]
+    assert [c["name"] for c in mintage.json("customer", "list", "--home", home)] == ["Ada & Söhne"]
+    assert mintage.json("usage", "--home", home) == []
+    assert "pets@1 is as it was signed" in mintage("verify", "pets", "--home", home)
+    for words in (("customer", "list"), ("key", "list", "Ada & Söhne"), ("products",), ("usage",)):
+        mintage(*words, "--home", home)
+
+
+def test_the_report_can_be_written_anew(mintage: Terminal, home: Path) -> None:
+    path = Path(mintage.json("report", "pets", "--home", home)["report"])
+    path.unlink()
+    assert mintage("report", "pets", "--home", home).strip() == str(path)
+    assert path.exists()
+
+
+def test_ctrl_c_once_ends_training_in_order_and_the_model_is_usable(
+    home: Path, trained_home: Path
+) -> None:
+    words = [sys.executable, "-m", "mintage", "train", "pets", "--recipe", "seed-cnn"]
+    words += ["--epochs", "100000", "--home", str(home), "--json"]
+    child = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with child:
+        log = home / "runs"
+        deadline = time.monotonic() + 120
+        while not [
+            p for p in log.glob("*/log.jsonl") if "100000" in (p.parent / "recipe.json").read_text()
+        ]:
+            assert time.monotonic() < deadline, child.stderr
+            time.sleep(0.05)
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=120)
+    assert child.returncode == 0, err.decode()
+    found = json.loads(out)
+    assert found["interrupted"] is True
+    assert found["model"] == "pets@2"
+    assert b"Stopping" in err
+
+
+def test_version_and_help_say_what_there_is(mintage: Terminal) -> None:
+    from mintage import __version__
+
+    assert mintage("--version") == f"mintage {__version__}\n"
+    shown = mintage("--help")
+    for panel in ("Create 创造", "Deliver 传递", "Capture 获取收入", "Trust 信任"):
+        assert panel in shown
+
+
+def test_a_copied_workspace_and_a_foreign_folder_both_verify(
+    mintage: Terminal, home: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(home / "models/pets/1", tmp_path / "bundle")
+    assert "pets@1 is as it was signed" in mintage("verify", folder, "--home", home)
+    mintage("verify", folder, "--home", tmp_path / "stranger", status=3)
