@@ -1,0 +1,213 @@
+"""The whole way with real processes: a served, metered model, and the demo."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from mintage.app.root import App
+from mintage.client import Client
+from mintage.core.canonical import canonical_json, sha256_hex
+from mintage.core.errors import DataError, Unauthenticated
+from mintage.core.settings import load_settings
+from mintage.trust.audit import AuditLog
+from mintage.trust.dsse import open_envelope
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"MINTAGE_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+
+
+class Server:
+    """``mintage serve`` in a process of its own."""
+
+    def __init__(self, home: Path) -> None:
+        words = ["serve", "--port", "0", "--operator-port", "0", "--home", str(home)]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "mintage", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(),
+        )
+        assert self.process.stdout is not None
+        lines = [self.process.stdout.readline() for _ in range(2)]
+        self.url, self.operator = (re.search(r"http://[\d.]+:\d+", line).group() for line in lines)
+
+    def end(self, how: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(how)
+        self.process.communicate(timeout=30)
+        return self.process.returncode
+
+
+@pytest.fixture
+def sold(home: Path) -> tuple[Path, str]:
+    """A workspace with a product and a customer's key."""
+    with App(load_settings(home=home, threads=1)) as app:
+        app.deliver.publish("pets", "pets")
+        _, issued = app.capture.add_customer("Ada")
+    return home, issued.key.reveal()
+
+
+@pytest.fixture
+def server(sold: tuple[Path, str]) -> Iterator[Server]:
+    running = Server(sold[0])
+    yield running
+    if running.process.poll() is None:
+        running.end()
+
+
+def usage(home: Path) -> list[dict]:
+    command = [sys.executable, "-m", "mintage", "usage", "--json", "--home", str(home)]
+    return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+
+
+def test_an_answer_is_sold_recorded_and_provable(
+    sold: tuple[Path, str], server: Server, trained_home: Path
+) -> None:
+    home, key = sold
+    picture = trained_home.parent / "photos/light/003.jpg"
+    with Client(server.url, key) as client:
+        answer = client.predict("pets", picture)
+        receipt = client.receipt(answer["receipt"]["id"])
+    command = [sys.executable, "-m", "mintage", "predict", "pets", str(picture), "--json"]
+    done = subprocess.run([*command, "--home", str(home)], capture_output=True, check=True)
+    (local,) = json.loads(done.stdout)
+    assert answer["output"] == local["output"]
+    assert answer["task"] == local["task"] == "class"
+    assert (answer["model"], answer["model_version"]) == ("pets", "1")
+    assert answer["price"] == {"amount": "0.02", "currency": "EUR", "final": True}
+
+    (event,) = usage(home)
+    assert event["id"] == answer["id"]
+    assert event["receipt"] == receipt["id"]
+    assert event["outcome"] == "ok"
+    assert event["quantities"] == {"image": 1}
+
+    with App(load_settings(home=home)) as app:
+        keys = app.keys.public_keys("receipt")
+        payload = open_envelope(
+            answer["receipt"]["envelope"], "application/vnd.mintage.receipt+json", keys
+        )
+        statement = json.loads(payload)
+        assert statement["input_sha256"] == sha256_hex(picture.read_bytes())
+        assert statement["output_sha256"] == sha256_hex(canonical_json(answer["output"]))
+        assert statement["bundle_digest"] == app.create.model("pets@1").digest
+        log = AuditLog(app.workspace.database, app.keys, "test")
+        proof = log.inclusion(statement["leaf"]["position"])
+        assert proof.leaf.leaf_hash.hex() == statement["leaf"]["hash"]
+        proof.verify()
+        assert log.check() == proof.head.size
+
+
+def test_what_the_server_offers_is_there(
+    sold: tuple[Path, str], server: Server, trained_home: Path
+) -> None:
+    data = (trained_home.parent / "photos/dark/003.jpg").read_bytes()
+    headers = {"Authorization": f"Bearer {sold[1]}"}
+    with httpx.Client(base_url=server.url, headers=headers) as customer:
+        page = customer.get("/")
+        assert page.status_code == 200
+        assert "text/html" in page.headers["content-type"]
+        for path in ("/v2/health/live", "/v2/health/ready", "/v2/models/pets/ready"):
+            assert customer.get(path).status_code == 200, path
+        address = "/v1/products/pets/predict"
+        raw = customer.post(address, content=data, headers={"Content-Type": "image/jpeg"})
+        form = customer.post(address, files={"file": ("x.jpg", data, "image/jpeg")})
+        body = customer.post(address, json={"image": base64.b64encode(data).decode()})
+        assert raw.json()["output"] == form.json()["output"] == body.json()["output"]
+        assert raw.json()["output"]["label"] == "dark"
+        assert len(customer.get("/v1/usage").json()["usage"]) == 3
+        assert customer.get("/metrics").status_code == 404
+        assert customer.get("/docs").status_code == 404
+    with httpx.Client(base_url=server.operator) as operator:
+        assert "mintage_" in operator.get("/metrics").text
+        assert operator.get("/docs").status_code == 200
+        assert "/v1/products/{product}/predict" in operator.get("/openapi.json").json()["paths"]
+
+
+def test_a_stranger_and_a_wrong_file_are_refused_and_cost_nothing(
+    sold: tuple[Path, str], server: Server
+) -> None:
+    with Client(server.url, "mk_wrong") as stranger, pytest.raises(Unauthenticated):
+        stranger.predict("pets", b"x")
+    with Client(server.url, sold[1]) as client, pytest.raises(DataError, match="not a JPEG"):
+        client.predict("pets", b"not a picture")
+    (event,) = usage(sold[0])
+    assert (event["outcome"], event["price"]) == ("error", "0")
+
+
+def test_a_key_that_is_revoked_is_refused_on_the_next_request(
+    sold: tuple[Path, str], server: Server, trained_home: Path
+) -> None:
+    picture = trained_home.parent / "photos/light/003.jpg"
+    with Client(server.url, sold[1]) as client:
+        client.predict("pets", picture)
+        with App(load_settings(home=sold[0])) as app:
+            (key,) = app.capture.customers.keys("Ada")
+            app.capture.customers.revoke_key(key.id)
+        with pytest.raises(Unauthenticated):
+            client.predict("pets", picture)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_the_server_ends_in_order(server: Server, how: signal.Signals) -> None:
+    assert server.end(how) == 0
+
+
+def test_no_acknowledged_answer_is_lost_when_the_server_is_killed(
+    sold: tuple[Path, str], trained_home: Path
+) -> None:
+    home, key = sold
+    data = (trained_home.parent / "photos/light/003.jpg").read_bytes()
+    acknowledged: list[str] = []
+    for number in range(min(int(os.environ.get("MINTAGE_ROUNDS", "2")), 50)):
+        running = Server(home)
+        with Client(running.url, key) as client:
+            acknowledged += [client.predict("pets", data)["id"] for _ in range(3 + number % 5)]
+            running.process.kill()
+            running.process.communicate()
+    recorded = [event["id"] for event in usage(home)]
+    assert set(acknowledged) <= set(recorded)
+    assert len(recorded) == len(set(recorded))
+
+
+def test_the_demo_goes_the_whole_way_and_prints_no_dead_link(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mintage", "demo", "--drawings", "150"]
+    done = subprocess.run(
+        [*command, "--train-seconds", "25", "--folder", str(tmp_path / "demo")],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    shown = done.stdout
+    for words in (
+        "150 drawings",
+        "Planted among them: 1 unreadable file, 6 near duplicates, 12 wrong labels.",
+        "unreadable, left out:",
+        "seed-cnn",
+        "compact",
+        "was kept",
+        "95 % interval",
+        "0.02 EUR",
+        "receipt  rcp_",
+    ):
+        assert words in shown, words
+    assert "http://" not in shown
+    report = Path(re.search(r"^report  (.+)$", shown, re.MULTILINE).group(1))
+    assert "What was tried" in report.read_text()
