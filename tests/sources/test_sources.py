@@ -3,6 +3,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from tests.pictures import jpeg
 
 from mintage.core.errors import DataError
 from mintage.core.registry import modalities, sources
@@ -11,7 +12,6 @@ from mintage.sources import archive
 from mintage.sources.archive import ZipSource
 from mintage.sources.folder import FolderSource
 from mintage.sources.tables import TableSource
-from tests.pictures import jpeg
 
 
 def listed(source: object, location: Path, label: str = "label") -> SourceListing:

@@ -5,12 +5,12 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
+from tests.pictures import encoded, jpeg, noise
 
 from mintage.core.errors import DataError
 from mintage.core.types import InputSpec
 from mintage.modalities.image.modality import ImageModality
 from mintage.modalities.image.reading import decode_square, orientation_of
-from tests.pictures import encoded, jpeg, noise
 
 image = ImageModality()
 SECRET = b"taken at 47.3769 N by Jane"

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
+from tests.pictures import encoded, noise
 
 from mintage.modalities.image.modality import ImageModality
 from mintage.modalities.image.similarity import near_duplicates
-from tests.pictures import encoded, noise
 
 image = ImageModality()
 
