@@ -161,7 +161,7 @@ def _serve_on_a_free_port(
 def _pictures() -> list[Sample]:
     """Six drawings that no training ever saw, for the page to offer."""
     return [
-        Sample(f"{label}-{number}.jpg", _jpeg(image))
+        Sample(f"{label}-{number}.jpg", _jpeg(image), drawn=True)
         for number, (label, image) in enumerate(drawn_pets.samples(6, seed=0), 1)
     ]
 

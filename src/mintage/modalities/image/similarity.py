@@ -6,7 +6,7 @@ its original in 33 bits (median; 95th percentile 58); no two different photograp
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -57,29 +57,35 @@ def near_duplicates(fingerprints: Sequence[bytes]) -> list[tuple[int, int]]:
     bucket are compared; in a crowded bucket each with its next 64 in the order of the whole hash,
     so the work stays near N log N for any data.
     """
-    if len(fingerprints) < 2:
+    number = len(fingerprints)
+    if number < 2:
         return []
-    hashes = np.frombuffer(b"".join(fingerprints), np.uint8).reshape(len(fingerprints), -1)
+    hashes = np.frombuffer(b"".join(fingerprints), np.uint8).reshape(number, -1)
     bits = np.unpackbits(hashes, axis=1)
+    words = hashes.view(np.uint64)
     by_hash = np.lexsort(hashes.T[::-1])
-    pairs: set[tuple[int, int]] = set()
+    found = []
     for columns in _band_bits():
         keys = bits[:, columns].astype(np.int64) @ (1 << np.arange(_BITS_A_BAND))
         order = by_hash[np.argsort(keys[by_hash], kind="stable")]
-        pairs.update(_close_neighbours(hashes, order, keys[order]))
-    return sorted(pairs)
+        left, right = _close_neighbours(words, order, keys[order])
+        found.append(np.minimum(left, right) * number + np.maximum(left, right))
+    pairs = np.unique(np.concatenate(found))
+    return list(zip((pairs // number).tolist(), (pairs % number).tolist(), strict=True))
 
 
 def _close_neighbours(
-    hashes: NDArray[np.uint8], order: NDArray[np.int64], keys: NDArray[np.int64]
-) -> Iterator[tuple[int, int]]:
-    """Pairs of one bucket (equal ``keys``, sorted) that are close; hashes uint8[N, 32]."""
+    words: NDArray[np.uint64], order: NDArray[np.int64], keys: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pairs of one bucket (equal ``keys``, sorted) that are close; words uint64[N, 4]."""
+    lefts, rights = [order[:0]], [order[:0]]
     for step in range(1, _WINDOW + 1):
         same = np.flatnonzero(keys[step:] == keys[:-step])
         if not len(same):
-            return
+            break
         left, right = order[same], order[same + step]
-        different = np.bitwise_count(hashes[left] ^ hashes[right]).sum(axis=1)
+        different = np.bitwise_count(words[left] ^ words[right]).sum(axis=1)
         close = different <= _MOST_DIFFERENT_BITS
-        for i, j in zip(left[close].tolist(), right[close].tolist(), strict=True):
-            yield min(i, j), max(i, j)
+        lefts.append(left[close])
+        rights.append(right[close])
+    return np.concatenate(lefts), np.concatenate(rights)
