@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -211,3 +212,46 @@ def test_the_demo_goes_the_whole_way_and_prints_no_dead_link(tmp_path: Path) -> 
     assert "http://" not in shown
     report = Path(re.search(r"^report  (.+)$", shown, re.MULTILINE).group(1))
     assert "What was tried" in report.read_text()
+
+
+def test_the_readmes_curl_example_gets_an_answer(
+    sold: tuple[Path, str], server: Server, trained_home: Path, tmp_path: Path
+) -> None:
+    curl = shutil.which("curl")
+    if curl is None:
+        pytest.skip("curl is not on this machine")
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (example,) = re.findall(r"<!-- test: http -->\n```console\n\$ (.*?)```", readme, re.DOTALL)
+    shutil.copy(trained_home.parent / "photos/light/003.jpg", tmp_path / "cat.jpg")
+    done = subprocess.run(
+        ["/bin/sh", "-c", example.replace("http://127.0.0.1:8000", server.url)],
+        capture_output=True,
+        cwd=tmp_path,
+        env=os.environ | {"MINTAGE_KEY": sold[1]},
+        check=True,
+    )
+    answer = json.loads(done.stdout)
+    (shown,) = re.findall(r"```json\n(.*?)```", readme, re.DOTALL)
+    promised = json.loads(shown)
+    assert set(answer) == set(promised)
+    assert set(answer["output"]) == set(promised["output"])
+    assert set(answer["receipt"]) == set(promised["receipt"])
+
+
+def test_ctrl_c_twice_leaves_at_once_and_nothing_half_written(home: Path) -> None:
+    words = ["train", "pets", "--recipe", "compact", "--epochs", "100000", "--home", str(home)]
+    child = subprocess.Popen(
+        [sys.executable, "-m", "mintage", *words], stderr=subprocess.PIPE, env=environment()
+    )
+    assert child.stderr is not None
+    while b"Training" not in child.stderr.readline():
+        assert child.poll() is None
+    child.send_signal(signal.SIGINT)
+    while b"Stopping" not in child.stderr.readline():
+        assert child.poll() is None
+    child.send_signal(signal.SIGINT)
+    child.communicate(timeout=60)
+    if child.returncode == 0:
+        pytest.skip("training ended before the second Ctrl-C")
+    assert child.returncode == 130
+    assert [path.name for path in (home / "models/pets").glob("[!.]*")] == ["1"]
