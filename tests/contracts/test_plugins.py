@@ -33,6 +33,9 @@ def test_a_modality_reads_what_it_stores_and_refuses_what_it_cannot(name: str) -
     assert modality.ingest(ingested.data).data == ingested.data
     assert modality.ingest(ingested.data).fingerprint == ingested.fingerprint
     assert modality.near_duplicates([ingested.fingerprint] * 2) == [(0, 1)]
+    for kind in modality.strangers(spec):
+        assert kind.dtype == np.uint8
+        assert kind.shape[1:] == first.shape
     for broken in (b"", b"\0" * 100, ingested.data[: len(ingested.data) // 3]):
         with pytest.raises(DataError):
             modality.ingest(broken)

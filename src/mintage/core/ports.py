@@ -65,6 +65,13 @@ class Modality(Protocol):
         """
         ...
 
+    def strangers(self, spec: InputSpec) -> Sequence[NDArray[np.uint8]]:
+        """Made-up inputs of several kinds, none of them training data: what novelty learns from.
+
+        One array a kind, each uint8[N, side, side, 3] for pictures; may be empty.
+        """
+        ...
+
     def near_duplicates(self, fingerprints: Sequence[bytes]) -> list[tuple[int, int]]:
         """Pairs of positions whose examples are nearly the same, in less than quadratic time."""
         ...

@@ -20,11 +20,13 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     try:
         from matplotlib import rc_context  # noqa: PLC0415 - 0.6 s, needed only for a report
         from matplotlib.figure import Figure as NewFigure  # noqa: PLC0415
+        from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
     except ImportError as error:
         raise missing_extra("Matplotlib", "train") from error
     with rc_context({"svg.fonttype": "none"}):
         figure = NewFigure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.tick_params(colors=MUTED, labelcolor=INK, length=3)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
@@ -57,7 +59,6 @@ def learning_curves(history: Sequence[Mapping[str, Any]], title: str) -> str:
         points = [(row["epoch"], row[column]) for row in history if row.get(column) is not None]
         if points:
             axes.plot(*zip(*points, strict=True), color=colour, label=name, linewidth=2)
-    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("epoch", color=INK)
     axes.set_ylabel("accuracy", color=INK)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")

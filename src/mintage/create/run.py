@@ -149,7 +149,9 @@ class Run:
         train = np.flatnonzero(~self.trials.in_split("test") & ~self.trials.validation())
         chosen = train[:: max(1, len(train) // _FEATURE_EXAMPLES)][:_FEATURE_EXAMPLES]
         _, features = graph.run(images[chosen])
-        detector = Detector.fit(features, fitted.validation_features)
+        strangers = self.trials.kind.strangers(self.trials.spec(best.candidate))
+        apart = [graph.run(kind)[1] for kind in strangers]
+        detector = Detector.fit(features, fitted.validation_features, apart)
         return Manifest(
             modality=self.dataset.card["modality"],
             task=self.dataset.card["task"],

@@ -14,6 +14,7 @@ from mintage.modalities.image.networks import (
     ServingGraph,
     build,
     initialise,
+    picture_statistics,
 )
 
 
@@ -31,7 +32,7 @@ def test_every_network_gives_one_logit_for_two_classes_and_one_each_for_more(nam
         assert torch.equal(network(pixels), found)
     assert found.shape == (3, logits)
     assert features.shape[0] == 3
-    assert features.shape[1] <= 400
+    assert features.shape[1] <= 440
     assert torch.isfinite(features).all()
 
 
@@ -126,7 +127,31 @@ def test_the_served_graph_scales_pixels_as_training_does():
     expected = network(torch.tensor(scaled, dtype=torch.float32).permute(0, 3, 1, 2))
     found, features = ServingGraph(network, mean, deviation)(pixels)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
-    assert features.shape == (2, 192)
+    assert features.shape == (2, 192 + 40)
+    expected = picture_statistics(torch.tensor(scaled).permute(0, 3, 1, 2))
+    torch.testing.assert_close(features[:, 192:], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_statistics_of_a_picture_are_those_of_numpy():
+    pixels = torch.rand(4, 3, 30, 30)
+    found = picture_statistics(pixels).numpy()
+    assert found.shape == (4, 40)
+    red, green, blue = np.moveaxis(pixels.numpy().reshape(4, 3, 15, 2, 15, 2).mean((3, 5)), 1, 0)
+    maps = np.stack([(red + green + blue) / 3, red - blue, green - (red + blue) / 2], 1)
+    assert np.allclose(found[:, :3], maps.mean((2, 3)), atol=1e-5)
+    assert np.allclose(found[:, 3:6], np.log(maps.var((2, 3)) + 1e-3), atol=1e-4)
+    gray = pixels.numpy().mean(1)
+    edges = np.abs(np.diff(gray, axis=1))[:, :, :-1] + np.abs(np.diff(gray, axis=2))[:, :-1]
+    strength = np.log(edges.mean((1, 2)) + 1e-2)
+    assert np.allclose(found[:, 12], strength, atol=1e-5)
+    rare = np.log(np.square(edges).mean((1, 2)) + 1e-4) / 2 - strength
+    assert np.allclose(found[:, 14], rare, atol=1e-5)
+
+
+def test_statistics_of_pictures_of_one_colour_are_finite():
+    pixels = torch.zeros(2, 3, 28, 28)
+    pixels[1] = 4.2
+    assert torch.isfinite(picture_statistics(pixels)).all()
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from mintage.modalities.image.reading import (
     orientation_of,
     thumbnail_gray,
 )
+from mintage.modalities.image.strangers import strangers
 
 _STRIP = {
     "JPEG": strip.strip_jpeg,
@@ -72,6 +73,10 @@ class ImageModality:
             DataError: the bytes are no picture that may be read.
         """
         return decode_square(data, spec.side, orientation)
+
+    def strangers(self, spec: InputSpec) -> Sequence[NDArray[np.uint8]]:
+        """Scenes, drawings, gradients and noise, made from a seed; no photograph is shipped."""
+        return strangers(spec.side)
 
     def near_duplicates(self, fingerprints: Sequence[bytes]) -> list[tuple[int, int]]:
         """Pairs of positions of pictures that are nearly the same."""

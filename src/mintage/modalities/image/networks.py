@@ -2,7 +2,8 @@
 
 All take ``float32[N, 3, H, W]``, already scaled, and answer logits: ``[N, 1]`` for two classes
 (sigmoid), ``[N, k]`` for more (softmax). Beside them they give *features*: what a detector of
-novelty needs to know a picture unlike all that were shown.
+novelty needs to know a picture unlike all that were shown, from what the network made of it and
+from statistics of the picture itself.
 """
 
 from __future__ import annotations
@@ -34,6 +35,45 @@ def statistics(maps: Tensor) -> Tensor:
     return torch.cat([mean, (variance + 1e-6).sqrt()], dim=1)
 
 
+def picture_statistics(pixels: Tensor) -> Tensor:
+    """``float32[N, 40]``: how colours and edges are distributed in ``pixels[N, 3, H, W]``.
+
+    A network trained on drawings learns what tells their classes apart, not what tells drawings
+    from photographs; that is here: colours and how they go together, and at three scales how
+    strong, how rare and how evenly spread edges are. Colours and their edges are taken at half
+    the size: the cost is that of memory passed through. Logarithms, and small constants of about
+    one grey level, make them near Gaussian.
+    """
+    pixels = pixels.float()
+    red, green, blue = nn.functional.avg_pool2d(pixels, 2).unbind(1)
+    maps = torch.stack([(red + green + blue) / 3, red - blue, green - (red + blue) / 2], dim=1)
+    mean = maps.mean(dim=(2, 3))
+    centred = maps - mean[:, :, None, None]
+    square = centred * centred
+    variance = square.mean(dim=(2, 3)) + 1e-3
+    skew = (square * centred).mean(dim=(2, 3)) / (variance * variance.sqrt())
+    together = (centred * centred.roll(1, 1)).mean(dim=(2, 3))
+    together = together / (variance * variance.roll(1, 1)).sqrt()
+    found = [mean, variance.log(), skew, together]
+    luminance = (pixels[:, :1] + pixels[:, 1:2] + pixels[:, 2:]) / 3
+    for each in (luminance, maps, nn.functional.avg_pool2d(maps, 2)):
+        found.extend(edge_statistics(each))
+    return torch.cat(found, dim=1)
+
+
+def edge_statistics(maps: Tensor) -> list[Tensor]:
+    """How strong edges are, how rare (two moments), how unevenly spread; ``float32[N, C]`` each."""
+    corner = maps[:, :, :-1, :-1]
+    edges = (maps[:, :, 1:, :-1] - corner).abs() + (maps[:, :, :-1, 1:] - corner).abs()
+    strength = (edges.mean(dim=(2, 3)) + 1e-2).log()
+    root = (edges + 1e-4).sqrt().mean(dim=(2, 3)).log()
+    square = ((edges * edges).mean(dim=(2, 3)) + 1e-4).log()
+    activity = (nn.functional.avg_pool2d(edges, 3) + 1e-2).log()
+    spread = activity - activity.mean(dim=(2, 3), keepdim=True)
+    spread = ((spread * spread).mean(dim=(2, 3)) + 1e-4).sqrt()
+    return [strength, 2 * root - strength, square / 2 - strength, spread]
+
+
 class PictureNetwork(nn.Module):
     """What every network of pictures offers.
 
@@ -50,7 +90,7 @@ class PictureNetwork(nn.Module):
         raise NotImplementedError
 
     def features(self, layers: list[Tensor]) -> Tensor:
-        """``float32[N, D]`` with D at most 400."""
+        """``float32[N, D]`` with D at most 400, before statistics of the picture are added."""
         raise NotImplementedError
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -58,9 +98,10 @@ class PictureNetwork(nn.Module):
         return self.logits(self.layers(pixels))
 
     def forward_with_features(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits and features."""
+        """Logits and features: the network's, then statistics of the picture itself."""
         layers = self.layers(pixels)
-        return self.logits(layers), self.features(layers)
+        features = torch.cat([self.features(layers), picture_statistics(pixels)], dim=1)
+        return self.logits(layers), features
 
 
 class SeedCNN(PictureNetwork):
