@@ -64,7 +64,7 @@ def test_a_budget_keeps_back_what_the_end_needs_and_counts_from_the_start() -> N
     now = [100.0]
     budget = Budget(60.0, 90.0, lambda: now[0])
     assert budget.left == 50.0
-    assert 35 < budget.for_training(4000) < 47
+    assert 35 < budget.for_training() < 47
     now[0] = 151.0
     assert budget.left == -1.0
 

@@ -177,7 +177,7 @@ class Creating:
                 classes=len(dataset.labels),
                 examples=len(examples),
                 typical_side=int(np.median([min(example.size) for example in examples])),
-                seconds=None if budget is None else budget.for_training(len(dataset.examples)),
+                seconds=None if budget is None else budget.for_training(),
                 epochs=epochs,
                 seed=seed,
                 threads=self.threads,

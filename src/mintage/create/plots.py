@@ -39,7 +39,7 @@ def _svg(figure: Figure, title: str) -> str:
     from matplotlib import rc_context  # noqa: PLC0415
 
     stream = io.StringIO()
-    settings = {"svg.fonttype": "none", "svg.hashsalt": "mintage", "font.family": "sans-serif"}
+    settings: Any = {"svg.fonttype": "none", "svg.hashsalt": "mintage", "font.family": "sans-serif"}
     with rc_context(settings), warnings.catch_warnings():
         # The reader's browser has the glyphs that Matplotlib's own font lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")

@@ -38,7 +38,8 @@ except ImportError as error:
     raise missing_extra("PyTorch", "train") from error
 
 _LIBRARIES = ("mintage", "numpy", "onnx", "onnxruntime", "pillow", "torch")
-_FEATURE_EXAMPLES = 1000
+_FEATURE_EXAMPLES = 600
+_PARITY_EXAMPLES = 64
 _SUSPECTS = 50
 _DOUBTED_BELOW = 0.35
 
@@ -122,7 +123,7 @@ class Run:
         model = onnx_bytes(best.fitted.network, best.candidate)
         images = self.trials.images(best.candidate)
         test = np.flatnonzero(self.trials.in_split("test"))
-        parity = check_parity(model, best.fitted.network, best.candidate, images[test[:256]])
+        parity = check_parity(model, best.fitted.network, best.candidate, images[test[:_PARITY_EXAMPLES]])
         graph = Graph(model, threads=self.recipe.threads)
         manifest = self._manifest(best, graph, images)
         measured = evaluation_of(
