@@ -123,7 +123,8 @@ class Run:
         model = onnx_bytes(best.fitted.network, best.candidate)
         images = self.trials.images(best.candidate)
         test = np.flatnonzero(self.trials.in_split("test"))
-        parity = check_parity(model, best.fitted.network, best.candidate, images[test[:_PARITY_EXAMPLES]])
+        shown = images[test[:_PARITY_EXAMPLES]]
+        parity = check_parity(model, best.fitted.network, best.candidate, shown)
         graph = Graph(model, threads=self.recipe.threads)
         manifest = self._manifest(best, graph, images)
         measured = evaluation_of(
