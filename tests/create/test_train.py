@@ -14,7 +14,7 @@ from mintage.create import pace, train
 from mintage.create.design import compact, seed_cnn
 from mintage.create.forward import evaluate
 from mintage.create.losses import loss_function
-from mintage.create.optimise import learning_rate, optimiser_for
+from mintage.create.optimise import Muon, optimiser_for, orthogonal, rate_share
 from mintage.create.train import fit
 from mintage.modalities.image.networks import SeedCNN, build, initialise
 
@@ -93,7 +93,7 @@ def test_one_step_of_training_is_the_gradient_step_of_the_formula():
     optimiser = optimiser_for(candidate, network)
     loss_function("squared_error")(network(pixels), labels, 0.0).backward()
     gradient = network.output.weight.grad.clone()
-    optimiser.step()
+    optimiser.step(1.0)
     # The first step of Nesterov's momentum 0.9 is 1.9 times the gradient.
     torch.testing.assert_close(network.output.weight, before - 0.1 * 1.9 * gradient)
 
@@ -279,17 +279,51 @@ def test_pictures_of_another_size_are_refused(fitted):
 
 
 def test_one_cycle_rises_then_falls_to_nothing_and_a_constant_rate_stays():
-    rates = [learning_rate(SMALL, done) for done in np.linspace(0, 1, 101)]
+    rates = [rate_share(SMALL, done) for done in np.linspace(0, 1, 101)]
     assert np.argmax(rates) == 20
-    assert max(rates) == pytest.approx(SMALL.learning_rate)
-    assert rates[-1] < 0.002 * SMALL.learning_rate
-    assert {learning_rate(seed_cnn(), done) for done in (0.0, 0.5, 1.0)} == {1e-3}
+    assert max(rates) == pytest.approx(1)
+    assert rates[-1] < 0.002
+    assert {rate_share(seed_cnn(), done) for done in (0.0, 0.5, 1.0)} == {1.0}
+
+
+def test_every_rate_follows_the_schedule_from_its_own_peak():
+    network = build("compact", 2, 48)
+    optimiser = optimiser_for(replace(SMALL, optimiser="muon", learning_rate=0.04), network)
+    assert [group["lr"] for group in optimiser.param_groups] == [0.04, 3e-3]
+    for parameter in network.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimiser.step(0.5)
+    assert [group["lr"] for group in optimiser.param_groups] == [0.02, 1.5e-3]
+    assert all(parameter.grad is None for parameter in network.parameters())
+    held = [len(group["params"]) for group in optimiser.param_groups]
+    assert sum(held) == len(list(network.parameters()))
+
+
+@pytest.mark.parametrize("shape", [(16, 40), (40, 16), (1, 9)])
+def test_muons_step_has_the_gradients_directions_and_even_lengths(shape):
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    matrix[0] *= 20
+    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+    lengths = torch.diagonal(left.T @ orthogonal(matrix, steps=6) @ right.T)
+    assert lengths.min() > 0.5
+    assert lengths.max() < 1.4
+
+
+def test_muon_decays_and_moves_against_the_gradient():
+    bank = torch.nn.Parameter(torch.full((8, 4, 3, 3), 2.0))
+    bank.grad = torch.randn(bank.shape, generator=torch.Generator().manual_seed(1))
+    gradient = bank.grad.clone()
+    Muon([bank], learning_rate=0.1, weight_decay=0.5).step()
+    moved = bank.detach() - 2.0 * (1 - 0.1 * 0.5)
+    assert float((moved * gradient).sum()) < 0
+    assert moved.norm() < 0.1 * 8**0.5 * 1.4
 
 
 def test_weight_decay_leaves_scales_and_biases_alone():
     network = build("compact", 2, 48)
-    decayed, free = optimiser_for(SMALL, network).param_groups
-    assert decayed["weight_decay"] == SMALL.weight_decay > 0
+    adam = replace(SMALL, optimiser="adam")
+    decayed, free = optimiser_for(adam, network).param_groups
+    assert decayed["weight_decay"] == adam.weight_decay > 0
     assert free["weight_decay"] == 0
     assert all(each.ndim > 1 for each in decayed["params"])
     assert len(decayed["params"]) + len(free["params"]) == len(list(network.parameters()))

@@ -34,7 +34,7 @@ from mintage.create.forward import (
     scaled,
 )
 from mintage.create.losses import loss_function
-from mintage.create.optimise import learning_rate, optimiser_for
+from mintage.create.optimise import optimiser_for, rate_share
 from mintage.create.pace import Pace, Tally, ThreadKeeper, TrainProgress
 from mintage.modalities.image.augment import augment
 from mintage.modalities.image.networks import (
@@ -208,18 +208,16 @@ class _Training:
     def train_on(self, index: Index, chance: torch.Generator, tally: Tally) -> None:
         """One step of back-propagation."""
         done = self.pace.fraction(self.step)
-        self.rate = learning_rate(self.candidate, done)
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.rate
+        share = rate_share(self.candidate, done)
+        self.rate = self.candidate.learning_rate * share
         pixels, labels = self.examples.batch(index)
         pixels = augment(pixels, self.candidate.augmentation, chance, self.side(done))
         pixels = scaled(pixels, self.candidate)
         with precision(self.candidate.precision):
             logits = self.network(pixels)
         loss = self.loss(logits, labels, self.candidate.label_smoothing)
-        self.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
-        self.optimiser.step()
+        self.optimiser.step(share)
         self.step += 1
         tally.add(loss.item(), logits.detach(), labels)
 
