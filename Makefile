@@ -35,6 +35,7 @@ install: $(VENV)/.dev ## everything for working on Mintage; quick when nothing c
 
 system: # a browser for the tests that look at the page; they are skipped without one
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		echo "Installing chromium and fonts-noto-cjk with apt-get, for the page's tests." && \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
 		chromium fonts-noto-cjk >/dev/null; } || echo "No chromium: the page's tests are skipped."
 

@@ -199,6 +199,7 @@ def test_evaluate_on_another_folder_warns_of_examples_that_were_trained_on(
     assert found["examples"] == 120
     assert len(found["trained_on"]) == 96
     assert "96 of 120 examples trained or chose" in mintage.err
+    assert "measured on fresh" in mintage("evaluate", "pets", "--data", fresh, "--home", home)
     (fresh / "purple").mkdir()
     (fresh / "purple/1.jpg").write_bytes(jpeg())
     mintage("evaluate", "pets", "--data", fresh, "--home", home, status=2)
@@ -223,6 +224,7 @@ def test_predict_gives_one_answer_a_file_and_names_what_it_could_not_read(
     assert ["error" in answer for answer in answers] == [True, False, True]
     mintage("predict", "pets", bad, good, "--home", home, status=2)
     assert "light" in mintage.out
+    assert "not read: not a JPEG" in mintage.out
     assert "1 of 2 could not be read" in mintage.err
 
 
@@ -255,8 +257,10 @@ def _flip(path: Path) -> None:
         lambda folder: (folder / "card.md").unlink(),
         lambda folder: (folder / "card.md").rename(folder / "Card.md"),
         lambda folder: (folder / "signature.json").unlink(),
+        lambda folder: [(folder / name).unlink() for name in ("bundle.json", "signature.json")],
+        shutil.rmtree,
     ],
-    ids=["byte of the model", "byte of the card", "added", "removed", "renamed", "unsigned"],
+    ids=["model", "card", "added", "removed", "renamed", "unsigned", "emptied", "gone"],
 )
 def test_a_bundle_that_was_changed_is_refused_by_every_verb(
     mintage: Terminal, home: Path, trained_home: Path, tamper: Any
@@ -298,6 +302,76 @@ def test_the_way_of_a_sale_by_the_verbs(mintage: Terminal, home: Path) -> None:
     assert "pets@1 is as it was signed" in mintage("verify", "pets", "--home", home)
     for words in (("customer", "list"), ("key", "list", "Ada & Söhne"), ("products",), ("usage",)):
         mintage(*words, "--home", home)
+
+
+def test_prices_of_other_products_stay_as_they_are(mintage: Terminal, home: Path) -> None:
+    def prices() -> dict[str, str]:
+        listed = mintage.json("products", "--home", home)
+        return {p["product"]: f"{p['plan']['price']} {p['plan']['currency']}" for p in listed}
+
+    mintage("publish", "pets", "--product", "a", "--home", home)
+    mintage(
+        "publish", "pets", "--product", "b", "--price", "5", "--currency", "USD", "--home", home
+    )
+    mintage("publish", "pets", "--product", "c", "--home", home)
+    assert prices() == {"a": "0.02 EUR", "b": "5 USD", "c": "0.02 EUR"}
+    mintage("publish", "pets", "--product", "standard", "--price", "9", "--home", home, status=2)
+    mintage("publish", "pets", "--product", "a", "--currency", "USD", "--home", home, status=2)
+    assert "A currency needs a price" in mintage.err
+    assert prices() == {"a": "0.02 EUR", "b": "5 USD", "c": "0.02 EUR"}
+
+
+def test_a_recipe_file_yields_to_what_was_asked_and_a_broken_one_is_refused(
+    mintage: Terminal, home: Path
+) -> None:
+    words = ("train", "pets", "--home", home)
+    first = mintage.json(*words, "--recipe", "seed-cnn", "--epochs", "1")
+    recipe = Path(first["report"]).parent / "recipe.json"
+    again = mintage.json(*words, "--recipe", recipe, "--epochs", "2", "--seed", "9")
+    used = json.loads((Path(again["report"]).parent / "recipe.json").read_text())
+    assert (used["epochs"], used["seed"]) == (2, 9)
+    good = json.loads(recipe.read_text())
+    broken = {"candidates": 5}, {"epochs": -3}, {"candidates": []}, {"epoch": 3}
+    for change in broken:
+        recipe.write_text(json.dumps(good | change))
+        mintage(*words, "--recipe", recipe, status=2)
+
+
+def test_the_log_is_checked_and_its_head_is_signed_by_the_key_that_is_shown(
+    mintage: Terminal, home: Path
+) -> None:
+    from mintage.trust.keys import PublicKey
+    from mintage.trust.notes import verify_note
+
+    found = mintage.json("log", "--home", home)
+    assert found["records"] == found["size"] >= 2
+    shown = mintage.json("public-key", "log", "--home", home)
+    head = verify_note(
+        found["note"], PublicKey.from_pem(shown["pem"].encode()), "mintage.local/log"
+    )
+    assert head.root.hex() == found["root"]
+    assert "BEGIN PUBLIC KEY" in mintage("public-key", "receipt", "--home", home)
+    assert "as they were logged" in mintage("log", "--home", home)
+
+
+def test_a_misspelt_name_gets_the_right_one(mintage: Terminal, home: Path) -> None:
+    mintage("inspect", "petz", "--home", home, status=2)
+    assert "Did you mean pets?" in mintage.err
+    mintage("predict", "pets@9", "x.jpg", "--home", home, status=2)
+    assert "pets exists, but not in that version" in mintage.err
+
+
+def test_no_workspace_name_is_taken_for_a_part_of_an_address(
+    mintage: Terminal, tmp_path: Path
+) -> None:
+    mintage("customer", "list", "--home", tmp_path / "we?ird")
+    assert (tmp_path / "we?ird" / "mintage.db").exists()
+
+
+def test_the_verb_alone_shows_what_there_is(mintage: Terminal) -> None:
+    mintage(status=2)
+    assert "Create 创造" in mintage.out + mintage.err
+    assert "error" not in mintage.err
 
 
 def test_the_report_can_be_written_anew(mintage: Terminal, home: Path) -> None:

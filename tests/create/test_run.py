@@ -10,8 +10,8 @@ from mintage.core.errors import DataError
 from mintage.core.settings import load_settings
 from mintage.create import run as runs
 from mintage.create.design import Recipe
-from mintage.create.report import gap_in_words
 from mintage.create.trials import Budget
+from mintage.create.words import gap_in_words
 
 
 def opened(home: Path) -> App:

@@ -58,6 +58,12 @@ def test_the_same_seed_draws_the_same_bytes(label: Label) -> None:
     assert one.tobytes() != other.tobytes()
 
 
+@pytest.mark.parametrize("size", [1, 8, 33, 224])
+def test_every_size_can_be_drawn(size: int) -> None:
+    for index in range(12):
+        assert draw("dog", np.random.default_rng([0, index]), size).size == (size, size)
+
+
 def test_the_label_alone_turns_a_cat_into_a_dog() -> None:
     cat, dog = (draw(label, np.random.default_rng([0, 5])) for label in ("cat", "dog"))
     assert cat.tobytes() != dog.tobytes()

@@ -11,7 +11,12 @@ from mintage.capture.metering import UsageMeter
 from mintage.capture.plans import Plan, Plans
 from mintage.capture.usage import UsageHistory
 from mintage.store.workspace import Workspace
+from mintage.trust.audit import AuditLog
 from mintage.trust.keys import KeyRing
+
+ORIGIN = "mintage.local/log"
+"""What the log's signed heads call themselves."""
+_PAGE = 1000
 
 
 class Capturing:
@@ -39,14 +44,33 @@ class Capturing:
         return self.plans.set(name, price, currency, unit=unit, per=per)
 
     def usage(
-        self, customer: str | None = None, product: str | None = None, limit: int = 100
+        self, customer: str | None = None, product: str | None = None, limit: int | None = None
     ) -> list[dict[str, Any]]:
-        """Usage events, newest first; a customer is named by name or id."""
+        """Usage events, newest first, all of them or ``limit``; a customer by name or id."""
         owner = None if customer is None else self.customers.find(customer).id
-        return [
-            record.to_json()
-            for record in self.history.list_usage(customer=owner, product=product, limit=limit)
-        ]
+        found: list[dict[str, Any]] = []
+        after: str | None = None
+        while limit is None or len(found) < limit:
+            wanted = _PAGE if limit is None else min(_PAGE, limit - len(found))
+            page = self.history.list_usage(
+                customer=owner, product=product, after=after, limit=wanted
+            )
+            found += [record.to_json() for record in page]
+            if len(page) < wanted:
+                break
+            after = page[-1].receipt
+        return found
+
+    def audit(self) -> dict[str, Any]:
+        """Re-hash every record of the audit log, and sign its head.
+
+        Raises:
+            LogForked: a record, a position or the order is not what was logged.
+        """
+        log = AuditLog(self._workspace.database, self._keys, ORIGIN)
+        records = log.check()
+        head = log.tree_head()
+        return {"records": records, "size": head.size, "root": head.root.hex(), "note": head.note}
 
     def receipt(self, receipt: str) -> dict[str, Any]:
         """A receipt by its id, for the operator: the readable statement and its envelope."""

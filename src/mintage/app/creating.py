@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -86,10 +88,13 @@ class Creating:
         wanted = Reference.parse(reference, mark="#", kind="dataset")
         with self._workspace.database.read() as connection:
             version = repository.dataset_version(connection, wanted.name, wanted.version)
+            names = repository.names(connection, "datasets")
         if version is None:
             raise RequestError(
                 f"There is no dataset {reference!r}.",
-                remedy=f"Collect it: mintage collect PATH --name {wanted.name}",
+                remedy=_instead(
+                    wanted.name, names, "Collect it: mintage collect PATH --name NAME."
+                ),
                 http_status=404,
             )
         folder = self._workspace.dataset_folder(wanted.name, version)
@@ -106,7 +111,7 @@ class Creating:
         recipe: str = "auto",
         seconds: float | None = None,
         epochs: int | None = None,
-        seed: int = 0,
+        seed: int | None = None,
         loss: str | None = None,
         model: str | None = None,
         started: float | None = None,
@@ -160,7 +165,7 @@ class Creating:
         budget: Any,
         *,
         epochs: int | None,
-        seed: int,
+        seed: int | None,
         loss: str | None,
     ) -> Any:
         from mintage.create.design import Recipe, design  # noqa: PLC0415 - loads torch
@@ -169,8 +174,14 @@ class Creating:
         if recipe.endswith(".json"):
             try:
                 found = Recipe.from_json(json.loads(Path(recipe).read_text(encoding="utf-8")))
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, TypeError) as error:
                 raise ConfigError(f"The recipe {recipe} cannot be read: {error}.") from error
+            if budget is not None:
+                found = replace(found, seconds=budget.for_training(), epochs=None)
+            if epochs is not None:
+                found = replace(found, seconds=None, epochs=epochs)
+            if seed is not None:
+                found = replace(found, seed=seed)
         else:
             found = design(
                 recipe,
@@ -179,7 +190,7 @@ class Creating:
                 typical_side=int(np.median([min(example.size) for example in examples])),
                 seconds=None if budget is None else budget.for_training(),
                 epochs=epochs,
-                seed=seed,
+                seed=seed or 0,
                 threads=self.threads,
             )
         if loss is None:
@@ -196,18 +207,24 @@ class Creating:
         return path
 
     def model(self, reference: str) -> LoadedBundle:
-        """The verified bundle of ``name`` or ``name@version``, or of a folder that is one.
+        """The verified bundle of ``name`` or ``name@version``, or of a path with a ``/`` in it.
 
         Raises:
             RequestError: there is none (404).
             SignatureMismatch: any byte, name or file of it is not what was signed.
         """
-        if (Path(reference) / "bundle.json").exists():
+        if os.sep in reference:
             return load(Path(reference), self._keys)
         row = self.model_row(reference)
         name, version = row["name"], row["version"]
         folder = self._workspace.model_folder(name, version)
-        return load(folder, self._keys, subject=f"{name}@{version}")
+        bundle = load(folder, self._keys, subject=f"{name}@{version}")
+        if bundle.digest != row["bundle_digest"]:
+            raise SignatureMismatch(
+                f"{name}@{version} is not the bundle that was signed here.",
+                remedy="Restore it from a backup, or train it again.",
+            )
+        return bundle
 
     def published(self, name: str, version: int, digest: str) -> LoadedBundle:
         """The verified bundle of ``name@version``, if it is the one that was published.
@@ -238,10 +255,11 @@ class Creating:
         number = None if wanted.version is None else int(wanted.version)
         with self._workspace.database.read() as connection:
             row = repository.find_model(connection, wanted.name, number)
+            names = repository.names(connection, "models")
         if row is None:
             raise RequestError(
                 f"There is no model {reference!r}.",
-                remedy=f"Train one: mintage train {wanted.name}",
+                remedy=_instead(wanted.name, names, "Train one: mintage train DATASET."),
                 http_status=404,
             )
         return row
@@ -334,8 +352,16 @@ class Creating:
         return self._write_report(folder)
 
 
+def _instead(name: str, names: Sequence[str], otherwise: str) -> str:
+    """What somebody who misspelt a name, or a version, may have meant."""
+    if name in names:
+        return f"{name} exists, but not in that version; leave the version out for the newest."
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"Did you mean {near[0]}?" if near else otherwise
+
+
 def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+        raise DataError(f"cannot be read: {error.strerror}") from error

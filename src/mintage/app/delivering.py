@@ -12,9 +12,10 @@ from mintage.bundle.format import Manifest
 from mintage.bundle.predictor import Predictor
 from mintage.capture.gate import KeyGate
 from mintage.capture.metering import UsageMeter
-from mintage.capture.plans import DEFAULT_CURRENCY, DEFAULT_PLAN, DEFAULT_PRICE
+from mintage.capture.plans import DEFAULT_CURRENCY, DEFAULT_PLAN
 from mintage.core import registry
 from mintage.core.clock import Clock
+from mintage.core.errors import ConfigError
 from mintage.core.money import Price
 from mintage.core.settings import Settings
 from mintage.deliver.engine import Engine
@@ -67,7 +68,7 @@ class Delivering:
         product: str,
         *,
         price: str | None = None,
-        currency: str = DEFAULT_CURRENCY,
+        currency: str | None = None,
     ) -> dict[str, Any]:
         """Verify a model, open it once, and let the product's ``stable`` point at it.
 
@@ -75,6 +76,7 @@ class Delivering:
 
         Raises:
             SignatureMismatch: the bundle is not what was signed; the product stays as it was.
+            ConfigError: a currency without a price, or a name that is taken.
         """
         bundle = self._create.model(model)
         row = self._create.model_row(model)
@@ -93,17 +95,27 @@ class Delivering:
         }
 
     def _plan(
-        self, product: str, manifest: Manifest, price: str | None, currency: str
+        self, product: str, manifest: Manifest, price: str | None, currency: str | None
     ) -> dict[str, Any]:
+        """The plan that the product is sold under; its own is named after it."""
+        plans = self._capture.plans
+        if currency is not None and price is None:
+            raise ConfigError(
+                "A currency needs a price.", remedy="Say both: --price and --currency."
+            )
+        if product == DEFAULT_PLAN:
+            raise ConfigError(
+                f"{DEFAULT_PLAN!r} is the default plan's name.",
+                remedy="Name the product otherwise.",
+            )
         unit = registry.modalities().get(manifest.modality).unit
+        if price is not None:
+            plan = plans.set(product, price, currency or DEFAULT_CURRENCY, unit=unit, per=1)
+            return plan.to_json()
         known = {offer.name: offer.plan for offer in self.products.list()}
-        if price is None and product in known:
-            return self._capture.plans.current(known[product]).to_json()
-        if price is None:
-            name, price, currency = DEFAULT_PLAN, DEFAULT_PRICE, DEFAULT_CURRENCY
-        else:
-            name = product
-        return self._capture.set_plan(name, price, currency, unit=unit, per=1).to_json()
+        return (
+            plans.current(known[product]) if product in known else plans.ensure_default()
+        ).to_json()
 
     def _undeclared(self, manifest: Manifest) -> list[str]:
         """What should be known of the data before its model is sold."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 
+# Read once, when the library is loaded: it would keep a device id and call its maker.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mintage.bundle.format import MANIFEST_FILE, MODEL_FILE, Manifest, check_names
-from mintage.core.errors import DataError
+from mintage.core.errors import DataError, SignatureMismatch
 from mintage.trust.keys import KeyRing
 from mintage.trust.signing import SIGNATURE_FILE, verify_folder
 
@@ -33,6 +33,12 @@ def load(folder: Path, keys: KeyRing, subject: str | None = None) -> LoadedBundl
         SignatureMismatch: it is not what a trusted key signed.
     """
     if not any(os.path.lexists(folder / name) for name in (MANIFEST_FILE, SIGNATURE_FILE)):
+        if subject is not None:
+            raise SignatureMismatch(
+                f"The bundle of {subject} is gone: {folder} holds neither {MANIFEST_FILE} nor "
+                f"{SIGNATURE_FILE}.",
+                remedy="Restore it from a backup, or train it again.",
+            )
         raise DataError(
             f"{folder} is not a bundle: it has no {MANIFEST_FILE}.",
             remedy="Name a model such as pets@latest, or the folder of one.",

@@ -13,6 +13,7 @@ from mintage.cli.output import emit, line, say, table
 customer = typer.Typer(help="Who pays: add and list customers.", no_args_is_help=True)
 key = typer.Typer(help="What they call with: make, list and revoke keys.", no_args_is_help=True)
 
+_SHOWN = 50
 _Customer = Annotated[str, typer.Argument(help="A customer's name or id.")]
 
 
@@ -89,13 +90,18 @@ def usage(
     *,
     customer: Annotated[str | None, typer.Option(help="Only this customer (name or id).")] = None,
     product: Annotated[str | None, typer.Option(help="Only this product.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 100,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only the newest. (default: 50; with --json all)")
+    ] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
     """List usage events: what was used, its outcome, price and receipt."""
     with opened(home) as app:
         listed = app.capture.usage(customer, product, limit)
+    if limit is None and not as_json and len(listed) > _SHOWN:
+        say(f"The newest {_SHOWN} of {len(listed)} events; --limit shows more, --json all.")
+        listed = listed[:_SHOWN]
     if as_json:
         emit(listed)
         return
@@ -118,7 +124,9 @@ def receipt(
     receipt_id: Annotated[str, typer.Argument(help="A receipt's id (rcp_…).")],
     *,
     home: Home = None,
+    as_json: Json = False,
 ) -> None:
-    """Print a receipt: what was promised about one answer, and the signature over it."""
+    """Print a receipt as JSON: what was promised about one answer, and the signature over it."""
+    del as_json  # it has no other form
     with opened(home) as app:
         emit(app.capture.receipt(receipt_id))

@@ -15,8 +15,10 @@ from mintage.core.errors import InputError
 from mintage.core.machine import process_age_seconds
 from mintage.core.units import format_duration, parse_duration
 from mintage.create.collect import Origin
+from mintage.create.words import gap_in_words
 
 _SHOWN = 10
+_WIDE = 0.15
 
 
 def collect(
@@ -53,6 +55,12 @@ def collect(
         emit({key: found[key] for key in (*keys, *more)} | {"classes": counts})
         return
     _show_dataset(found)
+    unsaid = [name for name, value in found["about"].items() if not value]
+    if unsaid:
+        warn(
+            f"The data's {', '.join(unsaid)} are not stated; whoever sells a model made of it will "
+            f"be asked. Collect again with {' '.join(f'--{each} TEXT' for each in unsaid)}."
+        )
     say(f"Next: mintage train {name} --time 5m")
 
 
@@ -120,17 +128,22 @@ def train(
     dataset: Annotated[str, typer.Argument(help="A dataset: pets, or pets#1f9c.")],
     *,
     time: Annotated[
-        str | None, typer.Option(help="From now to the signed model: 90s, 5m, 2h.")
+        str | None,
+        typer.Option(help="From now to the signed model: 90s, 5m, 2h. (default: by epochs)"),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the data. (default: by its size)")
+    ] = None,
     recipe: Annotated[
         str, typer.Option(help="auto, seed-cnn, compact, several with commas, or a recipe.json.")
     ] = "auto",
     loss: Annotated[
         str | None, typer.Option(help="cross_entropy (the default) or squared_error.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Decides every random choice.")] = 0,
-    name: Annotated[str | None, typer.Option(help="The model's name. [default: dataset's]")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Decides every random choice. (default: 0)")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The model's name. (default: dataset's)")] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -170,16 +183,23 @@ def show_run(record: Mapping[str, Any]) -> None:
         validation = candidate["validation_accuracy"]
         rows.append(
             (
-                candidate["name"] + (" *" if candidate["name"] == record["candidate"] else ""),
+                candidate["name"] + (" (kept)" if candidate["name"] == record["candidate"] else ""),
                 f"{train_accuracy:.1%}",
                 f"{validation:.1%}",
-                f"{100 * (train_accuracy - validation):+.1f}",
+                f"{round(100 * (train_accuracy - validation), 1) + 0.0:+.1f} points",
                 candidate["epochs"],
                 format_duration(candidate["seconds"]),
             )
         )
     table(("candidate", "training", "validation", "gap", "epochs", "time"), rows, numbers=5)
     line(record["why_kept"])
+    if record["interrupted"]:
+        line("Training was interrupted; this is what it had learned by then.")
+    kept = next(c for c in record["candidates"] if c["name"] == record["candidate"])
+    line(f"It {gap_in_words(kept['train_accuracy'], kept['validation_accuracy'])}.")
+    low, high = record["evaluation"]["interval"]
+    if high - low > _WIDE:
+        line("Few examples: the interval is wide. More pictures help most, then more time.")
     line()
     show_evaluation({"model": record["model"], **record["evaluation"]})
     line(f"bundle  {record['bundle']}")
@@ -190,7 +210,7 @@ def evaluate(
     model: Annotated[str, typer.Argument(help="A model: pets, pets@latest or pets@3.")],
     *,
     data: Annotated[
-        Path | None, typer.Option(help="Another folder, zip or table. [default: test split]")
+        Path | None, typer.Option(help="Another folder, zip or table. (default: its own test data)")
     ] = None,
     label: Annotated[str, typer.Option(help="A table's column with the label.")] = "label",
     home: Home = None,
@@ -200,7 +220,12 @@ def evaluate(
     with opened(home) as app:
         measured = app.create.evaluate(model, data=data, label=label, progress=TerminalProgress())
     trained = measured.get("trained_on", [])
-    if trained:
+    if trained is None:
+        warn(
+            "The model's dataset is not in this workspace: whether these examples trained it is "
+            "not known."
+        )
+    elif trained:
         warn(
             f"{len(trained)} of {measured['examples']} examples trained or chose this model: "
             f"the figures are better than it is. First: {trained[0]}"
@@ -216,6 +241,8 @@ def evaluate(
 def show_evaluation(measured: Mapping[str, Any]) -> None:
     """Accuracy beside the majority's, each class, and the confusion matrix."""
     low, high = measured["interval"]
+    data = measured["data"]
+    line(f"measured on {data.get('name') or data['dataset'][:20] + '… ' + data['split']}")
     line(
         f"{measured['model']}: {measured['accuracy']:.1%} right of {measured['examples']:,} "
         f"(95 % interval {low:.1%} to {high:.1%}); "
@@ -224,7 +251,8 @@ def show_evaluation(measured: Mapping[str, Any]) -> None:
     auc = measured["roc_auc"]
     line(
         f"ROC-AUC {'–' if auc is None else format(auc, '.3f')}, calibration error "
-        f"{measured['calibration_error']:.3f}, {measured['unusual']} unlike the training data"
+        f"{measured['calibration_error']:.3f}; {measured['unusual']} would get no label, being "
+        "unlike the training data"
     )
     line()
     rows = [
@@ -274,14 +302,8 @@ def predict(
         table(("input", "answer", "probability"), [_answer_row(a) for a in answers], numbers=1)
     failed = [answer for answer in answers if "error" in answer]
     if failed:
-        raise (
-            InputError(
-                f"{len(failed)} of {len(answers)} could not be read; "
-                f"first {failed[0]['input']}: {failed[0]['error']['message']}."
-            )
-            if not as_json
-            else typer.Exit(InputError.exit_status)
-        )
+        say(f"{len(failed)} of {len(answers)} could not be read.")
+        raise typer.Exit(InputError.exit_status)
 
 
 def _answer_row(answer: Mapping[str, Any]) -> tuple[str, str, str]:

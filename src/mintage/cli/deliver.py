@@ -16,9 +16,12 @@ def publish(
     *,
     product: Annotated[str, typer.Option("--product", "-p", help="The name it is sold under.")],
     price: Annotated[
-        str | None, typer.Option(help="For one answer, such as 0.02. [default: 0.02, or as before]")
+        str | None,
+        typer.Option(help="For one answer, such as 0.02. (default: 0.02 EUR, or as before)"),
     ] = None,
-    currency: Annotated[str, typer.Option(help="Three letters (ISO 4217).")] = "EUR",
+    currency: Annotated[
+        str | None, typer.Option(help="Three letters (ISO 4217), with --price. (default: EUR)")
+    ] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:

@@ -46,6 +46,8 @@ cli.add_typer(capture.key, name="key", rich_help_panel=CAPTURE)
 cli.command(rich_help_panel=CAPTURE)(capture.usage)
 cli.command(rich_help_panel=CAPTURE)(capture.receipt)
 cli.command(rich_help_panel=TRUST)(trust.verify)
+cli.command("public-key", rich_help_panel=TRUST)(trust.public_key)
+cli.command(rich_help_panel=TRUST)(trust.log)
 
 
 def _version(asked: bool) -> None:
@@ -75,7 +77,10 @@ def run() -> NoReturn:
     try:
         status = cli(standalone_mode=False)
     except TyperException as error:  # an option or argument that is not as it should be
-        status = _explain(ConfigError(error.format_message(), remedy=_HELP), as_json=as_json)
+        message = error.format_message()  # none where the help was shown for want of a verb
+        status = 2
+        if message:
+            _explain(ConfigError(message, remedy=_HELP), as_json=as_json)
     except typer.Abort:
         status = 130
     except KeyboardInterrupt:

@@ -14,7 +14,7 @@ from mintage.core.settings import load_settings
 
 Home = Annotated[
     Path | None,
-    typer.Option("--home", help="The workspace's folder. [default: $MINTAGE_HOME or ./.mintage]"),
+    typer.Option("--home", help="The workspace's folder. (default: $MINTAGE_HOME or ./.mintage)"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 

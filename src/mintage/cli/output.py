@@ -13,8 +13,10 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 
-stdout = Console(highlight=False, soft_wrap=True)
-stderr = Console(stderr=True, highlight=False)
+# In a file or a pipe lines are as long as they are: what is copied from them must be whole.
+_WIDTH = None if sys.stdout.isatty() else 200
+stdout = Console(highlight=False, soft_wrap=True, width=_WIDTH)
+stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def emit(document: Any) -> None:
@@ -37,6 +39,10 @@ def line(text: str = "") -> None:
     stdout.print(escape(text))
 
 
+_WHOLE = {"id", "key", "receipt"}
+"""Columns whose values are copied: never broken over two lines."""
+
+
 def table(
     head: Sequence[str],
     rows: Iterable[Sequence[object]],
@@ -48,7 +54,12 @@ def table(
     shown = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for position, name in enumerate(head):
         numeric = position >= len(head) - numbers
-        shown.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        shown.add_column(
+            name,
+            justify="right" if numeric else "left",
+            overflow="fold",
+            no_wrap=name in _WHOLE,
+        )
     for row in rows:
         shown.add_row(*(escape(str(cell)) for cell in row))
     stdout.print(shown)
@@ -70,7 +81,7 @@ class TerminalProgress:
         self._bars = Bars(
             TextColumn("{task.description}"),
             BarColumn(bar_width=28),
-            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("" if total is None else "{task.percentage:>3.0f} %"),
             TimeElapsedColumn(),
             TextColumn("{task.fields[note]}"),
             console=stderr,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -20,7 +21,7 @@ from mintage.cli.options import opened
 from mintage.cli.output import TerminalProgress, line, say, stdout
 from mintage.cli.serving import run_server
 from mintage.client import Client
-from mintage.core.errors import DependencyDown
+from mintage.core.errors import ConfigError, DependencyDown
 from mintage.create.collect import Origin
 from mintage.datasets import drawn_pets
 
@@ -34,19 +35,27 @@ _ABOUT = Origin(
 
 
 def show(folder: Path, *, once: bool, seconds: float, drawings: int) -> None:
-    """Run the demo in ``folder``; with a terminal, and without ``once``, keep serving."""
+    """Run the demo in ``folder``; with a terminal, and without ``once``, keep serving.
+
+    Raises:
+        ConfigError: the folder holds something else than an earlier demo.
+    """
+    if folder.exists() and not (folder / "workspace" / "workspace.json").exists():
+        raise ConfigError(
+            f"{folder} exists and holds something else.", remedy="Name another with --folder."
+        )
     stays = stdout.is_terminal and sys.stdin.isatty() and not once
     with opened(folder / "workspace") as app:
         planted = _draw(folder / "drawings", drawings)
         _collect(app, folder / "drawings", planted)
         record = _train(app, seconds, planted)
-        _step(6, "deploy: signed, verified, published")
+        _step(7, "deploy: signed, verified, published, served")
         app.deliver.publish(record["model"], NAME, price="0.02")
         line(f"{NAME} → {record['model']}, 0.02 EUR per image, bundle {record['bundle_digest']}")
         _sell(app, record, stays=stays)
 
 
-def _step(number: int, title: str) -> None:
+def _step(number: int | str, title: str) -> None:
     line()
     stdout.print(f"[bold]{number}  {title}[/]")
 
@@ -83,7 +92,7 @@ def _collect(app: App, folder: Path, planted: drawn_pets.Drawn) -> None:
 
 
 def _train(app: App, seconds: float, planted: drawn_pets.Drawn) -> Mapping[str, Any]:
-    _step(3, f"design, initialise, train: seed-cnn and compact, {seconds:.0f} s for all of it")
+    _step("3 to 5", f"design, initialise, train: seed-cnn and compact, {seconds:.0f} s together")
     with orderly_interrupt() as interrupt:
         result = app.create.train(
             NAME,
@@ -92,14 +101,16 @@ def _train(app: App, seconds: float, planted: drawn_pets.Drawn) -> Mapping[str, 
             progress=TerminalProgress(),
             should_stop=interrupt,
         )
-    _step(4, "evaluate and choose: drawings that neither trained nor chose")
+    _step(6, "evaluate and choose, on drawings that neither trained nor chose")
     show_run(result.record)
-    _step(5, "labels that the model doubts")
+    line()
     doubted = [suspect["path"] for suspect in result.record["suspects"]]
     hit = len(set(doubted) & set(planted.wrong_labels))
+    first = f"; first {', '.join(doubted[:3])}" if doubted else ""
     line(
-        f"{len(doubted)} labels look wrong to the kept model; {hit} of the "
-        f"{len(planted.wrong_labels)} planted are among them. First: {', '.join(doubted[:3])}"
+        f"The kept model doubts {len(doubted)} labels{first}. Of the "
+        f"{len(planted.wrong_labels)} wrong ones planted, {hit} are among them; all are listed in "
+        "the report."
     )
     return result.record
 
@@ -112,7 +123,7 @@ class _Sale:
 
 
 def _sell(app: App, record: Mapping[str, Any], *, stays: bool) -> None:
-    _step(7, "serve, and sell one answer")
+    line()
     customer, issued = app.capture.add_customer(f"demo customer {record['run'][-6:]}")
     line(f"A customer, {customer.name}, has a key; only its digest is kept.")
     pictures = _pictures()
@@ -139,7 +150,10 @@ def _sell(app: App, record: Mapping[str, Any], *, stays: bool) -> None:
         line()
         line(f"report  {record['report']}")
         line(f"bundle  {record['bundle']}")
-        say(f"To serve it again: mintage serve --home {app.workspace.home}")
+        program = Path(sys.argv[0])
+        home = f"--home {shlex.quote(str(app.workspace.home))}"
+        say(f"To serve it again: {program} serve {home}")
+        say(f"A key to call it with: {program} customer add NAME {home}")
 
 
 def _serve_on_a_free_port(

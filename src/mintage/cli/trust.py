@@ -1,7 +1,8 @@
-"""Trust: verify."""
+"""Trust: verify, public-key, log."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -10,8 +11,17 @@ from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import emit, line
 
 
+class Role(StrEnum):
+    """What a signing key signs."""
+
+    DATA = "data"
+    BUNDLE = "bundle"
+    RECEIPT = "receipt"
+    LOG = "log"
+
+
 def verify(
-    model: Annotated[str, typer.Argument(help="A model (pets@3) or the folder of a bundle.")],
+    model: Annotated[str, typer.Argument(help="A model (pets@3) or the path of a bundle.")],
     *,
     home: Home = None,
     as_json: Json = False,
@@ -24,3 +34,30 @@ def verify(
         emit({"model": bundle.subject, "bundle_digest": bundle.digest, "files": files})
     else:
         line(f"{bundle.subject} is as it was signed: {len(bundle.files)} files, {bundle.digest}")
+
+
+def public_key(
+    role: Annotated[Role, typer.Argument(help="What the key signs.")],
+    *,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Print the public half of a signing key, for those who check what it signed."""
+    with opened(home) as app:
+        signer = app.keys.signer(role.value)
+    if as_json:
+        emit({"role": role, "key_id": signer.key_id, "pem": signer.public_pem.decode()})
+    else:
+        line(signer.public_pem.decode().rstrip())
+
+
+def log(*, home: Home = None, as_json: Json = False) -> None:
+    """Check every record of the audit log against its leaf, and print its signed head."""
+    with opened(home) as app:
+        found = app.capture.audit()
+    if as_json:
+        emit(found)
+        return
+    line(f"{found['records']} records are as they were logged.")
+    line()
+    line(found["note"].rstrip())

@@ -94,6 +94,15 @@ class Recipe:
     seconds: float | None = None
     threads: int = 1
 
+    def __post_init__(self) -> None:
+        """Check once; a recipe may come from a file."""
+        counts = {"epochs": self.epochs, "seconds": self.seconds, "threads": self.threads}
+        for name, value in counts.items():
+            if value is not None and value <= 0:
+                raise ConfigError(f"A recipe's {name} must be above 0, not {value}.")
+        if not self.candidates:
+            raise ConfigError("A recipe needs at least one candidate.")
+
     def to_json(self) -> dict[str, Any]:
         """A plain dict of JSON values."""
         document = dataclasses.asdict(self)

@@ -57,8 +57,8 @@ def evaluate_location(
 ) -> dict[str, Any]:
     """Evaluate on another folder, zip or table.
 
-    Examples that the model was trained on are counted and warned of: they make it look better
-    than it is.
+    Examples that the model was trained on are listed: they make it look better than it is;
+    ``trained_on`` in the result is None where its dataset is not here, so that nobody can know.
 
     Raises:
         DataError: nothing readable there, or a class that the model does not know.
@@ -82,7 +82,7 @@ def evaluate_location(
     )
     return measured | {
         "data": {"kind": source, "name": location.name},
-        "trained_on": trained,
+        "trained_on": None if trained_on is None else trained,
         "skipped": [item.to_json() for item in skipped],
     }
 

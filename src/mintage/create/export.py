@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 import torch
 
+from mintage.bundle.graph import Graph
 from mintage.core.errors import DataError
 from mintage.core.files import write_atomic
 from mintage.create.design import Candidate
@@ -93,14 +93,12 @@ def check_parity(
     Raises:
         DataError: it is 1e-4 or more, or not a number.
     """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    session = onnxruntime.InferenceSession(onnx_model, options, providers=["CPUExecutionProvider"])
+    served_graph = Graph(onnx_model, threads=torch.get_num_threads())
     graph = ServingGraph(network, candidate.mean, candidate.deviation).eval()
     largest = 0.0
     for start in range(0, len(images), batch):
         pixels = np.ascontiguousarray(images[start : start + batch])
-        served = session.run(["logits"], {"pixels": pixels})[0]
+        served, _ = served_graph.run(pixels)
         trained, _ = graph(torch.from_numpy(pixels))
         difference = probabilities(torch.from_numpy(served)) - probabilities(trained)
         # A comparison with NaN is false, so that max() would pass it by.

@@ -8,6 +8,7 @@ from typing import Any
 
 from mintage.core.units import format_duration
 from mintage.create import plots
+from mintage.create.words import gap_in_words
 
 _STYLE = """
 :root{--paper:#fbf8f2;--ink:#33302b;--soft:#6d675d;--line:#e0d9cb;--gold:#a8690b;--card:#fff}
@@ -107,18 +108,6 @@ def _cards(evaluation: Mapping[str, Any]) -> str:
         )
         + "</div>"
     )
-
-
-def gap_in_words(train: float, validation: float) -> str:
-    """What the distance of training and validation accuracy says."""
-    gap = train - validation
-    if gap > 0.1:
-        return "learned its training data by heart: it overfits"
-    if gap > 0.04:
-        return "overfits a little"
-    if validation < 0.6 and train < 0.65:
-        return "has not learned much yet: it underfits"
-    return "does as well on new examples as on its own"
 
 
 def _candidates(run: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.sqlite import insert
@@ -47,6 +47,12 @@ def add_run(connection: Connection, row: Mapping[str, Any]) -> None:
 def end_run(connection: Connection, run: str, changes: Mapping[str, Any]) -> None:
     """A run has ended, one way or another."""
     connection.execute(update(runs).where(runs.c.id == run).values(**changes))
+
+
+def names(connection: Connection, table: Literal["datasets", "models"]) -> list[str]:
+    """Every name in one of the two tables, once."""
+    column = {"datasets": datasets, "models": models}[table].c.name
+    return list(connection.execute(select(column).distinct().order_by(column)).scalars())
 
 
 def next_model_version(connection: Connection, name: str) -> int:

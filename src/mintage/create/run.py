@@ -32,7 +32,7 @@ from mintage.trust.keys import KeyRing
 
 try:
     from mintage.create.design import Recipe
-    from mintage.create.export import check_parity, onnx_bytes
+    from mintage.create.export import check_parity, export_onnx
     from mintage.create.trials import Budget, Trained, Trials
 except ImportError as error:
     raise missing_extra("PyTorch", "train") from error
@@ -120,7 +120,7 @@ class Run:
         best = max(trained, key=lambda each: (each.score, -each.fitted.validation_loss))
         interrupted = self.should_stop()
         self.progress.start("Exporting, evaluating and signing")
-        model = onnx_bytes(best.fitted.network, best.candidate)
+        model = export_onnx(best.fitted.network, best.candidate, self.folder / "model.onnx")
         images = self.trials.images(best.candidate)
         test = np.flatnonzero(self.trials.in_split("test"))
         shown = images[test[:_PARITY_EXAMPLES]]
@@ -181,7 +181,7 @@ class Run:
             "card.md": card.encode(),
             "evaluation.json": canonical_json(measured),
         }
-        with self.workspace.model_lock(self.model):
+        with self.workspace.name_lock("models", self.model):
             with self.workspace.database.read() as connection:
                 number = repository.next_model_version(connection, self.model)
             digest = write_bundle(

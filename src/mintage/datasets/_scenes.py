@@ -272,17 +272,11 @@ def finish(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 def shadow_below(brush: Brush, centre: complex, width: float) -> None:
     """A soft-edged dark ellipse on the ground."""
-    pixels = brush.to_pixels(np.array([centre]))[0]
+    middle = complex(brush.to_pixels(np.array([centre]))[0])
     rx, ry = abs(brush.scale) * width, abs(brush.scale) * 0.22
-    box = (
-        int(pixels.real - rx),
-        int(pixels.imag - ry),
-        int(pixels.real + rx),
-        int(pixels.imag + ry),
-    )
-    mask = Image.new("L", (max(1, box[2] - box[0]), max(1, box[3] - box[1])), 0)
+    mask = Image.new("L", (max(1, round(2 * rx)), max(1, round(2 * ry))), 0)
     paint = ImageDraw.Draw(mask)
     for inset, alpha in ((0.0, 36), (0.06, 72)):
-        dx, dy = inset * mask.width, inset * mask.height * 2
+        dx, dy = inset * (mask.width - 1), 2 * inset * (mask.height - 1)
         paint.ellipse((dx, dy, mask.width - 1 - dx, mask.height - 1 - dy), fill=alpha)
-    brush.canvas.paste((30, 24, 40), box, mask)
+    brush.canvas.paste((30, 24, 40), (int(middle.real - rx), int(middle.imag - ry)), mask)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect
 from sqlalchemy.exc import DBAPIError
 
 from mintage.core.errors import ConfigError, DependencyDown, MintageError
@@ -150,7 +150,9 @@ class Database:
 
 
 def _engine(path: Path) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", pool_size=16, max_overflow=48)
+    url = URL.create("sqlite", database=str(path))
+    # Parameters hold customers' data: they belong in no message.
+    engine = create_engine(url, pool_size=16, max_overflow=48, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
@@ -182,9 +184,9 @@ def _explained(error: BaseException, path: Path) -> BaseException:
     if isinstance(error, MintageError) or not isinstance(error, DBAPIError):
         return error
     text = str(error.orig)
-    if "disk" in text or "full" in text or "readonly" in text:
+    if any(word in text for word in ("disk", "full", "readonly", "locked")):
         return DependencyDown(
             f"The database {path} cannot be written: {text}.",
-            remedy="Make room or mend the permissions, then try again: nothing was lost.",
+            remedy="Make room, mend the permissions or end what holds it; nothing was lost.",
         )
     return error
