@@ -1,11 +1,12 @@
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from mintage.core.errors import ConfigError, DependencyDown
-from mintage.core.files import write_atomic, write_folder
+from mintage.core.files import put_back, write_atomic, write_folder
 
 
 def test_a_failed_write_leaves_the_old_bytes_and_no_litter(
@@ -45,4 +46,51 @@ def test_a_folder_appears_whole_and_replaces_the_old_one_whole(tmp_path: Path) -
     write_folder(folder, {"a": b"1", "b": b"2"})
     write_folder(folder, {"a": b"3"})
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"a": b"3"}
+    assert [path.name for path in tmp_path.iterdir()] == ["v1"]
+
+
+@pytest.mark.parametrize("killed_at", range(1, 4))
+def test_a_folder_being_replaced_is_never_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int
+) -> None:
+    """A crash is played by ending at each rename or removal, without any clearing up."""
+    folder = tmp_path / "v1"
+    write_folder(folder, {"a": b"old"})
+    steps = []
+
+    def counted(step: object) -> object:
+        def wrapper(*args: object, **options: object) -> object:
+            steps.append(step)
+            if len(steps) >= killed_at:
+                raise KeyboardInterrupt
+            return step(*args, **options)  # type: ignore[operator]
+
+        return wrapper
+
+    monkeypatch.setattr(Path, "rename", counted(Path.rename))
+    monkeypatch.setattr(shutil, "rmtree", counted(shutil.rmtree))
+    with pytest.raises(KeyboardInterrupt):
+        write_folder(folder, {"a": b"new"})
+    monkeypatch.undo()
+    put_back(tmp_path)
+    assert (folder / "a").read_bytes() == (b"new" if killed_at == 3 else b"old")
+    assert not list(tmp_path.glob(".*.old-*"))
+
+
+def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "v1"
+    write_folder(folder, {"a": b"old"})
+    rename = Path.rename
+
+    def full(path: Path, target: Path) -> Path:
+        if ".tmp_" in path.name and ".old-" not in path.name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(DependencyDown, match="No space left"):
+        write_folder(folder, {"a": b"new"})
+    assert (folder / "a").read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["v1"]

@@ -1,6 +1,8 @@
 import json
+import os
 import shutil
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -228,3 +230,83 @@ def test_an_interrupted_cache_is_not_taken_for_a_whole_one(
         decoded(workspace, dataset, kind, spec, Silent())
     monkeypatch.undo()
     assert decoded(workspace, dataset, kind, spec, Silent()).any(axis=(1, 2, 3)).all()
+
+
+@pytest.mark.parametrize(("each", "message"), [(1, "only 1 example,"), (4, "only 4 examples,")])
+def test_a_class_too_small_to_be_split_is_refused(
+    workspace: Workspace, keys: KeyRing, photos: Path, each: int, message: str
+) -> None:
+    for path in sorted((photos / "light").iterdir())[each:]:
+        path.unlink()
+    copy = encoded(noise(1000), comment=b"again")
+    (photos / "light/copy.jpg").write_bytes(copy)
+    (photos / "light/copy of copy.jpg").write_bytes(copy)
+    (photos / "light/000.jpg").write_bytes(copy)
+    with pytest.raises(DataError, match=f"The class light has {message}") as raised:
+        gathered(workspace, keys, photos)
+    assert raised.value.exit_status == 2
+    assert "50 a class are a start" in raised.value.remedy
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_smallest_dataset_has_every_fold(
+    workspace: Workspace, keys: KeyRing, tmp_path: Path, seed: int
+) -> None:
+    dataset = gathered(workspace, keys, two_classes(tmp_path / "few", each=5), seed=seed)
+    assert {example.fold for example in dataset.examples} == {None, 0, 1, 2, 3, 4}
+
+
+def test_a_version_collected_again_is_left_alone(
+    workspace: Workspace, keys: KeyRing, photos: Path
+) -> None:
+    first = gathered(workspace, keys, photos, about=Origin("CC0", "given", "our cameras"))
+    before = (first.folder.stat().st_ino, (first.folder / "signature.json").read_bytes())
+    again = gathered(workspace, keys, photos)
+    assert again.card["about"] == {"licence": "CC0", "consent": "given", "origin": "our cameras"}
+    after = (again.folder.stat().st_ino, (again.folder / "signature.json").read_bytes())
+    assert after == before
+
+
+def test_another_licence_replaces_the_card_and_keeps_the_rest(
+    workspace: Workspace, keys: KeyRing, photos: Path
+) -> None:
+    gathered(workspace, keys, photos, about=Origin("CC0", "given"))
+    again = gathered(workspace, keys, photos, about=Origin("MIT", origin="our cameras"))
+    assert again.card["about"] == {"licence": "MIT", "consent": "given", "origin": "our cameras"}
+    assert [path for path in again.folder.parent.iterdir() if path.is_dir()] == [again.folder]
+
+
+def test_a_damaged_dataset_is_made_whole_by_collecting_it_again(
+    workspace: Workspace, keys: KeyRing, photos: Path
+) -> None:
+    first = gathered(workspace, keys, photos)
+    (first.folder / "manifest.jsonl").write_bytes(b"{}")
+    assert len(gathered(workspace, keys, photos).examples) == 16
+
+
+def test_collecting_into_one_name_at_once_loses_nothing(
+    workspace: Workspace, keys: KeyRing, photos: Path
+) -> None:
+    def once(number: int) -> str:
+        return gathered(workspace, keys, photos, about=Origin(f"licence {number}")).version
+
+    with ThreadPoolExecutor(4) as pool:
+        versions = set(pool.map(once, range(12)))
+    (version,) = versions
+    folder = workspace.dataset_folder("pets", version)
+    assert len(load_dataset(folder, "pets", keys).examples) == 16
+    assert [path for path in folder.parent.iterdir() if path.is_dir()] == [folder]
+
+
+def test_damage_of_every_kind_is_left_out_and_counted(
+    workspace: Workspace, keys: KeyRing, photos: Path
+) -> None:
+    progressive = jpeg(50, (60, 60), progressive=True)
+    for length in range(20, len(progressive), 40):
+        (photos / f"dark/cut{length}.jpg").write_bytes(progressive[:length])
+    (photos / "dark" / os.fsdecode(b"caf\xe9.jpg")).write_bytes(jpeg(51))
+    os.mkfifo(photos / "dark/pipe.jpg")
+    quality = gathered(workspace, keys, photos).card["quality"]
+    named = {skipped["path"] for skipped in quality["skipped"]}
+    assert {"dark/caf\ufffd.jpg", "dark/pipe.jpg", "dark/cut20.jpg"} <= named
+    assert len(named) > 10

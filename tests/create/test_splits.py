@@ -61,3 +61,37 @@ def test_the_order_of_the_examples_does_not_matter_and_the_seed_does() -> None:
 def test_connected_pairs_are_one_group_named_after_its_smallest() -> None:
     keys = ["d", "c", "b", "a", "e"]
     assert splits.groups_of(keys, [(0, 1), (1, 2)]) == ["b", "b", "b", "a", "e"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.lists(st.sampled_from([1, 2, 150]), min_size=5, max_size=9), min_size=2, max_size=4
+    ),
+    st.integers(0, 9),
+)
+def test_every_class_is_on_every_side_however_uneven_its_groups(
+    sizes: list[list[int]], seed: int
+) -> None:
+    groups, labels = [], []
+    for number, own in enumerate(sizes):
+        for rank, size in enumerate(own):
+            groups += [f"{number}-{rank}"] * size
+            labels += [f"class {number}"] * size
+    chosen, folds = splits.draw(groups, labels, seed)
+    parts = {"train", "test"} | ({"validation"} if set(folds) == {None} else set())
+    for label in set(labels):
+        assert parts == {side for side, own in zip(chosen, labels, strict=True) if own == label}
+
+
+@pytest.mark.parametrize("each", range(5, 30))
+def test_folds_are_dealt_evenly_in_every_class(each: int) -> None:
+    groups = [f"g{n}" for n in range(2 * each)]
+    labels = ["cat"] * each + ["dog"] * each
+    for seed in range(6):
+        _, folds = splits.draw(groups, labels, seed)
+        for own in (folds[:each], folds[each:], folds):
+            counts = [own.count(fold) for fold in range(5)]
+            assert max(counts) - min(counts) <= 1
+        assert min(counts) > 0
+        assert splits.draw(groups[::-1], labels[::-1], seed)[1] == folds[::-1]

@@ -1,4 +1,5 @@
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -204,3 +205,126 @@ def test_every_registered_source_answers_whether_it_reads_a_location(tmp_path: P
     for name in sources():
         assert sources().get(name).name == name
         assert sources().get(name).matches(tmp_path / "x.txt") is False
+
+
+def test_what_a_mac_puts_beside_the_wrapping_folder_is_hidden(photos: Path, tmp_path: Path) -> None:
+    location = tmp_path / "mac.zip"
+    with zipfile.ZipFile(location, "w") as opened:
+        for folder in ("pets/", "pets/dark/", "pets/light/", "__MACOSX/", "__MACOSX/pets/"):
+            opened.writestr(folder, b"")
+        for label in ("dark", "light"):
+            opened.writestr(f"pets/{label}/1.jpg", jpeg())
+            opened.writestr(f"__MACOSX/pets/{label}/._1.jpg", b"x")
+    listing = listed(ZipSource(), location)
+    assert paths(listing) == [("dark/1.jpg", "dark"), ("light/1.jpg", "light")]
+    assert (listing.hidden, listing.stray, listing.empty_classes) == (2, 0, ())
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_every_kind_of_damage_inside_a_zip_is_a_reason(tmp_path: Path, method: int) -> None:
+    location = tmp_path / "photos.zip"
+    body = bytes(range(256)) * 8
+    with zipfile.ZipFile(location, "w", method) as opened:
+        for label in ("cats", "dogs"):
+            opened.writestr(f"{label}/1.jpg", body)
+    whole = location.read_bytes()
+    start = whole.index(b"cats/1.jpg") + len("cats/1.jpg")
+    refused = 0
+    for position in range(max(0, start - 40), start + 60):
+        damaged = bytearray(whole)
+        damaged[position] ^= 0xFF
+        location.write_bytes(damaged)
+        try:
+            for found in (
+                ZipSource()
+                .list(location, label="", endings=frozenset({".jpg"}), unsupported=frozenset())
+                .examples
+            ):
+                assert found.read() == body
+        except DataError as error:
+            refused += "damaged in the zip" in error.message
+    assert refused > 40
+
+
+def test_only_regular_files_are_read_and_a_pipe_is_not_waited_for(photos: Path) -> None:
+    os.mkfifo(photos / "cats/pipe.jpg")
+    (photos / "cats/to-pipe.jpg").symlink_to(photos / "cats/pipe.jpg")
+    listing = listed(FolderSource(), photos)
+    reasons = {skipped.path: skipped.reason for skipped in listing.skipped}
+    assert reasons["cats/pipe.jpg"] == "not a regular file"
+    assert "not followed" in reasons["cats/to-pipe.jpg"]
+    assert len(listing.examples) == 4
+
+
+def test_a_folder_inside_that_cannot_be_read_is_named(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scandir = os.scandir
+
+    def refusing(path: str) -> object:
+        if str(path).endswith(("deep", ".git")):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    listing = listed(FolderSource(), photos)
+    reasons = {skipped.path: skipped.reason for skipped in listing.skipped}
+    assert reasons["cats/deep"] == "a folder that cannot be read: Permission denied"
+    assert ".git" not in reasons
+
+
+def test_a_folder_that_cannot_be_read_is_a_clear_error(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> object:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(DataError, match=r"photos cannot be read: Permission denied"):
+        listed(FolderSource(), photos)
+
+
+def test_a_name_that_is_not_utf8_is_skipped_and_can_be_shown(photos: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.jpg")
+    (photos / "cats" / name).write_bytes(jpeg())
+    listing = listed(FolderSource(), photos)
+    assert len(listing.examples) == 4
+    reasons = {skipped.path: skipped.reason for skipped in listing.skipped}
+    assert reasons["cats/caf\ufffd.jpg"] == "its name is not UTF-8; rename it"
+
+
+def test_a_label_that_is_not_utf8_is_skipped_too(photos: Path) -> None:
+    rows = '{"path": "cats/1.JPG", "label": "\\ud800"}\n{"path": "dogs/3.Png", "label": "dog"}\n'
+    listing = listed(TableSource(), table(photos / "t.jsonl", rows))
+    assert paths(listing) == [("dogs/3.Png", "dog")]
+    assert [skipped.path for skipped in listing.skipped] == ["cats/1.JPG"]
+
+
+def test_a_field_that_never_ends_is_an_error_that_names_the_line(photos: Path) -> None:
+    text = "path,label\ncats/1.JPG,cat\ndogs/3.Png," + "x" * 140_000 + "\n"
+    with pytest.raises(DataError, match=r"t\.csv cannot be read from line 3 on: field larger"):
+        listed(TableSource(), table(photos / "t.csv", text))
+
+
+def test_a_path_that_no_file_system_takes_is_skipped(photos: Path) -> None:
+    text = f"path,label\n{'x' * 300}.jpg,cat\ncats/1.JPG,cat\n"
+    listing = listed(TableSource(), table(photos / "t.csv", text))
+    assert paths(listing) == [("cats/1.JPG", "cat")]
+    assert listing.skipped[0].reason == "cannot be read: File name too long"
+
+
+def test_the_columns_of_json_lines_are_those_of_all_rows(photos: Path) -> None:
+    lines = [
+        {"note": "no path\u2028and no label"},
+        {"path": "cats/1.JPG"},
+        {"path": "dogs/3.Png", "label": "dog"},
+    ]
+    text = "\n".join(json.dumps(line, ensure_ascii=False) for line in lines)
+    listing = listed(TableSource(), table(photos / "t.jsonl", text))
+    assert paths(listing) == [("dogs/3.Png", "dog")]
+    assert sorted((s.path, s.reason) for s in listing.skipped) == [
+        ("cats/1.JPG", "line 2 has no path or no label"),
+        ("line 1", "line 1 has no path or no label"),
+    ]
+    with pytest.raises(DataError, match=r"no column 'colour'; it has note, path, label"):
+        listed(TableSource(), photos / "t.jsonl", "colour")

@@ -1,4 +1,5 @@
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,46 @@ def test_a_folder_that_never_got_its_row_is_swept_at_the_next_start(tmp_path: Pa
         orphan.mkdir(parents=True)
     with Workspace(tmp_path):
         assert not orphan.exists()
+
+
+def test_a_folder_set_aside_comes_back_where_its_successor_never_came(home: Path) -> None:
+    (folder,) = (path for path in (home / "datasets/pets").iterdir() if path.is_dir())
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    folder.rename(folder.with_name(f".{folder.name}.old-tmp_1"))
+    staging = folder.with_name(f".{folder.name}.tmp_2")
+    staging.mkdir()
+    with Workspace(home):
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+        assert [path for path in folder.parent.iterdir() if path.is_dir()] == [folder]
+
+
+def test_a_folder_set_aside_is_removed_where_its_successor_stands(home: Path) -> None:
+    (folder,) = (path for path in (home / "datasets/pets").iterdir() if path.is_dir())
+    aside = folder.with_name(f".{folder.name}.old-tmp_1")
+    aside.mkdir()
+    (aside / "card.json").write_text("{}")
+    with Workspace(home):
+        assert (folder / "manifest.jsonl").exists()
+        assert not aside.exists()
+
+
+def test_one_at_a_time_holds_the_lock_of_a_name(tmp_path: Path) -> None:
+    with Workspace(tmp_path) as first, Workspace(tmp_path) as second:
+        order = []
+
+        def later() -> None:
+            with second.name_lock("datasets", "pets"):
+                order.append("second")
+
+        with first.name_lock("datasets", "pets"):
+            with second.name_lock("models", "pets"), second.name_lock("datasets", "cars"):
+                order.append("others")
+            thread = threading.Thread(target=later)
+            thread.start()
+            thread.join(0.2)
+            order.append("first")
+        thread.join()
+    assert order == ["others", "first", "second"]
 
 
 def test_nobody_sweeps_while_somebody_else_is_working(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 from mintage.core.errors import ConfigError, DependencyDown
 from mintage.core.ids import new_id
 
+_ASIDE = ".old-"
+
 
 @contextmanager
 def readable_failures(path: Path) -> Iterator[None]:
@@ -57,15 +59,41 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o644, durable: bool = 
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Make a whole folder appear at once; an existing one is replaced as a whole."""
+    """Make a whole folder appear at once; an existing one is replaced as a whole.
+
+    The old one is renamed aside before the new one takes its place, and removed last: a crash
+    in between leaves a whole copy that ``put_back`` finds. Writers of one folder take turns.
+    """
     staging = folder.with_name(f".{folder.name}.{new_id('tmp')}")
     try:
         for name, data in files.items():
             write_atomic(staging / name, data)
         with readable_failures(folder):
-            if folder.exists():
-                shutil.rmtree(folder)
-            staging.rename(folder)
-            sync_folder(folder.parent)
+            _swap(folder, staging)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _swap(folder: Path, staging: Path) -> None:
+    aside = folder.with_name(f".{folder.name}{_ASIDE}{new_id('tmp')}")
+    replaces = folder.exists()
+    if replaces:
+        folder.rename(aside)
+    try:
+        staging.rename(folder)
+    except OSError:
+        if replaces:
+            aside.rename(folder)
+        raise
+    sync_folder(folder.parent)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def put_back(parent: Path) -> None:
+    """Bring back each folder of ``parent`` of which a crash left only the copy set aside."""
+    for aside in sorted(parent.glob(f".*{_ASIDE}*"), reverse=True):  # the newest first
+        folder = parent / aside.name.removeprefix(".").rpartition(_ASIDE)[0]
+        if folder.exists():
+            shutil.rmtree(aside, ignore_errors=True)
+        else:
+            aside.rename(folder)

@@ -11,14 +11,15 @@ from typing import Any
 
 from mintage.core import registry
 from mintage.core.canonical import canonical_json, sha256_hex
-from mintage.core.errors import DataError
-from mintage.core.files import write_folder
+from mintage.core.errors import DataError, SignatureMismatch
+from mintage.core.files import put_back, write_folder
 from mintage.core.machine import available_cores
 from mintage.core.ports import Modality
 from mintage.core.progress import Progress
 from mintage.core.types import Example, Found, Ingested, Skipped, SourceListing
 from mintage.create import repository, splits
 from mintage.create.dataset import Dataset, load_dataset, manifest_bytes
+from mintage.sources.listing import well_formed
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
 from mintage.trust.signing import sign_files
@@ -59,8 +60,8 @@ def collect(
     """Read every example, keep what can be read, and say what could not.
 
     Raises:
-        DataError: nothing readable, fewer than two classes, an empty class, or (strict) any
-            example that cannot be read.
+        DataError: nothing readable, fewer than two classes, an empty or a very small class, or
+            (strict) any example that cannot be read.
     """
     kind = registry.modalities().get(modality)
     source, listing = list_source(location, kind, label)
@@ -84,14 +85,13 @@ def collect(
         "version": version,
         "modality": modality,
         "task": "class",
-        "source": {"kind": source, "name": location.name},
+        "source": {"kind": source, "name": well_formed(location.name)},
         "seed": seed,
         "algorithms": {"near_duplicates": getattr(kind, "duplicate_algorithm", "none")},
         "about": vars(about or Origin()),
         "quality": _quality(listing, unreadable, duplicates, conflicts, unique, pairs),
     }
-    _keep(workspace, keys, name, version, {"manifest.jsonl": manifest}, card)
-    return load_dataset(workspace.dataset_folder(name, version), name, keys)
+    return _keep(workspace, keys, name, version, {"manifest.jsonl": manifest}, card)
 
 
 def list_source(location: Path, kind: Modality, label: str) -> tuple[str, SourceListing]:
@@ -122,7 +122,7 @@ def ingest(kind: Modality, found: Found) -> Ingested | Skipped:
     except DataError as error:
         return Skipped(found.path, error.message)
     except OSError as error:
-        return Skipped(found.path, f"cannot be read: {error.strerror}")
+        return Skipped(found.path, f"cannot be read: {error.strerror or error}")
 
 
 def ingest_in_order(
@@ -188,6 +188,18 @@ def _check_classes(counts: Mapping[str, int], expected: Collection[str]) -> None
         )
 
 
+def _check_groups(groups: Sequence[str], labels: Sequence[str]) -> None:
+    own = splits.groups_by_class(groups, labels)
+    for label in sorted(set(labels)):
+        count = len(own.get(label, ()))
+        if count < splits.FEWEST_GROUPS:
+            raise DataError(
+                f"The class {label} has only {count} example{'' if count == 1 else 's'}, copies "
+                f"not counted; {splits.FEWEST_GROUPS} are the least.",
+                remedy="Add pictures: 50 a class are a start, hundreds are good.",
+            )
+
+
 def _by_content(
     kept: Sequence[_Kept],
 ) -> tuple[list[_Kept], list[dict[str, Any]], list[dict[str, Any]]]:
@@ -213,6 +225,7 @@ def _examples(
 ) -> list[Example]:
     groups = splits.groups_of([example.sha256 for example in unique], pairs)
     labels = [example.label for example in unique]
+    _check_groups(groups, labels)
     drawn, folds = splits.draw(groups, labels, seed)
     near = {position for pair in pairs for position in pair}
     return [
@@ -262,19 +275,39 @@ def _keep(
     version: str,
     files: dict[str, bytes],
     card: Mapping[str, Any],
-) -> None:
-    """Files first, flushed and renamed; then one transaction makes the row and the leaf."""
-    files["card.json"] = canonical_json(card)
-    signature = sign_files(files, f"{name}#{version}", keys.signer("data"))
+) -> Dataset:
+    """Files first, flushed and renamed; then one transaction makes the row and the leaf.
+
+    A version that stands here already is left alone unless its card says something else.
+    """
     workspace.flush_blobs()
-    write_folder(workspace.dataset_folder(name, version), {**files, "signature.json": signature})
-    record = {
-        "name": name,
-        "version": version,
-        "modality": card["modality"],
-        "task": card["task"],
-        "examples": files["manifest.jsonl"].count(b"\n"),
-        "card_sha256": sha256_hex(files["card.json"]),
-        "created_at": workspace.now(),
-    }
-    workspace.database.write(lambda connection: repository.add_dataset(connection, record))
+    with workspace.name_lock("datasets", name):
+        folder = workspace.dataset_folder(name, version)
+        before = _card_before(folder, name, keys)
+        said = before.get("about", {})
+        about = {key: value or said.get(key, "") for key, value in card["about"].items()}
+        files["card.json"] = canonical_json({**card, "about": about})
+        if files["card.json"] != canonical_json(before):
+            signature = sign_files(files, f"{name}#{version}", keys.signer("data"))
+            write_folder(folder, {**files, "signature.json": signature})
+        record = {
+            "name": name,
+            "version": version,
+            "modality": card["modality"],
+            "task": card["task"],
+            "examples": files["manifest.jsonl"].count(b"\n"),
+            "card_sha256": sha256_hex(files["card.json"]),
+            "created_at": workspace.now(),
+        }
+        workspace.database.write(lambda connection: repository.add_dataset(connection, record))
+        return load_dataset(folder, name, keys)
+
+
+def _card_before(folder: Path, name: str, keys: KeyRing) -> Mapping[str, Any]:
+    """The card of this version as it stands; empty where there is none that verifies."""
+    if folder.parent.is_dir():
+        put_back(folder.parent)
+    try:
+        return load_dataset(folder, name, keys).card
+    except (DataError, SignatureMismatch):
+        return {}

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import lzma
 import stat
+import struct
 import zipfile
+import zlib
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -13,6 +17,17 @@ from mintage.sources.listing import ListingBuilder, is_hidden, refuse_splits
 
 MOST_ENTRIES = 2_000_000
 MOST_BYTES_AN_ENTRY = 200_000_000
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    RuntimeError,  # NotImplementedError of unknown methods among them
+    OSError,
+    EOFError,
+    ValueError,
+)
+"""What zipfile and its decompressors raise for damaged data; DataError is none of them."""
 
 
 class ZipSource:
@@ -35,10 +50,7 @@ class ZipSource:
         del label
         archive = _open(location)
         builder = ListingBuilder(endings, unsupported)
-        entries = _safe_entries(archive, builder)
-        wrapper = _wrapper(list(entries))
-        if wrapper:
-            entries = {path.relative_to(wrapper): info for path, info in entries.items()}
+        entries = _unwrapped(_safe_entries(archive, builder))
         classes = {path.parts[0] for path in entries if len(path.parts) > 1}
         visible = {name for name in classes if not is_hidden(PurePosixPath(name))}
         if not visible:
@@ -62,7 +74,7 @@ class ZipSource:
 def _open(location: Path) -> zipfile.ZipFile:
     try:
         archive = zipfile.ZipFile(location)
-    except (zipfile.BadZipFile, OSError) as error:
+    except _DAMAGE as error:
         raise DataError(f"{location} is not a readable zip: {error}.") from error
     if len(archive.filelist) > MOST_ENTRIES:
         raise DataError(f"{location} has more than {MOST_ENTRIES:,} entries.")
@@ -88,7 +100,21 @@ def _safe_entries(
     return entries
 
 
-def _wrapper(paths: list[PurePosixPath]) -> str:
+def _unwrapped(
+    entries: dict[PurePosixPath, zipfile.ZipInfo],
+) -> dict[PurePosixPath, zipfile.ZipInfo]:
+    """Without the wrapping folder; hidden entries beside it (``__MACOSX``) stay as they are."""
+    wrapper = _wrapper(entries)
+    if not wrapper:
+        return entries
+    return {
+        path.relative_to(wrapper) if path.parts[0] == wrapper else path: info
+        for path, info in entries.items()
+        if path.parts != (wrapper,)
+    }
+
+
+def _wrapper(paths: Iterable[PurePosixPath]) -> str:
     """The one folder around all class folders, if there is one."""
     seen = [path for path in paths if not is_hidden(path)]
     tops = {path.parts[0] for path in seen}
@@ -102,7 +128,7 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     try:
         with archive.open(info) as stream:
             data = stream.read(MOST_BYTES_AN_ENTRY + 1)
-    except (zipfile.BadZipFile, NotImplementedError, OSError, EOFError) as error:
+    except _DAMAGE as error:
         raise DataError(f"damaged in the zip ({error})") from error
     if len(data) > MOST_BYTES_AN_ENTRY:
         raise DataError(f"larger than {MOST_BYTES_AN_ENTRY // 10**6} MB when unpacked")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from mintage.core.errors import DataError
@@ -25,34 +28,66 @@ class FolderSource:
         """List the examples below ``location``; ``label`` belongs to tables.
 
         Raises:
-            DataError: it holds no class folders, or folders of splits.
+            DataError: it holds no class folders, or folders of splits, or may not be read.
         """
         del label
         root = location.resolve()
-        classes = sorted(
-            path.name
-            for path in root.iterdir()
-            if path.is_dir() and not path.is_symlink() and not is_hidden(PurePosixPath(path.name))
-        )
+        with _readable(location):
+            classes = sorted(name for name in _folders(root) if not is_hidden(PurePosixPath(name)))
         if not classes:
             raise DataError(
                 f"{location} holds no class folders.",
                 remedy="Put the examples of each class into a folder named after it.",
             )
-        refuse_splits(classes, lambda name: {p.name for p in (root / name).iterdir() if p.is_dir()})
+        with _readable(location):
+            refuse_splits(classes, lambda name: _folders(root / name))
         builder = ListingBuilder(endings, unsupported)
         for name in classes:
             builder.add_class(name)
-        for folder, folders, files in os.walk(root):
-            for name in [*folders, *files]:
-                self._add(builder, root, Path(folder) / name, is_file=name in files)
+        unreadable: list[OSError] = []
+        for folder, folders, files in os.walk(root, onerror=unreadable.append):
+            links = [name for name in folders if (Path(folder) / name).is_symlink()]
+            for name in [*links, *files]:
+                self._add(builder, root, Path(folder) / name)
+        for error in unreadable:
+            relative = PurePosixPath(Path(error.filename).relative_to(root).as_posix())
+            if not is_hidden(relative):
+                builder.skip(str(relative), f"a folder that cannot be read: {error.strerror}")
         return builder.listing()
 
-    def _add(self, builder: ListingBuilder, root: Path, path: Path, *, is_file: bool) -> None:
+    def _add(self, builder: ListingBuilder, root: Path, path: Path) -> None:
         relative = PurePosixPath(path.relative_to(root).as_posix())
-        if path.is_symlink() and not path.resolve().is_relative_to(root):
-            builder.skip(str(relative), "a symbolic link that leads out of the folder")
-        elif is_file and path.exists():
+        reason = _why_not(path, root)
+        if reason and not is_hidden(relative):
+            builder.skip(str(relative), reason)
+        else:
             builder.add(relative, path.read_bytes)
-        elif path.is_symlink():
-            builder.skip(str(relative), "a symbolic link that is not followed")
+
+
+@contextmanager
+def _readable(location: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"{location} cannot be read: {error.strerror}.", remedy="Check who may read it."
+        ) from error
+
+
+def _folders(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if path.is_dir() and not path.is_symlink()}
+
+
+def _why_not(path: Path, root: Path) -> str:
+    """Why it is not read, or ''; to open a named pipe would be to wait for ever."""
+    try:
+        if path.is_symlink():
+            if not path.resolve().is_relative_to(root):
+                return "a symbolic link that leads out of the folder"
+            return "" if path.is_file() else "a symbolic link that is not followed"
+        mode = path.stat().st_mode
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    except RuntimeError:  # Path.resolve before Python 3.13
+        return "a symbolic link that leads to itself"
+    return "" if stat.S_ISREG(mode) else "not a regular file"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
@@ -10,12 +11,18 @@ from mintage.core.errors import DataError
 from mintage.core.types import Found, Skipped, SourceListing
 
 _HIDDEN_NAMES = {"__MACOSX", "Thumbs.db", "desktop.ini"}
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validation"}
 
 
 def is_hidden(path: PurePosixPath) -> bool:
     """Whether any part of the path is one that file managers and tools leave behind."""
     return any(part.startswith(".") or part in _HIDDEN_NAMES for part in path.parts)
+
+
+def well_formed(text: str) -> str:
+    """The text with a replacement character for each byte of a name that is not UTF-8."""
+    return _SURROGATES.sub("\ufffd", text)
 
 
 def unsupported_reason(ending: str) -> str:
@@ -36,11 +43,11 @@ class ListingBuilder:
 
     def add_class(self, label: str) -> None:
         """A class is named, whether or not an example of it follows."""
-        self._classes.add(label)
+        self._classes.add(well_formed(label))
 
     def skip(self, path: str, reason: str) -> None:
         """Leave something out, with the reason."""
-        self._skipped.append(Skipped(path, reason))
+        self._skipped.append(Skipped(well_formed(path), reason))
 
     def add(self, path: PurePosixPath, read: Callable[[], bytes]) -> None:
         """Sort one file of a folder of class folders."""
@@ -55,7 +62,10 @@ class ListingBuilder:
     def add_example(self, path: PurePosixPath, label: str, read: Callable[[], bytes]) -> None:
         """Take a file as an example if the modality reads its ending."""
         ending = path.suffix.lower()
-        if ending in self._endings:
+        named = f"{path}{label}"
+        if ending in self._endings and named != well_formed(named):
+            self.skip(str(path), "its name is not UTF-8; rename it")
+        elif ending in self._endings:
             self._examples.append(Found(str(path), label, read))
         elif ending in self._unsupported:
             self.skip(str(path), unsupported_reason(ending))

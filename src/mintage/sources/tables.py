@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -35,20 +35,31 @@ class TableSource:
             DataError: not UTF-8, or without one of the two columns.
         """
         builder = ListingBuilder(endings, unsupported)
-        path_column = ""
-        for number, row in _rows(location, builder):
-            path_column = path_column or _path_column(location, row, label)
+        rows = list(_rows(location, builder))
+        # In JSON Lines each row names its own columns, so no single row decides.
+        columns = list(dict.fromkeys(str(name) for _, row in rows for name in row))
+        path_column = _path_column(location, columns, label) if rows else ""
+        for number, row in rows:
             path, target = _text(row.get(path_column)), _text(row.get(label))
             if not path or not target:
                 builder.skip(path or f"line {number}", f"line {number} has no path or no label")
                 continue
             file = location.parent / path
-            if not file.is_file():
-                builder.skip(path, "no such file")
+            if reason := _why_not(file):
+                builder.skip(path, reason)
                 continue
             builder.add_class(target)
             builder.add_example(PurePosixPath(path), target, file.read_bytes)
         return builder.listing()
+
+
+def _why_not(file: Path) -> str:
+    try:
+        return "" if file.is_file() else "no such file"
+    except OSError as error:  # longer than a name may be, or in a folder that is closed to us
+        return f"cannot be read: {error.strerror}"
+    except ValueError:
+        return "no such file"
 
 
 def _text(value: Any) -> str:
@@ -62,22 +73,36 @@ def _rows(location: Path, builder: ListingBuilder) -> Iterator[tuple[int, dict[s
         raise DataError(
             f"{location} is not UTF-8 (byte {error.start}).", remedy="Save it as UTF-8."
         ) from error
+    except OSError as error:
+        raise DataError(
+            f"{location} cannot be read: {error.strerror}.", remedy="Check who may read it."
+        ) from error
     if location.suffix.lower() in (".jsonl", ".ndjson"):
         yield from _json_rows(text, builder)
         return
     first = text.partition("\n")[0]
     tab = location.suffix.lower() == ".tsv" or "\t" in first
     delimiter = "\t" if tab else ";" if first.count(";") > first.count(",") else ","
-    yield from enumerate(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter), 2)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
+    whole = 0
+    try:
+        for row in reader:
+            whole = reader.line_num
+            yield whole, row
+    except csv.Error as error:
+        raise DataError(
+            f"{location} cannot be read from line {whole + 1} on: {error}.",
+            remedy="Look there for a quotation mark that is never closed.",
+        ) from error
 
 
 def _json_rows(text: str, builder: ListingBuilder) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             row = None
         if isinstance(row, dict):
             yield number, row
@@ -85,15 +110,14 @@ def _json_rows(text: str, builder: ListingBuilder) -> Iterator[tuple[int, dict[s
             builder.skip(f"line {number}", f"line {number} is not a JSON object")
 
 
-def _path_column(location: Path, row: dict[str, Any], label: str) -> str:
-    columns = [str(name) for name in row]
-    if label not in row:
+def _path_column(location: Path, columns: Collection[str], label: str) -> str:
+    if label not in columns:
         raise DataError(
             f"{location} has no column {label!r}; it has {', '.join(columns)}.",
             remedy="Name the column that holds the label with --label.",
         )
     for name in PATH_COLUMNS:
-        if name in row and name != label:
+        if name in columns and name != label:
             return name
     raise DataError(
         f"{location} has no column for the path; it has {', '.join(columns)}.",

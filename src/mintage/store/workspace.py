@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from sqlalchemy import select
 
 from mintage.core.clock import Clock, SystemClock, timestamp
 from mintage.core.errors import ConfigError
-from mintage.core.files import readable_failures, write_atomic
+from mintage.core.files import put_back, readable_failures, write_atomic
 from mintage.store import schema
 from mintage.store.blobs import FolderBlobs
 from mintage.store.engine import Database
@@ -76,9 +76,9 @@ class Workspace:
         return self.home / "keys"
 
     @contextmanager
-    def model_lock(self, name: str) -> Iterator[None]:
-        """Held from choosing a model's next version until its folder and row stand."""
-        folder = self.home / "models"
+    def name_lock(self, kind: Literal["datasets", "models"], name: str) -> Iterator[None]:
+        """Held from looking at a name's versions until the new one's folder and row stand."""
+        folder = self.home / kind
         folder.mkdir(exist_ok=True)
         descriptor = os.open(folder / f".{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -139,13 +139,16 @@ class Workspace:
         return True
 
     def _sweep(self) -> None:
-        """Remove folders that never got their row: a crash came between the two."""
+        """Undo what a crash cut short: folders set aside come back, those without a row go."""
+        for kind in ("datasets", "models"):
+            for parent in (self.home / kind).glob("*/"):
+                put_back(parent)
         with self.database.read() as connection:
             datasets = connection.execute(select(schema.datasets.c.name, schema.datasets.c.version))
             models = connection.execute(select(schema.models.c.name, schema.models.c.version))
             known = {self.dataset_folder(name, version) for name, version in datasets}
             known |= {self.model_folder(name, version) for name, version in models}
-        for folder in self._versions():
+        for folder in list(self._versions()):
             if folder not in known:
                 shutil.rmtree(folder)
 

@@ -1,6 +1,10 @@
+import contextlib
 import io
 import struct
+import subprocess
+import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +13,7 @@ from tests.pictures import encoded, jpeg, noise
 
 from mintage.core.errors import DataError
 from mintage.core.types import InputSpec
+from mintage.modalities.image import strip
 from mintage.modalities.image.modality import ImageModality
 from mintage.modalities.image.reading import decode_square, orientation_of
 
@@ -179,3 +184,82 @@ def test_mutated_files_are_read_or_refused_and_never_crash() -> None:
         except DataError:
             refused += 1
     assert 50 < refused < 300
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        jpeg(1, (24, 16), comment=SECRET),
+        jpeg(1, (24, 16), progressive=True),
+        encoded(noise(2, (24, 16)), "PNG"),
+        encoded(noise(3, (24, 16)), "WEBP", xmp=SECRET, exif=exif(6)),
+    ],
+    ids=["baseline", "progressive", "PNG", "WebP"],
+)
+def test_a_file_cut_short_at_any_byte_is_kept_or_refused_with_a_reason(data: bytes) -> None:
+    kinds = (strip.strip_jpeg, strip.strip_png, strip.strip_webp)
+    refused = 0
+    for length in range(len(data)):
+        for stripped in kinds:
+            with contextlib.suppress(DataError):
+                stripped(data[:length])
+        try:
+            image.ingest(data[:length])
+        except DataError as error:
+            refused += bool(error.message)
+    assert refused > 0.9 * len(data)
+    image.ingest(data)
+
+
+def test_an_error_of_a_stripper_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mintage.modalities.image import modality
+
+    for error in (struct.error("needs 2 bytes"), IndexError("out of range")):
+
+        def failing(_: bytes, error: Exception = error) -> bytes:
+            raise error
+
+        monkeypatch.setitem(modality._STRIP, "JPEG", failing)
+        with pytest.raises(DataError, match="a JPEG that is cut short or damaged"):
+            image.ingest(jpeg())
+
+
+def whole_resize(picture: Image.Image, side: int) -> np.ndarray:
+    """The decoder's promise in Pillow's own words: convert all, then resize all."""
+    if picture.mode == "I;16":
+        scaled = np.asarray(picture, dtype=np.float64) * (255 / 65535)
+        picture = Image.fromarray(scaled.astype(np.uint8))
+    layer = picture.convert("RGBA")
+    shown = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    return np.asarray(shown.resize((side, side), Image.Resampling.BILINEAR))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "I;16"])
+def test_a_picture_converted_in_bands_has_the_bits_of_one_converted_whole(mode: str) -> None:
+    random = np.random.default_rng(8)
+    if mode == "I;16":
+        picture = Image.fromarray(random.integers(0, 65536, (1300, 1500), dtype=np.uint16))
+    else:
+        colours = Image.fromarray(random.integers(0, 256, (1300, 1500, 4), dtype=np.uint8))
+        picture = colours.convert("RGB").quantize(32) if mode == "P" else colours.convert(mode)
+    assert np.array_equal(decode_square(encoded(picture, "PNG"), 48), whole_resize(picture, 48))
+
+
+@pytest.mark.parametrize("mode", ["I;16", "RGBA"])
+def test_the_largest_pictures_take_less_than_500_mb(tmp_path: Path, mode: str) -> None:
+    encoded_picture = encoded(Image.new(mode, (8000, 8000)), "PNG", compress_level=1)
+    (tmp_path / "large.png").write_bytes(encoded_picture)
+    code = """
+import resource, sys
+from mintage.core.types import InputSpec
+from mintage.modalities.image.modality import ImageModality
+data = open(sys.argv[1], "rb").read()
+kept = ImageModality().ingest(data)
+ImageModality().decode(kept.data, InputSpec("image", 112))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "large.png")], capture_output=True, check=True
+    )
+    kilobytes = int(done.stdout) / (1024 if sys.platform == "darwin" else 1)
+    assert kilobytes < 500_000

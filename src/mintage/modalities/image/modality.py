@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mintage.core.errors import DataError
 from mintage.core.types import Ingested, InputSpec
 from mintage.modalities.image import similarity, strip
 from mintage.modalities.image.reading import (
@@ -49,7 +51,7 @@ class ImageModality:
             if kind not in _STRIP:
                 stored, orientation = encode_png(image), 1
         if kind in _STRIP:
-            stored = _STRIP[kind](data)
+            stored = _stripped(kind, data)
         with open_picture(stored) as image:
             width, height = image.size
             gray = thumbnail_gray(image, orientation, similarity.THUMBNAIL_SIDE)
@@ -81,3 +83,10 @@ class ImageModality:
     def near_duplicates(self, fingerprints: Sequence[bytes]) -> list[tuple[int, int]]:
         """Pairs of positions of pictures that are nearly the same."""
         return similarity.near_duplicates(fingerprints)
+
+
+def _stripped(kind: str, data: bytes) -> bytes:
+    try:
+        return _STRIP[kind](data)
+    except (struct.error, IndexError) as error:
+        raise DataError(f"a {kind} that is cut short or damaged") from error

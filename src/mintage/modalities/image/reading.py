@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +29,20 @@ _TRANSPOSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    struct.error,
+    zlib.error,
+)
+"""What Pillow's plug-ins raise for damaged data; DataError is none of them."""
+
+_STRIP_PIXELS = 1_000_000
 
 
 @contextmanager
@@ -45,8 +62,7 @@ def open_picture(data: bytes) -> Iterator[Image.Image]:
         raise DataError("not a JPEG, PNG, WebP, BMP or TIFF picture") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"more than {MOST_PIXELS // 10**6} megapixels") from error
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError) as error:
-        # Pillow's plug-ins raise any of these for damaged data; DataError is none of them.
+    except _DAMAGE as error:
         raise DataError(f"damaged: {_one_line(error)}") from error
 
 
@@ -80,16 +96,48 @@ def oriented(image: Image.Image, orientation: int) -> Image.Image:
     return image.transpose(_TRANSPOSE[orientation]) if orientation in _TRANSPOSE else image
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Eight bits of red, green and blue; 16-bit values are scaled, transparency is on white."""
+def rgb_strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """Bands of rows with the row they begin at, as eight bits of red, green and blue.
+
+    16-bit values are scaled, transparency is on white. A band at a time, because the whole of a
+    64-megapixel picture in double precision would take half a gigabyte for each copy.
+    """
+    image.load()
+    top = 65535.0
+    if image.mode == "F":
+        _, highest = cast("tuple[float, float]", image.getextrema())
+        top = max(1.0, highest)
+    height = max(1, _STRIP_PIXELS // image.width)
+    for row in range(0, image.height, height):
+        box = (0, row, image.width, min(row + height, image.height))
+        yield row, _to_rgb(image.crop(box), top)
+
+
+def _to_rgb(image: Image.Image, top: float) -> Image.Image:
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         values = np.asarray(image, dtype=np.float64)
-        top = 65535.0 if image.mode != "F" else max(1.0, float(values.max(initial=0.0)))
-        image = Image.fromarray(np.clip(values * (255.0 / top), 0, 255).astype(np.uint8))
+        with np.errstate(invalid="ignore"):  # a float picture may hold what is no number
+            image = Image.fromarray(np.clip(values * (255.0 / top), 0, 255).astype(np.uint8))
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         layer = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _squeezed(
+    image: Image.Image, side: int, resampling: Image.Resampling, mode: str
+) -> Image.Image:
+    """The whole picture as a square in ``mode``, with the bits of one conversion and one resize.
+
+    Pillow resizes rows first, then columns, so the rows can be done a band at a time.
+    """
+    if image.mode == mode and (mode == "L" or "transparency" not in image.info):
+        return image.resize((side, side), resampling)
+    narrow = Image.new(mode, (side, image.height))
+    for row, strip in rgb_strips(image):
+        band = strip if mode == "RGB" else strip.convert(mode)
+        narrow.paste(band.resize((side, band.height), resampling), (0, row))
+    return narrow.resize((side, side), resampling)
 
 
 def decode_square(data: bytes, side: int, orientation: int | None = None) -> NDArray[np.uint8]:
@@ -104,22 +152,23 @@ def decode_square(data: bytes, side: int, orientation: int | None = None) -> NDA
     with open_picture(data) as image:
         turn = orientation_of(image) if orientation is None else orientation
         image.draft("RGB", (side, side))
-        small = to_rgb(image).resize((side, side), Image.Resampling.BILINEAR)
+        small = _squeezed(image, side, Image.Resampling.BILINEAR, "RGB")
         return np.asarray(oriented(small, turn))
 
 
 def thumbnail_gray(image: Image.Image, orientation: int, side: int) -> NDArray[np.float32]:
     """float32[side, side] of luminance in 0 to 255; decodes every byte, so damage is found."""
     image.draft("L", (side, side))
-    gray = to_rgb(image).convert("L") if image.mode != "L" else image
-    small = gray.resize((side, side), Image.Resampling.BOX)
+    small = _squeezed(image, side, Image.Resampling.BOX, "L")
     return np.asarray(oriented(small, orientation), dtype=np.float32)
 
 
 def encode_png(image: Image.Image) -> bytes:
     """Fresh pixels and nothing else."""
     stream = io.BytesIO()
+    ImageOps.exif_transpose(image, in_place=True)
     fresh = Image.new("RGB", image.size)
-    fresh.paste(to_rgb(ImageOps.exif_transpose(image)))
+    for row, strip in rgb_strips(image):
+        fresh.paste(strip, (0, row))
     fresh.save(stream, "PNG")
     return stream.getvalue()

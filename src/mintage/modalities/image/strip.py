@@ -46,7 +46,8 @@ def _next_marker(data: bytes, position: int) -> tuple[int, int]:
         raise DataError("a JPEG with a damaged segment")
     while position < len(data) and data[position] == 0xFF:
         position += 1
-    if position + 2 > len(data) and (position >= len(data) or data[position] != 0xD9):
+    # Behind a marker stand two bytes of length; behind EOI nothing.
+    if position + 3 > len(data) and data[position : position + 1] != b"\xd9":
         raise DataError("a JPEG that is cut short")
     return data[position], position + 1
 
@@ -96,7 +97,7 @@ def strip_webp(data: bytes) -> bytes:
         kind = data[position : position + 4]
         (length,) = struct.unpack_from("<I", data, position + 4)
         end = position + 8 + length + (length & 1)
-        if kind == b"VP8X" and length >= 10:
+        if kind == b"VP8X" and length >= 10 and end <= len(data):
             flags = data[position + 8] & ~_WEBP_FLAGS_DROPPED
             kept.append(data[position : position + 8] + bytes([flags]) + data[position + 9 : end])
         elif kind not in _WEBP_DROPPED:
