@@ -91,7 +91,7 @@ def trained_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     photos = two_classes(folder / "photos", each=60)
     with App(load_settings(home=folder / "workspace", threads=1)) as app:
         app.create.collect(photos, "pets")
-        app.create.train("pets", recipe="seed-cnn", epochs=6)
+        app.create.train("pets", recipe="seed-cnn", epochs=15)
     return folder / "workspace"
 
 

@@ -84,8 +84,18 @@ class Card:
     price: Price
 
 
+@dataclass(frozen=True)
+class Stored:
+    """What an Idempotency-Key was answered with."""
+
+    product: str
+    input_sha256: str
+    receipt: Receipt
+    answer: bytes | None
+
+
 class Desk:
-    """Gate, Meter, Accounts and Catalogue of one customer, in memory."""
+    """Gate, Meter, Replays, Accounts and Catalogue of one customer, in memory."""
 
     def __init__(self) -> None:
         self.events: dict[tuple[str, str], tuple[Usage, Receipt]] = {}
@@ -94,6 +104,8 @@ class Desk:
         self.fault: Exception | None = None
         self.admitted = 0
         self.names_listed = ["tones"]
+        self.expired = False
+        self.public_keys: dict[str, dict[str, str]] = {}
 
     def admit(self, key: str | None, product: str) -> Permit:
         customer = self.customer(key)
@@ -134,6 +146,13 @@ class Desk:
             self.events[usage.origin, event] = (usage, receipt)
             future.set_result(receipt)
         self.pending.clear()
+
+    def find(self, customer: str, event_id: str) -> Stored | None:
+        if ("client", event_id) not in self.events:
+            return None
+        usage, receipt = self.events["client", event_id]
+        answer = None if self.expired else usage.stored_answer
+        return Stored(usage.permit.product, usage.input_sha256, receipt, answer)
 
     @property
     def usages(self) -> list[Usage]:
@@ -227,7 +246,15 @@ def service(desk: Desk, provider: Colours, settings: Settings) -> Service:
         Sample(f"drawing {n}.jpg", drawn((40 * n, 90, 200), "JPEG"), drawn=True) for n in range(6)
     ]
     return Service(
-        settings, engine, gate=desk, meter=desk, accounts=desk, catalogue=desk, samples=samples
+        settings,
+        engine,
+        gate=desk,
+        meter=desk,
+        accounts=desk,
+        catalogue=desk,
+        samples=samples,
+        replays=desk,
+        public_keys=lambda: desk.public_keys,
     )
 
 

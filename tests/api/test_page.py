@@ -110,6 +110,9 @@ def test_the_page_answers_pictures_and_says_what_went_wrong(
 
     page.click(".program summary")
     assert "$MINTAGE_KEY" in page.inner_text("#curl")
+    assert '--data-binary @cat.jpg -H "Content-Type: image/jpeg"' in page.inner_text("#curl")
+    assert "import mintage" in page.inner_text("#python").splitlines()
+    assert 'client.predict("tones", "cat.jpg")' in page.inner_text("#python")
     assert key not in page.content()
     page.click("#language")
     assert "无法读取这张图片" in page.inner_text(".note.failed")
@@ -146,6 +149,12 @@ def test_a_visitor_on_a_phone_without_a_key_is_asked_once_and_then_answered(
     page.wait_for_selector(".verdict")
     assert page.is_hidden("#key-form")
     assert page.evaluate("document.documentElement.scrollWidth") == 390
+    page.tap(".program summary")
+    page.tap(".receipt summary")
+    assert page.is_visible("#python")
+    assert page.evaluate("innerWidth") == 390
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.evaluate("find => document.querySelector(find).scrollWidth > 390", "#curl")
     page.reload()
     page.wait_for_selector("#sample-list img")
     assert page.is_hidden("#key-form")  # this tab remembers

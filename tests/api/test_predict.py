@@ -11,7 +11,7 @@ import pytest
 
 from mintage.api.models import Prediction
 from mintage.core.canonical import canonical_json
-from mintage.core.errors import DependencyDown, ServiceError
+from mintage.core.errors import ConfigError, DependencyDown, ServiceError
 
 PREDICT = "/v1/products/tones/predict"
 IMAGE = {"Content-Type": "image/png"}
@@ -190,6 +190,21 @@ def test_no_answer_leaves_when_the_meter_fails(client, desk, warm) -> None:
     assert response.json()["code"] == "dependency_down"
 
 
+def test_a_call_that_cannot_be_priced_is_a_503_that_the_operator_reads_of(
+    client, desk, warm, caplog, monkeypatch
+) -> None:
+    def unpriced(usage):
+        raise ConfigError("The plan 'gold' charges by 'input_token'.")
+
+    monkeypatch.setattr(desk, "record", unpriced)
+    response = client.post(PREDICT, content=warm, headers=IMAGE)
+    assert response.status_code == 503
+    assert response.json()["code"] == "service_error"
+    assert "warm" not in response.text
+    assert "gold" not in response.text
+    assert "The plan 'gold' charges by 'input_token'." in caplog.text
+
+
 def test_a_fault_of_the_meter_that_nobody_foresaw_is_a_bug_without_the_answer(
     client, desk, warm
 ) -> None:
@@ -198,30 +213,6 @@ def test_a_fault_of_the_meter_that_nobody_foresaw_is_a_bug_without_the_answer(
     assert response.status_code == 500
     assert "warm" not in response.text
     assert "secret" not in response.text
-
-
-def test_a_repeated_idempotency_key_is_a_409_and_charged_once(client, desk, warm) -> None:
-    headers = IMAGE | {"Idempotency-Key": "order 17"}
-    assert client.post(PREDICT, content=warm, headers=headers).status_code == 200
-    again = client.post(PREDICT, content=warm, headers=headers)
-    assert again.status_code == 409
-    assert again.headers["Content-Type"] == "application/problem+json"
-    [usage] = desk.usages
-    assert usage.origin == "client"
-    assert usage.event_id == hashlib.sha256(b"order 17").hexdigest()
-
-
-def test_a_failed_call_leaves_its_idempotency_key_usable(client, desk, warm) -> None:
-    headers = IMAGE | {"Idempotency-Key": "order 18"}
-    assert client.post(PREDICT, content=b"broken", headers=headers).status_code == 422
-    assert client.post(PREDICT, content=warm, headers=headers).status_code == 200
-    assert desk.outcomes == ["error", "ok"]
-
-
-@pytest.mark.parametrize("value", ["", "x" * 256])
-def test_an_idempotency_key_of_no_use_is_a_400(client, warm, value) -> None:
-    headers = IMAGE | {"Idempotency-Key": value}
-    assert client.post(PREDICT, content=warm, headers=headers).status_code == 400
 
 
 def test_a_missed_deadline_is_a_504_recorded_as_a_free_timeout(

@@ -308,3 +308,32 @@ def test_two_services_share_no_metrics(service, changed) -> None:
 
 def test_building_the_application_twice_is_harmless(service) -> None:
     assert customer_app(service) is not customer_app(service)
+
+
+def test_the_public_keys_are_open_to_all_and_a_404_where_there_are_none(client, desk) -> None:
+    del client.headers["Authorization"]
+    assert client.get("/v1/keys").status_code == 404
+    key = {"key_id": "a" * 64, "algorithm": "Ed25519", "pem": "-----BEGIN PUBLIC KEY-----"}
+    desk.public_keys = {"receipt": key, "log": key}
+    assert client.get("/v1/keys").json() == {"receipt": key, "log": key}
+
+
+def test_a_server_over_a_workspace_publishes_the_keys_that_verify_its_receipts(tmp_path) -> None:
+    from mintage.api.models import PublicKeys
+    from mintage.app.root import App
+    from mintage.core.settings import Settings
+    from mintage.trust.keys import PublicKey
+
+    with App(Settings(home=tmp_path / "workspace")) as app:
+        parts = app.deliver.serving()
+        published = PublicKeys.model_validate(parts.public_keys())
+        for role in ("receipt", "log"):
+            told = getattr(published, role)
+            read = PublicKey.from_pem(told.pem.encode())
+            assert read.key_id == told.key_id
+            assert read.verify(app.keys.signer(role).sign(b"said"), b"said")
+        assert (published.receipt.algorithm, published.log.algorithm) == (
+            "ECDSA P-256 SHA-256",
+            "Ed25519",
+        )
+        assert parts.replays.find("cus_1", "a") is None

@@ -56,10 +56,12 @@ def test_the_python_client_and_the_server_understand_each_other(
         with pytest.raises(RequestError) as missing:
             client.predict("no thing/here", warm)
         assert missing.value.http_status == 404
-        client.predict("tones", warm, idempotency_key="a")
-        with pytest.raises(RequestError) as twice:
-            client.predict("tones", warm, idempotency_key="a")
-        assert twice.value.http_status == 409
+        first = client.predict("tones", warm, idempotency_key="a")
+        assert client.predict("tones", warm, idempotency_key="a") == first
+        with pytest.raises(RequestError) as reused:
+            client.predict("tones", warm + b"\n", idempotency_key="a")
+        assert reused.value.http_status == 422
+        assert len(client.usage()) == 4
     with Client(running.address, "mk_wrong") as stranger, pytest.raises(Unauthenticated):
         stranger.predict("tones", warm)
 
@@ -165,6 +167,25 @@ def test_a_full_queue_is_a_503_with_retry_after_and_the_rest_is_answered(
     assert len(desk.events) == 5  # what was shed is no row
 
 
+def test_calls_whose_bodies_are_still_read_count_and_the_next_is_a_503_before_its_body(
+    running, desk, service, key, http, warm
+) -> None:
+    slow = [raw(running.address) for _ in range(4)]
+    for connection in slow:
+        connection.sendall(head(key, "Content-Length: 5000") + b"half")
+    eventually(lambda: service.intake.calls == 4)
+    with raw(running.address) as late:
+        late.sendall(head(key, "Content-Length: 5000"))
+        answer = late.recv(65_536)
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after: 1" in answer.lower()
+    for connection in slow:
+        connection.close()
+    eventually(lambda: service.intake.calls == 0)
+    assert service.intake.body_bytes == 0
+    assert http.post(PREDICT, content=warm).status_code == 200
+
+
 def test_stopping_answers_calls_in_flight_then_ends(running, provider, http, warm) -> None:
     assert http.post(PREDICT, content=warm).status_code == 200
     provider.held.clear()
@@ -192,7 +213,12 @@ def test_a_port_in_use_says_so_and_how_to_choose_another(service, changed) -> No
         with pytest.raises(DependencyDown) as refused:
             serve(changed(service, port=port), on_started=lambda *_: None)
     assert str(port) in refused.value.message
-    assert "MINTAGE_PORT" in refused.value.remedy
+    assert "--port or MINTAGE_PORT" in refused.value.remedy
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(DependencyDown) as refused:
+            serve(changed(service, operator_port=port), on_started=lambda *_: None)
+    assert "--operator-port or MINTAGE_OPERATOR_PORT" in refused.value.remedy
     asyncio.run(service.engine.close())
 
 

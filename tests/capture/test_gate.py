@@ -51,6 +51,7 @@ def test_a_stranger_cannot_learn_which_products_there_are(shop: Any) -> None:
     with pytest.raises(RequestError, match="'secret'") as missing:
         shop.gate.admit(shop.key_of("Ada"), "secret")
     assert missing.value.http_status == 404
+    assert missing.value.remedy == "GET /v1/products lists what is sold here."
 
 
 def test_a_product_whose_plan_was_never_set_is_not_ready(shop: Any) -> None:

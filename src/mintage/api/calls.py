@@ -5,15 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from starlette.requests import ClientDisconnect, Request
 
+from mintage.api import replays
+from mintage.api.intake import Place
 from mintage.api.metrics import UNKNOWN
-from mintage.api.service import Served, Service, Version
+from mintage.api.replays import Answered
+from mintage.api.service import Served, Service, StoredAnswer, Version
+from mintage.api.uploads import body_bytes
 from mintage.core.canonical import canonical_json, sha256_hex
 from mintage.core.errors import (
     AccountError,
+    ConfigError,
     DependencyDown,
     MintageError,
     NotReady,
@@ -25,25 +32,11 @@ from mintage.core.types import Answer, Outcome, Permit, Receipt, Usage
 
 _COMMIT_SECONDS = 30.0
 _HASH_INLINE_BYTES = 262_144  # 0.2 ms; above that a thread hashes
-_LONGEST_IDEMPOTENCY_KEY = 255
 _log = logging.getLogger(__name__)
 
 
 class ClientGone(Exception):
     """Nobody waits for this answer any more; nothing is charged."""
-
-
-@dataclass(frozen=True)
-class Answered:
-    """An answer that may leave, because its event is on disk."""
-
-    served: Served
-    receipt: Receipt
-
-    @property
-    def answer(self) -> Answer:
-        """What the model says."""
-        return self.served.answer
 
 
 def bearer_key(request: Request) -> str | None:
@@ -59,96 +52,134 @@ async def metered_call(
     read: Callable[[], Awaitable[bytes]],
     version: str | None = None,
 ) -> Answered:
-    """Run a whole call. The key is checked before ``read`` touches the body.
+    """Run a whole call. Key, Idempotency-Key and load are checked before ``read`` takes the body.
 
     Raises:
         MintageError: any; those after the upload was read are recorded, free of charge.
         ClientGone: the client left before the event was recorded.
     """
-    call = await _admitted(service, request, product, version)
-    try:
-        data = await read()
-    except ClientDisconnect as gone:
-        service.metrics.call(product, UNKNOWN, "disconnected")
-        raise ClientGone from gone
-    except MintageError:
-        service.metrics.call(product, UNKNOWN, "refused")
-        raise
-    return await call.run(data)
-
-
-async def _admitted(service: Service, request: Request, product: str, version: str | None) -> _Call:
     started = service.clock.monotonic()
-    event_id = _event_id(request)
+    event_id = replays.event_id(request.headers.get(replays.HEADER))
     try:
         permit = service.gate.admit(bearer_key(request), product)
     except AccountError as error:
         service.metrics.call(UNKNOWN, UNKNOWN, error.code)
         raise
-    try:
-        service.engine.check(product)
-        current = await service.engine.current(product)
-    except (Overloaded, NotReady):
-        service.metrics.call(product, UNKNOWN, "shed")
-        raise
-    if version is not None and version != current.info.version:
-        raise RequestError(
-            f"{product} answers with version {current.info.version}, not {version[:64]}.",
-            remedy="Leave the version out, or name the one that answers.",
-            http_status=404,
-        )
-    return _Call(service, request, permit, current, event_id, started)
-
-
-def _event_id(request: Request) -> str | None:
-    key = request.headers.get("idempotency-key")
-    if key is None:
-        return None
-    if not 1 <= len(key) <= _LONGEST_IDEMPOTENCY_KEY:
-        raise RequestError(
-            f"The Idempotency-Key has {len(key)} characters.",
-            remedy=f"Use 1 to {_LONGEST_IDEMPOTENCY_KEY} characters, such as a UUID.",
-        )
-    return sha256_hex(key.encode())
+    with ExitStack() as held:
+        try:
+            most_bytes = body_bytes(request, service.settings.max_upload_bytes)
+            place = service.intake.place(most_bytes, service.settings.max_queue)
+            call = _Call(service, request, permit, event_id, started, held.enter_context(place))
+            if event_id is not None:
+                held.enter_context(service.intake.action(permit.customer, event_id))
+        except MintageError as error:
+            service.metrics.call(product, UNKNOWN, _refusal(error))
+            raise
+        return await call.run(read, version)
 
 
 @dataclass(frozen=True)
 class _Call:
+    """An admitted call, whose body is still to be read."""
+
     service: Service
     request: Request
     permit: Permit
-    current: Version
     event_id: str | None
     started: float
+    place: Place
 
-    async def run(self, data: bytes) -> Answered:
+    async def run(self, read: Callable[[], Awaitable[bytes]], version: str | None) -> Answered:
+        found = await self._find()
+        if found is not None:
+            return self._replayed(found, version, await _digest(await self._read(read)))
+        current = await self._current(version)
+        data = await self._read(read)
         digest = await _digest(data)
         try:
-            served = await self.service.engine.answer(self.permit.product, data)
+            return await _Answering(self, current, digest).run(data)
+        except RequestError as error:
+            # Another process may have been asked the same meanwhile, and answered first.
+            found = await self._find() if error.http_status == HTTPStatus.CONFLICT else None
+            if found is None:
+                raise
+        return self._replayed(found, version, digest)
+
+    async def _find(self) -> StoredAnswer | None:
+        if self.event_id is None:
+            return None
+        return await replays.find(self.service, self.permit.customer, self.event_id)
+
+    def _replayed(self, found: StoredAnswer, version: str | None, digest: str) -> Answered:
+        answered = replays.replay(found, self.permit.product, version, digest)
+        self.service.metrics.call(self.permit.product, answered.model_version, "replayed")
+        return answered
+
+    async def _current(self, version: str | None) -> Version:
+        product = self.permit.product
+        try:
+            self.service.engine.check(product)
+            current = await self.service.engine.current(product)
+        except (Overloaded, NotReady) as error:
+            self.service.metrics.call(product, UNKNOWN, _refusal(error))
+            raise
+        if version is not None and version != current.info.version:
+            raise RequestError(
+                f"{product} answers with version {current.info.version}, not {version[:64]}.",
+                remedy="Leave the version out, or name the one that answers.",
+                http_status=404,
+            )
+        return current
+
+    async def _read(self, read: Callable[[], Awaitable[bytes]]) -> bytes:
+        try:
+            data = await read()
+        except ClientDisconnect as gone:
+            self.service.metrics.call(self.permit.product, UNKNOWN, "disconnected")
+            raise ClientGone from gone
+        except MintageError:
+            self.service.metrics.call(self.permit.product, UNKNOWN, "refused")
+            raise
+        self.place.size_bytes = len(data)
+        return data
+
+
+@dataclass(frozen=True)
+class _Answering:
+    """A call whose body is here: what happens to it now is recorded."""
+
+    call: _Call
+    current: Version
+    digest: str
+
+    async def run(self, data: bytes) -> Answered:
+        service, product = self.call.service, self.call.permit.product
+        try:
+            served = await service.engine.answer(product, data)
         except (Overloaded, NotReady):
             self._count("shed")
             raise
         except Exception as error:
             missed = isinstance(error, ServiceError) and error.http_status == 504
-            await self._record_failure("timeout" if missed else "error", digest)
+            await self._record_failure("timeout" if missed else "error")
             raise
         # The outcome is decided here: who left before the commit pays nothing.
-        if await self.request.is_disconnected():
-            await self._record_failure("cancelled", digest)
+        if await self.call.request.is_disconnected():
+            await self._record_failure("cancelled")
             raise ClientGone
-        receipt = await self._record(_outcome(served.answer), digest, served)
-        self.service.metrics.answered(self.permit.product, self._elapsed())
-        return Answered(served, receipt)
+        receipt = await self._record(_outcome(served.answer), served)
+        service.metrics.answered(product, self._elapsed())
+        return Answered.anew(served, receipt)
 
-    async def _record(self, outcome: Outcome, digest: str, served: Served | None = None) -> Receipt:
+    async def _record(self, outcome: Outcome, served: Served | None = None) -> Receipt:
         """Wait until the event is on disk.
 
         An Idempotency-Key is spent by an answer alone, so that a failed call can be repeated.
         """
-        usage = self._usage(outcome, digest, served)
+        usage = self._usage(outcome, served)
         try:
             async with asyncio.timeout(_COMMIT_SECONDS):
-                receipt = await asyncio.wrap_future(self.service.meter.record(usage))
+                receipt = await asyncio.wrap_future(self.call.service.meter.record(usage))
         except TimeoutError as error:
             self._count("unrecorded")
             raise DependencyDown(
@@ -159,43 +190,58 @@ class _Call:
         except RequestError:
             self._count("duplicate")
             raise
+        except ConfigError as error:
+            self._count("unrecorded")
+            _log.error("A call to %s has no price: %s", self.call.permit.product, error)
+            raise ServiceError(
+                "This call cannot be priced, so its answer is withheld; nothing was charged.",
+                remedy="Tell whoever runs the service: the product's plan has to be mended.",
+            ) from error
         except Exception:
             self._count("unrecorded")
             raise
         self._count(outcome)
         return receipt
 
-    async def _record_failure(self, outcome: Outcome, digest: str) -> None:
+    async def _record_failure(self, outcome: Outcome) -> None:
         try:
-            await self._record(outcome, digest)
+            await self._record(outcome)
         except Exception as error:  # noqa: BLE001 - the call's own error is the one to be told
             _log.error("A call's outcome %s was not recorded: %s.", outcome, type(error).__name__)
 
-    def _usage(self, outcome: Outcome, digest: str, served: Served | None) -> Usage:
+    def _usage(self, outcome: Outcome, served: Served | None) -> Usage:
+        permit, event_id = self.call.permit, self.call.event_id
         answer = served.answer if served else None
-        spends_key = self.event_id is not None and answer is not None
+        spent = served if event_id is not None else None
         version = served or self.current
         return Usage(
-            permit=self.permit,
+            permit=permit,
             provider=version.info,
             alias=version.alias,
             outcome=outcome,
-            quantities={self.permit.unit: 1},
-            input_sha256=digest,
+            quantities={permit.unit: 1},
+            input_sha256=self.digest,
             output_sha256=sha256_hex(canonical_json(dict(answer.output))) if answer else "",
             latency_seconds=self._elapsed(),
             compute_seconds=answer.compute_seconds if answer else 0.0,
             probability=answer.probability if answer else None,
             abstained=answer.abstained if answer else False,
-            origin="client" if spends_key else "server",
-            event_id=self.event_id if spends_key else None,
+            origin="client" if spent else "server",
+            event_id=event_id if spent else None,
+            stored_answer=replays.stored(spent) if spent else None,
         )
 
     def _elapsed(self) -> float:
-        return self.service.clock.monotonic() - self.started
+        return self.call.service.clock.monotonic() - self.call.started
 
     def _count(self, outcome: str) -> None:
-        self.service.metrics.call(self.permit.product, self.current.info.version, outcome)
+        version = self.current.info.version
+        self.call.service.metrics.call(self.call.permit.product, version, outcome)
+
+
+def _refusal(error: MintageError) -> str:
+    """What the metrics call a call that was turned away."""
+    return "shed" if isinstance(error, ServiceError) else "refused"
 
 
 def _outcome(answer: Answer) -> Outcome:

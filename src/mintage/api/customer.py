@@ -10,16 +10,24 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 
 from mintage.api import models
-from mintage.api.calls import Answered, bearer_key, metered_call
+from mintage.api.calls import bearer_key, metered_call
 from mintage.api.openapi import AUTHORIZED, PREDICT_BODY, problems
+from mintage.api.replays import Answered
 from mintage.api.service import Service
 from mintage.api.uploads import read_upload
+from mintage.core.errors import RequestError
 from mintage.core.types import Receipt
 
 
 def customer_routes(service: Service) -> APIRouter:
-    """Predict, and a customer's own records."""
+    """What is sold, and a customer's own records."""
     router = APIRouter(prefix="/v1")
+    _add_products(router, service)
+    _add_account(router, service)
+    return router
+
+
+def _add_products(router: APIRouter, service: Service) -> None:
 
     @router.post(
         "/products/{product}/predict",
@@ -33,13 +41,15 @@ def customer_routes(service: Service) -> APIRouter:
         """The picture as raw body, as multipart field ``file``, or as base64 in JSON.
 
         The answer leaves only when its usage event is on disk; ``receipt`` proves it. With an
-        ``Idempotency-Key`` the same action is never charged twice: a repetition is answered 409.
+        ``Idempotency-Key`` the same action is charged once: for 24 hours a repetition gets the
+        same answer, free, with ``Idempotent-Replayed: true``; afterwards it is refused (409).
         """
 
         async def read() -> bytes:
             return await read_upload(request, service.settings.max_upload_bytes)
 
-        return JSONResponse(prediction(await metered_call(service, request, product, read)))
+        answered = await metered_call(service, request, product, read)
+        return JSONResponse(prediction(answered), headers=answered.headers)
 
     @router.get(
         "/products",
@@ -81,6 +91,8 @@ def customer_routes(service: Service) -> APIRouter:
             }
         )
 
+
+def _add_account(router: APIRouter, service: Service) -> None:
     @router.get(
         "/usage",
         summary="List your usage",
@@ -123,18 +135,33 @@ def customer_routes(service: Service) -> APIRouter:
 
         return JSONResponse(dict(await asyncio.to_thread(read)))
 
-    return router
+    @router.get(
+        "/keys",
+        summary="Fetch the public keys",
+        response_model=models.PublicKeys,
+        responses=problems(404),
+        tags=["account"],
+    )
+    async def keys() -> JSONResponse:
+        """What receipts and the audit log's tree heads are verified with; open to all."""
+        found = await asyncio.to_thread(service.public_keys)
+        if not found:
+            raise RequestError(
+                "This server publishes no keys.",
+                remedy="Ask whoever runs it for them.",
+                http_status=404,
+            )
+        return JSONResponse({role: dict(key) for role, key in found.items()})
 
 
 def prediction(answered: Answered) -> dict[str, Any]:
     """The answer as it leaves."""
-    served = answered.served
     return {
         "id": answered.receipt.event_id,
-        "task": served.answer.task,
-        "output": dict(served.answer.output),
-        "model": served.info.model,
-        "model_version": served.info.version,
+        "task": answered.task,
+        "output": dict(answered.output),
+        "model": answered.model,
+        "model_version": answered.model_version,
         "receipt": answered.receipt.to_json(),
         "price": price_of(answered.receipt),
     }

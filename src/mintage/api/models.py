@@ -40,6 +40,21 @@ class SignedReceipt(_Wire):
     envelope: dict[str, Any] = Field(description="DSSE; the payload is the statement.")
 
 
+class PublicKey(_Wire):
+    """A key that signatures are verified with."""
+
+    key_id: str = Field(description="SHA-256 of the SubjectPublicKeyInfo (DER), hexadecimal.")
+    algorithm: str = Field(examples=["ECDSA P-256 SHA-256", "Ed25519"])
+    pem: str = Field(description="SubjectPublicKeyInfo.")
+
+
+class PublicKeys(_Wire):
+    """The public keys, by what they sign."""
+
+    receipt: PublicKey
+    log: PublicKey
+
+
 class Prediction(_Wire):
     """An answer."""
 

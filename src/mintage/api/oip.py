@@ -13,9 +13,10 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
 from mintage.api import models
-from mintage.api.calls import Answered, metered_call
+from mintage.api.calls import metered_call
 from mintage.api.customer import price_of
 from mintage.api.openapi import AUTHORIZED, INFER_BODY, problems
+from mintage.api.replays import Answered
 from mintage.api.service import Service
 from mintage.api.uploads import content_type, decode_base64, read_json, too_large
 from mintage.core.canonical import canonical_json
@@ -109,20 +110,25 @@ def _ready(service: Service, product: str | None) -> dict[str, bool]:
 async def _infer(
     service: Service, request: Request, product: str, version: str | None
 ) -> JSONResponse:
-    asked: list[str] = []
+    asked = ""
 
     async def read() -> bytes:
+        nonlocal asked
         content_type(request)
         most = service.settings.max_upload_bytes
-        body = _parsed(await read_json(request, most))
-        data = _picture(body)
+        asked, data = await read_json(request, most, _asked)
         if len(data) > most:
             raise too_large(most)
-        asked.append(body.id or "")
         return data
 
     answered = await metered_call(service, request, product, read, version)
-    return JSONResponse(_response(product, asked[0], answered))
+    return JSONResponse(_response(product, asked, answered), headers=answered.headers)
+
+
+def _asked(document: dict[str, Any]) -> tuple[str, bytes]:
+    """The request's id and its picture."""
+    body = _parsed(document)
+    return body.id or "", _picture(body)
 
 
 def _parsed(document: dict[str, Any]) -> models.InferRequest:
@@ -153,10 +159,10 @@ def _picture(body: models.InferRequest) -> bytes:
 
 
 def _response(product: str, asked: str, answered: Answered) -> dict[str, Any]:
-    output = answered.answer.output
+    output = answered.output
     return {
         "model_name": product,
-        "model_version": answered.served.info.version,
+        "model_version": answered.model_version,
         "id": asked or answered.receipt.event_id,
         "outputs": [_tensor(name, value) for name, value in output.items() if value is not None],
         "parameters": {

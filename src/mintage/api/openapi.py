@@ -14,10 +14,10 @@ _TITLES = {
     403: "The key may not do this.",
     404: "There is no such thing.",
     408: "The body came too slowly.",
-    409: "Recorded already under this Idempotency-Key.",
+    409: "The first call with this Idempotency-Key still runs, or its answer is no longer kept.",
     413: "The upload is too large.",
     415: "A content type that is not read.",
-    422: "The bytes are no picture that can be read.",
+    422: "The bytes are no picture that can be read, or the Idempotency-Key is another call's.",
     429: "A limit is reached; see Retry-After.",
     500: "Our mistake; it has an incident id.",
     503: "Not now; see Retry-After.",
@@ -32,7 +32,7 @@ _IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "description": "One id per action; the action is charged once, however often it is sent.",
+    "description": "One id per action: charged once, and answered alike for 24 hours.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
 PREDICT_BODY: dict[str, Any] = {

@@ -33,9 +33,9 @@ def serve(service: Service, *, on_started: OnStarted, stop: threading.Event | No
     settings = service.settings
     with contextlib.ExitStack() as opened:
         # Before anything is loaded: a port in use is said at once.
-        customers = opened.enter_context(_listen(settings.host, settings.port, "MINTAGE_PORT"))
+        customers = opened.enter_context(_listen(settings.host, settings.port, "port"))
         operators = opened.enter_context(
-            _listen(settings.operator_host, settings.operator_port, "MINTAGE_OPERATOR_PORT")
+            _listen(settings.operator_host, settings.operator_port, "operator-port")
         )
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_serve(service, customers, operators, on_started, stop))
@@ -126,7 +126,8 @@ def _stopping() -> Iterator[asyncio.Event]:
             signal.signal(number, handler)
 
 
-def _listen(host: str, port: int, variable: str) -> socket.socket:
+def _listen(host: str, port: int, option: str) -> socket.socket:
+    variable = f"MINTAGE_{option.replace('-', '_').upper()}"
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=2048)
@@ -134,7 +135,7 @@ def _listen(host: str, port: int, variable: str) -> socket.socket:
         reason = getattr(error, "strerror", None) or str(error)
         raise DependencyDown(
             f"Cannot listen on {host}:{port}: {reason}.",
-            remedy=f"Choose another port with {variable}, or 0 for any free one.",
+            remedy=f"Choose another with --{option} or {variable}, or 0 for any free one.",
         ) from error
 
 

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from mintage.api.intake import Intake
 from mintage.api.metrics import Metrics
 from mintage.core.clock import Clock, SystemClock
 from mintage.core.money import Price
 from mintage.core.ports import Gate, Meter
 from mintage.core.settings import Settings
-from mintage.core.types import Answer, ProviderInfo
+from mintage.core.types import Answer, ProviderInfo, Receipt
 
 
 class Version(Protocol):
@@ -155,6 +156,38 @@ class Accounts(Protocol):
         ...
 
 
+class StoredAnswer(Protocol):
+    """What an Idempotency-Key was answered with."""
+
+    @property
+    def product(self) -> str:
+        """Which product answered."""
+        ...
+
+    @property
+    def input_sha256(self) -> str:
+        """What it was asked."""
+        ...
+
+    @property
+    def receipt(self) -> Receipt:
+        """The receipt that was given."""
+        ...
+
+    @property
+    def answer(self) -> bytes | None:
+        """The ``Usage.stored_answer`` of then; None once it is no longer kept."""
+        ...
+
+
+class Replays(Protocol):
+    """Stored answers. May wait for the database: it is called in threads."""
+
+    def find(self, customer: str, event_id: str) -> StoredAnswer | None:
+        """What this customer's action was answered with, if it was."""
+        ...
+
+
 @dataclass(frozen=True)
 class Sample:
     """A picture that the page offers to click."""
@@ -171,7 +204,9 @@ class Service:
     """Everything behind the routes.
 
     ``gate`` is called on the event loop, so it answers at once; ``trial_key`` is public: the page
-    uses it for visitors who have none; ``flush`` is called last when the server ends.
+    uses it for visitors who have none; ``flush`` is called last when the server ends. Without
+    ``replays`` a repeated Idempotency-Key is a 409. ``public_keys`` are told to anyone, by role;
+    it is called in threads.
     """
 
     settings: Settings
@@ -185,6 +220,9 @@ class Service:
     clock: Clock = field(default_factory=SystemClock)
     metrics: Metrics = field(default_factory=Metrics)
     flush: Callable[[], None] | None = None
+    replays: Replays | None = None
+    public_keys: Callable[[], Mapping[str, Mapping[str, str]]] = dict
+    intake: Intake = field(default_factory=Intake)
 
     def __post_init__(self) -> None:
         """Have the engine tell its batches and queues to the metrics."""

@@ -6,7 +6,9 @@ import asyncio
 import base64
 import binascii
 import json
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -14,7 +16,13 @@ from starlette.requests import Request
 
 from mintage.core.errors import RequestError
 
+T = TypeVar("T")
 _READ_SECONDS = 60.0
+_DECODED_INLINE_BYTES = 262_144  # 1 ms of JSON and base64; above that a thread decodes
+_MOST_PARTS = 16
+_MOST_HEADER_BYTES = 8192  # of one part
+_MOST_JSON_VALUES = 10_000
+_SLICE_BYTES = 65_536  # the parser calls back at least once a slice, so limits hold early
 _FRAMING_BYTES = 65_536  # boundaries, headers and small fields around a picture
 _JSON = "application/json"
 _MULTIPART = "multipart/form-data"
@@ -30,10 +38,9 @@ async def read_upload(request: Request, most_bytes: int) -> bytes:
     kind, options = content_type(request)
     if kind == _MULTIPART:
         body = await read_body(request, most_bytes, most_bytes + _FRAMING_BYTES)
-        data = _file_of(body, options.get(b"boundary", b""))
+        data = await _decoded(body, partial(_file_of, boundary=options.get(b"boundary", b"")))
     elif kind == _JSON:
-        document = await read_json(request, most_bytes)
-        data = decode_base64(document.get("image"), "image")
+        data = await read_json(request, most_bytes, _image_of)
     else:
         return await read_body(request, most_bytes, most_bytes)
     if len(data) > most_bytes:
@@ -57,13 +64,44 @@ def content_type(request: Request) -> tuple[str, dict[bytes, bytes]]:
     return kind, options
 
 
-async def read_json(request: Request, most_bytes: int) -> dict[str, Any]:
-    """A JSON object that holds a picture of at most ``most_bytes`` as base64.
+def body_bytes(request: Request, most_bytes: int) -> int:
+    """How many bytes the body has: what it announces, or the most that would be read of it."""
+    most = _most_json_bytes(most_bytes)
+    announced = request.headers.get("content-length", "")
+    return min(int(announced), most) if announced.isdecimal() else most
+
+
+async def read_json(request: Request, most_bytes: int, take: Callable[[dict[str, Any]], T]) -> T:
+    """What ``take`` finds in a JSON object with a picture of at most ``most_bytes`` as base64.
 
     Raises:
         RequestError: too large (413), or not a JSON object (400).
     """
-    body = await read_body(request, most_bytes, most_bytes * 4 // 3 + _FRAMING_BYTES)
+    body = await read_body(request, most_bytes, _most_json_bytes(most_bytes))
+    return await _decoded(body, lambda body: take(_object_of(body)))
+
+
+async def _decoded(body: bytes, decode: Callable[[bytes], T]) -> T:
+    if len(body) < _DECODED_INLINE_BYTES:
+        return decode(body)
+    return await asyncio.to_thread(decode, body)
+
+
+def _most_json_bytes(most_bytes: int) -> int:
+    return most_bytes * 4 // 3 + _FRAMING_BYTES
+
+
+def _image_of(document: dict[str, Any]) -> bytes:
+    return decode_base64(document.get("image"), "image")
+
+
+def _object_of(body: bytes) -> dict[str, Any]:
+    # 13 million numbers keep the interpreter's lock for 1 s in whatever thread; base64 has no such.
+    if sum(map(body.count, (b",", b"[", b"{"))) > _MOST_JSON_VALUES:
+        raise RequestError(
+            "The body is JSON of more values than a picture's.",
+            remedy="Send the picture's bytes in base64, as one string.",
+        )
     try:
         document = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -142,7 +180,8 @@ def _file_of(body: bytes, boundary: bytes) -> bytes:
         raise malformed
     try:
         parser = MultipartParser(boundary, parts.callbacks())
-        parser.write(body)
+        for start in range(0, len(body), _SLICE_BYTES):
+            parser.write(body[start : start + _SLICE_BYTES])
         parser.finalize()
     except FormParserError as error:
         raise malformed from error
@@ -156,13 +195,14 @@ def _file_of(body: bytes, boundary: bytes) -> bytes:
 
 
 class _Parts:
-    """Collects a form's parts as (name, bytes)."""
+    """Collects a form's parts as (name, bytes); refuses forms that no picture needs."""
 
     def __init__(self) -> None:
         self.found: list[tuple[bytes, bytes]] = []
         self.ended = False
         self._field = self._value = self._name = b""
         self._data: list[bytes] = []
+        self._header_bytes = 0
 
     def callbacks(self) -> Any:
         return {
@@ -176,13 +216,26 @@ class _Parts:
         }
 
     def _begin(self) -> None:
-        self._name, self._data = b"", []
+        if len(self.found) == _MOST_PARTS:
+            raise RequestError(
+                f"The form has more than {_MOST_PARTS} parts.", remedy="Send the picture alone."
+            )
+        self._name, self._data, self._header_bytes = b"", [], 0
 
     def _on_field(self, data: bytes, start: int, end: int) -> None:
-        self._field += data[start:end]
+        self._field += self._counted(data[start:end])
 
     def _on_value(self, data: bytes, start: int, end: int) -> None:
-        self._value += data[start:end]
+        self._value += self._counted(data[start:end])
+
+    def _counted(self, header: bytes) -> bytes:
+        self._header_bytes += len(header)
+        if self._header_bytes > _MOST_HEADER_BYTES:
+            raise RequestError(
+                f"A part of the form has more than {_MOST_HEADER_BYTES:,} bytes of headers.",
+                remedy="Send the picture alone.",
+            )
+        return header
 
     def _on_header(self) -> None:
         if self._field.lower() == b"content-disposition":

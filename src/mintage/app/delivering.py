@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from mintage.app.capturing import Capturing
 from mintage.app.creating import Creating
 from mintage.bundle.format import Manifest
 from mintage.bundle.predictor import Predictor
+from mintage.capture.answers import Answers
 from mintage.capture.gate import KeyGate
 from mintage.capture.metering import UsageMeter
 from mintage.capture.plans import DEFAULT_CURRENCY, DEFAULT_PLAN
@@ -21,6 +23,9 @@ from mintage.core.settings import Settings
 from mintage.deliver.engine import Engine
 from mintage.deliver.products import Products
 from mintage.store.workspace import Workspace
+from mintage.trust.keys import KeyRing, Role
+
+_ALGORITHMS: dict[Role, str] = {"receipt": "ECDSA P-256 SHA-256", "log": "Ed25519"}
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,8 @@ class Serving:
     meter: UsageMeter
     accounts: Accounts
     catalogue: Offers
+    replays: Answers
+    public_keys: Callable[[], Mapping[str, Mapping[str, str]]]
 
 
 class Delivering:
@@ -158,6 +165,7 @@ class Delivering:
             threads=self._create.threads,
             max_queue=self._settings.max_queue,
         )
+        keys = KeyRing(self._workspace.key_folder)
         return Serving(
             settings=self._settings,
             clock=self._workspace.clock,
@@ -166,11 +174,26 @@ class Delivering:
             meter=self._capture.meter(),
             accounts=Accounts(self._capture),
             catalogue=offers,
+            replays=Answers(self._workspace.database, keys, self._workspace.clock),
+            public_keys=partial(_public_keys, keys),
         )
 
     def _open(self, model: str, version: int, digest: str) -> Predictor:
         """Open what an alias points at: the bundle that was published, and no other."""
         return self._create.open(self._create.published(model, version, digest))
+
+
+def _public_keys(keys: KeyRing) -> dict[str, dict[str, str]]:
+    """What anyone needs to verify receipts and tree heads."""
+    signers = {role: keys.signer(role) for role in _ALGORITHMS}
+    return {
+        role: {
+            "key_id": signer.key_id,
+            "algorithm": _ALGORITHMS[role],
+            "pem": signer.public_pem.decode(),
+        }
+        for role, signer in signers.items()
+    }
 
 
 class Accounts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 
-from mintage.capture import repository
+from mintage.capture import answers, repository
 from mintage.capture.events import UsageRecord
 from mintage.capture.receipts import SIGNING_KEY, sign_receipt
 from mintage.core.clock import Clock, timestamp
@@ -76,11 +76,14 @@ class UsageMeter:
 
         def work(connection: repository.Connection) -> tuple[UsageRecord, audit.Leaf]:
             # Our time, read under the lock: along the log it never runs backwards.
-            record = _record(usage, event, receipt, price, timestamp(self._clock.now()))
+            moment = self._clock.now()
+            record = _record(usage, event, receipt, price, timestamp(moment))
             leaf = audit.append(connection, "usage", record.to_json())
             if not repository.insert_event(connection, record.to_row(leaf.position)):
                 # Raising undoes the leaf too; the others in this commit stand.
                 raise _duplicate(connection, record)
+            if usage.stored_answer is not None:
+                answers.keep(connection, receipt, usage.stored_answer, moment)
             return record, leaf
 
         def sign(written: Future[tuple[UsageRecord, audit.Leaf]]) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Row, Select, and_, func, insert, select, update
+from sqlalchemy import Row, Select, and_, delete, func, insert, select, update
 
-from mintage.store.schema import api_keys, customers, log_leaves, plans, usage_events
+from mintage.store.schema import answers, api_keys, customers, log_leaves, plans, usage_events
 
 Connection = sqlalchemy.Connection  # so that the rest of the room need not import SQLAlchemy
 Values = dict[str, Any]
@@ -79,6 +79,31 @@ def event_by_receipt(connection: Connection, receipt: str) -> Values | None:
         .where(usage_events.c.receipt == receipt)
     )
     return _first(connection, statement)
+
+
+def event_by_id(connection: Connection, customer: str, origin: str, event: str) -> Values | None:
+    """The event that has this identity, its ``leaf_hash``, and ``answer, expires_at`` if kept."""
+    e = usage_events.c
+    statement = (
+        select(usage_events, log_leaves.c.leaf_hash, answers.c.answer, answers.c.expires_at)
+        .join(log_leaves, log_leaves.c.position == e.log_position)
+        .outerjoin(answers, answers.c.receipt == e.receipt)
+        .where(and_(e.customer == customer, e.origin == origin, e.id == event))
+    )
+    return _first(connection, statement)
+
+
+def insert_answer(connection: Connection, receipt: str, answer: bytes, expires_at: str) -> None:
+    """Keep what a repetition of this event's action is answered with."""
+    values = {"receipt": receipt, "answer": answer, "expires_at": expires_at}
+    connection.execute(insert(answers).values(values))
+
+
+def remove_expired_answers(connection: Connection, now: str, at_most: int) -> None:
+    """Forget answers whose time is over, the oldest first."""
+    oldest = select(answers.c.receipt).where(answers.c.expires_at <= now)
+    oldest = oldest.order_by(answers.c.expires_at).limit(at_most)
+    connection.execute(delete(answers).where(answers.c.receipt.in_(oldest)))
 
 
 def usage_counts(connection: Connection, customer: str) -> list[Values]:

@@ -30,5 +30,7 @@ def run_server(
         samples=samples,
         trial_key=trial_key,
         clock=parts.clock,
+        replays=parts.replays,
+        public_keys=parts.public_keys,
     )
     serve(service, on_started=on_started, stop=stop)

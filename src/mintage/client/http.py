@@ -35,6 +35,8 @@ _BY_STATUS: dict[int, type[MintageError]] = {
     500: Bug,
 }
 
+_BY_CODE: dict[str, type[MintageError]] = {"idempotency_key_reused": RequestError}  # a 422 too
+
 
 class Client:
     """One customer's connection to a server; safe to use from several threads."""
@@ -59,6 +61,8 @@ class Client:
         self, product: str, source: Path | str | bytes, *, idempotency_key: str | None = None
     ) -> dict[str, Any]:
         """Send one picture, a path or its bytes; the answer with receipt and price.
+
+        The same ``idempotency_key`` and picture are charged once, and for 24 hours answered alike.
 
         Raises:
             DataError: the file cannot be read, or the bytes are no picture.
@@ -157,7 +161,7 @@ def _document(response: httpx.Response) -> dict[str, Any]:
 def _error(response: httpx.Response, document: dict[str, Any]) -> MintageError:
     """The error that the server's problem names; by its status where it names none of ours."""
     status = response.status_code
-    known = {kind.code: kind for kind in _tree(MintageError)}
+    known = {kind.code: kind for kind in _tree(MintageError)} | _BY_CODE
     fallback: type[MintageError] = ServiceError if status > 500 else RequestError
     kind = known.get(str(document.get("code")), _BY_STATUS.get(status, fallback))
     wait = response.headers.get("Retry-After", "")

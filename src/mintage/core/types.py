@@ -139,7 +139,10 @@ class Permit:
 
 @dataclass(frozen=True)
 class Usage:
-    """What the server tells the Meter about one call that reached a product."""
+    """What the server tells the Meter about one call that reached a product.
+
+    ``stored_answer`` is kept for a while beside the event, for a repetition of the same action.
+    """
 
     permit: Permit
     provider: ProviderInfo
@@ -154,6 +157,7 @@ class Usage:
     abstained: bool = False
     origin: str = "server"
     event_id: str | None = None
+    stored_answer: bytes | None = None
 
 
 @dataclass(frozen=True)

@@ -112,6 +112,7 @@ class Products:
 def _missing(name: str) -> RequestError:
     return RequestError(
         f"There is no product {name!r}.",
-        remedy="Publish one with: mintage publish MODEL@VERSION --product NAME",
+        remedy="GET /v1/products lists what is sold here;"
+        " publish with: mintage publish MODEL@VERSION --product NAME",
         http_status=404,
     )

@@ -160,3 +160,12 @@ usage_events = Table(
     UniqueConstraint("customer", "origin", "id"),
     Index(None, "customer", "sequence"),
 )
+
+# What a repeated Idempotency-Key is answered with: a copy for a while, so neither event nor leaf.
+answers = Table(
+    "answers",
+    metadata,
+    Column("receipt", String(40), ForeignKey("usage_events.receipt"), primary_key=True),
+    Column("answer", LargeBinary, nullable=False),
+    Column("expires_at", String(32), nullable=False, index=True),
+)

@@ -298,17 +298,18 @@ function renderProduct() {
 function renderPrograms(product) {
   const address = `${location.origin}/v1/products/${encodeURIComponent(product)}/predict`;
   find("curl").textContent = [
-    `curl ${address} \\`,
-    '  -H "Authorization: Bearer $MINTAGE_KEY" \\',
-    "  -F file=@picture.jpg",
+    'curl --data-binary @cat.jpg -H "Content-Type: image/jpeg" \\',
+    '    -H "Authorization: Bearer $MINTAGE_KEY" \\',
+    `    ${address}`,
   ].join("\n");
   find("python").textContent = [
     "import os",
-    "from mintage.client import Client",
     "",
-    `with Client("${location.origin}", os.environ["MINTAGE_KEY"]) as client:`,
-    `    answer = client.predict(${JSON.stringify(product)}, "picture.jpg")`,
-    '    print(answer["output"], answer["price"])',
+    "import mintage",
+    "",
+    `client = mintage.Client("${location.origin}", os.environ["MINTAGE_KEY"])`,
+    `answer = client.predict(${JSON.stringify(product)}, "cat.jpg")`,
+    'print(answer["output"], answer["price"])',
   ].join("\n");
 }
 

@@ -1,0 +1,122 @@
+"""Idempotency: the action that was answered once is answered with the same again, free."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mintage.api.service import Served, Service, StoredAnswer
+from mintage.core.canonical import sha256_hex
+from mintage.core.errors import RequestError
+from mintage.core.types import Receipt
+
+HEADER = "Idempotency-Key"
+REPLAYED = {"Idempotent-Replayed": "true"}
+_LONGEST_KEY = 255
+
+
+class AnswerExpired(RequestError):
+    """Charged once and answered then; the answer is no longer kept."""
+
+    code = "answer_expired"
+    default_http_status = 409
+
+
+class KeyReused(RequestError):
+    """One Idempotency-Key for two actions."""
+
+    code = "idempotency_key_reused"
+    default_http_status = 422
+
+
+@dataclass(frozen=True)
+class Answered:
+    """An answer that may leave, because its event is on disk."""
+
+    task: str
+    output: Mapping[str, Any]
+    model: str
+    model_version: str
+    receipt: Receipt
+    replayed: bool = False
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What the answer's head says besides."""
+        return REPLAYED if self.replayed else {}
+
+    @classmethod
+    def anew(cls, served: Served, receipt: Receipt) -> Answered:
+        """The answer just given."""
+        answer, info = served.answer, served.info
+        return cls(answer.task, answer.output, info.model, info.version, receipt)
+
+    @classmethod
+    def again(cls, stored: bytes, receipt: Receipt) -> Answered:
+        """The answer that ``stored`` kept."""
+        return cls(**json.loads(stored), receipt=receipt, replayed=True)
+
+
+def stored(served: Served) -> bytes:
+    """What is kept of an answer; in the output's own order, which is the labels' order."""
+    answer, info = served.answer, served.info
+    kept = {
+        "task": answer.task,
+        "output": dict(answer.output),
+        "model": info.model,
+        "model_version": info.version,
+    }
+    return json.dumps(kept, allow_nan=False).encode()
+
+
+def event_id(key: str | None) -> str | None:
+    """The id of the event that an Idempotency-Key stands for: its SHA-256.
+
+    Raises:
+        RequestError: the key is empty or too long.
+    """
+    if key is None:
+        return None
+    if not 1 <= len(key) <= _LONGEST_KEY:
+        raise RequestError(
+            f"The {HEADER} has {len(key)} characters.",
+            remedy=f"Use 1 to {_LONGEST_KEY} characters, such as a UUID.",
+        )
+    return sha256_hex(key.encode())
+
+
+async def find(service: Service, customer: str, event: str) -> StoredAnswer | None:
+    """What the customer's action was answered with, if it was.
+
+    Raises:
+        AnswerExpired: it was, too long ago.
+    """
+    if service.replays is None:
+        return None
+    found = await asyncio.to_thread(service.replays.find, customer, event)
+    if found is not None and found.answer is None:
+        raise AnswerExpired(
+            f"This {HEADER} was answered and charged once; the answer is no longer kept (24 h).",
+            remedy=f"GET /v1/receipts/{found.receipt.id} proves the call;"
+            f" for another action use another {HEADER}.",
+        )
+    return found
+
+
+def replay(found: StoredAnswer, product: str, version: str | None, digest: str) -> Answered:
+    """The stored answer, for the call that it was given to.
+
+    Raises:
+        KeyReused: this is another call.
+    """
+    answered = Answered.again(found.answer or b"", found.receipt)
+    same = found.product == product and found.input_sha256 == digest
+    if not same or version not in (None, answered.model_version):
+        raise KeyReused(
+            f"This {HEADER} was used for another picture, product or version.",
+            remedy="Use one key for one action, such as a new UUID.",
+        )
+    return answered

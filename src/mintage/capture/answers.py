@@ -1,0 +1,69 @@
+"""Answers kept for a while, so that a repeated Idempotency-Key gets the first one again, free."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+
+from mintage.capture import repository
+from mintage.capture.events import UsageRecord
+from mintage.capture.receipts import SIGNING_KEY, sign_receipt
+from mintage.core.clock import Clock, timestamp
+from mintage.core.types import Receipt
+from mintage.store.engine import Database
+from mintage.trust.keys import KeyRing, Signer
+
+CLIENT_ORIGIN = "client"
+"""The origin of events whose id the client chose, by an Idempotency-Key."""
+
+_KEPT = timedelta(hours=24)
+_MOST_REMOVED = 100  # with every answer kept, so that no commit has to catch up with all of them
+
+
+@dataclass(frozen=True)
+class StoredAnswer:
+    """What was answered under an Idempotency-Key; ``answer`` is None once its time is over."""
+
+    product: str
+    input_sha256: str
+    receipt: Receipt
+    answer: bytes | None
+
+
+class Answers:
+    """Finds stored answers; the Meter keeps them."""
+
+    def __init__(self, database: Database, keys: KeyRing, clock: Clock) -> None:
+        self._database = database
+        self._keys = keys
+        self._clock = clock
+
+    def find(self, customer: str, event_id: str) -> StoredAnswer | None:
+        """What this customer's action was answered with; None where it was never answered.
+
+        The receipt is signed anew; its statement is the one that was first given.
+        """
+        now = timestamp(self._clock.now())
+        with self._database.read() as connection:
+            row = repository.event_by_id(connection, customer, CLIENT_ORIGIN, event_id)
+        if row is None:
+            return None
+        record = UsageRecord.from_row(row)
+        receipt = sign_receipt(record, row["log_position"], row["leaf_hash"], self._signer)
+        kept = row["answer"] is not None and row["expires_at"] > now
+        return StoredAnswer(
+            record.product, record.input_sha256, receipt, row["answer"] if kept else None
+        )
+
+    @cached_property
+    def _signer(self) -> Signer:
+        return self._keys.signer(SIGNING_KEY)
+
+
+def keep(
+    connection: repository.Connection, receipt: str, answer: bytes, recorded: datetime
+) -> None:
+    """Keep an answer in the transaction of its event, and forget some whose time is over."""
+    repository.remove_expired_answers(connection, timestamp(recorded), _MOST_REMOVED)
+    repository.insert_answer(connection, receipt, answer, timestamp(recorded + _KEPT))
