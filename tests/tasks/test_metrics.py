@@ -99,6 +99,14 @@ def test_temperature_scaling_finds_the_temperature_that_was_hidden(width: int) -
     assert task.fit_temperature(honest * 3, targets) == pytest.approx(3, rel=0.08)
 
 
+def test_validation_data_that_are_all_right_do_not_make_certain() -> None:
+    task = tasks().get("class")
+    targets = np.arange(120) % 2
+    logits = ((targets * 2 - 1) * 4.0)[:, None].astype(np.float32)
+    temperature = task.fit_temperature(logits, targets)
+    assert task.probabilities(logits, temperature).max() < 0.995
+
+
 def test_an_evaluation_says_everything_it_promises() -> None:
     task = tasks().get("class")
     targets = np.array([0] * 60 + [1] * 40)
