@@ -116,7 +116,6 @@ def test_the_parameters_stay_small() -> None:
 
 
 SIDE = 112
-PHOTOGRAPHS = Path("/work/shared/data/pets-valid")
 
 
 def statistics(pixels: np.ndarray) -> np.ndarray:
@@ -155,10 +154,8 @@ def test_a_detector_of_drawings_knows_noise_and_flat_pictures(of_drawings: Detec
     assert of_drawings.unusual(statistics(np.ascontiguousarray(flat))).all()
 
 
-def test_a_detector_of_drawings_knows_photographs(of_drawings: Detector) -> None:
-    files = sorted(PHOTOGRAPHS.rglob("*.jpg"))[::10]
-    if not files:
-        pytest.skip(f"there are no photographs in {PHOTOGRAPHS}")
+def test_a_detector_of_drawings_knows_photographs(of_drawings: Detector, shared_data: Path) -> None:
+    files = sorted((shared_data / "pets-valid").rglob("*.jpg"))[::10]
     photographs = np.stack([decode_square(each.read_bytes(), SIDE) for each in files])
     # With the features of a trained network beside them it is 98 %.
     assert of_drawings.unusual(statistics(photographs)).mean() > 0.5
