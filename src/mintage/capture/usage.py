@@ -16,7 +16,7 @@ from mintage.capture.metering import CHARGED_OUTCOME
 from mintage.capture.plans import Plan
 from mintage.capture.receipts import SIGNING_KEY, sign_receipt
 from mintage.core.errors import RequestError
-from mintage.core.money import Price
+from mintage.core.money import decimal_text
 from mintage.core.types import Receipt
 from mintage.store.engine import Database
 from mintage.trust.keys import KeyRing, Signer
@@ -41,7 +41,7 @@ class UsageSummary:
             "customer": self.customer,
             "events": self.events,
             "outcomes": dict(self.outcomes),
-            "totals": {currency: _text(total) for currency, total in self.totals.items()},
+            "totals": {currency: decimal_text(total) for currency, total in self.totals.items()},
         }
 
 
@@ -125,7 +125,3 @@ def _event(
     if row is None or customer not in (None, row["customer"]):
         raise RequestError(f"There is no receipt {receipt!r}.", http_status=404)
     return row
-
-
-def _text(amount: Fraction) -> str:
-    return Price("1", currency="XXX", per=amount.denominator).text_for(amount.numerator)

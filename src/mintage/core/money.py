@@ -26,6 +26,13 @@ def _plain(value: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def decimal_text(exact: Fraction) -> str:
+    """An exact amount as a decimal string, or to 18 decimals where it does not end."""
+    with localcontext(prec=60):
+        value = Decimal(exact.numerator) / Decimal(exact.denominator)
+        return _plain(value.quantize(Decimal(1).scaleb(-18)))
+
+
 @dataclass(frozen=True)
 class Money:
     """An amount that is held: exact, in one currency."""
@@ -83,7 +90,4 @@ class Price:
 
     def text_for(self, quantity: int) -> str:
         """The exact amount as a decimal string, or to 18 decimals where it does not end."""
-        exact = self.times(quantity)
-        with localcontext(prec=60):
-            value = Decimal(exact.numerator) / Decimal(exact.denominator)
-            return _plain(value.quantize(Decimal(1).scaleb(-18)))
+        return decimal_text(self.times(quantity))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -160,6 +160,3 @@ class BlobStore(Protocol):
     def remove(self, sha256: str) -> None:
         """Forget the bytes; nothing happens if they are not here."""
         ...
-
-
-Json = Mapping[str, Any]
