@@ -1,7 +1,7 @@
 import pytest
 
 from mintage.core.errors import ConfigError
-from mintage.core.units import Reference, check_name, format_duration, parse_duration, parse_size
+from mintage.core.units import Reference, check_name, format_duration, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -15,13 +15,6 @@ def test_a_duration_is_a_number_and_a_unit(text: str, seconds: float) -> None:
 def test_what_is_no_duration_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ConfigError, match=r"90s, 5m or 2h"):
         parse_duration(text)
-
-
-def test_sizes_are_decimal_as_disks_count() -> None:
-    assert parse_size("500MB") == 500_000_000
-    assert parse_size("1.5gb") == 1_500_000_000
-    with pytest.raises(ConfigError):
-        parse_size("12 parsecs")
 
 
 @pytest.mark.parametrize(

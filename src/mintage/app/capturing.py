@@ -8,7 +8,7 @@ from mintage.capture.customers import Customer, Customers
 from mintage.capture.gate import KeyGate
 from mintage.capture.keys import IssuedKey
 from mintage.capture.metering import UsageMeter
-from mintage.capture.plans import Plan, Plans
+from mintage.capture.plans import Plans
 from mintage.capture.usage import UsageHistory
 from mintage.store.workspace import Workspace
 from mintage.trust.audit import AuditLog
@@ -38,10 +38,6 @@ class Capturing:
         """A new customer with a first key, which is shown now and never again."""
         customer = self.customers.add(name)
         return customer, self.customers.issue_key(customer.id)
-
-    def set_plan(self, name: str, price: str, currency: str, *, unit: str, per: int) -> Plan:
-        """A plan by its name; another price makes a new version, and what was used keeps its."""
-        return self.plans.set(name, price, currency, unit=unit, per=per)
 
     def usage(
         self, customer: str | None = None, product: str | None = None, limit: int | None = None

@@ -1,4 +1,4 @@
-"""Durations (``90s``, ``5m``, ``2h``), sizes (``500MB``) and names as people write them."""
+"""Durations (``90s``, ``5m``, ``2h``) and names as people write them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from mintage.core.errors import ConfigError
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _NAME = re.compile(r"[\w](?:[\w.-]{0,62}[\w])?")
 
 
@@ -22,18 +21,6 @@ def parse_duration(text: str) -> float:
     if not match:
         raise ConfigError(f"Not a duration: {text!r}.", remedy="Write it as 90s, 5m or 2h.")
     return float(match[1]) * _SECONDS[match[2]]
-
-
-def parse_size(text: str) -> int:
-    """Bytes from ``500MB``; the units are decimal, as disks count.
-
-    Raises:
-        ConfigError: no number with one of the units B, KB, MB, GB, TB.
-    """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?B)", text.strip().upper())
-    if not match:
-        raise ConfigError(f"Not a size: {text!r}.", remedy="Write it as 500MB or 2GB.")
-    return int(float(match[1]) * _BYTES[match[2]])
 
 
 def format_duration(seconds: float) -> str:
