@@ -89,3 +89,11 @@ def test_the_model_with_the_best_validation_is_kept_whatever_the_order(home: Pat
     assert scores[result.record["candidate"]] == max(scores.values())
     assert len(scores) == 2
     assert np.isfinite(list(scores.values())).all()
+
+
+def test_five_folds_are_named_only_where_five_folds_chose(home: Path) -> None:
+    with opened(home) as app:
+        timed = app.create.train("pets", recipe="compact,seed-cnn", seconds=20)
+        counted = app.create.train("pets", recipe="compact,seed-cnn", epochs=1)
+    assert "five folds" in counted.record["why_kept"]
+    assert "five folds" not in timed.record["why_kept"]

@@ -249,7 +249,9 @@ class Run:
             "machine": describe(),
             "seed": self.recipe.seed,
             "candidate": best.candidate.name,
-            "why_kept": _why_kept(trained, best, folds=self.dataset.has_folds),
+            "why_kept": _why_kept(
+                trained, best, folds=self.dataset.has_folds and self.budget is None
+            ),
             "candidates": [_candidate_record(each) for each in trained],
             "metrics": dict(manifest.metrics),
             "evaluation": dict(measured),
