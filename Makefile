@@ -7,7 +7,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test lint format bench soak docs clean system
+.PHONY: help demo install test lint format bench soak docs messages clean system
 
 help: ## say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -60,6 +60,9 @@ soak: $(VENV)/.dev ## the tests of crashes, many rounds
 
 docs: $(VENV)/.dev ## write the generated pages anew
 	$(BIN)/python docs/generate.py
+
+messages: $(VENV)/.dev ## find every message that people read, and compile the catalogue
+	$(BIN)/python tools/messages.py
 
 clean: ## forget the environment and every cache; workspaces stay
 	rm -rf $(VENV) build dist .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -28,6 +28,7 @@ from mintage.core.errors import (
     RequestError,
     ServiceError,
 )
+from mintage.core.messages import _
 from mintage.core.types import Answer, Outcome, Permit, Receipt, Usage
 
 _COMMIT_SECONDS = 30.0
@@ -41,7 +42,7 @@ class ClientGone(Exception):
 
 def bearer_key(request: Request) -> str | None:
     """The key of ``Authorization: Bearer KEY``; None where there is none."""
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    scheme, __, key = request.headers.get("authorization", "").partition(" ")
     return key.strip() or None if scheme.lower() == "bearer" else None
 
 
@@ -125,8 +126,13 @@ class _Call:
             raise
         if version is not None and version != current.info.version:
             raise RequestError(
-                f"{product} answers with version {current.info.version}, not {version[:64]}.",
-                remedy="Leave the version out, or name the one that answers.",
+                _(
+                    "{product} answers with version {version}, not {value}.",
+                    product=product,
+                    version=current.info.version,
+                    value=version[:64],
+                ),
+                remedy=_("Leave the version out, or name the one that answers."),
                 http_status=404,
             )
         return current
@@ -183,8 +189,8 @@ class _Answering:
         except TimeoutError as error:
             self._count("unrecorded")
             raise DependencyDown(
-                "The call could not be recorded in time, so its answer is withheld.",
-                remedy="Send it again in a moment.",
+                _("The call could not be recorded in time, so its answer is withheld."),
+                remedy=_("Send it again in a moment."),
                 retry_after_seconds=5,
             ) from error
         except RequestError:
@@ -194,8 +200,8 @@ class _Answering:
             self._count("unrecorded")
             _log.error("A call to %s has no price: %s", self.call.permit.product, error)
             raise ServiceError(
-                "This call cannot be priced, so its answer is withheld; nothing was charged.",
-                remedy="Tell whoever runs the service: the product's plan has to be mended.",
+                _("This call cannot be priced, so its answer is withheld; nothing was charged."),
+                remedy=_("Tell whoever runs the service: the product's plan has to be mended."),
             ) from error
         except Exception:
             self._count("unrecorded")

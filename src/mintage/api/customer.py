@@ -16,6 +16,7 @@ from mintage.api.replays import Answered
 from mintage.api.service import Service
 from mintage.api.uploads import read_upload
 from mintage.core.errors import RequestError
+from mintage.core.messages import _
 from mintage.core.types import Receipt
 
 
@@ -147,8 +148,8 @@ def _add_account(router: APIRouter, service: Service) -> None:
         found = await asyncio.to_thread(service.public_keys)
         if not found:
             raise RequestError(
-                "This server publishes no keys.",
-                remedy="Ask whoever runs it for them.",
+                _("This server publishes no keys."),
+                remedy=_("Ask whoever runs it for them."),
                 http_status=404,
             )
         return JSONResponse({role: dict(key) for role, key in found.items()})

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mintage.core.errors import Overloaded, RequestError
+from mintage.core.messages import _
 
 _MOST_BODY_BYTES = 512_000_000
 
@@ -45,8 +46,8 @@ class Intake:
         full = self.body_bytes + size_bytes > self._most_body_bytes
         if self.calls >= most_calls or (self._places and full):
             raise Overloaded(
-                f"{self.calls} calls are being read or answered, as many as may.",
-                remedy="Send it again in a second.",
+                _("{calls} calls are being read or answered, as many as may.", calls=self.calls),
+                remedy=_("Send it again in a second."),
                 retry_after_seconds=1,
             )
         place = Place(size_bytes)

@@ -21,6 +21,7 @@ from mintage.api.service import Service
 from mintage.api.uploads import content_type, decode_base64, read_json, too_large
 from mintage.core.canonical import canonical_json
 from mintage.core.errors import NotReady, RequestError
+from mintage.core.messages import _
 from mintage.core.version import __version__
 
 _PLATFORM = "mintage_bundle"
@@ -100,8 +101,10 @@ def oip_routes(service: Service) -> APIRouter:
 def _ready(service: Service, product: str | None) -> dict[str, bool]:
     if not service.engine.ready(product):
         raise NotReady(
-            "Nothing is ready to answer." if product is None else f"{product} is not ready.",
-            remedy="Ask again in a moment.",
+            _("Nothing is ready to answer.")
+            if product is None
+            else _("{product} is not ready.", product=product),
+            remedy=_("Ask again in a moment."),
             retry_after_seconds=1,
         )
     return {"ready": True}
@@ -144,8 +147,8 @@ def _picture(body: models.InferRequest) -> bytes:
     """The one encoded picture of a request."""
     if len(body.inputs) != 1 or body.inputs[0].datatype != "BYTES":
         raise RequestError(
-            "The request has to have one input of datatype BYTES.",
-            remedy="Send one encoded picture in base64 as its data.",
+            _("The request has to have one input of datatype BYTES."),
+            remedy=_("Send one encoded picture in base64 as its data."),
         )
     data = body.inputs[0].data
     items = [data] if isinstance(data, str) else data
@@ -153,7 +156,8 @@ def _picture(body: models.InferRequest) -> bytes:
         items = items[0]
     if len(items) != 1:
         raise RequestError(
-            f"The input holds {len(items)} pictures, not one.", remedy="Send one picture a call."
+            _("The input holds {count} pictures, not one.", count=len(items)),
+            remedy=_("Send one picture a call."),
         )
     return decode_base64(items[0], "data")
 

@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from mintage.api.draining import read_on
 from mintage.core.errors import Bug, MintageError, RequestError
 from mintage.core.ids import new_id
+from mintage.core.messages import _
 
 MEDIA_TYPE = "application/problem+json"
 _log = logging.getLogger(__name__)
@@ -73,8 +74,8 @@ def unforeseen(error: Exception, request_id: str) -> ProblemResponse:
     incident = new_id("inc")
     _log.error("incident %s in request %s", incident, request_id, exc_info=error)
     bug = Bug(
-        "Something unforeseen happened; it is our mistake, not yours.",
-        remedy=f"Tell whoever runs the service: incident {incident}.",
+        _("Something unforeseen happened; it is our mistake, not yours."),
+        remedy=_("Tell whoever runs the service: incident {incident}.", incident=incident),
     )
     return problem(bug, request_id, incident=incident)
 
@@ -104,11 +105,11 @@ def install(app: FastAPI) -> None:
 def _of_framework(request: Request, error: HTTPException) -> RequestError:
     status = error.status_code
     if status == http.HTTPStatus.NOT_FOUND:
-        return RequestError("There is nothing at this address.", http_status=status)
+        return RequestError(_("There is nothing at this address."), http_status=status)
     if status == http.HTTPStatus.METHOD_NOT_ALLOWED:
         return RequestError(
-            f"{request.method} is not possible at this address.",
-            remedy=f"Use {(error.headers or {}).get('Allow', 'another method')}.",
+            _("{method} is not possible at this address.", method=request.method),
+            remedy=_("Use {get}.", get=(error.headers or {}).get("Allow", "another method")),
             http_status=status,
         )
     return RequestError(str(error.detail), http_status=status)

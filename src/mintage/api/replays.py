@@ -11,6 +11,7 @@ from typing import Any
 from mintage.api.service import Served, Service, StoredAnswer
 from mintage.core.canonical import sha256_hex
 from mintage.core.errors import RequestError
+from mintage.core.messages import _
 from mintage.core.types import Receipt
 
 HEADER = "Idempotency-Key"
@@ -82,8 +83,10 @@ def event_id(key: str | None) -> str | None:
         return None
     if not 1 <= len(key) <= _LONGEST_KEY:
         raise RequestError(
-            f"The {HEADER} has {len(key)} characters.",
-            remedy=f"Use 1 to {_LONGEST_KEY} characters, such as a UUID.",
+            _("The {header} has {count} characters.", header=HEADER, count=len(key)),
+            remedy=_(
+                "Use 1 to {longest_key} characters, such as a UUID.", longest_key=_LONGEST_KEY
+            ),
         )
     return sha256_hex(key.encode())
 

@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from mintage.api.application import customer_app, operator_app
 from mintage.api.service import Service
 from mintage.core.errors import DependencyDown
+from mintage.core.messages import _
 
 OnStarted = Callable[[str, str], None]
 _TICK_SECONDS = 0.05
@@ -134,8 +135,12 @@ def _listen(host: str, port: int, option: str) -> socket.socket:
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise DependencyDown(
-            f"Cannot listen on {host}:{port}: {reason}.",
-            remedy=f"Choose another with --{option} or {variable}, or 0 for any free one.",
+            _("Cannot listen on {host}:{port}: {reason}.", host=host, port=port, reason=reason),
+            remedy=_(
+                "Choose another with --{option} or {variable}, or 0 for any free one.",
+                option=option,
+                variable=variable,
+            ),
         ) from error
 
 

@@ -15,6 +15,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
 from mintage.core.errors import RequestError
+from mintage.core.messages import _
 
 T = TypeVar("T")
 _READ_SECONDS = 60.0
@@ -99,15 +100,15 @@ def _object_of(body: bytes) -> dict[str, Any]:
     # 13 million numbers keep the interpreter's lock for 1 s in whatever thread; base64 has no such.
     if sum(map(body.count, (b",", b"[", b"{"))) > _MOST_JSON_VALUES:
         raise RequestError(
-            "The body is JSON of more values than a picture's.",
-            remedy="Send the picture's bytes in base64, as one string.",
+            _("The body is JSON of more values than a picture's."),
+            remedy=_("Send the picture's bytes in base64, as one string."),
         )
     try:
         document = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise RequestError("The body is not JSON.") from error
+        raise RequestError(_("The body is not JSON.")) from error
     if not isinstance(document, dict):
-        raise RequestError("The body is JSON, but not an object.")
+        raise RequestError(_("The body is JSON, but not an object."))
     return document
 
 
@@ -130,8 +131,8 @@ async def read_body(request: Request, most_bytes: int, limit: int) -> bytes:
                 parts.append(part)
     except TimeoutError as error:
         raise RequestError(
-            f"The upload took longer than {_READ_SECONDS:g} seconds.",
-            remedy="Send a smaller picture, or over a faster line.",
+            _("The upload took longer than {read_seconds:g} seconds.", read_seconds=_READ_SECONDS),
+            remedy=_("Send a smaller picture, or over a faster line."),
             http_status=408,
         ) from error
     return b"".join(parts)
@@ -149,16 +150,16 @@ def decode_base64(text: object, field: str) -> bytes:
     except (binascii.Error, ValueError):
         pass
     raise RequestError(
-        f"The field {field!r} is not a base64 string.",
-        remedy=f'Send {{"{field}": "..."}} with the picture\'s bytes in base64.',
+        _("The field {field!r} is not a base64 string.", field=field),
+        remedy=_('Send {{"{field}": "..."}} with the picture\'s bytes in base64.', field=field),
     )
 
 
 def too_large(most_bytes: int) -> RequestError:
     """The refusal of an upload above the limit."""
     return RequestError(
-        f"The upload is larger than {most_bytes:,} bytes.",
-        remedy="Send a smaller picture.",
+        _("The upload is larger than {most_bytes:,} bytes.", most_bytes=most_bytes),
+        remedy=_("Send a smaller picture."),
         http_status=413,
     )
 
@@ -166,8 +167,10 @@ def too_large(most_bytes: int) -> RequestError:
 def _unsupported(message: str) -> RequestError:
     return RequestError(
         message,
-        remedy="Send the picture itself with 'Content-Type: image/jpeg' (or its own type),"
-        " as multipart field 'file', or as JSON {\"image\": base64}.",
+        remedy=_(
+            "Send the picture itself with 'Content-Type: image/jpeg' (or its own type),"
+            " as multipart field 'file', or as JSON {\"image\": base64}."
+        ),
         http_status=415,
     )
 
@@ -175,7 +178,7 @@ def _unsupported(message: str) -> RequestError:
 def _file_of(body: bytes, boundary: bytes) -> bytes:
     """The one part named ``file``; python-multipart's own forms would spool it to disk."""
     parts = _Parts()
-    malformed = RequestError("The body is not well-formed multipart/form-data.")
+    malformed = RequestError(_("The body is not well-formed multipart/form-data."))
     if not boundary:
         raise malformed
     try:
@@ -188,8 +191,8 @@ def _file_of(body: bytes, boundary: bytes) -> bytes:
     files = [data for name, data in parts.found if name == b"file"]
     if len(files) != 1 or not parts.ended:
         raise RequestError(
-            f"The form has {len(files)} parts named 'file', not one.",
-            remedy="Send one picture a call: curl -F file=@cat.jpg ...",
+            _("The form has {count} parts named 'file', not one.", count=len(files)),
+            remedy=_("Send one picture a call: curl -F file=@cat.jpg ..."),
         )
     return files[0]
 
@@ -218,7 +221,8 @@ class _Parts:
     def _begin(self) -> None:
         if len(self.found) == _MOST_PARTS:
             raise RequestError(
-                f"The form has more than {_MOST_PARTS} parts.", remedy="Send the picture alone."
+                _("The form has more than {most_parts} parts.", most_parts=_MOST_PARTS),
+                remedy=_("Send the picture alone."),
             )
         self._name, self._data, self._header_bytes = b"", [], 0
 
@@ -232,8 +236,11 @@ class _Parts:
         self._header_bytes += len(header)
         if self._header_bytes > _MOST_HEADER_BYTES:
             raise RequestError(
-                f"A part of the form has more than {_MOST_HEADER_BYTES:,} bytes of headers.",
-                remedy="Send the picture alone.",
+                _(
+                    "A part of the form has more than {most_header_bytes:,} bytes of headers.",
+                    most_header_bytes=_MOST_HEADER_BYTES,
+                ),
+                remedy=_("Send the picture alone."),
             )
         return header
 

@@ -25,6 +25,7 @@ from mintage.core.errors import (
 )
 from mintage.core.files import write_atomic
 from mintage.core.machine import available_cores
+from mintage.core.messages import _
 from mintage.core.progress import Progress, Silent
 from mintage.core.settings import Settings
 from mintage.core.types import Split
@@ -91,7 +92,7 @@ class Creating:
             names = repository.names(connection, "datasets")
         if version is None:
             raise RequestError(
-                f"There is no dataset {reference!r}.",
+                _("There is no dataset {reference!r}.", reference=reference),
                 remedy=_instead(
                     wanted.name, names, "Collect it: mintage collect PATH --name NAME."
                 ),
@@ -134,11 +135,17 @@ class Creating:
         clock = self._workspace.clock
         if seconds is not None and seconds < SHORTEST_SECONDS:
             raise ConfigError(
-                f"{format_duration(seconds)} is too short to train, evaluate and sign a model.",
-                remedy=f"The shortest that works is --time {SHORTEST_SECONDS:.0f}s.",
+                _(
+                    "{seconds} is too short to train, evaluate and sign a model.",
+                    seconds=format_duration(seconds),
+                ),
+                remedy=_(
+                    "The shortest that works is --time {shortest_seconds:.0f}s.",
+                    shortest_seconds=SHORTEST_SECONDS,
+                ),
             )
         if seconds is not None and epochs is not None:
-            raise ConfigError("Give a time or a number of epochs, not both.")
+            raise ConfigError(_("Give a time or a number of epochs, not both."))
         budget = None
         if seconds is not None:
             began = clock.monotonic() if started is None else started
@@ -175,7 +182,9 @@ class Creating:
             try:
                 found = Recipe.from_json(json.loads(Path(recipe).read_text(encoding="utf-8")))
             except (OSError, ValueError, TypeError) as error:
-                raise ConfigError(f"The recipe {recipe} cannot be read: {error}.") from error
+                raise ConfigError(
+                    _("The recipe {recipe} cannot be read: {error}.", recipe=recipe, error=error)
+                ) from error
             if budget is not None:
                 found = replace(found, seconds=budget.for_training(), epochs=None)
             if epochs is not None:
@@ -221,8 +230,12 @@ class Creating:
         bundle = load(folder, self._keys, subject=f"{name}@{version}")
         if bundle.digest != row["bundle_digest"]:
             raise SignatureMismatch(
-                f"{name}@{version} is not the bundle that was signed here.",
-                remedy="Restore it from a backup, or train it again.",
+                _(
+                    "{name}@{version} is not the bundle that was signed here.",
+                    name=name,
+                    version=version,
+                ),
+                remedy=_("Restore it from a backup, or train it again."),
             )
         return bundle
 
@@ -235,8 +248,12 @@ class Creating:
         bundle = self.model(f"{name}@{version}")
         if bundle.digest != digest:
             raise SignatureMismatch(
-                f"{name}@{version} is not the bundle that was published.",
-                remedy="Publish it again, if you trust what is there now.",
+                _(
+                    "{name}@{version} is not the bundle that was published.",
+                    name=name,
+                    version=version,
+                ),
+                remedy=_("Publish it again, if you trust what is there now."),
             )
         return bundle
 
@@ -249,8 +266,8 @@ class Creating:
         wanted = Reference.parse(reference, mark="@", kind="model")
         if wanted.version is not None and not wanted.version.isdecimal():
             raise ConfigError(
-                f"Not a model's version: {wanted.version!r}.",
-                remedy="Write it as pets@3 or pets@latest.",
+                _("Not a model's version: {version!r}.", version=wanted.version),
+                remedy=_("Write it as pets@3 or pets@latest."),
             )
         number = None if wanted.version is None else int(wanted.version)
         with self._workspace.database.read() as connection:
@@ -258,7 +275,7 @@ class Creating:
             names = repository.names(connection, "models")
         if row is None:
             raise RequestError(
-                f"There is no model {reference!r}.",
+                _("There is no model {reference!r}.", reference=reference),
                 remedy=_instead(wanted.name, names, "Train one: mintage train DATASET."),
                 http_status=404,
             )
@@ -270,7 +287,7 @@ class Creating:
 
     def open(self, bundle: LoadedBundle) -> Predictor:
         """A verified bundle, ready to answer."""
-        name, _, version = bundle.subject.partition("@")
+        name, __, version = bundle.subject.partition("@")
         return Predictor(bundle, name=name, version=version, threads=self.threads)
 
     def evaluate(
@@ -348,7 +365,9 @@ class Creating:
         """
         folder = self._workspace.run_folder(self.model_row(reference)["run"])
         if not (folder / "run.json").exists():
-            raise DataError(f"The run of {reference} is not in this workspace.")
+            raise DataError(
+                _("The run of {reference} is not in this workspace.", reference=reference)
+            )
         return self._write_report(folder)
 
 
@@ -364,4 +383,4 @@ def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}") from error
+        raise DataError(_("cannot be read: {reason}", reason=error.strerror)) from error

@@ -18,6 +18,7 @@ from mintage.capture.plans import DEFAULT_CURRENCY, DEFAULT_PLAN
 from mintage.core import registry
 from mintage.core.clock import Clock
 from mintage.core.errors import ConfigError
+from mintage.core.messages import _
 from mintage.core.money import Price
 from mintage.core.settings import Settings
 from mintage.deliver.engine import Engine
@@ -108,12 +109,12 @@ class Delivering:
         plans = self._capture.plans
         if currency is not None and price is None:
             raise ConfigError(
-                "A currency needs a price.", remedy="Say both: --price and --currency."
+                _("A currency needs a price."), remedy=_("Say both: --price and --currency.")
             )
         if product == DEFAULT_PLAN:
             raise ConfigError(
-                f"{DEFAULT_PLAN!r} is the default plan's name.",
-                remedy="Name the product otherwise.",
+                _("{default_plan!r} is the default plan's name.", default_plan=DEFAULT_PLAN),
+                remedy=_("Name the product otherwise."),
             )
         unit = registry.modalities().get(manifest.modality).unit
         if price is not None:

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from mintage.core.canonical import canonical_json, sha256_hex
 from mintage.core.errors import DataError
 from mintage.core.files import write_folder
+from mintage.core.messages import _
 from mintage.core.types import InputSpec
 from mintage.trust.keys import Signer
 from mintage.trust.signing import SIGNATURE_FILE, files_digest, sign_files
@@ -106,7 +107,9 @@ class Manifest:
         try:
             content = json.loads(data, parse_constant=_no_constant)
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{MANIFEST_FILE} is not JSON: {error}.") from error
+            raise DataError(
+                _("{manifest_file} is not JSON: {error}.", manifest_file=MANIFEST_FILE, error=error)
+            ) from error
         return cls.from_json(content)
 
 
@@ -121,7 +124,9 @@ def write_bundle(
         DataError: a file that is not a bundle's, or a required one is missing.
     """
     if made := {MANIFEST_FILE, SIGNATURE_FILE} & files.keys():
-        raise DataError(f"{', '.join(sorted(made))}: made by write_bundle, not given to it.")
+        raise DataError(
+            _("{made}: made by write_bundle, not given to it.", made=", ".join(sorted(made)))
+        )
     content = {**files, MANIFEST_FILE: manifest.to_bytes()}
     check_names(content)
     signature = sign_files(content, subject, signer)
@@ -141,21 +146,29 @@ def check_names(names: Mapping[str, Any]) -> None:
         told = [f"{name} is missing" for name in sorted(missing)]
         told += [f"{name} does not belong" for name in sorted(foreign)]
         raise DataError(
-            f"This is not a bundle of format {FORMAT}: {'; '.join(told)}.",
-            remedy="Make it with mintage train, or fetch it again from its maker.",
+            _(
+                "This is not a bundle of format {format}: {told}.",
+                format=FORMAT,
+                told="; ".join(told),
+            ),
+            remedy=_("Make it with mintage train, or fetch it again from its maker."),
         )
 
 
 def _check(content: Any) -> None:
     if not isinstance(content, dict):
-        raise _wrong("it is not an object")
+        raise _wrong(_("it is not an object"))
     found = content.get("format")
     if not isinstance(found, int) or isinstance(found, bool) or found < 1:
-        raise _wrong(f"'format' is {found!r}")
+        raise _wrong(_("'format' is {found!r}", found=found))
     if found > FORMAT:
         raise DataError(
-            f"This bundle has format {found}; this Mintage reads up to {FORMAT}.",
-            remedy="Upgrade with: pip install --upgrade mintage",
+            _(
+                "This bundle has format {found}; this Mintage reads up to {format}.",
+                found=found,
+                format=FORMAT,
+            ),
+            remedy=_("Upgrade with: pip install --upgrade mintage"),
         )
     _check_keys("", content, _RULES)
     _check_keys("input.", content["input"], _INPUT_RULES)
@@ -167,18 +180,23 @@ def _check_keys(
 ) -> None:
     for name in content:
         if name not in rules:
-            raise _wrong(f"{prefix + name!r} is not known in this format")
+            raise _wrong(_("{prefix!r} is not known in this format", prefix=prefix + name))
     for name, is_right in rules.items():
         if name not in content:
-            raise _wrong(f"{prefix + name!r} is missing")
+            raise _wrong(_("{prefix!r} is missing", prefix=prefix + name))
         if not is_right(content[name]):
-            raise _wrong(f"{prefix + name!r} is {content[name]!r}")
+            raise _wrong(_("{prefix!r} is {value!r}", prefix=prefix + name, value=content[name]))
 
 
 def _wrong(what: str) -> DataError:
     return DataError(
-        f"{MANIFEST_FILE} is not of format {FORMAT}: {what}.",
-        remedy="Fetch the bundle again from its maker, or make it anew.",
+        _(
+            "{manifest_file} is not of format {format}: {what}.",
+            manifest_file=MANIFEST_FILE,
+            format=FORMAT,
+            what=what,
+        ),
+        remedy=_("Fetch the bundle again from its maker, or make it anew."),
     )
 
 

@@ -12,6 +12,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from mintage.core.errors import DataError
+from mintage.core.messages import _
 
 INPUT = "pixels"
 LOGITS = "logits"
@@ -33,10 +34,17 @@ class Graph:
         outputs = [node.name for node in self._session.get_outputs()]
         if inputs != [INPUT] or outputs != [LOGITS, FEATURES]:
             raise DataError(
-                f"The graph takes {', '.join(inputs) or 'nothing'} and gives "
-                f"{', '.join(outputs) or 'nothing'}; a bundle's takes {INPUT} and gives "
-                f"{LOGITS}, {FEATURES}.",
-                remedy="Train it again with this version of Mintage.",
+                _(
+                    "The graph takes {inputs} and gives "
+                    "{outputs}; a bundle's takes {input} and gives "
+                    "{logits}, {features}.",
+                    inputs=", ".join(inputs) or "nothing",
+                    outputs=", ".join(outputs) or "nothing",
+                    input=INPUT,
+                    logits=LOGITS,
+                    features=FEATURES,
+                ),
+                remedy=_("Train it again with this version of Mintage."),
             )
 
     def run(self, inputs: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -67,6 +75,6 @@ def _session(model: bytes, threads: int) -> onnxruntime.InferenceSession:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors have no common parent
         raise DataError(
-            f"The model does not open: {str(error).splitlines()[0]}",
-            remedy="Train it again with this version of Mintage.",
+            _("The model does not open: {value}", value=str(error).splitlines()[0]),
+            remedy=_("Train it again with this version of Mintage."),
         ) from error

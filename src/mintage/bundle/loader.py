@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mintage.bundle.format import MANIFEST_FILE, MODEL_FILE, Manifest, check_names
 from mintage.core.errors import DataError, SignatureMismatch
+from mintage.core.messages import _
 from mintage.trust.keys import KeyRing
 from mintage.trust.signing import SIGNATURE_FILE, verify_folder
 
@@ -35,13 +36,23 @@ def load(folder: Path, keys: KeyRing, subject: str | None = None) -> LoadedBundl
     if not any(os.path.lexists(folder / name) for name in (MANIFEST_FILE, SIGNATURE_FILE)):
         if subject is not None:
             raise SignatureMismatch(
-                f"The bundle of {subject} is gone: {folder} holds neither {MANIFEST_FILE} nor "
-                f"{SIGNATURE_FILE}.",
-                remedy="Restore it from a backup, or train it again.",
+                _(
+                    "The bundle of {subject} is gone: {folder} holds neither {manifest_file} nor "
+                    "{signature_file}.",
+                    subject=subject,
+                    folder=folder,
+                    manifest_file=MANIFEST_FILE,
+                    signature_file=SIGNATURE_FILE,
+                ),
+                remedy=_("Restore it from a backup, or train it again."),
             )
         raise DataError(
-            f"{folder} is not a bundle: it has no {MANIFEST_FILE}.",
-            remedy="Name a model such as pets@latest, or the folder of one.",
+            _(
+                "{folder} is not a bundle: it has no {manifest_file}.",
+                folder=folder,
+                manifest_file=MANIFEST_FILE,
+            ),
+            remedy=_("Name a model such as pets@latest, or the folder of one."),
         )
     verified = verify_folder(folder, keys.public_keys("bundle"), subject=subject)
     check_names(verified.files)

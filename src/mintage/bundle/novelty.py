@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mintage.core.errors import DataError
+from mintage.core.messages import _
 
 ALGORITHM = "mahalanobis-fisher/v2"
 _COMPONENTS = 32
@@ -64,7 +65,7 @@ class Detector:
         deviation = np.maximum(deviation, max(1e-6, float(deviation.max()) * 1e-4))
         scaled = (features - mean) / deviation
         kept = min(_COMPONENTS, scaled.shape[1], len(scaled) // 4)
-        _, singular, rows = np.linalg.svd(scaled, full_matrices=False)
+        __, singular, rows = np.linalg.svd(scaled, full_matrices=False)
         variances = np.asarray(singular**2 / len(scaled), dtype=np.float32)
         directions = [_discriminant(scaled, (each - mean) / deviation) for each in strangers]
         found = cls(
@@ -130,8 +131,8 @@ class Detector:
             return cls(residual=float(parameters["residual"]), **arrays)
         except (KeyError, ValueError, TypeError) as error:
             raise DataError(
-                f"The bundle's novelty detector cannot be read: {error}.",
-                remedy="Upgrade Mintage, or train the model again.",
+                _("The bundle's novelty detector cannot be read: {error}.", error=error),
+                remedy=_("Upgrade Mintage, or train the model again."),
             ) from error
 
 

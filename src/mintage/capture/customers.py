@@ -10,6 +10,7 @@ from mintage.capture.keys import ApiKey, IssuedKey, KeyInfo
 from mintage.core.clock import Clock, timestamp
 from mintage.core.errors import ConfigError, RequestError
 from mintage.core.ids import new_id
+from mintage.core.messages import _
 from mintage.store.engine import Database
 from mintage.trust import audit
 
@@ -49,8 +50,8 @@ class Customers:
         def work(connection: repository.Connection) -> Customer:
             if repository.find_customer(connection, customer.name):
                 raise RequestError(
-                    f"There is a customer {customer.name!r} already.",
-                    remedy="Choose another name, or go on with that customer.",
+                    _("There is a customer {name!r} already.", name=customer.name),
+                    remedy=_("Choose another name, or go on with that customer."),
                     http_status=409,
                 )
             repository.add_customer(connection, customer.to_json())
@@ -102,8 +103,8 @@ class Customers:
             found = repository.find_key(connection, key_id)
             if found is None:
                 raise RequestError(
-                    f"There is no key {key_id!r}.",
-                    remedy="Name a key by its id, which starts with 'key_'.",
+                    _("There is no key {key_id!r}.", key_id=key_id),
+                    remedy=_("Name a key by its id, which starts with 'key_'."),
                     http_status=404,
                 )
             if found["revoked_at"] is None:
@@ -132,8 +133,8 @@ def _found(connection: repository.Connection, customer: str) -> Customer:
     row = repository.find_customer(connection, customer)
     if row is None:
         raise RequestError(
-            f"There is no customer {customer!r}.",
-            remedy="Name one that exists, or add this one first.",
+            _("There is no customer {customer!r}.", customer=customer),
+            remedy=_("Name one that exists, or add this one first."),
             http_status=404,
         )
     return Customer(**row)
@@ -143,9 +144,11 @@ def _checked_name(name: str) -> str:
     name = name.strip()
     if not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable():
         raise ConfigError(
-            f"Not a name for a customer: {name[:50]!r}.",
-            remedy=f"Use 1 to {_LONGEST_NAME} printable characters.",
+            _("Not a name for a customer: {value!r}.", value=name[:50]),
+            remedy=_("Use 1 to {longest_name} printable characters.", longest_name=_LONGEST_NAME),
         )
     if name.startswith(f"{_ID_PREFIX}_"):
-        raise ConfigError(f"{name!r} reads as a customer's id.", remedy="Choose another name.")
+        raise ConfigError(
+            _("{name!r} reads as a customer's id.", name=name), remedy=_("Choose another name.")
+        )
     return name

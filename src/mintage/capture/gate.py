@@ -7,6 +7,7 @@ import hmac
 from mintage.capture import repository
 from mintage.capture.keys import ApiKey, refused
 from mintage.core.errors import NotReady, RequestError
+from mintage.core.messages import _
 from mintage.core.money import Price
 from mintage.core.types import Permit
 from mintage.store.engine import Database
@@ -47,14 +48,14 @@ class KeyGate:
             offer = repository.offer(connection, product)
         if offer is None:
             raise RequestError(
-                f"There is no product {product!r}.",
-                remedy="GET /v1/products lists what is sold here.",
+                _("There is no product {product!r}.", product=product),
+                remedy=_("GET /v1/products lists what is sold here."),
                 http_status=404,
             )
         if offer.plan is None:
             raise NotReady(
-                f"The product {product!r} has no price yet.",
-                remedy="Whoever runs this service has to set its plan's price.",
+                _("The product {product!r} has no price yet.", product=product),
+                remedy=_("Whoever runs this service has to set its plan's price."),
             )
         return Permit(
             customer=customer,

@@ -15,6 +15,7 @@ from typing import Self
 
 from mintage.core.canonical import sha256_hex
 from mintage.core.errors import Unauthenticated
+from mintage.core.messages import _
 
 PREFIX = "mk_"
 _BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
@@ -34,7 +35,7 @@ class ApiKey:
     @classmethod
     def generate(cls) -> Self:
         """A new key from the system's randomness."""
-        body = PREFIX + "".join(secrets.choice(_BASE62) for _ in range(_RANDOM_LENGTH))
+        body = PREFIX + "".join(secrets.choice(_BASE62) for __ in range(_RANDOM_LENGTH))
         return cls(body + _checksum(body))
 
     @classmethod
@@ -103,15 +104,15 @@ class KeyInfo:
 def refused() -> Unauthenticated:
     """The one answer to no key, a malformed, an unknown and a revoked one."""
     return Unauthenticated(
-        "No valid API key came with this call.",
-        remedy="Send one as 'Authorization: Bearer KEY'; whoever runs this service issues keys.",
+        _("No valid API key came with this call."),
+        remedy=_("Send one as 'Authorization: Bearer KEY'; whoever runs this service issues keys."),
     )
 
 
 def _checksum(body: str) -> str:
     number = zlib.crc32(body.encode())
     digits = []
-    for _ in range(_CHECKSUM_LENGTH):
+    for __ in range(_CHECKSUM_LENGTH):
         number, digit = divmod(number, 62)
         digits.append(_BASE62[digit])
     return "".join(reversed(digits))

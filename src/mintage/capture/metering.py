@@ -10,6 +10,7 @@ from mintage.capture.receipts import SIGNING_KEY, sign_receipt
 from mintage.core.clock import Clock, timestamp
 from mintage.core.errors import ConfigError, RequestError
 from mintage.core.ids import new_id
+from mintage.core.messages import _
 from mintage.core.types import Receipt, Usage
 from mintage.store.engine import Database
 from mintage.trust import audit
@@ -39,15 +40,21 @@ def price_of(usage: Usage) -> str:
         ConfigError: a quantity is negative, or the plan's unit was not counted.
     """
     if any(quantity < 0 for quantity in usage.quantities.values()):
-        raise ConfigError(f"A quantity is negative: {dict(usage.quantities)}.")
+        raise ConfigError(
+            _("A quantity is negative: {quantities}.", quantities=dict(usage.quantities))
+        )
     if usage.outcome != CHARGED_OUTCOME:
         return "0"
     unit = usage.permit.unit
     if unit not in usage.quantities:
         raise ConfigError(
-            f"The plan {usage.permit.plan!r} charges by {unit!r},"
-            f" but the call counted {sorted(usage.quantities)}.",
-            remedy="Give the product a plan whose unit its model counts.",
+            _(
+                "The plan {plan!r} charges by {unit!r}, but the call counted {quantities}.",
+                plan=usage.permit.plan,
+                unit=unit,
+                quantities=sorted(usage.quantities),
+            ),
+            remedy=_("Give the product a plan whose unit its model counts."),
         )
     return usage.permit.price.text_for(usage.quantities[unit])
 

@@ -11,6 +11,7 @@ from typing import Any
 from mintage.capture import repository
 from mintage.core.clock import Clock, timestamp
 from mintage.core.errors import ConfigError, RequestError
+from mintage.core.messages import _
 from mintage.core.money import Price
 from mintage.core.units import check_name
 from mintage.store.engine import Database
@@ -69,7 +70,9 @@ class Plans:
         check_name(name, "plan")
         agreed = _checked_price(price, currency, per)
         if not re.fullmatch(r"[a-z][a-z_]{0,19}", unit):
-            raise ConfigError(f"Not a unit: {unit!r}.", remedy="Write it as image or input_token.")
+            raise ConfigError(
+                _("Not a unit: {unit!r}.", unit=unit), remedy=_("Write it as image or input_token.")
+            )
 
         def work(connection: repository.Connection) -> Plan:
             row = repository.current_plan(connection, name)
@@ -95,8 +98,8 @@ class Plans:
             row = repository.current_plan(connection, name)
         if row is None:
             raise RequestError(
-                f"There is no plan {name!r}.",
-                remedy="Name one that exists, or set its price first.",
+                _("There is no plan {name!r}.", name=name),
+                remedy=_("Name one that exists, or set its price first."),
                 http_status=404,
             )
         return Plan.from_row(row)
@@ -118,16 +121,23 @@ class Plans:
 def _checked_price(amount: str, currency: str, per: int) -> Price:
     if not re.fullmatch(r"[A-Z]{3}", currency):
         raise ConfigError(
-            f"Not a currency: {currency!r}.", remedy="Write its ISO 4217 code, such as EUR."
+            _("Not a currency: {currency!r}.", currency=currency),
+            remedy=_("Write its ISO 4217 code, such as EUR."),
         )
     exact = Price(amount, currency).times(1)
     if exact >= _HIGHEST_PRICE:
-        raise ConfigError(f"A price is below {_HIGHEST_PRICE:,}, not {amount}.")
+        raise ConfigError(
+            _(
+                "A price is below {highest_price:,}, not {amount}.",
+                highest_price=_HIGHEST_PRICE,
+                amount=amount,
+            )
+        )
     # One spelling of each price (0.020 is 0.02), or the same price would be a new version.
     plain = Price(amount, currency).text_for(1)
     if Fraction(plain) != exact:
         raise ConfigError(
-            f"A price has at most 18 decimals: {amount}.",
-            remedy="State it for a larger quantity: 0.27 for 1,000,000.",
+            _("A price has at most 18 decimals: {amount}.", amount=amount),
+            remedy=_("State it for a larger quantity: 0.27 for 1,000,000."),
         )
     return Price(plain, currency, per)

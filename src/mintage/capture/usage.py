@@ -16,6 +16,7 @@ from mintage.capture.metering import CHARGED_OUTCOME
 from mintage.capture.plans import Plan
 from mintage.capture.receipts import SIGNING_KEY, sign_receipt
 from mintage.core.errors import RequestError
+from mintage.core.messages import _
 from mintage.core.money import decimal_text
 from mintage.core.types import Receipt
 from mintage.store.engine import Database
@@ -71,7 +72,7 @@ class UsageHistory:
             RequestError: ``limit`` is below 1 (400), or no such receipt (404).
         """
         if limit < 1:
-            raise RequestError(f"At least 1 event can be listed, not {limit}.")
+            raise RequestError(_("At least 1 event can be listed, not {limit}.", limit=limit))
         with self._database.read() as connection:
             before = _event(connection, after, customer)["sequence"] if after else None
             rows = repository.events(
@@ -123,5 +124,5 @@ def _event(
 ) -> repository.Values:
     row = repository.event_by_receipt(connection, receipt)
     if row is None or customer not in (None, row["customer"]):
-        raise RequestError(f"There is no receipt {receipt!r}.", http_status=404)
+        raise RequestError(_("There is no receipt {receipt!r}.", receipt=receipt), http_status=404)
     return row

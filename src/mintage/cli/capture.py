@@ -9,6 +9,7 @@ import typer
 
 from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import emit, line, say, table
+from mintage.core.messages import _
 
 customer = typer.Typer(help="Who pays: add and list customers.", no_args_is_help=True)
 key = typer.Typer(help="What they call with: make, list and revoke keys.", no_args_is_help=True)
@@ -31,7 +32,13 @@ def add_customer(
         emit({**added.to_json(), "key_id": issued.id, "key": issued.key.reveal()})
         return
     line(issued.key.reveal())
-    say(f"{added.name} ({added.id}); the key is shown only now, only its digest is kept.")
+    say(
+        _(
+            "{name} ({id}); the key is shown only now, only its digest is kept.",
+            name=added.name,
+            id=added.id,
+        )
+    )
 
 
 @customer.command("list")
@@ -43,7 +50,7 @@ def list_customers(*, home: Home = None, as_json: Json = False) -> None:
         emit(listed)
     else:
         rows = [(found["name"], found["id"], found["created_at"][:16]) for found in listed]
-        table(("customer", "id", "since"), rows)
+        table((_("customer"), _("id"), _("since")), rows)
 
 
 @key.command("add")
@@ -55,7 +62,7 @@ def add_key(owner: _Customer, *, home: Home = None, as_json: Json = False) -> No
         emit({"customer": issued.customer, "key_id": issued.id, "key": issued.key.reveal()})
         return
     line(issued.key.reveal())
-    say(f"Key {issued.id}; it is shown only now, only its digest is kept.")
+    say(_("Key {id}; it is shown only now, only its digest is kept.", id=issued.id))
 
 
 @key.command("list")
@@ -67,7 +74,10 @@ def list_keys(owner: _Customer, *, home: Home = None, as_json: Json = False) -> 
         emit(listed)
     else:
         rows = [(k["id"], f"…{k['last4']}", k["created_at"][:16], k["revoked_at"]) for k in listed]
-        table(("key", "ends", "since", "revoked"), [[cell or "" for cell in row] for row in rows])
+        table(
+            (_("key"), _("ends"), _("since"), _("revoked")),
+            [[cell or "" for cell in row] for row in rows],
+        )
 
 
 @key.command("revoke")
@@ -83,7 +93,7 @@ def revoke_key(
     if as_json:
         emit(asdict(revoked))
     else:
-        line(f"{revoked.id} is revoked since {revoked.revoked_at}")
+        line(_("{id} is revoked since {revoked_at}", id=revoked.id, revoked_at=revoked.revoked_at))
 
 
 def usage(
@@ -100,7 +110,13 @@ def usage(
     with opened(home) as app:
         listed = app.capture.usage(customer, product, limit)
     if limit is None and not as_json and len(listed) > _SHOWN:
-        say(f"The newest {_SHOWN} of {len(listed)} events; --limit shows more, --json all.")
+        say(
+            _(
+                "The newest {shown} of {count} events; --limit shows more, --json all.",
+                shown=_SHOWN,
+                count=len(listed),
+            )
+        )
         listed = listed[:_SHOWN]
     if as_json:
         emit(listed)
@@ -117,7 +133,10 @@ def usage(
         )
         for event in listed
     ]
-    table(("when", "product", "model", "outcome", "used", "price", "receipt"), rows)
+    table(
+        (_("when"), _("product"), _("model"), _("outcome"), _("used"), _("price"), _("receipt")),
+        rows,
+    )
 
 
 def receipt(

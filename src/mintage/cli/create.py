@@ -13,6 +13,7 @@ from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import TerminalProgress, emit, line, say, table, warn
 from mintage.core.errors import InputError
 from mintage.core.machine import process_age_seconds
+from mintage.core.messages import _
 from mintage.core.units import format_duration, parse_duration
 from mintage.create.collect import Origin
 from mintage.create.words import gap_in_words
@@ -58,10 +59,14 @@ def collect(
     unsaid = [name for name, value in found["about"].items() if not value]
     if unsaid:
         warn(
-            f"The data's {', '.join(unsaid)} are not stated; whoever sells a model made of it will "
-            f"be asked. Collect again with {' '.join(f'--{each} TEXT' for each in unsaid)}."
+            _(
+                "The data's {unsaid} are not stated; whoever sells a model made of it will "
+                "be asked. Collect again with {listed}.",
+                unsaid=", ".join(unsaid),
+                listed=" ".join(f"--{each} TEXT" for each in unsaid),
+            )
         )
-    say(f"Next: mintage train {name} --time 5m")
+    say(_("Next: mintage train {name} --time 5m", name=name))
 
 
 def inspect(
@@ -80,22 +85,34 @@ def inspect(
 
 
 def _show_dataset(found: Mapping[str, Any]) -> None:
-    line(f"{found['dataset']}#{found['version'][:12]}: {found['examples']:,} examples")
+    line(
+        _(
+            "{dataset}#{value}: {examples:,} examples",
+            dataset=found["dataset"],
+            value=found["version"][:12],
+            examples=found["examples"],
+        )
+    )
     line()
     rows = [
         (name, counts["train"], counts["validation"], counts["test"], sum(counts.values()))
         for name, counts in found["classes"].items()
     ]
-    table(("class", "training", "validation", "test", "all"), rows, numbers=4)
+    table((_("class"), _("training"), _("validation"), _("test"), _("all")), rows, numbers=4)
     if found["folds"]:
-        line(f"Too few for a validation split: {found['folds']} folds of the training data choose.")
+        line(
+            _(
+                "Too few for a validation split: {folds} folds of the training data choose.",
+                folds=found["folds"],
+            )
+        )
     line()
     width, height = found["sizes"]["width"], found["sizes"]["height"]
     sizes = [
         (name, spread["smallest"], spread["median"], spread["largest"])
         for name, spread in (("width", width), ("height", height))
     ]
-    table(("pixels", "smallest", "median", "largest"), sizes, numbers=3)
+    table((_("pixels"), _("smallest"), _("median"), _("largest")), sizes, numbers=3)
     line()
     findings = [
         ("unreadable, left out", len(found["skipped"])),
@@ -105,7 +122,7 @@ def _show_dataset(found: Mapping[str, Any]) -> None:
         ("hidden files passed over", found["hidden"]),
         ("other files passed over", found["stray"]),
     ]
-    table(("found", ""), findings, numbers=1)
+    table((_("found"), ""), findings, numbers=1)
     _show_list("unreadable", [f"{s['path']}: {s['reason']}" for s in found["skipped"]])
     _show_list(
         "conflict",
@@ -121,7 +138,7 @@ def _show_list(title: str, items: list[str]) -> None:
     for item in items[:_SHOWN]:
         line(f"{title}: {item}")
     if len(items) > _SHOWN:
-        line(f"{title}: {len(items) - _SHOWN} more; all with --json")
+        line(_("{title}: {count} more; all with --json", title=title, count=len(items) - _SHOWN))
 
 
 def train(
@@ -170,8 +187,12 @@ def train(
         return
     show_run(result.record)
     say(
-        f"Next: mintage predict {result.model}@{result.version} PICTURE, "
-        f"or mintage publish {result.model}@{result.version} --product {result.model}"
+        _(
+            "Next: mintage predict {model}@{version} PICTURE, "
+            "or mintage publish {model}@{version} --product {model}",
+            model=result.model,
+            version=result.version,
+        )
     )
 
 
@@ -191,19 +212,28 @@ def show_run(record: Mapping[str, Any]) -> None:
                 format_duration(candidate["seconds"]),
             )
         )
-    table(("candidate", "training", "validation", "gap", "epochs", "time"), rows, numbers=5)
+    table(
+        (_("candidate"), _("training"), _("validation"), _("gap"), _("epochs"), _("time")),
+        rows,
+        numbers=5,
+    )
     line(record["why_kept"])
     if record["interrupted"]:
-        line("Training was interrupted; this is what it had learned by then.")
+        line(_("Training was interrupted; this is what it had learned by then."))
     kept = next(c for c in record["candidates"] if c["name"] == record["candidate"])
-    line(f"It {gap_in_words(kept['train_accuracy'], kept['validation_accuracy'])}.")
+    line(
+        _(
+            "It {gap_in_words}.",
+            gap_in_words=gap_in_words(kept["train_accuracy"], kept["validation_accuracy"]),
+        )
+    )
     low, high = record["evaluation"]["interval"]
     if high - low > _WIDE:
-        line("Few examples: the interval is wide. More pictures help most, then more time.")
+        line(_("Few examples: the interval is wide. More pictures help most, then more time."))
     line()
     show_evaluation({"model": record["model"], **record["evaluation"]})
-    line(f"bundle  {record['bundle']}")
-    line(f"report  {record['report']}")
+    line(_("bundle  {bundle}", bundle=record["bundle"]))
+    line(_("report  {report}", report=record["report"]))
 
 
 def evaluate(
@@ -222,16 +252,23 @@ def evaluate(
     trained = measured.get("trained_on", [])
     if trained is None:
         warn(
-            "The model's dataset is not in this workspace: whether these examples trained it is "
-            "not known."
+            _(
+                "The model's dataset is not in this workspace: whether these examples trained it "
+                "is not known."
+            )
         )
     elif trained:
         warn(
-            f"{len(trained)} of {measured['examples']} examples trained or chose this model: "
-            f"the figures are better than it is. First: {trained[0]}"
+            _(
+                "{count} of {examples} examples trained or chose this model: "
+                "the figures are better than it is. First: {value}",
+                count=len(trained),
+                examples=measured["examples"],
+                value=trained[0],
+            )
         )
     for skipped in measured.get("skipped", [])[:_SHOWN]:
-        warn(f"left out {skipped['path']}: {skipped['reason']}")
+        warn(_("left out {path}: {reason}", path=skipped["path"], reason=skipped["reason"]))
     if as_json:
         emit(measured)
     else:
@@ -242,17 +279,32 @@ def show_evaluation(measured: Mapping[str, Any]) -> None:
     """Accuracy beside the majority's, each class, and the confusion matrix."""
     low, high = measured["interval"]
     data = measured["data"]
-    line(f"measured on {data.get('name') or data['dataset'][:20] + '… ' + data['split']}")
     line(
-        f"{measured['model']}: {measured['accuracy']:.1%} right of {measured['examples']:,} "
-        f"(95 % interval {low:.1%} to {high:.1%}); "
-        f"the most frequent class alone {measured['majority_accuracy']:.1%}"
+        _("measured on {get}", get=data.get("name") or data["dataset"][:20] + "… " + data["split"])
+    )
+    line(
+        _(
+            "{model}: {accuracy:.1%} right of {examples:,} "
+            "(95 % interval {low:.1%} to {high:.1%}); "
+            "the most frequent class alone {majority_accuracy:.1%}",
+            model=measured["model"],
+            accuracy=measured["accuracy"],
+            examples=measured["examples"],
+            low=low,
+            high=high,
+            majority_accuracy=measured["majority_accuracy"],
+        )
     )
     auc = measured["roc_auc"]
     line(
-        f"ROC-AUC {'–' if auc is None else format(auc, '.3f')}, calibration error "
-        f"{measured['calibration_error']:.3f}; {measured['unusual']} would get no label, being "
-        "unlike the training data"
+        _(
+            "ROC-AUC {maybe}, calibration error "
+            "{calibration_error:.3f}; {unusual} would get no label, being "
+            "unlike the training data",
+            maybe="–" if auc is None else format(auc, ".3f"),
+            calibration_error=measured["calibration_error"],
+            unusual=measured["unusual"],
+        )
     )
     line()
     rows = [
@@ -299,10 +351,14 @@ def predict(
     if as_json:
         emit(answers)
     else:
-        table(("input", "answer", "probability"), [_answer_row(a) for a in answers], numbers=1)
+        table(
+            (_("input"), _("answer"), _("probability")),
+            [_answer_row(a) for a in answers],
+            numbers=1,
+        )
     failed = [answer for answer in answers if "error" in answer]
     if failed:
-        say(f"{len(failed)} of {len(answers)} could not be read.")
+        say(_("{count} of {count2} could not be read.", count=len(failed), count2=len(answers)))
         raise typer.Exit(InputError.exit_status)
 
 

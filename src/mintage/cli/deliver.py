@@ -9,6 +9,7 @@ import typer
 from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import emit, line, say, table, warn
 from mintage.core.errors import RequestError
+from mintage.core.messages import _
 
 
 def publish(
@@ -34,8 +35,17 @@ def publish(
         emit(done)
         return
     plan = done["plan"]
-    line(f"{product} → {done['model']}, {plan['price']} {plan['currency']} per {plan['unit']}")
-    say("Next: mintage customer add NAME, then mintage serve")
+    line(
+        _(
+            "{product} → {model}, {price} {currency} per {unit}",
+            product=product,
+            model=done["model"],
+            price=plan["price"],
+            currency=plan["currency"],
+            unit=plan["unit"],
+        )
+    )
+    say(_("Next: mintage customer add NAME, then mintage serve"))
 
 
 def products(*, home: Home = None, as_json: Json = False) -> None:
@@ -54,7 +64,7 @@ def products(*, home: Home = None, as_json: Json = False) -> None:
         )
         for product in listed
     ]
-    table(("product", "model", "price", "per"), rows)
+    table((_("product"), _("model"), _("price"), _("per")), rows)
 
 
 def serve(
@@ -72,13 +82,13 @@ def serve(
     with opened(home, host=host, port=port, operator_port=operator_port) as app:
         if not app.deliver.products.list():
             raise RequestError(
-                "Nothing is published yet.",
-                remedy="Publish a model first: mintage publish pets@latest --product pets",
+                _("Nothing is published yet."),
+                remedy=_("Publish a model first: mintage publish pets@latest --product pets"),
             )
         run_server(app, samples=(), trial_key=None, on_started=_say_addresses)
 
 
 def _say_addresses(customers: str, operator: str) -> None:
-    line(f"page and API  {customers}/")
-    line(f"operator      {operator}/docs and {operator}/metrics")
-    say("A key for a customer: mintage customer add NAME. Ctrl-C ends the server.")
+    line(_("page and API  {customers}/", customers=customers))
+    line(_("operator      {operator}/docs and {operator}/metrics", operator=operator))
+    say(_("A key for a customer: mintage customer add NAME. Ctrl-C ends the server."))

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from mintage.cli.output import say
+from mintage.core.messages import _
 
 
 class Interrupt:
@@ -25,7 +26,12 @@ class Interrupt:
         if self._asked:
             raise KeyboardInterrupt
         self._asked = True
-        say("Stopping: what was trained so far is evaluated and signed. Ctrl-C again to leave now.")
+        say(
+            _(
+                "Stopping: what was trained so far is evaluated and signed. "
+                "Ctrl-C again to leave now."
+            )
+        )
 
 
 @contextmanager

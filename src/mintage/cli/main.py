@@ -18,6 +18,7 @@ from mintage.cli.demo import demo
 from mintage.cli.output import emit, say, stderr
 from mintage.core.errors import Bug, ConfigError, MintageError
 from mintage.core.ids import new_id
+from mintage.core.messages import _, told
 from mintage.core.version import __version__
 
 CREATE, DELIVER = "Create 创造", "Deliver 传递"
@@ -84,7 +85,7 @@ def run() -> NoReturn:
     except typer.Abort:
         status = 130
     except KeyboardInterrupt:
-        say("Interrupted.")
+        say(_("Interrupted."))
         status = 130
     except MintageError as error:
         status = _explain(error, as_json=as_json)
@@ -100,8 +101,13 @@ def run() -> NoReturn:
 def _unforeseen(error: Exception) -> Bug:
     incident = new_id("incident")
     bug = Bug(
-        f"Something unforeseen went wrong ({type(error).__name__}: {error}); incident {incident}.",
-        remedy="Run it again with `mintage --debug …` and report what it shows.",
+        _(
+            "Something unforeseen went wrong ({name}: {error}); incident {incident}.",
+            name=type(error).__name__,
+            error=error,
+            incident=incident,
+        ),
+        remedy=_("Run it again with `mintage --debug …` and report what it shows."),
     )
     bug.__cause__ = error
     return bug
@@ -111,9 +117,13 @@ def _explain(error: MintageError, *, as_json: bool) -> int:
     if os.environ.get("MINTAGE_DEBUG"):
         stderr.print(escape("".join(traceback.format_exception(error))))
     if as_json:
-        described = {"code": error.code, "message": error.message, "remedy": error.remedy}
+        described = {
+            "code": error.code,
+            "message": told(error.message),
+            "remedy": told(error.remedy),
+        }
         emit({"error": described})
-    stderr.print(f"[bold red]error:[/] {escape(error.message)}")
+    stderr.print(f"[bold red]{told(_('error:'))}[/] {escape(told(error.message))}")
     if error.remedy:
-        stderr.print(escape(error.remedy))
+        stderr.print(escape(told(error.remedy)))
     return error.exit_status

@@ -13,6 +13,8 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 
+from mintage.core.messages import Message, _, told
+
 # In a file or a pipe lines are as long as they are: what is copied from them must be whole.
 _WIDTH = None if sys.stdout.isatty() else 200
 stdout = Console(highlight=False, soft_wrap=True, width=_WIDTH)
@@ -26,17 +28,17 @@ def emit(document: Any) -> None:
 
 def say(text: str) -> None:
     """A line for people, on stderr."""
-    stderr.print(escape(text))
+    stderr.print(escape(told(text)))
 
 
 def warn(text: str) -> None:
     """A warning for people, on stderr."""
-    stderr.print(f"[yellow]warning:[/] {escape(text)}")
+    stderr.print(f"[yellow]{told(_('warning:'))}[/] {escape(told(text))}")
 
 
 def line(text: str = "") -> None:
     """A line of the result, on stdout."""
-    stdout.print(escape(text))
+    stdout.print(escape(told(text)))
 
 
 _WHOLE = {"id", "key", "receipt"}
@@ -51,17 +53,23 @@ def table(
     title: str | None = None,
 ) -> None:
     """A table on stdout; the last ``numbers`` columns are aligned as numbers."""
-    shown = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    shown = Table(
+        title=title and told(title),
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        header_style="bold",
+    )
     for position, name in enumerate(head):
         numeric = position >= len(head) - numbers
         shown.add_column(
-            name,
+            told(name),
             justify="right" if numeric else "left",
             overflow="fold",
             no_wrap=name in _WHOLE,
         )
     for row in rows:
-        shown.add_row(*(escape(str(cell)) for cell in row))
+        shown.add_row(*(escape(_shown(cell)) for cell in row))
     stdout.print(shown)
 
 
@@ -86,13 +94,13 @@ class TerminalProgress:
             TextColumn("{task.fields[note]}"),
             console=stderr,
         )
-        self._task = self._bars.add_task(escape(title), total=total, note="")
+        self._task = self._bars.add_task(escape(told(title)), total=total, note="")
         self._bars.start()
 
     def advance(self, done: float, note: str = "") -> None:
         """Move the bar."""
         if self._bars is not None and self._task is not None:
-            self._bars.update(self._task, completed=done, note=note)
+            self._bars.update(self._task, completed=done, note=told(note))
 
     def finish(self) -> None:
         """End the stage; its last line stays on the screen."""
@@ -106,3 +114,7 @@ class TerminalProgress:
     def say(self, text: str) -> None:
         """One line, kept on the screen."""
         say(text)
+
+
+def _shown(cell: object) -> str:
+    return told(cell) if isinstance(cell, Message) else str(cell)

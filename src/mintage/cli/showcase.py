@@ -22,6 +22,7 @@ from mintage.cli.output import TerminalProgress, line, say, stdout
 from mintage.cli.serving import run_server
 from mintage.client import Client
 from mintage.core.errors import ConfigError, DependencyDown
+from mintage.core.messages import _
 from mintage.create.collect import Origin
 from mintage.datasets import drawn_pets
 
@@ -42,16 +43,24 @@ def show(folder: Path, *, once: bool, seconds: float, drawings: int) -> None:
     """
     if folder.exists() and not (folder / "workspace" / "workspace.json").exists():
         raise ConfigError(
-            f"{folder} exists and holds something else.", remedy="Name another with --folder."
+            _("{folder} exists and holds something else.", folder=folder),
+            remedy=_("Name another with --folder."),
         )
     stays = stdout.is_terminal and sys.stdin.isatty() and not once
     with opened(folder / "workspace") as app:
         planted = _draw(folder / "drawings", drawings)
         _collect(app, folder / "drawings", planted)
         record = _train(app, seconds, planted)
-        _step(7, "deploy: signed, verified, published, served")
+        _step(7, _("deploy: signed, verified, published, served"))
         app.deliver.publish(record["model"], NAME, price="0.02")
-        line(f"{NAME} → {record['model']}, 0.02 EUR per image, bundle {record['bundle_digest']}")
+        line(
+            _(
+                "{name} → {model}, 0.02 EUR per image, bundle {bundle_digest}",
+                name=NAME,
+                model=record["model"],
+                bundle_digest=record["bundle_digest"],
+            )
+        )
         _sell(app, record, stays=stays)
 
 
@@ -61,38 +70,66 @@ def _step(number: int | str, title: str) -> None:
 
 
 def _draw(folder: Path, count: int) -> drawn_pets.Drawn:
-    _step(1, f"collect: {count:,} drawings of cats and dogs, made here by a seeded generator")
+    _step(
+        1,
+        _(
+            "collect: {count:,} drawings of cats and dogs, made here by a seeded generator",
+            count=count,
+        ),
+    )
     progress = TerminalProgress()
-    progress.start("Drawing", count)
+    progress.start(_("Drawing"), count)
     planted = drawn_pets.write_folder(
-        folder, count, seed=0, **_PLANTED, progress=lambda done, _: progress.advance(done)
+        folder, count, seed=0, **_PLANTED, progress=lambda done, __: progress.advance(done)
     )
     progress.finish()
     line(
-        f"Planted among them: {len(planted.unreadable)} unreadable file, "
-        f"{len(planted.near_duplicates)} near duplicates, {len(planted.wrong_labels)} wrong labels."
+        _(
+            "Planted among them: {count} unreadable file, "
+            "{count2} near duplicates, {count3} wrong labels.",
+            count=len(planted.unreadable),
+            count2=len(planted.near_duplicates),
+            count3=len(planted.wrong_labels),
+        )
     )
     return planted
 
 
 def _collect(app: App, folder: Path, planted: drawn_pets.Drawn) -> None:
-    _step(2, "prepare: what cleaning found")
+    _step(2, _("prepare: what cleaning found"))
     dataset = app.create.collect(folder, NAME, about=_ABOUT, progress=TerminalProgress())
     found = app.create.inspect(dataset.reference)
     for skipped in found["skipped"]:
-        line(f"unreadable, left out: {skipped['path']} ({skipped['reason']})")
+        line(
+            _(
+                "unreadable, left out: {path} ({reason})",
+                path=skipped["path"],
+                reason=skipped["reason"],
+            )
+        )
     pairs = {frozenset(near["paths"]) for near in found["near_duplicates"]}
     hit = sum(frozenset(pair) in pairs for pair in planted.near_duplicates)
     line(
-        f"near duplicates, kept on one side of the split: {len(pairs)} pairs found, "
-        f"{hit} of the {len(planted.near_duplicates)} planted"
+        _(
+            "near duplicates, kept on one side of the split: {count} pairs found, "
+            "{hit} of the {count2} planted",
+            count=len(pairs),
+            hit=hit,
+            count2=len(planted.near_duplicates),
+        )
     )
     for name, counts in found["classes"].items():
         line(f"{name}: " + ", ".join(f"{number} {split}" for split, number in counts.items()))
 
 
 def _train(app: App, seconds: float, planted: drawn_pets.Drawn) -> Mapping[str, Any]:
-    _step("3 to 5", f"design, initialise, train: seed-cnn and compact, {seconds:.0f} s together")
+    _step(
+        "3 to 5",
+        _(
+            "design, initialise, train: seed-cnn and compact, {seconds:.0f} s together",
+            seconds=seconds,
+        ),
+    )
     with orderly_interrupt() as interrupt:
         result = app.create.train(
             NAME,
@@ -101,16 +138,22 @@ def _train(app: App, seconds: float, planted: drawn_pets.Drawn) -> Mapping[str, 
             progress=TerminalProgress(),
             should_stop=interrupt,
         )
-    _step(6, "evaluate and choose, on drawings that neither trained nor chose")
+    _step(6, _("evaluate and choose, on drawings that neither trained nor chose"))
     show_run(result.record)
     line()
     doubted = [suspect["path"] for suspect in result.record["suspects"]]
     hit = len(set(doubted) & set(planted.wrong_labels))
     first = f"; first {', '.join(doubted[:3])}" if doubted else ""
     line(
-        f"The kept model doubts {len(doubted)} labels{first}. Of the "
-        f"{len(planted.wrong_labels)} wrong ones planted, {hit} are among them; all are listed in "
-        "the report."
+        _(
+            "The kept model doubts {count} labels{first}. Of the "
+            "{count2} wrong ones planted, {hit} are among them; all are listed in "
+            "the report.",
+            count=len(doubted),
+            first=first,
+            count2=len(planted.wrong_labels),
+            hit=hit,
+        )
     )
     return result.record
 
@@ -125,7 +168,7 @@ class _Sale:
 def _sell(app: App, record: Mapping[str, Any], *, stays: bool) -> None:
     line()
     customer, issued = app.capture.add_customer(f"demo customer {record['run'][-6:]}")
-    line(f"A customer, {customer.name}, has a key; only its digest is kept.")
+    line(_("A customer, {name}, has a key; only its digest is kept.", name=customer.name))
     pictures = _pictures()
     sale, stop = _Sale(), threading.Event()
 
@@ -148,12 +191,18 @@ def _sell(app: App, record: Mapping[str, Any], *, stays: bool) -> None:
         raise sale.failure
     if not stays:
         line()
-        line(f"report  {record['report']}")
-        line(f"bundle  {record['bundle']}")
+        line(_("report  {report}", report=record["report"]))
+        line(_("bundle  {bundle}", bundle=record["bundle"]))
         program = Path(sys.argv[0])
         home = f"--home {shlex.quote(str(app.workspace.home))}"
-        say(f"To serve it again: {program} serve {home}")
-        say(f"A key to call it with: {program} customer add NAME {home}")
+        say(_("To serve it again: {program} serve {home}", program=program, home=home))
+        say(
+            _(
+                "A key to call it with: {program} customer add NAME {home}",
+                program=program,
+                home=home,
+            )
+        )
 
 
 def _serve_on_a_free_port(
@@ -167,7 +216,7 @@ def _serve_on_a_free_port(
     except DependencyDown as error:
         if "in use" not in error.message:
             raise
-        say("The usual ports are in use; taking free ones.")
+        say(_("The usual ports are in use; taking free ones."))
         with opened(app.workspace.home, port=0, operator_port=0) as other:
             run_server(other, samples=pictures, trial_key=None, on_started=started, stop=stop)
 
@@ -195,16 +244,36 @@ def _show_answer(client: Client, picture: Sample) -> None:
         if output["unusual"]
         else (f"{output['label']}, probability {output['probability']:.1%}")
     )
-    line(f"sent     {picture.name}, {len(picture.data):,} bytes, over HTTP with the customer's key")
-    line(f"answer   {said}, from {answer['model']}@{answer['model_version']}")
-    line(f"price    {price['amount']} {price['currency']}")
-    line(f"receipt  {receipt['id']}, signed, for event {receipt['event']}")
+    line(
+        _(
+            "sent     {name}, {count:,} bytes, over HTTP with the customer's key",
+            name=picture.name,
+            count=len(picture.data),
+        )
+    )
+    line(
+        _(
+            "answer   {said}, from {model}@{model_version}",
+            said=said,
+            model=answer["model"],
+            model_version=answer["model_version"],
+        )
+    )
+    line(_("price    {amount} {currency}", amount=price["amount"], currency=price["currency"]))
+    line(_("receipt  {id}, signed, for event {event}", id=receipt["id"], event=receipt["event"]))
 
 
 def _say_addresses(customers: str, operator: str, key: str, record: Mapping[str, Any]) -> None:
     line()
-    line(f"page      {customers}/?product={NAME}#key={key}")
-    line(f"operator  {operator}/docs and {operator}/metrics")
-    line(f"report    {record['report']}")
-    line(f"bundle    {record['bundle']}")
-    say("Serving until Ctrl-C.")
+    line(
+        _(
+            "page      {customers}/?product={name}#key={key}",
+            customers=customers,
+            name=NAME,
+            key=key,
+        )
+    )
+    line(_("operator  {operator}/docs and {operator}/metrics", operator=operator))
+    line(_("report    {report}", report=record["report"]))
+    line(_("bundle    {bundle}", bundle=record["bundle"]))
+    say(_("Serving until Ctrl-C."))

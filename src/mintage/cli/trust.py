@@ -9,6 +9,7 @@ import typer
 
 from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import emit, line
+from mintage.core.messages import _
 
 
 class Role(StrEnum):
@@ -33,7 +34,14 @@ def verify(
         files = sorted(bundle.files)
         emit({"model": bundle.subject, "bundle_digest": bundle.digest, "files": files})
     else:
-        line(f"{bundle.subject} is as it was signed: {len(bundle.files)} files, {bundle.digest}")
+        line(
+            _(
+                "{subject} is as it was signed: {count} files, {digest}",
+                subject=bundle.subject,
+                count=len(bundle.files),
+                digest=bundle.digest,
+            )
+        )
 
 
 def public_key(
@@ -58,6 +66,6 @@ def log(*, home: Home = None, as_json: Json = False) -> None:
     if as_json:
         emit(found)
         return
-    line(f"{found['records']} records are as they were logged.")
+    line(_("{records} records are as they were logged.", records=found["records"]))
     line()
     line(found["note"].rstrip())

@@ -24,6 +24,7 @@ from mintage.core.errors import (
     ServiceError,
     Unauthenticated,
 )
+from mintage.core.messages import _
 from mintage.core.version import __version__
 
 _BY_STATUS: dict[int, type[MintageError]] = {
@@ -48,7 +49,9 @@ class Client:
             ConfigError: the address is none of http or https.
         """
         if not url.startswith(("http://", "https://")):
-            raise ConfigError(f"Not an address: {url!r}.", remedy="Write http://HOST:PORT.")
+            raise ConfigError(
+                _("Not an address: {url!r}.", url=url), remedy=_("Write http://HOST:PORT.")
+            )
         headers = {"User-Agent": f"mintage/{__version__}"}
         if key is not None:
             headers["Authorization"] = f"Bearer {key}"
@@ -119,14 +122,18 @@ class Client:
             response = self._http.request(method, address, **options)
         except httpx.TimeoutException as error:
             raise ServiceError(
-                f"{self._http.base_url} did not answer in time.",
-                remedy="Try again in a moment, or give the Client a longer timeout_seconds.",
+                _("{base_url} did not answer in time.", base_url=self._http.base_url),
+                remedy=_("Try again in a moment, or give the Client a longer timeout_seconds."),
                 http_status=504,
             ) from error
         except httpx.TransportError as error:
             raise DependencyDown(
-                f"{self._http.base_url} cannot be reached: {error}.",
-                remedy="Check the address, and that the server runs.",
+                _(
+                    "{base_url} cannot be reached: {error}.",
+                    base_url=self._http.base_url,
+                    error=error,
+                ),
+                remedy=_("Check the address, and that the server runs."),
             ) from error
         document = _document(response)
         if not response.is_success:
@@ -140,7 +147,9 @@ def _bytes_of(source: Path | str | bytes) -> bytes:
     try:
         return Path(source).read_bytes()
     except OSError as error:
-        raise DataError(f"{source} cannot be read: {error.strerror}.") from error
+        raise DataError(
+            _("{source} cannot be read: {reason}.", source=source, reason=error.strerror)
+        ) from error
 
 
 def _document(response: httpx.Response) -> dict[str, Any]:
@@ -152,8 +161,8 @@ def _document(response: httpx.Response) -> dict[str, Any]:
         return document
     if response.is_success:
         raise DependencyDown(
-            f"{response.url.host} answered with something that is not JSON.",
-            remedy="Check that the address is that of a Mintage server.",
+            _("{host} answered with something that is not JSON.", host=response.url.host),
+            remedy=_("Check that the address is that of a Mintage server."),
         )
     return {}
 

@@ -8,6 +8,7 @@ from typing import Any
 import rfc8785
 
 from mintage.core.errors import DataError
+from mintage.core.messages import _
 
 
 def canonical_json(value: Any) -> bytes:
@@ -19,7 +20,9 @@ def canonical_json(value: Any) -> bytes:
     try:
         return rfc8785.dumps(value)
     except rfc8785.CanonicalizationError as error:
-        raise DataError(f"This cannot be written as canonical JSON: {error}.") from error
+        raise DataError(
+            _("This cannot be written as canonical JSON: {error}.", error=error)
+        ) from error
 
 
 def sha256_hex(data: bytes) -> str:

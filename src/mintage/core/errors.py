@@ -24,6 +24,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from mintage.core.messages import _, told
+
 
 class MintageError(Exception):
     """The root: says what was wrong and what was got, and carries what to do next."""
@@ -47,7 +49,8 @@ class MintageError(Exception):
         self.retry_after_seconds = retry_after_seconds
 
     def __str__(self) -> str:
-        return f"{self.message} {self.remedy}".strip()
+        """In the reader's language; ``message`` and ``remedy`` themselves are English."""
+        return f"{told(self.message)} {told(self.remedy)}".strip()
 
 
 class InputError(MintageError):
@@ -173,6 +176,6 @@ class Bug(MintageError):
 def missing_extra(library: str, extra: str) -> DependencyDown:
     """Name the library that is not installed and the line that installs it."""
     return DependencyDown(
-        f"This needs {library}, which is not installed.",
-        remedy=f"Install it with: pip install 'mintage[{extra}]'",
+        _("This needs {library}, which is not installed.", library=library),
+        remedy=_("Install it with: pip install 'mintage[{extra}]'", extra=extra),
     )

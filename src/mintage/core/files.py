@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mintage.core.errors import ConfigError, DependencyDown
 from mintage.core.ids import new_id
+from mintage.core.messages import _
 
 _ASIDE = ".old-"
 
@@ -21,12 +22,13 @@ def readable_failures(path: Path) -> Iterator[None]:
         yield
     except PermissionError as error:
         raise ConfigError(
-            f"Not allowed to write {path}.", remedy="Check who owns the folder, or name another."
+            _("Not allowed to write {path}.", path=path),
+            remedy=_("Check who owns the folder, or name another."),
         ) from error
     except OSError as error:
         raise DependencyDown(
-            f"Writing {path} failed: {error.strerror}.",
-            remedy="Make room on the disk, then run the same command again: nothing was lost.",
+            _("Writing {path} failed: {reason}.", path=path, reason=error.strerror),
+            remedy=_("Make room on the disk, then run the same command again: nothing was lost."),
         ) from error
 
 

@@ -7,6 +7,7 @@ from decimal import Decimal, InvalidOperation, localcontext
 from fractions import Fraction
 
 from mintage.core.errors import ConfigError
+from mintage.core.messages import _
 
 NANOS = 10**9
 
@@ -17,7 +18,9 @@ def _decimal(text: str) -> Decimal:
     except InvalidOperation:
         value = Decimal("NaN")
     if not value.is_finite():
-        raise ConfigError(f"Not an amount: {text!r}.", remedy="Write a decimal such as 0.02.")
+        raise ConfigError(
+            _("Not an amount: {text!r}.", text=text), remedy=_("Write a decimal such as 0.02.")
+        )
     return value
 
 
@@ -50,7 +53,8 @@ class Money:
         nanos = Fraction(_decimal(text)) * NANOS
         if nanos.denominator != 1:
             raise ConfigError(
-                f"{text} {currency} is finer than 0.000000001.", remedy="Use at most 9 decimals."
+                _("{text} {currency} is finer than 0.000000001.", text=text, currency=currency),
+                remedy=_("Use at most 9 decimals."),
             )
         return cls(int(nanos), currency)
 
@@ -65,7 +69,13 @@ class Money:
 
     def __add__(self, other: Money) -> Money:
         if other.currency != self.currency:
-            raise ConfigError(f"Cannot add {other.currency} to {self.currency}.")
+            raise ConfigError(
+                _(
+                    "Cannot add {currency} to {currency2}.",
+                    currency=other.currency,
+                    currency2=self.currency,
+                )
+            )
         return Money(self.nanos + other.nanos, self.currency)
 
 
@@ -80,9 +90,9 @@ class Price:
     def __post_init__(self) -> None:
         """Check once, so that no later multiplication can fail."""
         if _decimal(self.amount) < 0:
-            raise ConfigError(f"A price cannot be negative: {self.amount}.")
+            raise ConfigError(_("A price cannot be negative: {amount}.", amount=self.amount))
         if self.per < 1:
-            raise ConfigError(f"A price is for at least 1 unit, not {self.per}.")
+            raise ConfigError(_("A price is for at least 1 unit, not {per}.", per=self.per))
 
     def times(self, quantity: int) -> Fraction:
         """The exact amount for a quantity, in major units; rounding belongs to documents."""

@@ -9,6 +9,7 @@ from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
 
 from mintage.core.errors import ConfigError
+from mintage.core.messages import _
 from mintage.core.ports import Modality, Source, Task
 
 T = TypeVar("T")
@@ -29,7 +30,9 @@ class Registry(Generic[T]):
     def register(self, name: str, factory: Callable[[], T]) -> None:
         """Add a plug-in; a name is given once."""
         if name in self._factories:
-            raise ConfigError(f"Two plug-ins call themselves {self._kind} {name!r}.")
+            raise ConfigError(
+                _("Two plug-ins call themselves {kind} {name!r}.", kind=self._kind, name=name)
+            )
         self._factories[name] = cache(factory)
 
     def get(self, name: str) -> T:
@@ -40,7 +43,8 @@ class Registry(Generic[T]):
         """
         if name not in self._factories:
             raise ConfigError(
-                f"No {self._kind} is called {name!r}.", remedy=f"There are: {', '.join(self)}."
+                _("No {kind} is called {name!r}.", kind=self._kind, name=name),
+                remedy=_("There are: {value}.", value=", ".join(self)),
             )
         return self._factories[name]()
 
@@ -49,7 +53,7 @@ class Registry(Generic[T]):
 
 
 def _load(target: str) -> Any:
-    module, _, attribute = target.partition(":")
+    module, __, attribute = target.partition(":")
     return getattr(import_module(module), attribute)()
 
 

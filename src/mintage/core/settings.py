@@ -8,13 +8,18 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mintage.core.errors import ConfigError
+from mintage.core.messages import Language, _
 
 
 class Settings(BaseSettings):
     """Where the workspace is and how the server listens."""
 
-    model_config = SettingsConfigDict(env_prefix="MINTAGE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="MINTAGE_", frozen=True, extra="ignore", env_ignore_empty=True
+    )
 
+    lang: Language | None = None
+    """The language of what people read, `en` or `zh`; None takes the locale's."""
     home: Path = Path(".mintage")
     """The workspace's folder."""
     host: str = "127.0.0.1"
@@ -46,4 +51,6 @@ def load_settings(**overrides: object) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = "MINTAGE_" + "_".join(str(part) for part in first["loc"]).upper()
-        raise ConfigError(f"{name}: {first['msg']} (got {first['input']!r}).") from error
+        raise ConfigError(
+            _("{name}: {msg} (got {input!r}).", name=name, msg=first["msg"], input=first["input"])
+        ) from error

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from mintage.core.errors import ConfigError
+from mintage.core.messages import _
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _NAME = re.compile(r"[\w](?:[\w.-]{0,62}[\w])?")
@@ -19,7 +20,9 @@ def parse_duration(text: str) -> float:
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", text.strip())
     if not match:
-        raise ConfigError(f"Not a duration: {text!r}.", remedy="Write it as 90s, 5m or 2h.")
+        raise ConfigError(
+            _("Not a duration: {text!r}.", text=text), remedy=_("Write it as 90s, 5m or 2h.")
+        )
     return float(match[1]) * _SECONDS[match[2]]
 
 
@@ -43,8 +46,8 @@ def check_name(name: str, kind: str) -> str:
     """
     if not _NAME.fullmatch(name):
         raise ConfigError(
-            f"Not a name for a {kind}: {name!r}.",
-            remedy="Use 1 to 64 letters, digits, '-', '_' or '.', not starting with a dot.",
+            _("Not a name for a {kind}: {name!r}.", kind=kind, name=name),
+            remedy=_("Use 1 to 64 letters, digits, '-', '_' or '.', not starting with a dot."),
         )
     return name
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from mintage.core.errors import DataError
 from mintage.core.files import write_atomic
+from mintage.core.messages import _
 
 
 class Checkpoint:
@@ -48,7 +49,7 @@ class Checkpoint:
         """
         if self._score is None:
             raise DataError(
-                "Training diverged: no epoch had a finite validation loss.",
-                remedy="Lower the learning rate of the recipe.",
+                _("Training diverged: no epoch had a finite validation loss."),
+                remedy=_("Lower the learning rate of the recipe."),
             )
         network.load_state_dict(load((self.folder / "best.safetensors").read_bytes()))

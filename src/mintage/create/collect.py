@@ -14,6 +14,7 @@ from mintage.core.canonical import canonical_json, sha256_hex
 from mintage.core.errors import DataError, SignatureMismatch
 from mintage.core.files import put_back, write_folder
 from mintage.core.machine import available_cores
+from mintage.core.messages import _
 from mintage.core.ports import Modality
 from mintage.core.progress import Progress
 from mintage.core.types import Example, Found, Ingested, Skipped, SourceListing
@@ -73,7 +74,7 @@ def collect(
     _check_classes(
         Counter(example.label for example in unique), {found.label for found in listing.examples}
     )
-    progress.start("Looking for near duplicates")
+    progress.start(_("Looking for near duplicates"))
     pairs = kind.near_duplicates([example.ingested.fingerprint for example in unique])
     progress.finish()
     examples = _examples(unique, pairs, seed)
@@ -101,7 +102,9 @@ def list_source(location: Path, kind: Modality, label: str) -> tuple[str, Source
         DataError: there is nothing there, or no source reads it.
     """
     if not location.exists():
-        raise DataError(f"{location} does not exist.", remedy="Check the path.")
+        raise DataError(
+            _("{location} does not exist.", location=location), remedy=_("Check the path.")
+        )
     for name in registry.sources():
         source = registry.sources().get(name)
         if source.matches(location):
@@ -110,8 +113,12 @@ def list_source(location: Path, kind: Modality, label: str) -> tuple[str, Source
             )
             return name, listing
     raise DataError(
-        f"{location} is not a folder of class folders, a zip of one, or a CSV, TSV or JSONL table.",
-        remedy="See: mintage collect --help",
+        _(
+            "{location} is not a folder of class folders, a zip of one, "
+            "or a CSV, TSV or JSONL table.",
+            location=location,
+        ),
+        remedy=_("See: mintage collect --help"),
     )
 
 
@@ -122,7 +129,7 @@ def ingest(kind: Modality, found: Found) -> Ingested | Skipped:
     except DataError as error:
         return Skipped(found.path, error.message)
     except OSError as error:
-        return Skipped(found.path, f"cannot be read: {error.strerror or error}")
+        return Skipped(found.path, _("cannot be read: {reason}", reason=error.strerror or error))
 
 
 def ingest_in_order(
@@ -165,26 +172,26 @@ def _ingest_all(
 def _refuse(skipped: Skipped) -> None:
     raise DataError(
         f"{skipped.path}: {skipped.reason}.",
-        remedy="Mend or remove it, or leave --strict out to go on without it.",
+        remedy=_("Mend or remove it, or leave --strict out to go on without it."),
     )
 
 
 def _check_classes(counts: Mapping[str, int], expected: Collection[str]) -> None:
     if not counts:
         raise DataError(
-            "Nothing readable was found.",
-            remedy="Give a folder of class folders with JPEG, PNG, WebP, BMP or TIFF pictures.",
+            _("Nothing readable was found."),
+            remedy=_("Give a folder of class folders with JPEG, PNG, WebP, BMP or TIFF pictures."),
         )
     empty = [name for name in sorted(expected) if not counts.get(name)]
     if empty:
         raise DataError(
-            f"No readable example in the class {', '.join(empty)}.",
-            remedy="Add examples to it, or remove its folder.",
+            _("No readable example in the class {empty}.", empty=", ".join(empty)),
+            remedy=_("Add examples to it, or remove its folder."),
         )
     if len(counts) < 2:
         raise DataError(
-            f"Only one class was found: {next(iter(counts))}.",
-            remedy="A classifier needs at least two classes.",
+            _("Only one class was found: {counts}.", counts=next(iter(counts))),
+            remedy=_("A classifier needs at least two classes."),
         )
 
 
@@ -194,9 +201,15 @@ def _check_groups(groups: Sequence[str], labels: Sequence[str]) -> None:
         count = len(own.get(label, ()))
         if count < splits.FEWEST_GROUPS:
             raise DataError(
-                f"The class {label} has only {count} example{'' if count == 1 else 's'}, copies "
-                f"not counted; {splits.FEWEST_GROUPS} are the least.",
-                remedy="Add pictures: 50 a class are a start, hundreds are good.",
+                _(
+                    "The class {label} has only {count} example{maybe}, copies "
+                    "not counted; {fewest_groups} are the least.",
+                    label=label,
+                    count=count,
+                    maybe="" if count == 1 else "s",
+                    fewest_groups=splits.FEWEST_GROUPS,
+                ),
+                remedy=_("Add pictures: 50 a class are a start, hundreds are good."),
             )
 
 

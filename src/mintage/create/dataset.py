@@ -12,6 +12,7 @@ from typing import Any
 
 from mintage.core.canonical import canonical_json, sha256_hex
 from mintage.core.errors import DataError, SignatureMismatch
+from mintage.core.messages import _
 from mintage.core.types import Example
 from mintage.trust.keys import KeyRing
 from mintage.trust.signing import verify_folder
@@ -66,13 +67,19 @@ def load_dataset(folder: Path, name: str, keys: KeyRing) -> Dataset:
     """
     if not folder.is_dir():
         raise DataError(
-            f"The dataset {name} is not in this workspace.",
-            remedy=f"Collect it: mintage collect PATH --name {name}",
+            _("The dataset {name} is not in this workspace.", name=name),
+            remedy=_("Collect it: mintage collect PATH --name {name}", name=name),
         )
     version = folder.name
     verified = verify_folder(folder, keys.public_keys("data"), subject=f"{name}#{version}")
     manifest = verified.files["manifest.jsonl"]
     if sha256_hex(manifest) != version:
-        raise SignatureMismatch(f"The manifest of {name}#{version[:12]}… is not that version's.")
+        raise SignatureMismatch(
+            _(
+                "The manifest of {name}#{value}… is not that version's.",
+                name=name,
+                value=version[:12],
+            )
+        )
     examples = tuple(Example.from_json(json.loads(line)) for line in manifest.splitlines())
     return Dataset(name, version, examples, json.loads(verified.files["card.json"]), folder)

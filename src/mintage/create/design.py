@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mintage.core.errors import ConfigError
+from mintage.core.messages import _
 from mintage.modalities.image.augment import Augmentation
 
 ONE_CANDIDATE_BELOW_SECONDS = 15 * 60  # decision 7: nothing is trained that is not kept
@@ -63,12 +64,15 @@ class Candidate:
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise ConfigError(
-                    f"No {name} is called {getattr(self, name)!r}.",
-                    remedy=f"Use {' or '.join(known)}.",
+                    _("No {name} is called {getattr!r}.", name=name, getattr=getattr(self, name)),
+                    remedy=_("Use {known}.", known=" or ".join(known)),
                 )
         if self.batch_size < 1 or self.input_size < 1 or self.learning_rate <= 0:
             raise ConfigError(
-                f"Candidate {self.name}: batch size, input size and learning rate must be above 0."
+                _(
+                    "Candidate {name}: batch size, input size and learning rate must be above 0.",
+                    name=self.name,
+                )
             )
 
 
@@ -99,9 +103,11 @@ class Recipe:
         counts = {"epochs": self.epochs, "seconds": self.seconds, "threads": self.threads}
         for name, value in counts.items():
             if value is not None and value <= 0:
-                raise ConfigError(f"A recipe's {name} must be above 0, not {value}.")
+                raise ConfigError(
+                    _("A recipe's {name} must be above 0, not {value}.", name=name, value=value)
+                )
         if not self.candidates:
-            raise ConfigError("A recipe needs at least one candidate.")
+            raise ConfigError(_("A recipe needs at least one candidate."))
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict of JSON values."""
@@ -141,13 +147,19 @@ def _candidate(document: Mapping[str, Any]) -> Candidate:
 def _checked(kind: type[Any], document: Mapping[str, Any], what: str) -> dict[str, Any]:
     """The document as keyword arguments of ``kind``, once every key is known and none missing."""
     if not isinstance(document, Mapping):
-        raise ConfigError(f"A {what} is an object of names and values, not {document!r}.")
+        raise ConfigError(
+            _(
+                "A {what} is an object of names and values, not {document!r}.",
+                what=what,
+                document=document,
+            )
+        )
     fields = {each.name: each for each in dataclasses.fields(kind)}
     for key in document:
         if key not in fields:
             near = difflib.get_close_matches(str(key), fields, n=1, cutoff=0.5)
             hint = f"Did you mean {near[0]!r}?" if near else f"It has: {', '.join(fields)}."
-            raise ConfigError(f"A {what} has no {key!r}.", remedy=hint)
+            raise ConfigError(_("A {what} has no {key!r}.", what=what, key=key), remedy=hint)
     missing = [
         name
         for name, each in fields.items()
@@ -156,7 +168,10 @@ def _checked(kind: type[Any], document: Mapping[str, Any], what: str) -> dict[st
         and each.default_factory is dataclasses.MISSING
     ]
     if missing:
-        raise ConfigError(f"The {what} lacks {', '.join(missing)}.", remedy="Add what is missing.")
+        raise ConfigError(
+            _("The {what} lacks {missing}.", what=what, missing=", ".join(missing)),
+            remedy=_("Add what is missing."),
+        )
     return dict(document)
 
 
@@ -230,9 +245,9 @@ def design(
         ConfigError: an unknown name, or a time or a number of epochs that is not above zero.
     """
     if (seconds is not None and seconds <= 0) or (epochs is not None and epochs <= 0):
-        raise ConfigError("A time and a number of epochs must be above 0.")
+        raise ConfigError(_("A time and a number of epochs must be above 0."))
     if classes < 2 or examples < 2:
-        raise ConfigError("Training needs at least two classes and two examples.")
+        raise ConfigError(_("Training needs at least two classes and two examples."))
     names = _names(name, examples=examples, seconds=seconds)
     share = None if seconds is None else seconds / len(names)
     candidates = tuple(
@@ -280,9 +295,11 @@ def _names(name: str, *, examples: int, seconds: float | None) -> list[str]:
         if each not in known:
             near = difflib.get_close_matches(each, [*known, "auto"], n=1, cutoff=0.4)
             raise ConfigError(
-                f"No recipe is called {each!r}.",
-                remedy=f"Did you mean {near[0]!r}?" if near else "Use auto, seed-cnn or compact.",
+                _("No recipe is called {each!r}.", each=each),
+                remedy=_("Did you mean {value!r}?", value=near[0])
+                if near
+                else _("Use auto, seed-cnn or compact."),
             )
     if len(set(names)) < len(names):
-        raise ConfigError(f"The recipe {name!r} names a candidate twice.")
+        raise ConfigError(_("The recipe {name!r} names a candidate twice.", name=name))
     return names

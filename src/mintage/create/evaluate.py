@@ -15,6 +15,7 @@ from mintage.bundle.novelty import Detector
 from mintage.core import registry
 from mintage.core.canonical import sha256_hex
 from mintage.core.errors import DataError
+from mintage.core.messages import _
 from mintage.core.ports import Modality
 from mintage.core.progress import Progress
 from mintage.core.types import Found, Skipped, Split
@@ -76,7 +77,10 @@ def evaluate_location(
         if digest in learned:
             trained.append(found.path)
     if not arrays:
-        raise DataError(f"Nothing readable was found in {location}.", remedy="Check the path.")
+        raise DataError(
+            _("Nothing readable was found in {location}.", location=location),
+            remedy=_("Check the path."),
+        )
     measured = evaluation_of(
         graph, manifest, np.stack(arrays), np.array(targets, dtype=np.int64), groups
     )
@@ -105,8 +109,12 @@ def evaluate_split(
     chosen = [n for n, example in enumerate(dataset.examples) if example.split == split]
     if not chosen:
         raise DataError(
-            f"{dataset.reference} has no examples in its {split} split.",
-            remedy="Small datasets choose by folds of their training split.",
+            _(
+                "{reference} has no examples in its {split} split.",
+                reference=dataset.reference,
+                split=split,
+            ),
+            remedy=_("Small datasets choose by folds of their training split."),
         )
     images = decoded(workspace, dataset, kind, manifest.input, progress)
     examples = [dataset.examples[position] for position in chosen]
@@ -120,8 +128,8 @@ def _check_labels(labels: set[str], manifest: Manifest) -> None:
     unknown = sorted(labels - set(manifest.labels))
     if unknown:
         raise DataError(
-            f"The model does not know the class {', '.join(unknown)}.",
-            remedy=f"It knows: {', '.join(manifest.labels)}.",
+            _("The model does not know the class {unknown}.", unknown=", ".join(unknown)),
+            remedy=_("It knows: {labels}.", labels=", ".join(manifest.labels)),
         )
 
 

@@ -14,6 +14,7 @@ import torch
 from mintage.bundle.graph import Graph
 from mintage.core.errors import DataError
 from mintage.core.files import write_atomic
+from mintage.core.messages import _
 from mintage.create.design import Candidate
 from mintage.create.losses import probabilities
 from mintage.modalities.image.networks import PictureNetwork, ServingGraph
@@ -69,11 +70,11 @@ def _check(model: onnx.ModelProto) -> None:
     onnx.checker.check_model(model)
     for tensor in model.graph.initializer:
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
-            raise DataError(f"The exported model keeps {tensor.name} in another file.")
+            raise DataError(_("The exported model keeps {name} in another file.", name=tensor.name))
         if not np.isfinite(onnx.numpy_helper.to_array(tensor)).all():
             raise DataError(
-                f"The trained weights of {tensor.name} are not all finite numbers.",
-                remedy="Lower the learning rate of the recipe.",
+                _("The trained weights of {name} are not all finite numbers.", name=tensor.name),
+                remedy=_("Lower the learning rate of the recipe."),
             )
 
 
@@ -98,15 +99,19 @@ def check_parity(
     largest = 0.0
     for start in range(0, len(images), batch):
         pixels = np.ascontiguousarray(images[start : start + batch])
-        served, _ = served_graph.run(pixels)
-        trained, _ = graph(torch.from_numpy(pixels))
+        served, __ = served_graph.run(pixels)
+        trained, __ = graph(torch.from_numpy(pixels))
         difference = probabilities(torch.from_numpy(served)) - probabilities(trained)
         # A comparison with NaN is false, so that max() would pass it by.
         largest = max(largest, float(difference.abs().nan_to_num(nan=torch.inf).max()))
     if not largest < TOLERANCE:
         raise DataError(
-            f"The exported model differs from the trained one by {largest:.1e} in a probability; "
-            f"{TOLERANCE:.0e} is the limit.",
-            remedy="Train again, or report this with the recipe.",
+            _(
+                "The exported model differs from the trained one by {largest:.1e} in a "
+                "probability; {tolerance:.0e} is the limit.",
+                largest=largest,
+                tolerance=TOLERANCE,
+            ),
+            remedy=_("Train again, or report this with the recipe."),
         )
     return largest

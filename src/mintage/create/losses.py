@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mintage.core.errors import ConfigError
+from mintage.core.messages import _
 
 Loss = Callable[[Tensor, Tensor, float], Tensor]
 
@@ -70,7 +71,10 @@ def loss_function(name: str) -> Loss:
         ConfigError: no loss has this name.
     """
     if name not in _LOSSES:
-        raise ConfigError(f"No loss is called {name!r}.", remedy=f"Use {' or '.join(NAMES)}.")
+        raise ConfigError(
+            _("No loss is called {name!r}.", name=name),
+            remedy=_("Use {names}.", names=" or ".join(NAMES)),
+        )
     return _LOSSES[name]
 
 

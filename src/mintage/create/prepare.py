@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mintage.core.files import readable_failures
 from mintage.core.ids import new_id
 from mintage.core.machine import available_cores
+from mintage.core.messages import _
 from mintage.core.ports import Modality
 from mintage.core.progress import Progress
 from mintage.core.types import InputSpec
@@ -61,7 +62,7 @@ def _decode_into(
         data = workspace.blobs.get(example.sha256)
         array[position] = kind.decode(data, spec, orientation=example.orientation)
 
-    progress.start(f"Decoding at {spec.side} px", len(examples))
+    progress.start(_("Decoding at {side} px", side=spec.side), len(examples))
     with ThreadPoolExecutor(available_cores()) as pool:
         for start in range(0, len(examples), _CHUNK):
             end = min(start + _CHUNK, len(examples))

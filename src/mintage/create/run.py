@@ -21,6 +21,7 @@ from mintage.core.errors import missing_extra
 from mintage.core.files import write_atomic
 from mintage.core.ids import new_id
 from mintage.core.machine import describe
+from mintage.core.messages import _
 from mintage.core.progress import Progress
 from mintage.create import repository
 from mintage.create.card import model_card
@@ -119,7 +120,7 @@ class Run:
         """Export the best, evaluate the very graph that will serve, sign it, write it down."""
         best = max(trained, key=lambda each: (each.score, -each.fitted.validation_loss))
         interrupted = self.should_stop()
-        self.progress.start("Exporting, evaluating and signing")
+        self.progress.start(_("Exporting, evaluating and signing"))
         model = export_onnx(best.fitted.network, best.candidate, self.folder / "model.onnx")
         images = self.trials.images(best.candidate)
         test = np.flatnonzero(self.trials.in_split("test"))
@@ -150,7 +151,7 @@ class Run:
         fitted = best.fitted
         train = np.flatnonzero(~self.trials.in_split("test") & ~self.trials.validation())
         chosen = train[:: max(1, len(train) // _FEATURE_EXAMPLES)][:_FEATURE_EXAMPLES]
-        _, features = graph.run(images[chosen])
+        __, features = graph.run(images[chosen])
         strangers = self.trials.kind.strangers(self.trials.spec(best.candidate))
         apart = [graph.run(kind)[1] for kind in strangers]
         detector = Detector.fit(features, fitted.validation_features, apart)
@@ -211,7 +212,7 @@ class Run:
         for start in range(0, len(images), 128):
             if self.budget is not None and self.budget.left < 1.0 + 0.01 * self.budget.seconds:
                 break
-            logits, _ = graph.run(images[start : start + 128])
+            logits, __ = graph.run(images[start : start + 128])
             chances.append(self.task.probabilities(logits, manifest.temperature))
         if not chances:
             return []

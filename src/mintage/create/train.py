@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from mintage.core.errors import ConfigError
+from mintage.core.messages import _
 from mintage.create.checkpoint import Checkpoint
 from mintage.create.design import Candidate
 from mintage.create.forward import (
@@ -71,7 +72,7 @@ class FitResult:
     seconds: float
 
 
-def _ignore(_: object) -> None:
+def _ignore(__: object) -> None:
     """Whoever listens to nothing."""
 
 
@@ -171,7 +172,7 @@ class _Training:
         """Learn how long evaluating takes, so that the clock can keep time for the last one."""
         if self.pace.seconds is None:
             return
-        for _ in range(2):  # the first time, kernels are built as well
+        for __ in range(2):  # the first time, kernels are built as well
             began = time.monotonic()
             few = self.validation_index[:128]
             self.evaluate(few)
@@ -249,7 +250,7 @@ class _Training:
         }
         if self.validation_is_due():
             began = time.monotonic()
-            logits, _, labels = self.evaluate(self.validation_index)
+            logits, __, labels = self.evaluate(self.validation_index)
             record["validation_loss"] = _finite(self.loss(logits, labels, 0.0).item())
             record["validation_accuracy"] = accuracy(logits, labels)
             self.checkpoint.offer(self.network, record)
@@ -293,7 +294,7 @@ class _Training:
         # float32 as in the exported graph: calibration and novelty are fitted to these.
         logits, features, labels = self.evaluate(self.validation_index, "float32")
         few = train_index[:: max(1, len(train_index) // GAP_EXAMPLES)][:GAP_EXAMPLES]
-        train_logits, _, train_labels = self.evaluate(few)
+        train_logits, __, train_labels = self.evaluate(few)
         return FitResult(
             network=self.network,
             history=self.history,
@@ -318,11 +319,16 @@ def _finite(number: float) -> float | None:
 
 def _check(candidate: Candidate, images: Pixels, seconds: float | None, epochs: int | None) -> None:
     if (seconds is None) == (epochs is None):
-        raise ConfigError("Training needs a time or a number of epochs, not both.")
+        raise ConfigError(_("Training needs a time or a number of epochs, not both."))
     if images.shape[1:] != (candidate.input_size, candidate.input_size, 3):
         raise ConfigError(
-            f"{candidate.name} takes pictures of side {candidate.input_size}, "
-            f"not of {images.shape[1]}×{images.shape[2]}.",
+            _(
+                "{name} takes pictures of side {input_size}, not of {value}×{value2}.",
+                name=candidate.name,
+                input_size=candidate.input_size,
+                value=images.shape[1],
+                value2=images.shape[2],
+            ),
         )
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mintage.core import registry
 from mintage.core.errors import ConfigError, InputError, missing_extra
+from mintage.core.messages import _
 from mintage.core.ports import Modality
 from mintage.core.progress import Progress
 from mintage.core.types import InputSpec
@@ -103,9 +104,9 @@ class Trials:
                 if len(self.recipe.candidates) == 1:
                     raise
                 skipped.append(f"{candidate.name}: {error.message}")
-                self.progress.say(f"Skipped {skipped[-1]}")
+                self.progress.say(_("Skipped {value}", value=skipped[-1]))
         if not trained:
-            raise ConfigError("No candidate could be trained.", remedy=" ".join(skipped))
+            raise ConfigError(_("No candidate could be trained."), remedy=" ".join(skipped))
         return trained
 
     def _share(self, position: int) -> float | None:
@@ -165,7 +166,7 @@ class Trials:
             with log.open("a", encoding="utf-8") as stream:
                 stream.write(line)
 
-        self.progress.start(f"Training {candidate.name}", 1.0)
+        self.progress.start(_("Training {name}", name=candidate.name), 1.0)
         try:
             return fit(
                 candidate,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from mintage.core.errors import NotReady, ServiceError
+from mintage.core.messages import _
 from mintage.core.types import Answer, ProviderInfo
 from mintage.deliver.lane import Lane
 from mintage.deliver.versions import Catalogue, Loaded, OpenProvider, Versions
@@ -91,8 +92,11 @@ class Engine:
                 answer = await lane.answer(loaded, data)
         except TimeoutError as error:
             raise ServiceError(
-                f"There was no answer within {self._deadline_seconds:g} seconds.",
-                remedy="Send it again in a moment.",
+                _(
+                    "There was no answer within {deadline_seconds:g} seconds.",
+                    deadline_seconds=self._deadline_seconds,
+                ),
+                remedy=_("Send it again in a moment."),
                 http_status=504,
                 retry_after_seconds=1,
             ) from error
@@ -112,8 +116,10 @@ class Engine:
             loaded = self._versions.get(product)
         if loaded is None:
             raise NotReady(
-                f"No version of {product!r} is ready.",
-                remedy="Send it again in a moment; if it stays so, tell whoever runs the service.",
+                _("No version of {product!r} is ready.", product=product),
+                remedy=_(
+                    "Send it again in a moment; if it stays so, tell whoever runs the service."
+                ),
                 retry_after_seconds=5,
             )
         return loaded
@@ -182,5 +188,7 @@ class Engine:
 
 def _going_away() -> NotReady:
     return NotReady(
-        "The server is going away.", remedy="Send it again in a moment.", retry_after_seconds=1
+        _("The server is going away."),
+        remedy=_("Send it again in a moment."),
+        retry_after_seconds=1,
     )

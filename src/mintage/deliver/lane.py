@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mintage.core.errors import DataError, Overloaded
+from mintage.core.messages import _
 from mintage.core.ports import Provider
 from mintage.core.types import Answer
 from mintage.deliver.versions import Loaded
@@ -65,8 +66,8 @@ class Lane:
         """
         if self._calls >= self._max_queue:
             raise Overloaded(
-                f"{self._calls} calls are waiting, as many as may.",
-                remedy="Send it again in a second.",
+                _("{calls} calls are waiting, as many as may.", calls=self._calls),
+                remedy=_("Send it again in a second."),
                 retry_after_seconds=1,
             )
 
@@ -143,7 +144,7 @@ def _decode(provider: Provider, data: bytes) -> tuple[Pixels, float]:
     except DataError as error:
         reason = error.message.rstrip(".")
         raise DataError(
-            f"This upload cannot be read: {reason}.",
+            _("This upload cannot be read: {reason}.", reason=reason),
             remedy=error.remedy or "Send another.",
         ) from error
     return inputs, time.thread_time() - started
@@ -153,7 +154,7 @@ def _infer(provider: Provider, inputs: list[Pixels]) -> list[Answer | Exception]
     """Answer a batch; where it fails as a whole, each alone, so that the others live."""
     try:
         answers = provider.infer(np.stack(inputs))
-        return [answer for answer, _ in zip(answers, inputs, strict=True)]
+        return [answer for answer, __ in zip(answers, inputs, strict=True)]
     except Exception as error:  # noqa: BLE001 - handed to whoever waits
         if len(inputs) == 1:
             return [error]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from mintage.core.errors import RequestError
+from mintage.core.messages import _
 from mintage.core.units import check_name
 from mintage.deliver import repository
 from mintage.store.engine import Database
@@ -96,7 +97,10 @@ class Products:
         pointer = self.pointers(alias).get(product)
         if pointer is None:
             self.get(product)
-            raise RequestError(f"The product {product!r} has no {alias!r}.", http_status=404)
+            raise RequestError(
+                _("The product {product!r} has no {alias!r}.", product=product, alias=alias),
+                http_status=404,
+            )
         return pointer
 
     def pointers(self, alias: str = STABLE) -> dict[str, Pointer]:
@@ -111,8 +115,10 @@ class Products:
 
 def _missing(name: str) -> RequestError:
     return RequestError(
-        f"There is no product {name!r}.",
-        remedy="GET /v1/products lists what is sold here;"
-        " publish with: mintage publish MODEL@VERSION --product NAME",
+        _("There is no product {name!r}.", name=name),
+        remedy=_(
+            "GET /v1/products lists what is sold here;"
+            " publish with: mintage publish MODEL@VERSION --product NAME"
+        ),
         http_status=404,
     )

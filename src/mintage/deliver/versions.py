@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from mintage.core.errors import SignatureMismatch
+from mintage.core.messages import _
 from mintage.core.ports import Provider
 from mintage.core.types import ProviderInfo
 from mintage.deliver.products import STABLE, Pointer
@@ -131,8 +132,13 @@ def _check(provider: Provider, pointer: Pointer) -> None:
     found = provider.info.bundle_digest
     if found != pointer.bundle_digest:
         raise SignatureMismatch(
-            f"{pointer.model}@{pointer.version} has the digest {found[:12]}…, "
-            f"but {pointer.bundle_digest[:12]}… was published."
+            _(
+                "{model}@{version} has the digest {value}…, but {value2}… was published.",
+                model=pointer.model,
+                version=pointer.version,
+                value=found[:12],
+                value2=pointer.bundle_digest[:12],
+            )
         )
 
 

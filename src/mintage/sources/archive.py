@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from mintage.core.errors import DataError
+from mintage.core.messages import _
 from mintage.core.types import SourceListing
 from mintage.sources.listing import ListingBuilder, is_hidden, refuse_splits
 
@@ -55,8 +56,8 @@ class ZipSource:
         visible = {name for name in classes if not is_hidden(PurePosixPath(name))}
         if not visible:
             raise DataError(
-                f"{location} holds no class folders.",
-                remedy="Zip one folder for each class, named after it.",
+                _("{location} holds no class folders.", location=location),
+                remedy=_("Zip one folder for each class, named after it."),
             )
         refuse_splits(
             visible,
@@ -75,9 +76,17 @@ def _open(location: Path) -> zipfile.ZipFile:
     try:
         archive = zipfile.ZipFile(location)
     except _DAMAGE as error:
-        raise DataError(f"{location} is not a readable zip: {error}.") from error
+        raise DataError(
+            _("{location} is not a readable zip: {error}.", location=location, error=error)
+        ) from error
     if len(archive.filelist) > MOST_ENTRIES:
-        raise DataError(f"{location} has more than {MOST_ENTRIES:,} entries.")
+        raise DataError(
+            _(
+                "{location} has more than {most_entries:,} entries.",
+                location=location,
+                most_entries=MOST_ENTRIES,
+            )
+        )
     return archive
 
 
@@ -88,13 +97,13 @@ def _safe_entries(
     for info in archive.filelist:
         path = PurePosixPath(info.filename)
         if path.is_absolute() or ".." in path.parts or "\\" in info.filename:
-            builder.skip(info.filename, "its name leads out of the archive")
+            builder.skip(info.filename, _("its name leads out of the archive"))
         elif stat.S_ISLNK(info.external_attr >> 16):
-            builder.skip(info.filename, "a symbolic link")
+            builder.skip(info.filename, _("a symbolic link"))
         elif info.flag_bits & 1:
-            builder.skip(info.filename, "it is encrypted")
+            builder.skip(info.filename, _("it is encrypted"))
         elif path in entries:
-            builder.skip(info.filename, "a second entry of the same name")
+            builder.skip(info.filename, _("a second entry of the same name"))
         elif path.parts:
             entries[path] = info
     return entries
@@ -129,7 +138,12 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
         with archive.open(info) as stream:
             data = stream.read(MOST_BYTES_AN_ENTRY + 1)
     except _DAMAGE as error:
-        raise DataError(f"damaged in the zip ({error})") from error
+        raise DataError(_("damaged in the zip ({error})", error=error)) from error
     if len(data) > MOST_BYTES_AN_ENTRY:
-        raise DataError(f"larger than {MOST_BYTES_AN_ENTRY // 10**6} MB when unpacked")
+        raise DataError(
+            _(
+                "larger than {most_bytes_an_entry} MB when unpacked",
+                most_bytes_an_entry=MOST_BYTES_AN_ENTRY // 10**6,
+            )
+        )
     return data

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from mintage.core.errors import DataError
+from mintage.core.messages import _
 from mintage.core.types import SourceListing
 from mintage.sources.listing import ListingBuilder, is_hidden, refuse_splits
 
@@ -36,8 +37,8 @@ class FolderSource:
             classes = sorted(name for name in _folders(root) if not is_hidden(PurePosixPath(name)))
         if not classes:
             raise DataError(
-                f"{location} holds no class folders.",
-                remedy="Put the examples of each class into a folder named after it.",
+                _("{location} holds no class folders.", location=location),
+                remedy=_("Put the examples of each class into a folder named after it."),
             )
         with _readable(location):
             refuse_splits(classes, lambda name: _folders(root / name))
@@ -52,7 +53,10 @@ class FolderSource:
         for error in unreadable:
             relative = PurePosixPath(Path(error.filename).relative_to(root).as_posix())
             if not is_hidden(relative):
-                builder.skip(str(relative), f"a folder that cannot be read: {error.strerror}")
+                builder.skip(
+                    str(relative),
+                    _("a folder that cannot be read: {reason}", reason=error.strerror),
+                )
         return builder.listing()
 
     def _add(self, builder: ListingBuilder, root: Path, path: Path) -> None:
@@ -70,7 +74,8 @@ def _readable(location: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise DataError(
-            f"{location} cannot be read: {error.strerror}.", remedy="Check who may read it."
+            _("{location} cannot be read: {reason}.", location=location, reason=error.strerror),
+            remedy=_("Check who may read it."),
         ) from error
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 
 from mintage.core.errors import DataError
+from mintage.core.messages import _
 from mintage.core.types import Found, Skipped, SourceListing
 
 _HIDDEN_NAMES = {"__MACOSX", "Thumbs.db", "desktop.ini"}
@@ -64,7 +65,7 @@ class ListingBuilder:
         ending = path.suffix.lower()
         named = f"{path}{label}"
         if ending in self._endings and named != well_formed(named):
-            self.skip(str(path), "its name is not UTF-8; rename it")
+            self.skip(str(path), _("its name is not UTF-8; rename it"))
         elif ending in self._endings:
             self._examples.append(Found(str(path), label, read))
         elif ending in self._unsupported:
@@ -96,6 +97,8 @@ def refuse_splits(classes: Iterable[str], inner: Callable[[str], set[str]]) -> N
     contents = [inner(name) for name in names]
     if len(set.intersection(*contents)) >= 2:
         raise DataError(
-            f"The folders {', '.join(names)} look like splits, not like classes.",
-            remedy=f"Collect one of them ({names[-1]}/…); Mintage draws its own splits.",
+            _("The folders {names} look like splits, not like classes.", names=", ".join(names)),
+            remedy=_(
+                "Collect one of them ({value}/…); Mintage draws its own splits.", value=names[-1]
+            ),
         )

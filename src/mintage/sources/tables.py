@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mintage.core.errors import DataError
+from mintage.core.messages import _
 from mintage.core.types import SourceListing
 from mintage.sources.listing import ListingBuilder
 
@@ -37,12 +38,15 @@ class TableSource:
         builder = ListingBuilder(endings, unsupported)
         rows = list(_rows(location, builder))
         # In JSON Lines each row names its own columns, so no single row decides.
-        columns = list(dict.fromkeys(str(name) for _, row in rows for name in row))
+        columns = list(dict.fromkeys(str(name) for __, row in rows for name in row))
         path_column = _path_column(location, columns, label) if rows else ""
         for number, row in rows:
             path, target = _text(row.get(path_column)), _text(row.get(label))
             if not path or not target:
-                builder.skip(path or f"line {number}", f"line {number} has no path or no label")
+                builder.skip(
+                    path or f"line {number}",
+                    _("line {number} has no path or no label", number=number),
+                )
                 continue
             file = location.parent / path
             if reason := _why_not(file):
@@ -71,11 +75,13 @@ def _rows(location: Path, builder: ListingBuilder) -> Iterator[tuple[int, dict[s
         text = location.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{location} is not UTF-8 (byte {error.start}).", remedy="Save it as UTF-8."
+            _("{location} is not UTF-8 (byte {start}).", location=location, start=error.start),
+            remedy=_("Save it as UTF-8."),
         ) from error
     except OSError as error:
         raise DataError(
-            f"{location} cannot be read: {error.strerror}.", remedy="Check who may read it."
+            _("{location} cannot be read: {reason}.", location=location, reason=error.strerror),
+            remedy=_("Check who may read it."),
         ) from error
     if location.suffix.lower() in (".jsonl", ".ndjson"):
         yield from _json_rows(text, builder)
@@ -91,8 +97,13 @@ def _rows(location: Path, builder: ListingBuilder) -> Iterator[tuple[int, dict[s
             yield whole, row
     except csv.Error as error:
         raise DataError(
-            f"{location} cannot be read from line {whole + 1} on: {error}.",
-            remedy="Look there for a quotation mark that is never closed.",
+            _(
+                "{location} cannot be read from line {whole} on: {error}.",
+                location=location,
+                whole=whole + 1,
+                error=error,
+            ),
+            remedy=_("Look there for a quotation mark that is never closed."),
         ) from error
 
 
@@ -107,19 +118,28 @@ def _json_rows(text: str, builder: ListingBuilder) -> Iterator[tuple[int, dict[s
         if isinstance(row, dict):
             yield number, row
         else:
-            builder.skip(f"line {number}", f"line {number} is not a JSON object")
+            builder.skip(f"line {number}", _("line {number} is not a JSON object", number=number))
 
 
 def _path_column(location: Path, columns: Collection[str], label: str) -> str:
     if label not in columns:
         raise DataError(
-            f"{location} has no column {label!r}; it has {', '.join(columns)}.",
-            remedy="Name the column that holds the label with --label.",
+            _(
+                "{location} has no column {label!r}; it has {columns}.",
+                location=location,
+                label=label,
+                columns=", ".join(columns),
+            ),
+            remedy=_("Name the column that holds the label with --label."),
         )
     for name in PATH_COLUMNS:
         if name in columns and name != label:
             return name
     raise DataError(
-        f"{location} has no column for the path; it has {', '.join(columns)}.",
-        remedy=f"Name it one of: {', '.join(PATH_COLUMNS)}.",
+        _(
+            "{location} has no column for the path; it has {columns}.",
+            location=location,
+            columns=", ".join(columns),
+        ),
+        remedy=_("Name it one of: {path_columns}.", path_columns=", ".join(PATH_COLUMNS)),
     )

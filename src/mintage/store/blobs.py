@@ -7,6 +7,7 @@ from pathlib import Path
 from mintage.core.canonical import sha256_hex
 from mintage.core.errors import DataError, SignatureMismatch
 from mintage.core.files import write_atomic
+from mintage.core.messages import _
 
 
 class FolderBlobs:
@@ -39,13 +40,13 @@ class FolderBlobs:
             data = self.path(sha256).read_bytes()
         except FileNotFoundError as error:
             raise DataError(
-                f"Blob {sha256[:12]}… is missing from the workspace.",
-                remedy="Collect the dataset again from its source.",
+                _("Blob {value}… is missing from the workspace.", value=sha256[:12]),
+                remedy=_("Collect the dataset again from its source."),
             ) from error
         if sha256_hex(data) != sha256:
             raise SignatureMismatch(
-                f"Blob {sha256[:12]}… was changed after it was collected.",
-                remedy="Remove the file and collect the dataset again.",
+                _("Blob {value}… was changed after it was collected.", value=sha256[:12]),
+                remedy=_("Remove the file and collect the dataset again."),
             )
         return data
 

@@ -21,6 +21,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect
 from sqlalchemy.exc import DBAPIError
 
 from mintage.core.errors import ConfigError, DependencyDown, MintageError
+from mintage.core.messages import _
 
 T = TypeVar("T")
 REVISION = "0001"
@@ -55,7 +56,7 @@ class Database:
         done: Future[T] = Future()
         with self._starting:
             if self._closed:
-                raise DependencyDown("The workspace is closed.", remedy="Open it again.")
+                raise DependencyDown(_("The workspace is closed."), remedy=_("Open it again."))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
                 self._thread.start()
@@ -81,8 +82,13 @@ class Database:
                 return
             if found is not None and found > REVISION:
                 raise ConfigError(
-                    f"{self.path} was made by a newer Mintage (schema {found}, ours {REVISION}).",
-                    remedy="Upgrade with: pip install --upgrade mintage",
+                    _(
+                        "{path} was made by a newer Mintage (schema {found}, ours {revision}).",
+                        path=self.path,
+                        found=found,
+                        revision=REVISION,
+                    ),
+                    remedy=_("Upgrade with: pip install --upgrade mintage"),
                 )
             _upgrade(connection)
 
@@ -186,7 +192,7 @@ def _explained(error: BaseException, path: Path) -> BaseException:
     text = str(error.orig)
     if any(word in text for word in ("disk", "full", "readonly", "locked")):
         return DependencyDown(
-            f"The database {path} cannot be written: {text}.",
-            remedy="Make room, mend the permissions or end what holds it; nothing was lost.",
+            _("The database {path} cannot be written: {text}.", path=path, text=text),
+            remedy=_("Make room, mend the permissions or end what holds it; nothing was lost."),
         )
     return error

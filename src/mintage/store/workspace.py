@@ -17,6 +17,7 @@ from sqlalchemy import select
 from mintage.core.clock import Clock, SystemClock, timestamp
 from mintage.core.errors import ConfigError
 from mintage.core.files import put_back, readable_failures, write_atomic
+from mintage.core.messages import _
 from mintage.store import schema
 from mintage.store.blobs import FolderBlobs
 from mintage.store.engine import Database
@@ -36,7 +37,9 @@ class Workspace:
         self.home = home.expanduser().absolute()
         self.clock = clock or SystemClock()
         if self.home.exists() and not self.home.is_dir():
-            raise ConfigError(f"{self.home} is not a folder.", remedy="Name another with --home.")
+            raise ConfigError(
+                _("{home} is not a folder.", home=self.home), remedy=_("Name another with --home.")
+            )
         with readable_failures(self.home):
             self.home.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self.home / "workspace.lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -120,13 +123,18 @@ class Workspace:
             found = json.loads(path.read_text())["format"]
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigError(
-                f"{path} is not a workspace's description.",
-                remedy="Name another folder with --home, or restore this one from a backup.",
+                _("{path} is not a workspace's description.", path=path),
+                remedy=_("Name another folder with --home, or restore this one from a backup."),
             ) from error
         if found > FORMAT:
             raise ConfigError(
-                f"{self.home} was made by a newer Mintage (format {found}, ours {FORMAT}).",
-                remedy="Upgrade with: pip install --upgrade mintage",
+                _(
+                    "{home} was made by a newer Mintage (format {found}, ours {format}).",
+                    home=self.home,
+                    found=found,
+                    format=FORMAT,
+                ),
+                remedy=_("Upgrade with: pip install --upgrade mintage"),
             )
 
     def _alone(self) -> bool:

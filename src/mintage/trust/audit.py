@@ -15,6 +15,7 @@ from typing import Any
 
 from mintage.core.canonical import canonical_json
 from mintage.core.errors import ConfigError, DataError, LogForked
+from mintage.core.messages import _
 from mintage.store.engine import Database
 from mintage.trust import merkle, repository
 from mintage.trust.keys import KeyRing
@@ -63,7 +64,7 @@ def append(connection: repository.Connection, kind: str, record: Mapping[str, An
         DataError: the record holds what canonical JSON cannot say, or a ``kind`` of its own.
     """
     if "kind" in record:
-        raise DataError("A record of the log cannot have a member called 'kind'.")
+        raise DataError(_("A record of the log cannot have a member called 'kind'."))
     data = canonical_json({**record, "kind": kind})
     salt = secrets.token_bytes(_SALT_BYTES)
     leaf_hash = leaf_of(data, salt)
@@ -101,7 +102,13 @@ class AuditLog:
             row = repository.read_row(connection, position)
             leaves = repository.leaf_hashes(connection)
         if row is None:
-            raise ConfigError(f"The log has {len(leaves)} entries, none at position {position}.")
+            raise ConfigError(
+                _(
+                    "The log has {count} entries, none at position {position}.",
+                    count=len(leaves),
+                    position=position,
+                )
+            )
         path = merkle.inclusion_proof(leaves, position)
         leaf = Leaf(position, row.leaf_hash, row.salt)
         proof = Proof(leaf, tuple(path), self._signed(leaves))

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mintage.core.errors import SignatureMismatch
+from mintage.core.messages import _
 from mintage.trust.encoding import strict_base64
 from mintage.trust.keys import PublicKey, Signer
 
@@ -55,24 +56,31 @@ def open_envelope_by(
         found_type, signatures = envelope["payloadType"], envelope["signatures"]
         payload, signature = strict_base64(envelope["payload"]), strict_base64(signatures[0]["sig"])
     except (KeyError, TypeError, IndexError, ValueError) as error:
-        raise SignatureMismatch("This is not a DSSE envelope.", remedy=_REMEDY) from error
+        raise SignatureMismatch(_("This is not a DSSE envelope."), remedy=_REMEDY) from error
     if found_type != payload_type:
         raise SignatureMismatch(
-            f"What is signed here is of the type {found_type!r}, not {payload_type!r}.",
+            _(
+                "What is signed here is of the type {found_type!r}, not {payload_type!r}.",
+                found_type=found_type,
+                payload_type=payload_type,
+            ),
             remedy=_REMEDY,
         )
     if len(signatures) != 1:
         raise SignatureMismatch(
-            f"There are {len(signatures)} signatures where one belongs.", remedy=_REMEDY
+            _("There are {count} signatures where one belongs.", count=len(signatures)),
+            remedy=_REMEDY,
         )
     signed = pre_authentication_encoding(payload, payload_type)
     for key in keys:
         if key.verify(signature, signed):
             return payload, key
     raise SignatureMismatch(
-        "The signature was made by no trusted key, or what it signs was changed."
+        _("The signature was made by no trusted key, or what it signs was changed.")
         if keys
-        else "No key is trusted here, so no signature can be confirmed.",
-        remedy="Use it only if you know its maker: then put their public key (PEM) into the "
-        "workspace as keys/trusted/NAME.pub.",
+        else _("No key is trusted here, so no signature can be confirmed."),
+        remedy=_(
+            "Use it only if you know its maker: then put their public key (PEM) into the "
+            "workspace as keys/trusted/NAME.pub."
+        ),
     )

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from mintage.core.errors import TrustError
 from mintage.core.files import readable_failures, sync_folder
 from mintage.core.ids import new_id
+from mintage.core.messages import _
 
 Role = Literal["data", "bundle", "receipt", "log"]
 _PrivateKey = ec.EllipticCurvePrivateKey | Ed25519PrivateKey
@@ -47,15 +48,15 @@ class PublicKey:
             key = serialization.load_pem_public_key(pem)
         except (ValueError, UnsupportedAlgorithm) as error:
             raise TrustError(
-                "This is not a public key in PEM.", remedy="It begins with BEGIN PUBLIC KEY."
+                _("This is not a public key in PEM."), remedy=_("It begins with BEGIN PUBLIC KEY.")
             ) from error
         if isinstance(key, Ed25519PublicKey) or (
             isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _HASHES
         ):
             return cls(key)
         raise TrustError(
-            f"Keys of this kind are not verified with: {type(key).__name__}.",
-            remedy="Use ECDSA on P-256, P-384 or P-521, or Ed25519 for the audit log.",
+            _("Keys of this kind are not verified with: {name}.", name=type(key).__name__),
+            remedy=_("Use ECDSA on P-256, P-384 or P-521, or Ed25519 for the audit log."),
         )
 
     @property
@@ -127,7 +128,9 @@ class KeyRing:
             _make(self._path(role), role)
             signer = self._own(role)
         if signer is None:
-            raise TrustError(f"The signing key {self._path(role)} vanished while it was made.")
+            raise TrustError(
+                _("The signing key {path} vanished while it was made.", path=self._path(role))
+            )
         return signer
 
     def public_keys(self, role: Role) -> tuple[PublicKey, ...]:
@@ -143,8 +146,8 @@ class KeyRing:
                 keys.append(PublicKey.from_pem(path.read_bytes()))
             except (TrustError, OSError) as error:
                 raise TrustError(
-                    f"{path} holds no key to trust: {error}",
-                    remedy="Remove the file, or put the maker's public key (PEM) in its place.",
+                    _("{path} holds no key to trust: {error}", path=path, error=error),
+                    remedy=_("Remove the file, or put the maker's public key (PEM) in its place."),
                 ) from error
         return tuple({key.key_id: key for key in keys if key.fits(role)}.values())
 
@@ -195,16 +198,20 @@ def _read_private(path: Path) -> bytes | None:
         return None
     except OSError as error:
         raise TrustError(
-            f"The signing key {path} cannot be read: {error.strerror}.",
-            remedy="Run as the user who owns the workspace.",
+            _("The signing key {path} cannot be read: {reason}.", path=path, reason=error.strerror),
+            remedy=_("Run as the user who owns the workspace."),
         ) from error
     with os.fdopen(descriptor, "rb") as stream:
         # Asked of the open file, so that what was checked is what is read.
         mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
         if mode & 0o077:
             raise TrustError(
-                f"The signing key {path} is open to others (mode {mode:04o}).",
-                remedy=f"Close it with: chmod 600 {shlex.quote(str(path))}",
+                _(
+                    "The signing key {path} is open to others (mode {mode:04o}).",
+                    path=path,
+                    mode=mode,
+                ),
+                remedy=_("Close it with: chmod 600 {quote}", quote=shlex.quote(str(path))),
             )
         return stream.read()
 
@@ -224,6 +231,6 @@ def _parsed(pem: bytes, path: Path, role: Role) -> Signer:
         return Signer(key)
     wanted = "an Ed25519" if role == "log" else "an ECDSA P-256"
     raise TrustError(
-        f"{path} is not {wanted} private key in unencrypted PEM.",
-        remedy="Restore it from a backup, or move it away to have a new one made.",
+        _("{path} is not {wanted} private key in unencrypted PEM.", path=path, wanted=wanted),
+        remedy=_("Restore it from a backup, or move it away to have a new one made."),
     )

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Sequence
 
 from mintage.core.errors import ConfigError, LogForked
+from mintage.core.messages import _
 
 
 def leaf_hash(data: bytes) -> bytes:
@@ -38,7 +39,13 @@ def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
         ConfigError: there is no leaf of that index.
     """
     if not 0 <= index < len(leaves):
-        raise ConfigError(f"The log has {len(leaves)} entries, none at position {index}.")
+        raise ConfigError(
+            _(
+                "The log has {count} entries, none at position {index}.",
+                count=len(leaves),
+                index=index,
+            )
+        )
     path, level = [], list(leaves)
     while len(level) > 1:
         if (index ^ 1) < len(level):
@@ -54,7 +61,9 @@ def consistency_proof(leaves: Sequence[bytes], earlier: int) -> list[bytes]:
         ConfigError: the earlier tree is empty or larger than this one.
     """
     if not 1 <= earlier <= len(leaves):
-        raise ConfigError(f"No proof from {earlier} entries to {len(leaves)}.")
+        raise ConfigError(
+            _("No proof from {earlier} entries to {count}.", earlier=earlier, count=len(leaves))
+        )
     return _subproof(leaves, earlier, known=True)
 
 
@@ -67,13 +76,15 @@ def verify_inclusion(
         LogForked: the proof does not show it.
     """
     if not 0 <= index < size:
-        raise LogForked(f"Position {index} does not exist in a log of {size} entries.")
+        raise LogForked(
+            _("Position {index} does not exist in a log of {size} entries.", index=index, size=size)
+        )
     if len(leaf) != hashlib.sha256().digest_size:
-        raise LogForked(f"A leaf's hash has 32 bytes, not {len(leaf)}.")
+        raise LogForked(_("A leaf's hash has 32 bytes, not {count}.", count=len(leaf)))
     position, last, computed = index, size - 1, leaf
     for sibling in proof:
         if last == 0:
-            raise LogForked("The inclusion proof is too long.")
+            raise LogForked(_("The inclusion proof is too long."))
         if position & 1 or position == last:
             computed = node_hash(sibling, computed)
             position, last = _skip_lone(position, last)
@@ -81,7 +92,9 @@ def verify_inclusion(
             computed = node_hash(computed, sibling)
         position, last = position >> 1, last >> 1
     if last != 0 or computed != root_hash:
-        raise LogForked(f"The entry at position {index} is not in the log of this root.")
+        raise LogForked(
+            _("The entry at position {index} is not in the log of this root.", index=index)
+        )
 
 
 def verify_consistency(
@@ -93,21 +106,23 @@ def verify_consistency(
         LogForked: the proof does not show it, or the smaller tree is empty and shows nothing.
     """
     if not 1 <= size1 <= size2:
-        raise LogForked(f"A log of {size2} entries cannot continue one of {size1}.")
+        raise LogForked(
+            _("A log of {size2} entries cannot continue one of {size1}.", size2=size2, size1=size1)
+        )
     if size1 == size2:
         if proof or root1 != root2:
-            raise LogForked(f"Two logs of {size1} entries have different roots.")
+            raise LogForked(_("Two logs of {size1} entries have different roots.", size1=size1))
         return
     hashes = [root1, *proof] if size1 & (size1 - 1) == 0 else list(proof)
     if not hashes or not proof:
-        raise LogForked("The consistency proof is empty.")
+        raise LogForked(_("The consistency proof is empty."))
     position, last = size1 - 1, size2 - 1
     while position & 1:
         position, last = position >> 1, last >> 1
     first = second = hashes[0]
     for sibling in hashes[1:]:
         if last == 0:
-            raise LogForked("The consistency proof is too long.")
+            raise LogForked(_("The consistency proof is too long."))
         if position & 1 or position == last:
             first, second = node_hash(sibling, first), node_hash(sibling, second)
             position, last = _skip_lone(position, last)
@@ -115,7 +130,13 @@ def verify_consistency(
             second = node_hash(second, sibling)
         position, last = position >> 1, last >> 1
     if last != 0 or first != root1 or second != root2:
-        raise LogForked(f"The log of {size2} entries does not continue that of {size1}.")
+        raise LogForked(
+            _(
+                "The log of {size2} entries does not continue that of {size1}.",
+                size2=size2,
+                size1=size1,
+            )
+        )
 
 
 def _level_above(level: list[bytes]) -> list[bytes]:

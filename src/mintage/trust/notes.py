@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from mintage.core.errors import ConfigError, SignatureMismatch
+from mintage.core.messages import _
 from mintage.trust.encoding import strict_base64
 from mintage.trust.keys import PublicKey, Signer
 
@@ -35,7 +36,8 @@ def sign_head(size: int, root: bytes, origin: str, signer: Signer) -> SignedHead
     """
     if not re.fullmatch(r"[^\s+]+", origin) or not origin.isprintable():
         raise ConfigError(
-            f"Not a name for a log: {origin!r}.", remedy="Use one such as example.com/log."
+            _("Not a name for a log: {origin!r}.", origin=origin),
+            remedy=_("Use one such as example.com/log."),
         )
     text = f"{origin}\n{size}\n{base64.b64encode(root).decode()}\n"
     signature = _key_id(origin, signer.public) + signer.sign(text.encode())
@@ -51,10 +53,10 @@ def verify_note(text: str, public_key: PublicKey, origin: str) -> SignedHead:
     body = open_note(text, public_key, origin)
     lines = body.split("\n")[:-1]
     if len(lines) < 3 or "" in lines or lines[0] != origin or not _NUMBER.fullmatch(lines[1]):
-        raise SignatureMismatch(f"The note is no tree head of {origin}.")
+        raise SignatureMismatch(_("The note is no tree head of {origin}.", origin=origin))
     root = _decoded(lines[2])
     if len(root) != hashlib.sha256().digest_size:
-        raise SignatureMismatch(f"The note's root is not a SHA-256: {lines[2]}.")
+        raise SignatureMismatch(_("The note's root is not a SHA-256: {value}.", value=lines[2]))
     return SignedHead(int(lines[1]), root, text)
 
 
@@ -66,17 +68,17 @@ def open_note(text: str, public_key: PublicKey, name: str) -> str:
     """
     body, blank, signatures = text.rpartition("\n\n")
     if not blank or not signatures.endswith("\n") or len(text) > _MOST_CHARACTERS:
-        raise SignatureMismatch("This is not a signed note.")
+        raise SignatureMismatch(_("This is not a signed note."))
     body += "\n"
     signed_by_us = False
     for line in signatures[:-1].split("\n"):
         match = _SIGNATURE_LINE.fullmatch(line)
         if not match:
-            raise SignatureMismatch("This is not a signed note.")
+            raise SignatureMismatch(_("This is not a signed note."))
         if match[1] == name and _signed_with(match[2], name, public_key, body):
             signed_by_us = True
     if not signed_by_us:
-        raise SignatureMismatch(f"The note is not signed by the key of {name}.")
+        raise SignatureMismatch(_("The note is not signed by the key of {name}.", name=name))
     return body
 
 
@@ -86,7 +88,7 @@ def _signed_with(encoded: str, name: str, public_key: PublicKey, body: str) -> b
     if signature[:4] != _key_id(name, public_key):
         return False
     if not public_key.verify(signature[4:], body.encode("utf-8", "surrogatepass")):
-        raise SignatureMismatch(f"The note was changed after {name} signed it.")
+        raise SignatureMismatch(_("The note was changed after {name} signed it.", name=name))
     return True
 
 
@@ -94,11 +96,13 @@ def _decoded(encoded: str) -> bytes:
     try:
         return strict_base64(encoded)
     except ValueError as error:
-        raise SignatureMismatch(f"The note holds no base64: {encoded}.") from error
+        raise SignatureMismatch(
+            _("The note holds no base64: {encoded}.", encoded=encoded)
+        ) from error
 
 
 def _key_id(name: str, public_key: PublicKey) -> bytes:
     if not isinstance(public_key.key, Ed25519PublicKey):
-        raise ConfigError("Tree heads are signed with Ed25519.", remedy="Use the role 'log'.")
+        raise ConfigError(_("Tree heads are signed with Ed25519."), remedy=_("Use the role 'log'."))
     raw = public_key.key.public_bytes_raw()
     return hashlib.sha256(name.encode() + b"\n\x01" + raw).digest()[:4]

@@ -20,6 +20,7 @@ from typing import Any
 
 from mintage.core.canonical import canonical_json, sha256_hex
 from mintage.core.errors import DataError, SignatureMismatch
+from mintage.core.messages import _
 from mintage.trust.dsse import open_envelope_by, sign_envelope
 from mintage.trust.keys import PublicKey, Signer
 
@@ -55,7 +56,7 @@ def sign_files(files: Mapping[str, bytes], subject: str, signer: Signer) -> byte
     """
     problem = "there are no files" if not files else _name_problem(files)
     if problem:
-        raise DataError(f"These files cannot be signed: {problem}.")
+        raise DataError(_("These files cannot be signed: {problem}.", problem=problem))
     digests = {name: sha256_hex(data) for name, data in files.items()}
     payload = canonical_json(_statement(subject, digests))
     return _packed(sign_envelope(payload, PAYLOAD_TYPE, signer), signer.public)
@@ -72,9 +73,15 @@ def verify_folder(
             signed it, or it was signed as something else than ``subject``.
     """
     if not folder.is_dir():
-        raise DataError(f"There is no folder {folder}.")
+        raise DataError(_("There is no folder {folder}.", folder=folder))
     if not os.path.lexists(folder / SIGNATURE_FILE):
-        raise _mismatch(f"{folder} is not signed: it has no {SIGNATURE_FILE}")
+        raise _mismatch(
+            _(
+                "{folder} is not signed: it has no {signature_file}",
+                folder=folder,
+                signature_file=SIGNATURE_FILE,
+            )
+        )
     signed = _opened(_read(folder, SIGNATURE_FILE), keys, subject)
     parents = {str(parent) for name in signed.digests for parent in PurePosixPath(name).parents}
     found = dict(_look(folder, parents))
@@ -107,7 +114,7 @@ def files_digest(digests: Mapping[str, str]) -> str:
 def _statement(subject: str, digests: Mapping[str, str]) -> dict[str, Any]:
     ordered = sorted(digests.items())
     # The standard's digest of the whole (§6.5.1) leaves the names out; `files_digest` is ours.
-    root = hashlib.sha256(b"".join(bytes.fromhex(digest) for _, digest in ordered)).hexdigest()
+    root = hashlib.sha256(b"".join(bytes.fromhex(digest) for __, digest in ordered)).hexdigest()
     return {
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [{"name": subject, "digest": {"sha256": root}}],
@@ -150,10 +157,14 @@ def _opened(signature: bytes, keys: Sequence[PublicKey], subject: str | None) ->
     try:
         envelope = json.loads(signature)["dsseEnvelope"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _mismatch(f"{SIGNATURE_FILE} is not a signature") from error
+        raise _mismatch(
+            _("{signature_file} is not a signature", signature_file=SIGNATURE_FILE)
+        ) from error
     payload, key = open_envelope_by(envelope, PAYLOAD_TYPE, keys)
     if signature != _packed(envelope, key):
-        raise _mismatch(f"{SIGNATURE_FILE} was changed outside what it signs")
+        raise _mismatch(
+            _("{signature_file} was changed outside what it signs", signature_file=SIGNATURE_FILE)
+        )
     try:
         statement = json.loads(payload)
         name = str(statement["subject"][0]["name"])
@@ -163,13 +174,15 @@ def _opened(signature: bytes, keys: Sequence[PublicKey], subject: str | None) ->
         # Everything else follows from these: order, digest of the whole, nothing ignored.
         expected = _statement(name, digests)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        raise _mismatch("What is signed is no list of files") from error
+        raise _mismatch(_("What is signed is no list of files")) from error
     if problem:
-        raise _mismatch(f"What is signed cannot be believed: {problem}")
+        raise _mismatch(_("What is signed cannot be believed: {problem}", problem=problem))
     if statement != expected:
-        raise _mismatch("What is signed is not a list of files as Mintage writes it")
+        raise _mismatch(_("What is signed is not a list of files as Mintage writes it"))
     if subject is not None and name != subject:
-        raise _mismatch(f"This is signed as {_shown(name)}, not as {subject}")
+        raise _mismatch(
+            _("This is signed as {name}, not as {subject}", name=_shown(name), subject=subject)
+        )
     return _Signed(name, digests, key.key_id)
 
 
@@ -189,7 +202,9 @@ def _checked(
     if problems:
         more = len(problems) - _MOST_TOLD
         told = "; ".join(problems[:_MOST_TOLD]) + (f"; and {more} more" if more > 0 else "")
-        raise _mismatch(f"{_shown(signed.subject)} is not what was signed: {told}")
+        raise _mismatch(
+            _("{subject} is not what was signed: {told}", subject=_shown(signed.subject), told=told)
+        )
     digest = files_digest(signed.digests)
     return VerifiedFiles(dict(files), signed.subject, digest, signed.key_id)
 
@@ -223,7 +238,9 @@ def _readable(name: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _mismatch(f"{name} cannot be read: {error.strerror}") from error
+        raise _mismatch(
+            _("{name} cannot be read: {reason}", name=name, reason=error.strerror)
+        ) from error
 
 
 def _name_problem(names: Iterable[str]) -> str:

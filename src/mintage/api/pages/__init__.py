@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse, Response
 from mintage.api.service import Service
 from mintage.core.canonical import sha256_hex
 from mintage.core.errors import RequestError
+from mintage.core.messages import _
 
 _MEDIA_TYPES = {
     "html": "text/html; charset=utf-8",
@@ -41,7 +42,7 @@ def page_routes(service: Service) -> APIRouter:
     @router.get("/samples/{number}", include_in_schema=False)
     async def sample(number: int) -> Response:
         if not 0 <= number < len(service.samples):
-            raise RequestError("There is no such sample.", http_status=404)
+            raise RequestError(_("There is no such sample."), http_status=404)
         found = service.samples[number]
         return Response(
             found.data, media_type=found.media_type, headers={"Cache-Control": "max-age=3600"}

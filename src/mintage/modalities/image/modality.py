@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mintage.core.errors import DataError
+from mintage.core.messages import _
 from mintage.core.types import Ingested, InputSpec
 from mintage.modalities.image import similarity, strip
 from mintage.modalities.image.reading import (
@@ -89,4 +90,4 @@ def _stripped(kind: str, data: bytes) -> bytes:
     try:
         return _STRIP[kind](data)
     except (struct.error, IndexError) as error:
-        raise DataError(f"a {kind} that is cut short or damaged") from error
+        raise DataError(_("a {kind} that is cut short or damaged", kind=kind)) from error

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from mintage.core.errors import ConfigError
+from mintage.core.messages import _
 
 
 def outputs(classes: int) -> int:
@@ -223,14 +224,24 @@ def build(name: str, classes: int, input_size: int, dropout: float = 0.0) -> Pic
         ConfigError: an unknown name, or a side that the network cannot take.
     """
     if name not in _NETWORKS:
-        raise ConfigError(f"No network is called {name!r}.", remedy=f"Use {' or '.join(NAMES)}.")
+        raise ConfigError(
+            _("No network is called {name!r}.", name=name),
+            remedy=_("Use {names}.", names=" or ".join(NAMES)),
+        )
     if name == "seed-cnn" and input_size != SeedCNN.SIDE:
         raise ConfigError(
-            f"seed-cnn takes pictures of side {SeedCNN.SIDE}, not {input_size}.",
-            remedy="Leave the size out, or choose compact.",
+            _(
+                "seed-cnn takes pictures of side {side}, not {input_size}.",
+                side=SeedCNN.SIDE,
+                input_size=input_size,
+            ),
+            remedy=_("Leave the size out, or choose compact."),
         )
     if input_size < 28:
-        raise ConfigError(f"A side of {input_size} pixels is too small.", remedy="Use 32 or more.")
+        raise ConfigError(
+            _("A side of {input_size} pixels is too small.", input_size=input_size),
+            remedy=_("Use 32 or more."),
+        )
     # PyTorch draws initial weights from its global generator: leave that as it was.
     with torch.random.fork_rng(devices=[]):
         return _NETWORKS[name](classes, dropout)
@@ -252,7 +263,10 @@ def initialise(network: nn.Module, scheme: str, seed: int) -> None:
     """
     if scheme not in SCHEMES:
         known = " or ".join(SCHEMES)
-        raise ConfigError(f"No initialisation is called {scheme!r}.", remedy=f"Use {known}.")
+        raise ConfigError(
+            _("No initialisation is called {scheme!r}.", scheme=scheme),
+            remedy=_("Use {known}.", known=known),
+        )
     generator = torch.Generator().manual_seed(seed)
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mintage.core.errors import DataError
+from mintage.core.messages import _
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 MOST_PIXELS = 64_000_000
@@ -53,27 +54,36 @@ def open_picture(data: bytes) -> Iterator[Image.Image]:
         DataError: the message is the reason, fit to stand behind a file's name.
     """
     if not data:
-        raise DataError("an empty file")
+        raise DataError(_("an empty file"))
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_header(image)
             yield image
     except UnidentifiedImageError as error:
-        raise DataError("not a JPEG, PNG, WebP, BMP or TIFF picture") from error
+        raise DataError(_("not a JPEG, PNG, WebP, BMP or TIFF picture")) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(f"more than {MOST_PIXELS // 10**6} megapixels") from error
+        raise DataError(
+            _("more than {most_pixels} megapixels", most_pixels=MOST_PIXELS // 10**6)
+        ) from error
     except _DAMAGE as error:
-        raise DataError(f"damaged: {_one_line(error)}") from error
+        raise DataError(_("damaged: {error}", error=_one_line(error))) from error
 
 
 def _check_header(image: Image.Image) -> None:
     width, height = image.size
     if width * height > MOST_PIXELS:
-        raise DataError(f"{width} × {height} pixels, more than {MOST_PIXELS // 10**6} megapixels")
+        raise DataError(
+            _(
+                "{width} × {height} pixels, more than {most_pixels} megapixels",
+                width=width,
+                height=height,
+                most_pixels=MOST_PIXELS // 10**6,
+            )
+        )
     # A phone's MPO holds a second picture behind the first; only the first is read.
     frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
     if frames > 1:
-        raise DataError(f"{frames} frames; only single pictures are read")
+        raise DataError(_("{frames} frames; only single pictures are read", frames=frames))
 
 
 def _one_line(error: Exception) -> str:
@@ -105,7 +115,7 @@ def rgb_strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
     image.load()
     top = 65535.0
     if image.mode == "F":
-        _, highest = cast("tuple[float, float]", image.getextrema())
+        __, highest = cast("tuple[float, float]", image.getextrema())
         top = max(1.0, highest)
     height = max(1, _STRIP_PIXELS // image.width)
     for row in range(0, image.height, height):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 
 from mintage.core.errors import DataError
+from mintage.core.messages import _
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_KEPT = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
@@ -30,7 +31,7 @@ def strip_jpeg(data: bytes) -> bytes:
             return b"".join(kept)
         (length,) = struct.unpack_from(">H", data, start)
         if length < 2:
-            raise DataError("a JPEG segment with an impossible length")
+            raise DataError(_("a JPEG segment with an impossible length"))
         end = start + length
         if marker == 0xDA:
             end = _end_of_scan(data, end)
@@ -43,12 +44,12 @@ def strip_jpeg(data: bytes) -> bytes:
 
 def _next_marker(data: bytes, position: int) -> tuple[int, int]:
     if data[position] != 0xFF:
-        raise DataError("a JPEG with a damaged segment")
+        raise DataError(_("a JPEG with a damaged segment"))
     while position < len(data) and data[position] == 0xFF:
         position += 1
     # Behind a marker stand two bytes of length; behind EOI nothing.
     if position + 3 > len(data) and data[position : position + 1] != b"\xd9":
-        raise DataError("a JPEG that is cut short")
+        raise DataError(_("a JPEG that is cut short"))
     return data[position], position + 1
 
 

@@ -1,0 +1,174 @@
+"""What people read, in English and Chinese.
+
+A sentence is a template with values: ``_("{path} does not exist.", path=path)``. As a string it is
+English, so that what is stored, signed or logged does not depend on who ran it; whoever shows it to
+a person calls ``told``, which says it in their language. Catalogues are gettext's, kept with Babel
+by ``make messages``.
+"""
+
+from __future__ import annotations
+
+import gettext
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from pathlib import Path
+from string import Formatter
+from typing import Any, Literal, Self, cast, get_args
+
+Language = Literal["en", "zh"]
+LANGUAGES: tuple[Language, ...] = get_args(Language)
+DOMAIN = "mintage"
+LOCALE_FOLDER = Path(__file__).parent / "locale"
+
+_VARIABLES = ("MINTAGE_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
+_chosen: ContextVar[Language | None] = ContextVar("language", default=None)
+
+
+class Message(str):
+    """An English sentence that remembers what it was made from.
+
+    Without values the template is the sentence, braces and all; with values it is filled by
+    ``str.format``. A value that is a message itself is said in the same language.
+    """
+
+    __slots__ = ("template", "values")
+
+    def __new__(cls, template: str, /, **values: Any) -> Self:
+        """Fill the template."""
+        message = super().__new__(cls, template.format(**values) if values else template)
+        message.template = template
+        message.values = values
+        return message
+
+    template: str
+    values: Mapping[str, Any]
+
+
+_ = Message
+"""The usual short name: it also marks what the catalogue must hold."""
+
+
+def told(text: str, language: Language | None = None) -> str:
+    """The text in a language (default: the current one); what has no translation stays English.
+
+    A plain string, such as one read from a stored card, is recognised by the template that it was
+    made from.
+    """
+    language = language or current()
+    if language == "en":
+        return str(text)
+    if not isinstance(text, Message):
+        return _retold(text, language)
+    translated = _catalogue(language).gettext(text.template)
+    if not text.values:
+        return translated
+    values = {
+        name: told(value, language) if isinstance(value, Message) else value
+        for name, value in text.values.items()
+    }
+    return translated.format(**values)
+
+
+def current() -> Language:
+    """The language chosen by ``speaking`` or ``choose``, else the environment's."""
+    return _chosen.get() or from_environment()
+
+
+def choose(language: Language | None) -> None:
+    """Set the language of this context; None goes back to the environment's."""
+    _chosen.set(language)
+
+
+@contextmanager
+def speaking(language: Language) -> Iterator[None]:
+    """Another language for a while."""
+    before = _chosen.set(language)
+    try:
+        yield
+    finally:
+        _chosen.reset(before)
+
+
+def from_environment() -> Language:
+    """``MINTAGE_LANG``, else the locale (``LC_ALL``, ``LC_MESSAGES``, ``LANG``), else English."""
+    value = next((found for name in _VARIABLES if (found := os.environ.get(name))), "")
+    return language_of(value) or "en"
+
+
+def language_of(tag: str) -> Language | None:
+    """The language that a tag such as ``zh_CN.UTF-8`` or ``en-GB`` means, if it is one of ours."""
+    primary = re.split("[-_.@]", tag.strip().lower(), maxsplit=1)[0]
+    return cast("Language", primary) if primary in LANGUAGES else None
+
+
+def accepted(header: str) -> Language:
+    """The best of ours for an ``Accept-Language`` header (RFC 9110 §12.5.4), else English."""
+    best: tuple[float, Language] = (0.0, "en")
+    for part in header.split(","):
+        tag, *parameters = part.split(";")
+        language = language_of(tag)
+        weight = _weight(parameters)
+        if language and weight > best[0]:
+            best = (weight, language)
+    return best[1]
+
+
+def _weight(parameters: list[str]) -> float:
+    for parameter in parameters:
+        name, __, value = parameter.partition("=")
+        if name.strip() == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 0.0
+    return 1.0
+
+
+@cache
+def _catalogue(language: Language) -> gettext.NullTranslations:
+    return gettext.translation(DOMAIN, LOCALE_FOLDER, [language], fallback=True)
+
+
+def _retold(text: str, language: Language) -> str:
+    catalogue = _catalogue(language)
+    if (exact := catalogue.gettext(text)) != text:
+        return exact
+    for pattern, template in _patterns(language):
+        if found := pattern.fullmatch(text):
+            values = {name: told(value, language) for name, value in found.groupdict().items()}
+            return _slots(template, values)
+    return text
+
+
+@cache
+def _patterns(language: Language) -> tuple[tuple[re.Pattern[str], str], ...]:
+    """Templates with values, as what recognises them; those with the most own words first."""
+    known = getattr(_catalogue(language), "_catalog", {})
+    found = []
+    for template, translated in known.items():
+        if not isinstance(template, str) or "{" not in template:
+            continue
+        fields = [(before, name) for before, name, __, __ in Formatter().parse(template)]
+        own = sum(len(before) for before, _name in fields)
+        names = [name for _before, name in fields if name is not None]
+        if own < 4 or len(names) != len(set(names)):
+            continue
+        pattern = "".join(
+            re.escape(before) + ("" if name is None else f"(?P<{name}>.+?)")
+            for before, name in fields
+        )
+        found.append((own, re.compile(pattern, re.DOTALL), translated))
+    found.sort(key=lambda each: -each[0])
+    return tuple((pattern, translated) for __, pattern, translated in found)
+
+
+def _slots(template: str, values: Mapping[str, str]) -> str:
+    """Fill by name alone: the values were formatted when the English was made."""
+    return "".join(
+        before + ("" if name is None else values[name])
+        for before, name, __, __ in Formatter().parse(template)
+    )
