@@ -9,7 +9,7 @@ from tests.pictures import jpeg
 from mintage.core.errors import DataError
 from mintage.core.registry import modalities, sources
 from mintage.core.types import SourceListing
-from mintage.sources import archive
+from mintage.sources import listing as shared
 from mintage.sources.archive import ZipSource
 from mintage.sources.folder import FolderSource
 from mintage.sources.tables import TableSource
@@ -134,7 +134,7 @@ def test_a_zips_traps_are_skipped_with_their_reason(tmp_path: Path) -> None:
 def test_a_zip_entry_is_counted_as_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archive, "MOST_BYTES_AN_ENTRY", 10**6)
+    monkeypatch.setattr(shared, "MOST_BYTES", 10**6)
     location = tmp_path / "bomb.zip"
     with zipfile.ZipFile(location, "w", zipfile.ZIP_DEFLATED) as opened:
         opened.writestr("cats/1.jpg", b"\0" * 10**7)
@@ -186,15 +186,15 @@ def test_rows_that_cannot_be_used_are_named(photos: Path) -> None:
     assert paths(listing) == [("cats/1.JPG", "3")]
     assert sorted((s.path, s.reason) for s in listing.skipped) == [
         ("dogs/3.Png", "line 3 has no path or no label"),
-        ("gone.jpg", "no such file"),
+        ("gone.jpg", "no such file; paths begin at the table's own folder"),
         ("line 4", "line 4 is not a JSON object"),
         ("line 5", "line 5 is not a JSON object"),
     ]
 
 
-def test_a_table_that_is_not_utf8_or_has_no_path_is_refused(photos: Path) -> None:
-    (photos / "t.csv").write_bytes("path,label\n狗照片.jpg,a\n".encode("gb18030"))
-    with pytest.raises(DataError, match="not UTF-8"):
+def test_a_table_in_no_encoding_of_ours_or_without_a_path_is_refused(photos: Path) -> None:
+    (photos / "t.csv").write_bytes("path,label\nnaïve.jpg,a\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"neither UTF-8 nor GB18030 \(byte 13\).*Save it as UTF-8"):
         listed(TableSource(), photos / "t.csv")
     with pytest.raises(DataError, match="no column for the path"):
         listed(TableSource(), table(photos / "u.csv", "where,label\nx,y\n"))

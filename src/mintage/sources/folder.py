@@ -6,12 +6,13 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from mintage.core.errors import DataError
 from mintage.core.messages import _
 from mintage.core.types import SourceListing
-from mintage.sources.listing import ListingBuilder, is_hidden, refuse_splits
+from mintage.sources.listing import ListingBuilder, is_hidden, read_file, refuse_splits
 
 
 class FolderSource:
@@ -65,7 +66,7 @@ class FolderSource:
         if reason and not is_hidden(relative):
             builder.skip(str(relative), reason)
         else:
-            builder.add(relative, path.read_bytes)
+            builder.add(relative, partial(read_file, path))
 
 
 @contextmanager
@@ -88,11 +89,11 @@ def _why_not(path: Path, root: Path) -> str:
     try:
         if path.is_symlink():
             if not path.resolve().is_relative_to(root):
-                return "a symbolic link that leads out of the folder"
-            return "" if path.is_file() else "a symbolic link that is not followed"
+                return _("a symbolic link that leads out of the folder")
+            return "" if path.is_file() else _("a symbolic link that is not followed")
         mode = path.stat().st_mode
     except OSError as error:
-        return f"cannot be read: {error.strerror}"
+        return _("cannot be read: {reason}", reason=error.strerror)
     except RuntimeError:  # Path.resolve before Python 3.13
-        return "a symbolic link that leads to itself"
-    return "" if stat.S_ISREG(mode) else "not a regular file"
+        return _("a symbolic link that leads to itself")
+    return "" if stat.S_ISREG(mode) else _("not a regular file")

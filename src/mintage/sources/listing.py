@@ -1,19 +1,31 @@
-"""What every source shares: which names are hidden, stray, unreadable or an example."""
+"""What every source shares: which names are hidden, stray, unreadable or an example.
+
+Here, and only here, names become what a manifest holds: Unicode's composed form (NFC), so that
+``café`` of a Mac, which decomposes it, and of any other system is one class and one path.
+"""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from mintage.core.errors import DataError
 from mintage.core.messages import _
 from mintage.core.types import Found, Skipped, SourceListing
 
-_HIDDEN_NAMES = {"__MACOSX", "Thumbs.db", "desktop.ini"}
+MOST_BYTES = 200_000_000
+"""Of one example; the largest photographs have a quarter of that."""
+
+_HIDDEN_NAMES = {"__MACOSX", "Thumbs.db", "desktop.ini", "Icon\r"}
+_ARCHIVES = {".zip", ".rar", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".xz"}
 _SURROGATES = re.compile("[\ud800-\udfff]")
+# What moves a terminal's cursor or turns its text around: C0, C1, separators, bidi embeddings.
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validation"}
+_LONGEST_SHOWN = 300
 
 
 def is_hidden(path: PurePosixPath) -> bool:
@@ -22,13 +34,55 @@ def is_hidden(path: PurePosixPath) -> bool:
 
 
 def well_formed(text: str) -> str:
-    """The text with a replacement character for each byte of a name that is not UTF-8."""
-    return _SURROGATES.sub("\ufffd", text)
+    """A name as it may be stored and shown: composed (NFC), and nothing that is no character.
+
+    A byte that is not UTF-8 becomes U+FFFD, a control character its picture: ``␊`` for a new line.
+    """
+    composed = unicodedata.normalize("NFC", _SURROGATES.sub("\ufffd", text))
+    return _CONTROLS.sub(_picture, composed)
+
+
+def _picture(control: re.Match[str]) -> str:
+    code = ord(control[0])
+    return chr(0x2400 + code) if code < 0x20 else "\u2421" if code == 0x7F else "\ufffd"
+
+
+def label_of(name: str) -> str:
+    """A class's label: its name composed (NFC), without spaces around it."""
+    return well_formed(name).strip()
+
+
+def name_fault(name: str) -> str:
+    """Why a name cannot be used, or ''."""
+    if _SURROGATES.search(name):
+        return _("its name is not UTF-8; rename it")
+    if _CONTROLS.search(name):
+        return _("its name holds control characters; rename it")
+    return ""
 
 
 def unsupported_reason(ending: str) -> str:
     """Why a known picture format is left out, and what to do."""
-    return f"{ending.lstrip('.').upper()} is not read; convert it to JPEG or PNG"
+    return _("{format} is not read; convert it to JPEG or PNG", format=ending.lstrip(".").upper())
+
+
+def too_large() -> str:
+    """Why an example above the limit is left out."""
+    return _("larger than {megabytes} MB; save it smaller", megabytes=MOST_BYTES // 10**6)
+
+
+def read_file(path: Path) -> bytes:
+    """A file's bytes.
+
+    Raises:
+        DataError: it is larger than an example may be.
+        OSError: it is gone, or may not be read.
+    """
+    with path.open("rb") as stream:
+        data = stream.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise DataError(too_large())
+    return data
 
 
 class ListingBuilder:
@@ -42,13 +96,33 @@ class ListingBuilder:
         self._passed = Counter[str]()
         self._classes: set[str] = set()
 
-    def add_class(self, label: str) -> None:
-        """A class is named, whether or not an example of it follows."""
-        self._classes.add(well_formed(label))
+    def add_class(self, name: str) -> None:
+        """A class is named, whether or not an example of it follows.
+
+        Raises:
+            DataError: the name cannot be a label.
+        """
+        if reason := name_fault(name):
+            raise DataError(
+                _(
+                    "The class folder {name} cannot be used: {reason}.",
+                    name=well_formed(name),
+                    reason=reason,
+                ),
+                remedy=_("If it was unpacked from a zip, collect the zip itself."),
+            )
+        if not label_of(name):
+            raise DataError(
+                _("A class folder's name is nothing but spaces."), remedy=_("Rename it.")
+            )
+        self._classes.add(label_of(name))
 
     def skip(self, path: str, reason: str) -> None:
         """Leave something out, with the reason."""
-        self._skipped.append(Skipped(well_formed(path), reason))
+        shown = well_formed(path)
+        if len(shown) > _LONGEST_SHOWN:
+            shown = shown[:_LONGEST_SHOWN] + "…"
+        self._skipped.append(Skipped(shown, reason))
 
     def add(self, path: PurePosixPath, read: Callable[[], bytes]) -> None:
         """Sort one file of a folder of class folders."""
@@ -62,19 +136,26 @@ class ListingBuilder:
 
     def add_example(self, path: PurePosixPath, label: str, read: Callable[[], bytes]) -> None:
         """Take a file as an example if the modality reads its ending."""
-        ending = path.suffix.lower()
-        named = f"{path}{label}"
-        if ending in self._endings and named != well_formed(named):
-            self.skip(str(path), _("its name is not UTF-8; rename it"))
-        elif ending in self._endings:
-            self._examples.append(Found(str(path), label, read))
+        ending = path.suffix.rstrip().lower()
+        if ending in self._endings:
+            if reason := name_fault(str(path)):
+                self.skip(str(path), reason)
+            else:
+                self._examples.append(Found(well_formed(str(path)), label_of(label), read))
         elif ending in self._unsupported:
             self.skip(str(path), unsupported_reason(ending))
+        elif ending in _ARCHIVES:
+            self.skip(str(path), _("an archive inside; unpack it first"))
         else:
             self._passed["stray"] += 1
 
     def listing(self) -> SourceListing:
-        """The result, in an order that does not depend on the file system's."""
+        """The result, in an order that does not depend on the file system's.
+
+        Raises:
+            DataError: all that might have been an example had to be left out.
+        """
+        self.refuse_if_nothing()
         labelled = {example.label for example in self._examples}
         return SourceListing(
             examples=tuple(sorted(self._examples, key=lambda found: found.path)),
@@ -83,6 +164,24 @@ class ListingBuilder:
             stray=self._passed["stray"],
             empty_classes=tuple(sorted(self._classes - labelled)),
         )
+
+    def refuse_if_nothing(self) -> None:
+        """Say why, where all that might have been an example had to be left out.
+
+        Raises:
+            DataError: so it is.
+        """
+        if self._skipped and not self._examples:
+            first = min(self._skipped, key=lambda skipped: skipped.path)
+            raise DataError(
+                _(
+                    "Nothing here can be used ({count:,} left out). {path}: {reason}.",
+                    count=len(self._skipped),
+                    path=first.path,
+                    reason=first.reason,
+                ),
+                remedy=_("Mend that, and collect again."),
+            )
 
 
 def refuse_splits(classes: Iterable[str], inner: Callable[[str], set[str]]) -> None:
@@ -99,6 +198,6 @@ def refuse_splits(classes: Iterable[str], inner: Callable[[str], set[str]]) -> N
         raise DataError(
             _("The folders {names} look like splits, not like classes.", names=", ".join(names)),
             remedy=_(
-                "Collect one of them ({value}/…); Mintage draws its own splits.", value=names[-1]
+                "Collect one of them ({folder}/…); Mintage draws its own splits.", folder=names[-1]
             ),
         )

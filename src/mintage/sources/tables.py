@@ -1,21 +1,23 @@
-"""A CSV, TSV or JSON Lines file that names examples: one column is the path, one the label."""
+"""A CSV, TSV, JSON Lines or XLSX file that names examples: one column the path, one the label."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
+import os
+import unicodedata
 from collections.abc import Collection, Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mintage.core.errors import DataError
 from mintage.core.messages import _
 from mintage.core.types import SourceListing
-from mintage.sources.listing import ListingBuilder
+from mintage.sources import encoding, rows
+from mintage.sources.listing import ListingBuilder, name_fault, read_file
 
 PATH_COLUMNS = ("path", "file", "filename", "file_name", "image", "image_path")
-_ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson")
+PATH_COLUMNS_ZH = ("路径", "文件", "文件名", "图片", "图像")
+ENDINGS = rows.ENDINGS
 
 
 class TableSource:
@@ -24,8 +26,11 @@ class TableSource:
     name = "table"
 
     def matches(self, location: Path) -> bool:
-        """Whether its ending is that of a table."""
-        return location.is_file() and location.suffix.lower() in _ENDINGS
+        """Whether its ending is that of a table; Excel's "Unicode text" is .txt with a mark."""
+        if not location.is_file():
+            return False
+        ending = location.suffix.lower()
+        return ending in ENDINGS or (ending == ".txt" and _is_unicode_text(location))
 
     def list(
         self, location: Path, *, label: str, endings: frozenset[str], unsupported: frozenset[str]
@@ -33,92 +38,67 @@ class TableSource:
         """List the examples, with the label from column ``label``.
 
         Raises:
-            DataError: not UTF-8, or without one of the two columns.
+            DataError: in no encoding or format of ours, or without one of the two columns.
         """
         builder = ListingBuilder(endings, unsupported)
-        rows = list(_rows(location, builder))
+        table = rows.read_table(location, builder)
         # In JSON Lines each row names its own columns, so no single row decides.
-        columns = list(dict.fromkeys(str(name) for __, row in rows for name in row))
-        path_column = _path_column(location, columns, label) if rows else ""
-        for number, row in rows:
+        columns = list(dict.fromkeys(str(name) for __, row in table.rows for name in row))
+        path_column = _path_column(location, columns, label) if table.rows else ""
+        for number, row in table.rows:
             path, target = _text(row.get(path_column)), _text(row.get(label))
-            if not path or not target:
-                builder.skip(
-                    path or f"line {number}",
-                    _("line {number} has no path or no label", number=number),
-                )
-                continue
-            file = location.parent / path
-            if reason := _why_not(file):
-                builder.skip(path, reason)
+            file = _found(location.parent, path, table.encoding)
+            if reason := _why_not(number, path, target, file):
+                builder.skip(path or _("line {number}", number=number), reason)
                 continue
             builder.add_class(target)
-            builder.add_example(PurePosixPath(path), target, file.read_bytes)
+            builder.add_example(PurePosixPath(path), target, partial(read_file, file))
         return builder.listing()
 
 
-def _why_not(file: Path) -> str:
+def _is_unicode_text(location: Path) -> bool:
     try:
-        return "" if file.is_file() else "no such file"
+        with location.open("rb") as stream:
+            return encoding.marked(stream.read(4)) == "UTF-16"
+    except OSError:
+        return False
+
+
+def _found(folder: Path, path: str, written_in: str) -> Path:
+    """The file that a path means; as it is written, where no other spelling of it is there."""
+    files = (folder / spelling for spelling in _spellings(path, written_in))
+    return next((file for file in files if os.path.lexists(file)), folder / path)
+
+
+def _spellings(path: str, written_in: str) -> Iterator[str]:
+    """How one path may stand on a disk that another system wrote."""
+    for slashed in dict.fromkeys((path, path.replace("\\", "/"))):
+        yield slashed
+        yield unicodedata.normalize("NFC", slashed)
+        yield unicodedata.normalize("NFD", slashed)  # macOS
+        if written_in == "GB18030":  # a zip from Windows, unpacked byte for byte
+            yield os.fsdecode(slashed.encode(written_in, errors="replace"))
+
+
+def _why_not(number: int, path: str, target: str, file: Path) -> str:
+    if not path or not target:
+        return _("line {number} has no path or no label", number=number)
+    if name_fault(target):
+        return _("line {number} has a label that cannot be shown", number=number)
+    try:
+        if not os.path.lexists(file):
+            file.stat()
+        return "" if file.is_file() else _("not a regular file")
+    except FileNotFoundError:
+        return _("no such file; paths begin at the table's own folder")
     except OSError as error:  # longer than a name may be, or in a folder that is closed to us
-        return f"cannot be read: {error.strerror}"
+        return _("cannot be read: {reason}", reason=error.strerror)
     except ValueError:
-        return "no such file"
+        return _("no such file; paths begin at the table's own folder")
 
 
-def _text(value: Any) -> str:
-    return "" if value is None else str(value).strip()
-
-
-def _rows(location: Path, builder: ListingBuilder) -> Iterator[tuple[int, dict[str, Any]]]:
-    try:
-        text = location.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            _("{location} is not UTF-8 (byte {start}).", location=location, start=error.start),
-            remedy=_("Save it as UTF-8."),
-        ) from error
-    except OSError as error:
-        raise DataError(
-            _("{location} cannot be read: {reason}.", location=location, reason=error.strerror),
-            remedy=_("Check who may read it."),
-        ) from error
-    if location.suffix.lower() in (".jsonl", ".ndjson"):
-        yield from _json_rows(text, builder)
-        return
-    first = text.partition("\n")[0]
-    tab = location.suffix.lower() == ".tsv" or "\t" in first
-    delimiter = "\t" if tab else ";" if first.count(";") > first.count(",") else ","
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
-    whole = 0
-    try:
-        for row in reader:
-            whole = reader.line_num
-            yield whole, row
-    except csv.Error as error:
-        raise DataError(
-            _(
-                "{location} cannot be read from line {whole} on: {error}.",
-                location=location,
-                whole=whole + 1,
-                error=error,
-            ),
-            remedy=_("Look there for a quotation mark that is never closed."),
-        ) from error
-
-
-def _json_rows(text: str, builder: ListingBuilder) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            row = None
-        if isinstance(row, dict):
-            yield number, row
-        else:
-            builder.skip(f"line {number}", _("line {number} is not a JSON object", number=number))
+def _text(content: Any) -> str:
+    return "" if content is None else str(content).strip()
 
 
 def _path_column(location: Path, columns: Collection[str], label: str) -> str:
@@ -132,7 +112,7 @@ def _path_column(location: Path, columns: Collection[str], label: str) -> str:
             ),
             remedy=_("Name the column that holds the label with --label."),
         )
-    for name in PATH_COLUMNS:
+    for name in (*PATH_COLUMNS, *PATH_COLUMNS_ZH):
         if name in columns and name != label:
             return name
     raise DataError(

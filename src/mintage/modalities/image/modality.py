@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from mintage.core.errors import DataError
 from mintage.core.messages import _
 from mintage.core.types import Ingested, InputSpec
-from mintage.modalities.image import similarity, strip
+from mintage.modalities.image import foreign, similarity, strip
 from mintage.modalities.image.reading import (
+    REMEDY_DAMAGED,
     decode_square,
     encode_png,
     open_picture,
@@ -37,7 +38,7 @@ class ImageModality:
     endings = frozenset(
         {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff"}
     )
-    unsupported = frozenset({".gif", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".svg", ".psd"})
+    unsupported = foreign.ENDINGS
     duplicate_algorithm = similarity.ALGORITHM
 
     def ingest(self, data: bytes) -> Ingested:
@@ -55,7 +56,6 @@ class ImageModality:
             stored = _stripped(kind, data)
         with open_picture(stored) as image:
             width, height = image.size
-            gray = thumbnail_gray(image, orientation, similarity.THUMBNAIL_SIDE)
         return Ingested(
             data=stored,
             properties={
@@ -64,8 +64,19 @@ class ImageModality:
                 "orientation": orientation,
                 "format": "JPEG" if kind == "MPO" else kind,
             },
-            fingerprint=similarity.fingerprint(gray),
+            fingerprint=self.fingerprint(stored, orientation=orientation),
         )
+
+    def fingerprint(self, data: bytes, *, orientation: int | None = None) -> bytes:
+        """The perceptual hash of one picture, upright.
+
+        Raises:
+            DataError: the bytes are no picture that may be read.
+        """
+        with open_picture(data) as image:
+            upright = orientation_of(image) if orientation is None else orientation
+            gray = thumbnail_gray(image, upright, similarity.THUMBNAIL_SIDE)
+        return similarity.fingerprint(gray)
 
     def decode(
         self, data: bytes, spec: InputSpec, *, orientation: int | None = None
@@ -90,4 +101,6 @@ def _stripped(kind: str, data: bytes) -> bytes:
     try:
         return _STRIP[kind](data)
     except (struct.error, IndexError) as error:
-        raise DataError(_("a {kind} that is cut short or damaged", kind=kind)) from error
+        raise DataError(
+            _("a {kind} that is cut short or damaged", kind=kind), remedy=REMEDY_DAMAGED
+        ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import struct
 import zlib
 from collections.abc import Iterator
@@ -12,9 +13,11 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from mintage.core.errors import DataError
 from mintage.core.messages import _
+from mintage.modalities.image import extent, foreign
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 MOST_PIXELS = 64_000_000
@@ -45,6 +48,11 @@ _DAMAGE = (
 
 _STRIP_PIXELS = 1_000_000
 
+REMEDY_KIND = _("Send a JPEG, PNG, WebP, BMP or TIFF picture.")
+REMEDY_DAMAGED = _("Export or copy it again from where it came from.")
+_NEW_SUBFILE_TYPE = 254
+_DNG_VERSION = 50706
+
 
 @contextmanager
 def open_picture(data: bytes) -> Iterator[Image.Image]:
@@ -54,36 +62,57 @@ def open_picture(data: bytes) -> Iterator[Image.Image]:
         DataError: the message is the reason, fit to stand behind a file's name.
     """
     if not data:
-        raise DataError(_("an empty file"))
+        raise DataError(_("an empty file"), remedy=REMEDY_DAMAGED)
+    # Before Pillow: it takes some for a TIFF, and would show their thumbnail.
+    if name := foreign.picture_kind(data):
+        raise DataError(foreign.not_read(name), remedy=REMEDY_KIND)
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_header(image)
+            if extent.is_too_short(image.format or "", data):
+                raise DataError(
+                    _("damaged: it has less data than its header says"), remedy=REMEDY_DAMAGED
+                )
             yield image
     except UnidentifiedImageError as error:
-        raise DataError(_("not a JPEG, PNG, WebP, BMP or TIFF picture")) from error
+        raise DataError(foreign.why_not(data), remedy=REMEDY_KIND) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(
-            _("more than {most_pixels} megapixels", most_pixels=MOST_PIXELS // 10**6)
-        ) from error
+        raise _too_many_pixels() from error
     except _DAMAGE as error:
-        raise DataError(_("damaged: {error}", error=_one_line(error))) from error
+        raise DataError(
+            _("damaged: {error}", error=_one_line(error)), remedy=REMEDY_DAMAGED
+        ) from error
+
+
+def _too_many_pixels() -> DataError:
+    return DataError(
+        _("more than {megapixels} megapixels; save it smaller", megapixels=MOST_PIXELS // 10**6),
+        remedy=_("Save it at a smaller size."),
+    )
 
 
 def _check_header(image: Image.Image) -> None:
-    width, height = image.size
-    if width * height > MOST_PIXELS:
+    if image.width * image.height > MOST_PIXELS:
+        raise _too_many_pixels()
+    if _is_preview(image):
+        raise DataError(foreign.not_read("RAW"), remedy=REMEDY_KIND)
+    # A phone's MPO holds a second picture behind the first; only the first is read. Frames are not
+    # counted: a TIFF of a few megabytes can have a hundred thousand, each visited for the count.
+    if image.format != "MPO" and getattr(image, "is_animated", False):
         raise DataError(
-            _(
-                "{width} × {height} pixels, more than {most_pixels} megapixels",
-                width=width,
-                height=height,
-                most_pixels=MOST_PIXELS // 10**6,
-            )
+            _("more than one picture in it; save one of them as JPEG or PNG"),
+            remedy=_("Send one picture at a time."),
         )
-    # A phone's MPO holds a second picture behind the first; only the first is read.
-    frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
-    if frames > 1:
-        raise DataError(_("{frames} frames; only single pictures are read", frames=frames))
+    if image.mode == "LAB":
+        raise DataError(_("LAB colours are not read; save it as RGB"), remedy=REMEDY_KIND)
+
+
+def _is_preview(image: Image.Image) -> bool:
+    """Whether a TIFF begins with a small copy of itself, as a camera's RAW does (NEF, ARW, DNG)."""
+    if not isinstance(image, TiffImageFile):
+        return False
+    tags = image.tag_v2
+    return _DNG_VERSION in tags or tags.get(_NEW_SUBFILE_TYPE) == 1
 
 
 def _one_line(error: Exception) -> str:
@@ -114,9 +143,10 @@ def rgb_strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
     """
     image.load()
     top = 65535.0
-    if image.mode == "F":
+    if image.mode in ("I", "F"):  # 32 bits: what is white is not said, so the highest value is
         __, highest = cast("tuple[float, float]", image.getextrema())
-        top = max(1.0, highest)
+        least = 1.0 if image.mode == "F" else top
+        top = max(least, highest) if math.isfinite(highest) else least
     height = max(1, _STRIP_PIXELS // image.width)
     for row in range(0, image.height, height):
         box = (0, row, image.width, min(row + height, image.height))

@@ -52,8 +52,8 @@ def _band_bits() -> NDArray[np.int64]:
 def near_duplicates(fingerprints: Sequence[bytes]) -> list[tuple[int, int]]:
     """Pairs (i < j) that differ in at most 52 of 256 bits and share a band of 12 bits.
 
-    A pair that differs in 33 bits shares one of the 40 bands with probability 0.9998, one that
-    differs in 52 with 0.94 (locality-sensitive hashing by bit sampling). Only members of one
+    A pair that differs in 33 bits shares one of the 40 bands with probability 0.9997, one that
+    differs in 52 with 0.92 (locality-sensitive hashing by bit sampling). Only members of one
     bucket are compared; in a crowded bucket each with its next 64 in the order of the whole hash,
     so the work stays near N log N for any data.
     """
