@@ -143,14 +143,13 @@ def check_names(names: Mapping[str, Any]) -> None:
     missing = REQUIRED_FILES - names.keys()
     foreign = names.keys() - REQUIRED_FILES - OPTIONAL_FILES
     if missing or foreign:
-        told = [f"{name} is missing" for name in sorted(missing)]
-        told += [f"{name} does not belong" for name in sorted(foreign)]
+        wrong = [_("{name} is missing", name=name) for name in sorted(missing)]
+        wrong += [_("{name} does not belong", name=name) for name in sorted(foreign)]
+        listed = wrong[0]
+        for one in wrong[1:]:
+            listed = _("{first}; {second}", first=listed, second=one)
         raise DataError(
-            _(
-                "This is not a bundle of format {format}: {told}.",
-                format=FORMAT,
-                told="; ".join(told),
-            ),
+            _("This is not a bundle of format {format}: {wrong}.", format=FORMAT, wrong=listed),
             remedy=_("Make it with mintage train, or fetch it again from its maker."),
         )
 
@@ -180,12 +179,12 @@ def _check_keys(
 ) -> None:
     for name in content:
         if name not in rules:
-            raise _wrong(_("{prefix!r} is not known in this format", prefix=prefix + name))
+            raise _wrong(_("{key!r} is not known in this format", key=prefix + name))
     for name, is_right in rules.items():
         if name not in content:
-            raise _wrong(_("{prefix!r} is missing", prefix=prefix + name))
+            raise _wrong(_("{key!r} is missing", key=prefix + name))
         if not is_right(content[name]):
-            raise _wrong(_("{prefix!r} is {value!r}", prefix=prefix + name, value=content[name]))
+            raise _wrong(_("{key!r} is {found!r}", key=prefix + name, found=content[name]))
 
 
 def _wrong(what: str) -> DataError:

@@ -75,6 +75,6 @@ def _session(model: bytes, threads: int) -> onnxruntime.InferenceSession:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors have no common parent
         raise DataError(
-            _("The model does not open: {value}", value=str(error).splitlines()[0]),
+            _("The model does not open: {reason}", reason=str(error).splitlines()[0]),
             remedy=_("Train it again with this version of Mintage."),
         ) from error

@@ -11,11 +11,12 @@ from mintage.bundle.graph import Graph
 from mintage.bundle.loader import LoadedBundle
 from mintage.bundle.novelty import Detector
 from mintage.core.clock import Clock, SystemClock
+from mintage.core.messages import _
 from mintage.core.registry import modalities, tasks
 from mintage.core.types import Answer, ProviderInfo
 
-UNUSUAL = "unlike anything this model was shown"
-NOT_SURE = "not sure"
+UNUSUAL = _("unlike anything this model was shown")
+NOT_SURE = _("not sure")
 
 
 class NoveltyDetector(Protocol):

@@ -1,15 +1,21 @@
-"""Trust: verify, public-key, log."""
+"""Trust: verify, public-key, trust add, list and remove, log."""
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from mintage.app.moving import described_key
 from mintage.cli.options import Home, Json, opened
-from mintage.cli.output import emit, line
-from mintage.core.messages import _
+from mintage.cli.output import emit, facts, line, say, table
+from mintage.core.errors import ConfigError, TrustError
+from mintage.core.messages import _, told
+
+trust_keys = typer.Typer(help="Whose signatures are believed here.", no_args_is_help=True)
 
 
 class Role(StrEnum):
@@ -22,17 +28,26 @@ class Role(StrEnum):
 
 
 def verify(
-    model: Annotated[str, typer.Argument(help="A model (pets@3) or the path of a bundle.")],
+    model: Annotated[
+        str, typer.Argument(help="A model (pets@3), or a bundle: its folder or pets.mintage.")
+    ],
     *,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
     """Check that every byte, name and file of a bundle is what was signed; else exit 3."""
     with opened(home) as app:
-        bundle = app.create.model(model)
+        bundle = app.moving.verify(model)
     if as_json:
         files = sorted(bundle.files)
-        emit({"model": bundle.subject, "bundle_digest": bundle.digest, "files": files})
+        emit(
+            {
+                "model": bundle.subject,
+                "bundle_digest": bundle.digest,
+                "key_id": bundle.key_id,
+                "files": files,
+            }
+        )
     else:
         line(
             _(
@@ -57,6 +72,84 @@ def public_key(
         emit({"role": role, "key_id": signer.key_id, "pem": signer.public_pem.decode()})
     else:
         line(signer.public_pem.decode().rstrip())
+
+
+@trust_keys.command("add")
+def add_key(
+    file: Annotated[Path, typer.Argument(help="The publisher's public key (PEM).")],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Trust it without asking.")] = False,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Believe what a publisher's key signs, once its id is what the publisher told you."""
+    with opened(home) as app:
+        key = app.moving.read_key(file)
+        described = described_key(key)
+        shown = [
+            (_("key id"), described["key_id"]),
+            (_("kind"), described["algorithm"]),
+            (_("believed for"), ", ".join(described["roles"])),
+        ]
+        if not yes:
+            for name, text in shown:
+                say(_("{name}: {text}", name=name, text=text))
+            _confirm()
+        added = app.moving.trust(key)
+    if as_json:
+        emit({**described, "added": added})
+        return
+    if yes:
+        facts(shown)
+    if added:
+        line(_("{key_id} is trusted from now on.", key_id=key.key_id))
+    else:
+        line(_("{key_id} was trusted already: nothing was done.", key_id=key.key_id))
+
+
+@trust_keys.command("list")
+def list_keys(*, home: Home = None, as_json: Json = False) -> None:
+    """List the keys of others that are believed here."""
+    with opened(home) as app:
+        listed = app.moving.trusted()
+    if as_json:
+        emit(listed)
+    elif listed:
+        rows = [(key["key_id"], key["algorithm"], ", ".join(key["roles"])) for key in listed]
+        table((_("key"), _("kind"), _("believed for")), rows)
+    else:
+        say(_("No key but this workspace's own is trusted; add one with mintage trust add FILE"))
+
+
+@trust_keys.command("remove")
+def remove_key(
+    key_id: Annotated[str, typer.Argument(help="The key's id, or its first 8 digits or more.")],
+    *,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Believe a key no longer: what it alone signed does not open here any more."""
+    with opened(home) as app:
+        key = app.moving.distrust(key_id)
+    if as_json:
+        emit({**described_key(key), "removed": True})
+    else:
+        line(_("{key_id} is trusted no longer.", key_id=key.key_id))
+
+
+def _confirm() -> None:
+    """Ask; only a person can have compared the id."""
+    if not sys.stdin.isatty():
+        raise ConfigError(
+            _("Nobody is here to say whether this key is the publisher's."),
+            remedy=_("Compare its id with what the publisher told you, then add --yes."),
+        )
+    question = _("Is this the id that the publisher told you, by another way than the file?")
+    if not typer.confirm(told(question), err=True):
+        raise TrustError(
+            _("The key's id was not confirmed, so it is not trusted."),
+            remedy=_("Ask the publisher for the id of their key, by another way than the file."),
+        )
 
 
 def log(*, home: Home = None, as_json: Json = False) -> None:

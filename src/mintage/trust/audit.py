@@ -24,7 +24,9 @@ from mintage.trust.notes import SignedHead, sign_head, verify_note
 __all__ = ["AuditLog", "Leaf", "Proof", "SignedHead", "append", "leaf_of", "verify_note"]
 
 _SALT_BYTES = 16
-_REMEDY = "Stop, keep a copy of the workspace, and compare it with a backup and earlier tree heads."
+_REMEDY = _(
+    "Stop, keep a copy of the workspace, and compare it with a backup and earlier tree heads."
+)
 
 
 @dataclass(frozen=True)
@@ -131,9 +133,14 @@ class AuditLog:
                 leaves.append(row.leaf_hash)
         for head in earlier:
             if head.size > len(leaves) or merkle.root(leaves[: head.size]) != head.root:
-                raise _forked(
-                    f"The log's {len(leaves)} entries do not begin with the {head.size} "
-                    "that were signed before"
+                raise LogForked(
+                    _(
+                        "The log's {count} entries do not begin with the {signed} that were "
+                        "signed before.",
+                        count=len(leaves),
+                        signed=head.size,
+                    ),
+                    remedy=_REMEDY,
                 )
         return len(leaves)
 
@@ -144,12 +151,17 @@ class AuditLog:
 
 def _check_row(row: repository.LogRow, expected: int) -> None:
     if row.position != expected:
-        raise _forked(f"The entry at position {expected} is missing from the log")
-    if leaf_of(row.record, row.salt) != row.leaf_hash:
-        raise _forked(f"The entry at position {expected} was changed after it was logged")
-    if json.loads(row.record)["kind"] != row.kind:
-        raise _forked(f"The entry at position {expected} is not of the kind {row.kind!r}")
-
-
-def _forked(what: str) -> LogForked:
-    return LogForked(f"{what}.", remedy=_REMEDY)
+        what = _("The entry at position {position} is missing from the log.", position=expected)
+    elif leaf_of(row.record, row.salt) != row.leaf_hash:
+        what = _(
+            "The entry at position {position} was changed after it was logged.", position=expected
+        )
+    elif json.loads(row.record)["kind"] != row.kind:
+        what = _(
+            "The entry at position {position} is not of the kind {kind!r}.",
+            position=expected,
+            kind=row.kind,
+        )
+    else:
+        return
+    raise LogForked(what, remedy=_REMEDY)

@@ -6,6 +6,7 @@ Source: secure-systems-lab/dsse, protocol.md. One signature, standard base64, no
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,8 @@ from mintage.core.messages import _
 from mintage.trust.encoding import strict_base64
 from mintage.trust.keys import PublicKey, Signer
 
-_REMEDY = "Do not use it: fetch it again from its maker."
+_REMEDY = _("Do not use it: fetch it again from its maker.")
+_KEY_ID = re.compile("[0-9a-f]{64}")
 
 
 def pre_authentication_encoding(payload: bytes, payload_type: str) -> bytes:
@@ -75,12 +77,35 @@ def open_envelope_by(
     for key in keys:
         if key.verify(signature, signed):
             return payload, key
-    raise SignatureMismatch(
-        _("The signature was made by no trusted key, or what it signs was changed.")
-        if keys
-        else _("No key is trusted here, so no signature can be confirmed."),
-        remedy=_(
-            "Use it only if you know its maker: then put their public key (PEM) into the "
-            "workspace as keys/trusted/NAME.pub."
-        ),
+    raise _unconfirmed(keys, signatures[0].get("keyid"))
+
+
+def _unconfirmed(keys: Sequence[PublicKey], named: object) -> SignatureMismatch:
+    """Say why: the key that the signature names is not trusted, or something was changed."""
+    if any(key.key_id == named for key in keys):
+        return SignatureMismatch(
+            _("The signature was made by no trusted key, or what it signs was changed."),
+            remedy=_REMEDY,
+        )
+    remedy = _(
+        "Use it only if you know its maker: then trust their public key with: "
+        "mintage trust add publisher.pub"
     )
+    is_key_id = isinstance(named, str) and _KEY_ID.fullmatch(named)
+    if not keys:
+        message = _("No key is trusted here, so no signature can be confirmed.")
+        if is_key_id:
+            message = _(
+                "No key is trusted here, so no signature can be confirmed; "
+                "this one names the key {key_id}.",
+                key_id=named,
+            )
+    elif is_key_id:
+        message = _(
+            "The signature was made by no trusted key: "
+            "it names the key {key_id}, which is not trusted here.",
+            key_id=named,
+        )
+    else:
+        message = _("The signature was made by no trusted key, or what it signs was changed.")
+    return SignatureMismatch(message, remedy=remedy)

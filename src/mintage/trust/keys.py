@@ -8,7 +8,7 @@ import shlex
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
@@ -85,6 +85,18 @@ class PublicKey:
             return False
         return True
 
+    @property
+    def algorithm(self) -> str:
+        """What kind of key it is: ``ECDSA P-256`` or ``Ed25519``, say."""
+        if isinstance(self.key, Ed25519PublicKey):
+            return "Ed25519"
+        return f"ECDSA P-{self.key.curve.key_size}"
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """The roles whose signatures are of this key's kind."""
+        return tuple(role for role in get_args(Role) if self.fits(role))
+
     def fits(self, role: Role) -> bool:
         """Whether the role's signatures are of this key's kind."""
         return isinstance(self.key, Ed25519PublicKey) == (role == "log")
@@ -115,6 +127,7 @@ class KeyRing:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.trusted_folder = folder / "trusted"
         self._signers: dict[Role, Signer] = {}
 
     def signer(self, role: Role) -> Signer:
@@ -139,17 +152,31 @@ class KeyRing:
         Raises:
             TrustError: a file among them holds no key; verifying never makes one.
         """
-        own = self._own(role)
-        keys = [own.public] if own else []
-        for path in sorted((self._folder / "trusted").glob("*.pub")):
+        own = self.own(role)
+        keys = [*([own] if own else []), *self.trusted().values()]
+        return tuple({key.key_id: key for key in keys if key.fits(role)}.values())
+
+    def own(self, role: Role) -> PublicKey | None:
+        """The public half of the role's key, if one was made; asking makes none."""
+        signer = self._own(role)
+        return signer.public if signer else None
+
+    def trusted(self) -> dict[Path, PublicKey]:
+        """The keys of others, by the file that holds each.
+
+        Raises:
+            TrustError: a file among them holds no key.
+        """
+        keys = {}
+        for path in sorted(self.trusted_folder.glob("*.pub")):
             try:
-                keys.append(PublicKey.from_pem(path.read_bytes()))
+                keys[path] = PublicKey.from_pem(path.read_bytes())
             except (TrustError, OSError) as error:
                 raise TrustError(
                     _("{path} holds no key to trust: {error}", path=path, error=error),
                     remedy=_("Remove the file, or put the maker's public key (PEM) in its place."),
                 ) from error
-        return tuple({key.key_id: key for key in keys if key.fits(role)}.values())
+        return keys
 
     def _path(self, role: Role) -> Path:
         return self._folder / f"{role}.pem"
@@ -211,7 +238,7 @@ def _read_private(path: Path) -> bytes | None:
                     path=path,
                     mode=mode,
                 ),
-                remedy=_("Close it with: chmod 600 {quote}", quote=shlex.quote(str(path))),
+                remedy=_("Close it with: chmod 600 {path}", path=shlex.quote(str(path))),
             )
         return stream.read()
 
@@ -229,8 +256,12 @@ def _parsed(pem: bytes, path: Path, role: Role) -> Signer:
         and key.curve.name == "secp256r1"
     ):
         return Signer(key)
-    wanted = "an Ed25519" if role == "log" else "an ECDSA P-256"
+    wanted = "Ed25519" if role == "log" else "ECDSA P-256"
     raise TrustError(
-        _("{path} is not {wanted} private key in unencrypted PEM.", path=path, wanted=wanted),
+        _(
+            "{path} holds no {algorithm} private key in unencrypted PEM.",
+            path=path,
+            algorithm=wanted,
+        ),
         remedy=_("Restore it from a backup, or move it away to have a new one made."),
     )

@@ -20,7 +20,7 @@ from typing import Any
 
 from mintage.core.canonical import canonical_json, sha256_hex
 from mintage.core.errors import DataError, SignatureMismatch
-from mintage.core.messages import _
+from mintage.core.messages import Message, _
 from mintage.trust.dsse import open_envelope_by, sign_envelope
 from mintage.trust.keys import PublicKey, Signer
 
@@ -28,14 +28,23 @@ SIGNATURE_FILE = "signature.json"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 _MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 _MOST_TOLD = 5
-_REMEDY = "Do not use it: fetch it again from its maker, or make it anew."
+_MISSING = _("{name} is missing")
+_UNSIGNED = _("{name} is not signed")
+_CHANGED = _("{name} was changed")
+_LINK = _("{name} is a symbolic link")
+_NO_FILE = _("{name} is neither a file nor a folder")
+_REMEDY = _("Do not use it: fetch it again from its maker, or make it anew.")
 
 
 @dataclass(frozen=True)
 class VerifiedFiles:
-    """What a signature stands for: ``files`` are the very bytes that were hashed."""
+    """What a signature stands for: ``files`` are the very bytes that were hashed.
+
+    ``signature`` is the content of ``signature.json``, ``key_id`` the key that made it.
+    """
 
     files: Mapping[str, bytes]
+    signature: bytes
     subject: str
     digest: str
     key_id: str
@@ -46,6 +55,7 @@ class _Signed:
     subject: str
     digests: Mapping[str, str]
     key_id: str
+    content: bytes
 
 
 def sign_files(files: Mapping[str, bytes], subject: str, signer: Signer) -> bytes:
@@ -54,7 +64,7 @@ def sign_files(files: Mapping[str, bytes], subject: str, signer: Signer) -> byte
     Raises:
         DataError: nothing to sign, or names that could not be told apart everywhere.
     """
-    problem = "there are no files" if not files else _name_problem(files)
+    problem = _name_problem(files) if files else _("there are no files")
     if problem:
         raise DataError(_("These files cannot be signed: {problem}.", problem=problem))
     digests = {name: sha256_hex(data) for name, data in files.items()}
@@ -183,7 +193,7 @@ def _opened(signature: bytes, keys: Sequence[PublicKey], subject: str | None) ->
         raise _mismatch(
             _("This is signed as {name}, not as {subject}", name=_shown(name), subject=subject)
         )
-    return _Signed(name, digests, key.key_id)
+    return _Signed(name, digests, key.key_id, signature)
 
 
 def _checked(
@@ -192,38 +202,52 @@ def _checked(
     """Compare; ``found`` gives for each name that is there what is wrong with it, or ''."""
     problems = []
     for name in sorted({*signed.digests, *found}):
-        problem = found.get(name, "is missing")
+        problem = found.get(name, _MISSING)
         if not problem and name not in signed.digests:
-            problem = "is not signed"
+            problem = _UNSIGNED
         elif not problem and sha256_hex(files[name]) != signed.digests[name]:
-            problem = "was changed"
+            problem = _CHANGED
         if problem:
-            problems.append(f"{_shown(name)} {problem}")
+            problems.append(Message(problem, name=_shown(name)))
     if problems:
-        more = len(problems) - _MOST_TOLD
-        told = "; ".join(problems[:_MOST_TOLD]) + (f"; and {more} more" if more > 0 else "")
         raise _mismatch(
-            _("{subject} is not what was signed: {told}", subject=_shown(signed.subject), told=told)
+            _(
+                "{subject} is not what was signed: {problems}",
+                subject=_shown(signed.subject),
+                problems=_listed(problems),
+            )
         )
     digest = files_digest(signed.digests)
-    return VerifiedFiles(dict(files), signed.subject, digest, signed.key_id)
+    return VerifiedFiles(dict(files), signed.content, signed.subject, digest, signed.key_id)
+
+
+def _listed(problems: Sequence[Message]) -> Message:
+    """The first few, and how many more there are."""
+    more = len(problems) - _MOST_TOLD
+    listed = problems[0]
+    for problem in problems[1:_MOST_TOLD]:
+        listed = _("{first}; {second}", first=listed, second=problem)
+    return _("{listed}; and {count} more", listed=listed, count=more) if more > 0 else listed
 
 
 def _look(folder: Path, parents: set[str], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Each name below the folder and what is wrong with it; only signed folders are entered."""
+    """Each name below the folder and what is wrong with it, or ''.
+
+    Only signed folders are entered.
+    """
     with _readable(prefix or str(folder)), os.scandir(folder) as entries:
         for entry in entries:
             name = prefix + entry.name
             if entry.is_symlink():
-                yield name, "is a symbolic link"
+                yield name, _LINK
             elif entry.is_file(follow_symlinks=False):
                 yield name, ""
             elif not entry.is_dir(follow_symlinks=False):
-                yield name, "is neither a file nor a folder"
+                yield name, _NO_FILE
             elif name in parents:
                 yield from _look(Path(entry.path), parents, f"{name}/")
             else:
-                yield f"{name}/", "is not signed"
+                yield f"{name}/", _UNSIGNED
 
 
 def _read(folder: Path, name: str) -> bytes:
@@ -249,12 +273,16 @@ def _name_problem(names: Iterable[str]) -> str:
     for name in names:
         parts = name.split("/")
         if {"", ".", ".."} & {*parts} or not name.isprintable() or {"\\", ":"} & {*name}:
-            return f"{name!r} is not a plain relative name"
+            return _("{name!r} is not a plain relative name", name=name)
         if name == SIGNATURE_FILE:
-            return f"{name} cannot be listed in itself"
+            return _("{name} cannot be listed in itself", name=name)
         folded = unicodedata.normalize("NFC", name.casefold())
         if folded in seen:
-            return f"{seen[folded]} and {name} would be one file where case does not count"
+            return _(
+                "{first} and {second} would be one file where case does not count",
+                first=seen[folded],
+                second=name,
+            )
         seen[folded] = name
     return ""
 
@@ -264,4 +292,4 @@ def _shown(name: str) -> str:
 
 
 def _mismatch(what: str) -> SignatureMismatch:
-    return SignatureMismatch(f"{what}.", remedy=_REMEDY)
+    return SignatureMismatch(_("{what}.", what=what), remedy=_REMEDY)

@@ -1,0 +1,200 @@
+"""The verbs between machines: a bundle leaves as one file, and arrives verified."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from mintage.app.creating import Creating
+from mintage.bundle import repository as bundles
+from mintage.bundle.archive import ENDING, pack
+from mintage.bundle.loader import LoadedBundle, load
+from mintage.core.canonical import sha256_hex
+from mintage.core.errors import ConfigError, DataError, SignatureMismatch
+from mintage.core.files import write_atomic, write_folder
+from mintage.core.messages import _
+from mintage.core.units import check_name
+from mintage.create import repository as models
+from mintage.store.workspace import Workspace
+from mintage.trust.keys import KeyRing, PublicKey
+from mintage.trust.signing import SIGNATURE_FILE
+from mintage.trust.trusted import TrustedKeys, read_public_key
+
+_VERSION = re.compile("[1-9][0-9]{0,8}")
+Outcome = Literal["imported", "restored", "present"]
+
+
+class Moving:
+    """Export, import, and whose bundles are believed."""
+
+    def __init__(self, workspace: Workspace, keys: KeyRing, create: Creating) -> None:
+        self._workspace = workspace
+        self._keys = keys
+        self._create = create
+        self._trusted = TrustedKeys(workspace.database, keys, workspace.now)
+
+    def verify(self, reference: str) -> LoadedBundle:
+        """The verified bundle of a model, a folder or an archive (``pets.mintage``).
+
+        Raises:
+            SignatureMismatch: any byte, name or file of it is not what a trusted key signed.
+        """
+        if os.sep not in reference and reference.endswith(ENDING):
+            return load(Path(reference), self._keys)
+        return self._create.model(reference)
+
+    def export(
+        self, reference: str, path: Path | None = None, *, force: bool = False
+    ) -> dict[str, Any]:
+        """Write a verified model as one file; the same model gives the same bytes.
+
+        Without ``path`` it is ``pets-3.mintage``, which a folder given as ``path`` gets too.
+        ``own_key`` is whether this workspace's key signed it.
+
+        Raises:
+            SignatureMismatch: it is not what was signed; nothing is written.
+            ConfigError: another file is there already, and ``force`` was not given.
+        """
+        bundle = self._create.model(reference)
+        content = pack({**bundle.files, SIGNATURE_FILE: bundle.signature})
+        name = bundle.subject.replace("@", "-") + ENDING
+        target = Path(name) if path is None else path / name if path.is_dir() else path
+        if not _holds(target, content):
+            if target.exists() and not force:
+                raise ConfigError(
+                    _("{path} is there already, with other content.", path=target),
+                    remedy=_("Name another file, or replace this one with --force."),
+                )
+            write_atomic(target, content)
+        own = self._keys.own("bundle")
+        return {
+            "model": bundle.subject,
+            "path": str(target),
+            "sha256": sha256_hex(content),
+            "bytes": len(content),
+            "bundle_digest": bundle.digest,
+            "key_id": bundle.key_id,
+            "own_key": own is not None and own.key_id == bundle.key_id,
+        }
+
+    def import_(self, path: Path) -> dict[str, Any]:
+        """Take in an archive under the very name and version that it was signed as.
+
+        It is verified in memory before anything is written; then folder and row are made as a
+        trained model's are. ``outcome`` says what was done: ``present`` is nothing.
+
+        Raises:
+            SignatureMismatch: no key that is trusted here signed these very bytes.
+            DataError: no archive of a bundle, or another model has its name and version.
+        """
+        if path.is_dir():
+            raise DataError(
+                _("{path} is a folder, not an archive.", path=path),
+                remedy=_("Make the archive where the model is: mintage export pets@3"),
+            )
+        bundle = load(path, self._keys)
+        name, version = _name_and_version(bundle.subject)
+        with self._workspace.name_lock("models", name):
+            outcome = self._take_in(bundle, name, version)
+        return {
+            "model": bundle.subject,
+            "outcome": outcome,
+            "bundle_digest": bundle.digest,
+            "key_id": bundle.key_id,
+        }
+
+    def _take_in(self, bundle: LoadedBundle, name: str, version: int) -> Outcome:
+        database = self._workspace.database
+        with database.read() as connection:
+            row = models.find_model(connection, name, version)
+        if row is not None and row["bundle_digest"] != bundle.digest:
+            raise DataError(
+                _("There is another {model} here already.", model=bundle.subject),
+                remedy=_(
+                    "Remove that one first, if nothing needs it: mintage remove {model}; "
+                    "or import into another workspace with --home.",
+                    model=bundle.subject,
+                ),
+                http_status=409,
+            )
+        if row is not None and self._is_whole(bundle.subject):
+            return "present"
+        folder = self._workspace.model_folder(name, version)
+        write_folder(folder, {**bundle.files, SIGNATURE_FILE: bundle.signature})
+        record = self._record(bundle, name, version)
+        if row is not None:
+            database.write(lambda connection: bundles.restore(connection, record))
+            return "restored"
+        database.write(lambda connection: bundles.add_imported(connection, record))
+        return "imported"
+
+    def _is_whole(self, subject: str) -> bool:
+        try:
+            self._create.model(subject)
+        except SignatureMismatch:
+            return False
+        return True
+
+    def _record(self, bundle: LoadedBundle, name: str, version: int) -> Mapping[str, Any]:
+        return {
+            "name": name,
+            "version": version,
+            "bundle_digest": bundle.digest,
+            "dataset": bundle.manifest.dataset["name"],
+            "dataset_version": bundle.manifest.dataset["version"],
+            "run": "",  # it ran elsewhere
+            "key_id": bundle.key_id,
+            "created_at": self._workspace.now(),
+        }
+
+    def read_key(self, path: Path) -> PublicKey:
+        """The public key in a PEM file, to be looked at before it is trusted.
+
+        Raises:
+            DataError: it cannot be read, or holds no key or several.
+            TrustError: it holds a private key, or a kind that Mintage does not verify with.
+        """
+        return read_public_key(path)
+
+    def trust(self, key: PublicKey) -> bool:
+        """Believe what this key signs from now on; False where it was believed already."""
+        return self._trusted.add(key)
+
+    def distrust(self, key_id: str) -> PublicKey:
+        """Believe a key no longer; its id may be shortened.
+
+        Raises:
+            ConfigError: not a key id, or several begin so.
+            RequestError: none does (404).
+        """
+        return self._trusted.remove(key_id)
+
+    def trusted(self) -> list[dict[str, Any]]:
+        """Every trusted key: ``key_id, algorithm, roles, path``."""
+        return [
+            {**described_key(key), "path": str(path)} for path, key in self._trusted.list().items()
+        ]
+
+
+def described_key(key: PublicKey) -> dict[str, Any]:
+    """A public key as it is shown: its id is the SHA-256 of its DER."""
+    return {"key_id": key.key_id, "algorithm": key.algorithm, "roles": list(key.roles)}
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    if not path.is_file() or path.stat().st_size != len(content):
+        return False
+    return path.read_bytes() == content
+
+
+def _name_and_version(subject: str) -> tuple[str, int]:
+    name, __, version = subject.rpartition("@")
+    if not _VERSION.fullmatch(version):
+        raise DataError(
+            _("This is signed as {subject!r}, which is no model's version.", subject=subject),
+            remedy=_("Ask its maker for one that mintage train has signed."),
+        )
+    return check_name(name, "model"), int(version)
