@@ -55,6 +55,8 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("MINTAGE_") and name not in ("MINTAGE_TEST_DATA", "MINTAGE_ROUNDS"):
             monkeypatch.delenv(name)
+    # Whoever runs the tests may have any locale.
+    monkeypatch.setenv("MINTAGE_LANG", "en")
 
 
 def _data_folder() -> Path:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,13 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
+from mintage.api import openapi
+from mintage.api.application import openapi_document
+from mintage.app.root import App
 from mintage.cli.main import cli
+from mintage.cli.serving import service_of
 from mintage.core.messages import DOMAIN, LOCALE_FOLDER
+from mintage.core.settings import Settings
 
 SOURCE = Path(__file__).parent.parent / "src" / "mintage"
 PO = LOCALE_FOLDER / "zh" / "LC_MESSAGES" / f"{DOMAIN}.po"
@@ -38,6 +44,8 @@ def extracted() -> Catalog:
         found.add(message, locations=[(name, 0)])
     for text in help_texts(typer.main.get_command(cli)):
         found.add(text, locations=[("cli/help", 0)])
+    for text in openapi_texts():
+        found.add(text, locations=[("openapi", 0)])
     return found
 
 
@@ -48,6 +56,12 @@ def help_texts(command: Any) -> Iterator[str]:
     yield from (text for text in texts if isinstance(text, str) and text)
     for nested in getattr(command, "commands", {}).values():
         yield from help_texts(nested)
+
+
+def openapi_texts() -> Iterator[str]:
+    """What the API says of itself, over an empty workspace."""
+    with tempfile.TemporaryDirectory() as folder, App(Settings(home=Path(folder))) as app:
+        yield from openapi.texts(openapi_document(service_of(app)))
 
 
 def updated() -> Catalog:

@@ -6,7 +6,16 @@ from pathlib import Path
 import pytest
 
 from mintage.core.errors import ConfigError, DependencyDown
-from mintage.core.files import put_back, write_atomic, write_folder
+from mintage.core.files import (
+    failure,
+    is_temporary,
+    put_back,
+    readable_failures,
+    reserve,
+    size_on_disk,
+    write_atomic,
+    write_folder,
+)
 
 
 def test_a_failed_write_leaves_the_old_bytes_and_no_litter(
@@ -94,3 +103,68 @@ def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(
         write_folder(folder, {"a": b"new"})
     assert (folder / "a").read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["v1"]
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "remedy"),
+    [
+        (errno.ENOSPC, DependencyDown, "Make room"),
+        (errno.EDQUOT, DependencyDown, "Make room"),
+        (errno.EFBIG, DependencyDown, "Make room"),
+        (errno.EROFS, ConfigError, "can only be read"),
+        (errno.EACCES, ConfigError, "Check who owns"),
+        (errno.EPERM, ConfigError, "Check who owns"),
+        (errno.EIO, DependencyDown, "Check the path and the disk"),
+    ],
+)
+def test_what_the_system_refuses_says_what_to_do(
+    tmp_path: Path, number: int, kind: type[Exception], remedy: str
+) -> None:
+    with pytest.raises(kind, match=remedy), readable_failures(tmp_path):
+        raise OSError(number, os.strerror(number))
+    assert "/there" in str(failure(OSError(number, os.strerror(number), "/there")))
+
+
+def test_what_is_being_written_is_told_from_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    replace, rename = Path.replace, Path.rename
+
+    def watched(step: object) -> object:
+        def wrapper(path: Path, target: Path) -> Path:
+            seen.append(path.name)
+            return step(path, target)  # type: ignore[operator, no-any-return]
+
+        return wrapper
+
+    monkeypatch.setattr(Path, "replace", watched(replace))
+    monkeypatch.setattr(Path, "rename", watched(rename))
+    write_folder(tmp_path / "v1", {"a": b"1"})
+    assert len(seen) == 2
+    assert all(is_temporary(name) for name in seen)
+    for name in ("v1", "a", ".pets.lock", ".hidden", "tmp_1", ".a.tmp_1"):
+        assert not is_temporary(name)
+
+
+def test_a_size_on_disk_counts_every_file_once_and_follows_no_link(tmp_path: Path) -> None:
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "a/one").write_bytes(b"x" * 10)
+    (tmp_path / "a/b/two").write_bytes(b"x" * 5)
+    (tmp_path / "large").write_bytes(b"x" * 1000)
+    (tmp_path / "a/link").symlink_to(tmp_path / "large")
+    link = (tmp_path / "a/link").lstat().st_size
+    assert size_on_disk(tmp_path / "a") == 15 + link
+    assert size_on_disk(tmp_path / "a/one") == 10
+    assert size_on_disk(tmp_path / "nothing") == 0
+
+
+def test_room_is_claimed_for_the_whole_file_and_its_content_stays(tmp_path: Path) -> None:
+    path = tmp_path / "sparse"
+    with path.open("wb") as stream:
+        stream.write(b"head")
+        stream.truncate(1_000_000)
+    assert path.stat().st_blocks * 512 < 1_000_000
+    reserve(path)
+    assert path.stat().st_blocks * 512 >= 1_000_000
+    assert path.read_bytes() == b"head".ljust(1_000_000, b"\0")

@@ -1,7 +1,13 @@
 import pytest
 
 from mintage.core.errors import ConfigError
-from mintage.core.units import Reference, check_name, format_duration, parse_duration
+from mintage.core.units import (
+    Reference,
+    check_name,
+    format_duration,
+    format_size,
+    parse_duration,
+)
 
 
 @pytest.mark.parametrize(
@@ -46,3 +52,20 @@ def test_a_reference_names_the_newest_where_it_names_no_version() -> None:
     assert Reference.parse("pets@3", mark="@", kind="model") == Reference("pets", "3")
     for newest in ("pets", "pets@", "pets@latest"):
         assert Reference.parse(newest, mark="@", kind="model") == Reference("pets", None)
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (9_940, "9.9 kB"),
+        (9_951, "10 kB"),
+        (12_400_000, "12 MB"),
+        (999_600_000, "1.0 GB"),
+        (3 * 10**15, "3000 TB"),
+    ],
+)
+def test_sizes_read_as_a_person_says_them(size: int, text: str) -> None:
+    assert format_size(size) == text

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from mintage.core.messages import _, told
+from mintage.core.messages import _, current, told
 
 
 class MintageError(Exception):
@@ -41,16 +41,21 @@ class MintageError(Exception):
         remedy: str = "",
         http_status: int | None = None,
         retry_after_seconds: int | None = None,
+        request_id: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.remedy = remedy
         self.http_status = http_status or self.default_http_status
         self.retry_after_seconds = retry_after_seconds
+        self.request_id = request_id
 
     def __str__(self) -> str:
         """In the reader's language; ``message`` and ``remedy`` themselves are English."""
-        return f"{told(self.message)} {told(self.remedy)}".strip()
+        said, remedy = told(self.message), told(self.remedy)
+        if remedy and said[-1:] not in ".!?。！？":
+            said += "。" if current() == "zh" else "."
+        return f"{said} {remedy}".strip()
 
 
 class InputError(MintageError):

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from mintage.core.errors import ConfigError, DependencyDown
+from mintage.core.errors import ConfigError, DependencyDown, MintageError
 from mintage.core.ids import new_id
 from mintage.core.messages import _
 
 _ASIDE = ".old-"
+_TEMPORARY = re.compile(r"\..+\.(?:old-)?tmp_[0-9a-z]{26}")
+
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_REFUSED = frozenset({errno.EACCES, errno.EPERM})
 
 
 @contextmanager
@@ -20,16 +27,51 @@ def readable_failures(path: Path) -> Iterator[None]:
     """Turn a full disk or a refused permission into an error that says what to do."""
     try:
         yield
-    except PermissionError as error:
-        raise ConfigError(
-            _("Not allowed to write {path}.", path=path),
-            remedy=_("Check who owns the folder, or name another."),
-        ) from error
     except OSError as error:
-        raise DependencyDown(
-            _("Writing {path} failed: {reason}.", path=path, reason=error.strerror),
-            remedy=_("Make room on the disk, then run the same command again: nothing was lost."),
-        ) from error
+        raise failure(error, path) from error
+
+
+def failure(error: OSError, path: Path | None = None) -> MintageError:
+    """What the system refused, and what to do about it; ``path`` is what was to be written."""
+    named = error.filename if path is None else path
+    reason = error.strerror or str(error)
+    if error.errno in _FULL:
+        return disk_full(named, reason)
+    if error.errno == errno.EROFS:
+        return ConfigError(
+            _("{path} is on a disk that can only be read.", path=named),
+            remedy=_("Name another workspace with --home, or mount the disk for writing."),
+        )
+    if error.errno in _REFUSED:
+        return ConfigError(
+            _("Not allowed to write {path}.", path=named),
+            remedy=_("Check who owns the folder, or name another."),
+        )
+    return DependencyDown(
+        _("Writing {path} failed: {reason}.", path=named, reason=reason),
+        remedy=_("Check the path and the disk, then run the same command again."),
+    )
+
+
+def disk_full(path: object, reason: str) -> DependencyDown:
+    """There is no room left where ``path`` was to be written."""
+    return DependencyDown(
+        _("Writing {path} failed: {reason}.", path=path, reason=reason),
+        remedy=_(
+            "Make room on the disk, then run the same command again: nothing was lost. "
+            "mintage gc frees what nothing needs."
+        ),
+    )
+
+
+def reserve(path: Path) -> None:
+    """Claim the disk for the whole length of a file that is to be written through a memory map.
+
+    Otherwise a full disk is said by SIGBUS, which ends the process in the middle of a store.
+    """
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        with path.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, max(1, path.stat().st_size))
 
 
 def sync_folder(folder: Path) -> None:
@@ -89,6 +131,23 @@ def _swap(folder: Path, staging: Path) -> None:
         raise
     sync_folder(folder.parent)
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file or folder of that name is one that ``write_atomic`` or its kin makes."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
+def size_on_disk(path: Path) -> int:
+    """Bytes of a file, or of all files of a folder; 0 where there is nothing. Links count not."""
+    if path.is_file() and not path.is_symlink():
+        return path.stat().st_size
+    total = 0
+    for folder, __, names in os.walk(path):
+        for name in names:
+            with suppress(FileNotFoundError):  # somebody else may just be removing it
+                total += (Path(folder) / name).lstat().st_size
+    return total
 
 
 def put_back(parent: Path) -> None:

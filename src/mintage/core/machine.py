@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import time
 from pathlib import Path
 
@@ -37,6 +38,46 @@ def _read(path: Path) -> str:
         return path.read_text().strip()
     except OSError:
         return ""
+
+
+def memory_limit_bytes(cgroup: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """The cgroup's limit, if it has one (v2 ``memory.max``, v1 ``memory.limit_in_bytes``)."""
+    machine = machine_memory_bytes()
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        found = _read(cgroup / name)
+        if found.isdigit() and (machine is None or int(found) < machine):  # v1 says 2**63 for none
+            return int(found)
+    return None
+
+
+def machine_memory_bytes() -> int | None:
+    """The machine's memory, where the system says it."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        return None
+
+
+def file_system(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str:
+    """The kind of file system that a path lies on, such as ``ext4``; "" where nobody says.
+
+    Of the mounts above the path the deepest counts, and of those at one place the last.
+    """
+    resolved = Path(os.path.realpath(path))  # says nothing of links that lead round in a circle
+    best, kind = -1, ""
+    for line in _read(mounts).splitlines():
+        fields = line.split(" ")
+        if len(fields) < 3:
+            continue
+        point = Path(_unescaped(fields[1]))
+        if resolved.is_relative_to(point) and len(point.parts) >= best:
+            best, kind = len(point.parts), fields[2]
+    return kind
+
+
+def _unescaped(field: str) -> str:
+    """A mount's path as it is: spaces and the like stand there in octal (fstab(5))."""
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), field)
 
 
 def process_age_seconds() -> float:

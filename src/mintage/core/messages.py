@@ -55,17 +55,15 @@ _ = Message
 def told(text: str, language: Language | None = None) -> str:
     """The text in a language (default: the current one); what has no translation stays English.
 
-    A plain string, such as one read from a stored card, is recognised by the template that it was
-    made from.
+    A sentence that was stored, such as a reason on a dataset's card, is recognised by the template
+    that it was made from; to be told as a value of another it is wrapped: ``Message(reason)``.
     """
     language = language or current()
-    if language == "en":
+    if language == "en" or not text:
         return str(text)
-    if not isinstance(text, Message):
-        return _retold(text, language)
+    if not isinstance(text, Message) or not text.values:
+        return _retold(str(text), language)
     translated = _catalogue(language).gettext(text.template)
-    if not text.values:
-        return translated
     values = {
         name: told(value, language) if isinstance(value, Message) else value
         for name, value in text.values.items()
@@ -152,10 +150,14 @@ def _patterns(language: Language) -> tuple[tuple[re.Pattern[str], str], ...]:
     for template, translated in known.items():
         if not isinstance(template, str) or "{" not in template:
             continue
-        fields = [(before, name) for before, name, __, __ in Formatter().parse(template)]
+        try:
+            fields = [(before, name) for before, name, __, __ in Formatter().parse(template)]
+        except ValueError:  # braces of its own, such as JSON's: not a template
+            continue
         own = sum(len(before) for before, _name in fields)
         names = [name for _before, name in fields if name is not None]
-        if own < 4 or len(names) != len(set(names)):
+        usable = all(name.isidentifier() for name in names) and len(names) == len(set(names))
+        if own < 4 or not usable:
             continue
         pattern = "".join(
             re.escape(before) + ("" if name is None else f"(?P<{name}>.+?)")

@@ -65,6 +65,10 @@ class Modality(Protocol):
         """
         ...
 
+    def fingerprint(self, data: bytes, *, orientation: int | None = None) -> bytes:
+        """What near duplicates share, bit-packed; ``orientation`` as for ``decode``."""
+        ...
+
     def strangers(self, spec: InputSpec) -> Sequence[NDArray[np.uint8]]:
         """Made-up inputs of several kinds, none of them training data: what novelty learns from.
 

@@ -44,7 +44,7 @@ class Registry(Generic[T]):
         if name not in self._factories:
             raise ConfigError(
                 _("No {kind} is called {name!r}.", kind=self._kind, name=name),
-                remedy=_("There are: {value}.", value=", ".join(self)),
+                remedy=_("There are: {names}.", names=", ".join(self)),
             )
         return self._factories[name]()
 

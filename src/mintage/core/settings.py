@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mintage.core.errors import ConfigError
-from mintage.core.messages import Language, _
+from mintage.core.messages import Language, Message, _
 
 
 class Settings(BaseSettings):
@@ -38,6 +39,8 @@ class Settings(BaseSettings):
     """Threads for training and inference; None takes what the cgroup's CPU quota allows."""
     drain_seconds: float = 10.0
     """How long calls in flight may finish after SIGTERM."""
+    log_format: Literal["json", "text"] | None = None
+    """How a server logs; None means text to a terminal and JSON elsewhere."""
 
 
 def load_settings(**overrides: object) -> Settings:
@@ -51,6 +54,8 @@ def load_settings(**overrides: object) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = "MINTAGE_" + "_".join(str(part) for part in first["loc"]).upper()
+        reason = Message(first["msg"])  # Pydantic's, known to the catalogue
         raise ConfigError(
-            _("{name}: {msg} (got {input!r}).", name=name, msg=first["msg"], input=first["input"])
+            _("{name}: {reason} (got {given!r}).", name=name, reason=reason, given=first["input"]),
+            remedy=_("Set it to another value, or unset it to have the default."),
         ) from error

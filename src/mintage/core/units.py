@@ -1,4 +1,4 @@
-"""Durations (``90s``, ``5m``, ``2h``) and names as people write them."""
+"""Durations (``90s``, ``5m``, ``2h``), sizes and names as people write them."""
 
 from __future__ import annotations
 
@@ -36,6 +36,16 @@ def format_duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def format_size(size_bytes: int) -> str:
+    """Bytes as a person would say them: ``640 B``, ``9.4 kB``, ``12 MB``, ``1.4 GB``."""
+    amount, units = float(size_bytes), ["B", "kB", "MB", "GB", "TB"]
+    while amount >= 999.5 and len(units) > 1:
+        amount /= 1000
+        units.pop(0)
+    whole = amount >= 9.95 or units[0] == "B"
+    return f"{amount:.0f} {units[0]}" if whole else f"{amount:.1f} {units[0]}"
 
 
 def check_name(name: str, kind: str) -> str:

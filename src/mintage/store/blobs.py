@@ -40,12 +40,12 @@ class FolderBlobs:
             data = self.path(sha256).read_bytes()
         except FileNotFoundError as error:
             raise DataError(
-                _("Blob {value}… is missing from the workspace.", value=sha256[:12]),
+                _("Blob {name}… is missing from the workspace.", name=sha256[:12]),
                 remedy=_("Collect the dataset again from its source."),
             ) from error
         if sha256_hex(data) != sha256:
             raise SignatureMismatch(
-                _("Blob {value}… was changed after it was collected.", value=sha256[:12]),
+                _("Blob {name}… was changed after it was collected.", name=sha256[:12]),
                 remedy=_("Remove the file and collect the dataset again."),
             )
         return data
@@ -53,6 +53,14 @@ class FolderBlobs:
     def has(self, sha256: str) -> bool:
         """Whether the bytes are here."""
         return self.path(sha256).exists()
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of every blob that is here, by its name."""
+        return {
+            path.name: path.stat().st_size
+            for path in self._folder.glob("??/*")
+            if not path.name.startswith(".")
+        }
 
     def remove(self, sha256: str) -> None:
         """Forget the bytes; nothing happens if they are not here."""

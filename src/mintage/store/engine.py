@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import queue
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -16,15 +17,18 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect
 from sqlalchemy.exc import DBAPIError
 
 from mintage.core.errors import ConfigError, DependencyDown, MintageError
 from mintage.core.messages import _
+from mintage.store.refusals import explained
 
 T = TypeVar("T")
-REVISION = "0001"
+REVISIONS = ("0001",)
+"""The shapes that the tables ever had, the newest last: those that can be brought up to date."""
 _MOST_IN_ONE_COMMIT = 512
 
 
@@ -37,9 +41,11 @@ class _Write:
 class Database:
     """Reads go through a pool; every write goes through the one committer of this process."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, refusal: MintageError | None = None) -> None:
+        """``refusal`` is why nothing can be written: then files are only read."""
         self.path = path
-        self._engine = _engine(path)
+        self._refusal = refusal
+        self._engine = _engine(path) if refusal is None else _reading_engine(path)
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
@@ -48,11 +54,16 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection for reading, in one consistent snapshot."""
-        with self._engine.connect() as connection, connection.begin():
-            yield connection
+        try:
+            with self._engine.connect() as connection, connection.begin():
+                yield connection
+        except (DBAPIError, sqlite3.Error) as error:
+            raise explained(error, self.path) from error
 
     def submit(self, work: Callable[[Connection], T]) -> Future[T]:
         """Queue a write; resolved once it is on disk. A failing write fails alone."""
+        if self._refusal is not None:
+            raise self._refusal
         done: Future[T] = Future()
         with self._starting:
             if self._closed:
@@ -67,30 +78,46 @@ class Database:
         """Do a write and wait until it is on disk."""
         return self.submit(work).result()
 
+    def is_current(self) -> bool:
+        """Whether the tables have this version's shape; False where there are none, or older ones.
+
+        Raises:
+            ConfigError: they were made by a newer Mintage.
+        """
+        if not self.path.exists():
+            return False
+        with self.read() as connection:
+            return self._revision(connection) == REVISIONS[-1]
+
     def migrate(self) -> None:
         """Bring the tables to this version's shape.
 
         Raises:
             ConfigError: they were made by a newer Mintage.
+            DependencyDown: the database cannot be written.
         """
-        with self._exclusive(), self._writer() as connection:
-            found = None
-            if inspect(connection).has_table("alembic_version"):
-                statement = "SELECT version_num FROM alembic_version"
-                found = connection.exec_driver_sql(statement).scalar()
-            if found == REVISION:
-                return
-            if found is not None and found > REVISION:
-                raise ConfigError(
-                    _(
-                        "{path} was made by a newer Mintage (schema {found}, ours {revision}).",
-                        path=self.path,
-                        found=found,
-                        revision=REVISION,
-                    ),
-                    remedy=_("Upgrade with: pip install --upgrade mintage"),
-                )
-            _upgrade(connection)
+        try:
+            with self._exclusive(), self._writer() as connection:
+                if self._revision(connection) != REVISIONS[-1]:
+                    _upgrade(connection)
+        except (DBAPIError, sqlite3.Error, OSError) as error:
+            raise explained(error, self.path) from error
+
+    def _revision(self, connection: Connection) -> str | None:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+        if found is not None and found not in REVISIONS:
+            raise ConfigError(
+                _(
+                    "{path} was made by a newer Mintage (schema {found}, ours {revision}).",
+                    path=self.path,
+                    found=found,
+                    revision=REVISIONS[-1],
+                ),
+                remedy=_("Upgrade with: pip install --upgrade mintage"),
+            )
+        return found
 
     def close(self) -> None:
         """Finish what is queued, then let go of the files."""
@@ -127,16 +154,20 @@ class Database:
                     try:
                         with connection.begin_nested():
                             results.append((write.done, write.work(connection)))
-                    except Exception as error:  # noqa: BLE001 - handed to whoever asked for it
-                        failures.append((write.done, _explained(error, self.path)))
+                    except Exception as error:
+                        if not _in_transaction(connection):
+                            # A full disk makes SQLite take the whole transaction back, and a
+                            # COMMIT after that succeeds: nobody's write holds.
+                            raise
+                        failures.append((write.done, explained(error, self.path)))
         except Exception as error:  # noqa: BLE001 - the commit itself failed: nobody's write holds
-            cause = _explained(error, self.path)
+            cause = explained(error, self.path)
             failures = [(write.done, cause) for write in writes]
             results = []
         for done, value in results:
             done.set_result(value)
-        for done, failure in failures:
-            done.set_exception(failure)
+        for done, reason in failures:
+            done.set_exception(reason)
 
     @contextmanager
     def _writer(self) -> Iterator[Connection]:
@@ -175,6 +206,30 @@ def _engine(path: Path) -> Engine:
     return engine
 
 
+def _reading_engine(path: Path) -> Engine:
+    """An engine over files that are only read, on a disk where nothing can be made beside them."""
+    # Reading in WAL mode needs the index of the log (-shm); where there is no log, because whoever
+    # wrote last closed it in order, SQLite does without if it is told that nobody writes.
+    log = path.with_name(f"{path.name}-wal")
+    mode = "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
+    address = f"file:{quote(str(path))}?{mode}"
+    engine = create_engine(
+        URL.create("sqlite", database=str(path)),
+        creator=lambda: sqlite3.connect(address, uri=True, check_same_thread=False),
+        hide_parameters=True,
+    )
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN")
+
+    return engine
+
+
 def _upgrade(connection: Connection) -> None:
     # Alembic takes 0.2 s to import, so only a database that has to change pays for it.
     from alembic import command  # noqa: PLC0415
@@ -186,13 +241,6 @@ def _upgrade(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
-def _explained(error: BaseException, path: Path) -> BaseException:
-    if isinstance(error, MintageError) or not isinstance(error, DBAPIError):
-        return error
-    text = str(error.orig)
-    if any(word in text for word in ("disk", "full", "readonly", "locked")):
-        return DependencyDown(
-            _("The database {path} cannot be written: {text}.", path=path, text=text),
-            remedy=_("Make room, mend the permissions or end what holds it; nothing was lost."),
-        )
-    return error
+def _in_transaction(connection: Connection) -> bool:
+    driver = connection.connection.driver_connection
+    return driver is not None and bool(driver.in_transaction)

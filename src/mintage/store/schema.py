@@ -27,6 +27,8 @@ metadata = MetaData(
     }
 )
 
+# What was removed keeps its row, with `removed_at`: a version's number is never given twice.
+
 # The audit log: `position` is the leaf's index in the Merkle tree, without gaps.
 log_leaves = Table(
     "log_leaves",
@@ -49,6 +51,7 @@ datasets = Table(
     Column("examples", Integer, nullable=False),
     Column("created_at", String(32), nullable=False),
     Column("log_position", Integer, nullable=False),
+    Column("removed_at", String(32)),
 )
 
 runs = Table(
@@ -62,6 +65,7 @@ runs = Table(
     Column("model_version", Integer),
     Column("started_at", String(32), nullable=False),
     Column("ended_at", String(32)),
+    Column("removed_at", String(32)),
 )
 
 models = Table(
@@ -75,6 +79,7 @@ models = Table(
     Column("run", String(40), nullable=False),
     Column("created_at", String(32), nullable=False),
     Column("log_position", Integer, nullable=False),
+    Column("removed_at", String(32)),
 )
 
 plans = Table(

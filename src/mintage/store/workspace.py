@@ -5,22 +5,21 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from sqlalchemy import select
-
 from mintage.core.clock import Clock, SystemClock, timestamp
 from mintage.core.errors import ConfigError
-from mintage.core.files import put_back, readable_failures, write_atomic
+from mintage.core.files import readable_failures, write_atomic
 from mintage.core.messages import _
-from mintage.store import schema
 from mintage.store.blobs import FolderBlobs
 from mintage.store.engine import Database
+from mintage.store.leftovers import sweep
+from mintage.store.lock import WorkspaceLock
+from mintage.store.place import why_not_written, workspace_folder
 
 FORMAT = 1
 
@@ -28,32 +27,32 @@ FORMAT = 1
 class Workspace:
     """Paths, database and blobs of one workspace."""
 
-    def __init__(self, home: Path, clock: Clock | None = None) -> None:
+    def __init__(self, home: Path, clock: Clock | None = None, *, reading: bool = False) -> None:
         """Open the folder, making it where it is new.
 
+        On a disk that can only be read, what is there can be read. ``reading`` writes nothing
+        in the database either, so that a workspace opens even where its disk is full.
+
         Raises:
-            ConfigError: it cannot be used: made by a newer Mintage, not a folder, not writable.
+            ConfigError: it cannot be used: made by a newer Mintage, not a folder, not permitted,
+                on a network file system, or in use where it has to be alone.
+            DependencyDown: the disk is full, or the database damaged.
         """
-        self.home = home.expanduser().absolute()
         self.clock = clock or SystemClock()
-        if self.home.exists() and not self.home.is_dir():
-            raise ConfigError(
-                _("{home} is not a folder.", home=self.home), remedy=_("Name another with --home.")
-            )
-        with readable_failures(self.home):
-            self.home.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self.home / "workspace.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        self.home = workspace_folder(home, make=not reading)
+        self.refusal = why_not_written(self.home, reading=reading)
+        self._lock = WorkspaceLock(self.home / "workspace.lock", writable=self.refusal is None)
         try:
             self._check_format()
-            self.database = Database(self.home / "mintage.db")
+            self.database = Database(self.home / "mintage.db", self.refusal)
             self.blobs = FolderBlobs(self.home / "blobs")
-            if self._alone():
-                self.database.migrate()
-                self._sweep()
-            # From here on others may join, but nobody sweeps under our feet.
-            fcntl.flock(self._lock, fcntl.LOCK_SH)
+            try:
+                self._enter()
+            except BaseException:
+                self.database.close()
+                raise
         except BaseException:
-            os.close(self._lock)
+            self._lock.close()
             raise
 
     def dataset_folder(self, name: str, version: str) -> Path:
@@ -74,6 +73,11 @@ class Workspace:
         return self.home / "cache"
 
     @property
+    def download_folder(self) -> Path:
+        """Sources that were fetched: may be deleted while nobody fetches."""
+        return self.home / "downloads"
+
+    @property
     def key_folder(self) -> Path:
         """Signing keys, mode 0600."""
         return self.home / "keys"
@@ -82,13 +86,18 @@ class Workspace:
     def name_lock(self, kind: Literal["datasets", "models"], name: str) -> Iterator[None]:
         """Held from looking at a name's versions until the new one's folder and row stand."""
         folder = self.home / kind
-        folder.mkdir(exist_ok=True)
-        descriptor = os.open(folder / f".{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        with readable_failures(folder):
+            folder.mkdir(exist_ok=True)
+            descriptor = os.open(folder / f".{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
             os.close(descriptor)
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Nobody else has the workspace open, or ConfigError says that somebody has."""
+        return self._lock.alone()
 
     def flush_blobs(self) -> None:
         """Put every written blob on disk: one system-wide flush instead of one a file."""
@@ -101,7 +110,7 @@ class Workspace:
     def close(self) -> None:
         """Finish writing and let go."""
         self.database.close()
-        os.close(self._lock)
+        self._lock.close()
 
     def __enter__(self) -> Self:
         return self
@@ -116,16 +125,19 @@ class Workspace:
 
     def _check_format(self) -> None:
         path = self.home / "workspace.json"
-        if not path.exists():
-            described = {"format": FORMAT, "created_at": self.now()}
-            write_atomic(path, json.dumps(described).encode() + b"\n")
-        try:
-            found = json.loads(path.read_text())["format"]
-        except (ValueError, KeyError, TypeError) as error:
+        with readable_failures(path):
+            if not path.exists():
+                if self.refusal is not None:
+                    raise self.refusal
+                described = {"format": FORMAT, "created_at": self.now()}
+                write_atomic(path, json.dumps(described).encode() + b"\n")
+            text = path.read_bytes()
+        found = described_format(text)
+        if found is None:
             raise ConfigError(
                 _("{path} is not a workspace's description.", path=path),
                 remedy=_("Name another folder with --home, or restore this one from a backup."),
-            ) from error
+            )
         if found > FORMAT:
             raise ConfigError(
                 _(
@@ -137,29 +149,30 @@ class Workspace:
                 remedy=_("Upgrade with: pip install --upgrade mintage"),
             )
 
-    def _alone(self) -> bool:
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    def _enter(self) -> None:
+        """Alone: bring the tables up to date and clear up. With others inside: join them."""
+        if self.refusal is not None:
+            self._lock.share()
+            if not self.database.is_current():
+                raise self.refusal
+            return
+        if not self._lock.try_alone():
             # Somebody else is inside, or is just making the tables: wait until they are made.
-            fcntl.flock(self._lock, fcntl.LOCK_SH)
-            return False
-        return True
+            self._lock.share()
+            if self.database.is_current():
+                return
+            if not self._lock.try_alone():
+                raise self._lock.in_use()
+        self.database.migrate()
+        sweep(self.home, self.database)
+        # From here on others may join, but nobody sweeps under our feet.
+        self._lock.share()
 
-    def _sweep(self) -> None:
-        """Undo what a crash cut short: folders set aside come back, those without a row go."""
-        for kind in ("datasets", "models"):
-            for parent in (self.home / kind).glob("*/"):
-                put_back(parent)
-        with self.database.read() as connection:
-            datasets = connection.execute(select(schema.datasets.c.name, schema.datasets.c.version))
-            models = connection.execute(select(schema.models.c.name, schema.models.c.version))
-            known = {self.dataset_folder(name, version) for name, version in datasets}
-            known |= {self.model_folder(name, version) for name, version in models}
-        for folder in list(self._versions()):
-            if folder not in known:
-                shutil.rmtree(folder)
 
-    def _versions(self) -> Iterator[Path]:
-        for kind in ("datasets", "models"):
-            yield from (path for path in (self.home / kind).glob("*/*") if path.is_dir())
+def described_format(text: bytes) -> int | None:
+    """The format that a ``workspace.json`` names; None where it is none."""
+    try:
+        found = json.loads(text)["format"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, int) else None

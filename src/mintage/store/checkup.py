@@ -1,0 +1,87 @@
+"""A look at a database that may be damaged: nothing is changed, and nothing is raised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection, func, inspect, select
+from sqlalchemy.exc import DBAPIError
+
+from mintage.core.errors import ConfigError, MintageError
+from mintage.core.messages import _
+from mintage.store.engine import Database
+from mintage.store.schema import log_leaves, metadata
+
+_LATEST = 200
+
+
+@dataclass(frozen=True)
+class Health:
+    """What was found; ``damage`` is "" where the database is sound.
+
+    ``lacking`` are columns that this version expects; ``latest`` the newest entries of the audit
+    log as (record, salt, leaf hash); ``gapless`` whether its positions run from 0 without a gap.
+    """
+
+    damage: str
+    remedy: str = ""
+    lacking: tuple[str, ...] = ()
+    leaves: int = 0
+    gapless: bool = True
+    latest: tuple[tuple[bytes, bytes, bytes], ...] = ()
+
+
+def examine(path: Path, *, writable: bool) -> Health:
+    """Look at the database; ``writable`` says whether files can be made beside it."""
+    refusal = None if writable else ConfigError(_("Nothing is written while examining."))
+    database = Database(path, refusal)
+    try:
+        database.is_current()
+        with database.read() as connection:
+            return _health(connection)
+    except MintageError as error:
+        return Health(error.message, error.remedy)
+    except DBAPIError as error:
+        return Health(_("The database cannot be read: {error}.", error=error.orig))
+    finally:
+        database.close()
+
+
+def _health(connection: Connection) -> Health:
+    said = str(connection.exec_driver_sql("PRAGMA quick_check(1)").scalar())
+    if said != "ok":
+        damaged = _("The database is damaged: {said}.", said=said)
+        return Health(damaged, _("Restore the workspace from a backup."))
+    lacking = tuple(_lacking(connection))
+    if lacking:
+        return Health("", lacking=lacking)
+    position = log_leaves.c.position
+    counted = select(func.count(), func.coalesce(func.max(position), -1), func.min(position))
+    count, last, first = connection.execute(counted).one()
+    columns = (log_leaves.c.record, log_leaves.c.salt, log_leaves.c.leaf_hash)
+    newest = select(*columns).order_by(position.desc()).limit(_LATEST)
+    latest = tuple(
+        (_bytes(record), _bytes(salt), _bytes(leaf_hash))
+        for record, salt, leaf_hash in connection.execute(newest)
+    )
+    return Health("", leaves=count, gapless=last == count - 1 and first in (0, None), latest=latest)
+
+
+def _bytes(found: bytes | str) -> bytes:
+    """SQLite keeps in any column what it is given; somebody may have given it text."""
+    return found.encode() if isinstance(found, str) else found
+
+
+def _lacking(connection: Connection) -> list[str]:
+    inspector = inspect(connection)
+    lacking = []
+    for table in metadata.sorted_tables:
+        if not inspector.has_table(table.name):
+            lacking.append(table.name)
+            continue
+        there = {column["name"] for column in inspector.get_columns(table.name)}
+        lacking += [
+            f"{table.name}.{column.name}" for column in table.columns if column.name not in there
+        ]
+    return lacking

@@ -1,0 +1,77 @@
+"""What stands in a workspace: the rows of all rooms side by side, to list them and clear up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import Select, delete, func, select
+
+from mintage.store.schema import (
+    aliases,
+    answers,
+    datasets,
+    models,
+    plans,
+    products,
+    runs,
+    usage_events,
+)
+
+Connection = sqlalchemy.Connection  # so that other rooms need not import SQLAlchemy
+Row = dict[str, Any]
+
+
+def all_datasets(connection: Connection) -> list[Row]:
+    """Every version of every dataset that was not removed, the oldest of a name first."""
+    alive = select(datasets).where(datasets.c.removed_at.is_(None))
+    return _rows(connection, alive.order_by(datasets.c.name, datasets.c.number))
+
+
+def all_models(connection: Connection) -> list[Row]:
+    """Every version of every model that was not removed."""
+    alive = select(models).where(models.c.removed_at.is_(None))
+    return _rows(connection, alive.order_by(models.c.name, models.c.version))
+
+
+def all_runs(connection: Connection) -> list[Row]:
+    """Every run that was not removed, the oldest first."""
+    alive = select(runs).where(runs.c.removed_at.is_(None))
+    return _rows(connection, alive.order_by(runs.c.started_at, runs.c.id))
+
+
+def all_products(connection: Connection) -> list[Row]:
+    """Every product, with ``aliases``: what each of its aliases points at."""
+    found = _rows(connection, select(products).order_by(products.c.name))
+    pointing = _rows(connection, select(aliases).order_by(aliases.c.product, aliases.c.alias))
+    for product in found:
+        product["aliases"] = [each for each in pointing if each["product"] == product["name"]]
+    return found
+
+
+def plan_of(connection: Connection, name: str) -> Row | None:
+    """The newest version of a plan."""
+    newest = select(plans).where(plans.c.name == name).order_by(plans.c.version.desc()).limit(1)
+    return next(iter(_rows(connection, newest)), None)
+
+
+def calls_of(connection: Connection, product: str) -> int:
+    """How many calls of a product were recorded."""
+    counted = select(func.count()).select_from(usage_events)
+    return int(connection.execute(counted.where(usage_events.c.product == product)).scalar_one())
+
+
+def expired_answers(connection: Connection, now: str) -> tuple[int, int]:
+    """How many stored answers are past their time, and their bytes."""
+    counted = select(func.count(), func.coalesce(func.sum(func.length(answers.c.answer)), 0))
+    count, size = connection.execute(counted.where(answers.c.expires_at <= now)).one()
+    return int(count), int(size)
+
+
+def remove_expired_answers(connection: Connection, now: str) -> None:
+    """Forget stored answers that are past their time."""
+    connection.execute(delete(answers).where(answers.c.expires_at <= now))
+
+
+def _rows(connection: Connection, statement: Select[Any]) -> list[Row]:
+    return [dict(row) for row in connection.execute(statement).mappings()]

@@ -1,0 +1,57 @@
+"""What SQLite refuses, as errors that say what to do next."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from sqlalchemy.exc import DBAPIError
+
+from mintage.core.errors import DependencyDown, MintageError
+from mintage.core.files import disk_full, failure
+from mintage.core.messages import _
+
+_UNREACHABLE = (
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+)
+
+
+def explained(error: BaseException, path: Path) -> BaseException:
+    """What the database refused, and what to do; an error of the statement itself as it is."""
+    if isinstance(error, MintageError):
+        return error
+    if isinstance(error, OSError):
+        return failure(error, path)
+    # Undoing a write may fail in its turn; what happened first is then behind it.
+    cause: BaseException | None = error
+    while cause is not None:
+        original = cause.orig if isinstance(cause, DBAPIError) else cause
+        found = _refused(getattr(original, "sqlite_errorcode", 0) & 0xFF, path, str(original))
+        if found is not None:
+            return found
+        cause = cause.__context__
+    return error
+
+
+def _refused(code: int, path: Path, text: str) -> MintageError | None:
+    if code == sqlite3.SQLITE_FULL:
+        return disk_full(path, text)
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return DependencyDown(
+            _("The database {path} is damaged: {text}.", path=path, text=text),
+            remedy=_("Restore the workspace from a backup; mintage doctor says more."),
+        )
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return DependencyDown(
+            _("Another program holds the database {path}: {text}.", path=path, text=text),
+            remedy=_("End that program, then run the same command again."),
+        )
+    if code in _UNREACHABLE:
+        return DependencyDown(
+            _("The database {path} cannot be used: {text}.", path=path, text=text),
+            remedy=_("Make room or mend the permissions; mintage doctor says which."),
+        )
+    return None

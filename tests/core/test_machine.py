@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import pytest
+
+from mintage.core.machine import file_system, machine_memory_bytes, memory_limit_bytes
+
+MOUNTS = """\
+/dev/vda / ext4 rw 0 0
+server:/export /srv nfs4 rw 0 0
+//box/share /srv/my\\040models cifs rw 0 0
+tmpfs /srv/local tmpfs rw 0 0
+/dev/vdb /twice ext4 rw 0 0
+server:/twice /twice nfs rw 0 0
+broken
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/home/x", "ext4"),
+        ("/srv", "nfs4"),
+        ("/srv/x/y", "nfs4"),
+        ("/srvx", "ext4"),
+        ("/srv/my models/pets", "cifs"),
+        ("/srv/local/../local/x", "tmpfs"),
+        ("/twice/x", "nfs"),
+    ],
+)
+def test_a_path_lies_on_the_deepest_mount_above_it(tmp_path: Path, path: str, kind: str) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text(MOUNTS)
+    assert file_system(Path(path), mounts) == kind
+
+
+def test_a_link_lies_where_it_leads(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/srv/models")
+    (tmp_path / "mounts").write_text(MOUNTS)
+    assert file_system(tmp_path / "link", tmp_path / "mounts") == "nfs4"
+
+
+def test_a_system_that_says_nothing_of_mounts_is_believed(tmp_path: Path) -> None:
+    assert file_system(tmp_path, tmp_path / "none") == ""
+
+
+@pytest.mark.parametrize("name", ["memory.max", "memory/memory.limit_in_bytes"])
+def test_the_cgroups_memory_counts_where_it_is_less_than_the_machines(
+    tmp_path: Path, name: str
+) -> None:
+    assert memory_limit_bytes(tmp_path) is None
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("500000000\n")
+    assert memory_limit_bytes(tmp_path) == 500_000_000
+    for unlimited in ("max", "9223372036854771712"):
+        path.write_text(unlimited)
+        assert memory_limit_bytes(tmp_path) is None
+    assert (machine_memory_bytes() or 0) > 500_000_000
