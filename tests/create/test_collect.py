@@ -232,7 +232,7 @@ def test_an_interrupted_cache_is_not_taken_for_a_whole_one(
     assert decoded(workspace, dataset, kind, spec, Silent()).any(axis=(1, 2, 3)).all()
 
 
-@pytest.mark.parametrize(("each", "message"), [(1, "only 1 example,"), (4, "only 4 examples,")])
+@pytest.mark.parametrize(("each", "message"), [(1, ": 1, copies"), (4, ": 4, copies")])
 def test_a_class_too_small_to_be_split_is_refused(
     workspace: Workspace, keys: KeyRing, photos: Path, each: int, message: str
 ) -> None:
@@ -242,7 +242,7 @@ def test_a_class_too_small_to_be_split_is_refused(
     (photos / "light/copy.jpg").write_bytes(copy)
     (photos / "light/copy of copy.jpg").write_bytes(copy)
     (photos / "light/000.jpg").write_bytes(copy)
-    with pytest.raises(DataError, match=f"The class light has {message}") as raised:
+    with pytest.raises(DataError, match=f"The class light has too few examples{message}") as raised:
         gathered(workspace, keys, photos)
     assert raised.value.exit_status == 2
     assert "50 a class are a start" in raised.value.remedy

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import optimize, stats
 from sklearn import metrics as oracle
 
 from mintage.core.registry import tasks
@@ -121,3 +122,60 @@ def test_an_evaluation_says_everything_it_promises() -> None:
     )
     assert set(found["per_class"]) == {"cat", "dog"}
     assert sum(map(sum, found["confusion_matrix"])) == 100
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [(0, 1), (5, 1), (12, 3), (7, 7), (30, 11), (4000, 4300)]
+)
+def test_mcnemars_exact_test_is_the_binomial_test_of_a_peer(first: int, second: int) -> None:
+    expected = stats.binomtest(first, first + second).pvalue
+    assert metrics.mcnemar_exact(first, second) == pytest.approx(expected, rel=1e-9)
+    assert metrics.mcnemar_exact(second, first) == metrics.mcnemar_exact(first, second)
+
+
+def test_without_a_disagreement_nothing_can_be_told() -> None:
+    assert metrics.mcnemar_exact(0, 0) == 1.0
+
+
+def score(first: int, second: int, pairs: int, difference: float) -> float:
+    """The score statistic, its nuisance parameter found by maximising the likelihood itself."""
+    cells = np.array([first, second, pairs - first - second])
+
+    def negative_log_likelihood(q: float) -> float:
+        chances = np.array([q + difference, q, 1 - 2 * q - difference])
+        return -float(np.sum(cells * np.log(np.clip(chances, 1e-300, None))))
+
+    bounds = (max(0.0, -difference) + 1e-12, (1 - difference) / 2 - 1e-12)
+    found = optimize.minimize_scalar(
+        negative_log_likelihood, bounds=bounds, method="bounded", options={"xatol": 1e-12}
+    )
+    variance = pairs * (2 * found.x + difference * (1 - difference))
+    return float((first - second - pairs * difference) / np.sqrt(variance))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "pairs"), [(5, 1, 40), (12, 3, 100), (0, 1, 44), (7, 7, 60), (40, 20, 160)]
+)
+def test_the_paired_interval_ends_where_the_score_is_just_not_likely(
+    first: int, second: int, pairs: int
+) -> None:
+    low, high = metrics.paired_interval(first, second, pairs)
+    assert score(first, second, pairs, low) == pytest.approx(1.959964, abs=1e-4)
+    assert score(first, second, pairs, high) == pytest.approx(-1.959964, abs=1e-4)
+    assert low < (first - second) / pairs < high
+    assert metrics.paired_interval(second, first, pairs) == pytest.approx((-high, -low))
+
+
+def test_the_paired_figures_are_those_of_a_peer() -> None:
+    """Cavo et al. (2012), n = (59, 6; 16, 80), by the R package contingencytables 3.0."""
+    assert metrics.paired_interval(6, 16, 161) == pytest.approx((-0.1240, -0.0054), abs=5e-5)
+    assert metrics.mcnemar_exact(6, 16) == pytest.approx(0.052479, abs=5e-7)
+
+
+@pytest.mark.parametrize(("first", "second", "pairs"), [(20, 0, 20), (0, 20, 20), (0, 0, 50)])
+def test_the_paired_interval_stays_within_what_is_possible(
+    first: int, second: int, pairs: int
+) -> None:
+    low, high = metrics.paired_interval(first, second, pairs)
+    assert -1 <= low <= (first - second) / pairs <= high <= 1
+    assert high - low < 0.35

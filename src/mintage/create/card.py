@@ -9,7 +9,11 @@ from typing import Any
 def model_card(
     name: str, dataset: Mapping[str, Any], evaluation: Mapping[str, Any], candidate: str
 ) -> str:
-    """``card.md``: Markdown that stands by itself; holds nothing that a clock measured."""
+    """``card.md``: Markdown that stands by itself; holds nothing that a clock measured.
+
+    It is English whoever trains: it is signed, and a bundle's digest must not depend on the
+    language of a reader.
+    """
     low, high = evaluation["interval"]
     about = dataset["about"]
     rows = "\n".join(

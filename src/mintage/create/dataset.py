@@ -12,10 +12,13 @@ from typing import Any
 
 from mintage.core.canonical import canonical_json, sha256_hex
 from mintage.core.errors import DataError, SignatureMismatch
+from mintage.core.files import put_back, write_folder
 from mintage.core.messages import _
 from mintage.core.types import Example
+from mintage.create import repository
+from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
-from mintage.trust.signing import verify_folder
+from mintage.trust.signing import sign_files, verify_folder
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,11 @@ class Dataset:
     def reference(self) -> str:
         """``name#version``."""
         return f"{self.name}#{self.version}"
+
+    @property
+    def sources(self) -> list[dict[str, str]]:
+        """Where the examples came from, the oldest first: more than one where it was grown."""
+        return list(self.card.get("sources", [self.card["source"]]))
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -76,10 +84,78 @@ def load_dataset(folder: Path, name: str, keys: KeyRing) -> Dataset:
     if sha256_hex(manifest) != version:
         raise SignatureMismatch(
             _(
-                "The manifest of {name}#{value}… is not that version's.",
+                "The manifest of {name}#{version}… is not that version's.",
                 name=name,
-                value=version[:12],
+                version=version[:12],
             )
         )
     examples = tuple(Example.from_json(json.loads(line)) for line in manifest.splitlines())
     return Dataset(name, version, examples, json.loads(verified.files["card.json"]), folder)
+
+
+def keep_dataset(
+    workspace: Workspace,
+    keys: KeyRing,
+    name: str,
+    examples: Sequence[Example],
+    card: Mapping[str, Any],
+    *,
+    newest: str | None = None,
+) -> Dataset:
+    """Files first, flushed and renamed; then one transaction makes the row and the leaf.
+
+    A version that stands here already is left alone unless its card says something else.
+    ``newest`` is the version that has to be the newest still, where one was grown.
+
+    Raises:
+        DataError: it is not: somebody else made a version meanwhile.
+    """
+    workspace.flush_blobs()
+    manifest = manifest_bytes(examples)
+    version = sha256_hex(manifest)
+    with workspace.name_lock("datasets", name):
+        if newest is not None:
+            _check_newest(workspace, name, newest)
+        folder = workspace.dataset_folder(name, version)
+        before = _card_before(folder, name, keys)
+        said = before.get("about", {})
+        about = {key: value or said.get(key, "") for key, value in card["about"].items()}
+        document = canonical_json(
+            {"format": 1, "name": name, "version": version, **card, "about": about}
+        )
+        if document != canonical_json(before):
+            files = {"manifest.jsonl": manifest, "card.json": document}
+            signature = sign_files(files, f"{name}#{version}", keys.signer("data"))
+            write_folder(folder, {**files, "signature.json": signature})
+        record = {
+            "name": name,
+            "version": version,
+            "modality": card["modality"],
+            "task": card["task"],
+            "examples": len(examples),
+            "card_sha256": sha256_hex(document),
+            "created_at": workspace.now(),
+        }
+        workspace.database.write(lambda connection: repository.add_dataset(connection, record))
+        return load_dataset(folder, name, keys)
+
+
+def _check_newest(workspace: Workspace, name: str, version: str) -> None:
+    with workspace.database.read() as connection:
+        found = repository.dataset_version(connection, name, None)
+    if found != version:
+        raise DataError(
+            _("Somebody else made a new version of {name} meanwhile.", name=name),
+            remedy=_("Run it again: it will add to that version."),
+            http_status=409,
+        )
+
+
+def _card_before(folder: Path, name: str, keys: KeyRing) -> Mapping[str, Any]:
+    """The card of this version as it stands; empty where there is none that verifies."""
+    if folder.parent.is_dir():
+        put_back(folder.parent)
+    try:
+        return load_dataset(folder, name, keys).card
+    except (DataError, SignatureMismatch):
+        return {}

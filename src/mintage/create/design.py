@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mintage.core.errors import ConfigError
-from mintage.core.messages import _
+from mintage.core.messages import Message, _
 from mintage.modalities.image.augment import Augmentation
 
 ONE_CANDIDATE_BELOW_SECONDS = 15 * 60  # decision 7: nothing is trained that is not kept
@@ -64,8 +64,8 @@ class Candidate:
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise ConfigError(
-                    _("No {name} is called {getattr!r}.", name=name, getattr=getattr(self, name)),
-                    remedy=_("Use {known}.", known=" or ".join(known)),
+                    _("No {name} is called {chosen!r}.", name=name, chosen=getattr(self, name)),
+                    remedy=_("Use one of: {known}.", known=", ".join(known)),
                 )
         if self.batch_size < 1 or self.input_size < 1 or self.learning_rate <= 0:
             raise ConfigError(
@@ -104,7 +104,7 @@ class Recipe:
         for name, value in counts.items():
             if value is not None and value <= 0:
                 raise ConfigError(
-                    _("A recipe's {name} must be above 0, not {value}.", name=name, value=value)
+                    _("A recipe's {name} must be above 0, not {number}.", name=name, number=value)
                 )
         if not self.candidates:
             raise ConfigError(_("A recipe needs at least one candidate."))
@@ -122,7 +122,7 @@ class Recipe:
         Raises:
             ConfigError: a key that is unknown or missing, or a value that cannot be.
         """
-        values = _checked(cls, document, "recipe")
+        values = _checked(cls, document, _("recipe"))
         values["candidates"] = tuple(_candidate(each) for each in values["candidates"])
         return cls(**values)
 
@@ -132,10 +132,10 @@ def _plain(candidate: dict[str, Any]) -> dict[str, Any]:
 
 
 def _candidate(document: Mapping[str, Any]) -> Candidate:
-    values = _checked(Candidate, document, "candidate")
+    values = _checked(Candidate, document, _("candidate"))
     if "augmentation" in values:
         values["augmentation"] = Augmentation(
-            **_checked(Augmentation, values["augmentation"], "augmentation")
+            **_checked(Augmentation, values["augmentation"], _("augmentation"))
         )
     # Canonical JSON writes 1.0 as 1, and a graph of whole numbers is another graph.
     for name, kind in (("training_sides", int), ("mean", float), ("deviation", float)):
@@ -144,7 +144,7 @@ def _candidate(document: Mapping[str, Any]) -> Candidate:
     return Candidate(**values)
 
 
-def _checked(kind: type[Any], document: Mapping[str, Any], what: str) -> dict[str, Any]:
+def _checked(kind: type[Any], document: Mapping[str, Any], what: Message) -> dict[str, Any]:
     """The document as keyword arguments of ``kind``, once every key is known and none missing."""
     if not isinstance(document, Mapping):
         raise ConfigError(
@@ -158,7 +158,11 @@ def _checked(kind: type[Any], document: Mapping[str, Any], what: str) -> dict[st
     for key in document:
         if key not in fields:
             near = difflib.get_close_matches(str(key), fields, n=1, cutoff=0.5)
-            hint = f"Did you mean {near[0]!r}?" if near else f"It has: {', '.join(fields)}."
+            hint = (
+                _("Did you mean {name!r}?", name=near[0])
+                if near
+                else _("It has: {names}.", names=", ".join(fields))
+            )
             raise ConfigError(_("A {what} has no {key!r}.", what=what, key=key), remedy=hint)
     missing = [
         name
@@ -295,8 +299,8 @@ def _names(name: str, *, examples: int, seconds: float | None) -> list[str]:
         if each not in known:
             near = difflib.get_close_matches(each, [*known, "auto"], n=1, cutoff=0.4)
             raise ConfigError(
-                _("No recipe is called {each!r}.", each=each),
-                remedy=_("Did you mean {value!r}?", value=near[0])
+                _("No recipe is called {name!r}.", name=each),
+                remedy=_("Did you mean {name!r}?", name=near[0])
                 if near
                 else _("Use auto, seed-cnn or compact."),
             )

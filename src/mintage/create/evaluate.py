@@ -19,8 +19,8 @@ from mintage.core.messages import _
 from mintage.core.ports import Modality
 from mintage.core.progress import Progress
 from mintage.core.types import Found, Skipped, Split
-from mintage.create.collect import ingest_in_order, list_source
 from mintage.create.dataset import Dataset
+from mintage.create.examples import ingest_in_order, list_source
 from mintage.create.prepare import decoded
 from mintage.store.workspace import Workspace
 
@@ -66,8 +66,8 @@ def evaluate_location(
     """
     kind = registry.modalities().get(manifest.modality)
     source, listing = list_source(location, kind, label)
-    _check_labels({found.label for found in listing.examples}, manifest)
-    learned = _learned_from(trained_on)
+    check_labels({found.label for found in listing.examples}, manifest)
+    learned = learned_from(trained_on)
     skipped = list(listing.skipped)
     arrays, targets, groups, trained = [], [], [], []
     for found, digest, pixels in _readable(kind, manifest, listing.examples, skipped, progress):
@@ -104,7 +104,7 @@ def evaluate_split(
     Raises:
         DataError: nothing in that split, or a class that the model does not know.
     """
-    _check_labels(set(dataset.labels), manifest)
+    check_labels(set(dataset.labels), manifest)
     kind = registry.modalities().get(manifest.modality)
     chosen = [n for n, example in enumerate(dataset.examples) if example.split == split]
     if not chosen:
@@ -124,7 +124,12 @@ def evaluate_split(
     return measured | {"data": {"dataset": dataset.reference, "split": split}}
 
 
-def _check_labels(labels: set[str], manifest: Manifest) -> None:
+def check_labels(labels: set[str], manifest: Manifest) -> None:
+    """Refuse what the model cannot be right about.
+
+    Raises:
+        DataError: a class that the model does not know.
+    """
     unknown = sorted(labels - set(manifest.labels))
     if unknown:
         raise DataError(
@@ -133,7 +138,7 @@ def _check_labels(labels: set[str], manifest: Manifest) -> None:
         )
 
 
-def _learned_from(dataset: Dataset | None) -> set[str]:
+def learned_from(dataset: Dataset | None) -> set[str]:
     """Digests of what the model learned or chose from."""
     if dataset is None:
         return set()
@@ -148,7 +153,7 @@ def _readable(
     progress: Progress,
 ) -> Iterator[tuple[Found, str, NDArray[np.uint8]]]:
     """Each example with its blob's digest and pixels; what cannot be read goes to ``skipped``."""
-    for found, result in ingest_in_order(kind, examples, progress, "Reading"):
+    for found, result in ingest_in_order(kind, examples, progress):
         if isinstance(result, Skipped):
             skipped.append(result)
             continue

@@ -33,6 +33,8 @@ def findings(dataset: Dataset) -> dict[str, Any]:
         "stray": quality["stray"],
         "about": dataset.card["about"],
         "source": dataset.card["source"],
+        "sources": dataset.sources,
+        "grown_from": dataset.card.get("grown_from"),
     }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mintage.core.files import readable_failures
+from mintage.core.files import readable_failures, reserve
 from mintage.core.ids import new_id
 from mintage.core.machine import available_cores
 from mintage.core.messages import _
@@ -56,6 +56,7 @@ def _decode_into(
     examples = dataset.examples
     shape = (len(examples), spec.side, spec.side, 3)
     array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    reserve(path)
 
     def decode(position: int) -> None:
         example = examples[position]

@@ -1,19 +1,26 @@
-"""The rows of datasets, runs and models; each change stands in the audit log too."""
+"""The rows of datasets, runs and models; each change stands in the audit log too.
+
+What was removed keeps its row, so that no number is given twice; only what is alive is found.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from sqlalchemy import Connection, func, select, update
+import sqlalchemy
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from mintage.store.schema import datasets, models, runs
 from mintage.trust.audit import append
 
+Connection = sqlalchemy.Connection  # so that other rooms need not import SQLAlchemy
+_TABLES = {"dataset": datasets, "model": models, "run": runs}
+
 
 def add_dataset(connection: Connection, record: Mapping[str, Any]) -> None:
-    """Make a version the newest of its name; one that is there already becomes it again."""
+    """Make a version the newest of its name; one that is there, or was, becomes it again."""
     number = connection.execute(
         select(func.coalesce(func.max(datasets.c.number), 0) + 1).where(
             datasets.c.name == record["name"]
@@ -26,14 +33,15 @@ def add_dataset(connection: Connection, record: Mapping[str, Any]) -> None:
     connection.execute(
         statement.on_conflict_do_update(
             index_elements=["name", "version"],
-            set_={"number": number, "log_position": leaf.position},
+            set_={"number": number, "log_position": leaf.position, "removed_at": None},
         )
     )
 
 
 def dataset_version(connection: Connection, name: str, prefix: str | None) -> str | None:
     """The newest version, or the newest that begins with ``prefix``."""
-    statement = select(datasets.c.version).where(datasets.c.name == name)
+    alive = datasets.c.removed_at.is_(None)
+    statement = select(datasets.c.version).where(datasets.c.name == name, alive)
     if prefix:
         statement = statement.where(datasets.c.version.startswith(prefix, autoescape=True))
     return connection.execute(statement.order_by(datasets.c.number.desc()).limit(1)).scalar()
@@ -50,13 +58,14 @@ def end_run(connection: Connection, run: str, changes: Mapping[str, Any]) -> Non
 
 
 def names(connection: Connection, table: Literal["datasets", "models"]) -> list[str]:
-    """Every name in one of the two tables, once."""
-    column = {"datasets": datasets, "models": models}[table].c.name
-    return list(connection.execute(select(column).distinct().order_by(column)).scalars())
+    """Every name of what is alive in one of the two tables, once."""
+    columns = {"datasets": datasets, "models": models}[table].c
+    statement = select(columns.name).where(columns.removed_at.is_(None)).distinct()
+    return list(connection.execute(statement.order_by(columns.name)).scalars())
 
 
 def next_model_version(connection: Connection, name: str) -> int:
-    """The number that the next model of this name gets."""
+    """The number that the next model of this name gets; those removed count too."""
     statement = select(func.coalesce(func.max(models.c.version), 0) + 1)
     return int(connection.execute(statement.where(models.c.name == name)).scalar_one())
 
@@ -69,9 +78,17 @@ def add_model(connection: Connection, record: Mapping[str, Any]) -> None:
 
 def find_model(connection: Connection, name: str, version: int | None) -> Mapping[str, Any] | None:
     """A model's row; the newest of its name where no version is given."""
-    statement = select(models).where(models.c.name == name)
+    statement = select(models).where(models.c.name == name, models.c.removed_at.is_(None))
     if version is not None:
         statement = statement.where(models.c.version == version)
     newest = statement.order_by(models.c.version.desc()).limit(1)
     row = connection.execute(newest).mappings().first()
     return None if row is None else dict(row)
+
+
+def remove(connection: Connection, kind: str, row: Mapping[str, Any], moment: str) -> None:
+    """Mark a ``dataset``'s version, a ``model``'s version or a ``run`` as removed."""
+    table = _TABLES[kind]
+    same = [table.c[column.name] == row[column.name] for column in table.primary_key]
+    append(connection, f"{kind}.removed", {**row, "removed_at": moment})
+    connection.execute(update(table).where(*same).values(removed_at=moment))

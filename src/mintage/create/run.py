@@ -21,7 +21,7 @@ from mintage.core.errors import missing_extra
 from mintage.core.files import write_atomic
 from mintage.core.ids import new_id
 from mintage.core.machine import describe
-from mintage.core.messages import _
+from mintage.core.messages import Message, _
 from mintage.core.progress import Progress
 from mintage.create import repository
 from mintage.create.card import model_card
@@ -85,6 +85,7 @@ class Run:
     def __post_init__(self) -> None:
         """Name the run."""
         self.id = new_id("run")
+        self._signed: int | None = None  # the model's version, once it stands
         self.folder = self.workspace.run_folder(self.id)
         self.task = registry.tasks().get(self.dataset.card["task"])
         self.started = self.workspace.clock.monotonic()
@@ -144,7 +145,7 @@ class Run:
         record["interrupted"] = interrupted
         record["seconds"] = round(self._seconds(), 3)
         write_atomic(self.folder / "run.json", json.dumps(record, indent=1).encode())
-        self._end("interrupted" if interrupted else "finished", model=self.model, version=number)
+        self._end("interrupted" if interrupted else "finished")
         return RunResult(self.id, self.model, number, self.folder, record)
 
     def _manifest(self, best: Trained, graph: Graph, images: NDArray[np.uint8]) -> Manifest:
@@ -202,6 +203,7 @@ class Run:
                 "created_at": self.workspace.now(),
             }
             self.workspace.database.write(lambda connection: repository.add_model(connection, row))
+            self._signed = number
         return number, digest
 
     def _suspects(
@@ -265,12 +267,12 @@ class Run:
             return self.budget.seconds - self.budget.left
         return self.workspace.clock.monotonic() - self.started
 
-    def _end(self, status: str, *, model: str | None = None, version: int | None = None) -> None:
+    def _end(self, status: str) -> None:
         changes = {
             "status": status,
             "ended_at": self.workspace.now(),
-            "model": model,
-            "model_version": version,
+            "model": None if self._signed is None else self.model,
+            "model_version": self._signed,
         }
         self.workspace.database.write(
             lambda connection: repository.end_run(connection, self.id, changes)
@@ -295,6 +297,7 @@ def _candidate_record(each: Trained) -> dict[str, Any]:
         "train_accuracy": each.fitted.train_accuracy,
         "validation_accuracy": each.score,
         "validation_loss": each.fitted.validation_loss,
+        "folds": each.folds,
         "epochs": each.fitted.epochs,
         "seconds": round(each.fitted.seconds, 3),
         "stopped_because": each.fitted.stopped_because,
@@ -302,15 +305,17 @@ def _candidate_record(each: Trained) -> dict[str, Any]:
     }
 
 
-def _why_kept(trained: Sequence[Trained], best: Trained, *, folds: bool) -> str:
+def _why_kept(trained: Sequence[Trained], best: Trained, *, folds: bool) -> Message:
     name = best.candidate.name
     if len(trained) == 1:
-        return f"{name} was the only candidate trained."
+        return _("{name} was the only candidate trained.", name=name)
     others = ", ".join(
-        f"{each.score:.1%} for {each.candidate.name}" for each in trained if each is not best
+        f"{each.candidate.name} {each.score:.1%}" for each in trained if each is not best
     )
-    where = "over five folds" if folds else "on validation data"
-    return f"{name} was kept: {best.score:.1%} right {where}, against {others}."
+    values = {"name": name, "score": f"{best.score:.1%}", "others": others}
+    if folds:
+        return _("{name} was kept: {score} right over five folds, against {others}.", **values)
+    return _("{name} was kept: {score} right on validation data, against {others}.", **values)
 
 
 def _libraries() -> dict[str, str]:

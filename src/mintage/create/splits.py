@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from math import ceil
+from typing import NamedTuple
 
 from mintage.core.canonical import sha256_hex
 from mintage.core.types import Split
@@ -59,6 +60,13 @@ def groups_by_class(groups: Sequence[str], labels: Sequence[str]) -> dict[str, l
     return by_label
 
 
+class Side(NamedTuple):
+    """Where an example stands: its split, and its fold where folds choose."""
+
+    split: Split
+    fold: int | None
+
+
 def draw(
     groups: Sequence[str], labels: Sequence[str], seed: int
 ) -> tuple[list[Split], list[int | None]]:
@@ -68,47 +76,84 @@ def draw(
     result depends on nothing else, and every class is held out in proportion. A class of
     ``FEWEST_GROUPS`` or more, however uneven, is on every side.
     """
-    members: Mapping[str, list[int]] = defaultdict(list)
-    for position, group in enumerate(groups):
-        members[group].append(position)
+    sides = extend(groups, labels, seed, [None] * len(groups))
+    return [side.split for side in sides], [side.fold for side in sides]
+
+
+def extend(
+    groups: Sequence[str], labels: Sequence[str], seed: int, before: Sequence[Side | None]
+) -> list[Side]:
+    """The side of each example where some have theirs already: those stay.
+
+    The rule is applied to all groups, and the new ones take what it gives them: of a class the
+    same ranks are held out, however many times it grows. ``before`` agrees within a group and is
+    None for the new.
+    """
+    held = {group: side for group, side in zip(groups, before, strict=True) if side is not None}
+    has_folds = any(side.fold is not None for side in held.values()) or not held
+    count = len(groups) if has_folds else max(len(groups), _FOLDS_BELOW)
     by_label = groups_by_class(groups, labels)
-    splits: list[Split] = ["train"] * len(groups)
-    folds: list[int | None] = [None] * len(groups)
-    validation, test = held_out_share(len(groups))
+    sizes = Counter(groups)
+    drawn: dict[str, Split] = {}
     for own in by_label.values():
-        own.sort(key=lambda group: sha256_hex(f"{seed}:{group}".encode()))
-        total = sum(len(members[group]) for group in own)
-        wanted: list[tuple[Split, int]] = [("test", ceil(test * total))]
-        if validation:
-            wanted.append(("validation", ceil(validation * total)))
-        taken = 0
-        for rank, group in enumerate(own):
-            # What has to be left for the parts that come after this one.
-            while wanted and (
-                taken >= wanted[0][1] or len(own) - rank < _KEPT_FOR_TRAINING + len(wanted)
-            ):
-                wanted.pop(0)
-                taken = 0
-            for position in members[group]:
-                splits[position] = wanted[0][0] if wanted else "train"
-            taken += len(members[group])
-    if not validation:
-        _deal_folds(by_label, members, splits, folds, seed)
-    return splits, folds
+        drawn |= _held_out(own, sizes, seed, held_out_share(count))
+    sides = {group: held.get(group) or Side(split, None) for group, split in drawn.items()}
+    if count < _FOLDS_BELOW:
+        _deal_folds(by_label, sides, seed)
+    return [sides[group] for group in groups]
 
 
-def _deal_folds(
-    by_label: Mapping[str, Sequence[str]],
-    members: Mapping[str, Sequence[int]],
-    splits: Sequence[Split],
-    folds: list[int | None],
-    seed: int,
-) -> None:
-    """Like cards, one class after the other: no fold gets two groups more than another."""
+def carried(before: Sequence[Side | None], examples: int) -> list[Side | None]:
+    """The sides of a version's examples within one that grew to so many.
+
+    They stay, but folds end where a validation split begins: fold 0, on which every kept model
+    was validated, becomes that split, and the other folds are training data as before.
+    """
+    if examples < _FOLDS_BELOW:
+        return list(before)
+    return [side and Side("validation" if side.fold == 0 else side.split, None) for side in before]
+
+
+def _held_out(
+    own: Sequence[str], sizes: Mapping[str, int], seed: int, shares: tuple[float, float]
+) -> dict[str, Split]:
+    """The split of each group of one class: the lowest ranks are held out."""
+    ranked = sorted(own, key=lambda group: sha256_hex(f"{seed}:{group}".encode()))
+    total = sum(sizes[group] for group in ranked)
+    validation, test = shares
+    wanted: list[tuple[Split, int]] = [("test", ceil(test * total))]
+    if validation:
+        wanted.append(("validation", ceil(validation * total)))
+    drawn: dict[str, Split] = {}
+    taken = 0
+    for rank, group in enumerate(ranked):
+        # What has to be left for the parts that come after this one.
+        while wanted and (
+            taken >= wanted[0][1] or len(ranked) - rank < _KEPT_FOR_TRAINING + len(wanted)
+        ):
+            wanted.pop(0)
+            taken = 0
+        drawn[group] = wanted[0][0] if wanted else "train"
+        taken += sizes[group]
+    return drawn
+
+
+def _deal_folds(by_label: Mapping[str, Sequence[str]], sides: dict[str, Side], seed: int) -> None:
+    """Like cards, one class after the other: each to the fold that has the fewest of its class.
+
+    Of those to the one that has the fewest of all, then to the next in turn.
+    """
+    everywhere = Counter(side.fold for side in sides.values())
     turn = 0
     for label in sorted(by_label):
-        own = [group for group in by_label[label] if splits[members[group][0]] == "train"]
-        for group in sorted(own, key=lambda group: sha256_hex(f"fold:{seed}:{group}".encode())):
-            for position in members[group]:
-                folds[position] = turn % FOLDS
-            turn += 1
+        here = Counter(sides[group].fold for group in by_label[label])
+        new = [group for group in by_label[label] if sides[group] == Side("train", None)]
+        for group in sorted(new, key=lambda group: sha256_hex(f"fold:{seed}:{group}".encode())):
+            fold = min(
+                range(FOLDS),
+                key=lambda fold: (here[fold], everywhere[fold], (fold - turn) % FOLDS),
+            )
+            sides[group] = Side("train", fold)
+            here[fold] += 1
+            everywhere[fold] += 1
+            turn = fold + 1

@@ -323,11 +323,11 @@ def _check(candidate: Candidate, images: Pixels, seconds: float | None, epochs: 
     if images.shape[1:] != (candidate.input_size, candidate.input_size, 3):
         raise ConfigError(
             _(
-                "{name} takes pictures of side {input_size}, not of {value}×{value2}.",
+                "{name} takes pictures of side {side}, not of {width}×{height}.",
                 name=candidate.name,
-                input_size=candidate.input_size,
-                value=images.shape[1],
-                value2=images.shape[2],
+                side=candidate.input_size,
+                width=images.shape[2],
+                height=images.shape[1],
             ),
         )
 

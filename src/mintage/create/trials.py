@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from mintage.core import registry
 from mintage.core.errors import ConfigError, InputError, missing_extra
-from mintage.core.messages import _
+from mintage.core.files import readable_failures
+from mintage.core.messages import Message, _
 from mintage.core.ports import Modality
 from mintage.core.progress import Progress
 from mintage.core.types import InputSpec
@@ -64,6 +65,8 @@ class Trained:
     fitted: FitResult
     score: float
     """Accuracy on validation data; the mean over folds where folds choose."""
+    folds: int
+    """How many trainings that is the mean of; ``fitted`` is the first."""
 
 
 @dataclass
@@ -93,7 +96,7 @@ class Trials:
             ConfigError: none could be trained.
         """
         trained: list[Trained] = []
-        skipped: list[str] = []
+        skipped: list[Message] = []
         for position, candidate in enumerate(self.recipe.candidates):
             if trained and self.should_stop():
                 break
@@ -103,10 +106,11 @@ class Trials:
                 # One candidate that cannot be trained does not end the run of the others.
                 if len(self.recipe.candidates) == 1:
                     raise
-                skipped.append(f"{candidate.name}: {error.message}")
-                self.progress.say(_("Skipped {value}", value=skipped[-1]))
+                reason = _("Skipped {name}: {reason}", name=candidate.name, reason=error.message)
+                skipped.append(reason)
+                self.progress.say(reason)
         if not trained:
-            raise ConfigError(_("No candidate could be trained."), remedy=" ".join(skipped))
+            raise ConfigError(_("No candidate could be trained."), remedy=skipped[0])
         return trained
 
     def _share(self, position: int) -> float | None:
@@ -128,7 +132,7 @@ class Trials:
                 break
             results.append(self._fit(candidate, images, self.validation(fold), seconds))
         score = float(np.mean([result.validation_accuracy for result in results]))
-        return Trained(candidate, results[0], score)
+        return Trained(candidate, results[0], score, len(results))
 
     def images(self, candidate: Candidate) -> NDArray[np.uint8]:
         """uint8[N, side, side, 3] in the order of the manifest."""
@@ -163,7 +167,7 @@ class Trials:
 
         def write(record: Mapping[str, Any]) -> None:
             line = json.dumps({"candidate": candidate.name, **record}) + "\n"
-            with log.open("a", encoding="utf-8") as stream:
+            with readable_failures(log), log.open("a", encoding="utf-8") as stream:
                 stream.write(line)
 
         self.progress.start(_("Training {name}", name=candidate.name), 1.0)
@@ -189,9 +193,15 @@ class Trials:
     def _show(self, state: TrainProgress) -> None:
         self.progress.advance(
             state.fraction,
-            f"epoch {state.epoch}  loss {state.loss:.3f}  accuracy {state.accuracy:.1%}  "
-            f"{state.examples_per_second:,.0f} examples/s  "
-            f"{format_duration(state.seconds_left)} left",
+            _(
+                "epoch {epoch}  loss {loss:.3f}  accuracy {accuracy:.1%}  "
+                "{speed:,.0f} examples/s  {left} left",
+                epoch=state.epoch,
+                loss=state.loss,
+                accuracy=state.accuracy,
+                speed=state.examples_per_second,
+                left=format_duration(state.seconds_left),
+            ),
         )
 
 

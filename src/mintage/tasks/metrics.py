@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import sqrt
+from math import exp, fsum, lgamma, log, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,3 +92,46 @@ def expected_calibration_error(
     parts = [part for part in np.array_split(order, bins) if len(part)]
     gaps = [abs(confidence[part].mean() - correct[part].mean()) * len(part) for part in parts]
     return float(sum(gaps) / max(1, len(confidence)))
+
+
+def mcnemar_exact(only_first: int, only_second: int) -> float:
+    """Two-sided p of McNemar's exact test: the discordant pairs as throws of a fair coin.
+
+    Twice the binomial's smaller tail, at most 1 (McNemar 1947; Fagerland, Lydersen, Laake 2013).
+    """
+    thrown, fewer = only_first + only_second, min(only_first, only_second)
+    # In logarithms: the coefficients of thousands of throws are beyond any float.
+    logs = (
+        lgamma(thrown + 1) - lgamma(k + 1) - lgamma(thrown - k + 1) - thrown * log(2)
+        for k in range(fewer + 1)
+    )
+    return min(1.0, 2 * fsum(map(exp, logs)))
+
+
+def paired_interval(
+    only_first: int, only_second: int, pairs: int, z: float = _Z95
+) -> tuple[float, float]:
+    """The score interval of (only_first - only_second) / pairs (Tango 1998, Stat. Med. 17:891).
+
+    Its ends are the differences d whose score statistic is z: with q the probability of
+    ``only_second`` that is most likely if the true difference is d,
+    (only_first - only_second - pairs d)² = z² pairs (2 q + d (1 - d)).
+    """
+    observed = (only_first - only_second) / pairs
+
+    def beyond(difference: float) -> bool:
+        linear = (2 * pairs - only_first + only_second) * difference - only_first - only_second
+        constant = -only_second * difference * (1 - difference)
+        root = sqrt(max(0.0, linear * linear - 8 * pairs * constant))
+        likeliest = (root - linear) / (4 * pairs)
+        variance = pairs * max(0.0, 2 * likeliest + difference * (1 - difference))
+        return (only_first - only_second - pairs * difference) ** 2 > z * z * variance
+
+    ends = []
+    for outside in (-1.0, 1.0):
+        inside, out = observed, outside
+        for __ in range(60):  # halving: what is left is below a float's precision
+            middle = (inside + out) / 2
+            inside, out = (inside, middle) if beyond(middle) else (middle, out)
+        ends.append(inside)
+    return ends[0], ends[1]

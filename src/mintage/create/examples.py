@@ -1,0 +1,149 @@
+"""Examples on their way into a dataset: found, read, and told apart by their content."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mintage.core import registry
+from mintage.core.canonical import sha256_hex
+from mintage.core.errors import DataError
+from mintage.core.machine import available_cores
+from mintage.core.messages import _
+from mintage.core.ports import Modality
+from mintage.core.progress import Progress
+from mintage.core.types import Example, Found, Ingested, Skipped, SourceListing
+from mintage.store.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An example whose blob is stored; ``before`` is its line in the version that is grown."""
+
+    sha256: str
+    path: str
+    label: str
+    ingested: Ingested
+    before: Example | None = None
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """Examples told apart by content; the two lists are as they stand on a dataset's card."""
+
+    unique: list[Kept]
+    duplicates: list[dict[str, Any]]
+    conflicts: list[dict[str, Any]]
+
+
+def list_source(location: Path, kind: Modality, label: str) -> tuple[str, SourceListing]:
+    """The name of the source that reads the location, and what it holds there.
+
+    Raises:
+        DataError: there is nothing there, or no source reads it.
+    """
+    if not location.exists():
+        raise DataError(
+            _("{location} does not exist.", location=location), remedy=_("Check the path.")
+        )
+    for name in registry.sources():
+        source = registry.sources().get(name)
+        if source.matches(location):
+            listing = source.list(
+                location, label=label, endings=kind.endings, unsupported=kind.unsupported
+            )
+            return name, listing
+    raise DataError(
+        _(
+            "{location} is not a folder of class folders, a zip of one, "
+            "or a CSV, TSV or JSONL table.",
+            location=location,
+        ),
+        remedy=_("See: mintage collect --help"),
+    )
+
+
+def ingest(kind: Modality, found: Found) -> Ingested | Skipped:
+    """Read and check one example; what cannot be used comes back with its reason."""
+    try:
+        return kind.ingest(found.read())
+    except DataError as error:
+        return Skipped(found.path, error.message)
+    except OSError as error:
+        return Skipped(found.path, _("cannot be read: {reason}", reason=error.strerror or error))
+
+
+def ingest_in_order(
+    kind: Modality, examples: Sequence[Found], progress: Progress
+) -> Iterator[tuple[Found, Ingested | Skipped]]:
+    """Ingest on every core; results come in the order of the examples, with bounded memory."""
+    workers = available_cores()
+    progress.start(_("Reading"), len(examples))
+    with ThreadPoolExecutor(workers) as pool:
+        # Chunks bound what is decoded ahead of whoever consumes the results.
+        for start in range(0, len(examples), 64 * workers):
+            chunk = examples[start : start + 64 * workers]
+            yield from zip(chunk, pool.map(lambda found: ingest(kind, found), chunk), strict=True)
+            progress.advance(start + len(chunk))
+    progress.finish()
+
+
+def store_all(
+    workspace: Workspace,
+    kind: Modality,
+    listing: SourceListing,
+    progress: Progress,
+    *,
+    strict: bool,
+) -> tuple[list[Kept], list[Skipped]]:
+    """Store the blob of every example that can be read; the others with their reasons.
+
+    Raises:
+        DataError: (strict) the first that cannot be read.
+    """
+    if strict and listing.skipped:
+        _refuse(listing.skipped[0])
+    kept: list[Kept] = []
+    skipped: list[Skipped] = list(listing.skipped)
+    for found, result in ingest_in_order(kind, listing.examples, progress):
+        if isinstance(result, Skipped):
+            if strict:
+                _refuse(result)
+            skipped.append(result)
+            continue
+        digest = sha256_hex(result.data)
+        workspace.blobs.put(digest, result.data)
+        kept.append(Kept(digest, found.path, found.label, replace(result, data=b"")))
+    return kept, skipped
+
+
+def _refuse(skipped: Skipped) -> None:
+    raise DataError(
+        _("{path}: {reason}.", path=skipped.path, reason=skipped.reason),
+        remedy=_("Mend or remove it, or leave --strict out to go on without it."),
+    )
+
+
+def by_content(kept: Sequence[Kept]) -> Sorted:
+    """Same bytes and label: one example. Same bytes and two labels: none, listed as conflict.
+
+    Of copies the one that was there before stays, else the first by path.
+    """
+    by_digest: dict[str, list[Kept]] = defaultdict(list)
+    for example in sorted(kept, key=lambda kept: (kept.before is None, kept.path)):
+        by_digest[example.sha256].append(example)
+    found = Sorted([], [], [])
+    for digest, same in sorted(by_digest.items()):
+        if len({example.label for example in same}) > 1:
+            listed = [{"path": example.path, "label": example.label} for example in same]
+            found.conflicts.append({"sha256": digest, "examples": listed})
+            continue
+        found.unique.append(same[0])
+        if len(same) > 1:
+            copies = [example.path for example in same[1:]]
+            found.duplicates.append({"kept": same[0].path, "left_out": copies})
+    return found
