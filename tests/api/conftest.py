@@ -20,7 +20,10 @@ from PIL import Image
 from mintage.api.application import customer_app, operator_app
 from mintage.api.server import serve
 from mintage.api.service import Sample, Service
-from mintage.core.errors import DataError, RequestError, Unauthenticated
+from mintage.capture.keys import refused
+from mintage.core import messages
+from mintage.core.errors import DataError, RequestError
+from mintage.core.messages import _
 from mintage.core.money import Price
 from mintage.core.settings import Settings
 from mintage.core.types import Answer, Permit, ProviderInfo, Receipt, Usage
@@ -47,7 +50,7 @@ class Colours:
             with Image.open(io.BytesIO(data)) as image:
                 return np.asarray(image.convert("RGB").resize((4, 4)))
         except OSError as error:
-            raise DataError("not a JPEG, PNG, WebP, BMP or TIFF picture") from error
+            raise DataError(_("not a JPEG, PNG, WebP, BMP or TIFF picture")) from error
 
     def infer(self, inputs: NDArray[np.uint8]) -> list[Answer]:
         self.held.wait(5)
@@ -56,9 +59,10 @@ class Colours:
         return [self._answer(one.reshape(-1, 3).mean(axis=0)) for one in inputs]
 
     def _answer(self, colour: NDArray[np.float64]) -> Answer:
-        red, _, blue = (float(channel) for channel in colour)
+        red, __, blue = (float(channel) for channel in colour)
         if abs(red - blue) < 8:
             output = {"label": None, "probability": None, "probabilities": None, "unusual": True}
+            output["message"] = _("unlike anything this model was shown")
             return Answer("class", output, abstained=True)
         warm = round(0.5 + (red - blue) / 510, 6)
         output = {
@@ -94,6 +98,10 @@ class Stored:
     answer: bytes | None
 
 
+def _missing(name: str) -> RequestError:
+    return RequestError(_("There is no {name!r}.", name=name), remedy=_("Look."), http_status=404)
+
+
 class Desk:
     """Gate, Meter, Replays, Accounts and Catalogue of one customer, in memory."""
 
@@ -110,13 +118,13 @@ class Desk:
     def admit(self, key: str | None, product: str) -> Permit:
         customer = self.customer(key)
         if product not in self.names_listed:
-            raise RequestError(f"There is no product {product!r}.", http_status=404)
+            raise _missing(product)
         self.admitted += 1
         return Permit(customer, "key_1", product, "basic", 1, "image", PRICE)
 
     def customer(self, key: str | None) -> str:
         if key != KEY:
-            raise Unauthenticated("No valid API key came with this call.", remedy="Send one.")
+            raise refused()
         return "cus_1"
 
     def record(self, usage: Usage) -> Future[Receipt]:
@@ -135,7 +143,7 @@ class Desk:
             event = usage.event_id or f"evt_{len(self.events)}"
             if (usage.origin, event) in self.events:
                 future.set_exception(
-                    RequestError("This event is recorded already.", http_status=409)
+                    RequestError(_("This event is recorded already."), http_status=409)
                 )
                 continue
             price = "0.02" if usage.outcome == "ok" else "0"
@@ -156,7 +164,7 @@ class Desk:
 
     @property
     def usages(self) -> list[Usage]:
-        return [usage for usage, _ in self.events.values()]
+        return [usage for usage, __ in self.events.values()]
 
     @property
     def outcomes(self) -> list[str]:
@@ -174,14 +182,14 @@ class Desk:
         for usage, receipt in self.events.values():
             if receipt.id == receipt_id and usage.permit.customer == customer:
                 return receipt.to_json()
-        raise RequestError(f"There is no receipt {receipt_id!r}.", http_status=404)
+        raise _missing(receipt_id)
 
     def names(self) -> list[str]:
         return self.names_listed
 
     def card(self, product: str) -> Card:
         if product not in self.names_listed:
-            raise RequestError(f"There is no product {product!r}.", http_status=404)
+            raise _missing(product)
         labels = ("warm", "cold")
         return Card(product, "class", "image", labels, "tones", "3", "image", PRICE)
 
@@ -193,6 +201,21 @@ def drawn(colour: tuple[int, int, int], kind: str = "PNG", side: int = 32) -> by
     stream = io.BytesIO()
     Image.new("RGB", (side, side), colour).save(stream, kind)
     return stream.getvalue()
+
+
+class Marked:
+    """A catalogue in which every translation is the English in brackets."""
+
+    def gettext(self, text: str) -> str:
+        return f"〔{text}〕"
+
+
+@pytest.fixture
+def chinese(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """Make what is translated visible, whatever the catalogue holds today; marks a text so."""
+    marked = Marked()
+    monkeypatch.setattr(messages, "_catalogue", lambda language: marked)
+    return marked.gettext
 
 
 @pytest.fixture
@@ -293,7 +316,7 @@ class InProcess:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *__: object) -> None:
         self.call(self._http.aclose())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)

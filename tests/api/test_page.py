@@ -106,7 +106,9 @@ def test_the_page_answers_pictures_and_says_what_went_wrong(
 
     page.set_input_files("#files", [broken])
     page.wait_for_selector(".note.failed")
-    assert "not a JPEG, PNG, WebP, BMP or TIFF picture" in page.inner_text(".note.failed")
+    failed = page.inner_text(".note.failed")
+    assert "not a JPEG, PNG, WebP, BMP or TIFF picture" in failed
+    assert "data_error · request req_" in failed
 
     page.click(".program summary")
     assert "$MINTAGE_KEY" in page.inner_text("#curl")
@@ -115,7 +117,7 @@ def test_the_page_answers_pictures_and_says_what_went_wrong(
     assert 'client.predict("tones", "cat.jpg")' in page.inner_text("#python")
     assert key not in page.content()
     page.click("#language")
-    assert "无法读取这张图片" in page.inner_text(".note.failed")
+    assert "请求 req_" in page.inner_text(".note.failed")
     assert page.locator("html").get_attribute("lang") == "zh-Hans"
 
     assert desk.outcomes == ["ok", "abstain", "error"]
@@ -125,7 +127,7 @@ def test_the_page_answers_pictures_and_says_what_went_wrong(
 
 
 def test_a_visitor_on_a_phone_without_a_key_is_asked_once_and_then_answered(
-    visit, running, desk, key
+    visit, running, desk, key, chinese
 ) -> None:
     here = visit(
         viewport={"width": 390, "height": 844},
@@ -143,7 +145,10 @@ def test_a_visitor_on_a_phone_without_a_key_is_asked_once_and_then_answered(
     page.fill("#key", "mk_wrong")
     page.keyboard.press("Enter")
     page.wait_for_selector(".note.failed")
-    assert "密钥无效" in page.inner_text(".note.failed")
+    failed = page.inner_text(".note.failed")  # in the words of the server
+    assert chinese("No valid key") in failed
+    assert chinese("No valid API key came with this call.") in failed
+    assert page.get_attribute(".note.failed strong", "lang") == "zh"
     page.fill("#key", key)
     page.keyboard.press("Enter")
     page.wait_for_selector(".verdict")
@@ -162,12 +167,73 @@ def test_a_visitor_on_a_phone_without_a_key_is_asked_once_and_then_answered(
     assert here.complaints == []
 
 
-def test_the_documentation_renders_every_route_without_the_network(visit, running) -> None:
-    here = visit(viewport={"width": 1280, "height": 900})
-    here.page.goto(f"{running.operator_address}/docs")
-    here.page.wait_for_selector("#schemas article")
-    text = here.page.inner_text("body")
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+def test_the_documentation_renders_every_route_without_the_network(
+    visit, running, locale, width, chinese
+) -> None:
+    here = visit(viewport={"width": width, "height": 900}, locale=locale)
+    page = here.page
+    page.goto(f"{running.operator_address}/docs")
+    page.wait_for_selector("#schemas article")
+    text = page.inner_text("body")
     assert "/v1/products/{product}/predict" in text
     assert "Authorization: Bearer $MINTAGE_KEY" in text
+    assert ("需要密钥" if locale == "zh-CN" else "needs a key") in text
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    told = locale == "zh-CN"
+    assert (chinese("Answer one picture") in text) is told
+    assert ("参数" in text) is told
+    assert ("Parameters" in text) is not told
+    page.click("#language")
+    page.wait_for_function("was => document.documentElement.lang !== was", arg=_lang(told))
+    page.wait_for_selector(f"h4:text-is('{'Parameters' if told else '参数'}')")
     assert here.complaints == []
     assert here.outside(running.operator_address) == []
+
+
+def _lang(told: bool) -> str:
+    return "zh-Hans" if told else "en"
+
+
+def test_every_word_is_there_in_both_languages_and_of_the_same_kind(visit, running) -> None:
+    page = visit().page
+    page.goto(running.address)
+    shapes = page.evaluate(
+        """async () => {
+          const shape = (word) => typeof word !== "object" || word === null
+            ? typeof word
+            : Object.fromEntries(Object.keys(word).map((name) => [name, shape(word[name])]));
+          const tables = await import("/static/words.js");
+          return Object.fromEntries(Object.entries(tables).map(
+            ([name, table]) => [name, { en: shape(table.en), zh: shape(table.zh) }]));
+        }"""
+    )
+    assert set(shapes) == {"WORDS", "DOCS"}
+    for table in shapes.values():
+        assert table["en"] == table["zh"]
+        assert table["en"]
+
+
+def test_every_word_that_the_pages_ask_for_is_there(visit, running) -> None:
+    from importlib.resources import files
+
+    from mintage.api import pages
+
+    here = visit().page
+    here.goto(running.address)
+    words = here.evaluate(
+        """async () => {
+          const { WORDS, DOCS } = await import("/static/words.js");
+          return [Object.keys(WORDS.en), Object.keys(DOCS.en)];
+        }"""
+    )
+    for known, (html, script) in zip(
+        words, [("index.html", "app.js"), ("docs.html", "docs.js")], strict=True
+    ):
+        text = files(pages).joinpath(html).read_text()
+        asked = set(re.findall(r'data-word="(\w+)"', text))
+        text = files(pages).joinpath(script).read_text()
+        asked |= set(re.findall(r"words\(\)\.(\w+)", text))
+        asked |= set(re.findall(r"const \{ (\w+) \} = words\(\)", text))
+        assert asked == set(known)

@@ -182,12 +182,14 @@ def test_the_answer_leaves_only_after_the_event_is_on_disk(client, desk, warm) -
     assert done == [200]
 
 
-def test_no_answer_leaves_when_the_meter_fails(client, desk, warm) -> None:
+def test_no_answer_leaves_when_the_meter_fails(client, desk, warm, caplog) -> None:
     desk.fault = DependencyDown("The disk is full.", remedy="Make room.")
     response = client.post(PREDICT, content=warm, headers=IMAGE)
     assert response.status_code == 503
     assert "warm" not in response.text
     assert response.json()["code"] == "dependency_down"
+    assert "disk" not in response.text  # for whoever runs the service
+    assert "The disk is full." in caplog.text
 
 
 def test_a_call_that_cannot_be_priced_is_a_503_that_the_operator_reads_of(
@@ -236,7 +238,8 @@ def test_a_fault_of_the_model_is_a_500_with_an_incident_recorded_as_a_free_error
     assert response.status_code == 500
     problem = response.json()
     assert problem["code"] == "bug"
-    assert problem["incident"] in caplog.text
+    [bug] = [record for record in caplog.records if record.getMessage() == "a bug"]
+    assert problem["incident"] == bug.incident
     assert "inner detail" not in response.text
     assert desk.outcomes == ["ok", "error"]
 

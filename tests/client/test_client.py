@@ -13,6 +13,7 @@ import pytest
 
 from mintage.client import Client
 from mintage.core import errors
+from mintage.core.messages import speaking
 
 
 class Canned:
@@ -147,6 +148,21 @@ def test_a_servers_own_kind_of_error_comes_back_as_its_nearest_by_status(client,
         client.receipt("rcp_1")
     assert type(raised.value) is errors.RequestError
     assert raised.value.http_status == 409
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_server_is_asked_in_the_language_of_whoever_calls(client, canned, language) -> None:
+    with speaking(language):
+        client.receipt("rcp_1")
+        client.predict("pets", b"x")
+    assert [headers["accept-language"] for __, __, headers, __ in canned.got] == [language] * 2
+
+
+def test_an_error_says_which_request_it_was(client, canned) -> None:
+    canned.problem("not_ready", 503, **{"X-Request-Id": "req_7"})
+    with pytest.raises(errors.NotReady) as raised:
+        client.usage()
+    assert raised.value.request_id == "req_7"
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[1, 2]", b""])

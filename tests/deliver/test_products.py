@@ -13,10 +13,18 @@ from mintage.store import schema
 from mintage.store.workspace import Workspace
 
 DIGEST, OTHER = "a" * 64, "b" * 64
+MODELS = [("cats-and-dogs", 3, DIGEST), ("pets", 1, DIGEST), ("pets", 2, OTHER)]
 
 
 @pytest.fixture
 def products(workspace: Workspace) -> Products:
+    """With three models to publish."""
+    shared = {"dataset": "pets", "dataset_version": "c" * 64, "run": "run_1", "created_at": "now"}
+    rows = [
+        {"name": name, "version": version, "bundle_digest": digest, "log_position": 0, **shared}
+        for name, version, digest in MODELS
+    ]
+    workspace.database.write(lambda connection: connection.execute(schema.models.insert(), rows))
     return Products(workspace.database, workspace.now)
 
 
@@ -59,10 +67,10 @@ def test_a_publish_whose_leaf_fails_leaves_no_row(products, workspace, monkeypat
     from mintage.deliver import products as module
 
     def refuse(*_args: object) -> None:
-        raise OSError("disk full")
+        raise ArithmeticError("no leaf")
 
     monkeypatch.setattr(module.audit, "append", refuse)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(ArithmeticError, match="no leaf"):
         products.publish("pets", "pets", 1, DIGEST, "basic")
     assert products.list() == []
     assert products.pointers() == {}
@@ -78,3 +86,12 @@ def test_an_unknown_product_is_a_404(products) -> None:
 def test_a_name_that_could_not_stand_in_an_address_is_refused(products) -> None:
     with pytest.raises(ConfigError):
         products.publish("../pets", "pets", 1, DIGEST, "basic")
+
+
+def test_a_model_that_was_removed_in_the_meantime_is_not_published(products, workspace) -> None:
+    gone = schema.models.update().where(schema.models.c.name == "cats-and-dogs")
+    workspace.database.write(lambda connection: connection.execute(gone.values(removed_at="now")))
+    with pytest.raises(RequestError, match="no model cats-and-dogs@3"):
+        products.publish("pets", "cats-and-dogs", 3, DIGEST, "basic")
+    assert products.list() == []
+    assert leaves(workspace) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from mintage.api import openapi, problems
 from mintage.api.calls import ClientGone
@@ -14,6 +14,7 @@ from mintage.api.middleware import Envelope
 from mintage.api.oip import oip_routes
 from mintage.api.pages import docs_routes, page_routes
 from mintage.api.service import Service
+from mintage.core.messages import current
 from mintage.core.version import __version__
 
 _DESCRIPTION = "Pictures in, answers out, each with its price and a signed receipt."
@@ -22,7 +23,7 @@ _CLIENT_CLOSED_REQUEST = 499  # nobody reads it
 
 def customer_app(service: Service) -> FastAPI:
     """The page and the API that customers reach."""
-    app = _bare_app()
+    app = _bare_app(service)
     app.include_router(customer_routes(service))
     app.include_router(oip_routes(service))
     app.include_router(page_routes(service))
@@ -36,7 +37,7 @@ def customer_app(service: Service) -> FastAPI:
 
 def operator_app(service: Service) -> FastAPI:
     """Metrics and documentation, for the operator's port."""
-    app = _bare_app()
+    app = _bare_app(service, dull=True)
     described = openapi_document(service)
 
     @app.get("/metrics")
@@ -44,8 +45,9 @@ def operator_app(service: Service) -> FastAPI:
         return Response(service.metrics.render(), media_type=service.metrics.media_type)
 
     @app.get("/openapi.json")
-    async def document() -> dict[str, Any]:
-        return described
+    async def document() -> JSONResponse:
+        headers = {"Content-Language": current(), "Vary": "Accept-Language"}
+        return JSONResponse(openapi.told_document(described), headers=headers)
 
     @app.get("/")
     async def home() -> Response:
@@ -60,7 +62,7 @@ def openapi_document(service: Service) -> dict[str, Any]:
     return openapi.complete(customer_app(service).openapi())
 
 
-def _bare_app() -> FastAPI:
+def _bare_app(service: Service, *, dull: bool = False) -> FastAPI:
     # FastAPI's own documentation pages load from a CDN, so ours stand in their place.
     app = FastAPI(
         title="Mintage",
@@ -72,5 +74,5 @@ def _bare_app() -> FastAPI:
         redirect_slashes=False,
     )
     problems.install(app)
-    app.add_middleware(Envelope)
+    app.add_middleware(Envelope, clock=service.clock, dull=dull)
     return app

@@ -11,17 +11,16 @@ from http import HTTPStatus
 
 from starlette.requests import ClientDisconnect, Request
 
-from mintage.api import replays
+from mintage.api import logs, replays
 from mintage.api.intake import Place
 from mintage.api.metrics import UNKNOWN
 from mintage.api.replays import Answered
-from mintage.api.service import Served, Service, StoredAnswer, Version
+from mintage.api.service import Served, Service, StoredAnswer, Told, Version
 from mintage.api.uploads import body_bytes
 from mintage.core.canonical import canonical_json, sha256_hex
 from mintage.core.errors import (
     AccountError,
     ConfigError,
-    DependencyDown,
     MintageError,
     NotReady,
     Overloaded,
@@ -66,6 +65,7 @@ async def metered_call(
     except AccountError as error:
         service.metrics.call(UNKNOWN, UNKNOWN, error.code)
         raise
+    logs.note(request.scope, customer=permit.customer, product=product)
     with ExitStack() as held:
         try:
             most_bytes = body_bytes(request, service.settings.max_upload_bytes)
@@ -74,7 +74,7 @@ async def metered_call(
             if event_id is not None:
                 held.enter_context(service.intake.action(permit.customer, event_id))
         except MintageError as error:
-            service.metrics.call(product, UNKNOWN, _refusal(error))
+            _counted(service, request, product, _refusal(error))
             raise
         return await call.run(read, version)
 
@@ -113,7 +113,8 @@ class _Call:
 
     def _replayed(self, found: StoredAnswer, version: str | None, digest: str) -> Answered:
         answered = replays.replay(found, self.permit.product, version, digest)
-        self.service.metrics.call(self.permit.product, answered.model_version, "replayed")
+        logs.note(self.request.scope, model=answered.model)
+        self._count("replayed", answered.model_version)
         return answered
 
     async def _current(self, version: str | None) -> Version:
@@ -122,15 +123,15 @@ class _Call:
             self.service.engine.check(product)
             current = await self.service.engine.current(product)
         except (Overloaded, NotReady) as error:
-            self.service.metrics.call(product, UNKNOWN, _refusal(error))
+            self._count(_refusal(error))
             raise
         if version is not None and version != current.info.version:
             raise RequestError(
                 _(
-                    "{product} answers with version {version}, not {value}.",
+                    "{product} answers with version {version}, not {asked}.",
                     product=product,
                     version=current.info.version,
-                    value=version[:64],
+                    asked=version[:64],
                 ),
                 remedy=_("Leave the version out, or name the one that answers."),
                 http_status=404,
@@ -141,13 +142,16 @@ class _Call:
         try:
             data = await read()
         except ClientDisconnect as gone:
-            self.service.metrics.call(self.permit.product, UNKNOWN, "disconnected")
+            self._count("disconnected")
             raise ClientGone from gone
         except MintageError:
-            self.service.metrics.call(self.permit.product, UNKNOWN, "refused")
+            self._count("refused")
             raise
         self.place.size_bytes = len(data)
         return data
+
+    def _count(self, outcome: str, version: str | None = None) -> None:
+        _counted(self.service, self.request, self.permit.product, outcome, version)
 
 
 @dataclass(frozen=True)
@@ -161,7 +165,7 @@ class _Answering:
     async def run(self, data: bytes) -> Answered:
         service, product = self.call.service, self.call.permit.product
         try:
-            served = await service.engine.answer(product, data)
+            served = Told.of(await service.engine.answer(product, data))
         except (Overloaded, NotReady):
             self._count("shed")
             raise
@@ -188,7 +192,7 @@ class _Answering:
                 receipt = await asyncio.wrap_future(self.call.service.meter.record(usage))
         except TimeoutError as error:
             self._count("unrecorded")
-            raise DependencyDown(
+            raise ServiceError(
                 _("The call could not be recorded in time, so its answer is withheld."),
                 remedy=_("Send it again in a moment."),
                 retry_after_seconds=5,
@@ -198,7 +202,10 @@ class _Answering:
             raise
         except ConfigError as error:
             self._count("unrecorded")
-            _log.error("A call to %s has no price: %s", self.call.permit.product, error)
+            product = self.call.permit.product
+            _log.error(
+                "A call to %s has no price: %s", product, error.message, extra={"product": product}
+            )
             raise ServiceError(
                 _("This call cannot be priced, so its answer is withheld; nothing was charged."),
                 remedy=_("Tell whoever runs the service: the product's plan has to be mended."),
@@ -241,8 +248,17 @@ class _Answering:
         return self.call.service.clock.monotonic() - self.call.started
 
     def _count(self, outcome: str) -> None:
-        version = self.current.info.version
-        self.call.service.metrics.call(self.call.permit.product, version, outcome)
+        info = self.current.info
+        logs.note(self.call.request.scope, model=info.model)
+        call = self.call
+        _counted(call.service, call.request, call.permit.product, outcome, info.version)
+
+
+def _counted(
+    service: Service, request: Request, product: str, outcome: str, version: str | None = None
+) -> None:
+    service.metrics.call(product, version or UNKNOWN, outcome)
+    logs.note(request.scope, outcome=outcome, model_version=version)
 
 
 def _refusal(error: MintageError) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 
-from mintage.api import models
+from mintage.api import logs, models
 from mintage.api.calls import bearer_key, metered_call
 from mintage.api.openapi import AUTHORIZED, PREDICT_BODY, problems
 from mintage.api.replays import Answered
@@ -115,6 +115,7 @@ def _add_account(router: APIRouter, service: Service) -> None:
 
         def read() -> list[dict[str, Any]]:
             customer = service.accounts.customer(key)
+            logs.note(request.scope, customer=customer)
             return service.accounts.usage(customer, product=product, after=after, limit=limit)
 
         return JSONResponse({"usage": await asyncio.to_thread(read)})
@@ -132,7 +133,9 @@ def _add_account(router: APIRouter, service: Service) -> None:
         key = bearer_key(request)
 
         def read() -> Mapping[str, Any]:
-            return service.accounts.receipt(service.accounts.customer(key), receipt_id)
+            customer = service.accounts.customer(key)
+            logs.note(request.scope, customer=customer)
+            return service.accounts.receipt(customer, receipt_id)
 
         return JSONResponse(dict(await asyncio.to_thread(read)))
 

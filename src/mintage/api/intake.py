@@ -82,7 +82,7 @@ class StillRunning(RequestError):
 
     def __init__(self) -> None:
         super().__init__(
-            "The first call with this Idempotency-Key is still running.",
-            remedy="Send it again in a moment, with the same key.",
+            _("The first call with this Idempotency-Key is still running."),
+            remedy=_("Send it again in a moment, with the same key."),
             retry_after_seconds=1,
         )

@@ -1,12 +1,17 @@
-"""Around every route: a request id, the security headers, and no error without its problem."""
+"""Around every route: a request id, a language, the security headers, a line in the log."""
 
 from __future__ import annotations
 
-from starlette.datastructures import MutableHeaders
+import re
+
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mintage.api import logs
 from mintage.api.problems import unforeseen
+from mintage.core.clock import Clock, SystemClock
 from mintage.core.ids import new_id
+from mintage.core.messages import accepted, speaking
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -28,43 +33,86 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(self), geolocation=(), microphone=()",
 }
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_HEALTH = {"/v2/health/live", "/v2/health/ready", "/v2/models/{model}/ready"}
 
 
 class Envelope:
     """Plain ASGI, so that bodies stream through it."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, clock: Clock | None = None, *, dull: bool = False) -> None:
+        """``dull``: what is asked here is not worth a line of the log."""
         self._app = app
+        self._clock = clock or SystemClock()
+        self._dull = dull
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the call on, and see that something well-formed leaves."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = new_id("req")
-        scope.setdefault("state", {})["request_id"] = request_id
-        started = False
-
-        async def noted_receive() -> Message:
-            message = await receive()
-            if not message.get("more_body", False):
-                scope["state"]["body_ended"] = True
-            return message
-
-        async def send_with_headers(message: Message) -> None:
-            nonlocal started
-            if message["type"] == "http.response.start":
-                started = True
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = request_id
-                headers.setdefault("Cache-Control", "no-store")
-                for name, value in _HEADERS.items():
-                    headers[name] = value
-            await send(message)
-
+        began = self._clock.monotonic()
+        headers = Headers(scope=scope)
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id_of(headers)
+        logs.note(scope, request_id=state["request_id"], method=scope["method"])
+        exchange = _Exchange(state, receive, send)
+        # A HEAD is a GET whose body the server keeps to itself.
+        asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
         try:
-            await self._app(scope, noted_receive, send_with_headers)
+            with speaking(accepted(",".join(headers.getlist("accept-language")))):
+                await self._answer(asked, exchange)
+        finally:
+            route = getattr(asked.get("route"), "path", None)
+            state["dull"] = self._dull or route in _HEALTH
+            elapsed = round(self._clock.monotonic() - began, 6)
+            logs.access(
+                scope,
+                route=route,
+                status=exchange.status,
+                bytes_in=exchange.bytes_in,
+                latency_seconds=elapsed,
+            )
+
+    async def _answer(self, scope: Scope, exchange: _Exchange) -> None:
+        try:
+            await self._app(scope, exchange.receive, exchange.send)
         except Exception as error:
-            if started:
+            if exchange.status is not None:
                 raise
-            await unforeseen(error, request_id)(scope, receive, send_with_headers)
+            answer = unforeseen(error, scope["state"]["request_id"])
+            await answer(scope, exchange.receive, exchange.send)
+
+
+class _Exchange:
+    """One request's two directions, watched."""
+
+    def __init__(self, state: dict[str, object], receive: Receive, send: Send) -> None:
+        self._state = state
+        self._receive = receive
+        self._send = send
+        self.status: int | None = None
+        self.bytes_in = 0
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self.bytes_in += len(message.get("body", b""))
+        if not message.get("more_body", False):
+            self._state["body_ended"] = True
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-Id"] = str(self._state["request_id"])
+            headers.setdefault("Cache-Control", "no-store")
+            for name, text in _HEADERS.items():
+                headers[name] = text
+        await self._send(message)
+
+
+def request_id_of(headers: Headers) -> str:
+    """The client's own ``X-Request-Id`` where it is well-formed, else a new one."""
+    given = headers.get("x-request-id", "")
+    return given if _REQUEST_ID.fullmatch(given) else new_id("req")

@@ -15,9 +15,9 @@ class Problem(_Wire):
     """An error (RFC 9457)."""
 
     type: str = Field(examples=["urn:mintage:problem:data_error"])
-    title: str = Field(examples=["Data error"])
+    title: str = Field(examples=["The data cannot be used"])
     status: int = Field(examples=[422])
-    detail: str = Field(description="What was wrong, and what was got.")
+    detail: str = Field(description="What was wrong, and what was got, as Accept-Language asks.")
     code: str = Field(description="The error's name, stable.", examples=["data_error"])
     remedy: str = Field(description="What to do next.")
     instance: str = Field(description="The request's id, also in X-Request-Id.")

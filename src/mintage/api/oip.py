@@ -16,6 +16,7 @@ from mintage.api import models
 from mintage.api.calls import metered_call
 from mintage.api.customer import price_of
 from mintage.api.openapi import AUTHORIZED, INFER_BODY, problems
+from mintage.api.problems import malformed
 from mintage.api.replays import Answered
 from mintage.api.service import Service
 from mintage.api.uploads import content_type, decode_base64, read_json, too_large
@@ -138,9 +139,7 @@ def _parsed(document: dict[str, Any]) -> models.InferRequest:
     try:
         return models.InferRequest.model_validate(document)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise RequestError(f"{place}: {first['msg']}.") from error
+        raise malformed(error.errors(include_input=False, include_url=False)[0]) from error
 
 
 def _picture(body: models.InferRequest) -> bytes:

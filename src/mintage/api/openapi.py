@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from mintage.api.models import ImageDocument, InferRequest, Problem
 from mintage.api.problems import MEDIA_TYPE
+from mintage.core.messages import told
 
 _TITLES = {
     400: "The request is malformed.",
@@ -23,6 +25,7 @@ _TITLES = {
     503: "Not now; see Retry-After.",
     504: "Not answered in time.",
 }
+_TEXTS = {"summary", "description"}
 _BINARY = {"type": "string", "format": "binary"}
 
 AUTHORIZED: dict[str, Any] = {"security": [{"key": []}]}
@@ -93,6 +96,29 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
         for operation in path.values():
             _mend(operation["responses"])
     return document
+
+
+def texts(document: Any) -> Iterator[str]:
+    """Every text of the document that people read; the catalogue of messages holds them."""
+    if isinstance(document, dict):
+        for name, found in document.items():
+            if name in _TEXTS and isinstance(found, str):
+                yield found
+            else:
+                yield from texts(found)
+    elif isinstance(document, list):
+        for found in document:
+            yield from texts(found)
+
+
+def told_document(document: Any) -> Any:
+    """The document with those texts in the current language."""
+    if isinstance(document, dict):
+        return {
+            name: told(found) if name in _TEXTS and isinstance(found, str) else told_document(found)
+            for name, found in document.items()
+        }
+    return [told_document(found) for found in document] if isinstance(document, list) else document
 
 
 def _mend(responses: dict[str, Any]) -> None:

@@ -1,10 +1,11 @@
-"""Every error as ``application/problem+json`` (RFC 9457), in one shape."""
+"""Every error as ``application/problem+json`` (RFC 9457): one shape, the reader's language."""
 
 from __future__ import annotations
 
 import http
 import json
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -13,12 +14,30 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from mintage.api import logs
 from mintage.api.draining import read_on
-from mintage.core.errors import Bug, MintageError, RequestError
+from mintage.api.titles import title_of
+from mintage.core.errors import Bug, DependencyDown, MintageError, RequestError
 from mintage.core.ids import new_id
-from mintage.core.messages import _
+from mintage.core.messages import Message, _, current, told
 
 MEDIA_TYPE = "application/problem+json"
+_CLOSING = {
+    http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    http.HTTPStatus.REQUEST_TIMEOUT,
+    http.HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+}
+_RULES = {
+    "missing": _("it is missing"),
+    "int_parsing": _("a whole number"),
+    "int_type": _("a whole number"),
+    "int_from_float": _("a whole number"),
+    "string_type": _("a text"),
+    "list_type": _("a list"),
+    "dict_type": _("an object"),
+    "model_type": _("an object"),
+    "model_attributes_type": _("an object"),
+}
 _log = logging.getLogger(__name__)
 
 
@@ -30,8 +49,14 @@ class ProblemResponse(Response):
 
     media_type = MEDIA_TYPE
 
+    def __init__(self, document: Mapping[str, Any], headers: Mapping[str, str]) -> None:
+        body = json.dumps(document, ensure_ascii=False).encode()
+        super().__init__(body, document["status"], headers)
+        self._noted = {name: document.get(name) for name in ("code", "incident")}
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send; with ``Connection: close`` and more to come, linger."""
+        logs.note(scope, **self._noted)
         if self.headers.get("connection") != "close" or scope["state"].get("body_ended"):
             await super().__call__(scope, receive, send)
             return
@@ -44,35 +69,31 @@ class ProblemResponse(Response):
 
 
 def problem(error: MintageError, request_id: str, **more: Any) -> ProblemResponse:
-    """The error as it leaves."""
+    """The error as it leaves, told in the current language; its ``code`` is no word."""
     document = {
         "type": f"urn:mintage:problem:{error.code}",
-        "title": error.code.replace("_", " ").capitalize(),
+        "title": told(title_of(error)),
         "status": error.http_status,
-        "detail": error.message,
+        "detail": told(error.message),
         "code": error.code,
-        "remedy": error.remedy,
+        "remedy": told(error.remedy),
         "instance": request_id,
         **more,
     }
-    headers = {}
+    headers = {"Content-Language": current(), "Vary": "Accept-Language"}
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)
     if error.http_status == http.HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="mintage"'
-    if error.http_status in (
-        http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        http.HTTPStatus.REQUEST_TIMEOUT,
-    ):
+    if error.http_status in _CLOSING:
         headers["Connection"] = "close"
-    body = json.dumps(document, ensure_ascii=False).encode()
-    return ProblemResponse(body, error.http_status, headers)
+    return ProblemResponse(document, headers)
 
 
 def unforeseen(error: Exception, request_id: str) -> ProblemResponse:
     """A bug's problem: an incident id for the user, the traceback for the log alone."""
     incident = new_id("inc")
-    _log.error("incident %s in request %s", incident, request_id, exc_info=error)
+    _log.error("a bug", exc_info=error, extra={"incident": incident, "request_id": request_id})
     bug = Bug(
         _("Something unforeseen happened; it is our mistake, not yours."),
         remedy=_("Tell whoever runs the service: incident {incident}.", incident=incident),
@@ -85,15 +106,16 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(MintageError)
     async def ours(request: Request, error: MintageError) -> Response:
+        request_id = request.state.request_id
         if isinstance(error, Bug):
-            return unforeseen(error, request.state.request_id)
-        return problem(error, request.state.request_id)
+            return unforeseen(error, request_id)
+        if isinstance(error, DependencyDown):
+            return problem(_without_particulars(error, request_id), request_id)
+        return problem(error, request_id)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        return problem(RequestError(f"{place}: {first['msg']}."), request.state.request_id)
+        return problem(malformed(error.errors()[0]), request.state.request_id)
 
     @app.exception_handler(HTTPException)
     async def framework(request: Request, error: HTTPException) -> Response:
@@ -102,14 +124,59 @@ def install(app: FastAPI) -> None:
         return answer
 
 
+def _without_particulars(error: DependencyDown, request_id: str) -> DependencyDown:
+    """Paths and disks are for whoever runs the service, who reads of them in the log."""
+    _log.error("%s", error.message, extra={"request_id": request_id, "code": error.code})
+    return DependencyDown(
+        _("Something that the service needs does not answer."),
+        remedy=_("Send it again in a moment; if it stays so, tell whoever runs the service."),
+        http_status=error.http_status,
+        retry_after_seconds=error.retry_after_seconds or 5,
+    )
+
+
+def malformed(fault: Mapping[str, Any]) -> RequestError:
+    """The refusal of a field, from the first of pydantic's errors: its place and what it has to be.
+
+    The path says which field; what it held is not repeated.
+    """
+    place = ".".join(str(part) for part in fault["loc"])
+    return RequestError(
+        _("The field {field!r} is not as it has to be: {rule}.", field=place, rule=_rule(fault)),
+        remedy=_("Mend the field, then send it again."),
+    )
+
+
+def _rule(fault: Mapping[str, Any]) -> Message:
+    found: Mapping[str, Any] = fault.get("ctx", {})
+    match fault["type"]:
+        case "greater_than_equal":
+            return _("at least {least}", least=found["ge"])
+        case "less_than_equal":
+            return _("at most {most}", most=found["le"])
+        case "string_too_long":
+            return _("at most {most} characters", most=found["max_length"])
+        case kind:
+            return _RULES.get(kind, _("of another kind"))
+
+
 def _of_framework(request: Request, error: HTTPException) -> RequestError:
     status = error.status_code
     if status == http.HTTPStatus.NOT_FOUND:
-        return RequestError(_("There is nothing at this address."), http_status=status)
-    if status == http.HTTPStatus.METHOD_NOT_ALLOWED:
         return RequestError(
-            _("{method} is not possible at this address.", method=request.method),
-            remedy=_("Use {get}.", get=(error.headers or {}).get("Allow", "another method")),
+            _("There is nothing at this address."),
+            remedy=_("GET /v1/products lists what is sold here; / is the upload page."),
             http_status=status,
         )
-    return RequestError(str(error.detail), http_status=status)
+    if status == http.HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = (error.headers or {}).get("Allow", "GET")
+        return RequestError(
+            _("{method} is not possible at this address.", method=request.scope["method"]),
+            remedy=_("Use {methods}.", methods=allowed),
+            http_status=status,
+        )
+    return RequestError(
+        _("This request cannot be answered ({status}).", status=status),
+        remedy=_("Send it as the API's description says."),
+        http_status=status,
+    )

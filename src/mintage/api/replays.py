@@ -83,10 +83,8 @@ def event_id(key: str | None) -> str | None:
         return None
     if not 1 <= len(key) <= _LONGEST_KEY:
         raise RequestError(
-            _("The {header} has {count} characters.", header=HEADER, count=len(key)),
-            remedy=_(
-                "Use 1 to {longest_key} characters, such as a UUID.", longest_key=_LONGEST_KEY
-            ),
+            _("The Idempotency-Key has {count} characters.", count=len(key)),
+            remedy=_("Use 1 to {most} characters, such as a UUID.", most=_LONGEST_KEY),
         )
     return sha256_hex(key.encode())
 
@@ -102,9 +100,15 @@ async def find(service: Service, customer: str, event: str) -> StoredAnswer | No
     found = await asyncio.to_thread(service.replays.find, customer, event)
     if found is not None and found.answer is None:
         raise AnswerExpired(
-            f"This {HEADER} was answered and charged once; the answer is no longer kept (24 h).",
-            remedy=f"GET /v1/receipts/{found.receipt.id} proves the call;"
-            f" for another action use another {HEADER}.",
+            _(
+                "This Idempotency-Key was answered and charged once;"
+                " the answer is no longer kept (24 h)."
+            ),
+            remedy=_(
+                "GET /v1/receipts/{receipt} proves the call;"
+                " for another action use another Idempotency-Key.",
+                receipt=found.receipt.id,
+            ),
         )
     return found
 
@@ -119,7 +123,7 @@ def replay(found: StoredAnswer, product: str, version: str | None, digest: str) 
     same = found.product == product and found.input_sha256 == digest
     if not same or version not in (None, answered.model_version):
         raise KeyReused(
-            f"This {HEADER} was used for another picture, product or version.",
-            remedy="Use one key for one action, such as a new UUID.",
+            _("This Idempotency-Key was used for another picture, product or version."),
+            remedy=_("Use one key for one action, such as a new UUID."),
         )
     return answered

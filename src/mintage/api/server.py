@@ -14,6 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from mintage.api.application import customer_app, operator_app
+from mintage.api.protocol import Protocol
 from mintage.api.service import Service
 from mintage.core.errors import DependencyDown
 from mintage.core.messages import _
@@ -50,10 +51,10 @@ class _Server(uvicorn.Server):
             uvicorn.Config(
                 app,
                 loop="none",
-                http="httptools",
+                http=Protocol,
                 ws="none",
                 lifespan="off",
-                access_log=False,  # addresses, keys and file names stay out of logs
+                access_log=False,  # it would show addresses and queries; ours is in the Envelope
                 log_config=None,
                 server_header=False,
                 proxy_headers=False,

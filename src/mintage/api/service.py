@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from mintage.api.intake import Intake
 from mintage.api.metrics import Metrics
 from mintage.core.clock import Clock, SystemClock
+from mintage.core.messages import told
 from mintage.core.money import Price
 from mintage.core.ports import Gate, Meter
 from mintage.core.settings import Settings
@@ -36,6 +37,24 @@ class Served(Version, Protocol):
     def answer(self) -> Answer:
         """The answer."""
         ...
+
+
+@dataclass(frozen=True)
+class Told:
+    """An answer whose ``message`` is in the customer's language, as it is hashed and kept."""
+
+    answer: Answer
+    info: ProviderInfo
+    alias: str
+
+    @classmethod
+    def of(cls, served: Served) -> Told:
+        """The answer in the current language; labels are the model's and stay as they are."""
+        answer = served.answer
+        message = answer.output.get("message")
+        if isinstance(message, str):
+            answer = replace(answer, output={**answer.output, "message": told(message)})
+        return cls(answer, served.info, served.alias)
 
 
 class Engine(Protocol):

@@ -15,7 +15,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
 from mintage.core.errors import RequestError
-from mintage.core.messages import _
+from mintage.core.messages import Message, _
 
 T = TypeVar("T")
 _READ_SECONDS = 60.0
@@ -27,6 +27,7 @@ _SLICE_BYTES = 65_536  # the parser calls back at least once a slice, so limits 
 _FRAMING_BYTES = 65_536  # boundaries, headers and small fields around a picture
 _JSON = "application/json"
 _MULTIPART = "multipart/form-data"
+_REMEDY_JSON = _("Send one JSON object in UTF-8 with the picture's bytes in base64.")
 _RAW = "application/octet-stream"
 
 
@@ -57,11 +58,13 @@ def content_type(request: Request) -> tuple[str, dict[bytes, bytes]]:
     """
     encoding = request.headers.get("content-encoding", "identity").lower()
     if encoding != "identity":
-        raise _unsupported(f"A body compressed with {encoding[:20]!r} is not read.")
+        raise _unsupported(
+            _("A body compressed with {encoding!r} is not read.", encoding=encoding[:20])
+        )
     found, options = parse_options_header(request.headers.get("content-type", _RAW))
     kind = found.decode("latin-1").lower()
     if kind not in (_RAW, _JSON, _MULTIPART) and not kind.startswith("image/"):
-        raise _unsupported(f"A body of type {kind[:80]!r} is not read.")
+        raise _unsupported(_("A body of type {media_type!r} is not read.", media_type=kind[:80]))
     return kind, options
 
 
@@ -106,9 +109,9 @@ def _object_of(body: bytes) -> dict[str, Any]:
     try:
         document = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise RequestError(_("The body is not JSON.")) from error
+        raise RequestError(_("The body is not JSON."), remedy=_REMEDY_JSON) from error
     if not isinstance(document, dict):
-        raise RequestError(_("The body is JSON, but not an object."))
+        raise RequestError(_("The body is JSON, but not an object."), remedy=_REMEDY_JSON)
     return document
 
 
@@ -131,7 +134,7 @@ async def read_body(request: Request, most_bytes: int, limit: int) -> bytes:
                 parts.append(part)
     except TimeoutError as error:
         raise RequestError(
-            _("The upload took longer than {read_seconds:g} seconds.", read_seconds=_READ_SECONDS),
+            _("The upload took longer than {seconds:g} seconds.", seconds=_READ_SECONDS),
             remedy=_("Send a smaller picture, or over a faster line."),
             http_status=408,
         ) from error
@@ -164,7 +167,7 @@ def too_large(most_bytes: int) -> RequestError:
     )
 
 
-def _unsupported(message: str) -> RequestError:
+def _unsupported(message: Message) -> RequestError:
     return RequestError(
         message,
         remedy=_(
@@ -178,7 +181,10 @@ def _unsupported(message: str) -> RequestError:
 def _file_of(body: bytes, boundary: bytes) -> bytes:
     """The one part named ``file``; python-multipart's own forms would spool it to disk."""
     parts = _Parts()
-    malformed = RequestError(_("The body is not well-formed multipart/form-data."))
+    malformed = RequestError(
+        _("The body is not well-formed multipart/form-data."),
+        remedy=_("Let a library write the form: curl -F file=@cat.jpg ..."),
+    )
     if not boundary:
         raise malformed
     try:

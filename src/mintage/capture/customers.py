@@ -144,8 +144,8 @@ def _checked_name(name: str) -> str:
     name = name.strip()
     if not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable():
         raise ConfigError(
-            _("Not a name for a customer: {value!r}.", value=name[:50]),
-            remedy=_("Use 1 to {longest_name} printable characters.", longest_name=_LONGEST_NAME),
+            _("Not a name for a customer: {name!r}.", name=name[:50]),
+            remedy=_("Use 1 to {most} printable characters.", most=_LONGEST_NAME),
         )
     if name.startswith(f"{_ID_PREFIX}_"):
         raise ConfigError(

@@ -27,8 +27,12 @@ class DuplicateEvent(RequestError):
 
     def __init__(self, event: str, receipt: str) -> None:
         super().__init__(
-            f"The event {event} is recorded already, with receipt {receipt}.",
-            remedy="It was charged once; use another Idempotency-Key for another action.",
+            _(
+                "The event {event} is recorded already, with receipt {receipt}.",
+                event=event,
+                receipt=receipt,
+            ),
+            remedy=_("It was charged once; use another Idempotency-Key for another action."),
         )
         self.receipt = receipt
 
@@ -41,7 +45,8 @@ def price_of(usage: Usage) -> str:
     """
     if any(quantity < 0 for quantity in usage.quantities.values()):
         raise ConfigError(
-            _("A quantity is negative: {quantities}.", quantities=dict(usage.quantities))
+            _("A quantity is negative: {quantities}.", quantities=dict(usage.quantities)),
+            remedy=_("This is a mistake in the product's modality; report it."),
         )
     if usage.outcome != CHARGED_OUTCOME:
         return "0"

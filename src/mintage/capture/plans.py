@@ -131,7 +131,8 @@ def _checked_price(amount: str, currency: str, per: int) -> Price:
                 "A price is below {highest_price:,}, not {amount}.",
                 highest_price=_HIGHEST_PRICE,
                 amount=amount,
-            )
+            ),
+            remedy=_("Write it in major units, such as 0.02."),
         )
     # One spelling of each price (0.020 is 0.02), or the same price would be a new version.
     plain = Price(amount, currency).text_for(1)

@@ -72,7 +72,10 @@ class UsageHistory:
             RequestError: ``limit`` is below 1 (400), or no such receipt (404).
         """
         if limit < 1:
-            raise RequestError(_("At least 1 event can be listed, not {limit}.", limit=limit))
+            raise RequestError(
+                _("At least 1 event can be listed, not {limit}.", limit=limit),
+                remedy=_("Ask for 1 or more."),
+            )
         with self._database.read() as connection:
             before = _event(connection, after, customer)["sequence"] if after else None
             rows = repository.events(
@@ -124,5 +127,9 @@ def _event(
 ) -> repository.Values:
     row = repository.event_by_receipt(connection, receipt)
     if row is None or customer not in (None, row["customer"]):
-        raise RequestError(_("There is no receipt {receipt!r}.", receipt=receipt), http_status=404)
+        raise RequestError(
+            _("There is no receipt {receipt!r}.", receipt=receipt),
+            remedy=_("Name one that your usage lists."),
+            http_status=404,
+        )
     return row

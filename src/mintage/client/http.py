@@ -24,7 +24,7 @@ from mintage.core.errors import (
     ServiceError,
     Unauthenticated,
 )
-from mintage.core.messages import _
+from mintage.core.messages import _, current
 from mintage.core.version import __version__
 
 _BY_STATUS: dict[int, type[MintageError]] = {
@@ -40,7 +40,11 @@ _BY_CODE: dict[str, type[MintageError]] = {"idempotency_key_reused": RequestErro
 
 
 class Client:
-    """One customer's connection to a server; safe to use from several threads."""
+    """One customer's connection to a server; safe to use from several threads.
+
+    What the server says comes in the language of whoever calls. An error that it answered with has
+    a ``request_id``: whoever runs the service finds the call in the log by it.
+    """
 
     def __init__(self, url: str, key: str | None = None, *, timeout_seconds: float = 30.0) -> None:
         """Nothing is sent yet.
@@ -119,7 +123,8 @@ class Client:
 
     def _call(self, method: str, address: str, **options: Any) -> dict[str, Any]:
         try:
-            response = self._http.request(method, address, **options)
+            headers = options.pop("headers", {}) | {"Accept-Language": current()}
+            response = self._http.request(method, address, headers=headers, **options)
         except httpx.TimeoutException as error:
             raise ServiceError(
                 _("{base_url} did not answer in time.", base_url=self._http.base_url),
@@ -148,7 +153,8 @@ def _bytes_of(source: Path | str | bytes) -> bytes:
         return Path(source).read_bytes()
     except OSError as error:
         raise DataError(
-            _("{source} cannot be read: {reason}.", source=source, reason=error.strerror)
+            _("{source} cannot be read: {reason}.", source=source, reason=error.strerror),
+            remedy=_("Check that the file exists and that you may read it."),
         ) from error
 
 
@@ -174,12 +180,14 @@ def _error(response: httpx.Response, document: dict[str, Any]) -> MintageError:
     fallback: type[MintageError] = ServiceError if status > 500 else RequestError
     kind = known.get(str(document.get("code")), _BY_STATUS.get(status, fallback))
     wait = response.headers.get("Retry-After", "")
-    return kind(
-        str(document.get("detail") or f"The server answered {status}."),
+    error = kind(
+        str(document.get("detail") or "") or _("The server answered {status}.", status=status),
         remedy=str(document.get("remedy") or ""),
         http_status=status,
         retry_after_seconds=int(wait) if wait.isdecimal() else None,
     )
+    error.request_id = response.headers.get("X-Request-Id")
+    return error
 
 
 def _tree(kind: type[MintageError]) -> Iterator[type[MintageError]]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mintage.core.errors import DataError, Overloaded
-from mintage.core.messages import _
+from mintage.core.messages import Message, _
 from mintage.core.ports import Provider
 from mintage.core.types import Answer
 from mintage.deliver.versions import Loaded
@@ -142,10 +142,11 @@ def _decode(provider: Provider, data: bytes) -> tuple[Pixels, float]:
     try:
         inputs = provider.decode(data)
     except DataError as error:
-        reason = error.message.rstrip(".")
+        said = error.message
+        reason = said if isinstance(said, Message) else Message(said.rstrip("."))
         raise DataError(
             _("This upload cannot be read: {reason}.", reason=reason),
-            remedy=error.remedy or "Send another.",
+            remedy=error.remedy or _("Send another."),
         ) from error
     return inputs, time.thread_time() - started
 

@@ -57,6 +57,7 @@ class Products:
 
         Raises:
             ConfigError: the product's name cannot be one.
+            RequestError: the model was removed in the meantime (404).
         """
         check_name(product, "product")
         moment = self._now()
@@ -64,6 +65,12 @@ class Products:
         row = {"product": product, "alias": alias, "changed_at": moment, **pointer._asdict()}
 
         def work(connection: repository.Connection) -> Pointer:
+            if not repository.model_stands(connection, model, version):
+                raise RequestError(
+                    _("There is no model {model}@{version}.", model=model, version=version),
+                    remedy=_("See those that there are with: mintage list models"),
+                    http_status=404,
+                )
             repository.save_product(connection, product, model, plan, moment)
             repository.save_alias(connection, row)
             audit.append(connection, "product.published", row | {"plan": plan})
@@ -99,6 +106,7 @@ class Products:
             self.get(product)
             raise RequestError(
                 _("The product {product!r} has no {alias!r}.", product=product, alias=alias),
+                remedy=_("Publish a version: mintage publish MODEL@VERSION --product NAME"),
                 http_status=404,
             )
         return pointer

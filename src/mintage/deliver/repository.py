@@ -7,10 +7,17 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import insert, select, update
 
-from mintage.store.schema import aliases, products
+from mintage.store.schema import aliases, models, products
 
 Connection = sqlalchemy.Connection  # so that the rest of the room need not import SQLAlchemy
 Values = dict[str, Any]
+
+
+def model_stands(connection: Connection, model: str, version: int) -> bool:
+    """Whether this version of the model is here and not removed."""
+    same = (models.c.name == model) & (models.c.version == version)
+    statement = select(models.c.version).where(same, models.c.removed_at.is_(None))
+    return connection.execute(statement).first() is not None
 
 
 def save_product(connection: Connection, name: str, model: str, plan: str, moment: str) -> None:

@@ -121,11 +121,26 @@ class Versions:
                 type(error).__name__,
                 error,
                 "the version before it goes on" if product in self._current else "nothing answers",
+                extra=_fields(product, pointer),
             )
             return None
         self._failed.pop(product, None)
-        _log.info("Product %s: %s@%s answers now.", product, pointer.model, pointer.version)
+        _log.info(
+            "Product %s: %s@%s answers now.",
+            product,
+            pointer.model,
+            pointer.version,
+            extra=_fields(product, pointer),
+        )
         return Loaded(provider, pointer)
+
+
+def _fields(product: str, pointer: Pointer) -> dict[str, str]:
+    return {
+        "product": product,
+        "model": pointer.model,
+        "model_version": str(pointer.version),
+    }
 
 
 def _check(provider: Provider, pointer: Pointer) -> None:
@@ -133,12 +148,13 @@ def _check(provider: Provider, pointer: Pointer) -> None:
     if found != pointer.bundle_digest:
         raise SignatureMismatch(
             _(
-                "{model}@{version} has the digest {value}…, but {value2}… was published.",
+                "{model}@{version} has the digest {found}…, but {published}… was published.",
                 model=pointer.model,
                 version=pointer.version,
-                value=found[:12],
-                value2=pointer.bundle_digest[:12],
-            )
+                found=found[:12],
+                published=pointer.bundle_digest[:12],
+            ),
+            remedy=_("Publish the version again, or restore its bundle from a backup."),
         )
 
 

@@ -42,7 +42,11 @@ def page_routes(service: Service) -> APIRouter:
     @router.get("/samples/{number}", include_in_schema=False)
     async def sample(number: int) -> Response:
         if not 0 <= number < len(service.samples):
-            raise RequestError(_("There is no such sample."), http_status=404)
+            raise RequestError(
+                _("There is no such sample."),
+                remedy=_("Load the page anew: its samples changed."),
+                http_status=404,
+            )
         found = service.samples[number]
         return Response(
             found.data, media_type=found.media_type, headers={"Cache-Control": "max-age=3600"}
@@ -53,7 +57,7 @@ def page_routes(service: Service) -> APIRouter:
 
 def docs_routes() -> APIRouter:
     """The documentation: a page that renders ``/openapi.json``."""
-    return static_routes("docs.html", "app.css", "docs.css", "docs.js", "icon.svg")
+    return static_routes("docs.html", "app.css", "docs.css", "docs.js", "words.js", "icon.svg")
 
 
 def static_routes(*names: str) -> APIRouter:

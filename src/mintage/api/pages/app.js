@@ -17,6 +17,10 @@ const state = {
 };
 const words = () => WORDS[state.language];
 
+// What the server says, it says in the language of the page.
+const request = (address, { headers, ...options } = {}) =>
+  fetch(address, { ...options, headers: { "Accept-Language": state.language, ...headers } });
+
 // ---- the key: from the fragment, which never leaves the browser, or from this tab's memory
 
 function takeKey() {
@@ -89,16 +93,15 @@ async function answerOf(file) {
   const started = performance.now();
   const type = file.type.startsWith("image/") ? file.type : "application/octet-stream";
   try {
-    const response = await fetch(`/v1/products/${encodeURIComponent(state.card.name)}/predict`, {
+    const response = await request(`/v1/products/${encodeURIComponent(state.card.name)}/predict`, {
       method: "POST",
       headers: { Authorization: `Bearer ${keyInUse()}`, "Content-Type": type },
       body: file,
     });
     const document = await response.json();
     if (response.ok) return { ...document, milliseconds: performance.now() - started };
-    if (response.status === 413) return { ...document, code: "too_large" };
-    if (response.status === 504) return { ...document, code: "timeout" };
-    return document;
+    if (!document.code) return { code: "offline" }; // something between us answered
+    return { ...document, language: response.headers.get("Content-Language") };
   } catch {
     return { code: "offline" };
   }
@@ -202,28 +205,33 @@ function statement(found) {
 
 function failure(call) {
   const [title, advice] = problemWords(call.outcome);
-  const { detail, instance, code } = call.outcome;
+  const { code, instance, language } = call.outcome;
   const again = make("button", { class: "quiet", type: "button" }, words().again);
   again.addEventListener("click", () => {
     Object.assign(call, { status: "queued", outcome: null });
     show(call);
     run();
   });
-  const note = make("div", { class: "note failed" }, make("strong", {}, title));
-  if (advice) note.append(make("p", {}, advice));
-  if (state.language !== "en" && detail) note.append(make("p", { class: "small", lang: "en" }, detail));
+  const lang = language ? { lang: language } : {}; // told once, also where the page changes over
+  const note = make("div", { class: "note failed" }, make("strong", lang, title));
+  if (advice) note.append(make("p", lang, advice));
   if (instance) note.append(make("p", { class: "small" }, words().reference(code, instance)));
-  if (!["data_error", "too_large"].includes(code)) note.append(again);
+  if (!["data_error", "too_large"].includes(code) && call.outcome.status !== 413) note.append(again);
   return note;
 }
 
+// Two failures never reach the server; of all others the server has said what they are.
 function problemWords(outcome) {
-  const known = words().errors[outcome.code] ?? words().errors.other;
-  const [title, advice] = known;
-  if (typeof advice === "function") return [title, advice(size(state.page.max_upload_bytes))];
-  if (advice) return [title, advice];
-  return [title, state.language === "en" ? `${outcome.detail ?? ""} ${outcome.remedy ?? ""}`.trim() : ""];
+  if (outcome.code === "too_large") {
+    const [title, advice] = words().tooLarge;
+    return [title, advice(size(state.page.max_upload_bytes))];
+  }
+  if (outcome.code === "offline") return words().offline;
+  return [outcome.title, joined(outcome.detail, outcome.remedy)];
 }
+
+// Sentences in Chinese follow each other without a space.
+const joined = (...sentences) => sentences.filter(Boolean).join(" ").replace(/([。！？]) /g, "$1");
 
 // ---- how values are written
 
@@ -321,7 +329,7 @@ function renderSamples() {
     const image = make("img", { src: sample.address, alt: "", loading: "lazy" });
     const button = make("button", { type: "button", title: sample.name, "aria-label": words().sample(sample.name) }, image);
     button.addEventListener("click", async () => {
-      const response = await fetch(sample.address);
+      const response = await request(sample.address);
       askAll([new File([await response.blob()], sample.name)]);
     });
     return make("li", {}, button);
@@ -336,7 +344,7 @@ function askAll(files) {
 }
 
 async function choose(product) {
-  const response = await fetch(`/v1/products/${encodeURIComponent(product)}`);
+  const response = await request(`/v1/products/${encodeURIComponent(product)}`);
   state.card = response.ok ? await response.json() : null;
   render();
 }
@@ -407,7 +415,7 @@ async function start() {
   listen();
   render();
   const [page, list] = await Promise.all(
-    ["/page.json", "/v1/products"].map(async (address) => (await fetch(address)).json()));
+    ["/page.json", "/v1/products"].map(async (address) => (await request(address)).json()));
   state.page = page;
   state.products = list.products.map((product) => product.name);
   const wanted = new URLSearchParams(location.search).get("product");

@@ -1,11 +1,16 @@
 // Renders openapi.json readably; no library, no request to elsewhere.
+import { DOCS } from "./words.js";
+
 const METHODS = ["get", "post", "put", "patch", "delete"];
 const find = (id) => document.getElementById(id);
+const remembered = sessionStorage.getItem("mintage.language");
+let language = remembered ?? (navigator.language.startsWith("zh") ? "zh" : "en");
+const words = () => DOCS[language];
 
 function make(name, attributes, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  element.append(...children.flat());
+  element.append(...children.flat(Infinity));
   return element;
 }
 
@@ -15,16 +20,17 @@ const anchor = (text) => text.replace(/[^a-zA-Z0-9]+/g, "-").replace(/^-|-$/g, "
 const nameOf = (reference) => reference.split("/").at(-1);
 
 function typeOf(schema) {
-  if (!schema) return "any";
+  const { types } = words();
+  if (!schema) return types.any;
   if (schema.$ref) {
     const name = nameOf(schema.$ref);
     return make("a", { href: `#schema-${name}` }, name);
   }
-  if (schema.anyOf) return schema.anyOf.flatMap((one, at) => (at ? [" or ", typeOf(one)] : [typeOf(one)]));
+  if (schema.anyOf) return schema.anyOf.flatMap((one, at) => (at ? [words().or, typeOf(one)] : [typeOf(one)]));
   if (schema.const !== undefined) return JSON.stringify(schema.const);
-  if (schema.type === "array") return ["list of ", typeOf(schema.items)];
-  if (schema.format === "binary") return "bytes";
-  return schema.type ?? "any";
+  if (schema.type === "array") return [words().list, typeOf(schema.items)];
+  if (schema.format === "binary") return types.bytes;
+  return types[schema.type] ?? types.any;
 }
 
 function table(heads, rows) {
@@ -36,14 +42,14 @@ function table(heads, rows) {
 function fields(schema) {
   const required = new Set(schema.required ?? []);
   return Object.entries(schema.properties ?? {}).map(([name, field]) => [
-    make("code", {}, name), typeOf(field), required.has(name) ? "yes" : "",
+    make("code", {}, name), typeOf(field), required.has(name) ? words().yes : "",
     [field.description ?? "", ...(field.examples ?? []).map((one) => make("div", {}, make("code", {}, JSON.stringify(one))))],
   ]);
 }
 
 function parameters(operation) {
   return (operation.parameters ?? []).map((one) => [
-    make("code", {}, one.name), one.in, typeOf(one.schema), one.required ? "yes" : "",
+    make("code", {}, one.name), words().places[one.in], typeOf(one.schema), one.required ? words().yes : "",
     one.description ?? one.schema?.description ?? "",
   ]);
 }
@@ -63,53 +69,75 @@ function route(path, method, operation) {
   const id = anchor(`${method}${path}`);
   const parts = [
     make("h3", {}, make("span", { class: "method" }, method.toUpperCase()), " ", make("code", {}, path)),
-    make("p", {}, make("strong", {}, operation.summary ?? ""), operation.security ? " · needs a key" : " · open"),
+    make("p", {}, make("strong", {}, operation.summary ?? ""), ` · ${operation.security ? words().needsKey : words().open}`),
   ];
-  if (operation.description) parts.push(make("p", { class: "hint" }, prose(operation.description)));
+  for (const paragraph of (operation.description ?? "").split("\n\n").filter(Boolean)) {
+    parts.push(make("p", { class: "hint" }, prose(paragraph)));
+  }
   const found = parameters(operation);
   if (found.length) {
-    parts.push(make("h4", {}, "Parameters"), table(["Name", "In", "Type", "Required", ""], found));
+    parts.push(make("h4", {}, words().parameters), table(words().parameterHead, found));
   }
   const content = Object.entries(operation.requestBody?.content ?? {});
   if (content.length) {
     const rows = content.map(([kind, body]) => [make("code", {}, kind), bodyOf(body.schema)]);
-    parts.push(make("h4", {}, "Body"), table(["Content type", "Schema"], rows));
+    parts.push(make("h4", {}, words().body), table(words().bodyHead, rows));
   }
   const answers = Object.entries(operation.responses ?? {}).map(([status, answer]) => {
     const [kind, body] = Object.entries(answer.content ?? {})[0] ?? ["", {}];
     return [status, answer.description ?? "", make("code", {}, kind), typeOf(body.schema)];
   });
-  parts.push(make("h4", {}, "Answers"), table(["Status", "When", "Content type", "Schema"], answers));
-  parts.push(make("h4", {}, "Example"), make("pre", { tabindex: "0" }, example(method, path, operation)));
+  parts.push(make("h4", {}, words().answers), table(words().answerHead, answers));
+  parts.push(make("h4", {}, words().example), make("pre", { tabindex: "0" }, example(method, path, operation)));
   return make("article", { id, class: "panel" }, parts);
 }
 
 function bodyOf(schema) {
   if (!schema?.properties) return typeOf(schema);
   return Object.entries(schema.properties).flatMap(([name, field], at) => [
-    at ? ", " : "", make("code", {}, name), ": ", typeOf(field),
+    at ? words().comma : "", make("code", {}, name), words().colon, typeOf(field),
   ]);
 }
 
-async function start() {
-  const api = await (await fetch("/openapi.json")).json();
-  find("title").textContent = `${api.info.title} API ${api.info.version}`;
-  find("about").textContent = `${api.info.description} Errors are problem+json (RFC 9457).`;
+async function render() {
+  document.documentElement.lang = language === "zh" ? "zh-Hans" : "en";
+  for (const element of document.querySelectorAll("[data-word]")) {
+    element.textContent = words()[element.dataset.word];
+  }
+  find("pages").setAttribute("aria-label", words().pages);
+  find("contents").setAttribute("aria-label", words().routes);
+  find("language").textContent = words().other;
+  find("language").title = words().otherHint;
+  find("language").lang = language === "zh" ? "en" : "zh-Hans";
+  // The server tells the descriptions in the language that it is asked in.
+  const api = await (await fetch("/openapi.json", { headers: { "Accept-Language": language } })).json();
+  find("title").textContent = words().title(api.info.version);
+  find("about").textContent = [api.info.description, words().errors].join(words().space);
+  renderRoutes(api);
+  const schemas = Object.entries(api.components.schemas).map(([name, schema]) =>
+    make("article", { id: `schema-${name}`, class: "panel" },
+      make("h3", {}, name), make("p", { class: "hint" }, schema.description ?? ""),
+      table(words().fieldHead, fields(schema))));
+  find("schemas").replaceChildren(...schemas);
+}
+
+function renderRoutes(api) {
   const links = [];
+  const routes = [];
   for (const [path, operations] of Object.entries(api.paths)) {
     for (const method of METHODS.filter((name) => name in operations)) {
-      const operation = operations[method];
-      find("routes").append(route(path, method, operation));
+      routes.push(route(path, method, operations[method]));
       links.push(make("li", {}, make("a", { href: `#${anchor(`${method}${path}`)}` },
         make("span", { class: "method" }, method.toUpperCase()), make("code", {}, path))));
     }
   }
-  find("contents").append(make("ul", {}, links));
-  for (const [name, schema] of Object.entries(api.components.schemas)) {
-    find("schemas").append(make("article", { id: `schema-${name}`, class: "panel" },
-      make("h3", {}, name), make("p", { class: "hint" }, schema.description ?? ""),
-      table(["Field", "Type", "Required", ""], fields(schema))));
-  }
+  find("routes").replaceChildren(...routes);
+  find("contents").replaceChildren(make("ul", {}, links));
 }
 
-start();
+find("language").addEventListener("click", () => {
+  language = language === "zh" ? "en" : "zh";
+  sessionStorage.setItem("mintage.language", language);
+  render();
+});
+render();

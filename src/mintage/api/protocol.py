@@ -1,0 +1,148 @@
+"""HTTP on the wire: uvicorn's own, with bounds on a request's head and problems before routing."""
+
+from __future__ import annotations
+
+import asyncio
+import http
+from typing import Any
+
+from starlette.datastructures import Headers
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from mintage.api import logs
+from mintage.api.middleware import request_id_of
+from mintage.api.problems import problem
+from mintage.core.errors import RequestError
+from mintage.core.messages import _, accepted, speaking
+
+_MOST_HEAD_BYTES = 65_536
+_PIECE_BYTES = 8192  # what is parsed at once of a head, whose parts the parser keeps until complete
+_HEAD_SECONDS = 30.0
+_LINGER_SECONDS = 2.0
+
+
+class Protocol(HttpToolsProtocol):
+    """Refuses a head that is too large, too slow or no HTTP, with a problem like any other."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.headers = []
+        self._in_head = True
+        self._head_bytes = 0
+        self._begun = False
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for a first head, but not for ever."""
+        super().connection_made(transport)
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is expected any more."""
+        self._forget_head()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse a head piece by piece, so that none grows without bound."""
+        start = 0
+        while self._in_head and start < len(data) and not self._closing():
+            piece = data[start : start + _PIECE_BYTES]
+            start += len(piece)
+            self._head_bytes += len(piece)
+            super().data_received(piece)
+            if self._head_bytes > _MOST_HEAD_BYTES:
+                self._refuse(_too_large())
+        if start < len(data) and not self._closing():
+            super().data_received(data[start:])
+
+    def on_message_begin(self) -> None:
+        """A head begins."""
+        super().on_message_begin()
+        self._expect_head()
+
+    def on_headers_complete(self) -> None:
+        """A head has ended."""
+        self._forget_head()
+        self._begun = True
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """What comes now is another head."""
+        super().on_message_complete()
+        self._in_head = True
+
+    def send_400_response(self, msg: str) -> None:
+        """What could not be parsed is answered with a problem; ``msg`` says no more than that."""
+        del msg
+        self._refuse(
+            RequestError(
+                _("What came is not well-formed HTTP."),
+                remedy=_("Let a library write the request: a browser, curl or mintage.Client."),
+            )
+        )
+
+    def _expect_head(self) -> None:
+        counted = self._head_bytes
+        self._forget_head()
+        self._in_head, self._head_bytes = True, counted
+        self._head_timer = self.loop.call_later(_HEAD_SECONDS, self._late)
+
+    def _forget_head(self) -> None:
+        self._in_head, self._head_bytes = False, 0
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _late(self) -> None:
+        if self._closing():
+            return
+        if self._head_bytes:
+            self._refuse(_too_slow())
+        else:
+            self.transport.close()
+
+    def _closing(self) -> bool:
+        return self._refused or self.transport.is_closing()
+
+    def _refuse(self, error: RequestError) -> None:
+        """Answer, unless an answer is on its way already, and end the connection."""
+        self._refused = True
+        self._forget_head()
+        if self._begun and not self.cycle.response_complete:
+            if self.cycle.response_started:
+                self.transport.close()
+                return
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        headers = Headers(raw=self.headers)
+        request_id = request_id_of(headers)
+        with speaking(accepted(headers.get("accept-language", ""))):
+            answer = problem(error, request_id)
+        answer.headers.update({"Connection": "close", "X-Request-Id": request_id})
+        logs.access(
+            {"state": {}}, request_id=request_id, status=answer.status_code, code=error.code
+        )
+        lines = [b"%s: %s\r\n" % pair for pair in answer.raw_headers]
+        status = STATUS_LINE[answer.status_code]
+        self.transport.write(b"".join((status, *lines, b"\r\n", bytes(answer.body))))
+        # Closed while the client still sends, its system would throw the answer away.
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(_LINGER_SECONDS, self.transport.close)
+
+
+def _too_large() -> RequestError:
+    return RequestError(
+        _("The address and the headers have more than {most:,} bytes.", most=_MOST_HEAD_BYTES),
+        remedy=_("Send fewer or shorter headers; the picture belongs into the body."),
+        http_status=http.HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    )
+
+
+def _too_slow() -> RequestError:
+    return RequestError(
+        _("The request's headers took longer than {seconds:g} seconds.", seconds=_HEAD_SECONDS),
+        remedy=_("Send it again, over a faster line."),
+        http_status=http.HTTPStatus.REQUEST_TIMEOUT,
+    )
