@@ -25,7 +25,13 @@ if TYPE_CHECKING:
         collect as collect,
     )
     from mintage.app.face import (
+        compare as compare,
+    )
+    from mintage.app.face import (
         dataset as dataset,
+    )
+    from mintage.app.face import (
+        diff as diff,
     )
     from mintage.app.face import (
         inspect as inspect,
@@ -51,7 +57,9 @@ __all__ = [
     "Run",
     "__version__",
     "collect",
+    "compare",
     "dataset",
+    "diff",
     "inspect",
     "model",
     "open_workspace",

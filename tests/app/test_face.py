@@ -1,6 +1,8 @@
+import shutil
 from pathlib import Path
 
 import pytest
+from tests.pictures import jpeg
 
 import mintage
 from mintage.core.errors import ConfigError, InputError, RequestError, SignatureMismatch
@@ -61,3 +63,24 @@ def test_what_is_not_there_or_was_changed_is_refused(home: Path, tmp_path: Path)
     card.write_text(card.read_text() + " ")
     with pytest.raises(SignatureMismatch):
         model.predict(bad)
+
+
+def test_python_grows_tells_apart_and_compares_as_the_verbs_do(
+    home: Path, trained_home: Path, tmp_path: Path
+) -> None:
+    from mintage.app import face
+
+    before = mintage.dataset("pets", home=home)
+    photos = shutil.copytree(trained_home.parent / "photos", tmp_path / "photos")
+    for path in sorted(photos.glob("*/*.jpg"))[::2]:
+        path.unlink()
+    assert mintage.collect(photos, into="pets", home=home).version == before.version
+    (photos / "dark/new.jpg").write_bytes(jpeg(4321))
+    grown = mintage.collect(photos, into="pets", home=home)
+    assert len(grown) == 121
+    assert len(face.diff(before.reference, home=home)["added"]) == 1
+    face.train(grown, recipe="seed-cnn", epochs=1)
+    assert face.compare("pets@1", "pets@2", home=home)["examples"] >= 24
+    for options in ({}, {"name": "a", "into": "b"}):
+        with pytest.raises(ConfigError):
+            mintage.collect(photos, home=home, **options)

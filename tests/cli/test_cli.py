@@ -283,7 +283,7 @@ def test_a_bundle_that_was_changed_is_refused_by_every_verb(
 def test_the_way_of_a_sale_by_the_verbs(mintage: Terminal, home: Path) -> None:
     mintage("publish", "pets", "--product", "animals", "--price", "0.05", "--home", home)
     assert "animals → pets@1, 0.05 EUR per image" in mintage.out
-    assert "does not state its consent, licence, origin" in " ".join(mintage.err.split())
+    assert "does not state: consent, licence, origin" in " ".join(mintage.err.split())
     (product,) = mintage.json("products", "--home", home)
     assert (product["product"], product["plan"]["price"]) == ("animals", "0.05")
     mintage("publish", "pets", "--product", "animals", "--home", home)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mintage.app.collecting import Collecting, instead
+from mintage.app.downloads import Downloads
 from mintage.bundle.format import Manifest
 from mintage.bundle.graph import Graph
 from mintage.bundle.loader import LoadedBundle, load
@@ -25,13 +26,13 @@ from mintage.core.errors import (
 )
 from mintage.core.files import write_atomic
 from mintage.core.machine import available_cores
-from mintage.core.messages import _
+from mintage.core.messages import _, current
 from mintage.core.progress import Progress, Silent
 from mintage.core.settings import Settings
 from mintage.core.types import Split
 from mintage.core.units import Reference, check_name, format_duration
-from mintage.create import collect, evaluate, inspect, repository
-from mintage.create.dataset import Dataset, load_dataset
+from mintage.create import compare, evaluate, repository
+from mintage.create.dataset import Dataset
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
 
@@ -39,71 +40,17 @@ if TYPE_CHECKING:
     from mintage.create.run import RunResult
 
 
-class Creating:
+class Creating(Collecting):
     """From labelled examples to a signed model, and questions to that model."""
 
     def __init__(self, workspace: Workspace, keys: KeyRing, settings: Settings) -> None:
-        self._workspace = workspace
-        self._keys = keys
+        super().__init__(workspace, keys, Downloads(workspace.download_folder))
         self._settings = settings
 
     @property
     def threads(self) -> int:
         """Threads for training and for the graph."""
         return self._settings.threads or available_cores()
-
-    def collect(
-        self,
-        location: Path,
-        name: str,
-        *,
-        label: str = "label",
-        strict: bool = False,
-        seed: int = 0,
-        about: collect.Origin | None = None,
-        progress: Progress | None = None,
-    ) -> Dataset:
-        """Read labelled examples into a dataset; the same input gives the same version.
-
-        Raises:
-            DataError: nothing readable, fewer than two classes, or an empty class.
-        """
-        return collect.collect(
-            self._workspace,
-            self._keys,
-            location,
-            check_name(name, "dataset"),
-            progress=progress or Silent(),
-            label=label,
-            strict=strict,
-            seed=seed,
-            about=about,
-        )
-
-    def dataset(self, reference: str) -> Dataset:
-        """The dataset ``name`` (the newest) or ``name#version``; a version may be shortened.
-
-        Raises:
-            RequestError: there is none (404).
-        """
-        wanted = Reference.parse(reference, mark="#", kind="dataset")
-        with self._workspace.database.read() as connection:
-            version = repository.dataset_version(connection, wanted.name, wanted.version)
-            names = repository.names(connection, "datasets")
-        if version is None:
-            raise RequestError(
-                _("There is no dataset {reference!r}.", reference=reference),
-                remedy=_instead(
-                    wanted.name, names, "Collect it: mintage collect PATH --name NAME."
-                ),
-                http_status=404,
-            )
-        folder = self._workspace.dataset_folder(wanted.name, version)
-        return load_dataset(folder, wanted.name, self._keys)
-
-    def inspect(self, reference: str) -> dict[str, Any]:
-        """What is in a dataset, and what collecting found."""
-        return inspect.findings(self.dataset(reference))
 
     def train(
         self,
@@ -208,11 +155,12 @@ class Creating:
         return replace(found, candidates=candidates)
 
     def _write_report(self, folder: Path) -> Path:
+        """In the reader's language: whoever asks for it again gets it in theirs."""
         from mintage.create.report import render  # noqa: PLC0415 - loads Matplotlib
 
         record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         path = folder / "report.html"
-        write_atomic(path, render(record).encode())
+        write_atomic(path, render(record, current()).encode())
         return path
 
     def model(self, reference: str) -> LoadedBundle:
@@ -276,7 +224,7 @@ class Creating:
         if row is None:
             raise RequestError(
                 _("There is no model {reference!r}.", reference=reference),
-                remedy=_instead(wanted.name, names, "Train one: mintage train DATASET."),
+                remedy=instead(wanted.name, names, _("Train one: mintage train DATASET.")),
                 http_status=404,
             )
         return row
@@ -331,6 +279,37 @@ class Creating:
         )
         return {"model": bundle.subject, **measured}
 
+    def compare(
+        self,
+        first: str,
+        second: str,
+        *,
+        data: Path | None = None,
+        label: str = "label",
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        """Two models on the same examples: the newer one's test data, or a folder, zip or table.
+
+        Raises:
+            ConfigError: their answers cannot be compared.
+            DataError: no example that neither model has seen, or nobody can know.
+        """
+        bundles = [self.model(first), self.model(second)]
+        one, other = (
+            compare.Contender(bundle, self.threads, self._trained_on(bundle.manifest))
+            for bundle in bundles
+        )
+        both = (one, other)
+        compare.check_comparable(both)
+        if data is not None:
+            return compare.on_location(both, data, label=label, progress=progress or Silent())
+        newer = int(self._made(second) >= self._made(first))
+        return compare.on_test(self._workspace, both, newer, progress or Silent())
+
+    def _made(self, reference: str) -> int:
+        """What orders models by age; a bundle from elsewhere counts as the oldest."""
+        return -1 if os.sep in reference else int(self.model_row(reference)["log_position"])
+
     def _trained_on(self, manifest: Manifest) -> Dataset | None:
         """The model's dataset, where this workspace has it."""
         try:
@@ -369,14 +348,6 @@ class Creating:
                 _("The run of {reference} is not in this workspace.", reference=reference)
             )
         return self._write_report(folder)
-
-
-def _instead(name: str, names: Sequence[str], otherwise: str) -> str:
-    """What somebody who misspelt a name, or a version, may have meant."""
-    if name in names:
-        return f"{name} exists, but not in that version; leave the version out for the newest."
-    near = difflib.get_close_matches(name, names, n=1)
-    return f"Did you mean {near[0]}?" if near else otherwise
 
 
 def _bytes(path: Path) -> bytes:

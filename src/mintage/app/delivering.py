@@ -17,7 +17,7 @@ from mintage.capture.metering import UsageMeter
 from mintage.capture.plans import DEFAULT_CURRENCY, DEFAULT_PLAN
 from mintage.core import registry
 from mintage.core.clock import Clock
-from mintage.core.errors import ConfigError
+from mintage.core.errors import ConfigError, RequestError
 from mintage.core.messages import _
 from mintage.core.money import Price
 from mintage.core.settings import Settings
@@ -127,14 +127,27 @@ class Delivering:
 
     def _undeclared(self, manifest: Manifest) -> list[str]:
         """What should be known of the data before its model is sold."""
-        reference = f"{manifest.dataset['name']}#{manifest.dataset['version']}"
-        about = self._create.dataset(reference).card["about"]
+        reference = f"{manifest.dataset['name']}#{manifest.dataset['version'][:12]}"
+        try:
+            about = self._create.dataset(reference).card["about"]
+        except RequestError:
+            return [
+                _(
+                    "The dataset {reference} is not in this workspace: what it states of its "
+                    "licence, consent and origin is in the model's card alone.",
+                    reference=reference,
+                )
+            ]
         missing = [name for name, value in about.items() if not value]
         if not missing:
             return []
-        options = " ".join(f"--{name} TEXT" for name in missing)
-        said = ", ".join(missing)
-        return [f"The dataset does not state its {said}; say it with mintage collect … {options}"]
+        return [
+            _(
+                "The dataset does not state: {missing}. Say it with mintage collect … {options}",
+                missing=", ".join(missing),
+                options=" ".join(f"--{name} TEXT" for name in missing),
+            )
+        ]
 
     def catalogue(self) -> list[dict[str, Any]]:
         """Every product with what it points at."""

@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from mintage.app.collecting import check_target
 from mintage.app.root import App
 from mintage.core.errors import InputError
 from mintage.core.settings import load_settings
@@ -138,7 +139,8 @@ class Run:
 def collect(
     path: str | Path,
     *,
-    name: str,
+    name: str | None = None,
+    into: str | None = None,
     label: str = "label",
     strict: bool = False,
     seed: int = 0,
@@ -147,11 +149,19 @@ def collect(
 ) -> Dataset:
     """Collect labelled examples from a folder of class folders, a zip of one, or a table.
 
+    They become the dataset ``name``, or the next version of the dataset ``into`` (``pets`` or
+    ``pets#1f9c``), whose own examples keep their split; it has a seed already.
+
     Raises:
+        ConfigError: neither ``name`` nor ``into`` is given, or both.
         DataError: nothing readable, fewer than two classes, or an empty class.
     """
+    check_target(name, into)
     app = open_workspace(home)
-    kept = app.create.collect(Path(path), name, label=label, strict=strict, seed=seed, about=about)
+    if into:
+        growth = app.create.grow(path, into, label=label, strict=strict, about=about)
+        return Dataset(growth.dataset, app)
+    kept = app.create.collect(path, name or "", label=label, strict=strict, seed=seed, about=about)
     return Dataset(kept, app)
 
 
@@ -164,6 +174,13 @@ def dataset(reference: str, *, home: str | Path | None = None) -> Dataset:
 def inspect(reference: str, *, home: str | Path | None = None) -> dict[str, Any]:
     """What is in a dataset, and what collecting found."""
     return open_workspace(home).create.inspect(reference)
+
+
+def diff(
+    before: str, after: str | None = None, *, home: str | Path | None = None
+) -> dict[str, Any]:
+    """What one dataset has that another has not; ``after`` is the newest version by default."""
+    return open_workspace(home).create.diff(before, after)
 
 
 def train(
@@ -200,6 +217,23 @@ def model(reference: str, *, home: str | Path | None = None) -> Model:
     """A model of the workspace: ``pets``, ``pets@latest`` or ``pets@3``; verified."""
     app = open_workspace(home)
     return Model(app.create.model(reference).subject, app)
+
+
+def compare(
+    first: str,
+    second: str,
+    *,
+    data: str | Path | None = None,
+    home: str | Path | None = None,
+) -> dict[str, Any]:
+    """Two models on the same examples, which neither has seen.
+
+    Raises:
+        ConfigError: their answers cannot be compared.
+        DataError: there are no such examples.
+    """
+    app = open_workspace(home)
+    return app.create.compare(first, second, data=None if data is None else Path(data))
 
 
 def predict(reference: str, path: str | Path, *, home: str | Path | None = None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Self
 from mintage.app.capturing import Capturing
 from mintage.app.creating import Creating
 from mintage.app.delivering import Delivering
+from mintage.app.moving import Moving
 from mintage.core.clock import Clock
 from mintage.core.settings import Settings, load_settings
 from mintage.store.workspace import Workspace
@@ -41,6 +42,11 @@ class App:
     def capture(self) -> Capturing:
         """Customers, keys, plans, usage."""
         return Capturing(self.workspace, self.keys)
+
+    @cached_property
+    def moving(self) -> Moving:
+        """Export, import, and whose keys are trusted."""
+        return Moving(self.workspace, self.keys, self.create)
 
     def close(self) -> None:
         """Finish writing and let go of the workspace."""

@@ -9,7 +9,8 @@ import typer
 
 from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import emit, line, say, table
-from mintage.core.messages import _
+from mintage.cli.words import word
+from mintage.core.messages import _, told
 
 customer = typer.Typer(help="Who pays: add and list customers.", no_args_is_help=True)
 key = typer.Typer(help="What they call with: make, list and revoke keys.", no_args_is_help=True)
@@ -126,8 +127,8 @@ def usage(
             event["recorded_at"][:19].replace("T", " "),
             event["product"],
             f"{event['model']}@{event['model_version']}",
-            event["outcome"],
-            ", ".join(f"{count} {unit}" for unit, count in event["quantities"].items()),
+            word(event["outcome"]),
+            ", ".join(f"{n} {told(word(unit))}" for unit, n in event["quantities"].items()),
             f"{event['price']} {event['currency']}",
             event["receipt"],
         )

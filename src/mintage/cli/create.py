@@ -1,4 +1,4 @@
-"""Create: collect, inspect, train, evaluate, report, predict."""
+"""Create: train, evaluate, report, predict."""
 
 from __future__ import annotations
 
@@ -13,132 +13,12 @@ from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import TerminalProgress, emit, line, say, table, warn
 from mintage.core.errors import InputError
 from mintage.core.machine import process_age_seconds
-from mintage.core.messages import _
+from mintage.core.messages import Message, _
 from mintage.core.units import format_duration, parse_duration
-from mintage.create.collect import Origin
-from mintage.create.words import gap_in_words
+from mintage.create.words import gap_in_words, parts_of
 
 _SHOWN = 10
 _WIDE = 0.15
-
-
-def collect(
-    path: Annotated[
-        Path, typer.Argument(help="A folder of class folders, a zip of one, or a CSV/TSV/JSONL.")
-    ],
-    *,
-    name: Annotated[str, typer.Option("--name", "-n", help="The dataset's name.")],
-    label: Annotated[str, typer.Option(help="A table's column with the label.")] = "label",
-    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad file.")] = False,
-    seed: Annotated[int, typer.Option(help="Decides which examples are held out.")] = 0,
-    licence: Annotated[str, typer.Option(help="The licence of the data, for its card.")] = "",
-    consent: Annotated[str, typer.Option(help="Who consented to what, for its card.")] = "",
-    origin: Annotated[str, typer.Option(help="Where the data comes from, for its card.")] = "",
-    home: Home = None,
-    as_json: Json = False,
-) -> None:
-    """Read labelled examples into an immutable, signed dataset."""
-    with opened(home) as app:
-        kept = app.create.collect(
-            path,
-            name,
-            label=label,
-            strict=strict,
-            seed=seed,
-            about=Origin(licence, consent, origin),
-            progress=TerminalProgress(),
-        )
-        found = app.create.inspect(kept.reference)
-    if as_json:
-        keys = ("dataset", "version", "examples", "classes", "skipped", "duplicates")
-        more = ("conflicts", "near_duplicates", "hidden", "stray")
-        counts = {name: sum(splits.values()) for name, splits in found["classes"].items()}
-        emit({key: found[key] for key in (*keys, *more)} | {"classes": counts})
-        return
-    _show_dataset(found)
-    unsaid = [name for name, value in found["about"].items() if not value]
-    if unsaid:
-        warn(
-            _(
-                "The data's {unsaid} are not stated; whoever sells a model made of it will "
-                "be asked. Collect again with {listed}.",
-                unsaid=", ".join(unsaid),
-                listed=" ".join(f"--{each} TEXT" for each in unsaid),
-            )
-        )
-    say(_("Next: mintage train {name} --time 5m", name=name))
-
-
-def inspect(
-    dataset: Annotated[str, typer.Argument(help="A dataset: pets, or pets#1f9c.")],
-    *,
-    home: Home = None,
-    as_json: Json = False,
-) -> None:
-    """Show what is in a dataset: counts, sizes, what could not be read, duplicates, conflicts."""
-    with opened(home) as app:
-        found = app.create.inspect(dataset)
-    if as_json:
-        emit(found)
-    else:
-        _show_dataset(found)
-
-
-def _show_dataset(found: Mapping[str, Any]) -> None:
-    line(
-        _(
-            "{dataset}#{value}: {examples:,} examples",
-            dataset=found["dataset"],
-            value=found["version"][:12],
-            examples=found["examples"],
-        )
-    )
-    line()
-    rows = [
-        (name, counts["train"], counts["validation"], counts["test"], sum(counts.values()))
-        for name, counts in found["classes"].items()
-    ]
-    table((_("class"), _("training"), _("validation"), _("test"), _("all")), rows, numbers=4)
-    if found["folds"]:
-        line(
-            _(
-                "Too few for a validation split: {folds} folds of the training data choose.",
-                folds=found["folds"],
-            )
-        )
-    line()
-    width, height = found["sizes"]["width"], found["sizes"]["height"]
-    sizes = [
-        (name, spread["smallest"], spread["median"], spread["largest"])
-        for name, spread in (("width", width), ("height", height))
-    ]
-    table((_("pixels"), _("smallest"), _("median"), _("largest")), sizes, numbers=3)
-    line()
-    findings = [
-        ("unreadable, left out", len(found["skipped"])),
-        ("exact copies, left out", sum(len(d["left_out"]) for d in found["duplicates"])),
-        ("pairs of near duplicates, kept on one side", len(found["near_duplicates"])),
-        ("same picture with two labels, left out", len(found["conflicts"])),
-        ("hidden files passed over", found["hidden"]),
-        ("other files passed over", found["stray"]),
-    ]
-    table((_("found"), ""), findings, numbers=1)
-    _show_list("unreadable", [f"{s['path']}: {s['reason']}" for s in found["skipped"]])
-    _show_list(
-        "conflict",
-        [
-            " = ".join(f"{e['path']} ({e['label']})" for e in conflict["examples"])
-            for conflict in found["conflicts"]
-        ],
-    )
-    _show_list("near duplicate", [" ~ ".join(n["paths"]) for n in found["near_duplicates"]])
-
-
-def _show_list(title: str, items: list[str]) -> None:
-    for item in items[:_SHOWN]:
-        line(f"{title}: {item}")
-    if len(items) > _SHOWN:
-        line(_("{title}: {count} more; all with --json", title=title, count=len(items) - _SHOWN))
 
 
 def train(
@@ -202,12 +82,16 @@ def show_run(record: Mapping[str, Any]) -> None:
     for candidate in record["candidates"]:
         train_accuracy = candidate["train_accuracy"]
         validation = candidate["validation_accuracy"]
+        name = candidate["name"]
         rows.append(
             (
-                candidate["name"] + (" (kept)" if candidate["name"] == record["candidate"] else ""),
+                _("{name} (kept)", name=name) if name == record["candidate"] else name,
                 f"{train_accuracy:.1%}",
                 f"{validation:.1%}",
-                f"{round(100 * (train_accuracy - validation), 1) + 0.0:+.1f} points",
+                _(
+                    "{gap:+.1f} points",
+                    gap=round(100 * (train_accuracy - validation), 1) + 0.0,
+                ),
                 candidate["epochs"],
                 format_duration(candidate["seconds"]),
             )
@@ -217,14 +101,14 @@ def show_run(record: Mapping[str, Any]) -> None:
         rows,
         numbers=5,
     )
-    line(record["why_kept"])
+    line(Message(record["why_kept"]))
     if record["interrupted"]:
         line(_("Training was interrupted; this is what it had learned by then."))
     kept = next(c for c in record["candidates"] if c["name"] == record["candidate"])
     line(
         _(
-            "It {gap_in_words}.",
-            gap_in_words=gap_in_words(kept["train_accuracy"], kept["validation_accuracy"]),
+            "It {gap}.",
+            gap=gap_in_words(kept["train_accuracy"], kept["validation_accuracy"]),
         )
     )
     low, high = record["evaluation"]["interval"]
@@ -261,14 +145,15 @@ def evaluate(
         warn(
             _(
                 "{count} of {examples} examples trained or chose this model: "
-                "the figures are better than it is. First: {value}",
+                "the figures are better than it is. First: {path}",
                 count=len(trained),
                 examples=measured["examples"],
-                value=trained[0],
+                path=trained[0],
             )
         )
     for skipped in measured.get("skipped", [])[:_SHOWN]:
-        warn(_("left out {path}: {reason}", path=skipped["path"], reason=skipped["reason"]))
+        reason = Message(skipped["reason"])
+        warn(_("left out {path}: {reason}", path=skipped["path"], reason=reason))
     if as_json:
         emit(measured)
     else:
@@ -278,10 +163,7 @@ def evaluate(
 def show_evaluation(measured: Mapping[str, Any]) -> None:
     """Accuracy beside the majority's, each class, and the confusion matrix."""
     low, high = measured["interval"]
-    data = measured["data"]
-    line(
-        _("measured on {get}", get=data.get("name") or data["dataset"][:20] + "… " + data["split"])
-    )
+    line(measured_on(measured["data"]))
     line(
         _(
             "{model}: {accuracy:.1%} right of {examples:,} "
@@ -298,10 +180,10 @@ def show_evaluation(measured: Mapping[str, Any]) -> None:
     auc = measured["roc_auc"]
     line(
         _(
-            "ROC-AUC {maybe}, calibration error "
+            "ROC-AUC {auc}, calibration error "
             "{calibration_error:.3f}; {unusual} would get no label, being "
             "unlike the training data",
-            maybe="–" if auc is None else format(auc, ".3f"),
+            auc="–" if auc is None else format(auc, ".3f"),
             calibration_error=measured["calibration_error"],
             unusual=measured["unusual"],
         )
@@ -318,9 +200,20 @@ def show_evaluation(measured: Mapping[str, Any]) -> None:
         for position, (label, row) in enumerate(measured["per_class"].items())
     ]
     answers = [f"→ {label}" for label in measured["labels"]]
-    head = ("class", "precision", "recall", "F1", *answers)
+    head = (_("class"), _("precision"), _("recall"), _("F1"), *answers)
     table(head, rows, numbers=len(head) - 1)
     line()
+
+
+def measured_on(data: Mapping[str, Any]) -> Message:
+    """Which examples a figure is of."""
+    if "dataset" not in data:
+        return _("measured on {name}", name=data["name"])
+    name, __, version = data["dataset"].partition("#")
+    part = parts_of(None)[data["split"]]
+    return _(
+        "measured on {name}#{version}…, {part} examples", name=name, version=version[:12], part=part
+    )
 
 
 def report(
@@ -358,14 +251,15 @@ def predict(
         )
     failed = [answer for answer in answers if "error" in answer]
     if failed:
-        say(_("{count} of {count2} could not be read.", count=len(failed), count2=len(answers)))
+        say(_("{count} of {files} could not be read.", count=len(failed), files=len(answers)))
         raise typer.Exit(InputError.exit_status)
 
 
 def _answer_row(answer: Mapping[str, Any]) -> tuple[str, str, str]:
     if "error" in answer:
-        return answer["input"], f"not read: {answer['error']['message']}", ""
+        reason = Message(answer["error"]["message"])
+        return answer["input"], _("not read: {reason}", reason=reason), ""
     output = answer["output"]
     if output["label"] is None:
-        return answer["input"], output["message"], ""
+        return answer["input"], Message(output["message"]), ""
     return answer["input"], output["label"], f"{output['probability']:.1%}"

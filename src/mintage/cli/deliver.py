@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from mintage.cli.options import Home, Json, opened
-from mintage.cli.output import emit, line, say, table, warn
+from mintage.cli.output import emit, facts, line, say, stderr, table, warn
+from mintage.cli.words import word
 from mintage.core.errors import RequestError
 from mintage.core.messages import _
 
@@ -42,7 +43,7 @@ def publish(
             model=done["model"],
             price=plan["price"],
             currency=plan["currency"],
-            unit=plan["unit"],
+            unit=word(plan["unit"]),
         )
     )
     say(_("Next: mintage customer add NAME, then mintage serve"))
@@ -60,7 +61,7 @@ def products(*, home: Home = None, as_json: Json = False) -> None:
             product["product"],
             product["model"],
             f"{product['plan']['price']} {product['plan']['currency']}",
-            product["plan"]["unit"],
+            word(product["plan"]["unit"]),
         )
         for product in listed
     ]
@@ -89,6 +90,11 @@ def serve(
 
 
 def _say_addresses(customers: str, operator: str) -> None:
-    line(_("page and API  {customers}/", customers=customers))
-    line(_("operator      {operator}/docs and {operator}/metrics", operator=operator))
-    say(_("A key for a customer: mintage customer add NAME. Ctrl-C ends the server."))
+    facts(
+        [
+            (_("page and API"), f"{customers}/"),
+            (_("operator"), _("{operator}/docs and {operator}/metrics", operator=operator)),
+        ]
+    )
+    if stderr.is_terminal:  # elsewhere stderr is the log alone
+        say(_("A key for a customer: mintage customer add NAME. Ctrl-C ends the server."))

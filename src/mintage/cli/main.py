@@ -1,7 +1,8 @@
-"""The entry point: the four panels of verbs, and errors as a person can read them."""
+"""The entry point: the panels of verbs, and errors as a person can read them."""
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -13,9 +14,22 @@ import typer
 from rich.markup import escape
 from typer.exceptions import TyperException
 
-from mintage.cli import capture, create, deliver, trust
+from mintage.cli import (
+    capture,
+    collecting,
+    comparing,
+    create,
+    deliver,
+    housekeeping,
+    moving,
+    trust,
+)
 from mintage.cli.demo import demo
+from mintage.cli.doctor import doctor
+from mintage.cli.get import get
+from mintage.cli.help import HELP_OPTIONS, localise
 from mintage.cli.output import emit, say, stderr
+from mintage.cli.show import show
 from mintage.core.errors import Bug, ConfigError, MintageError
 from mintage.core.ids import new_id
 from mintage.core.messages import _, told
@@ -23,7 +37,8 @@ from mintage.core.version import __version__
 
 CREATE, DELIVER = "Create 创造", "Deliver 传递"
 CAPTURE, TRUST = "Capture 获取收入", "Trust 信任"
-_HELP = "See: mintage --help, or mintage VERB --help."
+WORKSPACE = "Workspace 工作区"
+_HELP = _("See: mintage --help, or mintage VERB --help.")
 
 cli = typer.Typer(
     name="mintage",
@@ -32,23 +47,54 @@ cli = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": HELP_OPTIONS},
 )
-_CREATING = (create.collect, create.inspect, create.train, create.evaluate, create.report, demo)
-_DELIVERING = (create.predict, deliver.publish, deliver.products, deliver.serve)
-_VERBS: list[tuple[str, Callable[..., None]]] = [
-    *((CREATE, verb) for verb in _CREATING),
-    *((DELIVER, verb) for verb in _DELIVERING),
-]
-for _panel, _verb in _VERBS:
-    cli.command(rich_help_panel=_panel)(_verb)
-cli.add_typer(capture.customer, name="customer", rich_help_panel=CAPTURE)
-cli.add_typer(capture.key, name="key", rich_help_panel=CAPTURE)
-cli.command(rich_help_panel=CAPTURE)(capture.usage)
-cli.command(rich_help_panel=CAPTURE)(capture.receipt)
-cli.command(rich_help_panel=TRUST)(trust.verify)
-cli.command("public-key", rich_help_panel=TRUST)(trust.public_key)
-cli.command(rich_help_panel=TRUST)(trust.log)
+_VERBS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
+    CREATE: {
+        "get": get,
+        "collect": collecting.collect,
+        "inspect": collecting.inspect,
+        "diff": comparing.diff,
+        "train": create.train,
+        "evaluate": create.evaluate,
+        "report": create.report,
+        "compare": comparing.compare,
+        "demo": demo,
+    },
+    DELIVER: {
+        "predict": create.predict,
+        "export": moving.export,
+        "import": moving.import_model,
+        "publish": deliver.publish,
+        "products": deliver.products,
+        "serve": deliver.serve,
+    },
+    CAPTURE: {
+        "customer": capture.customer,
+        "key": capture.key,
+        "usage": capture.usage,
+        "receipt": capture.receipt,
+    },
+    TRUST: {
+        "verify": trust.verify,
+        "public-key": trust.public_key,
+        "trust": trust.trust_keys,
+        "log": trust.log,
+    },
+    WORKSPACE: {
+        "list": housekeeping.list_all,
+        "show": show,
+        "remove": housekeeping.remove,
+        "gc": housekeeping.gc,
+        "doctor": doctor,
+    },
+}
+for _panel, _verbs in _VERBS.items():
+    for _name, _verb in _verbs.items():
+        if isinstance(_verb, typer.Typer):
+            cli.add_typer(_verb, name=_name, rich_help_panel=_panel)
+        else:
+            cli.command(_name, rich_help_panel=_panel)(_verb)
 
 
 def _version(asked: bool) -> None:
@@ -75,8 +121,14 @@ def run() -> NoReturn:
     # Damaged metadata of a whole picture is no news to a user; we check what matters ourselves.
     warnings.filterwarnings("ignore", module="PIL")
     as_json = "--json" in sys.argv
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that cannot show a letter of a file's name shows its number instead.
+            stream.reconfigure(errors="backslashreplace")
     try:
-        status = cli(standalone_mode=False)
+        command = typer.main.get_command(cli)
+        localise(command)
+        status = command(standalone_mode=False)
     except TyperException as error:  # an option or argument that is not as it should be
         message = error.format_message()  # none where the help was shown for want of a verb
         status = 2
@@ -123,7 +175,7 @@ def _explain(error: MintageError, *, as_json: bool) -> int:
             "remedy": told(error.remedy),
         }
         emit({"error": described})
-    stderr.print(f"[bold red]{told(_('error:'))}[/] {escape(told(error.message))}")
+    stderr.print("[bold red]" + told(_("error:")) + f"[/] {escape(told(error.message))}")
     if error.remedy:
         stderr.print(escape(told(error.remedy)))
     return error.exit_status

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -23,22 +25,23 @@ stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 
 def emit(document: Any) -> None:
     """One JSON document on stdout, and nothing else there."""
-    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+    utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    sys.stdout.write(json.dumps(document, ensure_ascii=not utf8, indent=2) + "\n")
 
 
 def say(text: str) -> None:
     """A line for people, on stderr."""
-    stderr.print(escape(told(text)))
+    stderr.print(escape(_shown(text)))
 
 
 def warn(text: str) -> None:
     """A warning for people, on stderr."""
-    stderr.print(f"[yellow]{told(_('warning:'))}[/] {escape(told(text))}")
+    stderr.print("[yellow]" + told(_("warning:")) + f"[/] {escape(_shown(text))}")
 
 
 def line(text: str = "") -> None:
     """A line of the result, on stdout."""
-    stdout.print(escape(told(text)))
+    stdout.print(escape(_shown(text)))
 
 
 _WHOLE = {"id", "key", "receipt"}
@@ -73,6 +76,14 @@ def table(
     stdout.print(shown)
 
 
+def facts(rows: Iterable[tuple[str, object]]) -> None:
+    """Names and what they stand for, a line each, on stdout; the values begin in one column."""
+    shown = [(told(name), _shown(value)) for name, value in rows]
+    width = max(cell_len(name) for name, __ in shown)
+    for name, value in shown:
+        line(name + " " * (width - cell_len(name) + 2) + value)
+
+
 class TerminalProgress:
     """A bar where there is a terminal; elsewhere one line as each stage begins."""
 
@@ -94,7 +105,7 @@ class TerminalProgress:
             TextColumn("{task.fields[note]}"),
             console=stderr,
         )
-        self._task = self._bars.add_task(escape(told(title)), total=total, note="")
+        self._task = self._bars.add_task(escape(_shown(title)), total=total, note="")
         self._bars.start()
 
     def advance(self, done: float, note: str = "") -> None:
@@ -116,5 +127,11 @@ class TerminalProgress:
         say(text)
 
 
+# What would move the cursor, change colours or turn the direction of the text: names of files may
+# hold anything.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
 def _shown(cell: object) -> str:
-    return told(cell) if isinstance(cell, Message) else str(cell)
+    text = told(cell) if isinstance(cell, Message) else str(cell)
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)

@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from rich.markup import escape
 
 from mintage.api.service import Sample
 from mintage.app.root import App
 from mintage.cli.create import show_run
 from mintage.cli.interrupt import orderly_interrupt
 from mintage.cli.options import opened
-from mintage.cli.output import TerminalProgress, line, say, stdout
+from mintage.cli.output import TerminalProgress, facts, line, say, stdout
 from mintage.cli.serving import run_server
 from mintage.client import Client
 from mintage.core.errors import ConfigError, DependencyDown
-from mintage.core.messages import _
+from mintage.core.messages import Message, _, told
 from mintage.create.collect import Origin
 from mintage.datasets import drawn_pets
 
@@ -66,7 +67,7 @@ def show(folder: Path, *, once: bool, seconds: float, drawings: int) -> None:
 
 def _step(number: int | str, title: str) -> None:
     line()
-    stdout.print(f"[bold]{number}  {title}[/]")
+    stdout.print(f"[bold]{told(str(number))}  {escape(told(title))}[/]")
 
 
 def _draw(folder: Path, count: int) -> drawn_pets.Drawn:
@@ -85,11 +86,11 @@ def _draw(folder: Path, count: int) -> drawn_pets.Drawn:
     progress.finish()
     line(
         _(
-            "Planted among them: {count} unreadable file, "
-            "{count2} near duplicates, {count3} wrong labels.",
-            count=len(planted.unreadable),
-            count2=len(planted.near_duplicates),
-            count3=len(planted.wrong_labels),
+            "Planted among them: {unreadable} unreadable file, "
+            "{near} near duplicates, {wrong} wrong labels.",
+            unreadable=len(planted.unreadable),
+            near=len(planted.near_duplicates),
+            wrong=len(planted.wrong_labels),
         )
     )
     return planted
@@ -104,27 +105,33 @@ def _collect(app: App, folder: Path, planted: drawn_pets.Drawn) -> None:
             _(
                 "unreadable, left out: {path} ({reason})",
                 path=skipped["path"],
-                reason=skipped["reason"],
+                reason=Message(skipped["reason"]),
             )
         )
     pairs = {frozenset(near["paths"]) for near in found["near_duplicates"]}
     hit = sum(frozenset(pair) in pairs for pair in planted.near_duplicates)
     line(
         _(
-            "near duplicates, kept on one side of the split: {count} pairs found, "
-            "{hit} of the {count2} planted",
-            count=len(pairs),
+            "near duplicates, kept on one side of the split: {found} pairs found, "
+            "{hit} of the {planted} planted",
+            found=len(pairs),
             hit=hit,
-            count2=len(planted.near_duplicates),
+            planted=len(planted.near_duplicates),
         )
     )
     for name, counts in found["classes"].items():
-        line(f"{name}: " + ", ".join(f"{number} {split}" for split, number in counts.items()))
+        line(
+            _(
+                "{name}: {train} training, {validation} validation, {test} test",
+                name=name,
+                **counts,
+            )
+        )
 
 
 def _train(app: App, seconds: float, planted: drawn_pets.Drawn) -> Mapping[str, Any]:
     _step(
-        "3 to 5",
+        _("3 to 5"),
         _(
             "design, initialise, train: seed-cnn and compact, {seconds:.0f} s together",
             seconds=seconds,
@@ -143,15 +150,13 @@ def _train(app: App, seconds: float, planted: drawn_pets.Drawn) -> Mapping[str, 
     line()
     doubted = [suspect["path"] for suspect in result.record["suspects"]]
     hit = len(set(doubted) & set(planted.wrong_labels))
-    first = f"; first {', '.join(doubted[:3])}" if doubted else ""
     line(
         _(
-            "The kept model doubts {count} labels{first}. Of the "
-            "{count2} wrong ones planted, {hit} are among them; all are listed in "
-            "the report.",
+            "The kept model doubts {count} labels (first: {first}). Of the {planted} wrong ones "
+            "planted, {hit} are among them; all are listed in the report.",
             count=len(doubted),
-            first=first,
-            count2=len(planted.wrong_labels),
+            first=", ".join(doubted[:3]) or "–",
+            planted=len(planted.wrong_labels),
             hit=hit,
         )
     )
@@ -191,8 +196,7 @@ def _sell(app: App, record: Mapping[str, Any], *, stays: bool) -> None:
         raise sale.failure
     if not stays:
         line()
-        line(_("report  {report}", report=record["report"]))
-        line(_("bundle  {bundle}", bundle=record["bundle"]))
+        facts([(_("report"), record["report"]), (_("bundle"), record["bundle"])])
         program = Path(sys.argv[0])
         home = f"--home {shlex.quote(str(app.workspace.home))}"
         say(_("To serve it again: {program} serve {home}", program=program, home=home))
@@ -211,14 +215,15 @@ def _serve_on_a_free_port(
     started: Callable[[str, str], None],
     stop: threading.Event,
 ) -> None:
+    shown: dict[str, Any] = {"samples": pictures, "trial_key": None, "log_format": "text"}
     try:
-        run_server(app, samples=pictures, trial_key=None, on_started=started, stop=stop)
+        run_server(app, on_started=started, stop=stop, **shown)
     except DependencyDown as error:
         if "in use" not in error.message:
             raise
         say(_("The usual ports are in use; taking free ones."))
         with opened(app.workspace.home, port=0, operator_port=0) as other:
-            run_server(other, samples=pictures, trial_key=None, on_started=started, stop=stop)
+            run_server(other, on_started=started, stop=stop, **shown)
 
 
 def _pictures() -> list[Sample]:
@@ -240,40 +245,43 @@ def _show_answer(client: Client, picture: Sample) -> None:
     receipt = client.receipt(answer["receipt"]["id"])
     output, price = answer["output"], answer["price"]
     said = (
-        output["message"]
+        Message(output["message"])
         if output["unusual"]
-        else (f"{output['label']}, probability {output['probability']:.1%}")
-    )
-    line(
-        _(
-            "sent     {name}, {count:,} bytes, over HTTP with the customer's key",
-            name=picture.name,
-            count=len(picture.data),
+        else _(
+            "{label}, probability {probability:.1%}",
+            label=output["label"],
+            probability=output["probability"],
         )
     )
-    line(
-        _(
-            "answer   {said}, from {model}@{model_version}",
-            said=said,
-            model=answer["model"],
-            model_version=answer["model_version"],
-        )
+    model = f"{answer['model']}@{answer['model_version']}"
+    facts(
+        [
+            (
+                _("sent"),
+                _(
+                    "{name}, {count:,} bytes, over HTTP with the customer's key",
+                    name=picture.name,
+                    count=len(picture.data),
+                ),
+            ),
+            (_("answer"), _("{said}, from {model}", said=said, model=model)),
+            (_("price"), f"{price['amount']} {price['currency']}"),
+            (
+                _("receipt"),
+                _("{id}, signed, for event {event}", id=receipt["id"], event=receipt["event"]),
+            ),
+        ]
     )
-    line(_("price    {amount} {currency}", amount=price["amount"], currency=price["currency"]))
-    line(_("receipt  {id}, signed, for event {event}", id=receipt["id"], event=receipt["event"]))
 
 
 def _say_addresses(customers: str, operator: str, key: str, record: Mapping[str, Any]) -> None:
     line()
-    line(
-        _(
-            "page      {customers}/?product={name}#key={key}",
-            customers=customers,
-            name=NAME,
-            key=key,
-        )
+    facts(
+        [
+            (_("page"), f"{customers}/?product={NAME}#key={key}"),
+            (_("operator"), _("{operator}/docs and {operator}/metrics", operator=operator)),
+            (_("report"), record["report"]),
+            (_("bundle"), record["bundle"]),
+        ]
     )
-    line(_("operator  {operator}/docs and {operator}/metrics", operator=operator))
-    line(_("report    {report}", report=record["report"]))
-    line(_("bundle    {bundle}", bundle=record["bundle"]))
     say(_("Serving until Ctrl-C."))

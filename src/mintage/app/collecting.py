@@ -1,0 +1,209 @@
+"""The verbs of data over one workspace: collect, grow, get, inspect, diff."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mintage.app.downloads import Downloads, checked, is_address
+from mintage.core.errors import ConfigError, RequestError
+from mintage.core.messages import _
+from mintage.core.progress import Progress, Silent
+from mintage.core.units import Reference, check_name
+from mintage.create import collect, diff, grow, inspect, repository
+from mintage.create.collect import Origin
+from mintage.create.dataset import Dataset, load_dataset
+from mintage.create.grow import Growth
+from mintage.sources.https import PublicFile
+from mintage.store.workspace import Workspace
+from mintage.trust.keys import KeyRing
+
+
+@dataclass(frozen=True)
+class Got:
+    """A public set as a dataset; ``path`` is its file, ``new`` whether it was collected now."""
+
+    dataset: Dataset
+    path: Path
+    new: bool
+
+
+class Collecting:
+    """From labelled examples to a signed dataset."""
+
+    def __init__(self, workspace: Workspace, keys: KeyRing, downloads: Downloads) -> None:
+        self._workspace = workspace
+        self._keys = keys
+        self.downloads = downloads
+
+    def collect(
+        self,
+        location: str | Path,
+        name: str,
+        *,
+        label: str = "label",
+        strict: bool = False,
+        seed: int = 0,
+        about: Origin | None = None,
+        progress: Progress | None = None,
+    ) -> Dataset:
+        """Read labelled examples into a dataset; the same input gives the same version.
+
+        Raises:
+            DataError: nothing readable, fewer than two classes, or an empty class.
+        """
+        check_name(name, "dataset")
+        path, source_name = self._located(location, progress or Silent())
+        return collect.collect(
+            self._workspace,
+            self._keys,
+            path,
+            name,
+            progress=progress or Silent(),
+            label=label,
+            strict=strict,
+            seed=seed,
+            about=about,
+            source_name=source_name,
+        )
+
+    def grow(
+        self,
+        location: str | Path,
+        into: str,
+        *,
+        label: str = "label",
+        strict: bool = False,
+        about: Origin | None = None,
+        progress: Progress | None = None,
+    ) -> Growth:
+        """Add labelled examples to ``name`` (its newest version) or ``name#version``.
+
+        Raises:
+            RequestError: there is no such dataset (404).
+            DataError: nothing readable, or a new class that is empty or too small.
+        """
+        before = self.dataset(into)
+        newest = Reference.parse(into, mark="#", kind="dataset").version is None
+        path, source_name = self._located(location, progress or Silent())
+        return grow.grow(
+            self._workspace,
+            self._keys,
+            path,
+            before,
+            progress=progress or Silent(),
+            newest=newest,
+            label=label,
+            strict=strict,
+            about=about,
+            source_name=source_name,
+        )
+
+    def _located(self, location: str | Path, progress: Progress) -> tuple[Path, str | None]:
+        """Where the examples lie, and what the card calls their source (None: as the path does)."""
+        if isinstance(location, str) and is_address(location):
+            found = self.downloads.located(location, progress)
+            return found.path, found.source_name
+        return Path(location), None
+
+    def get(
+        self,
+        file: PublicFile,
+        name: str,
+        *,
+        about: Origin,
+        source: Path | None = None,
+        progress: Progress | None = None,
+    ) -> Got:
+        """Collect a public set as the dataset ``name``, from ``source`` or from its addresses.
+
+        A set that was collected is found again, a file that came before is used, and a download
+        that was interrupted goes on.
+
+        Raises:
+            DataError: ``source`` is not that file, or no address has it.
+            SignatureMismatch: the bytes are not the ones that were published.
+            DependencyDown: nothing answers.
+        """
+        check_name(name, "dataset")
+        progress = progress or Silent()
+        before = self._collected(name, about)
+        if source is not None:
+            path = checked(source, file, name, progress)
+        elif before is not None:
+            path = self.downloads.place(file)
+        else:
+            path = self.downloads.fetched(file, progress)
+        if before is not None:
+            return Got(before, path, new=False)
+        return Got(self.collect(path, name, about=about, progress=progress), path, new=True)
+
+    def _collected(self, name: str, about: Origin) -> Dataset | None:
+        """The newest dataset of that name, if it was made of this very file."""
+        try:
+            dataset = self.dataset(name)
+        except RequestError:
+            return None
+        return dataset if dataset.card["about"]["origin"] == about.origin else None
+
+    def dataset(self, reference: str) -> Dataset:
+        """The dataset ``name`` (the newest) or ``name#version``; a version may be shortened.
+
+        Raises:
+            RequestError: there is none (404).
+        """
+        wanted = Reference.parse(reference, mark="#", kind="dataset")
+        with self._workspace.database.read() as connection:
+            version = repository.dataset_version(connection, wanted.name, wanted.version)
+            names = repository.names(connection, "datasets")
+        if version is None:
+            raise RequestError(
+                _("There is no dataset {reference!r}.", reference=reference),
+                remedy=instead(
+                    wanted.name, names, _("Collect it: mintage collect PATH --name NAME.")
+                ),
+                http_status=404,
+            )
+        folder = self._workspace.dataset_folder(wanted.name, version)
+        return load_dataset(folder, wanted.name, self._keys)
+
+    def inspect(self, reference: str) -> dict[str, Any]:
+        """What is in a dataset, and what collecting found."""
+        return inspect.findings(self.dataset(reference))
+
+    def diff(self, before: str, after: str | None = None) -> dict[str, Any]:
+        """What ``after`` has that ``before`` has not, and the other way round.
+
+        ``after`` is the newest version of ``before``'s name where it is not given.
+        """
+        newest = Reference.parse(before, mark="#", kind="dataset").name
+        return diff.difference(self.dataset(before), self.dataset(after or newest))
+
+
+def check_target(name: str | None, into: str | None) -> None:
+    """Whether it is said, once, where collected examples go.
+
+    Raises:
+        ConfigError: neither a name nor a dataset to add to is given, or both.
+    """
+    if bool(name) == bool(into):
+        raise ConfigError(
+            _("A new name and a dataset to add to exclude one another.")
+            if name
+            else _("It is not said where the examples go."),
+            remedy=_("Give --name NAME for a new dataset, or --into NAME to add to one."),
+        )
+
+
+def instead(name: str, names: Sequence[str], otherwise: str) -> str:
+    """What somebody who misspelt a name, or a version, may have meant."""
+    if name in names:
+        return _(
+            "{name} exists, but not in that version; leave the version out for the newest.",
+            name=name,
+        )
+    near = difflib.get_close_matches(name, names, n=1)
+    return _("Did you mean {name}?", name=near[0]) if near else otherwise

@@ -1,0 +1,139 @@
+"""Everything known of one thing: its row, its files as they verify, and what is joined to it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mintage.app.listing import Listing
+from mintage.app.stock import Stock, Thing, data_of
+from mintage.bundle import loader
+from mintage.core.errors import MintageError, SignatureMismatch
+from mintage.core.messages import _
+from mintage.create import inspect
+from mintage.create.dataset import load_dataset
+from mintage.store import inventory
+from mintage.store.workspace import Workspace
+from mintage.trust.keys import KeyRing, PublicKey, Role
+from mintage.trust.signing import verify_folder
+
+
+class Showing:
+    """What a reference names, in full."""
+
+    def __init__(self, workspace: Workspace, keys: KeyRing) -> None:
+        self._workspace = workspace
+        self._keys = keys
+        self._stock = Stock.of(workspace)
+        self._listing = Listing(workspace)
+
+    def of(self, reference: str) -> list[dict[str, Any]]:
+        """One document for each thing of that name, with ``kind``; ``problem`` if it is damaged.
+
+        Raises:
+            RequestError: there is nothing of that name (404).
+        """
+        return [self._document(thing) for thing in self._stock.find(reference)]
+
+    def _document(self, thing: Thing) -> dict[str, Any]:
+        row, details = {
+            "dataset": (self._listing.dataset, self._dataset),
+            "model": (self._listing.model, self._model),
+            "run": (self._listing.run, self._run),
+            "product": (self._listing.product, self._product),
+        }[thing.kind]
+        document = {"kind": thing.kind, **row(thing)}
+        if thing.kind != "product":
+            document["folder"] = str(thing.folder)
+        try:
+            return document | details(thing)
+        except MintageError as error:
+            described = {"code": error.code, "message": error.message, "remedy": error.remedy}
+            return document | {"problem": described}
+
+    def _dataset(self, thing: Thing) -> dict[str, Any]:
+        found = inspect.findings(load_dataset(thing.folder, thing.row["name"], self._keys))
+        return {
+            "about": found["about"],
+            "source": found["source"],
+            "classes": found["classes"],
+            "folds": found["folds"],
+            "skipped": len(found["skipped"]),
+            "signed_by": self._signer(thing, "data"),
+        }
+
+    def _model(self, thing: Thing) -> dict[str, Any]:
+        bundle = loader.load(thing.folder, self._keys, subject=thing.reference)
+        if bundle.digest != thing.row["bundle_digest"]:
+            raise SignatureMismatch(
+                _("{model} is not the bundle that was signed here.", model=thing.reference),
+                remedy=_("Restore it from a backup, or train it again."),
+            )
+        manifest = bundle.manifest
+        return {
+            "modality": manifest.modality,
+            "task": manifest.task,
+            "labels": list(manifest.labels),
+            "side": manifest.input.side,
+            "recipe": dict(manifest.recipe),
+            "metrics": dict(manifest.metrics),
+            "libraries": dict(manifest.libraries),
+            "plans": {
+                each.reference: self._plan(each)
+                for each in self._stock.products
+                if each.reference in self._stock.products_of(thing)
+            },
+            "signed_by": self._signer(thing, "bundle"),
+        }
+
+    def _run(self, thing: Thing) -> dict[str, Any]:
+        recipe = _read(thing.folder / "recipe.json")
+        record = _read(thing.folder / "run.json")
+        report = thing.folder / "report.html"
+        return {
+            "models": self._stock.models_by(thing),
+            "recipe": recipe or None,
+            "candidate": record.get("candidate"),
+            "why_kept": record.get("why_kept"),
+            "metrics": record.get("metrics"),
+            "machine": record.get("machine"),
+            "report": str(report) if report.exists() else None,
+        }
+
+    def _product(self, thing: Thing) -> dict[str, Any]:
+        with self._workspace.database.read() as connection:
+            calls = inventory.calls_of(connection, thing.reference)
+        models = {each.reference: each for each in self._stock.models}
+        pointing = self._listing.product(thing)["aliases"]
+        return {
+            "calls": calls,
+            "plan": self._plan(thing),
+            "datasets": {
+                alias: data_of(models[model]) if model in models else None
+                for alias, model in pointing.items()
+            },
+        }
+
+    def _plan(self, product: Thing) -> inventory.Row | None:
+        with self._workspace.database.read() as connection:
+            return inventory.plan_of(connection, product.row["plan"])
+
+    def _signer(self, thing: Thing, role: Role) -> dict[str, str]:
+        """The key that signed a folder, and whose it is: ``own``, or the name it is trusted by."""
+        trusted = self._keys.public_keys(role)
+        key_id = verify_folder(thing.folder, trusted, subject=thing.reference).key_id
+        names = {
+            PublicKey.from_pem(path.read_bytes()).key_id: path.stem
+            for path in sorted((self._workspace.key_folder / "trusted").glob("*.pub"))
+        }
+        return {"key_id": key_id, "name": names.get(key_id, "own")}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A run's file as it was written; nothing where it is gone or was cut short."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,179 @@
+"""What a diagnosis asks of the workspace, which need not be one that can be opened."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from mintage.app.finding import Finding
+from mintage.core.clock import Clock
+from mintage.core.machine import file_system
+from mintage.core.messages import _
+from mintage.core.units import format_size
+from mintage.store.checkup import Health, examine
+from mintage.store.place import NETWORK_FILE_SYSTEMS
+from mintage.store.workspace import FORMAT, described_format
+from mintage.trust.audit import leaf_of
+
+_LITTLE, _TOO_LITTLE = 2_000_000_000, 100_000_000
+_AHEAD_SECONDS = 300
+_BACKUP = _("Restore the workspace from a backup.")
+
+
+def examine_workspace(home: Path, clock: Clock) -> Iterator[Finding]:
+    """Each finding as soon as it is known; a home that does not exist yet is no fault."""
+    check = _("workspace")
+    try:
+        home = home.expanduser().absolute()
+        there = home.exists()
+    except (OSError, RuntimeError) as error:
+        yield Finding(check, "problem", str(error), _("Name another with --home."))
+        return
+    if there and not home.is_dir():
+        yield Finding(
+            check,
+            "problem",
+            _("{home} is not a folder", home=home),
+            _("Name another with --home."),
+        )
+        return
+    above = next(folder for folder in (home, *home.parents) if folder.is_dir())
+    yield _disk(above)
+    yield _file_system(home)
+    writable = _writable(above)
+    yield writable
+    if not there or not (home / "workspace.json").exists():
+        yield Finding(check, "ok", _("{home} is not made yet", home=home))
+        return
+    yield _format(home)
+    yield from _keys(home / "keys")
+    yield from _database(home / "mintage.db", clock, writable=writable.status == "ok")
+
+
+def _disk(folder: Path) -> Finding:
+    free = shutil.disk_usage(folder).free
+    found = _("{free} free", free=format_size(free))
+    remedy = _("Make room; mintage gc frees what nothing needs.")
+    if free < _TOO_LITTLE:
+        return Finding(_("disk"), "problem", found, remedy)
+    return Finding(_("disk"), "warning" if free < _LITTLE else "ok", found, remedy)
+
+
+def _file_system(home: Path) -> Finding:
+    kind = file_system(home)
+    if kind in NETWORK_FILE_SYSTEMS:
+        return Finding(
+            _("file system"),
+            "problem",
+            _("{kind}, a network file system, where locks cannot be relied on", kind=kind),
+            _("Name a folder on a disk of this machine with --home."),
+        )
+    return Finding(_("file system"), "ok", kind or _("the system does not say which"))
+
+
+def _writable(folder: Path) -> Finding:
+    try:
+        with tempfile.TemporaryFile(dir=folder) as stream:
+            stream.write(b"x" * 4096)
+    except OSError as error:
+        return Finding(
+            _("writable"),
+            "problem",
+            _("{folder} cannot be written: {reason}", folder=folder, reason=error.strerror),
+            _("Check who owns the folder and whether its disk is full, or name another."),
+        )
+    return Finding(_("writable"), "ok", str(folder))
+
+
+def _format(home: Path) -> Finding:
+    path = home / "workspace.json"
+    try:
+        found = described_format(path.read_bytes())
+    except OSError as error:
+        return Finding(_("format"), "problem", f"{path}: {error.strerror}", _BACKUP)
+    if found is None:
+        said = _("{path} is not a workspace's description", path=path)
+        return Finding(_("format"), "problem", said, _BACKUP)
+    said = _("{found}; this Mintage reads up to {format}", found=found, format=FORMAT)
+    if found > FORMAT:
+        remedy = _("Upgrade with: pip install --upgrade mintage")
+        return Finding(_("format"), "problem", said, remedy)
+    return Finding(_("format"), "ok", said)
+
+
+def _keys(folder: Path) -> Iterator[Finding]:
+    """Every private key must be its owner's alone."""
+    private = sorted(folder.glob("*.pem"))
+    open_ones = [path for path in private if stat.S_IMODE(path.stat().st_mode) & 0o077]
+    closed = [path for path in private if not os.access(path, os.R_OK)]
+    for path in open_ones:
+        yield Finding(
+            _("keys"),
+            "problem",
+            _("{path} can be read by others", path=path),
+            _("Close it with: chmod 600 {path}", path=shlex.quote(str(path))),
+        )
+    for path in closed:
+        yield Finding(
+            _("keys"),
+            "problem",
+            _("{path} cannot be read", path=path),
+            _("Run as the user who owns the workspace."),
+        )
+    if not open_ones and not closed:
+        yield Finding(
+            _("keys"), "ok", _("{count}, readable by their owner alone", count=len(private))
+        )
+
+
+def _database(path: Path, clock: Clock, *, writable: bool) -> Iterator[Finding]:
+    check = _("database")
+    if not path.exists():
+        yield Finding(check, "problem", _("{path} is gone", path=path), _BACKUP)
+        return
+    health = examine(path, writable=writable)
+    if health.damage:
+        yield Finding(check, "problem", health.damage, health.remedy)
+        return
+    if health.lacking:
+        yield Finding(
+            check,
+            "problem",
+            _("it lacks {columns}", columns=", ".join(health.lacking)),
+            _("It was made by another version; open it with that, or name another workspace."),
+        )
+        return
+    yield Finding(check, "ok", _("sound, {size}", size=format_size(path.stat().st_size)))
+    yield _log(health)
+    if path.stat().st_mtime > clock.now().timestamp() + _AHEAD_SECONDS:
+        yield Finding(
+            _("clock"),
+            "problem",
+            _("the last record was written later than the clock now says"),
+            _("Set the machine's clock, best by NTP; bills need it."),
+        )
+
+
+def _log(health: Health) -> Finding:
+    whole = all(leaf_of(record, salt) == leaf for record, salt, leaf in health.latest)
+    if not health.gapless or not whole:
+        return Finding(
+            _("audit log"),
+            "problem",
+            _("it is not as it was written"),
+            _("Stop, keep a copy of the workspace, and see: mintage log"),
+        )
+    return Finding(
+        _("audit log"),
+        "ok",
+        _(
+            "{records} records without a gap, the last {checked} checked",
+            records=health.leaves,
+            checked=len(health.latest),
+        ),
+    )

@@ -1,0 +1,230 @@
+"""Create: collect, inspect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from mintage.app.collecting import check_target
+from mintage.cli.options import Home, Json, opened
+from mintage.cli.output import TerminalProgress, emit, line, say, table, warn
+from mintage.core.errors import ConfigError
+from mintage.core.messages import Message, _
+from mintage.create.collect import Origin
+from mintage.create.diff import difference
+from mintage.create.words import parts_of
+
+_SHOWN = 10
+
+
+def collect(
+    path: Annotated[
+        str,
+        typer.Argument(
+            help="A folder of class folders, a zip of one, a table (CSV, TSV, XLSX, JSONL), or its "
+            "https:// address."
+        ),
+    ],
+    *,
+    name: Annotated[
+        str | None, typer.Option("--name", "-n", help="The name of a new dataset.")
+    ] = None,
+    into: Annotated[
+        str | None, typer.Option(help="A dataset to add to: pets, or pets#1f9c.")
+    ] = None,
+    label: Annotated[str, typer.Option(help="A table's column with the label.")] = "label",
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad file.")] = False,
+    seed: Annotated[
+        int | None, typer.Option(help="Decides which examples are held out. (default: 0)")
+    ] = None,
+    licence: Annotated[str, typer.Option(help="The licence of the data, for its card.")] = "",
+    consent: Annotated[str, typer.Option(help="Who consented to what, for its card.")] = "",
+    origin: Annotated[str, typer.Option(help="Where the data comes from, for its card.")] = "",
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Read labelled examples into an immutable, signed dataset, or add them to one (--into)."""
+    check_target(name, into)
+    if into and seed is not None:
+        raise ConfigError(
+            _("A dataset keeps the seed that it was collected with."),
+            remedy=_("Leave --seed out."),
+        )
+    said = Origin(licence, consent, origin)
+    with opened(home) as app:
+        if into:
+            growth = app.create.grow(
+                path, into, label=label, strict=strict, about=said, progress=TerminalProgress()
+            )
+            found = {**app.create.inspect(growth.dataset.reference), **growth.quality}
+            change = difference(growth.before, growth.dataset)
+        else:
+            kept = app.create.collect(
+                path,
+                name or "",
+                label=label,
+                strict=strict,
+                seed=seed or 0,
+                about=said,
+                progress=TerminalProgress(),
+            )
+            found, change = app.create.inspect(kept.reference), None
+    if as_json:
+        emit(_collected(found, change))
+        return
+    if change:
+        _show_change(change)
+    _show_dataset(found)
+    unsaid = [key for key, text in found["about"].items() if not text]
+    if unsaid:
+        warn(
+            _(
+                "Not stated of the data: {unsaid}; whoever sells a model made of it will "
+                "be asked. Collect again with {options}.",
+                unsaid=", ".join(unsaid),
+                options=" ".join(f"--{each} TEXT" for each in unsaid),
+            )
+        )
+    say(_("Next: mintage train {name} --time 5m", name=found["dataset"]))
+
+
+def _collected(found: Mapping[str, Any], change: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What ``--json`` says; findings are those of the source that was read just now."""
+    keys = ("dataset", "version", "examples", "skipped", "duplicates", "conflicts")
+    more = ("near_duplicates", "hidden", "stray")
+    counts = {name: sum(splits.values()) for name, splits in found["classes"].items()}
+    document = {key: found[key] for key in (*keys, *more)} | {"classes": counts}
+    if change is None:
+        return document
+    return document | {
+        "grown_from": change["before"].partition("#")[2],
+        "added": change["added"],
+        "removed": change["removed"],
+        "new_classes": _new_classes(change),
+    }
+
+
+def _new_classes(change: Mapping[str, Any]) -> list[str]:
+    return [label for label, counts in change["classes"].items() if not counts["before"]]
+
+
+def _show_change(change: Mapping[str, Any]) -> None:
+    """What growing did, in a few lines."""
+    name, __, version = change["before"].partition("#")
+    if change["before"] == change["after"]:
+        line(_("Nothing new: {name}#{version} stays as it is.", name=name, version=version[:12]))
+        line()
+        return
+    line(
+        _(
+            "{added:,} examples added to {name}#{version}",
+            added=len(change["added"]),
+            name=name,
+            version=version[:12],
+        )
+    )
+    if change["removed"]:
+        line(
+            _(
+                "{removed:,} taken out: the same picture came with another label",
+                removed=len(change["removed"]),
+            )
+        )
+    if new := _new_classes(change):
+        line(_("New classes: {names}", names=", ".join(new)))
+    if change["moved"]:
+        line(
+            _(
+                "There are enough examples for a validation split now: {moved:,} from the first "
+                "fold make it, and folds choose no more.",
+                moved=len(change["moved"]),
+            )
+        )
+    line()
+
+
+def inspect(
+    dataset: Annotated[str, typer.Argument(help="A dataset: pets, or pets#1f9c.")],
+    *,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Show what is in a dataset: counts, sizes, what could not be read, duplicates, conflicts."""
+    with opened(home) as app:
+        found = app.create.inspect(dataset)
+    if as_json:
+        emit(found)
+    else:
+        _show_dataset(found)
+
+
+def _show_dataset(found: Mapping[str, Any]) -> None:
+    line(
+        _(
+            "{dataset}#{version}: {examples:,} examples",
+            dataset=found["dataset"],
+            version=found["version"][:12],
+            examples=found["examples"],
+        )
+    )
+    line()
+    parts = parts_of(found["folds"])
+    rows = [
+        (name, *(counts[part] for part in parts), sum(counts.values()))
+        for name, counts in found["classes"].items()
+    ]
+    table((_("class"), *parts.values(), _("all")), rows, numbers=len(parts) + 1)
+    if found["folds"]:
+        line(
+            _(
+                "Too few for a validation split: {folds} folds of the training data choose.",
+                folds=found["folds"],
+            )
+        )
+    line()
+    sizes = [
+        (name, spread["smallest"], spread["median"], spread["largest"])
+        for name, spread in (
+            (_("width"), found["sizes"]["width"]),
+            (_("height"), found["sizes"]["height"]),
+        )
+    ]
+    table((_("pixels"), _("smallest"), _("median"), _("largest")), sizes, numbers=3)
+    line()
+    copies = sum(len(each["left_out"]) for each in found["duplicates"])
+    findings = [
+        (_("unreadable, left out"), len(found["skipped"])),
+        (_("exact copies, left out"), copies),
+        (_("pairs of near duplicates, kept on one side"), len(found["near_duplicates"])),
+        (_("same picture with two labels, left out"), len(found["conflicts"])),
+        (_("hidden files passed over"), found["hidden"]),
+        (_("other files passed over"), found["stray"]),
+    ]
+    table((_("found"), ""), findings, numbers=1)
+    show_some(
+        [
+            _("unreadable: {path}: {reason}", path=each["path"], reason=Message(each["reason"]))
+            for each in found["skipped"]
+        ]
+    )
+    show_some([_("conflict: {examples}", examples=_equal(each)) for each in found["conflicts"]])
+    show_some(
+        [
+            _("near duplicate: {paths}", paths=" ~ ".join(each["paths"]))
+            for each in found["near_duplicates"]
+        ]
+    )
+
+
+def _equal(conflict: Mapping[str, Any]) -> str:
+    return " = ".join(f"{each['path']} ({each['label']})" for each in conflict["examples"])
+
+
+def show_some(sentences: Sequence[Message]) -> None:
+    """The first of many lines, and how many more there are."""
+    for sentence in sentences[:_SHOWN]:
+        line(sentence)
+    if len(sentences) > _SHOWN:
+        line(_("… and {more:,} more; all with --json", more=len(sentences) - _SHOWN))

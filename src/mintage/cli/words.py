@@ -1,0 +1,22 @@
+"""Fixed words of the data, such as an outcome or a unit, as a person reads them."""
+
+from __future__ import annotations
+
+from mintage.core.messages import Message, _
+
+_WORDS: dict[str, Message] = {
+    str(word): word
+    for word in (
+        _("image"),  # what is counted
+        _("ok"),  # how a call ended
+        _("error"),
+        _("timeout"),
+        _("cancelled"),
+        _("abstain"),
+    )
+}
+
+
+def word(name: str) -> str:
+    """The word to show; what is not one of ours is shown as it is."""
+    return _WORDS.get(name, name)

@@ -1,0 +1,212 @@
+import json
+import os
+import socket
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mintage.app import machine_check, workspace_check
+from mintage.app.doctor import examine
+from mintage.app.finding import Finding
+from mintage.store.workspace import Workspace
+
+
+@pytest.fixture(autouse=True)
+def _no_gpu_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Importing PyTorch in a process of its own takes seconds; one test asks in earnest."""
+    monkeypatch.setattr(machine_check, "_ASK_TORCH", "print('one of ours')")
+
+
+def found(home: Path, **options: object) -> dict[str, Finding]:
+    return {str(each.check): each for each in examine(home, **options)}  # type: ignore[arg-type]
+
+
+def problems(home: Path) -> dict[str, str]:
+    return {
+        str(each.check): f"{each.found} {each.remedy}"
+        for each in examine(home)
+        if each.status == "problem"
+    }
+
+
+def test_a_sound_workspace_has_no_problem_and_every_line_says_something(home: Path) -> None:
+    lines = found(home)
+    assert {each.status for each in lines.values()} <= {"ok", "warning"}
+    for check in (
+        "settings", "disk", "file system", "writable", "format", "keys", "database", "audit log",
+        "versions", "extra [train]", "cores", "memory", "port 8000", "port 8001", "clock",
+        "time zones", "text", "GPU",
+    ):  # fmt: skip
+        assert lines[check].found
+    assert "1; this Mintage" in lines["format"].found
+    assert "records without a gap" in lines["audit log"].found
+    assert lines["GPU"].found == "one of ours"
+    for each in lines.values():
+        assert each.status == "ok" or each.remedy
+
+
+def test_it_changes_nothing_and_makes_nothing(home: Path, tmp_path: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in home.rglob("*") if path.is_file()}
+    found(home)
+    after = {path: path.stat().st_mtime_ns for path in home.rglob("*") if path.is_file()}
+    assert after == before
+    new = tmp_path / "not/yet"
+    assert "not made yet" in found(new)["workspace"].found
+    assert not new.parent.exists()
+
+
+def test_it_works_beside_a_server_that_has_the_workspace_open(home: Path) -> None:
+    with Workspace(home):
+        assert problems(home) == {}
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "check", "said"),
+    [
+        ("workspace.json", "{}", "format", "not a workspace's description"),
+        ("workspace.json", '{"format": 99}', "format", "Upgrade with"),
+        ("mintage.db", "no database at all, but long enough to be one", "database", "backup"),
+        ("mintage.db", None, "database", "is gone"),
+    ],
+)
+def test_a_broken_workspace_is_diagnosed(
+    home: Path, file: str, content: str | None, check: str, said: str
+) -> None:
+    (home / file).unlink()
+    if content is not None:
+        (home / file).write_text(content)
+    told = problems(home)
+    assert said in told[check]
+    assert set(told) == {check}
+
+
+def test_a_page_of_the_database_that_was_overwritten_is_found(home: Path) -> None:
+    with (home / "mintage.db").open("r+b") as stream:
+        stream.seek(4096)
+        stream.write(os.urandom(3 * 4096))
+    assert "damaged" in problems(home)["database"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM log_leaves WHERE position = 0",
+        "UPDATE log_leaves SET position = position + 7",
+        "UPDATE log_leaves SET record = X'7B7D'",
+        "UPDATE log_leaves SET record = '{}'",
+    ],
+)
+def test_an_audit_log_that_was_rewritten_is_found(home: Path, statement: str) -> None:
+    with sqlite3.connect(home / "mintage.db") as connection:
+        connection.execute(statement)
+    connection.close()
+    assert "not as it was written" in problems(home)["audit log"]
+
+
+def test_a_database_of_another_shape_is_found(home: Path) -> None:
+    with sqlite3.connect(home / "mintage.db") as connection:
+        connection.execute("ALTER TABLE models DROP COLUMN removed_at")
+    connection.close()
+    assert "it lacks models.removed_at" in problems(home)["database"]
+
+
+def test_a_database_of_a_newer_version_is_found(home: Path) -> None:
+    with sqlite3.connect(home / "mintage.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    assert "newer Mintage" in problems(home)["database"]
+
+
+def test_a_home_that_is_a_file_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert "is not a folder" in problems(tmp_path / "file")["workspace"]
+    assert "Name another" in problems(Path("~nobody-of-that-name/x"))["workspace"]
+
+
+def test_a_key_that_others_can_read_is_a_problem_with_the_line_that_mends_it(home: Path) -> None:
+    (home / "keys/bundle.pem").chmod(0o640)
+    assert "chmod 600" in problems(home)["keys"]
+
+
+def test_a_network_file_system_is_a_problem(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workspace_check, "file_system", lambda _path: "nfs4")
+    assert "nfs4, a network file system" in problems(home)["file system"]
+
+
+def test_a_wrong_setting_is_a_problem_and_the_rest_is_still_looked_at(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINTAGE_PORT", "eight thousand")
+    monkeypatch.setenv("MINTAGE_HOME", str(home))
+    lines = {str(each.check): each for each in examine()}
+    assert lines["settings"].status == "problem"
+    assert "MINTAGE_PORT" in lines["settings"].found
+    assert lines["database"].status == "ok"
+
+
+def test_a_port_in_use_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setenv("MINTAGE_PORT", str(port))
+        monkeypatch.setenv("MINTAGE_OPERATOR_PORT", "0")
+        lines = found(home)
+    assert lines[f"port {port}"].status == "warning"
+    assert "--port" in lines[f"port {port}"].remedy
+    assert lines["port 0"].status == "ok"
+
+
+def test_a_clock_that_stands_before_the_last_record_is_a_problem(home: Path, clock) -> None:
+    with Workspace(home):
+        pass
+    os.utime(home / "mintage.db", (clock.now().timestamp() + 3600,) * 2)
+    assert found(home, clock=clock)["clock"].status == "ok"  # the machine's own line comes later
+    statuses = [each.status for each in examine(home, clock) if each.check == "clock"]
+    assert statuses == ["problem", "ok"]
+    clock.advance(-40 * 365 * 86400)
+    assert found(home, clock=clock)["clock"].status == "problem"
+
+
+def test_what_is_not_installed_is_said_with_the_line_that_installs_it(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = machine_check._version
+    monkeypatch.setattr(
+        machine_check, "_version", lambda name: None if name == "torch" else there(name)
+    )
+    lines = found(home)
+    assert lines["extra [train]"].status == "warning"
+    assert "pip install 'mintage[train]'" in lines["extra [train]"].remedy
+    assert "PyTorch is not installed" in lines["GPU"].found
+
+
+def test_a_pytorch_that_does_not_load_is_a_problem(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine_check, "_ASK_TORCH", "raise ImportError('libgomp is gone')")
+    assert "libgomp is gone" in problems(home)["GPU"]
+
+
+def test_a_disk_that_is_nearly_full_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workspace_check, "_TOO_LITTLE", 10**18)
+    assert "mintage gc" in problems(home)["disk"]
+
+
+@pytest.mark.slow
+def test_the_whole_of_it_in_a_process_that_cannot_show_chinese(home: Path) -> None:
+    program = (
+        "import json, sys; from pathlib import Path; from mintage.app.doctor import examine\n"
+        "print(json.dumps([each.to_json() for each in examine(Path(sys.argv[1]))]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(home)],
+        capture_output=True,
+        check=True,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+    )
+    lines = {each["check"]: each for each in json.loads(done.stdout)}
+    assert lines["text"]["status"] == "warning"
+    assert "C.UTF-8" in lines["text"]["remedy"]
+    assert lines["GPU"]["status"] == "ok"

@@ -1,0 +1,297 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.loopback import HOST, Server, cut, file, fixed
+from tests.pictures import two_classes
+
+from mintage.app.creating import Creating
+from mintage.app.downloads import Downloads, is_address
+from mintage.app.root import App
+from mintage.core.errors import ConfigError, DataError, DependencyDown, SignatureMismatch
+from mintage.core.progress import Silent
+from mintage.core.settings import load_settings
+from mintage.create.collect import Origin
+from mintage.sources import https
+from mintage.sources.https import PublicFile
+
+ABOUT = Origin("a licence", "a consent", "https://page.example pets.zip sha256:1")
+ZIP = "application/zip"
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A zip of two class folders."""
+    photos = two_classes(tmp_path_factory.mktemp("photos"), each=12)
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for path in sorted(photos.rglob("*.jpg")):
+            archive.write(path, path.relative_to(photos).as_posix())
+    return stream.getvalue()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    with Server(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[App]:
+    with App(load_settings(home=tmp_path / "workspace", threads=1)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def getting(app: App, server: Server, monkeypatch: pytest.MonkeyPatch) -> Creating:
+    monkeypatch.setattr(https.time, "sleep", lambda seconds: None)
+    app.create.downloads = Downloads(app.workspace.home / "downloads", server.guard())
+    return app.create
+
+
+def published(packed: bytes, *addresses: str) -> PublicFile:
+    return PublicFile("pets.zip", len(packed), hashlib.sha256(packed).hexdigest(), addresses)
+
+
+class Told(Silent):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+def test_a_set_is_downloaded_checked_and_collected_with_what_is_known_of_it(
+    getting: Creating, server: Server, app: App, packed: bytes
+) -> None:
+    wanted = published(packed, server.script("/pets.zip", file(packed)))
+    got = getting.get(wanted, "pets", about=ABOUT)
+    assert got.new
+    assert got.path == app.workspace.home / "downloads" / "pets.zip"
+    assert got.path.read_bytes() == packed
+    assert got.dataset.reference == app.create.dataset("pets").reference
+    assert len(got.dataset.examples) == 24
+    assert got.dataset.card["about"] == vars(ABOUT)
+    assert got.dataset.card["source"]["name"] == "pets.zip"
+
+
+def test_the_layout_of_the_real_archive_is_two_classes(
+    getting: Creating, server: Server, packed: bytes
+) -> None:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(packed)) as plain, zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("readme[1].txt", "a licence")
+        archive.writestr("MSR-LA - 3467.docx", "a licence")
+        for info in plain.infolist():
+            archive.writestr(f"PetImages/{info.filename}", plain.read(info))
+    real = stream.getvalue()
+    wanted = published(real, server.script("/pets.zip", file(real)))
+    assert getting.get(wanted, "pets", about=ABOUT).dataset.labels == ("dark", "light")
+
+
+def test_a_second_get_finds_what_is_there(getting: Creating, server: Server, packed: bytes) -> None:
+    wanted = published(packed, server.script("/pets.zip", file(packed)))
+    first = getting.get(wanted, "pets", about=ABOUT)
+    again = getting.get(wanted, "pets", about=ABOUT)
+    assert (again.new, again.dataset.version) == (False, first.dataset.version)
+    other = getting.get(wanted, "other", about=ABOUT)
+    assert (other.new, other.dataset.version) == (True, first.dataset.version)
+    assert len(server.asked) == 1
+
+
+def test_a_dataset_of_the_same_name_but_other_data_is_not_taken_for_it(
+    getting: Creating, server: Server, app: App, packed: bytes, tmp_path: Path
+) -> None:
+    own = app.create.collect(two_classes(tmp_path / "own", each=7), "pets")
+    wanted = published(packed, server.script("/pets.zip", file(packed)))
+    got = getting.get(wanted, "pets", about=ABOUT)
+    assert got.new
+    assert got.dataset.version != own.version
+
+
+def test_a_download_that_was_interrupted_goes_on(
+    getting: Creating, server: Server, packed: bytes
+) -> None:
+    class CtrlC(Silent):
+        def advance(self, done: float, note: str = "") -> None:
+            if done:
+                raise KeyboardInterrupt
+
+    url = server.script("/pets.zip", file(packed, ETag='"1"'))
+    wanted = published(packed, url)
+    with pytest.raises(KeyboardInterrupt):
+        getting.get(wanted, "pets", about=ABOUT, progress=CtrlC())
+    assert getting.get(wanted, "pets", about=ABOUT).new
+    assert server.asked[1][1]["Range"].startswith("bytes=")
+
+
+def test_the_next_address_is_tried_and_the_last_ones_error_is_told(
+    getting: Creating, server: Server, packed: bytes
+) -> None:
+    bad = packed[::-1]
+    addresses = (
+        server.script("/1", fixed(404)),
+        server.script("/2", file(bad)),
+        server.script("/3", cut(packed, 100)),
+    )
+    told = Told()
+    good = published(packed, *addresses, server.script("/4", file(packed)))
+    with pytest.raises(DependencyDown, match="did not come"):
+        getting.get(published(packed, *addresses), "pets", about=ABOUT)
+    assert getting.get(good, "pets", about=ABOUT, progress=told).new
+    moves = [text for text in told.said if text.endswith("The next address is tried.")]
+    assert len(moves) == 3
+    assert "(404)" in moves[0]
+    assert "not the file that was published" in moves[1]
+
+
+def test_a_file_that_is_here_already_is_used_where_it_lies(
+    getting: Creating, server: Server, app: App, packed: bytes, tmp_path: Path
+) -> None:
+    here = tmp_path / "here.zip"
+    here.write_bytes(packed)
+    got = getting.get(published(packed, server.url("/never")), "pets", about=ABOUT, source=here)
+    assert (got.new, got.path) == (True, here)
+    assert server.asked == []
+    assert not (app.workspace.home / "downloads").exists()
+
+
+def test_another_file_than_the_published_one_is_refused_with_what_to_do(
+    getting: Creating, packed: bytes, tmp_path: Path
+) -> None:
+    wanted = published(packed)
+    longer, changed = tmp_path / "longer.zip", tmp_path / "changed.zip"
+    longer.write_bytes(packed + b"!")
+    changed.write_bytes(packed[:-1] + b"!")
+    cases: list[tuple[Path, type[Exception], str]] = [
+        (tmp_path / "nowhere.zip", DataError, "does not exist"),
+        (tmp_path, DataError, rf"is not a file; expected pets\.zip, {len(packed):,} bytes"),
+        (longer, DataError, rf"is {len(packed) + 1:,} bytes; expected"),
+        (changed, SignatureMismatch, rf"SHA-256 \w{{64}}, expected {wanted.sha256}"),
+    ]
+    for source, kind, says in cases:
+        with pytest.raises(kind, match=says) as refused:
+            getting.get(wanted, "pets", about=ABOUT, source=source)
+        assert "Check the path" in str(refused.value) or (
+            f"mintage collect {source} --name pets" in str(refused.value)
+        )
+
+
+def test_a_larger_file_than_was_published_is_not_fetched(
+    getting: Creating, server: Server, packed: bytes
+) -> None:
+    url = server.script("/pets.zip", file(packed + b"!"))
+    with pytest.raises(DataError, match="is larger than"):
+        getting.get(published(packed, url), "pets", about=ABOUT)
+
+
+# Any address
+
+
+def test_an_address_is_told_from_a_path() -> None:
+    assert is_address("https://files.example/a.zip")
+    assert is_address("HTTP://files.example")
+    assert not is_address("photos/https:/x")
+    assert not is_address("C:/photos")
+
+
+def test_a_file_at_an_address_is_collected_like_one_on_disk(
+    getting: Creating, server: Server, app: App, packed: bytes
+) -> None:
+    url = server.script("/sets/pets.zip", file(packed, ETag='"1"')) + "?token=secret"
+    found = getting.downloads.located(url)
+    assert found.source_name == f"pets.zip (https://{HOST}:{server.server_port})"
+    assert found.sha256 == hashlib.sha256(packed).hexdigest()
+    assert found.path.is_relative_to(app.workspace.home / "downloads")
+    assert "secret" not in str(found)
+    assert len(app.create.collect(found.path, "pets").examples) == 24
+    assert getting.downloads.located(url) == found
+    assert server.asked[1][1]["If-None-Match"] == '"1"'
+    other = server.script("/other/pets.zip", file(packed))
+    assert getting.downloads.located(other).path != found.path
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "name"),
+    [
+        ("/get", {"Content_Type": ZIP}, "get.zip"),
+        (
+            "/get.php",
+            {"Content_Disposition": 'attachment; filename="../my pets.ZIP"'},
+            "my_pets.ZIP",
+        ),
+        ("/", {"Content_Type": "text/csv; charset=utf-8"}, "download.csv"),
+        ("/rows.csv", {"Content_Type": "application/octet-stream"}, "rows.csv"),
+        ("/unknown", {}, "unknown"),
+    ],
+)
+def test_a_file_is_named_so_that_its_kind_is_seen(
+    getting: Creating, server: Server, path: str, headers: dict[str, str], name: str
+) -> None:
+    url = server.script(path, file(b"a,label\n1,x\n", **headers))
+    for __ in range(2):
+        found = getting.downloads.located(url)
+        assert found.path.name == name
+        assert found.path.read_bytes() == b"a,label\n1,x\n"
+
+
+def test_a_web_page_is_no_file(getting: Creating, server: Server, app: App) -> None:
+    url = server.script("/pets.zip", file(b"<html>", Content_Type="text/html; charset=utf-8"))
+    with pytest.raises(DataError, match="is a web page") as refused:
+        getting.downloads.located(url)
+    assert "address of the file itself" in refused.value.remedy
+    assert list((app.workspace.home / "downloads").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "table"),
+    [
+        ("/rows.csv", "path,label\ncats/1.JPG,cat\n"),
+        ("/rows.csv", '\ufeff"file";"label"\n"https://x.example/1.png";"cat"\n'),
+        ("/rows.tsv", "label\timage\ncat\t1.webp\n"),
+        ("/rows.jsonl", '{"label": "cat", "filename": "1.jpeg"}\n'),
+        ("/rows.jsonl", 'no JSON\n{"label": "cat", "filename": "1.jpeg"}\n'),
+    ],
+)
+def test_a_table_that_names_pictures_elsewhere_is_refused(
+    getting: Creating, server: Server, path: str, table: str
+) -> None:
+    with pytest.raises(DataError, match=r"names pictures that are not in it: .*1\.") as refused:
+        getting.downloads.located(server.script(path, file(table.encode())))
+    assert "a zip of class folders" in refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("path", "table"),
+    [
+        ("/rows.csv", "age,label\n3,cat\n"),
+        ("/rows.csv", "file,label\nreport.txt,cat\n"),
+        ("/rows.csv", ""),
+        ("/rows.jsonl", "no JSON\n[1]\n"),
+    ],
+)
+def test_a_table_whose_rows_are_the_examples_is_taken(
+    getting: Creating, server: Server, path: str, table: str
+) -> None:
+    assert (
+        getting.downloads.located(server.script(path, file(table.encode()))).path.name == path[1:]
+    )
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["http://files.example/a.zip", "ftp://files.example/a", "https://u:p@files.example/"],
+)
+def test_what_is_no_safe_address_is_refused(getting: Creating, location: str) -> None:
+    with pytest.raises(ConfigError):
+        getting.downloads.located(location)
+
+
+def test_nothing_but_a_test_reaches_loopback(app: App, server: Server) -> None:
+    with pytest.raises(ConfigError, match="not a public address"):
+        app.create.downloads.located(f"https://127.0.0.1:{server.server_port}/x.zip")
