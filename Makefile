@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+LIGHT := .venv-light
 # TORCH_INDEX, if set, is a further package index, such as PyTorch's own for builds without GPU.
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
@@ -28,6 +29,17 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP_INSTALL) --editable '.[train,dev]'
 	@touch $@ $(VENV)/.train
 
+# What a server gets: the plain install, without PyTorch, and without Mintage itself, which the test
+# builds and adds. The installer stays outside, so the folder is what has to be shipped.
+$(LIGHT)/.ready: pyproject.toml | $(BIN)/python
+	@echo "Installing what serving alone needs into $(LIGHT), to be tested: about 300 MB."
+	rm -rf $(LIGHT)
+	$(BIN)/python -m venv --without-pip $(LIGHT)
+	echo '*' > $(LIGHT)/.gitignore
+	$(BIN)/python -m pip --python $(LIGHT) install --quiet --disable-pip-version-check .
+	$(BIN)/python -m pip --python $(LIGHT) uninstall --quiet --yes mintage
+	@touch $@
+
 demo: $(VENV)/.train ## install, then the whole way once: draw, train, sign, serve, sell
 	$(BIN)/mintage demo
 
@@ -39,7 +51,7 @@ system: # a browser for the tests that look at the page; they are skipped withou
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
 		chromium fonts-noto-cjk >/dev/null; } || echo "No chromium: the page's tests are skipped."
 
-test: lint system $(VENV)/.dev ## every check that must pass
+test: lint system $(VENV)/.dev $(LIGHT)/.ready ## every check that must pass
 	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term
 
 lint: $(VENV)/.dev ## style, types and the direction of imports
@@ -64,6 +76,6 @@ docs: $(VENV)/.dev ## write the generated pages anew
 messages: $(VENV)/.dev ## find every message that people read, and compile the catalogue
 	$(BIN)/python tools/messages.py
 
-clean: ## forget the environment and every cache; workspaces stay
-	rm -rf $(VENV) build dist .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+clean: ## forget the environments and every cache; workspaces stay
+	rm -rf $(VENV) $(LIGHT) build dist .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

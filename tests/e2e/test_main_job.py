@@ -23,6 +23,7 @@ from mintage.app.root import App
 from mintage.client import Client
 from mintage.core.canonical import canonical_json, sha256_hex
 from mintage.core.errors import DataError, ServiceError, Unauthenticated
+from mintage.core.messages import Language, _, told
 from mintage.core.settings import load_settings
 from mintage.trust.audit import AuditLog
 from mintage.trust.dsse import open_envelope
@@ -45,7 +46,7 @@ class Server:
             env=environment(),
         )
         assert self.process.stdout is not None
-        lines = [self.process.stdout.readline() for _ in range(2)]
+        lines = [self.process.stdout.readline() for __ in range(2)]
         self.url, self.operator = (re.search(r"http://[\d.]+:\d+", line).group() for line in lines)
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> int:
@@ -59,7 +60,7 @@ def sold(home: Path) -> tuple[Path, str]:
     """A workspace with a product and a customer's key."""
     with App(load_settings(home=home, threads=1)) as app:
         app.deliver.publish("pets", "pets")
-        _, issued = app.capture.add_customer("Ada")
+        __, issued = app.capture.add_customer("Ada")
     return home, issued.key.reveal()
 
 
@@ -184,7 +185,7 @@ def test_no_acknowledged_answer_is_lost_when_the_server_is_killed_under_load(
     for number in range(min(int(os.environ.get("MINTAGE_ROUNDS", "2")), 20)):
         running = Server(home)
         before = len(acknowledged)
-        callers = [threading.Thread(target=customer, args=(running.url,)) for _ in range(8)]
+        callers = [threading.Thread(target=customer, args=(running.url,)) for __ in range(8)]
         for caller in callers:
             caller.start()
         while len(acknowledged) < before + 20 + 7 * number:
@@ -199,35 +200,43 @@ def test_no_acknowledged_answer_is_lost_when_the_server_is_killed_under_load(
     assert len(recorded) - len(acknowledged) <= 8 * rounds
 
 
-def test_the_demo_goes_the_whole_way_and_prints_no_dead_link(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("locale", "language"), [("C", "en"), ("zh_CN.UTF-8", "zh")])
+def test_the_demo_goes_the_whole_way_in_any_home_and_prints_no_dead_link(
+    tmp_path: Path, locale: str, language: Language
+) -> None:
+    home = tmp_path / "我的 家"
+    home.mkdir()
     command = [sys.executable, "-m", "mintage", "demo", "--drawings", "150"]
+    without = {k: v for k, v in environment().items() if k not in ("MINTAGE_LANG", "LC_CTYPE")}
     done = subprocess.run(
-        [*command, "--train-seconds", "25", "--folder", str(tmp_path / "demo")],
+        [*command, "--train-seconds", "25"],
         capture_output=True,
-        text=True,
-        env=environment(),
-        cwd=tmp_path,
+        encoding="utf-8",
+        env=without | {"LANG": locale, "LC_ALL": locale, "HOME": str(home)},
+        cwd=home,
         stdin=subprocess.DEVNULL,
         timeout=200,
         check=False,
     )
     assert done.returncode == 0, done.stderr
     shown = done.stdout
-    for words in (
-        "150 drawings",
-        "Planted among them: 1 unreadable file, 6 near duplicates, 12 wrong labels.",
-        "unreadable, left out:",
-        "seed-cnn",
-        "compact",
-        "was kept",
-        "95 % interval",
-        "0.02 EUR",
-        "receipt  rcp_",
-    ):
+    planted = _(
+        "Planted among them: {unreadable} unreadable file, "
+        "{near} near duplicates, {wrong} wrong labels.",
+        unreadable=1,
+        near=6,
+        wrong=12,
+    )
+    for words in (told(planted, language), "seed-cnn", "compact", "95 %", "0.02 EUR", "  rcp_"):
         assert words in shown, words
     assert "http://" not in shown
-    report = Path(re.search(r"^report  (.+)$", shown, re.MULTILINE).group(1))
-    assert "What was tried" in report.read_text()
+    report = Path(
+        re.search(rf"^{told(_('report'), language)} +(.+)$", shown, re.MULTILINE).group(1)
+    )
+    assert f'<html lang="{language}' in report.read_text(encoding="utf-8")
+    if language == "zh":
+        sentences = [line for line in shown.splitlines() if re.search(r"([a-z]+ ){4}", line)]
+        assert not sentences
 
 
 def test_the_readmes_curl_example_gets_an_answer(
