@@ -6,8 +6,8 @@ import os
 import sys
 from pathlib import Path
 
-# Width and colour must not depend on whoever runs this.
-os.environ |= {"COLUMNS": "96", "NO_COLOR": "1", "TERM": "dumb"}
+# Width, colour and language must not depend on whoever runs this.
+os.environ |= {"COLUMNS": "96", "NO_COLOR": "1", "TERM": "dumb", "MINTAGE_LANG": "en"}
 
 import typer.main
 
