@@ -74,7 +74,7 @@ def updated() -> Catalog:
         if message.id:
             before = known.get(message.id)
             translated = before.string if before and not before.fuzzy else ""
-            catalogue.add(message.id, translated, locations=message.locations)
+            catalogue.add(message.id, translated, locations=sorted(set(message.locations)))
     return catalogue
 
 

@@ -1,37 +1,16 @@
-import json
 import os
 import pty
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.pictures import two_classes
+from tests.terminal import Terminal
 
 from mintage.app.root import App
-from mintage.cli import main
 from mintage.core.settings import load_settings
 from mintage.store.workspace import Workspace
-
-
-class Terminal:
-    """Runs a verb in this process, with errors told as the command tells them."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch) -> None:
-        self.capsys, self.patch = capsys, patch
-        self.out = self.err = ""
-
-    def __call__(self, *words: object, status: int = 0) -> str:
-        self.patch.setattr(sys, "argv", ["mintage", *map(str, words)])
-        with pytest.raises(SystemExit) as exited:
-            main.run()
-        self.out, self.err = self.capsys.readouterr()
-        assert exited.value.code == status, self.err
-        return self.out
-
-    def json(self, *words: object, status: int = 0) -> Any:
-        return json.loads(self(*words, "--json", status=status))
 
 
 @pytest.fixture

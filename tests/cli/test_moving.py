@@ -1,45 +1,16 @@
 from __future__ import annotations
 
-import json
 import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.terminal import Terminal
 
-from mintage.cli import main, trust
-
-
-class Terminal:
-    """Runs the command line in this process and keeps what it printed."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch) -> None:
-        self.capsys, self.patch = capsys, patch
-        self.out = self.err = ""
-
-    def __call__(self, *words: object, status: int = 0) -> str:
-        self.patch.setattr(sys, "argv", ["mintage", *map(str, words)])
-        with pytest.raises(SystemExit) as exited:
-            main.run()
-        self.out, self.err = self.capsys.readouterr()
-        assert exited.value.code == status, self.err
-        return self.out
-
-    def json(self, *words: object, status: int = 0) -> Any:
-        return json.loads(self(*words, "--json", status=status))
-
-
-@pytest.fixture
-def mintage(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Terminal:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MINTAGE_THREADS", "1")
-    return Terminal(capsys, monkeypatch)
+from mintage.cli import trust
 
 
 @pytest.fixture
