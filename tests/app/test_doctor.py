@@ -38,7 +38,7 @@ def test_a_sound_workspace_has_no_problem_and_every_line_says_something(home: Pa
     for check in (
         "settings", "disk", "file system", "writable", "format", "keys", "database", "audit log",
         "versions", "extra [train]", "cores", "memory", "port 8000", "port 8001", "clock",
-        "time zones", "text", "GPU",
+        "time zones", "terminal encoding", "GPU",
     ):  # fmt: skip
         assert lines[check].found
     assert "1; this Mintage" in lines["format"].found
@@ -207,6 +207,6 @@ def test_the_whole_of_it_in_a_process_that_cannot_show_chinese(home: Path) -> No
         env=os.environ | {"PYTHONIOENCODING": "ascii"},
     )
     lines = {each["check"]: each for each in json.loads(done.stdout)}
-    assert lines["text"]["status"] == "warning"
-    assert "C.UTF-8" in lines["text"]["remedy"]
+    assert lines["terminal encoding"]["status"] == "warning"
+    assert "C.UTF-8" in lines["terminal encoding"]["remedy"]
     assert lines["GPU"]["status"] == "ok"

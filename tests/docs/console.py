@@ -174,12 +174,17 @@ def _address(line: str) -> str:
 
 
 def _assert_lines(expected: tuple[str, ...], printed: str, command: str) -> None:
-    lines = [" ".join(line.split()) for line in printed.splitlines()]
+    lines = [_plain(line) for line in printed.splitlines()]
     at = 0
     for wanted in expected:
-        parts = map(re.escape, " ".join(wanted.split()).split("…"))
+        parts = map(re.escape, _plain(wanted).split("…"))
         pattern = re.compile(".*".join(parts))
         while at < len(lines) and not pattern.fullmatch(lines[at]):
             at += 1
         assert at < len(lines), f"{command}\ndoes not print: {wanted}\n{printed}"
         at += 1
+
+
+def _plain(line: str) -> str:
+    """A line without what only spaces it: columns, and the gap after a full-width colon."""
+    return " ".join(line.split()).replace("： ", "：")

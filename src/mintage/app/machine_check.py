@@ -170,12 +170,12 @@ def _encoding() -> Finding:
         "铸模 é".encode(encoding)
     except (UnicodeEncodeError, LookupError):
         return Finding(
-            _("text"),
+            _("terminal encoding"),
             "warning",
             _("this terminal shows {encoding}, not every name", encoding=encoding),
             _("Set a UTF-8 locale, such as: export LC_ALL=C.UTF-8"),
         )
-    return Finding(_("text"), "ok", encoding)
+    return Finding(_("terminal encoding"), "ok", encoding)
 
 
 def _gpu() -> Finding:

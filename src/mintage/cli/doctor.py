@@ -11,7 +11,7 @@ from mintage.cli.output import emit, line
 from mintage.core.messages import Message, _, told
 
 _STATES: dict[str, Message] = {
-    "ok": _("ok"),
+    "ok": _("fine"),
     "warning": _("warning"),
     "problem": _("problem"),
 }

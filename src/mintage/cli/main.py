@@ -175,7 +175,7 @@ def _explain(error: MintageError, *, as_json: bool) -> int:
             "remedy": told(error.remedy),
         }
         emit({"error": described})
-    stderr.print("[bold red]" + told(_("error:")) + f"[/] {escape(told(error.message))}")
+    stderr.print("[bold red]" + told(_("error: ")) + f"[/]{escape(told(error.message))}")
     if error.remedy:
         stderr.print(escape(told(error.remedy)))
     return error.exit_status

@@ -36,7 +36,7 @@ def say(text: str) -> None:
 
 def warn(text: str) -> None:
     """A warning for people, on stderr."""
-    stderr.print("[yellow]" + told(_("warning:")) + f"[/] {escape(_shown(text))}")
+    stderr.print("[yellow]" + told(_("warning: ")) + f"[/]{escape(_shown(text))}")
 
 
 def line(text: str = "") -> None:
