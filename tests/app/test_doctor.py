@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 from mintage.app import machine_check, workspace_check
 from mintage.app.doctor import examine
 from mintage.app.finding import Finding
+from mintage.app.removing import remove
 from mintage.store.workspace import Workspace
 
 
@@ -36,7 +38,8 @@ def test_a_sound_workspace_has_no_problem_and_every_line_says_something(home: Pa
     lines = found(home)
     assert {each.status for each in lines.values()} <= {"ok", "warning"}
     for check in (
-        "settings", "disk", "file system", "writable", "format", "keys", "database", "audit log",
+        "settings", "disk", "file system", "writable", "format", "permissions", "keys",
+        "database", "audit log", "files",
         "versions", "extra [train]", "cores", "memory", "port 8000", "port 8001", "clock",
         "time zones", "terminal encoding", "GPU",
     ):  # fmt: skip
@@ -106,6 +109,37 @@ def test_an_audit_log_that_was_rewritten_is_found(home: Path, statement: str) ->
     assert "not as it was written" in problems(home)["audit log"]
 
 
+def test_what_has_a_row_but_no_folder_any_more_is_a_problem(home: Path) -> None:
+    assert "of 2 datasets and models" in found(home)["files"].found
+    (dataset,) = (home / "datasets/pets").iterdir()
+    shutil.rmtree(dataset)
+    for path in (home / "models/pets/1").iterdir():
+        path.unlink()
+    told = problems(home)
+    assert f"missing: {dataset} " in told[f"files of pets#{dataset.name}"]
+    assert f"missing: {home}/models/pets/1 " in told["files of pets@1"]
+    assert "mintage remove pets@1" in told["files of pets@1"]
+    assert len(told) == 2
+
+
+@pytest.mark.parametrize("name", ["signature.json", "model.onnx"])
+@pytest.mark.parametrize("emptied", [True, False])
+def test_a_model_that_lacks_a_file_is_a_problem(home: Path, name: str, emptied: bool) -> None:
+    path = home / "models/pets/1" / name
+    path.unlink()
+    if emptied:
+        path.touch()
+    told = problems(home)
+    assert f"missing: {path} " in told["files of pets@1"]
+    assert len(told) == 1
+
+
+def test_a_removed_model_is_not_missed(home: Path) -> None:
+    with Workspace(home) as workspace:
+        remove(workspace, "pets@1")
+    assert problems(home) == {}
+
+
 def test_a_database_of_another_shape_is_found(home: Path) -> None:
     with sqlite3.connect(home / "mintage.db") as connection:
         connection.execute("ALTER TABLE models DROP COLUMN removed_at")
@@ -131,6 +165,22 @@ def test_a_key_that_others_can_read_is_a_problem_with_the_line_that_mends_it(hom
     assert "chmod 600" in problems(home)["keys"]
 
 
+def test_a_workspace_that_others_can_read_is_a_warning_with_the_line_that_mends_it(
+    home: Path,
+) -> None:
+    assert found(home)["permissions"].status == "ok"
+    home.chmod(0o755)
+    (home / "mintage.db").chmod(0o644)
+    lines = [each for each in examine(home) if each.check == "permissions"]
+    assert [each.status for each in lines] == ["warning", "warning"]
+    assert [each.found.split()[0] for each in lines] == [str(home), f"{home}/mintage.db"]
+    assert all(f"chmod 700 {home}" in each.remedy for each in lines)
+    home.chmod(0o711)  # nobody can list it, but who knows the name can read the database
+    assert "mintage.db" in found(home)["permissions"].found
+    home.chmod(0o700)
+    assert found(home)["permissions"].status == "ok"
+
+
 def test_a_network_file_system_is_a_problem(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workspace_check, "file_system", lambda _path: "nfs4")
     assert "nfs4, a network file system" in problems(home)["file system"]
@@ -147,15 +197,25 @@ def test_a_wrong_setting_is_a_problem_and_the_rest_is_still_looked_at(
     assert lines["database"].status == "ok"
 
 
-def test_a_port_in_use_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("variable", "other", "option"),
+    [
+        ("MINTAGE_PORT", "MINTAGE_OPERATOR_PORT", "--port"),
+        ("MINTAGE_OPERATOR_PORT", "MINTAGE_PORT", "--operator-port"),
+    ],
+)
+def test_a_port_of_the_settings_that_is_in_use_is_said(
+    home: Path, monkeypatch: pytest.MonkeyPatch, variable: str, other: str, option: str
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        monkeypatch.setenv("MINTAGE_PORT", str(port))
-        monkeypatch.setenv("MINTAGE_OPERATOR_PORT", "0")
+        monkeypatch.setenv(variable, str(port))
+        monkeypatch.setenv(other, "0")
         lines = found(home)
     assert lines[f"port {port}"].status == "warning"
-    assert "--port" in lines[f"port {port}"].remedy
+    assert f" {option} 0" in lines[f"port {port}"].remedy
     assert lines["port 0"].status == "ok"
+    assert not {"port 8000", "port 8001"} & set(lines)
 
 
 def test_a_clock_that_stands_before_the_last_record_is_a_problem(home: Path, clock) -> None:

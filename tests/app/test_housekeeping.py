@@ -56,6 +56,31 @@ def test_a_version_number_is_never_given_twice(app: App, keeping: Housekeeping) 
     assert app.capture.audit()["records"] > 3
 
 
+def test_a_run_whose_model_was_removed_says_so(app: App, keeping: Housekeeping) -> None:
+    (before,) = keeping.listing()["runs"]
+    assert (before["model"], before["model_removed"]) == ("pets@1", False)
+    keeping.remove("pets@1")
+    (after,) = keeping.listing()["runs"]
+    assert (after["model"], after["model_removed"]) == ("pets@1", True)
+    (shown,) = keeping.show(after["run"])
+    assert (shown["model"], shown["model_removed"], shown["models"]) == ("pets@1", True, [])
+
+
+def test_the_version_that_a_bare_name_means_is_marked(
+    app: App, keeping: Housekeeping, trained_home: Path, tmp_path: Path
+) -> None:
+    first = dataset_of(app)
+    second = app.create.collect(two_classes(tmp_path / "other", each=30), "pets").reference
+
+    def current() -> dict[str, bool]:
+        return {each["dataset"]: each["current"] for each in keeping.listing()["datasets"]}
+
+    assert list(current().items()) == [(first, False), (second, True)]
+    app.create.collect(trained_home.parent / "photos", "pets")  # the first, once more
+    assert list(current().items()) == [(second, False), (first, True)]
+    assert dataset_of(app) == first
+
+
 def test_a_dataset_collected_again_is_there_again(
     app: App, keeping: Housekeeping, trained_home: Path
 ) -> None:
@@ -150,7 +175,9 @@ def test_gc_frees_what_nothing_needs_and_nothing_else(app: App, keeping: Houseke
     app.workspace.blobs.put(stray, b"nobody's")
     (home / "downloads").mkdir()
     (home / "downloads/set.zip").write_bytes(b"x" * 1000)
-    (home / f"models/.1.{new_id('tmp')}").mkdir()
+    temporary = home / f"models/.1.{new_id('tmp')}"
+    temporary.mkdir()
+    (temporary / "card.md").write_text("half")
     (home / f"blobs/.half.{new_id('tmp')}").write_bytes(b"half")
     with pytest.raises(ZeroDivisionError):
         app.create.train("pets", recipe="seed-cnn", epochs=1, should_stop=lambda: 1 / 0 > 1)
@@ -159,11 +186,15 @@ def test_gc_frees_what_nothing_needs_and_nothing_else(app: App, keeping: Houseke
         "cache": 1,
         "downloads": 1,
         "removed": 0,
-        "runs": 3,  # the failed run's folder; checkpoints and graph of the one that finished
+        "runs": 1,  # the failed run's folder
+        "weights": 2,  # checkpoints and graph of the one that finished
         "blobs": 1,
         "temporary": 2,
         "answers": 0,
     }
+    freed = {each.kind: each.size_bytes for each in done.freed}
+    assert freed["runs"] > 0
+    assert freed["weights"] > freed["runs"]
     assert not app.workspace.blobs.has(stray)
     assert len(app.workspace.blobs.sizes()) == 120
     finished, failed = (run for run in keeping.listing()["runs"])
@@ -172,6 +203,15 @@ def test_gc_frees_what_nothing_needs_and_nothing_else(app: App, keeping: Houseke
     assert app.create.report("pets@1").exists()
     assert app.create.train("pets", recipe="seed-cnn", epochs=1).version == 2
     assert clear(app.workspace, dry_run=True).left == ()
+
+
+def test_gc_sweeps_empty_folders_without_counting_them(workspace: Workspace) -> None:
+    empty = workspace.download_folder / "0123456789abcdef"
+    empty.mkdir(parents=True)
+    assert counts(clear(workspace, dry_run=True))["downloads"] == 0
+    assert empty.is_dir()
+    assert counts(clear(workspace))["downloads"] == 0
+    assert not empty.exists()
 
 
 def test_gc_frees_the_examples_of_a_removed_dataset_but_not_those_it_shared(
@@ -283,3 +323,20 @@ def test_pictures_can_be_collected_again_after_gc(app: App, tmp_path: Path) -> N
     assert counts(clear(app.workspace))["blobs"] == 1
     app.workspace.blobs.put(sha256_hex(jpeg(1)), jpeg(1))
     assert app.workspace.blobs.get(sha256_hex(jpeg(1))) == jpeg(1)
+
+
+def test_gc_of_a_full_disk_keeps_the_only_copy_and_counts_a_leftover_once(home: Path) -> None:
+    """Reading only, nothing is put back first: a version set aside may be all there is of it."""
+    model = home / "models/pets/1"
+    aside = model.with_name(f".1.old-{new_id('tmp')}")
+    model.rename(aside)
+    begun = model.with_name(f".2.{new_id('tmp')}")
+    begun.mkdir()
+    (begun / "model.onnx").write_bytes(bytes(1000))
+    with Workspace(home, reading=True) as workspace:
+        found = {each.kind: each for each in clear(workspace).freed}
+    assert found["removed"].count == 0
+    assert (found["temporary"].count, found["temporary"].size_bytes) == (1, 1000)
+    assert not begun.exists()
+    with Workspace(home):
+        assert (model / "model.onnx").exists()

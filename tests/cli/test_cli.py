@@ -335,7 +335,7 @@ def test_a_misspelt_name_gets_the_right_one(mintage: Terminal, home: Path) -> No
 def test_no_workspace_name_is_taken_for_a_part_of_an_address(
     mintage: Terminal, tmp_path: Path
 ) -> None:
-    mintage("customer", "list", "--home", tmp_path / "we?ird")
+    mintage("customer", "add", "Ada", "--home", tmp_path / "we?ird")
     assert (tmp_path / "we?ird" / "mintage.db").exists()
 
 
@@ -390,3 +390,42 @@ def test_a_copied_workspace_and_a_foreign_folder_both_verify(
     folder = shutil.copytree(home / "models/pets/1", tmp_path / "bundle")
     assert "pets@1 is as it was signed" in mintage("verify", folder, "--home", home)
     mintage("verify", folder, "--home", tmp_path / "stranger", status=3)
+
+
+def test_a_reference_of_the_other_kind_is_recognised(mintage: Terminal, home: Path) -> None:
+    mintage("inspect", "pets@1", "--home", home, status=2)
+    assert "name of a model's version, not of a dataset" in mintage.err
+    mintage("evaluate", "pets#1f9c", "--home", home, status=2)
+    assert "mintage show pets#1f9c" in mintage.err
+
+
+def test_customers_and_operator_need_two_ports(mintage: Terminal, home: Path) -> None:
+    mintage("serve", "--port", 8123, "--operator-port", 8123, "--home", home, status=2)
+    assert "cannot share the port 8123" in mintage.err
+
+
+def test_what_an_error_quotes_cannot_drive_the_terminal(mintage: Terminal) -> None:
+    mintage("collect", "no\x1b]0;title\x07\x1b[31m", "--name", "x", status=2)
+    assert "\x1b]0" not in mintage.err
+    assert "\\x1b]0;title\\x07" in mintage.err
+
+
+def test_a_locale_is_as_good_as_a_language(
+    mintage: Terminal, monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
+    monkeypatch.setenv("MINTAGE_LANG", "zh_CN.UTF-8")
+    assert "类别" in mintage("inspect", "pets", "--home", home)
+    assert json.loads(mintage("inspect", "nope", "--home", home, "--json", status=2))["error"][
+        "message"
+    ].startswith("There is no dataset")
+    monkeypatch.setenv("MINTAGE_LANG", "fr")
+    mintage("inspect", "pets", "--home", home, status=2)
+    assert "MINTAGE_LANG" in mintage.err
+
+
+def test_a_collect_that_turns_a_name_back_says_so(mintage: Terminal, tmp_path: Path) -> None:
+    photos = two_classes(tmp_path / "photos", each=6)
+    first = mintage.json("collect", photos, "--name", "pets")["version"]
+    two_classes(tmp_path / "photos", each=7)
+    mintage("collect", photos, "--name", "pets")
+    assert f"before, it was pets#{first[:12]}" in mintage.err

@@ -101,8 +101,10 @@ def test_diff_shows_counts_and_the_first_of_each_kind(
     found = json.loads(capsys.readouterr().out)
     assert len(found["added"]) == 16
     assert found["moved"] == []
-    comparing.diff("pets", home=pets)
+    comparing.diff("pets", "pets", home=pets)
     assert "They are the same." in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="pets alone is its newest version"):
+        comparing.diff("pets", home=pets)
 
 
 def test_compare_shows_both_models_and_says_which_is_better_or_that_nobody_knows(

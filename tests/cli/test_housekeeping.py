@@ -1,5 +1,6 @@
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -60,10 +61,15 @@ def test_list_shows_tables_for_people_and_only_the_kinds_asked_for(
         assert text in shown
     assert "stable" not in mintage("list", "models", "runs")
     assert set(mintage.json("list", "models")) == {"models", "sizes"}
+    mintage("list", "models", "--home", sold.parent / "new", status=2)
+    assert "There is no workspace" in mintage.err
+    Workspace(sold.parent / "new").close()
     mintage("list", "models", "--home", sold.parent / "new")
     assert "Next: mintage collect" in mintage.err
     mintage("list", "things", status=2)
-    assert "things" in mintage.err
+    assert "There is no kind 'things'" in mintage.err
+    assert "datasets, models, runs, products" in mintage.err
+    assert mintage.json("list", "model", "run") == mintage.json("list", "models", "runs")
 
 
 def test_examples_that_datasets_share_are_counted_once_and_that_is_said(
@@ -142,6 +148,53 @@ def test_what_is_not_there_is_an_error_with_what_may_be_meant(
         assert remedy in mintage.err
 
 
+def test_a_model_that_was_removed_is_marked_in_its_run(mintage: Terminal, home: Path) -> None:
+    mintage("remove", "pets@1", "--yes")
+    assert "pets@1 (removed)" in mintage("list", "runs")
+    run = mintage.json("list", "runs")["runs"][0]["run"]
+    assert "pets@1 (removed)" in mintage("show", run)
+
+
+def test_what_a_bare_name_means_is_marked_among_its_versions(
+    mintage: Terminal, home: Path, tmp_path: Path
+) -> None:
+    assert "collected last" not in mintage("list", "datasets")
+    with App(load_settings(home=home)) as app:
+        newest = app.create.collect(two_classes(tmp_path / "photos", each=30), "pets").version
+    shown = mintage("list", "datasets")
+    assert "collected last" in shown
+    (marked,) = (line for line in shown.splitlines() if line.startswith("pets#") and " * " in line)
+    assert newest[:12] in marked
+
+
+def test_a_model_from_elsewhere_is_shown_as_imported(mintage: Terminal, home: Path) -> None:
+    mintage("export", "pets@1", "pets.mintage")
+    Path("publisher.pub").write_text(mintage("public-key", "bundle"))
+    there = ("--home", "there")
+    mintage("trust", "add", "publisher.pub", "--yes", *there)
+    mintage("import", "pets.mintage", *there)
+    (model,) = mintage.json("show", "pets", *there)
+    assert (model["imported"], model["run"]) == (True, "")
+    lines = mintage("show", "pets@1", *there).splitlines()
+    shown = {line.split("  ")[0]: line.split("  ")[-1].strip() for line in lines}
+    assert "created" not in shown
+    assert shown["imported"] == model["created_at"][:16].replace("T", " ")
+    assert shown["run"] == "trained elsewhere"
+    assert shown["signed by"] == f"the trusted key {model['signed_by']['key_id']}"
+    (own,) = (each for each in mintage.json("show", "pets@1"))
+    assert own["imported"] is False
+
+
+def test_a_product_alone_is_not_removed_and_that_is_said(mintage: Terminal, home: Path) -> None:
+    with App(load_settings(home=home)) as app:
+        app.deliver.publish("pets@1", "sorting", price="0.05", currency="EUR")
+    mintage("remove", "sorting", "--yes", status=2)
+    assert "sorting is a product, and products are not removed" in mintage.err
+    assert "mintage key revoke" in mintage.err
+    mintage("list", "products")
+    assert "sorting" in mintage.out
+
+
 def test_remove_asks_nobody_in_a_script_but_wants_yes(mintage: Terminal, home: Path) -> None:
     mintage("remove", "pets@1", status=2)
     assert "Say --yes" in mintage.err
@@ -180,6 +233,7 @@ def test_remove_is_refused_where_something_stands_on_it(mintage: Terminal, sold:
     ):
         mintage("remove", reference, "--yes", status=2)
         assert reason in mintage.err
+    assert "No verb takes a product off sale yet" in mintage.err
     mintage("remove", dataset["dataset"][:9], "--yes", "--force")
     assert "can no longer tell" in mintage.err
     mintage("remove", run["run"], "--yes", "--force")
@@ -202,6 +256,17 @@ def test_gc_says_what_it_would_free_and_then_frees_that(mintage: Terminal, home:
     assert "0 B freed" in mintage("gc")
 
 
+def test_gc_counts_runs_without_a_model_and_weights_apart(mintage: Terminal, home: Path) -> None:
+    freed = mintage.json("gc", "--dry-run")["freed"]
+    assert freed["runs"] == {"count": 0, "size_bytes": 0}
+    assert freed["weights"]["size_bytes"] > 0
+    rows = mintage("gc").splitlines()
+    (runs,) = (row for row in rows if row.startswith("runs without a model"))
+    (weights,) = (row for row in rows if row.startswith("checkpoints and weights"))
+    assert runs.split()[-3:] == ["0", "0", "B"]
+    assert weights.split()[-3] == str(freed["weights"]["count"])
+
+
 def test_gc_is_refused_while_a_server_has_the_workspace_open(mintage: Terminal, home: Path) -> None:
     with Workspace(home):
         mintage("gc", status=2)
@@ -217,3 +282,6 @@ def test_doctor_exits_with_2_only_where_something_is_wrong(mintage: Terminal, ho
     shown = mintage("doctor", status=2)
     assert "problem  keys: " in shown
     assert "chmod 600" in shown
+    (home / "keys/bundle.pem").chmod(0o600)
+    shutil.rmtree(home / "models/pets/1")
+    assert f"missing: {home}/models/pets/1" in mintage("doctor", status=2)

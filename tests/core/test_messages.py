@@ -48,6 +48,13 @@ def test_a_stored_english_sentence_is_recognised_by_its_template(monkeypatch):
     assert told("something else", "zh") == "something else"
 
 
+def test_of_a_stored_sentence_names_are_left_alone_and_any_length_ends(monkeypatch):
+    words = {"left out {path}: {reason}": "已排除 {path}：{reason}", "line {text}": "行 {text}"}
+    _catalogue_of(monkeypatch, words | {"image": "张图片", "an empty file": "空文件"})
+    assert told("left out image: an empty file", "zh") == "已排除 image：空文件"
+    assert told("line " * 400 + "x", "zh").endswith("line x")
+
+
 def test_what_has_no_translation_stays_english(monkeypatch):
     _catalogue_of(monkeypatch, {})
     assert told(_("{count} left", count=2), "zh") == "2 left"

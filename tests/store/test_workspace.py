@@ -13,17 +13,33 @@ import pytest
 from mintage.core.canonical import sha256_hex
 from mintage.core.errors import ConfigError, DataError, DependencyDown, SignatureMismatch
 from mintage.core.ids import new_id
-from mintage.store import place
+from mintage.store import leftovers, place, schema
 from mintage.store.engine import Database
 from mintage.store.workspace import Workspace
 
 
-def test_a_folder_that_never_got_its_row_is_swept_at_the_next_start(tmp_path: Path) -> None:
+def test_a_folder_that_never_got_its_row_is_left_for_gc(tmp_path: Path) -> None:
     with Workspace(tmp_path) as opened:
         orphan = opened.model_folder("pets", 1)
         orphan.mkdir(parents=True)
-    with Workspace(tmp_path):
-        assert not orphan.exists()
+    with Workspace(tmp_path) as again:
+        assert leftovers.orphans(again.home, again.database) == [orphan]
+
+
+@pytest.mark.parametrize("lost", ["missing", "empty"])
+def test_a_workspace_whose_database_is_lost_is_refused_and_keeps_its_folders(
+    tmp_path: Path, lost: str
+) -> None:
+    with Workspace(tmp_path) as opened:
+        kept = opened.model_folder("pets", 1)
+        kept.mkdir(parents=True)
+    for path in tmp_path.glob("mintage.db*"):
+        path.unlink()
+    if lost == "empty":
+        (tmp_path / "mintage.db").touch()
+    with pytest.raises(ConfigError, match=r"missing or empty.*Restore .* from a backup"):
+        Workspace(tmp_path)
+    assert kept.exists()
 
 
 def test_a_folder_set_aside_comes_back_where_its_successor_never_came(home: Path) -> None:
@@ -326,5 +342,36 @@ def test_the_folder_of_a_run_that_was_removed_is_swept(tmp_path: Path) -> None:
     with Workspace(tmp_path) as opened:
         folder = opened.run_folder(new_id("run"))
         folder.mkdir(parents=True)
+        row = {"id": folder.name, "dataset": "pets", "dataset_version": "a", "status": "failed"}
+        row |= {"started_at": opened.now(), "removed_at": opened.now()}
+        insert = schema.runs.insert().values(**row)
+        opened.database.write(lambda connection: connection.execute(insert))
     Workspace(tmp_path).close()
     assert not folder.exists()
+
+
+def test_a_locale_whose_file_names_are_not_utf8_is_refused_and_loses_nothing(
+    tmp_path: Path,
+) -> None:
+    """Under another encoding a folder named 宠物 would look like a leftover without a row."""
+    home = tmp_path / "home"
+    with Workspace(home) as workspace:
+        row = {"modality": "image", "task": "class", "examples": 0, "number": 1, "log_position": 0}
+        row |= {"name": "宠物", "version": "a" * 64, "created_at": workspace.now()}
+        insert = schema.datasets.insert().values(**row)
+        workspace.database.write(lambda connection: connection.execute(insert))
+        kept = workspace.dataset_folder("宠物", "a" * 64)
+        kept.mkdir(parents=True)
+        (kept / "card.json").write_text("{}")
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "MINTAGE_LANG": "en"}
+    done = subprocess.run(
+        [sys.executable, "-m", "mintage", "list", "--home", str(home)],
+        env=os.environ | locale,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "not UTF-8 but ascii" in done.stderr
+    assert "PYTHONUTF8=1" in done.stderr
+    assert (kept / "card.json").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import os
 import signal
 import socket
 import threading
@@ -17,7 +18,7 @@ from mintage.api.application import customer_app, operator_app
 from mintage.api.protocol import Protocol
 from mintage.api.service import Service
 from mintage.core.errors import DependencyDown
-from mintage.core.messages import _
+from mintage.core.messages import Message, _
 
 OnStarted = Callable[[str, str], None]
 _TICK_SECONDS = 0.05
@@ -134,7 +135,9 @@ def _listen(host: str, port: int, option: str) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=2048)
     except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        # Not error.strerror: asyncio and socket add the address to it, which is said already.
+        number = getattr(error, "errno", None)
+        reason = Message(str(error) if number is None else os.strerror(number))
         raise DependencyDown(
             _("Cannot listen on {host}:{port}: {reason}.", host=host, port=port, reason=reason),
             remedy=_(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from mintage.app.listing import blob_names
 from mintage.app.stock import Stock
-from mintage.core.files import is_temporary, readable_failures, size_on_disk
+from mintage.core.files import is_only_copy, is_temporary, readable_failures, size_on_disk
 from mintage.core.messages import Message, _
 from mintage.store import inventory
 from mintage.store.leftovers import orphans
@@ -56,7 +57,8 @@ def clear(workspace: Workspace, *, dry_run: bool = False) -> Cleared:
             "cache": _children(workspace.cache_folder),
             "downloads": _children(workspace.download_folder),
             "removed": orphans(workspace.home, workspace.database),
-            "runs": list(_of_runs(stock)),
+            "runs": list(_runs_without_model(stock)),
+            "weights": list(_weights(stock)),
             "blobs": _unnamed_blobs(workspace, stock),
             "temporary": list(_temporary(workspace)),
         }
@@ -66,32 +68,39 @@ def clear(workspace: Workspace, *, dry_run: bool = False) -> Cleared:
 
 
 def _freed(kind: str, paths: list[Path], *, dry_run: bool) -> Freed:
+    """Empty folders go too, uncounted: they hold nothing."""
     size = sum(size_on_disk(path) for path in paths)
+    count = sum(not _is_empty(path) for path in paths)
     for path in paths if not dry_run else ():
-        with readable_failures(path):
+        with readable_failures(path), suppress(FileNotFoundError):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
                 path.unlink()
-    return Freed(kind, len(paths), size)
+    return Freed(kind, count, size)
+
+
+def _is_empty(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink() and not any(path.iterdir())
 
 
 def _children(folder: Path) -> list[Path]:
     return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
-def _of_runs(stock: Stock) -> Iterator[Path]:
-    """Runs that ended without a model, and the weights of those whose bundle has them.
-
-    Of a finished run its record, log and report stay; of one that was interrupted and made a
-    model everything does.
-    """
+def _runs_without_model(stock: Stock) -> Iterator[Path]:
+    """Runs that ended and made nothing; of one that was interrupted and did, everything stays."""
     for run in stock.runs:
-        folder, status = run.folder, run.row["status"]
-        if status in ("failed", "interrupted") and run.row["model"] is None and folder.is_dir():
-            yield folder
-        elif status == "finished":
-            yield from (folder / name for name in _WEIGHTS if (folder / name).exists())
+        ended = run.row["status"] in ("failed", "interrupted")
+        if ended and run.row["model"] is None and run.folder.is_dir():
+            yield run.folder
+
+
+def _weights(stock: Stock) -> Iterator[Path]:
+    """The weights of finished runs, which their bundles have; record, log and report stay."""
+    for run in stock.runs:
+        if run.row["status"] == "finished":
+            yield from (path for name in _WEIGHTS if (path := run.folder / name).exists())
 
 
 def _unnamed_blobs(workspace: Workspace, stock: Stock) -> list[Path] | None:
@@ -120,7 +129,8 @@ def _temporary(workspace: Workspace) -> Iterator[Path]:
     passed = {workspace.cache_folder, workspace.download_folder}
     for place, folders, names in os.walk(workspace.home):
         folder = Path(place)
-        yield from (folder / name for name in (*names, *folders) if is_temporary(name))
+        begun = [folder / name for name in (*names, *folders) if is_temporary(name)]
+        yield from (path for path in begun if not is_only_copy(path))
         folders[:] = [
             name for name in folders if not is_temporary(name) and folder / name not in passed
         ]

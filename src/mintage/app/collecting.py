@@ -143,11 +143,10 @@ class Collecting:
 
     def _collected(self, name: str, about: Origin) -> Dataset | None:
         """The newest dataset of that name, if it was made of this very file."""
-        try:
-            dataset = self.dataset(name)
-        except RequestError:
+        dataset = self.newest(name)
+        if dataset is None or dataset.card["about"]["origin"] != about.origin:
             return None
-        return dataset if dataset.card["about"]["origin"] == about.origin else None
+        return dataset
 
     def dataset(self, reference: str) -> Dataset:
         """The dataset ``name`` (the newest) or ``name#version``; a version may be shortened.
@@ -170,6 +169,13 @@ class Collecting:
         folder = self._workspace.dataset_folder(wanted.name, version)
         return load_dataset(folder, wanted.name, self._keys)
 
+    def newest(self, name: str) -> Dataset | None:
+        """The newest dataset of that name, if there is one."""
+        try:
+            return self.dataset(name)
+        except RequestError:
+            return None
+
     def inspect(self, reference: str) -> dict[str, Any]:
         """What is in a dataset, and what collecting found."""
         return inspect.findings(self.dataset(reference))
@@ -179,7 +185,17 @@ class Collecting:
 
         ``after`` is the newest version of ``before``'s name where it is not given.
         """
-        newest = Reference.parse(before, mark="#", kind="dataset").name
+        wanted = Reference.parse(before, mark="#", kind="dataset")
+        if after is None and wanted.version is None:
+            raise ConfigError(
+                _("{name} alone is its newest version; compare it with which?", name=wanted.name),
+                remedy=_(
+                    "Name the older one: mintage diff {name}#VERSION. "
+                    "They are listed by: mintage list datasets",
+                    name=wanted.name,
+                ),
+            )
+        newest = wanted.name
         return diff.difference(self.dataset(before), self.dataset(after or newest))
 
 

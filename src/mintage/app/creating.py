@@ -26,7 +26,7 @@ from mintage.core.errors import (
 )
 from mintage.core.files import write_atomic
 from mintage.core.machine import available_cores
-from mintage.core.messages import _, current
+from mintage.core.messages import Message, _, current
 from mintage.core.progress import Progress, Silent
 from mintage.core.settings import Settings
 from mintage.core.types import Split
@@ -354,4 +354,6 @@ def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(_("cannot be read: {reason}", reason=error.strerror)) from error
+        raise DataError(
+            _("cannot be read: {reason}", reason=Message(error.strerror or ""))
+        ) from error

@@ -21,6 +21,7 @@ from mintage.core.errors import ConfigError, RequestError
 from mintage.core.messages import _
 from mintage.core.money import Price
 from mintage.core.settings import Settings
+from mintage.core.units import check_name
 from mintage.deliver.engine import Engine
 from mintage.deliver.products import Products
 from mintage.store.workspace import Workspace
@@ -86,6 +87,7 @@ class Delivering:
             SignatureMismatch: the bundle is not what was signed; the product stays as it was.
             ConfigError: a currency without a price, or a name that is taken.
         """
+        check_name(product, "product")
         bundle = self._create.model(model)
         row = self._create.model_row(model)
         self._create.open(bundle)
@@ -99,7 +101,7 @@ class Delivering:
             "model": f"{pointer.model}@{pointer.version}",
             "bundle_digest": pointer.bundle_digest,
             "plan": plan,
-            "warnings": self._undeclared(bundle.manifest),
+            "warnings": [*_doubts(bundle.manifest), *self._undeclared(bundle.manifest)],
         }
 
     def _plan(
@@ -195,6 +197,22 @@ class Delivering:
     def _open(self, model: str, version: int, digest: str) -> Predictor:
         """Open what an alias points at: the bundle that was published, and no other."""
         return self._create.open(self._create.published(model, version, digest))
+
+
+def _doubts(manifest: Manifest) -> list[str]:
+    """What its own evaluation says against selling a model."""
+    metrics = manifest.metrics
+    low, majority = metrics["interval"][0], metrics["majority_accuracy"]
+    if low > majority:
+        return []
+    return [
+        _(
+            "This model cannot be told from one that always answers the most frequent class: "
+            "{accuracy:.1%} right, against {majority:.1%}.",
+            accuracy=metrics["accuracy"],
+            majority=majority,
+        )
+    ]
 
 
 def _public_keys(keys: KeyRing) -> dict[str, dict[str, str]]:

@@ -46,6 +46,7 @@ class Listing:
             "dataset": thing.reference,
             "name": row["name"],
             "version": row["version"],
+            "current": self._stock.is_current(thing),
             "examples": row["examples"],
             "modality": row["modality"],
             "task": row["task"],
@@ -55,7 +56,7 @@ class Listing:
         }
 
     def model(self, thing: Thing) -> dict[str, Any]:
-        """One version of a model, and the products that sell it."""
+        """One version of a model, and the products that sell it; ``imported`` has no run here."""
         row = thing.row
         return {
             "model": thing.reference,
@@ -63,6 +64,7 @@ class Listing:
             "version": row["version"],
             "dataset": data_of(thing),
             "run": row["run"],
+            "imported": not row["run"],
             "bundle_digest": row["bundle_digest"],
             "created_at": row["created_at"],
             "size_bytes": size_on_disk(thing.folder),
@@ -78,6 +80,7 @@ class Listing:
             "dataset": data_of(thing),
             "status": row["status"],
             "model": made,
+            "model_removed": made is not None and not self._stock.is_here(made),
             "started_at": row["started_at"],
             "ended_at": row["ended_at"],
             "seconds": _seconds(row),

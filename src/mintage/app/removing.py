@@ -15,6 +15,11 @@ from mintage.core.messages import Message, _
 from mintage.create import repository
 from mintage.store.workspace import Workspace
 
+_PRODUCT = _(
+    "No verb takes a product off sale yet. Publish another version under its name, or revoke the "
+    "keys of its customers: mintage key revoke KEY"
+)
+
 
 @dataclass(frozen=True)
 class Removal:
@@ -83,10 +88,18 @@ def _one(stock: Stock, reference: str) -> Thing:
     """The one thing that a reference names; a name without a version is not enough to remove."""
     found = stock.find(reference)
     first = found[0]
+    if {each.kind for each in found} == {"product"}:
+        raise ConfigError(
+            _("{reference} is a product, and products are not removed.", reference=reference),
+            remedy=_PRODUCT,
+        )
     if first.kind == "product" or (first.kind != "run" and not {"#", "@"} & set(reference)):
+        which = _("Say which: a model as pets@3, a dataset as pets#1f9c, a run as run_…")
+        if first.kind == "product":
+            which = _("{which}; a product is not removed. {product}", which=which, product=_PRODUCT)
         raise ConfigError(
             _("{reference} names no version.", reference=reference),
-            remedy=_("Say which: a model as pets@3, a dataset as pets#1f9c, a run as run_…"),
+            remedy=which,
         )
     if len(found) > 1:
         versions = ", ".join(each.reference[: len(reference) + 12] for each in found)

@@ -23,9 +23,12 @@ class App:
         ConfigError: the workspace cannot be used.
     """
 
-    def __init__(self, settings: Settings | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: Settings | None = None, clock: Clock | None = None, *, make: bool = True
+    ) -> None:
+        """``make`` says whether a workspace that is not there is begun."""
         self.settings = settings or load_settings()
-        self.workspace = Workspace(self.settings.home, clock)
+        self.workspace = Workspace(self.settings.home, clock, make=make)
         self.keys = KeyRing(self.workspace.key_folder)
 
     @cached_property

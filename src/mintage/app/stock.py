@@ -87,6 +87,14 @@ class Stock:
         """The models that were trained on this version of a dataset."""
         return [each.reference for each in self.models if data_of(each) == dataset.reference]
 
+    def is_current(self, dataset: Thing) -> bool:
+        """Whether the name alone means this version: the one that was collected last."""
+        return self._datasets_named(dataset.row["name"], "") == [dataset]
+
+    def is_here(self, model: str) -> bool:
+        """Whether this version of a model was not removed."""
+        return any(each.reference == model for each in self.models)
+
     def models_by(self, run: Thing) -> list[str]:
         """The models that this run made."""
         return [each.reference for each in self.models if each.row["run"] == run.reference]

@@ -7,10 +7,11 @@ import shlex
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from mintage.app.finding import Finding
+from mintage.bundle.format import REQUIRED_FILES
 from mintage.core.clock import Clock
 from mintage.core.machine import file_system
 from mintage.core.messages import _
@@ -19,9 +20,12 @@ from mintage.store.checkup import Health, examine
 from mintage.store.place import NETWORK_FILE_SYSTEMS
 from mintage.store.workspace import FORMAT, described_format
 from mintage.trust.audit import leaf_of
+from mintage.trust.signing import SIGNATURE_FILE
 
 _LITTLE, _TOO_LITTLE = 2_000_000_000, 100_000_000
 _AHEAD_SECONDS = 300
+_DATASET_FILES = frozenset({"manifest.jsonl", "card.json", SIGNATURE_FILE})
+_MODEL_FILES = REQUIRED_FILES | {SIGNATURE_FILE}
 _BACKUP = _("Restore the workspace from a backup.")
 
 
@@ -51,6 +55,7 @@ def examine_workspace(home: Path, clock: Clock) -> Iterator[Finding]:
         yield Finding(check, "ok", _("{home} is not made yet", home=home))
         return
     yield _format(home)
+    yield from _permissions(home)
     yield from _keys(home / "keys")
     yield from _database(home / "mintage.db", clock, writable=writable.status == "ok")
 
@@ -106,10 +111,31 @@ def _format(home: Path) -> Finding:
     return Finding(_("format"), "ok", said)
 
 
+def _permissions(home: Path) -> Iterator[Finding]:
+    """Customers and usage are nobody else's business; behind a closed folder nothing is open."""
+    database = home / "mintage.db"
+    open_ones = [home] if _mode(home) & 0o044 else []
+    if _mode(home) & 0o011 and database.exists() and _mode(database) & 0o044:
+        open_ones.append(database)
+    for path in open_ones:
+        yield Finding(
+            _("permissions"),
+            "warning",
+            _("{path} can be read by others", path=path),
+            _("Close it with: chmod 700 {home}", home=shlex.quote(str(home))),
+        )
+    if not open_ones:
+        yield Finding(_("permissions"), "ok", _("nobody else can read the workspace"))
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
 def _keys(folder: Path) -> Iterator[Finding]:
     """Every private key must be its owner's alone."""
     private = sorted(folder.glob("*.pem"))
-    open_ones = [path for path in private if stat.S_IMODE(path.stat().st_mode) & 0o077]
+    open_ones = [path for path in private if _mode(path) & 0o077]
     closed = [path for path in private if not os.access(path, os.R_OK)]
     for path in open_ones:
         yield Finding(
@@ -150,6 +176,7 @@ def _database(path: Path, clock: Clock, *, writable: bool) -> Iterator[Finding]:
         return
     yield Finding(check, "ok", _("sound, {size}", size=format_size(path.stat().st_size)))
     yield _log(health)
+    yield from _files(path.parent, health)
     if path.stat().st_mtime > clock.now().timestamp() + _AHEAD_SECONDS:
         yield Finding(
             _("clock"),
@@ -177,3 +204,42 @@ def _log(health: Health) -> Finding:
             checked=len(health.latest),
         ),
     )
+
+
+def _files(home: Path, health: Health) -> Iterator[Finding]:
+    """Whether what has a row has its files; that they are the signed ones, ``show`` tells."""
+    standing = [
+        (f"{row['name']}#{row['version']}", home / "datasets", row, _DATASET_FILES)
+        for row in health.datasets
+    ] + [
+        (f"{row['name']}@{row['version']}", home / "models", row, _MODEL_FILES)
+        for row in health.models
+    ]
+    whole = True
+    for reference, kind, row, names in standing:
+        missing = _missing(kind / row["name"] / str(row["version"]), names)
+        if missing:
+            whole = False
+            yield Finding(
+                _("files of {reference}", reference=reference),
+                "problem",
+                _("missing: {paths}", paths=", ".join(str(path) for path in missing)),
+                _(
+                    "Restore the workspace from a backup, or give it up: "
+                    "mintage remove {reference}",
+                    reference=reference,
+                ),
+            )
+    if whole:
+        said = _("all there, of {count} datasets and models", count=len(standing))
+        yield Finding(_("files"), "ok", said)
+
+
+def _missing(folder: Path, names: Collection[str]) -> list[Path]:
+    """The folder, where nothing of it is left; else its files that are gone or empty."""
+    gone = [
+        folder / name
+        for name in sorted(names)
+        if not (folder / name).is_file() or not (folder / name).stat().st_size
+    ]
+    return [folder] if len(gone) == len(names) else gone

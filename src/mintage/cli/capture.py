@@ -27,7 +27,7 @@ def add_customer(
     as_json: Json = False,
 ) -> None:
     """Add a customer with a first key, which is shown now and never again."""
-    with opened(home) as app:
+    with opened(home, make=True) as app:
         added, issued = app.capture.add_customer(name)
     if as_json:
         emit({**added.to_json(), "key_id": issued.id, "key": issued.key.reveal()})
@@ -110,6 +110,7 @@ def usage(
     """List usage events: what was used, its outcome, price and receipt."""
     with opened(home) as app:
         listed = app.capture.usage(customer, product, limit)
+        names = {each.id: each.name for each in app.capture.customers.list()}
     if limit is None and not as_json and len(listed) > _SHOWN:
         say(
             _(
@@ -125,6 +126,7 @@ def usage(
     rows = [
         (
             event["recorded_at"][:19].replace("T", " "),
+            names.get(event["customer"], event["customer"]),
             event["product"],
             f"{event['model']}@{event['model_version']}",
             word(event["outcome"]),
@@ -135,7 +137,16 @@ def usage(
         for event in listed
     ]
     table(
-        (_("when"), _("product"), _("model"), _("outcome"), _("used"), _("price"), _("receipt")),
+        (
+            _("when"),
+            _("customer"),
+            _("product"),
+            _("model"),
+            _("outcome"),
+            _("used"),
+            _("price"),
+            _("receipt"),
+        ),
         rows,
     )
 

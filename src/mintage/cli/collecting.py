@@ -52,8 +52,8 @@ def collect(
             _("A dataset keeps the seed that it was collected with."),
             remedy=_("Leave --seed out."),
         )
-    said = Origin(licence, consent, origin)
-    with opened(home) as app:
+    said, before = Origin(licence, consent, origin), None
+    with opened(home, make=not into) as app:
         if into:
             growth = app.create.grow(
                 path, into, label=label, strict=strict, about=said, progress=TerminalProgress()
@@ -61,6 +61,7 @@ def collect(
             found = {**app.create.inspect(growth.dataset.reference), **growth.quality}
             change = difference(growth.before, growth.dataset)
         else:
+            before = app.create.newest(name or "")
             kept = app.create.collect(
                 path,
                 name or "",
@@ -77,6 +78,14 @@ def collect(
     if change:
         _show_change(change)
     _show_dataset(found)
+    if before is not None and before.version != found["version"]:
+        say(
+            _(
+                "{name} means this version from now on; before, it was {name}#{version}.",
+                name=before.name,
+                version=before.version[:12],
+            )
+        )
     unsaid = [key for key, text in found["about"].items() if not text]
     if unsaid:
         warn(

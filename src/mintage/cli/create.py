@@ -133,6 +133,13 @@ def evaluate(
     """Measure a model's quality, with a 95 % interval, on data that did not train it."""
     with opened(home) as app:
         measured = app.create.evaluate(model, data=data, label=label, progress=TerminalProgress())
+    if data is None:
+        say(
+            _(
+                "These are the figures of the model's signed evaluation, made when it was trained; "
+                "--data measures it on other pictures."
+            )
+        )
     trained = measured.get("trained_on", [])
     if trained is None:
         warn(
@@ -145,7 +152,7 @@ def evaluate(
         warn(
             _(
                 "{count} of {examples} examples trained or chose this model: "
-                "the figures are better than it is. First: {path}",
+                "the figures are better than the model is. First: {path}",
                 count=len(trained),
                 examples=measured["examples"],
                 path=trained[0],

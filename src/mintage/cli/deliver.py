@@ -9,7 +9,7 @@ import typer
 from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import emit, facts, line, say, stderr, table, warn
 from mintage.cli.words import word
-from mintage.core.errors import RequestError
+from mintage.core.errors import ConfigError, RequestError
 from mintage.core.messages import _
 
 
@@ -71,15 +71,21 @@ def products(*, home: Home = None, as_json: Json = False) -> None:
 def serve(
     *,
     host: Annotated[str | None, typer.Option(help="Where customers connect.")] = None,
-    port: Annotated[int | None, typer.Option(help="0 takes a free one.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="0 takes a free one.")] = None,
     operator_port: Annotated[
-        int | None, typer.Option(help="For /metrics and /docs, on loopback.")
+        int | None,
+        typer.Option(min=0, max=65535, help="For /metrics and /docs, on loopback."),
     ] = None,
     home: Home = None,
 ) -> None:
     """Serve every published product: page, API, health, metering and receipts."""
     from mintage.cli.serving import run_server  # noqa: PLC0415 - half a second to load
 
+    if port and port == operator_port:
+        raise ConfigError(
+            _("Customers and operator cannot share the port {port}.", port=port),
+            remedy=_("Give --port and --operator-port two numbers, or 0 for any free one."),
+        )
     with opened(home, host=host, port=port, operator_port=operator_port) as app:
         if not app.deliver.products.list():
             raise RequestError(

@@ -9,7 +9,7 @@ import typer
 
 from mintage.app.collecting import Got
 from mintage.cli.options import Home, Json, opened
-from mintage.cli.output import TerminalProgress, emit, facts, line, say, table
+from mintage.cli.output import TerminalProgress, emit, facts, say
 from mintage.core.errors import ConfigError
 from mintage.core.messages import _
 from mintage.core.units import format_size
@@ -41,14 +41,14 @@ def get(
             _("Which public set is not said."), remedy=_("See them with: mintage get --list")
         )
     wanted = public.find(name)
-    with opened(home) as app:
+    with opened(home, make=True) as app:
         say(_("{title}: {what}", title=wanted.title, what=wanted.what))
         say(_("licence: {licence}", licence=wanted.licence))
         size = format_size(wanted.file.size)
         if source is None:
             say(_("from: {address} ({size})", address=wanted.file.addresses[0], size=size))
         else:
-            say(_("from: {source} ({size})", source=source, size=size))
+            say(_("from: {source}", source=source))
         got = app.create.get(
             wanted.file,
             dataset or wanted.name,
@@ -114,10 +114,16 @@ def _show_sets(*, as_json: bool) -> None:
             ]
         )
         return
-    rows = [
-        (each.name, each.what, each.licence, format_size(each.file.size)) for each in public.SETS
-    ]
-    table((_("set"), _("what"), _("licence"), _("size")), rows, numbers=1)
-    line()
     for each in public.SETS:
-        line(f"{each.name}: {each.page}")
+        facts(
+            [
+                (_("set"), each.name),
+                (_("title"), each.title),
+                (_("what"), each.what),
+                (_("licence"), each.licence),
+                (_("page"), each.page),
+                (_("file"), f"{each.file.name} ({format_size(each.file.size)})"),
+                (_("SHA-256"), each.file.sha256),
+                *((_("address"), address) for address in each.file.addresses),
+            ]
+        )

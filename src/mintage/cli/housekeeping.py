@@ -37,8 +37,9 @@ _PARTS: dict[str, Message] = {
 _FREED: dict[str, Message] = {
     "cache": _("decoded cache"),
     "downloads": _("downloads"),
-    "runs": _("runs without a model, weights of the others"),
-    "removed": _("what was removed"),
+    "runs": _("runs without a model"),
+    "weights": _("checkpoints and weights of the other runs"),
+    "removed": _("what was removed, or has no record"),
     "blobs": _("blobs that no dataset names"),
     "temporary": _("temporary files"),
     "answers": _("stored answers past their time"),
@@ -54,9 +55,25 @@ class Kind(StrEnum):
     PRODUCTS = "products"
 
 
+def _kind(word: str) -> Kind:
+    """A kind in the plural or the singular."""
+    for kind in Kind:
+        if word in (kind, kind.removesuffix("s")):
+            return kind
+    raise ConfigError(
+        _("There is no kind {kind!r} to list.", kind=word),
+        remedy=_("Say one or several of: {kinds}", kinds=", ".join(Kind)),
+    )
+
+
 def list_all(
     kinds: Annotated[
-        list[Kind] | None, typer.Argument(help="Which of them. (default: all)")
+        list[Kind] | None,
+        typer.Argument(
+            parser=_kind,
+            metavar="KINDS",
+            help="Which of them: datasets, models, runs, products. (default: all)",
+        ),
     ] = None,
     *,
     home: Home = None,
@@ -160,10 +177,19 @@ def gc(
 
 def _datasets(rows: Sequence[Mapping[str, Any]]) -> None:
     table(
-        (_("dataset"), _("kind"), _("created"), _("models"), _("examples"), _("size")),
+        (
+            _("dataset"),
+            _("current"),
+            _("kind"),
+            _("created"),
+            _("models"),
+            _("examples"),
+            _("size"),
+        ),
         [
             (
                 short(row["dataset"]),
+                "*" if row["current"] else "",
                 row["modality"],
                 moment(row["created_at"]),
                 ", ".join(row["models"]),
@@ -174,6 +200,8 @@ def _datasets(rows: Sequence[Mapping[str, Any]]) -> None:
         ],
         numbers=2,
     )
+    if not all(row["current"] for row in rows):
+        line(_("* A name without a version means this one: it was collected last."))
 
 
 def _models(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -201,7 +229,7 @@ def _runs(rows: Sequence[Mapping[str, Any]]) -> None:
                 row["run"],
                 short(row["dataset"]),
                 STATES.get(row["status"], row["status"]),
-                row["model"] or "",
+                made(row),
                 moment(row["started_at"]),
                 "" if row["seconds"] is None else format_duration(row["seconds"]),
                 format_size(row["size_bytes"]),
@@ -231,6 +259,13 @@ def short(dataset: str) -> str:
     """A dataset's reference with as much of its version as people compare."""
     name, __, version = dataset.partition("#")
     return f"{name}#{version[:_SHORT]}"
+
+
+def made(run: Mapping[str, Any]) -> str:
+    """The model that a run made, and whether it is still here."""
+    if run["model_removed"]:
+        return _("{model} (removed)", model=run["model"])
+    return run["model"] or ""
 
 
 def moment(stamp: str) -> str:

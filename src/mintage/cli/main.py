@@ -28,7 +28,7 @@ from mintage.cli.demo import demo
 from mintage.cli.doctor import doctor
 from mintage.cli.get import get
 from mintage.cli.help import HELP_OPTIONS, localise
-from mintage.cli.output import emit, say, stderr
+from mintage.cli.output import emit, say, shown, stderr
 from mintage.cli.show import show
 from mintage.core.errors import Bug, ConfigError, MintageError
 from mintage.core.ids import new_id
@@ -167,15 +167,15 @@ def _unforeseen(error: Exception) -> Bug:
 
 def _explain(error: MintageError, *, as_json: bool) -> int:
     if os.environ.get("MINTAGE_DEBUG"):
-        stderr.print(escape("".join(traceback.format_exception(error))))
+        stderr.print(escape(shown("".join(traceback.format_exception(error)))))
     if as_json:
         described = {
             "code": error.code,
-            "message": told(error.message),
-            "remedy": told(error.remedy),
+            "message": str(error.message),
+            "remedy": str(error.remedy),
         }
         emit({"error": described})
-    stderr.print("[bold red]" + told(_("error: ")) + f"[/]{escape(told(error.message))}")
+    stderr.print("[bold red]" + told(_("error: ")) + f"[/]{escape(shown(error.message))}")
     if error.remedy:
-        stderr.print(escape(told(error.remedy)))
+        stderr.print(escape(shown(error.remedy)))
     return error.exit_status

@@ -20,7 +20,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.
 
 
 @contextmanager
-def opened(home: Path | None, **settings: Any) -> Iterator[App]:
-    """The workspace, closed again whatever happens."""
-    with App(load_settings(home=home, **settings)) as app:
+def opened(home: Path | None, *, make: bool = False, **settings: Any) -> Iterator[App]:
+    """The workspace, closed again whatever happens; only what fills it may ``make`` it."""
+    with App(load_settings(home=home, **settings), make=make) as app:
         yield app

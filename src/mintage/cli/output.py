@@ -31,17 +31,17 @@ def emit(document: Any) -> None:
 
 def say(text: str) -> None:
     """A line for people, on stderr."""
-    stderr.print(escape(_shown(text)))
+    stderr.print(escape(shown(text)))
 
 
 def warn(text: str) -> None:
     """A warning for people, on stderr."""
-    stderr.print("[yellow]" + told(_("warning: ")) + f"[/]{escape(_shown(text))}")
+    stderr.print("[yellow]" + told(_("warning: ")) + f"[/]{escape(shown(text))}")
 
 
 def line(text: str = "") -> None:
     """A line of the result, on stdout."""
-    stdout.print(escape(_shown(text)))
+    stdout.print(escape(shown(text)))
 
 
 _WHOLE = {"id", "key", "receipt"}
@@ -56,7 +56,7 @@ def table(
     title: str | None = None,
 ) -> None:
     """A table on stdout; the last ``numbers`` columns are aligned as numbers."""
-    shown = Table(
+    grid = Table(
         title=title and told(title),
         title_justify="left",
         box=None,
@@ -65,22 +65,22 @@ def table(
     )
     for position, name in enumerate(head):
         numeric = position >= len(head) - numbers
-        shown.add_column(
+        grid.add_column(
             told(name),
             justify="right" if numeric else "left",
             overflow="fold",
             no_wrap=name in _WHOLE,
         )
     for row in rows:
-        shown.add_row(*(escape(_shown(cell)) for cell in row))
-    stdout.print(shown)
+        grid.add_row(*(escape(shown(cell)) for cell in row))
+    stdout.print(grid)
 
 
 def facts(rows: Iterable[tuple[str, object]]) -> None:
     """Names and what they stand for, a line each, on stdout; the values begin in one column."""
-    shown = [(told(name), _shown(value)) for name, value in rows]
-    width = max(cell_len(name) for name, __ in shown)
-    for name, value in shown:
+    said = [(told(name), shown(value)) for name, value in rows]
+    width = max(cell_len(name) for name, __ in said)
+    for name, value in said:
         line(name + " " * (width - cell_len(name) + 2) + value)
 
 
@@ -105,13 +105,13 @@ class TerminalProgress:
             TextColumn("{task.fields[note]}"),
             console=stderr,
         )
-        self._task = self._bars.add_task(escape(_shown(title)), total=total, note="")
+        self._task = self._bars.add_task(escape(shown(title)), total=total, note="")
         self._bars.start()
 
     def advance(self, done: float, note: str = "") -> None:
         """Move the bar."""
         if self._bars is not None and self._task is not None:
-            self._bars.update(self._task, completed=done, note=told(note))
+            self._bars.update(self._task, completed=done, note=escape(shown(note)))
 
     def finish(self) -> None:
         """End the stage; its last line stays on the screen."""
@@ -132,6 +132,7 @@ class TerminalProgress:
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
-def _shown(cell: object) -> str:
+def shown(cell: object) -> str:
+    """What is printed of a value: in the reader's language, and harmless to a terminal."""
     text = told(cell) if isinstance(cell, Message) else str(cell)
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from mintage.app.housekeeping import Housekeeping
-from mintage.cli.housekeeping import STATES, moment
+from mintage.cli.housekeeping import STATES, made, moment
 from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import emit, facts, line, warn
 from mintage.cli.words import word
@@ -73,7 +73,7 @@ def _model(found: Document) -> Iterator[Row]:
     yield _("model"), found["model"]
     yield from _common(found)
     yield _("dataset"), found["dataset"]
-    yield _("run"), found["run"]
+    yield _("run"), found["run"] or _("trained elsewhere")
     yield _("bundle digest"), found["bundle_digest"]
     yield _("sold as"), ", ".join(found["products"]) or _("nothing yet")
     if "problem" in found:
@@ -93,7 +93,9 @@ def _run(found: Document) -> Iterator[Row]:
     if found["seconds"] is not None:
         yield _("time"), format_duration(found["seconds"])
     yield _("dataset"), found["dataset"]
-    yield _("models"), ", ".join(found["models"]) or _("none")
+    # Its own where it was removed; else those that are here, of which a run may make several.
+    named = made(found) if found["model_removed"] else ", ".join(found["models"])
+    yield _("models"), named or _("none")
     yield from _recipe(found["recipe"] or {})
     if found["why_kept"]:
         yield _("choice"), Message(found["why_kept"])
@@ -122,7 +124,7 @@ _SHOWN = {"dataset": _dataset, "model": _model, "run": _run, "product": _product
 
 
 def _common(found: Document) -> Iterator[Row]:
-    yield _("created"), moment(found["created_at"])
+    yield _("imported") if found.get("imported") else _("created"), moment(found["created_at"])
     yield _("folder"), found["folder"]
     yield _("size"), format_size(found["size_bytes"])
     if "task" in found:
@@ -133,6 +135,8 @@ def _signed(found: Document) -> Row:
     signer = found["signed_by"]
     if signer["name"] == "own":
         return _("signed by"), _("this workspace's own key {key_id}", key_id=signer["key_id"])
+    if signer["key_id"].startswith(signer["name"]):  # kept under its id, as mintage trust add does
+        return _("signed by"), _("the trusted key {key_id}", key_id=signer["key_id"])
     return _("signed by"), _("{name}, key {key_id}", **signer)
 
 

@@ -48,7 +48,7 @@ def show(folder: Path, *, once: bool, seconds: float, drawings: int) -> None:
             remedy=_("Name another with --folder."),
         )
     stays = stdout.is_terminal and sys.stdin.isatty() and not once
-    with opened(folder / "workspace") as app:
+    with opened(folder / "workspace", make=True) as app:
         planted = _draw(folder / "drawings", drawings)
         _collect(app, folder / "drawings", planted)
         record = _train(app, seconds, planted)

@@ -24,7 +24,7 @@ from mintage.core.errors import (
     ServiceError,
     Unauthenticated,
 )
-from mintage.core.messages import _, current
+from mintage.core.messages import Message, _, current
 from mintage.core.version import __version__
 
 _BY_STATUS: dict[int, type[MintageError]] = {
@@ -153,7 +153,11 @@ def _bytes_of(source: Path | str | bytes) -> bytes:
         return Path(source).read_bytes()
     except OSError as error:
         raise DataError(
-            _("{source} cannot be read: {reason}.", source=source, reason=error.strerror),
+            _(
+                "{source} cannot be read: {reason}.",
+                source=source,
+                reason=Message(error.strerror or ""),
+            ),
             remedy=_("Check that the file exists and that you may read it."),
         ) from error
 

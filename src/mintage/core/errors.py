@@ -178,6 +178,24 @@ class Bug(MintageError):
     code = "bug"
 
 
+# What the system says, as ``OSError.strerror`` has it: for ``Message(error.strerror)``.
+_("No such file or directory")
+_("Permission denied")
+_("Is a directory")
+_("Not a directory")
+_("File exists")
+_("File name too long")
+_("No space left on device")
+_("Disk quota exceeded")
+_("Read-only file system")
+_("Input/output error")
+_("Too many open files")
+_("Too many levels of symbolic links")
+_("Address already in use")
+_("Cannot assign requested address")
+_("Connection refused")
+
+
 def missing_extra(library: str, extra: str) -> DependencyDown:
     """Name the library that is not installed and the line that installs it."""
     return DependencyDown(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mintage.core.errors import ConfigError, DependencyDown, MintageError
 from mintage.core.ids import new_id
-from mintage.core.messages import _
+from mintage.core.messages import Message, _
 
 _ASIDE = ".old-"
 _TEMPORARY = re.compile(r"\..+\.(?:old-)?tmp_[0-9a-z]{26}")
@@ -34,7 +34,7 @@ def readable_failures(path: Path) -> Iterator[None]:
 def failure(error: OSError, path: Path | None = None) -> MintageError:
     """What the system refused, and what to do about it; ``path`` is what was to be written."""
     named = error.filename if path is None else path
-    reason = error.strerror or str(error)
+    reason = Message(error.strerror or str(error))
     if error.errno in _FULL:
         return disk_full(named, reason)
     if error.errno == errno.EROFS:
@@ -148,6 +148,12 @@ def size_on_disk(path: Path) -> int:
             with suppress(FileNotFoundError):  # somebody else may just be removing it
                 total += (Path(folder) / name).lstat().st_size
     return total
+
+
+def is_only_copy(path: Path) -> bool:
+    """Whether it is a folder set aside whose successor never came: ``put_back`` brings it back."""
+    name, aside, __ = path.name.removeprefix(".").rpartition(_ASIDE)
+    return bool(aside) and not path.with_name(name).exists()
 
 
 def put_back(parent: Path) -> None:

@@ -25,6 +25,7 @@ DOMAIN = "mintage"
 LOCALE_FOLDER = Path(__file__).parent / "locale"
 
 _VARIABLES = ("MINTAGE_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
+_LONGEST_STORED = 1000
 _chosen: ContextVar[Language | None] = ContextVar("language", default=None)
 
 
@@ -131,13 +132,20 @@ def _catalogue(language: Language) -> gettext.NullTranslations:
     return gettext.translation(DOMAIN, LOCALE_FOLDER, [language], fallback=True)
 
 
-def _retold(text: str, language: Language) -> str:
+def _retold(text: str, language: Language, depth: int = 2) -> str:
+    """By the template that it was made from; sentences in it likewise, ``depth`` levels down."""
     catalogue = _catalogue(language)
     if (exact := catalogue.gettext(text)) != text:
         return exact
+    if depth == 0 or len(text) > _LONGEST_STORED:
+        return text
     for pattern, template in _patterns(language):
         if found := pattern.fullmatch(text):
-            values = {name: told(value, language) for name, value in found.groupdict().items()}
+            values = {
+                # A single word is a name: a file called image is not to be translated.
+                name: _retold(value, language, depth - 1) if " " in value else value
+                for name, value in found.groupdict().items()
+            }
             return _slots(template, values)
     return text
 

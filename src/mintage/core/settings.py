@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mintage.core.errors import ConfigError
-from mintage.core.messages import Language, Message, _
+from mintage.core.messages import Language, Message, _, language_of
 
 
 class Settings(BaseSettings):
@@ -41,6 +41,12 @@ class Settings(BaseSettings):
     """How long calls in flight may finish after SIGTERM."""
     log_format: Literal["json", "text"] | None = None
     """How a server logs; None means text to a terminal and JSON elsewhere."""
+
+    @field_validator("lang", mode="before")
+    @classmethod
+    def _primary(cls, value: object) -> object:
+        """``zh_CN.UTF-8`` is as good as ``zh``."""
+        return language_of(value) or value if isinstance(value, str) else value
 
 
 def load_settings(**overrides: object) -> Settings:

@@ -73,5 +73,13 @@ class Reference:
     def parse(cls, text: str, *, mark: str, kind: str) -> Reference:
         """Split at ``mark``; ``latest`` and nothing mean the newest."""
         name, found, version = text.partition(mark)
+        other = {"@": "#", "#": "@"}[mark]
+        if other in name:
+            raise ConfigError(
+                _("{text} is the name of a model's version, not of a dataset.", text=text)
+                if mark == "#"
+                else _("{text} is the name of a dataset's version, not of a model.", text=text),
+                remedy=_("Whatever it is, this shows it: mintage show {text}", text=text),
+            )
         check_name(name, kind)
         return cls(name, version if found and version not in ("", "latest") else None)

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from mintage.core.errors import ConfigError, MintageError
 from mintage.core.messages import _
+from mintage.store import inventory
 from mintage.store.engine import Database
 from mintage.store.schema import log_leaves, metadata
 
@@ -21,7 +22,8 @@ class Health:
     """What was found; ``damage`` is "" where the database is sound.
 
     ``lacking`` are columns that this version expects; ``latest`` the newest entries of the audit
-    log as (record, salt, leaf hash); ``gapless`` whether its positions run from 0 without a gap.
+    log as (record, salt, leaf hash); ``gapless`` whether its positions run from 0 without a gap;
+    ``datasets`` and ``models`` the rows of what was not removed.
     """
 
     damage: str
@@ -30,6 +32,8 @@ class Health:
     leaves: int = 0
     gapless: bool = True
     latest: tuple[tuple[bytes, bytes, bytes], ...] = ()
+    datasets: tuple[inventory.Row, ...] = ()
+    models: tuple[inventory.Row, ...] = ()
 
 
 def examine(path: Path, *, writable: bool) -> Health:
@@ -65,7 +69,14 @@ def _health(connection: Connection) -> Health:
         (_bytes(record), _bytes(salt), _bytes(leaf_hash))
         for record, salt, leaf_hash in connection.execute(newest)
     )
-    return Health("", leaves=count, gapless=last == count - 1 and first in (0, None), latest=latest)
+    return Health(
+        "",
+        leaves=count,
+        gapless=last == count - 1 and first in (0, None),
+        latest=latest,
+        datasets=tuple(inventory.all_datasets(connection)),
+        models=tuple(inventory.all_models(connection)),
+    )
 
 
 def _bytes(found: bytes | str) -> bytes:

@@ -89,6 +89,13 @@ class Database:
         with self.read() as connection:
             return self._revision(connection) == REVISIONS[-1]
 
+    def is_empty(self) -> bool:
+        """Whether there are no tables of ours yet."""
+        if not self.path.exists():
+            return True
+        with self.read() as connection:
+            return self._revision(connection) is None
+
     def migrate(self) -> None:
         """Bring the tables to this version's shape.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from pathlib import Path
 
 from mintage.core.errors import ConfigError, MintageError
@@ -20,7 +21,18 @@ NETWORK_FILE_SYSTEMS = frozenset(
 
 
 def workspace_folder(home: Path, *, make: bool) -> Path:
-    """The workspace's folder, made where it is new if it is to be."""
+    """The workspace's folder, made where it is new if it is to be.
+
+    Raises:
+        ConfigError: it cannot be used, or there is none and it is not to be made.
+    """
+    encoding = sys.getfilesystemencoding()
+    if encoding.lower().replace("-", "") != "utf8":
+        # The same folder would have another name to each locale, and be swept as a leftover.
+        raise ConfigError(
+            _("In this locale the names of files are not UTF-8 but {encoding}.", encoding=encoding),
+            remedy=_("Set PYTHONUTF8=1, or a UTF-8 locale, such as: export LC_ALL=C.UTF-8"),
+        )
     try:
         folder = home.expanduser().absolute()
     except RuntimeError as error:  # ~somebody, who is not known here
@@ -45,8 +57,13 @@ def workspace_folder(home: Path, *, make: bool) -> Path:
             remedy=_("Name a folder on a disk of this machine with --home."),
         )
     if make:
-        with readable_failures(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+        with readable_failures(folder):  # customers and usage are nobody else's business
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    elif not folder.exists():
+        raise ConfigError(
+            _("There is no workspace at {home}.", home=folder),
+            remedy=_("Name another with --home, or begin one: mintage collect PATH --name NAME"),
+        )
     return folder
 
 

@@ -17,7 +17,7 @@ from mintage.core.files import readable_failures, write_atomic
 from mintage.core.messages import _
 from mintage.store.blobs import FolderBlobs
 from mintage.store.engine import Database
-from mintage.store.leftovers import sweep
+from mintage.store.leftovers import folders, sweep
 from mintage.store.lock import WorkspaceLock
 from mintage.store.place import why_not_written, workspace_folder
 
@@ -27,8 +27,10 @@ FORMAT = 1
 class Workspace:
     """Paths, database and blobs of one workspace."""
 
-    def __init__(self, home: Path, clock: Clock | None = None, *, reading: bool = False) -> None:
-        """Open the folder, making it where it is new.
+    def __init__(
+        self, home: Path, clock: Clock | None = None, *, reading: bool = False, make: bool = True
+    ) -> None:
+        """Open the folder; where it is new, make it, unless ``make`` is False.
 
         On a disk that can only be read, what is there can be read. ``reading`` writes nothing
         in the database either, so that a workspace opens even where its disk is full.
@@ -39,7 +41,7 @@ class Workspace:
             DependencyDown: the disk is full, or the database damaged.
         """
         self.clock = clock or SystemClock()
-        self.home = workspace_folder(home, make=not reading)
+        self.home = workspace_folder(home, make=make and not reading)
         self.refusal = why_not_written(self.home, reading=reading)
         self._lock = WorkspaceLock(self.home / "workspace.lock", writable=self.refusal is None)
         try:
@@ -163,6 +165,15 @@ class Workspace:
                 return
             if not self._lock.try_alone():
                 raise self._lock.in_use()
+        if self.database.is_empty() and any(folders(self.home)):
+            raise ConfigError(
+                _("The database of {home} is missing or empty, but it holds data.", home=self.home),
+                remedy=_(
+                    "Restore {database} from a backup; nothing was changed. Without one: move "
+                    "the folders datasets, models and runs elsewhere and collect again.",
+                    database=self.database.path,
+                ),
+            )
         self.database.migrate()
         sweep(self.home, self.database)
         # From here on others may join, but nobody sweeps under our feet.
