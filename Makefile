@@ -52,7 +52,7 @@ system: # a browser for the tests that look at the page; they are skipped withou
 		chromium fonts-noto-cjk >/dev/null; } || echo "No chromium: the page's tests are skipped."
 
 test: lint system $(VENV)/.dev $(LIGHT)/.ready ## every check that must pass
-	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term
+	MINTAGE_TEST_LIGHT=1 $(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term
 
 lint: $(VENV)/.dev ## style, types and the direction of imports
 	$(BIN)/ruff check .

@@ -436,7 +436,7 @@ def test_a_key_that_is_trusted_no_longer_closes_what_it_signed(
 ) -> None:
     trusting.moving.import_(archive)
     (key,) = trusting.moving.trusted()
-    assert key["roles"] == ["data", "bundle", "receipt"]
+    assert key["roles"] == ["bundle"]
     assert key["key_id"] == here.app.keys.signer("bundle").key_id
     trusting.moving.distrust(key["key_id"][:16])
     with pytest.raises(SignatureMismatch, match="No key is trusted here"):

@@ -70,13 +70,15 @@ def test_what_each_verb_promises_in_json(mintage: Terminal, home: Path, publishe
         "own_key": True,
     }
     there = ("--home", "there")
-    roles = ["data", "bundle", "receipt"]
-    key = {"key_id": key_id, "algorithm": "ECDSA P-256", "roles": roles}
+    key = {"key_id": key_id, "algorithm": "ECDSA P-256", "roles": ["bundle"]}
     assert mintage.json("trust", "list", *there) == []
     assert mintage.json("trust", "add", publisher, "--yes", *there) == {**key, "added": True}
     assert mintage.json("trust", "add", publisher, "--yes", *there) == {**key, "added": False}
     (listed,) = mintage.json("trust", "list", *there)
-    assert listed == {**key, "path": listed["path"]}
+    assert listed == {
+        **key,
+        "paths": [str(Path("there/keys/trusted", f"{key_id[:32]}.pub").resolve())],
+    }
     assert mintage.json("import", "pets-1.mintage", *there) == {
         "model": "pets@1",
         "outcome": "imported",
@@ -138,6 +140,76 @@ def test_keys_that_cannot_be_trusted_are_refused(
     assert "mintage trust list" in mintage.err
     mintage("trust", "list", *there)
     assert "No key but this workspace's own is trusted" in mintage.err
+
+
+def test_what_a_key_is_believed_for_can_be_said_and_is_listed(
+    mintage: Terminal, publisher: Path
+) -> None:
+    there = ("--home", "there")
+    mintage("trust", "add", publisher, "--yes", *there)
+    roles = ("--role", "receipt", "--role", "data")
+    shown = mintage("trust", "add", publisher, "--yes", *roles, *there)
+    assert re.search(r"believed for +data, receipt$", shown, re.MULTILINE)
+    assert "bundle, data, receipt" in mintage("trust", "list", *there)
+    mintage("trust", "add", publisher, "--yes", "--role", "log", *there, status=2)
+    assert "not made with ECDSA P-256" in mintage.err
+    mintage("trust", "add", publisher, "--yes", "--role", "all", *there, status=2)
+
+
+def test_a_file_that_holds_no_key_is_named_beside_those_that_do(
+    mintage: Terminal, publisher: Path
+) -> None:
+    there = ("--home", "there")
+    key_id = mintage.json("trust", "add", publisher, "--yes", *there)["key_id"]
+    Path("there/keys/trusted/junk.pub").write_text("hello")
+    assert key_id in mintage("trust", "list", *there, status=3)
+    assert "junk.pub holds no key to trust" in mintage.err
+    assert "Remove the file" in mintage.err
+    listed, junk = mintage.json("trust", "list", *there, status=3)
+    assert listed["key_id"] == key_id
+    assert "junk.pub" in junk["error"]
+    assert "Remove the file" in junk["remedy"]
+
+
+LONG = "模" * 84 + ".mintage"  # 260 bytes, where file systems allow 255
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("import", "nope.mintage"), "mintage export wrote"),
+        (("import", LONG), "File name too long"),
+        (("import", "x" * 300), "Name a model such as"),
+        (("verify", LONG), "File name too long"),
+        (("verify", f"./{LONG}"), "File name too long"),
+        (("verify", "y/" + "x" * 300), "Name a model such as"),
+        (("export", "pets@1", LONG), "Name one of at most 200 bytes"),
+        (("export", "pets@1", f"{'x' * 300}/pets.mintage"), "mkdir -p x"),
+        (("export", "pets@1", "no such/pets.mintage"), "mkdir -p 'no such'"),
+    ],
+)
+def test_a_path_that_cannot_be_is_an_error_with_a_remedy_and_makes_nothing(
+    mintage: Terminal, home: Path, words: tuple[str, ...], said: str
+) -> None:
+    before = sorted(Path.cwd().iterdir())
+    mintage(*words, "--home", home, status=2)
+    assert said in mintage.err
+    assert sorted(Path.cwd().iterdir()) == before
+
+
+def test_a_file_that_is_named_like_a_model_is_told_how_to_be_a_path(
+    mintage: Terminal, home: Path
+) -> None:
+    Path("key.txt").write_text("hello")
+    mintage("verify", "key.txt", "--home", home, status=2)
+    assert "key.txt is a file or folder here, and no model has that name" in mintage.err
+    assert "mintage verify ./key.txt" in mintage.err
+    mintage("verify", "./key.txt", "--home", home, status=2)
+    assert "not a bundle's archive" in mintage.err
+    Path("pets").write_text("hello")
+    assert "pets@1 is as it was signed" in mintage("verify", "pets", "--home", home)
+    mintage("verify", "none.txt", "--home", home, status=2)
+    assert "There is no model 'none.txt'" in mintage.err
 
 
 def test_a_model_is_exported_while_it_is_served(mintage: Terminal, home: Path) -> None:

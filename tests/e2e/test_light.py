@@ -18,12 +18,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = ROOT / ".venv-light"
 MOST_MEBIBYTES = 300  # as `du -sm` counts
+REQUIRED = bool(os.environ.get("MINTAGE_TEST_LIGHT"))  # read here: no test sees MINTAGE_ variables
 ABSENT = ("torch", "pyarrow", "matplotlib", "onnx", "onnxscript", "safetensors", "sklearn")
-
-pytestmark = pytest.mark.skipif(
-    not (ENVIRONMENT / ".ready").exists(),
-    reason="the light environment is not there (make test makes it in .venv-light)",
-)
 
 
 class Light:
@@ -75,6 +71,9 @@ class Light:
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of the present source, built and installed without any network."""
+    if not (ENVIRONMENT / ".ready").exists():
+        absent = pytest.fail if REQUIRED else pytest.skip
+        absent("the light environment is not there (make test makes it in .venv-light)")
     folder = tmp_path_factory.mktemp("light")
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     subprocess.run(build, cwd=ROOT, capture_output=True, check=True)
@@ -178,6 +177,27 @@ def test_the_light_environment_holds_no_training_framework_and_our_wheel_is_what
     )
     assert Path(found.pop("mintage")).is_relative_to(light.packages)
     assert found == dict.fromkeys(ABSENT)
+
+
+@pytest.mark.parametrize(("setting", "outcome"), [("1", "1 error"), ("", "1 skipped")])
+def test_make_test_fails_where_the_light_environment_is_missing_and_others_skip(
+    tmp_path: Path, setting: str, outcome: str
+) -> None:
+    copy = tmp_path / "tests/e2e/test_light.py"
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(Path(__file__).read_bytes())
+    words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-c", os.devnull, copy]
+    done = subprocess.run(
+        [*map(str, words), "-k", "no_larger_than_promised"],
+        cwd=tmp_path,
+        env=os.environ | {"MINTAGE_TEST_LIGHT": setting},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert outcome in done.stdout, done.stdout
+    assert (done.returncode != 0) is bool(setting)
+    assert "MINTAGE_TEST_LIGHT=1 $(BIN)/python -m pytest" in (ROOT / "Makefile").read_text()
 
 
 def test_the_plain_install_is_no_larger_than_promised(packages: Path) -> None:

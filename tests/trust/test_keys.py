@@ -110,18 +110,22 @@ def test_verifying_never_makes_a_key(keys: KeyRing, tmp_path: Path) -> None:
     assert not (tmp_path / "keys").exists()
 
 
-def test_trusted_keys_are_believed_for_the_roles_of_their_kind(
+def test_a_key_laid_there_by_hand_is_believed_for_bundles_or_for_what_its_name_says(
     keys: KeyRing, tmp_path: Path
 ) -> None:
     other = KeyRing(tmp_path / "other")
     trust(tmp_path / "keys", "theirs", other.signer("bundle").public_pem)
     trust(tmp_path / "keys", "their-log", other.signer("log").public_pem)
+    trust(tmp_path / "keys", "a.friend", other.signer("bundle").public_pem)
+    trust(tmp_path / "keys", "theirs.data", other.signer("data").public_pem)
     own = keys.signer("bundle")
     assert [key.key_id for key in keys.public_keys("bundle")] == [
         own.key_id,
         other.signer("bundle").key_id,
     ]
     assert [key.key_id for key in keys.public_keys("log")] == [other.signer("log").key_id]
+    assert [key.key_id for key in keys.public_keys("data")] == [other.signer("data").key_id]
+    assert keys.public_keys("receipt") == ()
 
 
 def test_a_key_that_is_both_ours_and_trusted_counts_once(keys: KeyRing, tmp_path: Path) -> None:

@@ -100,8 +100,9 @@ def test_a_size_that_is_not_plainly_a_number_is_refused_though_signed(
     "text", ["", "\n", "\n\n", "a\n\nb\n", "a\n\n— x !!!!\n", "a\n\n— x AAA\n"]
 )
 def test_what_is_no_note_is_refused(key: PublicKey, text: str) -> None:
-    with pytest.raises(SignatureMismatch):
+    with pytest.raises(SignatureMismatch) as caught:
         verify_note(text, key, "x")
+    assert "get the note again" in caught.value.remedy
 
 
 @pytest.mark.parametrize("origin", ["", "two words", "a+b", "a\nb", "a\u2003b"])

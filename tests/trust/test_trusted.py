@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -19,7 +21,7 @@ from mintage.core.errors import (
 )
 from mintage.store.workspace import Workspace
 from mintage.trust import repository, trusted
-from mintage.trust.keys import KeyRing, PublicKey
+from mintage.trust.keys import KeyRing, PublicKey, Role
 from mintage.trust.trusted import TrustedKeys, read_public_key
 
 
@@ -53,16 +55,17 @@ def test_a_key_is_believed_from_add_to_remove_and_the_log_says_both(
 ) -> None:
     key = publisher.signer("bundle").public
     assert believed.add(key)
-    (path,) = believed.list()
-    assert path == workspace.key_folder / "trusted" / f"{key.key_id[:32]}.pub"
-    assert path.read_bytes() == key.pem
+    (file,) = believed.list()
+    assert file.path == workspace.key_folder / "trusted" / f"{key.key_id[:32]}.pub"
+    assert file.path.read_bytes() == key.pem
     assert ring.public_keys("bundle") == (key,)
     assert ring.public_keys("log") == ()
-    assert believed.remove(key.key_id[:8]).key_id == key.key_id
+    assert believed.remove(key.key_id[:8]) == (key, ["bundle"])
     assert ring.public_keys("bundle") == ()
     record = {
         "key_id": key.key_id,
         "algorithm": "ECDSA P-256",
+        "roles": ["bundle"],
         "changed_at": "2026-11-23T12:00:00.000000Z",
     }
     assert leaves(workspace) == [
@@ -86,7 +89,10 @@ def test_a_log_key_is_believed_for_the_log_alone(
     ring: KeyRing, believed: TrustedKeys, publisher: KeyRing
 ) -> None:
     key = publisher.signer("log").public
-    assert (key.algorithm, key.roles) == ("Ed25519", ("log",))
+    assert (key.algorithm, key.usual_role) == ("Ed25519", "log")
+    with pytest.raises(ConfigError, match="role bundle are not made with Ed25519") as caught:
+        believed.add(key, ["log", "bundle"])
+    assert "--role" in caught.value.remedy
     believed.add(key)
     assert ring.public_keys("log") == (key,)
     assert ring.public_keys("bundle") == ()
@@ -110,20 +116,109 @@ def test_the_folder_of_the_private_keys_stays_its_owners_alone(
     assert workspace.key_folder.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_file_that_cannot_be_written_leaves_no_leaf(
+def test_a_publishers_key_is_believed_for_bundles_until_more_is_asked_for(
+    workspace: Workspace, ring: KeyRing, believed: TrustedKeys, publisher: KeyRing
+) -> None:
+    key = publisher.signer("bundle").public
+    believed.add(key)
+    believed_in = [role for role in get_args(Role) if ring.public_keys(role)]
+    assert believed_in == ["bundle"]
+    assert believed.add(key, ["bundle", "receipt"])
+    assert not believed.add(key, ["receipt"])
+    assert ring.public_keys("receipt") == (key,)
+    assert ring.public_keys("data") == ()
+    names = sorted(file.path.name for file in believed.list())
+    assert names == [f"{key.key_id[:32]}.pub", f"{key.key_id[:32]}.receipt.pub"]
+    assert [record["roles"] for __, record in leaves(workspace)] == [["bundle"], ["receipt"]]
+    assert believed.remove(key.key_id) == (key, ["bundle", "receipt"])
+    assert not believed.list()
+
+
+class _NoCommit:
+    """A database whose next commit fails after the work was done, as a full disk makes it."""
+
+    def __init__(self, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+        def failing(work: Callable[[Any], Any]) -> None:
+            def then_fail(connection: Any) -> None:
+                work(connection)
+                raise DependencyDown("no room")
+
+            write(then_fail)
+
+        write = workspace.database.write
+        monkeypatch.setattr(workspace.database, "write", failing)
+
+
+def test_no_key_is_believed_or_removed_where_the_record_is_not_committed(
+    workspace: Workspace,
+    ring: KeyRing,
+    believed: TrustedKeys,
+    publisher: KeyRing,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    key, other = publisher.signer("bundle").public, publisher.signer("data").public
+    believed.add(key)
+    before = leaves(workspace)
+    with monkeypatch.context() as patch:
+        _NoCommit(workspace, patch)
+        with pytest.raises(DependencyDown):
+            believed.add(other)
+        with pytest.raises(DependencyDown):
+            believed.remove(key.key_id)
+    assert ring.public_keys("bundle") == (key,)
+    assert leaves(workspace) == before
+    assert len(list(ring.trusted_folder.iterdir())) == 1
+
+
+def test_the_leaf_is_on_disk_before_the_file_and_the_same_verb_again_finishes(
     workspace: Workspace,
     believed: TrustedKeys,
     publisher: KeyRing,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    key = publisher.signer("bundle").public
+    seen: list[str] = []
+
     def full(*_: object, **__: object) -> None:
+        seen.extend(kind for kind, __ in leaves(workspace))  # by a connection of its own
         raise DependencyDown("no room")
 
-    monkeypatch.setattr(trusted, "write_atomic", full)
-    with pytest.raises(DependencyDown):
-        believed.add(publisher.signer("bundle").public)
-    assert leaves(workspace) == []
+    with monkeypatch.context() as patch:
+        patch.setattr(trusted, "write_atomic", full)
+        with pytest.raises(DependencyDown):
+            believed.add(key)
+    assert seen == ["key.trusted"]
     assert not believed.list()
+    assert believed.add(key)
+    assert len(believed.list()) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", lambda *_: full())
+        with pytest.raises(DependencyDown):
+            believed.remove(key.key_id)
+    assert seen[-1] == "key.distrusted"
+    believed.remove(key.key_id)
+    assert not believed.list()
+
+
+def test_junk_among_the_keys_is_named_and_hinders_neither_add_nor_remove(
+    workspace: Workspace, ring: KeyRing, believed: TrustedKeys, publisher: KeyRing
+) -> None:
+    key = publisher.signer("bundle").public
+    believed.add(key)
+    folder = ring.trusted_folder
+    saved(folder / "broken.pub", b"nonsense")
+    saved(folder / "theirs.log.pub", key.pem)
+    (folder / "folder.pub").mkdir()
+    assert [file.key for file in believed.list()] == [key]
+    junk = {path.name: error for path, error in believed.junk().items()}
+    assert sorted(junk) == ["broken.pub", "folder.pub", "theirs.log.pub"]
+    assert "not a public key" in junk["broken.pub"].message
+    assert "Is a directory" in junk["folder.pub"].message
+    assert "role log are not made with ECDSA" in junk["theirs.log.pub"].message
+    assert all("Remove the file" in error.remedy for error in junk.values())
+    assert not believed.add(key)
+    assert believed.add(publisher.signer("data").public, ["data"])
+    believed.remove(key.key_id)
 
 
 def test_what_no_one_key_has_is_not_removed(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,17 +14,19 @@ from mintage.bundle import repository as bundles
 from mintage.bundle.archive import ENDING, pack
 from mintage.bundle.loader import LoadedBundle, load
 from mintage.core.canonical import sha256_hex
-from mintage.core.errors import ConfigError, DataError, SignatureMismatch
+from mintage.core.errors import ConfigError, DataError, InputError, SignatureMismatch, TrustError
 from mintage.core.files import write_atomic, write_folder
 from mintage.core.messages import _
 from mintage.core.units import check_name
 from mintage.create import repository as models
 from mintage.store.workspace import Workspace
-from mintage.trust.keys import KeyRing, PublicKey
+from mintage.trust.keys import KeyRing, PublicKey, Role
 from mintage.trust.signing import SIGNATURE_FILE
 from mintage.trust.trusted import TrustedKeys, read_public_key
 
 _VERSION = re.compile("[1-9][0-9]{0,8}")
+_MOST_NAME_BYTES = 200
+"""Of the 255 that file systems allow, less what the name adds that the file has while written."""
 Outcome = Literal["imported", "restored", "present"]
 
 
@@ -41,10 +44,25 @@ class Moving:
 
         Raises:
             SignatureMismatch: any byte, name or file of it is not what a trusted key signed.
+            InputError: there is no such model, or it is a path that was not written as one.
         """
         if os.sep not in reference and reference.endswith(ENDING):
             return load(Path(reference), self._keys)
-        return self._create.model(reference)
+        try:
+            return self._create.model(reference)
+        except InputError as error:
+            if os.sep in reference or not os.path.lexists(reference):
+                raise
+            raise DataError(
+                _(
+                    "{reference} is a file or folder here, and no model has that name.",
+                    reference=reference,
+                ),
+                remedy=_(
+                    "To verify it as a bundle, write it as a path: mintage verify {path}",
+                    path=shlex.quote(os.path.join(os.curdir, reference)),  # noqa: PTH118 - Path drops the dot
+                ),
+            ) from error
 
     def export(
         self, reference: str, path: Path | None = None, *, force: bool = False
@@ -56,12 +74,13 @@ class Moving:
 
         Raises:
             SignatureMismatch: it is not what was signed; nothing is written.
-            ConfigError: another file is there already, and ``force`` was not given.
+            ConfigError: another file is there already, and ``force`` was not given; or its folder
+                is not there.
         """
         bundle = self._create.model(reference)
         content = pack({**bundle.files, SIGNATURE_FILE: bundle.signature})
         name = bundle.subject.replace("@", "-") + ENDING
-        target = Path(name) if path is None else path / name if path.is_dir() else path
+        target = _target(path, name)
         if not _holds(target, content):
             if target.exists() and not force:
                 raise ConfigError(
@@ -90,7 +109,7 @@ class Moving:
             SignatureMismatch: no key that is trusted here signed these very bytes.
             DataError: no archive of a bundle, or another model has its name and version.
         """
-        if path.is_dir():
+        if _is_folder(path):
             raise DataError(
                 _("{path} is a folder, not an archive.", path=path),
                 remedy=_("Make the archive where the model is: mintage export pets@3"),
@@ -159,12 +178,18 @@ class Moving:
         """
         return read_public_key(path)
 
-    def trust(self, key: PublicKey) -> bool:
-        """Believe what this key signs from now on; False where it was believed already."""
-        return self._trusted.add(key)
+    def trust(self, key: PublicKey, roles: Sequence[Role] = ()) -> bool:
+        """Believe what this key signs from now on; False where it was believed already.
 
-    def distrust(self, key_id: str) -> PublicKey:
-        """Believe a key no longer; its id may be shortened.
+        Without ``roles`` it is believed for bundles alone, or a key of Ed25519 for the log.
+
+        Raises:
+            ConfigError: signatures of such a role are not made with a key of this kind.
+        """
+        return self._trusted.add(key, roles)
+
+    def distrust(self, key_id: str) -> tuple[PublicKey, Sequence[Role]]:
+        """Believe a key no longer, and what it was believed for; its id may be shortened.
 
         Raises:
             ConfigError: not a key id, or several begin so.
@@ -173,15 +198,47 @@ class Moving:
         return self._trusted.remove(key_id)
 
     def trusted(self) -> list[dict[str, Any]]:
-        """Every trusted key: ``key_id, algorithm, roles, path``."""
+        """Every trusted key: ``key_id, algorithm, roles, paths``; each role has a file."""
+        files = self._trusted.list()
+        keys = {file.key.key_id: file.key for file in files}
         return [
-            {**described_key(key), "path": str(path)} for path, key in self._trusted.list().items()
+            {
+                **described_key(key, [file.role for file in files if file.key.key_id == key_id]),
+                "paths": [str(file.path) for file in files if file.key.key_id == key_id],
+            }
+            for key_id, key in keys.items()
         ]
 
+    def junk(self) -> list[TrustError]:
+        """What is wrong with each file among the trusted keys that holds none."""
+        return list(self._trusted.junk().values())
 
-def described_key(key: PublicKey) -> dict[str, Any]:
+
+def described_key(key: PublicKey, roles: Sequence[Role]) -> dict[str, Any]:
     """A public key as it is shown: its id is the SHA-256 of its DER."""
-    return {"key_id": key.key_id, "algorithm": key.algorithm, "roles": list(key.roles)}
+    return {"key_id": key.key_id, "algorithm": key.algorithm, "roles": sorted(set(roles))}
+
+
+def _target(path: Path | None, name: str) -> Path:
+    """The file to write: ``name``, or ``path``, or ``name`` in the folder ``path``."""
+    target = Path(name) if path is None else path / name if _is_folder(path) else path
+    length = len(os.fsencode(target.name))
+    if length > _MOST_NAME_BYTES:
+        raise ConfigError(
+            _("The file's name is too long: {length} bytes.", length=length),
+            remedy=_("Name one of at most {most} bytes.", most=_MOST_NAME_BYTES),
+        )
+    if not _is_folder(target.parent):
+        raise ConfigError(
+            _("There is no folder {folder}.", folder=target.parent),
+            remedy=_("Make it first: mkdir -p {folder}", folder=shlex.quote(str(target.parent))),
+        )
+    return target
+
+
+def _is_folder(path: Path) -> bool:
+    """False, too, for a name that is too long, where ``Path.is_dir`` raises (Python 3.11)."""
+    return os.path.isdir(path)  # noqa: PTH112 - as the docstring says
 
 
 def _holds(path: Path, content: bytes) -> bool:

@@ -15,7 +15,7 @@ from mintage.create import inspect
 from mintage.create.dataset import load_dataset
 from mintage.store import inventory
 from mintage.store.workspace import Workspace
-from mintage.trust.keys import KeyRing, PublicKey, Role
+from mintage.trust.keys import KeyRing, Role
 from mintage.trust.signing import verify_folder
 
 
@@ -123,10 +123,8 @@ class Showing:
         """The key that signed a folder, and whose it is: ``own``, or the name it is trusted by."""
         trusted = self._keys.public_keys(role)
         key_id = verify_folder(thing.folder, trusted, subject=thing.reference).key_id
-        names = {
-            PublicKey.from_pem(path.read_bytes()).key_id: path.stem
-            for path in sorted((self._workspace.key_folder / "trusted").glob("*.pub"))
-        }
+        files, __ = self._keys.trusted()
+        names = {each.key.key_id: each.path.stem.removesuffix(f".{each.role}") for each in files}
         return {"key_id": key_id, "name": names.get(key_id, "own")}
 
 

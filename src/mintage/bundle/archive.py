@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mintage.bundle.format import OPTIONAL_FILES, REQUIRED_FILES
 from mintage.core.errors import DataError
-from mintage.core.messages import _
+from mintage.core.messages import Message, _
 from mintage.trust.signing import SIGNATURE_FILE
 
 ENDING = ".mintage"
@@ -79,7 +79,12 @@ def read_archive(path: Path) -> dict[str, bytes]:
             data = stream.read(MOST_BYTES + 1)
     except OSError as error:
         raise DataError(
-            _("{path} cannot be read: {reason}.", path=path, reason=error.strerror)
+            _(
+                "{path} cannot be read: {reason}.",
+                path=path,
+                reason=Message(error.strerror or ""),
+            ),
+            remedy=_("Check the path: it is the file that mintage export wrote."),
         ) from error
     if len(data) > MOST_BYTES:
         raise _refused(_("it is larger than {most_gb} GB", most_gb=MOST_BYTES // 10**9))

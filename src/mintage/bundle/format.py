@@ -108,7 +108,12 @@ class Manifest:
             content = json.loads(data, parse_constant=_no_constant)
         except (ValueError, RecursionError) as error:
             raise DataError(
-                _("{manifest_file} is not JSON: {error}.", manifest_file=MANIFEST_FILE, error=error)
+                _(
+                    "{manifest_file} is not JSON: {error}.",
+                    manifest_file=MANIFEST_FILE,
+                    error=error,
+                ),
+                remedy=_("Make it with mintage train, or fetch it again from its maker."),
             ) from error
         return cls.from_json(content)
 

@@ -65,7 +65,7 @@ def import_model(
     as_json: Json = False,
 ) -> None:
     """Take in an exported model: verified first, by the keys that are trusted here; else exit 3."""
-    with opened(home) as app:
+    with opened(home, make=True) as app:
         done = app.moving.import_(file)
     if as_json:
         emit(done)

@@ -11,9 +11,10 @@ import typer
 
 from mintage.app.moving import described_key
 from mintage.cli.options import Home, Json, opened
-from mintage.cli.output import emit, facts, line, say, table
+from mintage.cli.output import emit, facts, line, say, table, warn
 from mintage.core.errors import ConfigError, TrustError
 from mintage.core.messages import _, told
+from mintage.trust import keys
 
 trust_keys = typer.Typer(help="Whose signatures are believed here.", no_args_is_help=True)
 
@@ -36,7 +37,7 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Check that every byte, name and file of a bundle is what was signed; else exit 3."""
-    with opened(home) as app:
+    with opened(home, make=True) as app:
         bundle = app.moving.verify(model)
     if as_json:
         files = sorted(bundle.files)
@@ -66,7 +67,7 @@ def public_key(
     as_json: Json = False,
 ) -> None:
     """Print the public half of a signing key, for those who check what it signed."""
-    with opened(home) as app:
+    with opened(home, make=True) as app:
         signer = app.keys.signer(role.value)
     if as_json:
         emit({"role": role, "key_id": signer.key_id, "pem": signer.public_pem.decode()})
@@ -78,14 +79,19 @@ def public_key(
 def add_key(
     file: Annotated[Path, typer.Argument(help="The publisher's public key (PEM).")],
     *,
+    role: Annotated[
+        list[Role] | None,
+        typer.Option(help="What to believe it for, repeatable. (default: bundle; Ed25519: log)"),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Trust it without asking.")] = False,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
     """Believe what a publisher's key signs, once its id is what the publisher told you."""
-    with opened(home) as app:
+    with opened(home, make=True) as app:
         key = app.moving.read_key(file)
-        described = described_key(key)
+        roles: list[keys.Role] = [each.value for each in role] if role else [key.usual_role]
+        described = described_key(key, roles)
         shown = [
             (_("key id"), described["key_id"]),
             (_("kind"), described["algorithm"]),
@@ -95,7 +101,7 @@ def add_key(
             for name, text in shown:
                 say(_("{name}: {text}", name=name, text=text))
             _confirm()
-        added = app.moving.trust(key)
+        added = app.moving.trust(key, roles)
     if as_json:
         emit({**described, "added": added})
         return
@@ -110,15 +116,25 @@ def add_key(
 @trust_keys.command("list")
 def list_keys(*, home: Home = None, as_json: Json = False) -> None:
     """List the keys of others that are believed here."""
-    with opened(home) as app:
-        listed = app.moving.trusted()
+    with opened(home, make=True) as app:
+        listed, junk = app.moving.trusted(), app.moving.junk()
     if as_json:
-        emit(listed)
+        emit(
+            [
+                *listed,
+                *({"error": str(error.message), "remedy": str(error.remedy)} for error in junk),
+            ]
+        )
     elif listed:
         rows = [(key["key_id"], key["algorithm"], ", ".join(key["roles"])) for key in listed]
         table((_("key"), _("kind"), _("believed for")), rows)
-    else:
+    elif not junk:
         say(_("No key but this workspace's own is trusted; add one with mintage trust add FILE"))
+    if junk:
+        if not as_json:
+            for error in junk:
+                warn(str(error))
+        raise typer.Exit(TrustError.exit_status)
 
 
 @trust_keys.command("remove")
@@ -129,10 +145,10 @@ def remove_key(
     as_json: Json = False,
 ) -> None:
     """Believe a key no longer: what it alone signed does not open here any more."""
-    with opened(home) as app:
-        key = app.moving.distrust(key_id)
+    with opened(home, make=True) as app:
+        key, roles = app.moving.distrust(key_id)
     if as_json:
-        emit({**described_key(key), "removed": True})
+        emit({**described_key(key, roles), "removed": True})
     else:
         line(_("{key_id} is trusted no longer.", key_id=key.key_id))
 
@@ -154,7 +170,7 @@ def _confirm() -> None:
 
 def log(*, home: Home = None, as_json: Json = False) -> None:
     """Check every record of the audit log against its leaf, and print its signed head."""
-    with opened(home) as app:
+    with opened(home, make=True) as app:
         found = app.capture.audit()
     if as_json:
         emit(found)

@@ -109,7 +109,8 @@ class AuditLog:
                     "The log has {count} entries, none at position {position}.",
                     count=len(leaves),
                     position=position,
-                )
+                ),
+                remedy=_("Positions are counted from 0."),
             )
         path = merkle.inclusion_proof(leaves, position)
         leaf = Leaf(position, row.leaf_hash, row.salt)

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from mintage.core.errors import TrustError
 from mintage.core.files import readable_failures, sync_folder
 from mintage.core.ids import new_id
-from mintage.core.messages import _
+from mintage.core.messages import Message, _
 
 Role = Literal["data", "bundle", "receipt", "log"]
 _PrivateKey = ec.EllipticCurvePrivateKey | Ed25519PrivateKey
@@ -93,13 +93,59 @@ class PublicKey:
         return f"ECDSA P-{self.key.curve.key_size}"
 
     @property
-    def roles(self) -> tuple[Role, ...]:
-        """The roles whose signatures are of this key's kind."""
-        return tuple(role for role in get_args(Role) if self.fits(role))
+    def usual_role(self) -> Role:
+        """What a key of this kind is believed for where nothing else is said."""
+        return "log" if isinstance(self.key, Ed25519PublicKey) else "bundle"
 
     def fits(self, role: Role) -> bool:
         """Whether the role's signatures are of this key's kind."""
         return isinstance(self.key, Ed25519PublicKey) == (role == "log")
+
+
+@dataclass(frozen=True)
+class TrustedFile:
+    """A key of somebody else, the one role that this file has it believed for, and the file.
+
+    ``NAME.ROLE.pub`` names the role; a plain ``NAME.pub``, such as one laid there by hand, is for
+    the key's usual role: bundles, or for Ed25519 the log.
+    """
+
+    path: Path
+    role: Role
+    key: PublicKey
+
+    @classmethod
+    def read(cls, path: Path) -> TrustedFile:
+        """Read one.
+
+        Raises:
+            TrustError: it holds no key, or one of another kind than its role's.
+        """
+        try:
+            key = PublicKey.from_pem(path.read_bytes())
+        except OSError as error:
+            raise _junk(path, Message(error.strerror or str(error))) from error
+        except TrustError as error:
+            raise _junk(path, error.message) from error
+        named = path.stem.rpartition(".")[2]
+        role = next((each for each in get_args(Role) if each == named), key.usual_role)
+        if not key.fits(role):
+            raise _junk(
+                path,
+                _(
+                    "Signatures of the role {role} are not made with {algorithm}.",
+                    role=role,
+                    algorithm=key.algorithm,
+                ),
+            )
+        return cls(path, role, key)
+
+
+def _junk(path: Path, problem: str) -> TrustError:
+    return TrustError(
+        _("{path} holds no key to trust: {problem}", path=path, problem=problem),
+        remedy=_("Remove the file, or put the maker's public key (PEM) in its place."),
+    )
 
 
 class Signer:
@@ -123,7 +169,7 @@ class Signer:
 
 
 class KeyRing:
-    """Our own keys in ``folder/ROLE.pem``, and those of others in ``folder/trusted/*.pub``."""
+    """Our own keys in ``folder/ROLE.pem``, and others' in ``folder/trusted`` (``TrustedFile``)."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -142,41 +188,38 @@ class KeyRing:
             signer = self._own(role)
         if signer is None:
             raise TrustError(
-                _("The signing key {path} vanished while it was made.", path=self._path(role))
+                _("The signing key {path} vanished while it was made.", path=self._path(role)),
+                remedy=_("Run the same command again."),
             )
         return signer
 
     def public_keys(self, role: Role) -> tuple[PublicKey, ...]:
-        """The keys whose signatures are believed: our own, if there is one, and those trusted.
+        """The keys believed in this role: our own, if there is one, and those trusted for it.
 
         Raises:
             TrustError: a file among them holds no key; verifying never makes one.
         """
         own = self.own(role)
-        keys = [*([own] if own else []), *self.trusted().values()]
-        return tuple({key.key_id: key for key in keys if key.fits(role)}.values())
+        files, junk = self.trusted()
+        if junk:
+            raise next(iter(junk.values()))
+        keys = [*([own] if own else []), *(file.key for file in files if file.role == role)]
+        return tuple({key.key_id: key for key in keys}.values())
 
     def own(self, role: Role) -> PublicKey | None:
         """The public half of the role's key, if one was made; asking makes none."""
         signer = self._own(role)
         return signer.public if signer else None
 
-    def trusted(self) -> dict[Path, PublicKey]:
-        """The keys of others, by the file that holds each.
-
-        Raises:
-            TrustError: a file among them holds no key.
-        """
-        keys = {}
+    def trusted(self) -> tuple[list[TrustedFile], dict[Path, TrustError]]:
+        """The files with keys of others, and for each that holds none what is wrong with it."""
+        files, junk = [], {}
         for path in sorted(self.trusted_folder.glob("*.pub")):
             try:
-                keys[path] = PublicKey.from_pem(path.read_bytes())
-            except (TrustError, OSError) as error:
-                raise TrustError(
-                    _("{path} holds no key to trust: {error}", path=path, error=error),
-                    remedy=_("Remove the file, or put the maker's public key (PEM) in its place."),
-                ) from error
-        return keys
+                files.append(TrustedFile.read(path))
+            except TrustError as error:
+                junk[path] = error
+        return files, junk
 
     def _path(self, role: Role) -> Path:
         return self._folder / f"{role}.pem"
@@ -225,7 +268,11 @@ def _read_private(path: Path) -> bytes | None:
         return None
     except OSError as error:
         raise TrustError(
-            _("The signing key {path} cannot be read: {reason}.", path=path, reason=error.strerror),
+            _(
+                "The signing key {path} cannot be read: {reason}.",
+                path=path,
+                reason=Message(error.strerror or ""),
+            ),
             remedy=_("Run as the user who owns the workspace."),
         ) from error
     with os.fdopen(descriptor, "rb") as stream:

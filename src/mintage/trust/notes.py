@@ -17,6 +17,7 @@ from mintage.trust.keys import PublicKey, Signer
 _MOST_CHARACTERS = 100_000  # far above the 16 signatures that a verifier must accept
 _SIGNATURE_LINE = re.compile(r"— (\S+) ([A-Za-z0-9+/]+={0,2})")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
+_REMEDY = _("Do not rely on it: get the note again, and the key from whoever keeps the log.")
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,10 @@ def verify_note(text: str, public_key: PublicKey, origin: str) -> SignedHead:
     body = open_note(text, public_key, origin)
     lines = body.split("\n")[:-1]
     if len(lines) < 3 or "" in lines or lines[0] != origin or not _NUMBER.fullmatch(lines[1]):
-        raise SignatureMismatch(_("The note is no tree head of {origin}.", origin=origin))
+        raise _refused(_("The note is no tree head of {origin}.", origin=origin))
     root = _decoded(lines[2])
     if len(root) != hashlib.sha256().digest_size:
-        raise SignatureMismatch(_("The note's root is not a SHA-256: {value}.", value=lines[2]))
+        raise _refused(_("The note's root is not a SHA-256: {root}.", root=lines[2]))
     return SignedHead(int(lines[1]), root, text)
 
 
@@ -68,17 +69,17 @@ def open_note(text: str, public_key: PublicKey, name: str) -> str:
     """
     body, blank, signatures = text.rpartition("\n\n")
     if not blank or not signatures.endswith("\n") or len(text) > _MOST_CHARACTERS:
-        raise SignatureMismatch(_("This is not a signed note."))
+        raise _refused(_("This is not a signed note."))
     body += "\n"
     signed_by_us = False
     for line in signatures[:-1].split("\n"):
         match = _SIGNATURE_LINE.fullmatch(line)
         if not match:
-            raise SignatureMismatch(_("This is not a signed note."))
+            raise _refused(_("This is not a signed note."))
         if match[1] == name and _signed_with(match[2], name, public_key, body):
             signed_by_us = True
     if not signed_by_us:
-        raise SignatureMismatch(_("The note is not signed by the key of {name}.", name=name))
+        raise _refused(_("The note is not signed by the key of {name}.", name=name))
     return body
 
 
@@ -88,7 +89,7 @@ def _signed_with(encoded: str, name: str, public_key: PublicKey, body: str) -> b
     if signature[:4] != _key_id(name, public_key):
         return False
     if not public_key.verify(signature[4:], body.encode("utf-8", "surrogatepass")):
-        raise SignatureMismatch(_("The note was changed after {name} signed it.", name=name))
+        raise _refused(_("The note was changed after {name} signed it.", name=name))
     return True
 
 
@@ -96,9 +97,11 @@ def _decoded(encoded: str) -> bytes:
     try:
         return strict_base64(encoded)
     except ValueError as error:
-        raise SignatureMismatch(
-            _("The note holds no base64: {encoded}.", encoded=encoded)
-        ) from error
+        raise _refused(_("The note holds no base64: {encoded}.", encoded=encoded)) from error
+
+
+def _refused(what: str) -> SignatureMismatch:
+    return SignatureMismatch(what, remedy=_REMEDY)
 
 
 def _key_id(name: str, public_key: PublicKey) -> bytes:

@@ -83,7 +83,9 @@ def verify_folder(
             signed it, or it was signed as something else than ``subject``.
     """
     if not folder.is_dir():
-        raise DataError(_("There is no folder {folder}.", folder=folder))
+        raise DataError(
+            _("There is no folder {folder}.", folder=folder), remedy=_("Check the path.")
+        )
     if not os.path.lexists(folder / SIGNATURE_FILE):
         raise _mismatch(
             _(
@@ -263,7 +265,7 @@ def _readable(name: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise _mismatch(
-            _("{name} cannot be read: {reason}", name=name, reason=error.strerror)
+            _("{name} cannot be read: {reason}", name=name, reason=Message(error.strerror or ""))
         ) from error
 
 

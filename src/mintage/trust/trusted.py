@@ -1,18 +1,26 @@
-"""Keys of others whose signatures are believed here; each change stands in the audit log."""
+"""Keys of others whose signatures are believed here; each change stands in the audit log.
+
+The leaf is on disk before the file changes, so that no key is ever believed, or believed no longer,
+without a record. Where the file then cannot be changed, that is an error, and the same verb again
+does it (and is logged again).
+"""
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from mintage.core.errors import ConfigError, DataError, RequestError, TrustError
 from mintage.core.files import readable_failures, sync_folder, write_atomic
-from mintage.core.messages import _
+from mintage.core.messages import Message, _
 from mintage.store.engine import Database
 from mintage.trust import audit
-from mintage.trust.keys import KeyRing, PublicKey
-from mintage.trust.repository import Connection
+from mintage.trust.keys import KeyRing, PublicKey, Role, TrustedFile
 
 _MOST_BYTES = 65_536
 _NAME_DIGITS = 32
@@ -32,7 +40,11 @@ def read_public_key(path: Path) -> PublicKey:
             pem = stream.read(_MOST_BYTES)
     except OSError as error:
         raise DataError(
-            _("{path} cannot be read: {reason}.", path=path, reason=error.strerror),
+            _(
+                "{path} cannot be read: {reason}.",
+                path=path,
+                reason=Message(error.strerror or ""),
+            ),
             remedy=_("Name the file with the publisher's public key."),
         ) from error
     if b"PRIVATE KEY" in pem:
@@ -65,28 +77,35 @@ class TrustedKeys:
         self._keys = keys
         self._now = now
 
-    def list(self) -> Mapping[Path, PublicKey]:
-        """Every trusted key by its file; raises TrustError for a file that holds none."""
-        return self._keys.trusted()
+    def list(self) -> Sequence[TrustedFile]:
+        """Every trusted key, its role and its file; a key with two roles has two files."""
+        return self._keys.trusted()[0]
 
-    def add(self, key: PublicKey) -> bool:
-        """Believe a key from now on; False where it was believed already.
+    def junk(self) -> Mapping[Path, TrustError]:
+        """What is wrong with each file among them that holds no key."""
+        return self._keys.trusted()[1]
 
-        File and leaf are made inside one transaction of the log's only writer, so that the same
+    def add(self, key: PublicKey, roles: Sequence[Role] = ()) -> bool:
+        """Believe a key in these roles from now on; False where it was believed in all already.
+
+        Without ``roles`` it is believed for bundles, or a key of Ed25519 for the log. The same
         key added twice at once is added once.
+
+        Raises:
+            ConfigError: signatures of such a role are not made with a key of this kind.
         """
-        folder = self._keys.trusted_folder
-
-        def work(connection: Connection) -> bool:
-            if key.key_id in {known.key_id for known in self.list().values()}:
-                return False
-            audit.append(connection, "key.trusted", self._record(key))
-            with readable_failures(folder):
-                folder.parent.mkdir(mode=0o700, exist_ok=True)
-            write_atomic(folder / f"{key.key_id[:_NAME_DIGITS]}.pub", key.pem)
-            return True
-
-        return self._database.write(work)
+        wanted = tuple(dict.fromkeys(roles)) or (key.usual_role,)
+        for role in wanted:
+            _check_fits(key, role)
+        with self._alone():
+            known = {file.role for file in self.list() if file.key.key_id == key.key_id}
+            new = [role for role in wanted if role not in known]
+            if new:
+                self._log("key.trusted", key, new)
+            for role in new:
+                name = key.key_id[:_NAME_DIGITS] + ("" if role == key.usual_role else f".{role}")
+                write_atomic(self._keys.trusted_folder / f"{name}.pub", key.pem)
+        return bool(new)
 
     def find(self, key_id: str) -> PublicKey:
         """The trusted key whose id begins so.
@@ -101,7 +120,8 @@ class TrustedKeys:
                 _("Not a key id: {key_id!r}.", key_id=key_id),
                 remedy=_("Give at least its first 8 hexadecimal digits; see: mintage trust list"),
             )
-        found = {k.key_id: k for k in self.list().values() if k.key_id.startswith(wanted)}
+        keys = {file.key.key_id: file.key for file in self.list()}
+        found = [key for full, key in keys.items() if full.startswith(wanted)]
         if not found:
             raise RequestError(
                 _("No trusted key has the id {key_id}.", key_id=wanted),
@@ -113,23 +133,56 @@ class TrustedKeys:
                 _("The ids of {count} keys begin with {key_id}.", count=len(found), key_id=wanted),
                 remedy=_("Give more digits; see: mintage trust list"),
             )
-        return next(iter(found.values()))
+        return found[0]
 
-    def remove(self, key_id: str) -> PublicKey:
-        """Believe a key no longer, whatever files hold it; raises as ``find`` does."""
+    def remove(self, key_id: str) -> tuple[PublicKey, Sequence[Role]]:
+        """Believe a key no longer, whatever files hold it; raises as ``find`` does.
 
-        def work(connection: Connection) -> PublicKey:
+        Gives the key and the roles that it was believed in.
+        """
+        with self._alone():
             key = self.find(key_id)
-            audit.append(connection, "key.distrusted", self._record(key))
+            files = [file for file in self.list() if file.key.key_id == key.key_id]
+            roles = sorted({file.role for file in files})
+            self._log("key.distrusted", key, roles)
             folder = self._keys.trusted_folder
             with readable_failures(folder):
-                for path, known in self.list().items():
-                    if known.key_id == key.key_id:
-                        path.unlink()
+                for file in files:
+                    file.path.unlink()
                 sync_folder(folder)
-            return key
+        return key, roles
 
-        return self._database.write(work)
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Held from looking at the files until leaf and file stand."""
+        folder = self._keys.trusted_folder.parent
+        with readable_failures(folder):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            descriptor = os.open(folder / ".trusted.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
 
-    def _record(self, key: PublicKey) -> dict[str, str]:
-        return {"key_id": key.key_id, "algorithm": key.algorithm, "changed_at": self._now()}
+    def _log(self, kind: str, key: PublicKey, roles: Sequence[Role]) -> None:
+        record: dict[str, Any] = {
+            "key_id": key.key_id,
+            "algorithm": key.algorithm,
+            "roles": sorted(roles),
+            "changed_at": self._now(),
+        }
+        self._database.write(lambda connection: audit.append(connection, kind, record))
+
+
+def _check_fits(key: PublicKey, role: Role) -> None:
+    if key.fits(role):
+        return
+    raise ConfigError(
+        _(
+            "Signatures of the role {role} are not made with {algorithm}.",
+            role=role,
+            algorithm=key.algorithm,
+        ),
+        remedy=_("Leave --role out, and the key is believed for {role}.", role=key.usual_role),
+    )
