@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.corpus.makers import sheet_rows, xlsx
 from tests.loopback import HOST, Server, cut, file, fixed
 from tests.pictures import two_classes
 
@@ -17,7 +18,7 @@ from mintage.core.errors import ConfigError, DataError, DependencyDown, Signatur
 from mintage.core.progress import Silent
 from mintage.core.settings import load_settings
 from mintage.create.collect import Origin
-from mintage.sources import https
+from mintage.sources import https, tables
 from mintage.sources.https import PublicFile
 
 ABOUT = Origin("a licence", "a consent", "https://page.example pets.zip sha256:1")
@@ -170,6 +171,7 @@ def test_another_file_than_the_published_one_is_refused_with_what_to_do(
     changed.write_bytes(packed[:-1] + b"!")
     cases: list[tuple[Path, type[Exception], str]] = [
         (tmp_path / "nowhere.zip", DataError, "does not exist"),
+        (tmp_path / ("x" * 300), DataError, "cannot be read: File name too long"),
         (tmp_path, DataError, rf"is not a file; expected pets\.zip, {len(packed):,} bytes"),
         (longer, DataError, rf"is {len(packed) + 1:,} bytes; expected"),
         (changed, SignatureMismatch, rf"SHA-256 \w{{64}}, expected {wanted.sha256}"),
@@ -219,25 +221,29 @@ def test_a_file_at_an_address_is_collected_like_one_on_disk(
 @pytest.mark.parametrize(
     ("path", "headers", "name"),
     [
-        ("/get", {"Content_Type": ZIP}, "get.zip"),
+        ("/get", {"Content_Type": ZIP}, "get"),
         (
             "/get.php",
             {"Content_Disposition": 'attachment; filename="../my pets.ZIP"'},
             "my_pets.ZIP",
         ),
-        ("/", {"Content_Type": "text/csv; charset=utf-8"}, "download.csv"),
-        ("/rows.csv", {"Content_Type": "application/octet-stream"}, "rows.csv"),
-        ("/unknown", {}, "unknown"),
+        ("/", {"Content_Type": "text/csv; charset=utf-8"}, "download"),
+        ("/get", {"Content_Disposition": 'attachment; filename="get.json"'}, "get.json"),
+        ("/get", {"Content_Disposition": 'attachment; filename="rows.csv"'}, "rows.csv"),
     ],
 )
-def test_a_file_is_named_so_that_its_kind_is_seen(
-    getting: Creating, server: Server, path: str, headers: dict[str, str], name: str
+def test_a_server_names_a_file_for_the_card_and_not_on_the_disk(
+    getting: Creating, server: Server, packed: bytes, path: str, headers: dict[str, str], name: str
 ) -> None:
-    url = server.script(path, file(b"a,label\n1,x\n", **headers))
+    url = server.script(path, file(packed, **headers))
     for __ in range(2):
         found = getting.downloads.located(url)
-        assert found.path.name == name
-        assert found.path.read_bytes() == b"a,label\n1,x\n"
+        assert found.source_name.partition(" ")[0] == name
+        assert found.path.name == (path.strip("/") or "download")
+        assert found.path.read_bytes() == packed
+        assert len(getting.collect(url, "pets").examples) == 24
+    beside = {each.name for each in found.path.parent.iterdir()}
+    assert beside == {found.path.name, f"{found.path.name}.json"}
 
 
 def test_a_web_page_is_no_file(getting: Creating, server: Server, app: App) -> None:
@@ -248,39 +254,74 @@ def test_a_web_page_is_no_file(getting: Creating, server: Server, app: App) -> N
     assert list((app.workspace.home / "downloads").iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("path", "table"),
-    [
-        ("/rows.csv", "path,label\ncats/1.JPG,cat\n"),
-        ("/rows.csv", '\ufeff"file";"label"\n"https://x.example/1.png";"cat"\n'),
-        ("/rows.tsv", "label\timage\ncat\t1.webp\n"),
-        ("/rows.jsonl", '{"label": "cat", "filename": "1.jpeg"}\n'),
-        ("/rows.jsonl", 'no JSON\n{"label": "cat", "filename": "1.jpeg"}\n'),
-    ],
-)
-def test_a_table_that_names_pictures_elsewhere_is_refused(
-    getting: Creating, server: Server, path: str, table: str
+def test_what_never_came_leaves_no_folder_and_what_began_stays(
+    getting: Creating, server: Server, app: App, packed: bytes
 ) -> None:
-    with pytest.raises(DataError, match=r"names pictures that are not in it: .*1\.") as refused:
-        getting.downloads.located(server.script(path, file(table.encode())))
-    assert "a zip of class folders" in refused.value.remedy
+    folder = app.workspace.home / "downloads"
+    with pytest.raises(DataError, match="is not there"):
+        getting.downloads.located(server.script("/gone.zip", fixed(404)))
+    assert list(folder.iterdir()) == []
+    with pytest.raises(DependencyDown, match="did not come"):
+        getting.downloads.located(server.script("/half.zip", cut(packed, 100)))
+    (part,) = folder.glob("*/*.part")
+    assert part.stat().st_size > 0
+
+
+SECRET = "path,label\n/etc/secret.jpg,a\n../../other.jpg,b\n"
 
 
 @pytest.mark.parametrize(
-    ("path", "table"),
+    ("path", "body", "headers"),
     [
-        ("/rows.csv", "age,label\n3,cat\n"),
-        ("/rows.csv", "file,label\nreport.txt,cat\n"),
-        ("/rows.csv", ""),
-        ("/rows.jsonl", "no JSON\n[1]\n"),
+        ("/rows", SECRET.encode(), {"Content_Type": "text/csv"}),
+        ("/rows", SECRET.encode(), {"Content_Disposition": "attachment; filename=rows.csv"}),
+        ("/rows.zip", SECRET.encode(), {"Content_Type": ZIP}),
+        ("/rows.txt", SECRET.encode("UTF-16"), {}),
+        ("/rows", b'{"path": "/etc/secret.jpg", "label": "a"}\n', {}),
+        ("/rows", b"age,label\n3,a\n", {}),
     ],
 )
-def test_a_table_whose_rows_are_the_examples_is_taken(
-    getting: Creating, server: Server, path: str, table: str
+def test_a_table_at_an_address_is_refused_whatever_it_is_called(
+    getting: Creating,
+    server: Server,
+    app: App,
+    path: str,
+    body: bytes,
+    headers: dict[str, str],
 ) -> None:
-    assert (
-        getting.downloads.located(server.script(path, file(table.encode()))).path.name == path[1:]
-    )
+    url = server.script(path, file(body, **headers))
+    with pytest.raises(DataError, match=r"is not a zip|is a zip that is cut short") as refused:
+        getting.collect(url, "pets")
+    assert refused.value.remedy
+    assert app.create.newest("pets") is None
+
+
+@pytest.mark.parametrize("ending", tables.ENDINGS)
+def test_an_address_that_ends_as_a_table_does_is_not_even_asked(
+    getting: Creating, server: Server, app: App, ending: str
+) -> None:
+    url = server.script(f"/rows{ending.upper()}", file(xlsx("")))
+    with pytest.raises(DataError, match="only a zip is collected") as refused:
+        getting.collect(url + "?a=1", "pets")
+    assert "collect the table there" in refused.value.remedy
+    assert server.asked == []
+    assert not (app.workspace.home / "downloads").exists()
+
+
+def test_a_workbook_without_its_ending_is_refused_too(getting: Creating, server: Server) -> None:
+    rows = sheet_rows([["path", "label"], ["/etc/secret.jpg", "a"]])
+    with pytest.raises(DataError, match="is a document, not a zip"):
+        getting.collect(server.script("/rows", file(xlsx(rows))), "pets")
+
+
+def test_what_is_refused_is_not_kept_and_a_zip_cut_short_is_called_that(
+    getting: Creating, server: Server, app: App, packed: bytes
+) -> None:
+    with pytest.raises(DataError, match="is not a zip"):
+        getting.downloads.located(server.script("/rows", file(b"a,label\n")))
+    assert list((app.workspace.home / "downloads").iterdir()) == []
+    with pytest.raises(DataError, match="is a zip that is cut short or damaged"):
+        getting.collect(server.script("/get", file(packed[:-100])), "pets")
 
 
 @pytest.mark.parametrize(

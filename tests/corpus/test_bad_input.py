@@ -376,9 +376,13 @@ def test_a_zip_that_lies_about_a_size_loses_that_entry_alone(
         (lambda good: raw_zip([(b"1.jpg", jpeg())]), "holds no class folders"),
         (lambda good: raw_zip([(b"../1.jpg", jpeg())]), OUT),
         (lambda good: raw_zip([(b"cats/1.zip", b"")]), "an archive inside; unpack it first"),
-        (lambda good: raw_zip(good)[:-200], "is not a folder of class folders"),
+        (
+            lambda good: raw_zip(good)[:-200],
+            r"is a zip that is cut short or damaged.*Fetch it again",
+        ),
         (lambda good: raw_zip([(b"cats/1.heic", HEIC)]), "HEIC is not read; convert it"),
-        (lambda good: b"", "is not a folder of class folders"),
+        (lambda good: b"", "is a zip that is cut short or damaged"),
+        (lambda good: b"hello", "is a zip that is cut short or damaged"),
     ],
 )
 def test_a_zip_of_which_nothing_can_be_used_is_a_clear_error(
@@ -393,6 +397,42 @@ def test_a_zip_of_which_nothing_can_be_used_is_a_clear_error(
     with pytest.raises(DataError, match=message) as raised:
         gather(location)
     assert raised.value.remedy
+
+
+def test_a_zip_without_its_ending_that_is_cut_short_is_known_by_its_first_bytes(
+    gather: Callable[..., Dataset], photos: Path, tmp_path: Path
+) -> None:
+    location = tmp_path / "photos.download"
+    location.write_bytes(raw_zip(entries(photos))[:-200])
+    with pytest.raises(DataError, match="is a zip that is cut short or damaged"):
+        gather(location)
+
+
+def test_what_is_none_of_ours_is_told_which_formats_are(
+    gather: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(DataError, match="or a CSV, TSV, JSONL or XLSX table"):
+        gather(tmp_path / "notes.txt")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("gone", r"gone does not exist.*Check the path"),
+        ("gone\0", "does not exist"),
+        ("notes.txt/x", "does not exist"),
+        ("x" * 300, r"xxx cannot be read: File name too long.*Check the path"),
+        ("round", "round cannot be read: Too many levels of symbolic links"),
+    ],
+)
+def test_a_path_that_leads_nowhere_is_a_clear_error(
+    gather: Callable[..., Dataset], tmp_path: Path, name: str, message: str
+) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+    (tmp_path / "round").symlink_to("round")
+    with pytest.raises(DataError, match=message):
+        gather(tmp_path / name)
 
 
 def test_a_zip_of_which_one_entry_is_encrypted_keeps_the_others(

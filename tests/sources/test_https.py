@@ -534,6 +534,7 @@ def test_a_file_that_changed_meanwhile_begins_anew(server: Server, target: Path)
         fixed(206, OTHER, Content_Range="bytes 0-511999/512000", Content_Length="212000"),
         fixed(206, OTHER, Content_Range="bytes 300000-300008/512000", Content_Length="212000"),
         fixed(206, OTHER[:9], Content_Range="pages 1-2/3", Content_Length="9"),
+        fixed(206, OTHER[:9], Content_Range=f"bytes 0-1/{'9' * 5000}", Content_Length="9"),
         fixed(206, OTHER[:9], Content_Length="9"),
         fixed(
             206,
@@ -598,6 +599,32 @@ def test_a_date_to_come_back_at_is_understood(server: Server, target: Path) -> N
     fetch(server, url, target, sleep=waits.append)
     assert 0 < waits[0] <= 50
     assert waits[1] == 2.0
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "9" * 400,
+        "9" * 5000,
+        "Mon, 01 Jan 99999999999999999999 00:00:00 GMT",
+        "Mon, 01 Jan 2024 00:00:00 +99999999999999999999",
+    ],
+)
+def test_a_time_to_wait_that_is_no_time_counts_as_none(
+    server: Server, target: Path, said: str
+) -> None:
+    waits: list[float] = []
+    url = server.script("/x", fixed(503, Retry_After=said), file(BODY))
+    fetch(server, url, target, sleep=waits.append)
+    assert waits == [1.0]
+
+
+@pytest.mark.parametrize("named", ["filename*" + "9" * 5000 + "=x", "filename*=idna'x'%ff%fe"])
+def test_a_name_that_cannot_be_decoded_counts_as_none(
+    server: Server, target: Path, named: str
+) -> None:
+    url = server.script("/own.zip", file(BODY, Content_Disposition=f"attachment; {named}"))
+    assert fetch(server, url, target).name == "own.zip"
 
 
 def test_a_wait_that_is_too_long_is_said_instead(server: Server, target: Path) -> None:

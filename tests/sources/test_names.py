@@ -11,13 +11,16 @@ from mintage.core.types import SourceListing
 from mintage.sources.archive import ZipSource
 from mintage.sources.folder import FolderSource
 from mintage.sources.listing import well_formed
+from mintage.sources.tables import TableSource
 
 image = modalities().get("image")
 NAMES = ("猫/一.jpg", "狗/二.jpg", "狗/photo.jpg")
 
 
-def listed(source: ZipSource | FolderSource, location: Path) -> SourceListing:
-    return source.list(location, label="", endings=image.endings, unsupported=image.unsupported)
+def listed(
+    source: ZipSource | FolderSource | TableSource, location: Path, label: str = ""
+) -> SourceListing:
+    return source.list(location, label=label, endings=image.endings, unsupported=image.unsupported)
 
 
 def of_zip(tmp_path: Path, data: bytes) -> SourceListing:
@@ -106,6 +109,44 @@ def test_a_class_written_composed_and_decomposed_is_one_class(tmp_path: Path) ->
     assert paths(listing) == {"caf\u00e9/0.jpg", "caf\u00e9/1.jpg"}
     assert [found.read() for found in listing.examples] == [jpeg(0), jpeg(1)]
     assert listing.empty_classes == ()
+
+
+def both_spellings(folder: Path) -> list[str]:
+    names = [unicodedata.normalize(form, "caf\u00e9.jpg") for form in ("NFC", "NFD")]
+    (folder / "cup").mkdir()
+    for seed, name in enumerate(names):
+        (folder / "cup" / name).write_bytes(jpeg(seed))
+    return names
+
+
+@pytest.mark.parametrize("source", ["folder", "zip", "table"])
+def test_a_second_file_of_one_name_once_composed_is_named_and_left_out(
+    tmp_path: Path, source: str
+) -> None:
+    names = both_spellings(tmp_path)
+    if source == "folder":
+        listing = listed(FolderSource(), tmp_path)
+    elif source == "zip":
+        listing = of_zip(tmp_path, picture_zip([f"cup/{name}".encode() for name in names]))
+    else:
+        lines = [f"cup/{name},cup" for name in names]
+        (tmp_path / "t.csv").write_text("\n".join(["path,label", *lines]), encoding="utf-8")
+        listing = listed(TableSource(), tmp_path / "t.csv", "label")
+    assert [found.path for found in listing.examples] == ["cup/caf\u00e9.jpg"]
+    assert [(skipped.path, skipped.reason) for skipped in listing.skipped] == [
+        (
+            "cup/caf\u00e9.jpg",
+            "a second file of this name, its accents written otherwise; rename it",
+        )
+    ]
+
+
+def test_a_table_that_names_one_file_twice_keeps_both_rows_to_be_compared(tmp_path: Path) -> None:
+    both_spellings(tmp_path)
+    (tmp_path / "t.csv").write_text("path,label\ncup/caf\u00e9.jpg,a\ncup/caf\u00e9.jpg,b\n")
+    listing = listed(TableSource(), tmp_path / "t.csv", "label")
+    assert [found.label for found in listing.examples] == ["a", "b"]
+    assert listing.skipped == ()
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,11 @@ import pytest
 from tests.pictures import jpeg
 
 from mintage.core.errors import DataError
+from mintage.core.messages import Message
 from mintage.core.registry import modalities, sources
 from mintage.core.types import SourceListing
 from mintage.sources import listing as shared
+from mintage.sources import rows
 from mintage.sources.archive import ZipSource
 from mintage.sources.folder import FolderSource
 from mintage.sources.tables import TableSource
@@ -302,7 +304,9 @@ def test_a_label_that_is_not_utf8_is_skipped_too(photos: Path) -> None:
 
 def test_a_field_that_never_ends_is_an_error_that_names_the_line(photos: Path) -> None:
     text = "path,label\ncats/1.JPG,cat\ndogs/3.Png," + "x" * 140_000 + "\n"
-    with pytest.raises(DataError, match=r"t\.csv cannot be read from line 3 on: field larger"):
+    with pytest.raises(
+        DataError, match=r"t\.csv cannot be read from line 3 on: a cell is longer than"
+    ):
         listed(TableSource(), table(photos / "t.csv", text))
 
 
@@ -311,6 +315,32 @@ def test_a_path_that_no_file_system_takes_is_skipped(photos: Path) -> None:
     listing = listed(TableSource(), table(photos / "t.csv", text))
     assert paths(listing) == [("cats/1.JPG", "cat")]
     assert listing.skipped[0].reason == "cannot be read: File name too long"
+
+
+def test_a_table_larger_than_a_table_may_be_is_refused(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "MOST_BYTES", 1_000_000)
+    location = photos / "t.csv"
+    location.write_text("path,label\ncats/1.JPG,cat\n")
+    os.truncate(location, 1_000_001)
+    with pytest.raises(DataError, match=r"t\.csv is larger than 1 MB.*Split it"):
+        listed(TableSource(), location)
+
+
+def test_a_table_that_may_not_be_read_says_so(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    location = table(photos / "t.csv", "path,label\n")
+
+    def refuse(path: Path, *mode: object) -> object:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(DataError, match=r"t\.csv cannot be read: Permission denied") as raised:
+        listed(TableSource(), location)
+    assert isinstance(raised.value.message, Message)
+    assert isinstance(raised.value.message.values["reason"], Message)
 
 
 def test_the_columns_of_json_lines_are_those_of_all_rows(photos: Path) -> None:

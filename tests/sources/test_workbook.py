@@ -110,7 +110,7 @@ def test_a_workbook_of_another_kind_is_named_with_its_remedy(photos: Path, name:
         (b"\xd0\xcf\x11\xe0" + b"\0" * 600, "a kind that is not read.*without a password"),
         (b"path,label\n", "is not a workbook"),
         (b"", "is not a workbook"),
-        (xlsx("")[:-40], "not a readable workbook"),
+        (xlsx("")[:-40], "not a readable workbook: it is cut short or damaged"),
         (xlsx("<row>"), "not a readable workbook"),
         (xlsx('<row><c r="?"/></row>'), "not a readable workbook"),
         (raw_zip([(b"cats/1.jpg", jpeg())]), "not a readable workbook"),
@@ -134,6 +134,56 @@ BOMBS = {
 }
 
 
+def pointing(cells: int, texts: str, cell: str = '<c t="s"><v>0</v></c>') -> bytes:
+    """A workbook of so many cells that all point to the first of these texts."""
+    rows = f"<row>{cell}</row>" * cells
+    return xlsx(rows, {"xl/sharedStrings.xml": f"<sst>{texts}</sst>"})
+
+
+BOMBS["a text in every cell"] = pointing(20_000, f"<si><t>{'x' * 5_000_000}</t></si>")
+BOMBS["a text of two runs in every cell"] = pointing(
+    20_000, f"<si><r><t>{'x' * 10**6}</t></r><r><t>{'猫' * 10**6}</t></r></si>"
+)
+
+
+def test_shared_texts_are_read_and_their_cells_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = pointing(3, "<si><t>猫狗</t></si><si/>")
+    monkeypatch.setattr(workbook, "MOST_TEXT", 18)
+    assert [cells for __, cells in workbook.workbook_rows(Path("t"), data)] == [["猫狗"]] * 3
+    monkeypatch.setattr(workbook, "MOST_TEXT", 17)
+    with pytest.raises(DataError, match="MB of text in them"):
+        list(workbook.workbook_rows(Path("t"), data))
+
+
+def test_a_formula_whose_result_is_shared_is_read() -> None:
+    data = pointing(1, "<si><t>cat</t></si>", '<c t="s"><f>A2</f><v>0</v></c>')
+    assert list(workbook.workbook_rows(Path("t"), data)) == [(1, ["cat"])]
+
+
+TEXTS = "<si/><si><t>x</t></si>"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pointing(1, TEXTS, '<c t="s"><v><![CDATA[1]]>0</v></c>'),
+        pointing(1, TEXTS, '<c t="s"><v>1<!-- -->0</v></c>'),
+        pointing(1, TEXTS, '<c t="s"><c/><v>1</v></c>'),
+        pointing(1, TEXTS, '<c t="s"><v><si>1</si></v></c>'),
+        pointing(1, TEXTS, '<c t="s"><v>2</v></c>'),
+        *(
+            pointing(1, TEXTS, f'<c t="s"><v>{number}</v></c>')
+            for number in ("-1", "+1", " 1", "1 ", "１", "1_0", "1.0", "9" * 20, " ")
+        ),
+        pointing(1, "<si><si><t>x</t></si></si>"),
+        xlsx("", {"xl/sharedStrings.xml": f"<a>{TEXTS}</a>", "xl/SharedStrings.xml": TEXTS[:5]}),
+    ],
+)
+def test_shared_texts_that_could_be_numbered_in_two_ways_are_refused(data: bytes) -> None:
+    with pytest.raises(DataError, match="not a readable workbook"):
+        list(workbook.workbook_rows(Path("t"), data))
+
+
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_workbook_that_would_fill_the_memory_is_refused(name: str, tmp_path: Path) -> None:
     path = written(tmp_path, BOMBS[name])
@@ -154,7 +204,7 @@ except DataError as error:
         check=True,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30)),
     )
-    assert "unpacks to more than 300 MB or 10,000,000 cells" in done.stdout
+    assert "unpacks to more than 300 MB, 10,000,000 cells, or 200 MB of text" in done.stdout
 
 
 def test_a_mutated_workbook_is_read_or_refused() -> None:

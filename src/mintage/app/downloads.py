@@ -1,18 +1,14 @@
-"""Files from elsewhere: a public set by its digest, or whatever lies at an https address."""
+"""Files from elsewhere: a public set by its digest, or the zip that lies at an https address."""
 
 from __future__ import annotations
 
-import csv
-import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 from urllib.parse import unquote
 
-from mintage.core import registry
 from mintage.core.canonical import sha256_hex
 from mintage.core.errors import (
     DataError,
@@ -23,6 +19,9 @@ from mintage.core.errors import (
 )
 from mintage.core.messages import _
 from mintage.core.progress import Progress
+from mintage.sources import tables
+from mintage.sources.archive import ZipSource, is_cut_short
+from mintage.sources.damage import refuse_missing
 from mintage.sources.guard import Guard, WebAddress
 from mintage.sources.headers import safe_name
 from mintage.sources.https import (
@@ -32,21 +31,8 @@ from mintage.sources.https import (
     digest,
     download,
 )
-from mintage.sources.tables import PATH_COLUMNS
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_LINES = (".jsonl", ".ndjson")
-_TEXT_TABLES = (".csv", ".tsv", *_LINES)
-_READ = (".zip", ".xlsx", *_TEXT_TABLES)
-_ENDINGS = {
-    "application/zip": ".zip",
-    "application/x-zip-compressed": ".zip",
-    "text/csv": ".csv",
-    "text/tab-separated-values": ".tsv",
-    "application/x-ndjson": ".jsonl",
-    "application/jsonl": ".jsonl",
-    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": ".xlsx",
-}
 _PAGES = ("text/html", "application/xhtml+xml")
 
 
@@ -77,28 +63,38 @@ class Downloads:
         return self._folder / file.name
 
     def located(self, location: str, progress: Progress | None = None) -> Located:
-        """The file at an https address, on this disk; fetched anew only where it has changed.
+        """The zip at an https address, on this disk; fetched anew only where it has changed.
+
+        It lies under the name that its address ends with, whatever the server calls it.
 
         Raises:
             ConfigError: not https, or it leads to what is not public.
-            DataError: a web page, or a table whose pictures lie elsewhere.
+            DataError: a web page, a table, or anything else that is no zip.
             TrustError: the server's certificate cannot be verified.
             DependencyDown: it does not answer; what came is kept.
         """
         address = WebAddress.parse(location)
         folder = self._folder / sha256_hex(address.url.encode())[:16]
         target = folder / safe_name(unquote(address.target.partition("?")[0]))
-        found = download(location, target, guard=self._guard, progress=progress)
+        if target.suffix.lower() in tables.ENDINGS:
+            raise _no_zip(address.shown)
+        try:
+            found = download(location, target, guard=self._guard, progress=progress)
+        except BaseException:
+            with suppress(OSError):  # what came before it failed is kept; an empty folder is not
+                folder.rmdir()
+            raise
         if found.media_type in _PAGES:
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)
             raise DataError(
                 _("{url} is a web page, not a file.", url=found.url),
                 remedy=_("Give the address of the file itself, to which a button there leads."),
             )
-        path = _with_ending(found)
-        if path.suffix.lower() in _TEXT_TABLES:
-            _refuse_pictures_elsewhere(path, found.url)
-        return Located(path, f"{path.name} (https://{address.authority})", found.sha256)
+        # One that is cut short goes on: whoever reads it says so.
+        if not (ZipSource().matches(found.path) or is_cut_short(found.path)):
+            shutil.rmtree(folder, ignore_errors=True)
+            raise _no_zip(found.url)
+        return Located(found.path, f"{found.name} (https://{address.authority})", found.sha256)
 
     def fetched(self, file: PublicFile, progress: Progress) -> Path:
         """A public set's file, from the first address that has it; one that is there is used.
@@ -137,8 +133,7 @@ def checked(source: Path, file: PublicFile, name: str, progress: Progress) -> Pa
     remedy = _(
         "To use it as it is: mintage collect {source} --name {name}", source=source, name=name
     )
-    if not source.exists():
-        raise DataError(_("{source} does not exist.", source=source), remedy=_("Check the path."))
+    refuse_missing(source)
     size = source.stat().st_size
     if not source.is_file() or size != file.size:
         raise DataError(
@@ -167,47 +162,12 @@ def checked(source: Path, file: PublicFile, name: str, progress: Progress) -> Pa
     return source
 
 
-def _with_ending(found: Downloaded) -> Path:
-    """The same file under a name that says what it is, where its address does not."""
-    if found.path.suffix.lower() in _READ:
-        return found.path
-    name = found.name
-    if PurePosixPath(name).suffix.lower() not in _READ:
-        name += _ENDINGS.get(found.media_type, "")
-    path = found.path.with_name(name)
-    if path != found.path:
-        path.unlink(missing_ok=True)
-        path.hardlink_to(found.path)
-    return path
-
-
-def _refuse_pictures_elsewhere(path: Path, url: str) -> None:
-    """A table may name pictures by paths beside it; beside an address nothing can be looked for."""
-    endings = registry.modalities().get("image").endings
-    for row in _first_rows(path):
-        for column in PATH_COLUMNS:
-            named = str(row.get(column) or "")
-            if PurePosixPath(named).suffix.lower() in endings:
-                raise DataError(
-                    _("{url} names pictures that are not in it: {named}.", url=url, named=named),
-                    remedy=_(
-                        "Give the address of a zip of class folders, or download table and "
-                        "pictures into one folder and collect the table there."
-                    ),
-                )
-
-
-def _first_rows(path: Path) -> Iterator[Mapping[str, Any]]:
-    """A row or two; what cannot be read is for the source to explain."""
-    with path.open("rb") as stream:
-        lines = stream.read(64_000).decode("utf-8-sig", "replace").splitlines()[:3]
-    if path.suffix.lower() in _LINES:
-        for line in lines:
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(row, dict):
-                yield row
-    elif lines:
-        yield from csv.DictReader(lines, delimiter=max(",;\t", key=lines[0].count))
+def _no_zip(url: str) -> DataError:
+    """A table names files by paths: from elsewhere, it would have this machine's read."""
+    return DataError(
+        _("{url} is not a zip; of what lies at an address, only a zip is collected.", url=url),
+        remedy=_(
+            "Give the address of a zip of class folders, or download table and "
+            "pictures into one folder and collect the table there."
+        ),
+    )

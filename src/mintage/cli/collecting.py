@@ -23,8 +23,8 @@ def collect(
     path: Annotated[
         str,
         typer.Argument(
-            help="A folder of class folders, a zip of one, a table (CSV, TSV, XLSX, JSONL), or its "
-            "https:// address."
+            help="A folder of class folders, a zip of one, a table (CSV, TSV, XLSX, JSONL), or a "
+            "zip's https:// address."
         ),
     ],
     *,

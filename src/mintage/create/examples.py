@@ -17,6 +17,8 @@ from mintage.core.messages import _
 from mintage.core.ports import Modality
 from mintage.core.progress import Progress
 from mintage.core.types import Example, Found, Ingested, Skipped, SourceListing
+from mintage.sources import archive
+from mintage.sources.damage import refuse_missing, said_by, unreadable
 from mintage.store.workspace import Workspace
 
 
@@ -46,10 +48,7 @@ def list_source(location: Path, kind: Modality, label: str) -> tuple[str, Source
     Raises:
         DataError: there is nothing there, or no source reads it.
     """
-    if not location.exists():
-        raise DataError(
-            _("{location} does not exist.", location=location), remedy=_("Check the path.")
-        )
+    refuse_missing(location)
     for name in registry.sources():
         source = registry.sources().get(name)
         if source.matches(location):
@@ -57,10 +56,15 @@ def list_source(location: Path, kind: Modality, label: str) -> tuple[str, Source
                 location, label=label, endings=kind.endings, unsupported=kind.unsupported
             )
             return name, listing
+    try:
+        if archive.is_cut_short(location):
+            raise archive.cut_short(location)
+    except OSError as error:
+        raise unreadable(location, error) from error
     raise DataError(
         _(
             "{location} is not a folder of class folders, a zip of one, "
-            "or a CSV, TSV or JSONL table.",
+            "or a CSV, TSV, JSONL or XLSX table.",
             location=location,
         ),
         remedy=_("See: mintage collect --help"),
@@ -74,7 +78,7 @@ def ingest(kind: Modality, found: Found) -> Ingested | Skipped:
     except DataError as error:
         return Skipped(found.path, error.message)
     except OSError as error:
-        return Skipped(found.path, _("cannot be read: {reason}", reason=error.strerror or error))
+        return Skipped(found.path, _("cannot be read: {reason}", reason=said_by(error)))
 
 
 def ingest_in_order(

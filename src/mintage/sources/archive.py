@@ -21,8 +21,30 @@ MOST_ENTRIES = 2_000_000
 _DOCUMENT_ENTRIES = {"[Content_Types].xml", "mimetype"}
 """By which a zip is a document: of Office, or of OpenDocument and EPUB."""
 
+_MAGIC = b"PK\x03\x04"
 _ENCRYPTED = 0x1
 _DRIVE = re.compile("[A-Za-z]:")
+
+
+def is_cut_short(location: Path) -> bool:
+    """Whether it begins or is named like a zip, but has no readable end.
+
+    Raises:
+        OSError: it may not be read.
+    """
+    ending = location.suffix.lower()
+    if not location.is_file() or ending in tables.ENDINGS or zipfile.is_zipfile(location):
+        return False
+    with location.open("rb") as stream:
+        return stream.read(len(_MAGIC)) == _MAGIC or ending == ".zip"
+
+
+def cut_short(location: Path) -> DataError:
+    """The error for such a file."""
+    return DataError(
+        _("{location} is a zip that is cut short or damaged.", location=location),
+        remedy=_("Fetch it again, or unpack it and collect the folder."),
+    )
 
 
 class ZipSource:
@@ -83,10 +105,7 @@ def _open(location: Path) -> zipfile.ZipFile:
     try:
         archive = zipfile.ZipFile(location)
     except damage.ZIP as error:
-        raise DataError(
-            _("{location} is not a readable zip: {error}.", location=location, error=error),
-            remedy=_("Zip it again, or unpack it and collect the folder."),
-        ) from error
+        raise cut_short(location) from error
     if len(archive.filelist) > MOST_ENTRIES:
         raise DataError(
             _(

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from mintage.core.errors import DataError
 from mintage.core.messages import _
 from mintage.core.types import SourceListing
+from mintage.sources.damage import said_by, unreadable
 from mintage.sources.listing import ListingBuilder, is_hidden, read_file, refuse_splits
 
 
@@ -56,7 +57,7 @@ class FolderSource:
             if not is_hidden(relative):
                 builder.skip(
                     str(relative),
-                    _("a folder that cannot be read: {reason}", reason=error.strerror),
+                    _("a folder that cannot be read: {reason}", reason=said_by(error)),
                 )
         return builder.listing()
 
@@ -74,10 +75,7 @@ def _readable(location: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DataError(
-            _("{location} cannot be read: {reason}.", location=location, reason=error.strerror),
-            remedy=_("Check who may read it."),
-        ) from error
+        raise unreadable(location, error) from error
 
 
 def _folders(folder: Path) -> set[str]:
@@ -93,7 +91,7 @@ def _why_not(path: Path, root: Path) -> str:
             return "" if path.is_file() else _("a symbolic link that is not followed")
         mode = path.stat().st_mode
     except OSError as error:
-        return _("cannot be read: {reason}", reason=error.strerror)
+        return _("cannot be read: {reason}", reason=said_by(error))
     except RuntimeError:  # Path.resolve before Python 3.13
         return _("a symbolic link that leads to itself")
     return "" if stat.S_ISREG(mode) else _("not a regular file")

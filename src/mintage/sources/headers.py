@@ -16,7 +16,9 @@ from mintage.core.clock import SystemClock
 from mintage.core.files import write_atomic
 from mintage.sources.guard import WebAddress
 
-_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+)")
+# Digits are bounded: of thousands of them int() makes an error and float() infinity.
+_RANGE = re.compile(r"bytes (?:([0-9]{1,18})-([0-9]{1,18})|\*)/([0-9]{1,18})")
+_SECONDS = re.compile(r"[0-9]{1,9}")
 _UNSAFE = re.compile(r"[^\w.()\[\]-]+")
 
 
@@ -62,7 +64,11 @@ class Notes:
 
 def _name(address: WebAddress, headers: Headers) -> str:
     """What the server calls the file (RFC 6266), else the end of its address."""
-    return safe_name(headers.get_filename() or unquote(address.target.partition("?")[0]))
+    try:
+        named = headers.get_filename()
+    except ValueError:  # written so that the standard library cannot decode it
+        named = None
+    return safe_name(named or unquote(address.target.partition("?")[0]))
 
 
 def content_range(headers: Headers) -> tuple[int | None, int | None, int | None]:
@@ -77,11 +83,11 @@ def content_range(headers: Headers) -> tuple[int | None, int | None, int | None]
 def retry_after(headers: Headers) -> float | None:
     """Seconds to wait (RFC 9110 §10.2.3), or None where the server does not say."""
     said = headers.get("Retry-After", "").strip()
-    if said.isascii() and said.isdigit():
+    if _SECONDS.fullmatch(said):
         return float(said)
     try:
         moment = parsedate_to_datetime(said)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

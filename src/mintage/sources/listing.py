@@ -91,7 +91,7 @@ class ListingBuilder:
     def __init__(self, endings: frozenset[str], unsupported: frozenset[str]) -> None:
         self._endings = endings
         self._unsupported = unsupported
-        self._examples: list[Found] = []
+        self._examples: list[tuple[Found, str]] = []
         self._skipped: list[Skipped] = []
         self._passed = Counter[str]()
         self._classes: set[str] = set()
@@ -134,14 +134,20 @@ class ListingBuilder:
             self.add_class(path.parts[0])
             self.add_example(path, path.parts[0], read)
 
-    def add_example(self, path: PurePosixPath, label: str, read: Callable[[], bytes]) -> None:
-        """Take a file as an example if the modality reads its ending."""
+    def add_example(
+        self, path: PurePosixPath, label: str, read: Callable[[], bytes], file: str = ""
+    ) -> None:
+        """Take a file as an example if the modality reads its ending.
+
+        ``file`` tells apart two of one name; without it, how the name is spelled does.
+        """
         ending = path.suffix.rstrip().lower()
         if ending in self._endings:
             if reason := name_fault(str(path)):
                 self.skip(str(path), reason)
             else:
-                self._examples.append(Found(well_formed(str(path)), label_of(label), read))
+                found = Found(well_formed(str(path)), label_of(label), read)
+                self._examples.append((found, file or str(path)))
         elif ending in self._unsupported:
             self.skip(str(path), unsupported_reason(ending))
         elif ending in _ARCHIVES:
@@ -156,14 +162,29 @@ class ListingBuilder:
             DataError: all that might have been an example had to be left out.
         """
         self.refuse_if_nothing()
-        labelled = {example.label for example in self._examples}
+        examples, again = self._told_apart()
+        labelled = {example.label for example in examples}
         return SourceListing(
-            examples=tuple(sorted(self._examples, key=lambda found: found.path)),
-            skipped=tuple(sorted(self._skipped, key=lambda skipped: skipped.path)),
+            examples=tuple(examples),
+            skipped=tuple(sorted([*self._skipped, *again], key=lambda skipped: skipped.path)),
             hidden=self._passed["hidden"],
             stray=self._passed["stray"],
             empty_classes=tuple(sorted(self._classes - labelled)),
         )
+
+    def _told_apart(self) -> tuple[list[Found], list[Skipped]]:
+        """The examples by path, and those of another file whose path is the same once composed."""
+        files: dict[str, str] = {}
+        kept, again = [], []
+        for found, file in sorted(
+            self._examples, key=lambda example: (example[0].path, example[1])
+        ):
+            if files.setdefault(found.path, file) == file:
+                kept.append(found)
+            else:
+                reason = _("a second file of this name, its accents written otherwise; rename it")
+                again.append(Skipped(found.path, reason))
+        return kept, again
 
     def refuse_if_nothing(self) -> None:
         """Say why, where all that might have been an example had to be left out.

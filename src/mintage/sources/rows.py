@@ -13,8 +13,12 @@ from typing import Any
 from mintage.core.errors import DataError
 from mintage.core.messages import _
 from mintage.sources import encoding
+from mintage.sources.damage import unreadable
 from mintage.sources.listing import ListingBuilder
 from mintage.sources.workbook import workbook_rows
+
+MOST_BYTES = 300_000_000
+"""Of a table's file; a row of 100 bytes makes three million."""
 
 _ZIP_MAGIC = b"PK\x03\x04"
 _OLE_MAGIC = b"\xd0\xcf\x11\xe0"  # [MS-CFB]: workbooks before 2007, and encrypted ones of today
@@ -41,15 +45,9 @@ def read_table(location: Path, builder: ListingBuilder) -> Table:
     What is written in a file decides, not its ending: people rename workbooks to .csv.
 
     Raises:
-        DataError: it may not be read, or is nothing of ours.
+        DataError: it may not be read, is too large, or is nothing of ours.
     """
-    try:
-        data = location.read_bytes()
-    except OSError as error:
-        raise DataError(
-            _("{location} cannot be read: {reason}.", location=location, reason=error.strerror),
-            remedy=_("Check who may read it."),
-        ) from error
+    data = _read(location)
     ending = location.suffix.lower()
     if ending in _NOT_READ or data.startswith(_OLE_MAGIC):
         raise DataError(
@@ -65,6 +63,24 @@ def read_table(location: Path, builder: ListingBuilder) -> Table:
     if ending in (".jsonl", ".ndjson"):
         return Table(list(_json_rows(text, builder)), name)
     return Table(list(_named(_lines(location, text), builder)), name)
+
+
+def _read(location: Path) -> bytes:
+    try:
+        with location.open("rb") as stream:
+            data = stream.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise unreadable(location, error) from error
+    if len(data) > MOST_BYTES:
+        raise DataError(
+            _(
+                "The table {location} is larger than {megabytes} MB.",
+                location=location,
+                megabytes=MOST_BYTES // 10**6,
+            ),
+            remedy=_("Split it; collect one part, and add the others with --into."),
+        )
+    return data
 
 
 def _text(location: Path, data: bytes) -> tuple[str, str]:
@@ -114,7 +130,8 @@ def _lines(location: Path, text: str) -> Iterator[tuple[int, list[str]]]:
                 "{location} cannot be read from line {whole} on: {error}.",
                 location=location,
                 whole=whole + 1,
-                error=error,
+                # All that this reader ever refuses; its own words have no translation.
+                error=_("a cell is longer than {most:,} characters", most=csv.field_size_limit()),
             ),
             remedy=_("Look there for a quotation mark that is never closed."),
         ) from error

@@ -13,6 +13,7 @@ from mintage.core.errors import DataError
 from mintage.core.messages import _
 from mintage.core.types import SourceListing
 from mintage.sources import encoding, rows
+from mintage.sources.damage import said_by
 from mintage.sources.listing import ListingBuilder, name_fault, read_file
 
 PATH_COLUMNS = ("path", "file", "filename", "file_name", "image", "image_path")
@@ -52,7 +53,7 @@ class TableSource:
                 builder.skip(path or _("line {number}", number=number), reason)
                 continue
             builder.add_class(target)
-            builder.add_example(PurePosixPath(path), target, partial(read_file, file))
+            builder.add_example(PurePosixPath(path), target, partial(read_file, file), str(file))
         return builder.listing()
 
 
@@ -92,7 +93,7 @@ def _why_not(number: int, path: str, target: str, file: Path) -> str:
     except FileNotFoundError:
         return _("no such file; paths begin at the table's own folder")
     except OSError as error:  # longer than a name may be, or in a folder that is closed to us
-        return _("cannot be read: {reason}", reason=error.strerror)
+        return _("cannot be read: {reason}", reason=said_by(error))
     except ValueError:
         return _("no such file; paths begin at the table's own folder")
 

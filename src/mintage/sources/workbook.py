@@ -2,8 +2,9 @@
 
 A workbook is a zip of XML. The library that reads it lays a sheet out in memory as one rectangle,
 so two cells in opposite corners, in a file of 1 kB, would ask for 500 GB and end the process. So
-each part is first unpacked and counted, and every cell's place looked at; the library is then given
-exactly the parts that were looked at, packed anew.
+each part is first unpacked and counted, and every cell's place looked at; likewise its text, which
+the library copies into each cell that points to it. The library is then given exactly the parts
+that were looked at, packed anew.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import datetime as dt
 import io
 import re
 import zipfile
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from xml.parsers import expat
@@ -32,10 +34,14 @@ MOST_BYTES = 300_000_000
 """Of a workbook's parts, unpacked."""
 MOST_CELLS = 10_000_000
 """Of a sheet's rectangle: 320 MB in the library."""
+MOST_TEXT = 200_000_000
+"""Of all cells, as UTF-8, a shared text once for each cell that shows it."""
 
 _READ_PARTS = (".xml", ".rels")
+_SHARED = "sharedstrings.xml"
 _ANNOUNCED = {"count", "uniqueCount"}
 _REFERENCE = re.compile(r"\$?([A-Za-z]{1,3})\$?([0-9]{1,7})")
+_NUMBER = re.compile("[0-9]{1,8}")
 _SIGNIFICANT = ".15g"  # what Excel keeps of a number; 1.0 is written 1
 
 
@@ -59,7 +65,13 @@ def workbook_rows(location: Path, data: bytes) -> Iterator[tuple[int, list[str]]
             yield number, [_shown(cell) for cell in row]
     except (*damage.ZIP, CalamineError, expat.ExpatError) as error:
         raise DataError(
-            _("{location} is not a readable workbook: {error}.", location=location, error=error),
+            _(
+                "{location} is not a readable workbook: {error}.",
+                location=location,
+                error=_("it is cut short or damaged")
+                if isinstance(error, zipfile.BadZipFile)
+                else error,
+            ),
             remedy=_("Open it, and save it as XLSX or as CSV UTF-8."),
         ) from error
 
@@ -76,37 +88,50 @@ def _looked_at(location: Path, data: bytes) -> bytes:
     packed = io.BytesIO()
     left = MOST_BYTES
     with zipfile.ZipFile(io.BytesIO(data)) as given, zipfile.ZipFile(packed, "w") as kept:
-        for name in dict.fromkeys(given.namelist()):
-            if not name.lower().endswith(_READ_PARTS):
-                continue
+        looking = _Cells(location)
+        for name in _shared_first(given.namelist()):
             with given.open(name) as stream:
                 part = stream.read(left + 1)
             left -= len(part)
             if left < 0:
                 raise _too_large(location)
-            _Cells(location).parse(part)
+            looking.parse(part)
             kept.writestr(name, part)
     return packed.getvalue()
 
 
+def _shared_first(names: list[str]) -> list[str]:
+    """The parts that are read, each once; before any cell, the texts that cells point to."""
+    read = [name for name in dict.fromkeys(names) if name.lower().endswith(_READ_PARTS)]
+    return sorted(read, key=lambda name: not name.lower().endswith(_SHARED))
+
+
 class _Cells:
-    """How far a sheet's cells reach; other parts have none."""
+    """How far each sheet's cells reach, and how much text all of them show."""
 
     def __init__(self, location: Path) -> None:
         self._location = location
-        self._rows = self._columns = self._column = 0
+        self._shared = array("L")
+        """The length of each shared text; a cell points to one by its number."""
+        self._shown = 0
 
     def parse(self, part: bytes) -> None:
         """Look at each element of one part."""
+        self._rows = self._columns = self._column = 0
+        self._before = len(self._shared)
+        self._in_shared = self._in_cell = self._points = self._in_number = False
+        self._number = ""
         parser = expat.ParserCreate()
-        parser.StartElementHandler = self._element
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._text
         parser.StartDoctypeDeclHandler = self._refuse_doctype
         parser.Parse(part, True)
 
     def _refuse_doctype(self, *__: object) -> None:
         raise expat.ExpatError("it declares entities")
 
-    def _element(self, name: str, attributes: dict[str, str]) -> None:
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
         # The library makes room for as many as are announced.
         for announced in _ANNOUNCED & attributes.keys():
             if int(attributes[announced]) > MOST_CELLS:
@@ -116,10 +141,59 @@ class _Cells:
             self._column = 0
             self._reach(int(attributes.get("r", self._rows + 1)), 0)
         elif kind == "c":
+            if self._in_cell:
+                raise expat.ExpatError("a cell is in another")
             # A cell that does not say its place follows the one before it.
             place = attributes.get("r")
             row, self._column = _place(place) if place else (0, self._column + 1)
             self._reach(row, self._column)
+            self._in_cell, self._points = True, attributes.get("t") == "s"
+        elif kind == "v":
+            self._in_number = self._in_cell and self._points
+        elif kind == "si":
+            self._begin_shared()
+
+    def _begin_shared(self) -> None:
+        # Two lists, or one text in another, the library might number otherwise than we do.
+        if self._before or self._in_shared or self._in_cell:
+            raise expat.ExpatError("its shared texts are in disorder")
+        if len(self._shared) == MOST_CELLS:
+            raise _too_large(self._location)
+        self._in_shared = True
+        self._shared.append(0)
+
+    def _end(self, name: str) -> None:
+        kind = name.rpartition(":")[2]
+        if kind == "si":
+            self._in_shared = False
+        elif kind == "c":
+            self._in_cell = False
+        elif kind == "v" and self._in_number:
+            self._in_number = False
+            self._show(self._pointed_at())
+
+    def _text(self, text: str) -> None:
+        if self._in_shared:
+            self._shared[-1] += len(text.encode())
+        elif self._in_number:
+            # To the library, +1 is 0, and of pieces (a comment between) one may count alone.
+            if self._number or not _NUMBER.fullmatch(text):
+                raise expat.ExpatError(f"a cell points to {text[:20]!r}")
+            self._number = text
+        elif self._in_cell:
+            self._show(len(text.encode()))
+
+    def _pointed_at(self) -> int:
+        """The length of the text whose number the cell holds."""
+        number, self._number = int(self._number or "0"), ""
+        if number >= len(self._shared):
+            raise expat.ExpatError(f"a cell points to text {number}, which is not there")
+        return self._shared[number]
+
+    def _show(self, size: int) -> None:
+        self._shown += size
+        if self._shown > MOST_TEXT:
+            raise _too_large(self._location)
 
     def _reach(self, row: int, column: int) -> None:
         self._rows = max(self._rows, row)
@@ -142,10 +216,12 @@ def _place(reference: str) -> tuple[int, int]:
 def _too_large(location: Path) -> DataError:
     return DataError(
         _(
-            "{location} unpacks to more than {megabytes} MB or {cells:,} cells.",
+            "{location} unpacks to more than {megabytes} MB, {cells:,} cells, "
+            "or {text_megabytes} MB of text in them.",
             location=location,
             megabytes=MOST_BYTES // 10**6,
             cells=MOST_CELLS,
+            text_megabytes=MOST_TEXT // 10**6,
         ),
         remedy=_("Save the table's rows and columns alone, as CSV UTF-8."),
     )
