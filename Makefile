@@ -17,11 +17,14 @@ $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Mintage needs Python 3.11 or later")'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.train: pyproject.toml constraints.txt | $(BIN)/python
-	@echo "Installing Mintage with PyTorch into $(VENV): about 1.4 GB on disk and 1 to 4 minutes"
-	@echo "with a CPU build of PyTorch; several GB where pip picks a GPU build (see TORCH_INDEX in"
-	@echo "the README). Nothing outside this folder is changed."
-	$(PIP_INSTALL) --editable '.[train]'
+# Not editable: Python reads the path of an editable install in the locale's encoding, and does not
+# start where that cannot spell the folder's name. Where .dev is installed, it is what the demo runs.
+$(VENV)/.train: pyproject.toml constraints.txt $(shell find src -name '*.py') | $(BIN)/python
+	@[ -e $(VENV)/.dev ] || { \
+	echo "Installing Mintage with PyTorch into $(VENV): about 1.4 GB on disk and 1 to 4 minutes"; \
+	echo "with a CPU build of PyTorch; several GB where pip picks a GPU build (see TORCH_INDEX in"; \
+	echo "the README). Nothing outside this folder is changed."; \
+	$(PIP_INSTALL) '.[train]'; }
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
