@@ -23,10 +23,11 @@ from mintage.core.errors import (
     InputError,
     RequestError,
     SignatureMismatch,
+    said_by,
 )
 from mintage.core.files import write_atomic
 from mintage.core.machine import available_cores
-from mintage.core.messages import Message, _, current
+from mintage.core.messages import _, current
 from mintage.core.progress import Progress, Silent
 from mintage.core.settings import Settings
 from mintage.core.types import Split
@@ -354,6 +355,4 @@ def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(
-            _("cannot be read: {reason}", reason=Message(error.strerror or ""))
-        ) from error
+        raise DataError(_("cannot be read: {reason}", reason=said_by(error))) from error

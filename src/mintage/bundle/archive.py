@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mintage.bundle.format import OPTIONAL_FILES, REQUIRED_FILES
-from mintage.core.errors import DataError
-from mintage.core.messages import Message, _
+from mintage.core.errors import DataError, said_by
+from mintage.core.messages import _
 from mintage.trust.signing import SIGNATURE_FILE
 
 ENDING = ".mintage"
@@ -82,7 +82,7 @@ def read_archive(path: Path) -> dict[str, bytes]:
             _(
                 "{path} cannot be read: {reason}.",
                 path=path,
-                reason=Message(error.strerror or ""),
+                reason=said_by(error),
             ),
             remedy=_("Check the path: it is the file that mintage export wrote."),
         ) from error

@@ -170,7 +170,7 @@ def _confirm() -> None:
 
 def log(*, home: Home = None, as_json: Json = False) -> None:
     """Check every record of the audit log against its leaf, and print its signed head."""
-    with opened(home, make=True) as app:
+    with opened(home) as app:
         found = app.capture.audit()
     if as_json:
         emit(found)

@@ -23,8 +23,9 @@ from mintage.core.errors import (
     RequestError,
     ServiceError,
     Unauthenticated,
+    said_by,
 )
-from mintage.core.messages import Message, _, current
+from mintage.core.messages import _, current
 from mintage.core.version import __version__
 
 _BY_STATUS: dict[int, type[MintageError]] = {
@@ -156,7 +157,7 @@ def _bytes_of(source: Path | str | bytes) -> bytes:
             _(
                 "{source} cannot be read: {reason}.",
                 source=source,
-                reason=Message(error.strerror or ""),
+                reason=said_by(error),
             ),
             remedy=_("Check that the file exists and that you may read it."),
         ) from error

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from mintage.core.messages import _, current, told
+from mintage.core.messages import Message, _, current, told
 
 
 class MintageError(Exception):
@@ -178,7 +178,7 @@ class Bug(MintageError):
     code = "bug"
 
 
-# What the system says, as ``OSError.strerror`` has it: for ``Message(error.strerror)``.
+# What the system says, as ``OSError.strerror`` has it: for ``said_by``.
 _("No such file or directory")
 _("Permission denied")
 _("Is a directory")
@@ -194,6 +194,11 @@ _("Too many levels of symbolic links")
 _("Address already in use")
 _("Cannot assign requested address")
 _("Connection refused")
+
+
+def said_by(error: OSError) -> Message:
+    """The system's reason, as a message that can be told."""
+    return Message(error.strerror or str(error))
 
 
 def missing_extra(library: str, extra: str) -> DependencyDown:

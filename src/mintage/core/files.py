@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from mintage.core.errors import ConfigError, DependencyDown, MintageError
+from mintage.core.errors import ConfigError, DependencyDown, MintageError, said_by
 from mintage.core.ids import new_id
-from mintage.core.messages import Message, _
+from mintage.core.messages import _
 
 _ASIDE = ".old-"
 _TEMPORARY = re.compile(r"\..+\.(?:old-)?tmp_[0-9a-z]{26}")
@@ -34,7 +34,7 @@ def readable_failures(path: Path) -> Iterator[None]:
 def failure(error: OSError, path: Path | None = None) -> MintageError:
     """What the system refused, and what to do about it; ``path`` is what was to be written."""
     named = error.filename if path is None else path
-    reason = Message(error.strerror or str(error))
+    reason = said_by(error)
     if error.errno in _FULL:
         return disk_full(named, reason)
     if error.errno == errno.EROFS:

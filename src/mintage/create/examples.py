@@ -11,14 +11,14 @@ from typing import Any
 
 from mintage.core import registry
 from mintage.core.canonical import sha256_hex
-from mintage.core.errors import DataError
+from mintage.core.errors import DataError, said_by
 from mintage.core.machine import available_cores
 from mintage.core.messages import _
 from mintage.core.ports import Modality
 from mintage.core.progress import Progress
 from mintage.core.types import Example, Found, Ingested, Skipped, SourceListing
 from mintage.sources import archive
-from mintage.sources.damage import refuse_missing, said_by, unreadable
+from mintage.sources.damage import refuse_missing, unreadable
 from mintage.store.workspace import Workspace
 
 

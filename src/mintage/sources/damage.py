@@ -8,8 +8,8 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from mintage.core.errors import DataError
-from mintage.core.messages import Message, _
+from mintage.core.errors import DataError, said_by
+from mintage.core.messages import _
 
 ZIP = (
     zipfile.BadZipFile,
@@ -22,11 +22,6 @@ ZIP = (
     ValueError,
 )
 """zipfile's own errors and its decompressors'; DataError is none of them."""
-
-
-def said_by(error: OSError) -> Message:
-    """The system's reason, of which the catalogue knows the usual ones."""
-    return Message(error.strerror or str(error))
 
 
 def unreadable(location: Path, error: OSError) -> DataError:

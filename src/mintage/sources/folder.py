@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from mintage.core.errors import DataError
+from mintage.core.errors import DataError, said_by
 from mintage.core.messages import _
 from mintage.core.types import SourceListing
-from mintage.sources.damage import said_by, unreadable
+from mintage.sources.damage import unreadable
 from mintage.sources.listing import ListingBuilder, is_hidden, read_file, refuse_splits
 
 

@@ -9,11 +9,10 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mintage.core.errors import DataError
+from mintage.core.errors import DataError, said_by
 from mintage.core.messages import _
 from mintage.core.types import SourceListing
 from mintage.sources import encoding, rows
-from mintage.sources.damage import said_by
 from mintage.sources.listing import ListingBuilder, name_fault, read_file
 
 PATH_COLUMNS = ("path", "file", "filename", "file_name", "image", "image_path")

@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from mintage.core.errors import TrustError
+from mintage.core.errors import TrustError, said_by
 from mintage.core.files import readable_failures, sync_folder
 from mintage.core.ids import new_id
-from mintage.core.messages import Message, _
+from mintage.core.messages import _
 
 Role = Literal["data", "bundle", "receipt", "log"]
 _PrivateKey = ec.EllipticCurvePrivateKey | Ed25519PrivateKey
@@ -124,7 +124,7 @@ class TrustedFile:
         try:
             key = PublicKey.from_pem(path.read_bytes())
         except OSError as error:
-            raise _junk(path, Message(error.strerror or str(error))) from error
+            raise _junk(path, said_by(error)) from error
         except TrustError as error:
             raise _junk(path, error.message) from error
         named = path.stem.rpartition(".")[2]
@@ -271,7 +271,7 @@ def _read_private(path: Path) -> bytes | None:
             _(
                 "The signing key {path} cannot be read: {reason}.",
                 path=path,
-                reason=Message(error.strerror or ""),
+                reason=said_by(error),
             ),
             remedy=_("Run as the user who owns the workspace."),
         ) from error

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mintage.core.canonical import canonical_json, sha256_hex
-from mintage.core.errors import DataError, SignatureMismatch
+from mintage.core.errors import DataError, SignatureMismatch, said_by
 from mintage.core.messages import Message, _
 from mintage.trust.dsse import open_envelope_by, sign_envelope
 from mintage.trust.keys import PublicKey, Signer
@@ -265,7 +265,7 @@ def _readable(name: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise _mismatch(
-            _("{name} cannot be read: {reason}", name=name, reason=Message(error.strerror or ""))
+            _("{name} cannot be read: {reason}", name=name, reason=said_by(error))
         ) from error
 
 

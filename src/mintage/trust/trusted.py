@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mintage.core.errors import ConfigError, DataError, RequestError, TrustError
+from mintage.core.errors import ConfigError, DataError, RequestError, TrustError, said_by
 from mintage.core.files import readable_failures, sync_folder, write_atomic
-from mintage.core.messages import Message, _
+from mintage.core.messages import _
 from mintage.store.engine import Database
 from mintage.trust import audit
 from mintage.trust.keys import KeyRing, PublicKey, Role, TrustedFile
@@ -43,7 +43,7 @@ def read_public_key(path: Path) -> PublicKey:
             _(
                 "{path} cannot be read: {reason}.",
                 path=path,
-                reason=Message(error.strerror or ""),
+                reason=said_by(error),
             ),
             remedy=_("Name the file with the publisher's public key."),
         ) from error
