@@ -29,7 +29,7 @@ $(VENV)/.train: pyproject.toml constraints.txt $(shell find src -name '*.py') | 
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing Mintage with everything its checks need into $(VENV): about 1.7 GB."
-	$(PIP_INSTALL) --editable '.[train,dev]'
+	$(PIP_INSTALL) --editable '.[train,hub,dev]'
 	@touch $@ $(VENV)/.train
 
 # What a server gets: the plain install, without PyTorch, and without Mintage itself, which the test

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from mintage.cli.collecting import show_some
-from mintage.cli.create import measured_on
+from mintage.cli.evaluating import measured_on
 from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import TerminalProgress, emit, line, table, warn
 from mintage.core.messages import Message, _

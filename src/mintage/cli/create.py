@@ -1,21 +1,20 @@
-"""Create: train, evaluate, report, predict."""
+"""Create: train and report."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from mintage.cli.evaluating import show_evaluation
 from mintage.cli.interrupt import orderly_interrupt
 from mintage.cli.options import Home, Json, opened
-from mintage.cli.output import TerminalProgress, emit, line, say, table, warn
-from mintage.core.errors import InputError
+from mintage.cli.output import TerminalProgress, emit, line, say, table
 from mintage.core.machine import process_age_seconds
 from mintage.core.messages import Message, _
 from mintage.core.units import format_duration, parse_duration
-from mintage.create.words import gap_in_words, parts_of
+from mintage.create.words import gap_in_words
 
 _SHOWN = 10
 _WIDE = 0.15
@@ -120,109 +119,6 @@ def show_run(record: Mapping[str, Any]) -> None:
     line(_("report  {report}", report=record["report"]))
 
 
-def evaluate(
-    model: Annotated[str, typer.Argument(help="A model: pets, pets@latest or pets@3.")],
-    *,
-    data: Annotated[
-        Path | None, typer.Option(help="Another folder, zip or table. (default: its own test data)")
-    ] = None,
-    label: Annotated[str, typer.Option(help="A table's column with the label.")] = "label",
-    home: Home = None,
-    as_json: Json = False,
-) -> None:
-    """Measure a model's quality, with a 95 % interval, on data that did not train it."""
-    with opened(home) as app:
-        measured = app.create.evaluate(model, data=data, label=label, progress=TerminalProgress())
-    if data is None:
-        say(
-            _(
-                "These are the figures of the model's signed evaluation, made when it was trained; "
-                "--data measures it on other pictures."
-            )
-        )
-    trained = measured.get("trained_on", [])
-    if trained is None:
-        warn(
-            _(
-                "The model's dataset is not in this workspace: whether these examples trained it "
-                "is not known."
-            )
-        )
-    elif trained:
-        warn(
-            _(
-                "{count} of {examples} examples trained or chose this model: "
-                "the figures are better than the model is. First: {path}",
-                count=len(trained),
-                examples=measured["examples"],
-                path=trained[0],
-            )
-        )
-    for skipped in measured.get("skipped", [])[:_SHOWN]:
-        reason = Message(skipped["reason"])
-        warn(_("left out {path}: {reason}", path=skipped["path"], reason=reason))
-    if as_json:
-        emit(measured)
-    else:
-        show_evaluation(measured)
-
-
-def show_evaluation(measured: Mapping[str, Any]) -> None:
-    """Accuracy beside the majority's, each class, and the confusion matrix."""
-    low, high = measured["interval"]
-    line(measured_on(measured["data"]))
-    line(
-        _(
-            "{model}: {accuracy:.1%} right of {examples:,} "
-            "(95 % interval {low:.1%} to {high:.1%}); "
-            "the most frequent class alone {majority_accuracy:.1%}",
-            model=measured["model"],
-            accuracy=measured["accuracy"],
-            examples=measured["examples"],
-            low=low,
-            high=high,
-            majority_accuracy=measured["majority_accuracy"],
-        )
-    )
-    auc = measured["roc_auc"]
-    line(
-        _(
-            "ROC-AUC {auc}, calibration error "
-            "{calibration_error:.3f}; {unusual} would get no label, being "
-            "unlike the training data",
-            auc="–" if auc is None else format(auc, ".3f"),
-            calibration_error=measured["calibration_error"],
-            unusual=measured["unusual"],
-        )
-    )
-    line()
-    rows = [
-        (
-            label,
-            f"{row['precision']:.3f}",
-            f"{row['recall']:.3f}",
-            f"{row['f1']:.3f}",
-            *measured["confusion_matrix"][position],
-        )
-        for position, (label, row) in enumerate(measured["per_class"].items())
-    ]
-    answers = [f"→ {label}" for label in measured["labels"]]
-    head = (_("class"), _("precision"), _("recall"), _("F1"), *answers)
-    table(head, rows, numbers=len(head) - 1)
-    line()
-
-
-def measured_on(data: Mapping[str, Any]) -> Message:
-    """Which examples a figure is of."""
-    if "dataset" not in data:
-        return _("measured on {name}", name=data["name"])
-    name, __, version = data["dataset"].partition("#")
-    part = parts_of(None)[data["split"]]
-    return _(
-        "measured on {name}#{version}…, {part} examples", name=name, version=version[:12], part=part
-    )
-
-
 def report(
     model: Annotated[str, typer.Argument(help="A model: pets, pets@latest or pets@3.")],
     *,
@@ -236,37 +132,3 @@ def report(
         emit({"model": model, "report": str(path)})
     else:
         line(str(path))
-
-
-def predict(
-    model: Annotated[str, typer.Argument(help="A model: pets, pets@latest or pets@3.")],
-    inputs: Annotated[list[Path], typer.Argument(help="Pictures.")],
-    *,
-    home: Home = None,
-    as_json: Json = False,
-) -> None:
-    """Ask a model, on this machine and without a server."""
-    with opened(home) as app:
-        answers = app.create.predict(model, inputs)
-    if as_json:
-        emit(answers)
-    else:
-        table(
-            (_("input"), _("answer"), _("probability")),
-            [_answer_row(a) for a in answers],
-            numbers=1,
-        )
-    failed = [answer for answer in answers if "error" in answer]
-    if failed:
-        say(_("{count} of {files} could not be read.", count=len(failed), files=len(answers)))
-        raise typer.Exit(InputError.exit_status)
-
-
-def _answer_row(answer: Mapping[str, Any]) -> tuple[str, str, str]:
-    if "error" in answer:
-        reason = Message(answer["error"]["message"])
-        return answer["input"], _("not read: {reason}", reason=reason), ""
-    output = answer["output"]
-    if output["label"] is None:
-        return answer["input"], Message(output["message"]), ""
-    return answer["input"], output["label"], f"{output['probability']:.1%}"

@@ -1,0 +1,227 @@
+"""Questions to a signed model: how good is it, better than which, and what does it say of this."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mintage.app.collecting import Collecting, instead
+from mintage.app.downloads import Downloads
+from mintage.bundle.format import Manifest
+from mintage.bundle.graph import Graph
+from mintage.bundle.loader import LoadedBundle, load
+from mintage.bundle.predictor import Predictor
+from mintage.core.errors import (
+    ConfigError,
+    DataError,
+    InputError,
+    RequestError,
+    SignatureMismatch,
+    said_by,
+)
+from mintage.core.machine import available_cores
+from mintage.core.messages import _
+from mintage.core.progress import Progress, Silent
+from mintage.core.settings import Settings
+from mintage.core.types import Split
+from mintage.core.units import Reference
+from mintage.create import compare, evaluate, repository
+from mintage.create.dataset import Dataset
+from mintage.store.workspace import Workspace
+from mintage.trust.keys import KeyRing
+
+
+class Evaluating(Collecting):
+    """What is asked of a model that stands. No torch is loaded here."""
+
+    def __init__(self, workspace: Workspace, keys: KeyRing, settings: Settings) -> None:
+        super().__init__(workspace, keys, Downloads(workspace.download_folder))
+        self._settings = settings
+
+    @property
+    def threads(self) -> int:
+        """Threads for training and for the graph."""
+        return self._settings.threads or available_cores()
+
+    def model(self, reference: str) -> LoadedBundle:
+        """The verified bundle of ``name`` or ``name@version``, or of a path with a ``/`` in it.
+
+        Raises:
+            RequestError: there is none (404).
+            SignatureMismatch: any byte, name or file of it is not what was signed.
+        """
+        if os.sep in reference:
+            return load(Path(reference), self._keys)
+        row = self.model_row(reference)
+        name, version = row["name"], row["version"]
+        folder = self._workspace.model_folder(name, version)
+        bundle = load(folder, self._keys, subject=f"{name}@{version}")
+        if bundle.digest != row["bundle_digest"]:
+            raise SignatureMismatch(
+                _(
+                    "{name}@{version} is not the bundle that was signed here.",
+                    name=name,
+                    version=version,
+                ),
+                remedy=_("Restore it from a backup, or train it again."),
+            )
+        return bundle
+
+    def published(self, name: str, version: int, digest: str) -> LoadedBundle:
+        """The verified bundle of ``name@version``, if it is the one that was published.
+
+        Raises:
+            SignatureMismatch: it is not.
+        """
+        bundle = self.model(f"{name}@{version}")
+        if bundle.digest != digest:
+            raise SignatureMismatch(
+                _(
+                    "{name}@{version} is not the bundle that was published.",
+                    name=name,
+                    version=version,
+                ),
+                remedy=_("Publish it again, if you trust what is there now."),
+            )
+        return bundle
+
+    def model_row(self, reference: str) -> Mapping[str, Any]:
+        """What the workspace knows of a model.
+
+        Raises:
+            RequestError: there is none (404).
+        """
+        wanted = Reference.parse(reference, mark="@", kind="model")
+        if wanted.version is not None and not wanted.version.isdecimal():
+            raise ConfigError(
+                _("Not a model's version: {version!r}.", version=wanted.version),
+                remedy=_("Write it as pets@3 or pets@latest."),
+            )
+        number = None if wanted.version is None else int(wanted.version)
+        with self._workspace.database.read() as connection:
+            row = repository.find_model(connection, wanted.name, number)
+            names = repository.names(connection, "models")
+        if row is None:
+            raise RequestError(
+                _("There is no model {reference!r}.", reference=reference),
+                remedy=instead(wanted.name, names, _("Train one: mintage train DATASET.")),
+                http_status=404,
+            )
+        return row
+
+    def predictor(self, reference: str) -> Predictor:
+        """The model, ready to answer."""
+        return self.open(self.model(reference))
+
+    def open(self, bundle: LoadedBundle) -> Predictor:
+        """A verified bundle, ready to answer."""
+        name, __, version = bundle.subject.partition("@")
+        return Predictor(bundle, name=name, version=version, threads=self.threads)
+
+    def evaluate(
+        self,
+        reference: str,
+        *,
+        data: Path | None = None,
+        label: str = "label",
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        """Quality on the model's own test split, or on another folder, zip or table.
+
+        Raises:
+            DataError: nothing readable, or a class that the model does not know.
+        """
+        bundle = self.model(reference)
+        if data is None:
+            measured = json.loads(bundle.files["evaluation.json"])
+        else:
+            graph = Graph(bundle.model, threads=self.threads)
+            measured = evaluate.evaluate_location(
+                graph,
+                bundle.manifest,
+                data,
+                self._trained_on(bundle.manifest),
+                label=label,
+                progress=progress or Silent(),
+            )
+        return {"model": bundle.subject, **measured}
+
+    def evaluate_split(self, reference: str, dataset: Dataset, split: Split) -> dict[str, Any]:
+        """Quality on one split of a collected dataset.
+
+        Raises:
+            DataError: nothing in that split, or a class that the model does not know.
+        """
+        bundle = self.model(reference)
+        graph = Graph(bundle.model, threads=self.threads)
+        measured = evaluate.evaluate_split(
+            self._workspace, graph, bundle.manifest, dataset, split, Silent()
+        )
+        return {"model": bundle.subject, **measured}
+
+    def compare(
+        self,
+        first: str,
+        second: str,
+        *,
+        data: Path | None = None,
+        label: str = "label",
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        """Two models on the same examples: the newer one's test data, or a folder, zip or table.
+
+        Raises:
+            ConfigError: their answers cannot be compared.
+            DataError: no example that neither model has seen, or nobody can know.
+        """
+        bundles = [self.model(first), self.model(second)]
+        one, other = (
+            compare.Contender(bundle, self.threads, self._trained_on(bundle.manifest))
+            for bundle in bundles
+        )
+        both = (one, other)
+        compare.check_comparable(both)
+        if data is not None:
+            return compare.on_location(both, data, label=label, progress=progress or Silent())
+        newer = int(self._made(second) >= self._made(first))
+        return compare.on_test(self._workspace, both, newer, progress or Silent())
+
+    def _made(self, reference: str) -> int:
+        """What orders models by age; a bundle from elsewhere counts as the oldest."""
+        return -1 if os.sep in reference else int(self.model_row(reference)["log_position"])
+
+    def _trained_on(self, manifest: Manifest) -> Dataset | None:
+        """The model's dataset, where this workspace has it."""
+        try:
+            return self.dataset(f"{manifest.dataset['name']}#{manifest.dataset['version']}")
+        except RequestError:
+            return None
+
+    def predict(self, reference: str, inputs: Sequence[Path]) -> list[dict[str, Any]]:
+        """An answer for each file; one that cannot be read has ``error`` in place of ``output``."""
+        bundle = self.model(reference)
+        predictor = self.open(bundle)
+        answers = []
+        for path in inputs:
+            answer = {
+                "input": str(path),
+                "task": bundle.manifest.task,
+                "model": bundle.subject,
+                "bundle": str(bundle.folder),
+            }
+            try:
+                answers.append(answer | {"output": dict(predictor.predict(_bytes(path)).output)})
+            except InputError as error:
+                described = {"code": error.code, "message": error.message, "remedy": error.remedy}
+                answers.append(answer | {"error": described})
+        return answers
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(_("cannot be read: {reason}", reason=said_by(error))) from error
