@@ -1,8 +1,8 @@
 """Measure what docs/benchmarks.md publishes.
 
-    python benchmarks/run.py            every figure, n = 3 where seeds matter
-    python benchmarks/run.py --quick    n = 1
-    python benchmarks/run.py --only time-2m
+    make bench                              every figure, n = 3 where seeds matter
+    python -m benchmarks.run --quick        n = 1
+    python -m benchmarks.run --only time-2m
 
 Each cell is written to benchmarks/results when it is done, so an interrupted run goes on where it
 was; remove a file to measure it again. The page is written from the files that are there.
@@ -14,46 +14,17 @@ import argparse
 import json
 import os
 import platform
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).parents[1]
-RESULTS = Path(__file__).parent / "results"
-PAGE = ROOT / "docs" / "benchmarks.md"
-DATA = Path(os.environ.get("MINTAGE_TEST_DATA", ROOT.parent / "shared" / "data"))
+from benchmarks import page
+from benchmarks.common import DATA, RESULTS, Result, mintage, trained
 
-Cell = dict[str, Any]
-
-
-def mintage(home: Path, *words: object) -> Any:
-    """One verb, in a process of its own, with its JSON."""
-    command = [sys.executable, "-m", "mintage", *map(str, words), "--home", str(home), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{' '.join(command)}\n{done.stderr}")
-    return json.loads(done.stdout)
-
-
-def trained(home: Path, dataset: str, held_out: Path, *options: object) -> Cell:
-    """Train in a process of its own; wall time is that of the whole process."""
-    began = time.monotonic()
-    run = mintage(home, "train", dataset, *options)
-    seconds = time.monotonic() - began
-    measured = mintage(home, "evaluate", run["model"], "--data", held_out)
-    return {
-        "seconds": seconds,
-        "load": os.getloadavg()[0],
-        "candidate": run["candidate"],
-        "validation": run["metrics"]["validation_accuracy"],
-        "accuracy": measured["accuracy"],
-    }
+Cell = Result
 
 
 def pets(runs: int, *options: object) -> list[Cell]:
@@ -120,63 +91,6 @@ CELLS: dict[str, Callable[[int], list[Cell]]] = {
 }
 
 
-def spread(values: list[float], form: str) -> str:
-    """Median and range."""
-    low, middle, high = min(values), statistics.median(values), max(values)
-    return f"{middle:{form}} ({low:{form}} to {high:{form}})"
-
-
-def page(results: dict[str, Any]) -> str:
-    """The Markdown page from what was measured."""
-    lines = [
-        "# Benchmarks\n",
-        "Written by `make bench`; median and range. Load is the machine's at the end.\n",
-    ]
-    lines += [
-        "| what | n | accuracy on held-out data | seconds, whole process | machine |",
-        "|---|---|---|---|---|",
-    ]
-    for name, words in (
-        ("seed-cnn", "`pets`, `--recipe seed-cnn --epochs 10`"),
-        ("time-2m", "`pets`, `--time 2m`"),
-    ):
-        if name in results:
-            cells = results[name]["cells"]
-            accuracy = spread([cell["accuracy"] for cell in cells], ".1%")
-            seconds = spread([cell["seconds"] for cell in cells], ".0f")
-            lines.append(
-                f"| {words} | {len(cells)} | {accuracy} | {seconds} | {results[name]['machine']} |"
-            )
-    if "drawings" in results:
-        cells = results["drawings"]["cells"]
-        lines += ["\n## Drawings\n", "Accuracy on 1,000 other drawings, `--time 45s` each.\n"]
-        counts = sorted({cell["drawings"] for cell in cells})
-        lines += [
-            "| candidate | " + " | ".join(f"{c:,}" for c in counts) + " |",
-            "|---|" + "---|" * len(counts),
-        ]
-        for name in ("seed-cnn", "compact"):
-            found = [
-                spread(
-                    [
-                        c["accuracy"]
-                        for c in cells
-                        if (c["drawings"], c["candidate"]) == (count, name)
-                    ],
-                    ".1%",
-                )
-                for count in counts
-            ]
-            lines.append(f"| {name} | " + " | ".join(found) + " |")
-    if "reading" in results:
-        cells = results["reading"]["cells"]
-        lines += ["\n## Reading pictures, one core\n", "| what | n | a second |", "|---|---|---|"]
-        for what in dict.fromkeys(cell["what"] for cell in cells):
-            rates = [cell["rate"] for cell in cells if cell["what"] == what]
-            lines.append(f"| {what} | {len(rates)} | {spread(rates, ',.0f')} |")
-    return "\n".join(lines) + "\n"
-
-
 def main() -> None:
     """Measure what is missing, then write the page."""
     parser = argparse.ArgumentParser(
@@ -196,13 +110,8 @@ def main() -> None:
             cores = len(os.sched_getaffinity(0))
             machine = f"{cores} cores, {platform.machine()}, torch {version('torch')}"
             path.write_text(json.dumps({"machine": machine, "cells": cells}, indent=1) + "\n")
-    results = {
-        name: json.loads((RESULTS / f"{name}.json").read_text())
-        for name in CELLS
-        if (RESULTS / f"{name}.json").exists()
-    }
-    PAGE.write_text(page(results), encoding="utf-8")
-    print(page(results))
+    page.write()
+    print(page.text(RESULTS))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""What stands beside the peers, each a process of its own that begins at the files."""

@@ -1,0 +1,97 @@
+"""docs/benchmarks.md, from the results that are there: of ``make bench`` and ``bench-train``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks import training_page
+from benchmarks.common import RESULTS, ROOT, spread
+from benchmarks.kept import Kept
+
+PAGE = ROOT / "docs" / "benchmarks.md"
+Results = Mapping[str, Any]
+
+_SEVERAL = ("seed-cnn", "time-2m", "drawings", "reading")
+
+
+def write() -> None:
+    """The page anew."""
+    PAGE.write_text(text(RESULTS), encoding="utf-8")
+
+
+def text(folder: Path) -> str:
+    """The Markdown page from a folder of results."""
+    results = {
+        name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        for name in _SEVERAL
+        if (folder / f"{name}.json").exists()
+    }
+    lines = [
+        "# Benchmarks\n",
+        "Written by `make bench`; median and range. Load is the machine's at the end.\n",
+        *_accuracies(results),
+        *_drawings(results),
+        *_reading(results),
+    ]
+    kept = {
+        name: Kept.read(folder / f"{name}.json")
+        for name in training_page.SECTIONS
+        if (folder / f"{name}.json").exists()
+    }
+    return "\n".join([*lines, *training_page.lines(kept)]) + "\n"
+
+
+def _accuracies(results: Results) -> list[str]:
+    lines = [
+        "| what | n | accuracy on held-out data | seconds, whole process | machine |",
+        "|---|---|---|---|---|",
+    ]
+    for name, words in (
+        ("seed-cnn", "`pets`, `--recipe seed-cnn --epochs 10`"),
+        ("time-2m", "`pets`, `--time 2m`"),
+    ):
+        if name in results:
+            cells = results[name]["cells"]
+            accuracy = spread([cell["accuracy"] for cell in cells], ".1%")
+            seconds = spread([cell["seconds"] for cell in cells], ".0f")
+            lines.append(
+                f"| {words} | {len(cells)} | {accuracy} | {seconds} | {results[name]['machine']} |"
+            )
+    return lines if len(lines) > 2 else []
+
+
+def _drawings(results: Results) -> list[str]:
+    if "drawings" not in results:
+        return []
+    cells = results["drawings"]["cells"]
+    counts = sorted({cell["drawings"] for cell in cells})
+    lines = [
+        "\n## Drawings\n",
+        "Accuracy on 1,000 other drawings, `--time 45s` each.\n",
+        "| candidate | " + " | ".join(f"{c:,}" for c in counts) + " |",
+        "|---|" + "---|" * len(counts),
+    ]
+    for name in ("seed-cnn", "compact"):
+        found = [
+            spread(
+                [c["accuracy"] for c in cells if (c["drawings"], c["candidate"]) == (count, name)],
+                ".1%",
+            )
+            for count in counts
+        ]
+        lines.append(f"| {name} | " + " | ".join(found) + " |")
+    return lines
+
+
+def _reading(results: Results) -> list[str]:
+    if "reading" not in results:
+        return []
+    cells = results["reading"]["cells"]
+    lines = ["\n## Reading pictures, one core\n", "| what | n | a second |", "|---|---|---|"]
+    for what in dict.fromkeys(cell["what"] for cell in cells):
+        rates = [cell["rate"] for cell in cells if cell["what"] == what]
+        lines.append(f"| {what} | {len(rates)} | {spread(rates, ',.0f')} |")
+    return lines
