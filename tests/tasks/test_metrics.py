@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize, stats
 from sklearn import metrics as oracle
+from sklearn.calibration import calibration_curve
 
 from mintage.core.registry import tasks
 from mintage.tasks import metrics
@@ -179,3 +180,40 @@ def test_the_paired_interval_stays_within_what_is_possible(
     low, high = metrics.paired_interval(first, second, pairs)
     assert -1 <= low <= (first - second) / pairs <= high <= 1
     assert high - low < 0.35
+
+
+def test_the_calibration_error_is_that_of_scikit_learns_reliability_curve() -> None:
+    confidence = random.random(150) / 2 + 0.5
+    correct = random.random(150) < confidence**2
+    right, said = calibration_curve(correct, confidence, n_bins=15, strategy="quantile")
+    ours = metrics.expected_calibration_error(confidence, correct)
+    assert ours == pytest.approx(np.abs(right - said).mean())
+    parts = metrics.equal_mass(confidence, 15)
+    assert [confidence[part].mean() for part in parts] == pytest.approx(said)
+    assert [correct[part].mean() for part in parts] == pytest.approx(right)
+
+
+def test_chance_makes_one_in_twenty_calibrated_models_seem_worse_than_the_limit() -> None:
+    confidence = random.random(200) / 2 + 0.5
+    limit = metrics.calibration_error_by_chance(confidence)
+    above = [
+        metrics.expected_calibration_error(confidence, random.random(200) < confidence) > limit
+        for __ in range(600)
+    ]
+    assert 0.02 < np.mean(above) < 0.09
+    boastful = random.random(200) < confidence - 0.25
+    assert metrics.expected_calibration_error(confidence, boastful) > limit
+    assert metrics.calibration_error_by_chance(confidence) == limit
+
+
+def test_many_examples_leave_less_to_chance() -> None:
+    few, many = random.random(60) / 2 + 0.5, random.random(6000) / 2 + 0.5
+    by_chance = metrics.calibration_error_by_chance
+    assert by_chance(many) < by_chance(few) / 5
+
+
+def test_examples_of_one_group_count_as_one_in_a_shares_interval() -> None:
+    alone = metrics.share_interval(0.75, [str(n) for n in range(8)])
+    assert alone == metrics.wilson_interval(6, 8)
+    assert metrics.share_interval(0.75, [str(n // 2) for n in range(16)]) == alone
+    assert metrics.share_interval(1.0, ["a", "a", "b"])[0] < 0.5

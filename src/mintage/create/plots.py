@@ -1,128 +1,62 @@
-"""Plots as SVG with text as text: sharp at every size, searchable, no script, no request."""
+"""The report's plots; what each one says is in ``docs/explanation/evaluation.md``."""
 
 from __future__ import annotations
 
-import io
-import unicodedata
-import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from mintage.core.errors import missing_extra
 from mintage.core.messages import _, told
-from mintage.create.words import VALIDATION
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-INK, MUTED, TRAIN, CHOICE = "#33302b", "#8a8378", "#c98a1b", "#0f766e"
-FONTS = (
-    "system-ui,'PingFang SC','Microsoft YaHei','Noto Sans CJK SC','Source Han Sans SC',"
-    "'WenQuanYi Micro Hei',sans-serif"
+from mintage.create.drawing import (
+    ALARM,
+    CHOICE,
+    GRID,
+    INK,
+    MUTED,
+    TRAIN,
+    add_legend,
+    as_svg,
+    extra,
+    in_percent,
+    name_axes,
+    new_figure,
+    width_of,
 )
-"""What a browser looks for: its system's own letters, and Chinese ones on every system."""
+from mintage.create.words import LEVELS, VALIDATION, damage_name, slice_name
 
-# Matplotlib's own letters, by which it measures. Chinese is not among them: see `_extra`.
-_MEASURED_BY = "DejaVu Sans"
-_SETTINGS: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "mintage",  # a fixed salt and no date: the same figures give the same bytes
-    "font.family": [_MEASURED_BY],
-}
+Row = Mapping[str, Any]
+_WIDTH, _HEIGHT = 4.6, 3.1
+"""Inches; 442 pixels, so that letters stay readable on a phone 390 wide."""
 
 
-def _figure(
-    width: float, height: float, *, left: float = 0.0, below: float = 0.0
-) -> tuple[Figure, Axes]:
-    """A drawing of so many inches, and as many more where letters are wider than measured."""
-    try:
-        from matplotlib import rc_context  # noqa: PLC0415 - 0.6 s, needed only for a report
-        from matplotlib.figure import Figure as NewFigure  # noqa: PLC0415
-        from matplotlib.layout_engine import ConstrainedLayoutEngine  # noqa: PLC0415
-        from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
-    except ImportError as error:
-        raise missing_extra("Matplotlib", "train") from error
-    whole = (width + left, height + below)
-    inside = (left / whole[0], below / whole[1], width / whole[0], height / whole[1])
-    with rc_context(_SETTINGS):
-        figure = NewFigure(figsize=whole, layout=ConstrainedLayoutEngine(rect=inside))
-        axes = figure.add_subplot()
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.tick_params(colors=MUTED, labelcolor=INK, length=3)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(MUTED)
-    return figure, axes
-
-
-def _svg(figure: Figure, title: str) -> str:
-    from matplotlib import rc_context  # noqa: PLC0415
-
-    stream = io.StringIO()
-    with rc_context(_SETTINGS), warnings.catch_warnings():
-        # The reader's browser has the glyphs that Matplotlib's own font lacks.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure.savefig(stream, format="svg", metadata={"Date": None, "Title": told(title)})
-    text = stream.getvalue()
-    return text[text.index("<svg") :].replace(f"'{_MEASURED_BY}'", FONTS)
-
-
-def _extra(labels: Sequence[str]) -> float:
-    """Inches that the longest label takes beyond what was measured.
-
-    At 10 points a Chinese letter or an emoji is as wide as it is high, and the box that stands
-    for a missing glyph is 0.6 of that.
-    """
-    return max(0.4 * 10 / 72 * sum(map(_is_wide, label)) for label in labels)
-
-
-def _is_wide(letter: str) -> bool:
-    return unicodedata.east_asian_width(letter) in "WF"
-
-
-def _width(label: str) -> float:
-    """Inches, about, at 10 points."""
-    return sum(1.0 if _is_wide(letter) else 0.6 for letter in label) * 10 / 72
-
-
-def learning_curves(history: Sequence[Mapping[str, Any]], title: str) -> str:
-    """Accuracy while training and on validation data, by epoch."""
-    figure, axes = _figure(5.6, 3.2)
+def learning_curves(history: Sequence[Row], title: str, measure: str = "accuracy") -> str:
+    """``accuracy`` or ``loss`` while training and on validation data, by epoch."""
+    figure, axes = new_figure(_WIDTH, _HEIGHT)
     for column, colour, name in (
-        ("train_accuracy", TRAIN, _("while training")),
-        ("validation_accuracy", CHOICE, VALIDATION),
+        (f"train_{measure}", TRAIN, _("while training")),
+        (f"validation_{measure}", CHOICE, VALIDATION),
     ):
         points = [(row["epoch"], row[column]) for row in history if row.get(column) is not None]
         if points:
-            axes.plot(*zip(*points, strict=True), color=colour, label=told(name), linewidth=2)
-    axes.set_xlabel(told(_("epoch")), color=INK)
-    axes.set_ylabel(told(_("accuracy")), color=INK)
-    axes.yaxis.set_major_formatter(lambda share, __: f"{share:.0%}")
-    axes.grid(axis="y", color="#e6e0d4", linewidth=0.8)
+            marker = "o" if len(points) == 1 else None
+            across, up = zip(*points, strict=True)
+            axes.plot(across, up, color=colour, label=told(name), linewidth=2, marker=marker)
+    name_axes(axes, _("epoch"), _("accuracy") if measure == "accuracy" else _("loss"))
+    if measure == "accuracy":
+        in_percent(axes.yaxis)
+    axes.grid(axis="y", color=GRID, linewidth=0.8)
     if axes.lines:
-        # Above the curves, with room: Chinese words are wider than they are measured.
-        axes.legend(
-            frameon=False,
-            labelcolor=INK,
-            loc="lower left",
-            bbox_to_anchor=(0, 1),
-            ncols=2,
-            columnspacing=4,
-            borderaxespad=0,
-        )
-    return _svg(figure, title)
+        add_legend(axes, 2)
+    return as_svg(figure, title)
 
 
 def confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str], title: str) -> str:
     """Rows are the true classes, columns the answers; shaded by the share of the row."""
-    side, extra = min(9.0, 1.8 + 0.75 * len(labels)), _extra(labels)
+    side, more = min(9.0, 1.8 + 0.75 * len(labels)), extra(labels)
     cell = (side - 1.0) / len(labels)
-    slanted = max(map(_width, labels)) > 0.9 * cell
-    figure, axes = _figure(side + 0.6, side, left=extra, below=extra if slanted else 0.0)
+    slanted = max(map(width_of, labels)) > 0.9 * cell
+    figure, axes = new_figure(side + 0.6, side, left=more, below=more if slanted else 0.0)
     shares = [[count / max(1, sum(row)) for count in row] for row in matrix]
-    # Vector cells: an image would be embedded as PNG, which the report's CSP rightly refuses.
+    # Vector cells: an image would be embedded as PNG, and its numbers could not be searched.
     axes.pcolormesh(shares, cmap="BuGn", vmin=0, vmax=1.25, edgecolors="white", linewidth=2)
     axes.invert_yaxis()
     axes.set_aspect("equal")
@@ -135,8 +69,80 @@ def confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str], title: str
     turned: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
     axes.set_xticks(centres, labels, parse_math=False, **(turned if slanted else {}))
     axes.set_yticks(centres, labels, parse_math=False)
-    axes.set_xlabel(told(_("answered")), color=INK)
-    axes.set_ylabel(told(_("true")), color=INK)
+    name_axes(axes, _("answered"), _("true"))
     for spine in axes.spines.values():
         spine.set_visible(False)
-    return _svg(figure, title)
+    return as_svg(figure, title)
+
+
+def reliability(before: Sequence[Row], after: Sequence[Row], title: str) -> str:
+    """How right answers of each confidence are; on the dotted line they are what they say."""
+    figure, axes = new_figure(_WIDTH, _HEIGHT + 0.6)
+    lowest = min(row["confidence"] for row in (*before, *after))
+    axes.plot([lowest, 1], [lowest, 1], color=MUTED, linewidth=1, linestyle=":")
+    for rows, colour, name, size in (
+        (before, TRAIN, _("before scaling"), 3),
+        (after, CHOICE, _("after scaling"), 5),
+    ):
+        across, up = zip(*((row["confidence"], row["accuracy"]) for row in rows), strict=True)
+        axes.plot(across, up, color=colour, label=told(name), linewidth=0, marker="o", ms=size)
+    for row in after:
+        axes.plot([row["confidence"]] * 2, row["interval"], color=CHOICE, linewidth=1, alpha=0.5)
+    name_axes(axes, _("probability of the answer"), _("share of right answers"))
+    in_percent(axes.xaxis, axes.yaxis)
+    axes.grid(color=GRID, linewidth=0.8)
+    add_legend(axes, 2)
+    return as_svg(figure, title)
+
+
+def coverage(curve: Sequence[Row], threshold: float | None, title: str) -> str:
+    """How right the surest answers are, by their share; shaded are the intervals."""
+    figure, axes = new_figure(_WIDTH, _HEIGHT)
+    across = [row["coverage"] for row in curve]
+    low, high = zip(*(row["interval"] for row in curve), strict=True)
+    axes.fill_between(across, low, high, color=CHOICE, alpha=0.15, linewidth=0)
+    axes.plot(across, [row["accuracy"] for row in curve], color=CHOICE, linewidth=2)
+    if threshold is not None:
+        answered = max(
+            (row["coverage"] for row in curve if row["threshold"] >= threshold), default=0
+        )
+        axes.axvline(answered, color=MUTED, linewidth=1, linestyle=":")
+    name_axes(axes, _("share that is answered, the surest first"), _("share of right answers"))
+    in_percent(axes.xaxis, axes.yaxis)
+    axes.set_xlim(0, 1)
+    axes.grid(color=GRID, linewidth=0.8)
+    return as_svg(figure, title)
+
+
+def slices(rows: Sequence[Row], overall: float, worst: int | None, title: str) -> str:
+    """Accuracy of each slice with its interval; the line is the accuracy of all."""
+    names = [told(slice_name(row)) for row in rows]
+    figure, axes = new_figure(_WIDTH + 1.2, 0.9 + 0.3 * len(rows), left=extra(names))
+    axes.axvline(overall, color=MUTED, linewidth=1, linestyle=":")
+    for position, row in enumerate(rows):
+        colour = ALARM if position == worst else CHOICE
+        axes.plot(row["interval"], [position] * 2, color=colour, linewidth=1.5, alpha=0.6)
+        axes.plot(row["accuracy"], position, color=colour, marker="o", ms=6)
+    axes.set_yticks(range(len(rows)), names, parse_math=False)
+    axes.invert_yaxis()
+    axes.set_xlabel(told(_("share of right answers")), color=INK)
+    in_percent(axes.xaxis)
+    axes.grid(axis="x", color=GRID, linewidth=0.8)
+    return as_svg(figure, title)
+
+
+def robustness(settings: Sequence[Row], accuracy: float, title: str) -> str:
+    """Accuracy as each kind of damage grows; where the lines begin, nothing is damaged."""
+    figure, axes = new_figure(_WIDTH, _HEIGHT + 0.7)
+    kinds = list(dict.fromkeys(row["kind"] for row in settings))
+    styles = zip(("#0f766e", "#c98a1b", "#4f46a5", "#33302b", "#b3261e"), "osD^v", strict=True)
+    for kind, (colour, marker) in zip(kinds, styles, strict=False):
+        up = [accuracy, *(row["accuracy"] for row in settings if row["kind"] == kind)]
+        name = told(damage_name(kind))
+        axes.plot(range(len(up)), up, color=colour, label=name, marker=marker, ms=4)
+    axes.set_xticks(range(len(LEVELS)), [told(level) for level in LEVELS])
+    axes.set_ylabel(told(_("share of right answers")), color=INK)
+    in_percent(axes.yaxis)
+    axes.grid(axis="y", color=GRID, linewidth=0.8)
+    add_legend(axes, 2)
+    return as_svg(figure, title)

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from mintage.core.messages import Message, _
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from mintage.core.messages import Message, _, current, told
 
 TRAINING, VALIDATION, TEST = _("training"), _("validation"), _("test")
 """The parts of a dataset."""
+
+
+def joined(sentences: Iterable[Message]) -> str:
+    """One after another, in the reader's language; Chinese puts no space between them."""
+    return ("" if current() == "zh" else " ").join(map(told, sentences))
 
 
 def gap_in_words(train: float, validation: float) -> Message:
@@ -28,3 +36,180 @@ def parts_of(folds: int | None) -> dict[str, Message]:
     if folds:
         return {"train": _("training, in {folds} folds", folds=folds), "test": TEST}
     return {"train": TRAINING, "validation": VALIDATION, "test": TEST}
+
+
+def curve_in_words(history: Sequence[Mapping[str, Any]]) -> Message | None:
+    """Where validation loss was lowest, and whether it rose from there: overfitting in time."""
+    losses = [
+        (row["epoch"], row["validation_loss"])
+        for row in history
+        if row.get("validation_loss") is not None
+    ]
+    if len(losses) < 2:
+        return None
+    best, lowest = min(losses, key=lambda each: each[1])
+    last, final = losses[-1]
+    if final > 1.05 * lowest:
+        return _(
+            "Its validation loss was lowest after epoch {best} ({lowest:.3f}) and had risen to "
+            "{final:.3f} by epoch {last}: from there on it learned its own examples by heart.",
+            best=best,
+            lowest=lowest,
+            final=final,
+            last=last,
+        )
+    if best == last:
+        return _("Its validation loss was at its lowest when training ended.")
+    return _(
+        "Its validation loss was lowest after epoch {best} of {last} and hardly rose again.",
+        best=best,
+        last=last,
+    )
+
+
+def slice_name(part: Mapping[str, Any]) -> Message:
+    """What the examples of a slice share."""
+    name, low, high = part["property"], part.get("low"), part.get("high")
+    if name == "column":
+        column = part["column"]
+        value = part.get("value") or _("not stated")
+        if low is not None:
+            value = f"{low:g}–{high:g}"
+        return _("{column}: {value}", column=column, value=value)
+    if name == "shorter_side":
+        return _("shorter side {low:.0f} to {high:.0f} px", low=low, high=high)
+    if name == "brightness":
+        return _("brightness {low:.0%} to {high:.0%}", low=low, high=high)
+    if name == "contrast":
+        return _("contrast {low:.0%} to {high:.0%}", low=low, high=high)
+    return _SHAPES.get(part["value"]) or _("files of format {format}", format=part["value"])
+
+
+_SHAPES = {
+    "wide": _("wider than high"),
+    "square": _("about square"),
+    "upright": _("higher than wide"),
+}
+
+
+def damage_name(kind: str) -> Message:
+    """A kind of damage that pictures come to."""
+    return _DAMAGES[kind]
+
+
+_DAMAGES = {
+    "blur": _("blur"),
+    "noise": _("noise"),
+    "jpeg": _("compression"),
+    "darker": _("too little light"),
+    "brighter": _("too much light"),
+}
+
+
+LEVELS = (_("as it is"), _("mild"), _("middling"), _("strong"))
+"""How strong damage is; each kind has three strengths."""
+
+
+def strength_in_words(kind: str, strength: float) -> Message:
+    """How strong it was."""
+    if kind == "blur":
+        return _("blur with a radius of {radius:.1%} of the side", radius=strength)
+    if kind == "noise":
+        return _("noise of {deviation:.0%} of the range", deviation=strength)
+    if kind == "jpeg":
+        return _("saved as JPEG of quality {quality:.0f}", quality=strength)
+    return _("{factor:.1f} times the light", factor=strength)
+
+
+def calibration_in_words(found: Mapping[str, Any]) -> Message:
+    """Whether the error is more than chance makes of so few examples."""
+    error, chance = found["after"]["calibration_error"], found["after"]["by_chance"]
+    if error <= chance:
+        return _(
+            "Nothing speaks against its probabilities: they seem {error:.1%} off on average, and "
+            "on so few examples chance alone would make a perfectly calibrated model seem up to "
+            "{chance:.1%} off (in 95 of 100 cases).",
+            error=error,
+            chance=chance,
+        )
+    return _(
+        "Its probabilities are not quite what they say: they are {error:.1%} off on average, more "
+        "than the {chance:.1%} that chance explains on so many examples.",
+        error=error,
+        chance=chance,
+    )
+
+
+def slices_in_words(found: Mapping[str, Any]) -> Message:
+    """The worst slice, if one is worse than chance explains."""
+    count = len(found["slices"])
+    if found["worst"] is None:
+        return _(
+            "None of {count} slices is worse than the whole by more than chance explains (95 %, "
+            "with Bonferroni's correction for {count} comparisons).",
+            count=count,
+        )
+    worst = found["slices"][found["worst"]]
+    return _(
+        "It is worst on {slice}: {accuracy:.1%} of {examples:,} right, against {overall:.1%} of "
+        "all. That is more than chance explains (95 %, with Bonferroni's correction for {count} "
+        "comparisons). More such pictures would help.",
+        slice=slice_name(worst),
+        accuracy=worst["accuracy"],
+        examples=worst["examples"],
+        overall=found["accuracy"],
+        count=count,
+    )
+
+
+def robustness_in_words(found: Mapping[str, Any]) -> Message:
+    """Which kind of damage hurts most, at its strongest."""
+    if found["worst"] is None:
+        return _(
+            "No damage that was tried costs it more accuracy than chance explains (95 %, with "
+            "Bonferroni's correction for {count} comparisons).",
+            count=len(found["settings"]),
+        )
+    worst = [row for row in found["settings"] if row["kind"] == found["worst"]][-1]
+    return _(
+        "What hurts most is {damage} ({strength}): {accuracy:.1%} are right then, against "
+        "{whole:.1%} of the same pictures as they are; {unusual:.1%} are called unusual and get no "
+        "label.",
+        damage=damage_name(worst["kind"]),
+        strength=strength_in_words(worst["kind"], worst["strength"]),
+        accuracy=worst["accuracy"],
+        whole=found["accuracy"],
+        unusual=worst["unusual"],
+    )
+
+
+def promises_in_words(found: Mapping[str, Any]) -> Message:
+    """What the highest promise that can be made costs."""
+    made = [row for row in found["promises"] if row["threshold"] is not None]
+    if not made:
+        return _(
+            "No threshold promises {accuracy:.0%} or more on {examples:,} validation examples.",
+            accuracy=found["promises"][0]["accuracy"],
+            examples=found["validation_examples"],
+        )
+    best, total = made[-1], found["curve"][-1]["answered"]
+    return _(
+        "Answering only from a probability of {threshold:.1%} on promises {accuracy:.0%} right; of "
+        "the test examples {share:.1%} are answered then.",
+        threshold=best["threshold"],
+        accuracy=best["accuracy"],
+        share=best["answered"] / total,
+    )
+
+
+RESTS_ON = _("what the answer rests on")
+
+
+def answer_in_words(each: Mapping[str, Any]) -> Message:
+    """An example's label, its answer, and how sure the model was."""
+    return _(
+        "labelled {label}, answered {answer} with {probability:.1%}",
+        label=each["label"],
+        answer=each["answer"],
+        probability=each["probability"],
+    )

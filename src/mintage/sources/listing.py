@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from mintage.core.errors import DataError
@@ -135,18 +135,24 @@ class ListingBuilder:
             self.add_example(path, path.parts[0], read)
 
     def add_example(
-        self, path: PurePosixPath, label: str, read: Callable[[], bytes], file: str = ""
+        self,
+        path: PurePosixPath,
+        label: str,
+        read: Callable[[], bytes],
+        file: str = "",
+        columns: Mapping[str, str] | None = None,
     ) -> None:
         """Take a file as an example if the modality reads its ending.
 
         ``file`` tells apart two of one name; without it, how the name is spelled does.
+        ``columns`` is what else is said of it.
         """
         ending = path.suffix.rstrip().lower()
         if ending in self._endings:
             if reason := name_fault(str(path)):
                 self.skip(str(path), reason)
             else:
-                found = Found(well_formed(str(path)), label_of(label), read)
+                found = Found(well_formed(str(path)), label_of(label), read, columns or {})
                 self._examples.append((found, file or str(path)))
         elif ending in self._unsupported:
             self.skip(str(path), unsupported_reason(ending))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,7 +13,7 @@ from mintage.core.errors import DataError, said_by
 from mintage.core.messages import _
 from mintage.core.types import SourceListing
 from mintage.sources import encoding, rows
-from mintage.sources.listing import ListingBuilder, name_fault, read_file
+from mintage.sources.listing import ListingBuilder, name_fault, read_file, well_formed
 
 PATH_COLUMNS = ("path", "file", "filename", "file_name", "image", "image_path")
 PATH_COLUMNS_ZH = ("路径", "文件", "文件名", "图片", "图像")
@@ -52,7 +52,13 @@ class TableSource:
                 builder.skip(path or _("line {number}", number=number), reason)
                 continue
             builder.add_class(target)
-            builder.add_example(PurePosixPath(path), target, partial(read_file, file), str(file))
+            builder.add_example(
+                PurePosixPath(path),
+                target,
+                partial(read_file, file),
+                str(file),
+                _others(row, (path_column, label)),
+            )
         return builder.listing()
 
 
@@ -95,6 +101,15 @@ def _why_not(number: int, path: str, target: str, file: Path) -> str:
         return _("cannot be read: {reason}", reason=said_by(error))
     except ValueError:
         return _("no such file; paths begin at the table's own folder")
+
+
+def _others(row: Mapping[str, Any], taken: Collection[str]) -> dict[str, str]:
+    """The row's further cells by their columns' names, as they may be stored and shown."""
+    return {
+        well_formed(str(name)): well_formed(_text(cell))
+        for name, cell in row.items()
+        if name not in taken and str(name)
+    }
 
 
 def _text(content: Any) -> str:

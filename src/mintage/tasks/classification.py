@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mintage.tasks import metrics
-
-_DECIMALS = 6
+from mintage.tasks.coverage import DECIMALS
 
 
 class Classification:
@@ -32,7 +31,7 @@ class Classification:
     def output(self, probabilities: NDArray[np.float64], labels: Sequence[str]) -> dict[str, Any]:
         """One example's answer from float64[classes]; rounded to six decimals."""
         best = int(np.argmax(probabilities))
-        rounded = [round(float(value), _DECIMALS) for value in probabilities]
+        rounded = [round(float(value), DECIMALS) for value in probabilities]
         return {
             "label": labels[best],
             "probability": rounded[best],

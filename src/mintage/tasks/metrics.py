@@ -11,10 +11,14 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 _Z95 = 1.959963984540054
+BINS = 15
+"""Of equal mass, where confidence is compared with accuracy."""
+
 _RESAMPLES = 2000
+_REDRAWN = 500
 
 
-def wilson_interval(successes: int, trials: int, z: float = _Z95) -> tuple[float, float]:
+def wilson_interval(successes: float, trials: int, z: float = _Z95) -> tuple[float, float]:
     """The score interval of a proportion (Wilson 1927); (0, 1) where nothing was tried."""
     if trials == 0:
         return 0.0, 1.0
@@ -44,6 +48,16 @@ def accuracy_interval(
     if groups is not None and len(set(groups)) < len(groups):
         return cluster_interval(correct, groups)
     return wilson_interval(int(correct.sum()), len(correct))
+
+
+def share_interval(share: float, groups: Sequence[str], z: float = _Z95) -> tuple[float, float]:
+    """Wilson's interval of a share of examples, of which those of one group count as one.
+
+    Wider than the cluster bootstrap where near duplicates differ, and of some width even where
+    all are right, which makes it fit for the few examples of a slice.
+    """
+    trials = len(set(groups))
+    return wilson_interval(share * trials, trials, z)
 
 
 def confusion_matrix(targets: Ints, predicted: Ints, classes: int) -> Ints:
@@ -85,13 +99,35 @@ def log_loss(probabilities: Floats, targets: Ints) -> float:
 
 
 def expected_calibration_error(
-    confidence: Floats, correct: NDArray[np.bool_], bins: int = 15
+    confidence: Floats, correct: NDArray[np.bool_], bins: int = BINS
 ) -> float:
     """Mean distance of confidence and accuracy over bins of equal mass (Nguyen, O'Connor 2015)."""
-    order = np.argsort(confidence, kind="stable")
-    parts = [part for part in np.array_split(order, bins) if len(part)]
+    parts = equal_mass(confidence, bins)
     gaps = [abs(confidence[part].mean() - correct[part].mean()) * len(part) for part in parts]
     return float(sum(gaps) / max(1, len(confidence)))
+
+
+def equal_mass(confidence: Floats, bins: int) -> list[NDArray[np.intp]]:
+    """Positions by rising confidence, in ``bins`` parts of nearly one size; none is empty."""
+    order = np.argsort(confidence, kind="stable")
+    return [part for part in np.array_split(order, bins) if len(part)]
+
+
+def calibration_error_by_chance(confidence: Floats, bins: int = BINS) -> float:
+    """What 95 % of perfectly calibrated models with these confidences would stay below.
+
+    Few examples make any model look uncalibrated. Their answers are drawn anew, right with just
+    the chance that the confidence says (consistency resampling, Bröcker and Smith 2007).
+    """
+    parts = equal_mass(confidence, bins)
+    ordered = confidence[np.concatenate(parts)]
+    starts = np.cumsum([0, *(len(part) for part in parts[:-1])])
+    chance = np.random.default_rng(0)
+    errors = [
+        np.abs(np.add.reduceat((chance.random(len(ordered)) < ordered) - ordered, starts)).sum()
+        for __ in range(_REDRAWN)
+    ]
+    return float(np.quantile(errors, 0.95) / len(ordered))
 
 
 def mcnemar_exact(only_first: int, only_second: int) -> float:

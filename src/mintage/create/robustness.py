@@ -1,0 +1,114 @@
+"""What ordinary damage does to the answers: blur, noise, compression, too much or little light.
+
+Pictures are damaged at the size that the network takes, so a blur is one of the picture as a
+whole, whatever its size was. The kinds are those of Hendrycks and Dietterich 2019 ("Benchmarking
+neural network robustness to common corruptions"), at strengths that cameras and messengers cause.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from mintage.core import registry
+from mintage.create.answers import Answers, ask
+from mintage.tasks.metrics import paired_interval, wilson_interval
+
+MOST = 200
+"""Test examples that are damaged, spread evenly over their groups, whose names are digests."""
+
+Pixels = NDArray[np.uint8]
+
+
+def blurred(pixels: Pixels, radius: float, __: np.random.Generator) -> Pixels:
+    """A Gaussian blur; ``radius`` is its deviation in parts of the side."""
+    image = Image.fromarray(pixels)
+    return np.asarray(image.filter(ImageFilter.GaussianBlur(radius * pixels.shape[0])))
+
+
+def noisy(pixels: Pixels, deviation: float, chance: np.random.Generator) -> Pixels:
+    """Gaussian noise of a deviation in parts of the whole range, for each value by itself."""
+    noise = chance.standard_normal(pixels.shape, np.float32) * (255 * deviation)
+    return np.asarray(np.clip(np.rint(pixels + noise), 0, 255), np.uint8)
+
+
+def compressed(pixels: Pixels, quality: float, __: np.random.Generator) -> Pixels:
+    """Saved as JPEG and read again."""
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "JPEG", quality=int(quality))
+    with Image.open(stream, formats=["JPEG"]) as image:
+        return np.asarray(image)
+
+
+def lit(pixels: Pixels, factor: float, __: np.random.Generator) -> Pixels:
+    """As with so many times the light; what would be brighter than white is white."""
+    return np.asarray(np.clip(np.rint(pixels * factor), 0, 255), np.uint8)
+
+
+_KINDS: dict[str, tuple[Callable[[Pixels, float, np.random.Generator], Pixels], list[float]]] = {
+    "blur": (blurred, [0.005, 0.01, 0.02]),
+    "noise": (noisy, [0.04, 0.08, 0.16]),
+    "jpeg": (compressed, [50, 25, 10]),
+    "darker": (lit, [0.7, 0.5, 0.3]),
+    "brighter": (lit, [1.4, 2.0, 3.0]),
+}
+SETTINGS = [(kind, strength) for kind, (__, strengths) in _KINDS.items() for strength in strengths]
+"""Each kind with its strengths, the mildest first."""
+
+
+def damaged(images: Pixels, kind: str, strength: float) -> Pixels:
+    """uint8[N, S, S, 3] of which each is damaged; the same each time."""
+    chance = np.random.default_rng(0)
+    change = _KINDS[kind][0]
+    return np.stack([change(pixels, strength, chance) for pixels in images])
+
+
+def robustness(test: Answers, before_each: Callable[[], None] = lambda: None) -> dict[str, Any]:
+    """Accuracy, and the share that would get no label, under each kind of damage, as JSON.
+
+    ``fall`` is the accuracy lost, with Tango's interval for pairs. ``worst`` is the kind with the
+    largest mean fall over its strengths, or None where no fall is more than chance explains
+    (intervals as wide as so many comparisons ask for; Bonferroni). ``before_each`` is called
+    before each setting, and may raise to end it all.
+    """
+    __, first = np.unique(test.groups, return_index=True)  # of near duplicates one counts
+    chosen = first[np.unique(np.linspace(0, len(first) - 1, MOST).astype(np.intp))]
+    images = test.images[test.positions[chosen]]
+    targets, correct = test.targets[chosen], test.correct[chosen]
+    strict = NormalDist().inv_cdf(1 - 0.025 / len(SETTINGS))
+    task = registry.tasks().get(test.manifest.task)
+    rows, falls, certain = [], dict.fromkeys(_KINDS, 0.0), set()
+    for kind, strength in SETTINGS:
+        before_each()
+        logits, unusual = ask(test.graph, test.manifest, damaged(images, kind, strength))
+        right = task.probabilities(logits, test.manifest.temperature).argmax(axis=1) == targets
+        lost, won = int((correct & ~right).sum()), int((right & ~correct).sum())
+        fall = (lost - won) / len(chosen)
+        falls[kind] += fall
+        if paired_interval(lost, won, len(chosen), strict)[0] > 0:
+            certain.add(kind)
+        rows.append(
+            {
+                "kind": kind,
+                "strength": strength,
+                "accuracy": float(right.mean()),
+                "interval": list(wilson_interval(int(right.sum()), len(right))),
+                "fall": fall,
+                "fall_interval": list(paired_interval(lost, won, len(chosen))),
+                "unusual": float(unusual.mean()),
+            }
+        )
+    return {
+        "examples": len(chosen),
+        "accuracy": float(correct.mean()),
+        "interval": list(wilson_interval(int(correct.sum()), len(correct))),
+        "unusual": float(test.unusual[chosen].mean()),
+        "settings": rows,
+        "worst": max(certain, key=lambda kind: (falls[kind], kind), default=None),
+    }
