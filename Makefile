@@ -3,15 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LIGHT := .venv-light
+KERAS := .venv-keras
 # TORCH_INDEX, if set, is a further package index, such as PyTorch's own for builds without GPU.
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test lint format bench soak docs messages clean system
+.PHONY: help demo install test lint format bench bench-train soak docs messages clean system
 
 help: ## say what there is
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Mintage needs Python 3.11 or later")'
@@ -43,6 +44,15 @@ $(LIGHT)/.ready: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip --python $(LIGHT) uninstall --quiet --yes mintage
 	@touch $@
 
+# Peers of the benchmarks of training, which Mintage itself never needs.
+$(KERAS)/.ready: | $(BIN)/python
+	@echo "Installing TensorFlow with Keras into $(KERAS), to be measured beside: about 1.6 GB."
+	rm -rf $(KERAS)
+	$(BIN)/python -m venv $(KERAS)
+	echo '*' > $(KERAS)/.gitignore
+	$(KERAS)/bin/python -m pip install --quiet --disable-pip-version-check tensorflow-cpu pillow
+	@touch $@
+
 demo: $(VENV)/.train ## install, then the whole way once: draw, train, sign, serve, sell
 	$(BIN)/mintage demo
 
@@ -68,7 +78,10 @@ format: $(VENV)/.dev ## write the code as the linter wants it
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.dev ## measure what we publish, beside its peers
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python -m benchmarks.run
+
+bench-train: $(VENV)/.dev $(KERAS)/.ready ## the same for training, beside Keras and others; hours
+	$(BIN)/python -m benchmarks.train
 
 soak: $(VENV)/.dev ## the tests of crashes, many rounds
 	MINTAGE_ROUNDS=200 $(BIN)/python -m pytest tests/capture tests/store tests/e2e
@@ -80,5 +93,5 @@ messages: $(VENV)/.dev ## find every message that people read, and compile the c
 	$(BIN)/python tools/messages.py
 
 clean: ## forget the environments and every cache; workspaces stay
-	rm -rf $(VENV) $(LIGHT) build dist .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(LIGHT) $(KERAS) build dist .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

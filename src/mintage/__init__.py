@@ -46,6 +46,9 @@ if TYPE_CHECKING:
         predict as predict,
     )
     from mintage.app.face import (
+        resume as resume,
+    )
+    from mintage.app.face import (
         train as train,
     )
     from mintage.client import Client as Client
@@ -64,6 +67,7 @@ __all__ = [
     "model",
     "open_workspace",
     "predict",
+    "resume",
     "train",
 ]
 

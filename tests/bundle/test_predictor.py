@@ -233,3 +233,31 @@ def test_nothing_is_written_to_the_screen(open_bundle: Any, capfd: Any) -> None:
 def test_one_logit_is_enough(open_bundle: Any) -> None:
     provider = open_bundle(model=graph(logits=1), labels=("red",))
     assert provider.predict(RED).output["label"] == "red"
+
+
+def test_an_explanation_has_the_answer_of_predict_and_a_map_of_its_label(open_bundle: Any) -> None:
+    pixels = bytearray(GREY)
+    pixels[0:3] = 255, 0, 0  # one red pixel of four makes it red
+    provider = open_bundle(temperature=0.05)
+    explained = provider.explain(bytes(pixels))
+    assert explained.label == "red"
+    assert explained.reason == ""
+    assert explained.answer.output == provider.predict(bytes(pixels)).output
+    assert explained.map.shape == (SIDE, SIDE)
+    assert np.unravel_index(explained.map.argmax(), explained.map.shape) == (0, 0)
+
+    # By hand: the mean red is 154.5 of 255; hidden by black and by white, it and the others move.
+    def probability(corner: tuple[float, float, float]) -> float:
+        means = (3 * np.array([90.0] * 3) + corner) / 4 / 255 / 0.05
+        return float(np.exp(means[0]) / np.exp(means).sum())
+
+    after = (probability((0, 0, 0)) + probability((255, 255, 255))) / 2
+    assert explained.map[0, 0] == pytest.approx(probability((255, 0, 0)) - after, abs=1e-4)
+
+
+def test_what_gets_no_label_gets_no_map_but_the_reason(open_bundle: Any) -> None:
+    for options, reason in (({"detector": GreyIsUnusual()}, UNUSUAL), ({}, NOT_SURE)):
+        provider = open_bundle(abstain_threshold=0.5, **options)
+        explained = provider.explain(GREY)
+        assert withheld(explained.answer)
+        assert (explained.map, explained.label, explained.reason) == (None, None, reason)

@@ -24,12 +24,12 @@ def test_collect_says_what_it_promised_in_json(mintage: Terminal, tmp_path: Path
     (skipped,) = found["skipped"]
     assert skipped["path"] == "dark/bad.jpg"
     assert skipped["reason"]
-    assert mintage.json("inspect", "pets")["version"] == found["version"]
+    assert mintage.json("inspect", "pets", "--quick")["version"] == found["version"]
     assert (tmp_path / ".mintage").is_dir()
 
 
 def test_inspect_shows_counts_sizes_and_findings_as_tables(mintage: Terminal, home: Path) -> None:
-    shown = mintage("inspect", "pets", "--home", home)
+    shown = mintage("inspect", "pets", "--quick", "--home", home)
     for word in ("dark", "light", "training", "width", "unreadable", "near duplicates", "folds"):
         assert word in shown
 
@@ -83,10 +83,10 @@ def test_the_unforeseen_has_an_incident_id_and_its_traceback_only_with_debug(
         raise ZeroDivisionError("secret detail")
 
     monkeypatch.setattr(inspect, "findings", broken)
-    mintage("inspect", "pets", "--home", home, status=1)
+    mintage("inspect", "pets", "--quick", "--home", home, status=1)
     assert "incident_" in mintage.err
     assert "Traceback" not in mintage.err
-    mintage("--debug", "inspect", "pets", "--home", home, status=1)
+    mintage("--debug", "inspect", "pets", "--quick", "--home", home, status=1)
     assert "Traceback" in mintage.err
 
 
@@ -414,7 +414,7 @@ def test_a_locale_is_as_good_as_a_language(
     mintage: Terminal, monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
     monkeypatch.setenv("MINTAGE_LANG", "zh_CN.UTF-8")
-    assert "类别" in mintage("inspect", "pets", "--home", home)
+    assert "类别" in mintage("inspect", "pets", "--quick", "--home", home)
     assert json.loads(mintage("inspect", "nope", "--home", home, "--json", status=2))["error"][
         "message"
     ].startswith("There is no dataset")

@@ -130,7 +130,7 @@ def test_compare_shows_both_models_and_says_which_is_better_or_that_nobody_knows
 
 
 def test_a_table_of_folds_has_no_column_of_zeros(pets: Path, capsys: Capture) -> None:
-    collecting.inspect("pets", home=pets)
+    collecting.inspect("pets", quick=True, home=pets)
     shown = capsys.readouterr().out
     assert "training, in 5 folds" in shown
     assert "validation  " not in shown

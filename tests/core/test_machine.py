@@ -2,7 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from mintage.core.machine import file_system, machine_memory_bytes, memory_limit_bytes
+from mintage.core.machine import (
+    file_system,
+    has_bfloat16,
+    machine_memory_bytes,
+    memory_free_bytes,
+    memory_limit_bytes,
+)
 
 MOUNTS = """\
 /dev/vda / ext4 rw 0 0
@@ -56,3 +62,27 @@ def test_the_cgroups_memory_counts_where_it_is_less_than_the_machines(
         path.write_text(unlimited)
         assert memory_limit_bytes(tmp_path) is None
     assert (machine_memory_bytes() or 0) > 500_000_000
+
+
+def test_bfloat16_is_what_the_processor_says_it_has(tmp_path: Path) -> None:
+    for flags, has in (
+        ("flags : fpu avx512f avx512_bf16 amx_tile", True),
+        ("Features : fp asimd bf16", True),
+        ("flags : fpu avx512f avx512vnni", False),
+    ):
+        (tmp_path / "cpuinfo").write_text(flags)
+        assert has_bfloat16(tmp_path / "cpuinfo") is has
+    assert not has_bfloat16(tmp_path / "missing")
+
+
+def test_free_memory_is_the_machines_or_what_the_cgroup_leaves(tmp_path: Path) -> None:
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal: 100 kB\nMemAvailable:   5000 kB\n")
+    cgroup = tmp_path / "cgroup"
+    cgroup.mkdir()
+    assert memory_free_bytes(cgroup, meminfo) == 5_120_000
+    (cgroup / "memory.max").write_text("4000000\n")
+    (cgroup / "memory.current").write_text("3500000\n")
+    (cgroup / "memory.stat").write_text("anon 1\ninactive_file 200000\n")
+    assert memory_free_bytes(cgroup, meminfo) == 700_000
+    assert memory_free_bytes(tmp_path / "none", tmp_path / "nothing") is None

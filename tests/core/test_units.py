@@ -7,6 +7,7 @@ from mintage.core.units import (
     format_duration,
     format_size,
     parse_duration,
+    parse_share,
 )
 
 
@@ -69,3 +70,14 @@ def test_a_reference_names_the_newest_where_it_names_no_version() -> None:
 )
 def test_sizes_read_as_a_person_says_them(size: int, text: str) -> None:
     assert format_size(size) == text
+
+
+@pytest.mark.parametrize(("text", "share"), [("98%", 0.98), ("0.98", 0.98), ("97.5 %", 0.975)])
+def test_shares_are_read_as_people_write_them(text, share):
+    assert parse_share(text) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("text", ["", "98", "120%", "-1%", "most", "0,98"])
+def test_what_is_no_share_is_refused(text):
+    with pytest.raises(ConfigError):
+        parse_share(text)

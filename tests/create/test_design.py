@@ -2,13 +2,15 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from mintage.core.errors import ConfigError
-from mintage.create.design import Recipe, compact_side, design
+from mintage.create.design import Data, compact, cost_ms, design
+from mintage.create.recipe import Recipe
 
-PETS = {"classes": 2, "examples": 3600, "typical_side": 375, "threads": 2}
+PETS = {"data": Data((1800, 1800), 375), "threads": 2}
 
 
 def names(recipe):
@@ -59,26 +61,124 @@ def test_the_seed_network_is_trained_as_in_the_textbook():
     assert candidate.augmentation == replace(candidate.augmentation).none()
 
 
-def test_under_fifteen_minutes_auto_trains_one_candidate_and_otherwise_both():
+def test_under_fifteen_minutes_auto_trains_one_candidate_and_then_searches():
     assert names(design("auto", **PETS, seconds=105)) == ["compact"]
-    assert names(design("auto", **PETS, seconds=899)) == ["compact"]
-    assert names(design("auto", **PETS, seconds=900)) == ["seed-cnn", "compact"]
+    one = design("auto", **PETS, seconds=899)
+    assert (names(one), one.search) == (["compact"], False)
+    many = design("auto", **PETS, seconds=900)
+    assert many.search
+    assert len(many.candidates) >= 6
+    assert {each.network for each in many.candidates} == {"seed-cnn", "compact"}
+    assert design("auto", **PETS, seconds=60, search=True).search
+    assert not design("auto", **PETS, seconds=900, search=False).search
     assert names(design("auto", **PETS)) == ["seed-cnn", "compact"]
 
 
+def test_a_search_tries_candidates_that_differ_from_the_tables_choice_in_one_thing():
+    favourite, *others = list(design("compact", **PETS, seconds=300, search=True).candidates)
+    assert len(others) >= 4
+    for other in others:
+        same = replace(
+            other,
+            name=favourite.name,
+            **(
+                {"input_size": favourite.input_size, "training_sides": favourite.training_sides}
+                if other.input_size != favourite.input_size
+                else {}
+            ),
+        )
+        apart = [k for k in vars(same) if getattr(same, k) != getattr(favourite, k)]
+        assert (
+            set(apart) <= {"width"}
+            or set(apart) <= {"depth"}
+            or set(apart) <= {"augmentation"}
+            or set(apart) <= {"mixup", "cutmix"}
+        )
+
+
 def test_auto_falls_back_to_the_seed_network_when_compact_would_hardly_begin():
-    assert names(design("auto", **(PETS | {"examples": 100_000}), seconds=20)) == ["seed-cnn"]
+    large = PETS | {"data": Data((50_000, 50_000), 375)}
+    assert names(design("auto", **large, seconds=20)) == ["seed-cnn"]
+    assert names(design("auto", **PETS, seconds=20, speed=30.0)) == ["seed-cnn"]
+
+
+def test_backbones_that_are_at_hand_are_chosen_first(monkeypatch):
+    from mintage.modalities.image import pretrained
+
+    asked = []
+
+    def describe(weights, say):
+        asked.append(weights)
+        return SimpleNamespace(
+            digest="ab" * 32, input_size=64, mean=(0.5,) * 3, deviation=(0.25,) * 3
+        )
+
+    monkeypatch.setattr(pretrained, "describe", describe)
+    (candidate,) = design("auto", **PETS, seconds=60, backbone="weights/tiny").candidates
+    assert (candidate.network, candidate.weights, asked) == (
+        "hub",
+        "weights/tiny",
+        ["weights/tiny"],
+    )
 
 
 def test_pictures_grow_with_the_time_and_never_beyond_the_data():
-    sides = [
-        compact_side(examples=3600, typical_side=375, seconds=each)
-        for each in (5, 15, 30, 60, 105, 600)
-    ]
+    def side(seconds, typical_side=375, examples=3600, speed=1.0):
+        return compact(
+            examples=examples, typical_side=typical_side, seconds=seconds, speed=speed
+        ).input_size
+
+    sides = [side(each) for each in (5, 15, 30, 60, 105, 600)]
     assert sides == sorted(sides)
     assert sides[0] < sides[-1]
-    assert compact_side(examples=200, typical_side=64, seconds=600) == 64
-    assert compact_side(examples=200, typical_side=20, seconds=600) == 48
+    assert side(600, typical_side=64, examples=200) == 64
+    assert side(600, typical_side=20, examples=200) == 48
+
+
+def test_a_slow_machine_gets_what_a_fast_one_gets_in_less_time():
+    for seconds in (10, 30, 100, 300):
+        fast = compact(examples=3600, typical_side=375, seconds=seconds)
+        assert compact(examples=3600, typical_side=375, seconds=3 * seconds, speed=3.0) == fast
+
+
+def test_uneven_classes_are_weighted_and_judged_alike_and_even_ones_left_alone():
+    uneven = design("compact", data=Data((1000, 100), 375), epochs=3)
+    assert uneven.choose_by == "balanced_accuracy"
+    assert [each.class_weights for each in uneven.candidates] == ["balanced"]
+    even = design("compact", **PETS, epochs=3)
+    assert (even.choose_by, even.candidates[0].class_weights) == ("accuracy", "none")
+
+
+def test_costs_grow_with_side_width_and_depth():
+    base = compact(examples=3600, typical_side=375, seconds=60)
+    for larger in ({"width": 2.0}, {"depth": 3}, {"input_size": 200}):
+        assert cost_ms(replace(base, **larger)) > 1.5 * cost_ms(base)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        ({"dropout": 1.5}, "dropout"),
+        ({"mixup": 0.7, "cutmix": 0.7}, "mixup"),
+        ({"learning_rate": float("nan")}, "learning_rate"),
+        ({"width": "wide"}, "width"),
+        ({"name": "../../elsewhere"}, "name"),
+        ({"weights": "folder"}, "hub"),
+        ({"restore_best_weights": 1}, "restore_best_weights"),
+    ],
+)
+def test_values_that_cannot_be_are_refused_by_name(wrong, hint):
+    document = design("compact", **PETS, seconds=60).to_json()
+    document["candidates"][0].update(wrong)
+    with pytest.raises(ConfigError, match=hint):
+        Recipe.from_json(document)
+
+
+def test_two_candidates_of_one_name_would_share_a_folder_and_are_refused():
+    document = design("compact", **PETS, seconds=60).to_json()
+    document["candidates"] *= 2
+    with pytest.raises(ConfigError, match="twice"):
+        Recipe.from_json(document)
 
 
 @pytest.mark.parametrize("name", ["compct", "seed-cnn,", "compact,compact", ""])

@@ -6,7 +6,12 @@ import torch
 from torch import nn
 
 from mintage.core.errors import ConfigError
-from mintage.create.losses import loss_function, predicted_classes, probabilities
+from mintage.create.losses import (
+    balanced_weights,
+    loss_function,
+    predicted_classes,
+    probabilities,
+)
 from mintage.modalities.image.networks import SeedCNN, initialise
 
 
@@ -38,7 +43,7 @@ def test_the_gradients_of_a_dense_layer_under_squared_error_are_those_of_the_for
     error, grad_w, grad_b = (np.mean([each[k] for each in found], axis=0) for k in range(3))
 
     loss = loss_function("squared_error")(
-        layer(torch.tensor(hidden, dtype=torch.float32)), torch.tensor(labels), 0.0
+        layer(torch.tensor(hidden, dtype=torch.float32)), torch.tensor(labels)
     )
     loss.backward()
 
@@ -61,7 +66,7 @@ def test_back_propagation_through_the_seed_network_agrees_with_the_formulas_by_h
     network = SeedCNN(2)
     initialise(network, "glorot_uniform", 1)
     pixels, labels = torch.rand(3, 3, 28, 28), torch.tensor([0, 1, 1])
-    loss = loss_function("squared_error")(network(pixels), labels, 0.0)
+    loss = loss_function("squared_error")(network(pixels), labels)
     loss.backward()
 
     layers = [
@@ -95,7 +100,7 @@ def test_the_gradient_of_the_convolution_is_what_finite_differences_find(name):
         hidden = network.hidden(
             nn.functional.max_pool2d(torch.relu(network.convolution(pixels)), 2).flatten(1)
         )
-        return loss_function(name)(network.output(torch.relu(hidden)), labels, 0.0)
+        return loss_function(name)(network.output(torch.relu(hidden)), labels)
 
     error().backward()
     for place in [(0, 0, 0, 0), (5, 1, 2, 1), (17, 2, 1, 0), (31, 2, 2, 2)]:
@@ -116,7 +121,7 @@ def test_binary_cross_entropy_is_the_formula_and_smoothing_moves_its_target():
     for smoothing in (0.0, 0.2):
         target = labels.numpy() * (1 - smoothing) + smoothing / 2
         expected = -np.mean(target * np.log(p) + (1 - target) * np.log(1 - p))
-        found = loss_function("cross_entropy")(logits, labels, smoothing)
+        found = loss_function("cross_entropy", smoothing)(logits, labels)
         assert found.item() == pytest.approx(expected, rel=1e-6)
 
 
@@ -127,8 +132,7 @@ def test_softmax_cross_entropy_and_squared_error_are_the_formulas_for_three_clas
     p = z / z.sum(axis=1, keepdims=True)
     one_hot = np.eye(3)[labels.numpy()]
     cross, squared = (
-        loss_function(name)(logits, labels, 0.0).item()
-        for name in ("cross_entropy", "squared_error")
+        loss_function(name)(logits, labels).item() for name in ("cross_entropy", "squared_error")
     )
     assert cross == pytest.approx(-np.mean(np.log(p[[0, 1], [0, 2]])), rel=1e-6)
     assert squared == pytest.approx(np.mean(0.5 * ((p - one_hot) ** 2).sum(axis=1)), rel=1e-6)
@@ -145,3 +149,32 @@ def test_probabilities_sum_to_one_and_their_largest_is_the_predicted_class():
 def test_an_unknown_loss_is_refused_with_the_known_ones():
     with pytest.raises(ConfigError, match="squared_error"):
         loss_function("hinge")
+
+
+def test_balanced_weights_make_every_class_count_alike():
+    labels = torch.tensor([0] * 6 + [1] * 3 + [2])
+    weights = balanced_weights(labels, 4)
+    counts = torch.tensor([6.0, 3.0, 1.0])
+    torch.testing.assert_close(weights[:3] * counts, torch.full((3,), 10 / 3))
+    assert weights[3] == 0
+    assert weights[labels].mean() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_a_weighted_loss_is_the_mean_of_each_examples_loss_times_its_classs_weight(outputs):
+    labels = torch.tensor([0, 1, 1, 0, 1])
+    logits = torch.randn(5, outputs)
+    weights = torch.tensor([0.5, 2.0, 1.0])
+    each = [loss_function("cross_entropy")(logits[k : k + 1], labels[k : k + 1]) for k in range(5)]
+    expected = sum(weights[label] * loss for label, loss in zip(labels, each, strict=True)) / 5
+    found = loss_function("cross_entropy", weights=weights)(logits, labels)
+    torch.testing.assert_close(found, expected)
+
+
+def test_the_loss_of_mixed_pictures_is_that_of_a_target_between_two_labels():
+    logits = torch.randn(6, 1)
+    labels, others = torch.tensor([0, 1, 0, 1, 0, 1]), torch.tensor([1, 1, 0, 0, 0, 1])
+    found = loss_function("cross_entropy").mixed(logits, labels, others, 0.3)
+    target = 0.3 * labels + 0.7 * others
+    expected = nn.functional.binary_cross_entropy_with_logits(logits[:, 0], target)
+    torch.testing.assert_close(found, expected)

@@ -1,3 +1,5 @@
+import dataclasses
+import itertools
 import json
 from pathlib import Path
 
@@ -6,12 +8,17 @@ import pytest
 from tests.pictures import two_classes
 
 from mintage.app.root import App
-from mintage.core.errors import DataError
+from mintage.core.errors import ConfigError, DataError, RequestError
 from mintage.core.settings import load_settings
+from mintage.create import minting, repository
 from mintage.create import run as runs
-from mintage.create.design import Recipe
+from mintage.create.ablation import CURES, alone, judged, without
+from mintage.create.cures import cures
+from mintage.create.design import compact
+from mintage.create.recipe import Recipe
 from mintage.create.trials import Budget
 from mintage.create.words import gap_in_words
+from mintage.tasks.metrics import wilson_interval
 
 
 def opened(home: Path) -> App:
@@ -39,7 +46,7 @@ def test_a_run_that_fails_is_recorded_as_failed_and_leaves_no_model(
     def broken(*_: object) -> float:
         raise DataError("The exported model differs from the trained one.")
 
-    monkeypatch.setattr(runs, "check_parity", broken)
+    monkeypatch.setattr(minting, "check_parity", broken)
     with opened(home) as app:
         with pytest.raises(DataError, match="differs"):
             app.create.train("pets", recipe="seed-cnn", epochs=1)
@@ -97,3 +104,154 @@ def test_five_folds_are_named_only_where_five_folds_chose(home: Path) -> None:
         counted = app.create.train("pets", recipe="compact,seed-cnn", epochs=1)
     assert "five folds" in counted.record["why_kept"]
     assert "five folds" not in timed.record["why_kept"]
+
+
+class Stopwatch:
+    """A clock that the test moves on."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_where_the_start_was_slow_more_is_kept_back_for_the_end() -> None:
+    clock = Stopwatch()
+    budget = Budget(100.0, 0.0, clock)
+    assert budget.for_training(2.5) - budget.for_training(7.5) == pytest.approx(9.0)
+    assert budget.for_training(0.0) == budget.for_training(2.5)
+
+
+def test_a_search_halves_the_candidates_and_trains_the_last_for_the_rest(home: Path) -> None:
+    with opened(home) as app:
+        result = app.create.train("pets", recipe="compact", epochs=4, search=True)
+    table = result.record["search"]
+    rounds = sorted({row["round"] for row in table})
+    counts = [sum(row["round"] == number for row in table) for number in rounds]
+    assert counts[0] >= 5
+    assert all(after <= -(-before // 2) for before, after in itertools.pairwise(counts))
+    for number in rounds:
+        here = [row for row in table if row["round"] == number]
+        kept = {row["name"] for row in here if row["kept"]}
+        best = max(here, key=lambda row: (row["score"], -row["validation_loss"]))
+        assert best["name"] in kept
+        later = {row["name"] for row in table if row["round"] == number + 1}
+        assert later <= kept
+    (winner,) = result.record["candidates"]
+    assert winner["name"] in {row["name"] for row in table if row["round"] == rounds[-1]}
+    assert winner["epochs"] == 4
+    assert "search" in result.record["why_kept"]
+
+
+def test_what_does_not_fit_into_memory_is_skipped_with_its_reason(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = {"compact": 10**12, "seed-cnn": 10**6}
+    monkeypatch.setattr(
+        "mintage.create.trials.memory_needed", lambda candidate: needed[candidate.network]
+    )
+    with opened(home) as app:
+        result = app.create.train("pets", recipe="seed-cnn,compact", epochs=1)
+        with pytest.raises(ConfigError, match="memory"):
+            app.create.train("pets", recipe="compact", epochs=1)
+    assert result.record["candidate"] == "seed-cnn"
+    (skipped,) = result.record["skipped"]
+    assert skipped["name"] == "compact"
+    assert "memory" in skipped["reason"]
+
+
+def test_an_ablation_trains_without_cures_with_each_alone_and_with_all(home: Path) -> None:
+    with opened(home) as app:
+        result = app.create.train("pets", recipe="seed-cnn", epochs=2, ablate=True)
+    rows = {row["cure"]: row for row in result.record["ablation"]}
+    assert list(rows) == ["none", *CURES, "all"]
+    for row in rows.values():
+        assert row["gap"] == pytest.approx(row["train_accuracy"] - row["validation_accuracy"])
+        assert row["epochs"] == 2
+    assert rows["none"]["helps"] is None
+    (kept,) = result.record["candidates"]
+    assert kept["validation_accuracy"] == rows["all"]["validation_accuracy"]
+
+
+def test_an_ablation_of_two_candidates_is_refused(home: Path) -> None:
+    with opened(home) as app, pytest.raises(ConfigError, match="one candidate"):
+        app.create.train("pets", recipe="seed-cnn,compact", epochs=1, ablate=True)
+
+
+def test_each_variant_of_an_ablation_has_its_one_cure_and_no_other() -> None:
+    given = compact(examples=3600, typical_side=300, seconds=300)
+    bare = without(given)
+    assert cures(bare_json := dataclasses.asdict(bare)) == [], bare_json
+    for cure in CURES:
+        one = alone(given, cure)
+        changed = {key for key in vars(one) if getattr(one, key) != getattr(bare, key)} - {"name"}
+        own = {"augmentation"} if cure == "augmentation" else set(CURES[cure])
+        assert changed
+        assert changed <= own
+
+
+def _row(cure: str, validation: float) -> dict[str, object]:
+    interval = wilson_interval(round(validation * 1000), 1000)
+    return {"cure": cure, "validation_accuracy": validation, "validation_interval": interval,
+            "helps": None}  # fmt: skip
+
+
+def test_a_cure_helps_only_by_more_than_chance_would() -> None:
+    rows = judged([_row("none", 0.8), _row("l1", 0.81), _row("mixing", 0.85), _row("all", 0.7)])
+    assert [row["helps"] for row in rows] == [None, None, True, False]
+
+
+def test_a_run_killed_in_mid_training_is_resumed_to_the_same_bundle(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real kill is in tests/e2e/test_resume.py; here the same run is broken off at its end."""
+    with opened(home) as app:
+        through = app.create.train("pets", recipe="seed-cnn,compact", epochs=2, seed=5)
+
+        def broken(*_: object) -> float:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(minting, "check_parity", broken)
+            with pytest.raises(KeyboardInterrupt):
+                app.create.train("pets", recipe="seed-cnn,compact", epochs=2, seed=5)
+        with app.workspace.database.read() as connection:
+            (run,) = repository.unfinished_runs(connection)
+        resumed = app.create.resume(run)
+        assert resumed.record["bundle_digest"] == through.record["bundle_digest"]
+        assert resumed.version == through.version + 1
+        assert app.create.resume(run).version == resumed.version
+        with pytest.raises(RequestError, match="no run"):
+            app.create.resume("run_elsewhere")
+
+
+def test_a_run_that_had_signed_its_model_before_it_died_does_not_sign_another(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(home) as app:
+
+        def broken(*_: object) -> float:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(runs.Run, "_doubted", broken)
+            with pytest.raises(KeyboardInterrupt):
+                app.create.train("pets", recipe="seed-cnn", epochs=1)
+        with app.workspace.database.read() as connection:
+            (run,) = repository.unfinished_runs(connection)
+        assert app.create.resume(run).version == 2
+        assert app.create.model("pets").subject == "pets@2"
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(home: Path) -> None:
+    with opened(home) as app:
+        lock = app.workspace.run_lock
+        with (
+            lock("run_x"),
+            pytest.raises(ConfigError, match="Another process"),
+            lock("run_x"),
+        ):
+            pass
+        with app.workspace.run_lock("run_x"):
+            pass

@@ -22,6 +22,7 @@ from mintage.core.money import Money, Price
 from mintage.core.registry import tasks
 from mintage.create import design, losses, optimise, splits
 from mintage.create.forward import scaled
+from mintage.create.recipe import Candidate
 from mintage.modalities.image import networks, similarity
 from mintage.modalities.image.networks import Compact, SeedCNN
 from mintage.tasks import metrics
@@ -83,7 +84,7 @@ def _parameters(network: nn.Module) -> int:
 
 
 def compact_side(examples: int, seconds: float) -> int:
-    return design.compact_side(examples=examples, typical_side=500, seconds=seconds)
+    return design.compact(examples=examples, typical_side=500, seconds=seconds).input_size
 
 
 def training_sides(side: int) -> tuple[int, ...]:
@@ -115,16 +116,18 @@ def softmax(*logits: float) -> tuple[float, ...]:
 
 
 def cross_entropy(logits: Sequence[float], label: int, smoothing: float = 0.0) -> float:
-    return float(losses.cross_entropy(torch.tensor([logits]), torch.tensor([label]), smoothing))
+    return float(
+        losses.cross_entropy(torch.tensor([logits]), torch.tensor([label]), smoothing).mean()
+    )
 
 
 def squared_error(logits: Sequence[float], label: int) -> float:
-    return float(losses.squared_error(torch.tensor([logits]), torch.tensor([label])))
+    return float(losses.squared_error(torch.tensor([logits]), torch.tensor([label])).mean())
 
 
 def gradient(name: str, logit: float, label: int) -> float:
     logits = torch.tensor([[logit]], requires_grad=True)
-    losses.loss_function(name)(logits, torch.tensor([label]), 0.0).backward()
+    losses.loss_function(name)(logits, torch.tensor([label])).backward()
     assert logits.grad is not None
     return float(logits.grad)
 
@@ -134,11 +137,14 @@ class _OneWeight(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(1, 1))
 
+    def rate_groups(self, share: float) -> list[tuple[list[nn.Parameter], float]]:
+        return [([self.weight], 1.0)]
+
 
 def optimiser_steps(name: str, rate: float, *gradients: float) -> tuple[float, ...]:
     """Where a weight that begins at 1 stands after each step."""
     network = _OneWeight()
-    candidate = design.Candidate("x", "seed-cnn", 28, "he_normal", name, rate)
+    candidate = Candidate("x", "seed-cnn", 28, "he_normal", optimiser=name, learning_rate=rate)
     optimiser = optimise.optimiser_for(candidate, network)
     found = []
     for each in gradients:
@@ -151,7 +157,7 @@ def optimiser_steps(name: str, rate: float, *gradients: float) -> tuple[float, .
 def weight_decay(rate: float, decay: float) -> float:
     """A weight of 1 after one step of Adam whose gradient is zero."""
     network = _OneWeight()
-    candidate = design.Candidate("x", "seed-cnn", 28, "he_normal", "adam", rate, weight_decay=decay)
+    candidate = Candidate("x", "seed-cnn", 28, "he_normal", learning_rate=rate, weight_decay=decay)
     network.weight.grad = torch.zeros(1, 1)
     optimise.optimiser_for(candidate, network).step(1.0)
     return float(network.weight.detach())

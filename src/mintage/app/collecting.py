@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mintage.app.downloads import Downloads, checked, is_address
 from mintage.core.errors import ConfigError, RequestError
+from mintage.core.machine import available_cores
 from mintage.core.messages import _
 from mintage.core.progress import Progress, Silent
 from mintage.core.units import Reference, check_name
@@ -20,6 +21,9 @@ from mintage.create.grow import Growth
 from mintage.sources.https import PublicFile
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
+
+Look = Literal["card", "pictures", "labels"]
+"""How closely a dataset is inspected."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +52,12 @@ class Collecting:
         strict: bool = False,
         seed: int = 0,
         about: Origin | None = None,
+        columns: Sequence[str] = (),
         progress: Progress | None = None,
     ) -> Dataset:
         """Read labelled examples into a dataset; the same input gives the same version.
+
+        ``columns`` of a table are kept beside each example.
 
         Raises:
             DataError: nothing readable, fewer than two classes, or an empty class.
@@ -68,6 +75,7 @@ class Collecting:
             seed=seed,
             about=about,
             source_name=source_name,
+            columns=columns,
         )
 
     def grow(
@@ -78,6 +86,7 @@ class Collecting:
         label: str = "label",
         strict: bool = False,
         about: Origin | None = None,
+        columns: Sequence[str] = (),
         progress: Progress | None = None,
     ) -> Growth:
         """Add labelled examples to ``name`` (its newest version) or ``name#version``.
@@ -100,6 +109,7 @@ class Collecting:
             strict=strict,
             about=about,
             source_name=source_name,
+            columns=columns,
         )
 
     def _located(self, location: str | Path, progress: Progress) -> tuple[Path, str | None]:
@@ -176,9 +186,38 @@ class Collecting:
         except RequestError:
             return None
 
-    def inspect(self, reference: str) -> dict[str, Any]:
-        """What is in a dataset, and what collecting found."""
-        return inspect.findings(self.dataset(reference))
+    def inspect(
+        self,
+        reference: str,
+        *,
+        look: Look = "card",
+        seconds: float | None = None,
+        threads: int | None = None,
+        progress: Progress | None = None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> dict[str, Any]:
+        """What is in a dataset, and what collecting found; with a closer look, what is wrong.
+
+        ``card`` reads the manifest and the card alone. ``pictures`` opens every picture too, for
+        leaks, shortcuts and faults. ``labels`` trains small networks besides, for ``seconds`` at
+        most (by the number of examples, if not given), to find wrong labels and outliers.
+
+        Raises:
+            RequestError: there is no such dataset (404).
+            DependencyDown: the disk is full.
+        """
+        dataset = self.dataset(reference)
+        if look == "card":
+            return inspect.findings(dataset)
+        return inspect.examined(
+            self._workspace,
+            dataset,
+            train=look == "labels",
+            seconds=seconds,
+            threads=threads or available_cores(),
+            progress=progress or Silent(),
+            should_stop=should_stop,
+        )
 
     def diff(self, before: str, after: str | None = None) -> dict[str, Any]:
         """What ``after`` has that ``before`` has not, and the other way round.

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from mintage.app.evaluating import Evaluating
-from mintage.core.errors import ConfigError, DataError
-from mintage.core.files import write_atomic
-from mintage.core.messages import _, current
+from mintage.app.collecting import instead
+from mintage.app.reporting import Reporting
+from mintage.core.errors import ConfigError, RequestError
+from mintage.core.messages import _
 from mintage.core.progress import Progress, Silent
 from mintage.core.units import check_name, format_duration
+from mintage.create import repository
 from mintage.create.dataset import Dataset
 
 if TYPE_CHECKING:
-    from mintage.create.run import RunResult
+    from mintage.create.recipe import Recipe
+    from mintage.create.run import Run, RunResult
+    from mintage.create.trials import Budget
 
 
-class Creating(Evaluating):
+class Creating(Reporting):
     """From labelled examples to a signed model."""
 
     def train(
@@ -34,6 +35,11 @@ class Creating(Evaluating):
         epochs: int | None = None,
         seed: int | None = None,
         loss: str | None = None,
+        search: bool | None = None,
+        drop_suspect: bool = False,
+        int8: bool = False,
+        sure: float | None = None,
+        ablate: bool = False,
         model: str | None = None,
         started: float | None = None,
         progress: Progress | None = None,
@@ -41,19 +47,150 @@ class Creating(Evaluating):
     ) -> RunResult:
         """Train, keep the best candidate, sign it as the model's next version.
 
-        ``recipe`` is a name (``auto``, ``seed-cnn``, ``compact``, or several with commas) or a
-        JSON file written by an earlier run. ``started`` is when the time began, by the
-        workspace's monotonic clock (now, if not given).
+        ``recipe`` is a name (``auto``, ``seed-cnn``, ``compact``, ``hub:`` and a folder or an id,
+        or several with commas) or a recipe file (TOML, or JSON written by an earlier run).
+        ``seconds`` are from ``started``, by the workspace's monotonic clock (now, if not given),
+        to the signed bundle. ``search`` finds the candidate by successive halving (left open: from
+        15 minutes on); ``drop_suspect`` leaves doubtful labels out; ``int8`` quantises the graph;
+        ``sure`` withholds labels that would be right less often than that; ``ablate`` tries each
+        cure against overfitting by itself.
 
         Raises:
             ConfigError: a recipe or budget that cannot be.
             DependencyDown: PyTorch is not installed.
         """
+        if seconds is not None and epochs is not None:
+            raise ConfigError(_("Give a time or a number of epochs, not both."))
+        if sure is not None and not 0.5 < sure < 1:
+            raise ConfigError(
+                _("--sure is a share between 50 % and 100 %, not {sure:.0%}.", sure=sure)
+            )
+        from mintage.create.request import Request  # noqa: PLC0415
         from mintage.create.run import Run  # noqa: PLC0415 - loads torch
-        from mintage.create.trials import SHORTEST_SECONDS, Budget  # noqa: PLC0415
 
-        clock = self._workspace.clock
-        if seconds is not None and seconds < SHORTEST_SECONDS:
+        shown = progress or Silent()
+        dataset = self.dataset(reference)
+        name = check_name(model or dataset.name, "model")
+        budget = self._budget(seconds, started)
+        found, speed = self._recipe(
+            dataset, recipe, budget, epochs=epochs, seed=seed, search=search, progress=shown
+        )
+        if loss is not None:
+            candidates = tuple(replace(candidate, loss=loss) for candidate in found.candidates)
+            found = replace(found, candidates=candidates)
+        if budget is None:  # a recipe file may name a time as well
+            budget = self._budget(found.seconds, started)
+        request = Request(
+            dataset.reference,
+            name,
+            seconds=found.seconds,
+            drop_suspect=drop_suspect,
+            int8=int8,
+            sure=sure,
+            ablate=ablate,
+        )
+        run = Run(
+            self._workspace,
+            self._keys,
+            dataset,
+            found,
+            request,
+            shown,
+            should_stop,
+            budget,
+            speed,
+        )
+        return self._finish(run)
+
+    def resume(
+        self,
+        run: str,
+        *,
+        started: float | None = None,
+        progress: Progress | None = None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> RunResult:
+        """Go on with a training that was interrupted, from its last whole epoch.
+
+        By epochs its weights are those of a training that was never interrupted; by the clock it
+        has the time that it had not used. Of one that had finished, this is the result again.
+
+        Raises:
+            RequestError: there is no such run (404).
+            ConfigError: another process is training it.
+            DataError: what it had learned cannot be read.
+        """
+        from mintage.create.recipe import Recipe  # noqa: PLC0415 - loads torch
+        from mintage.create.request import Request  # noqa: PLC0415
+        from mintage.create.run import RECIPE_FILE, Run, RunResult  # noqa: PLC0415
+        from mintage.create.trials import SHORTEST_SECONDS  # noqa: PLC0415
+
+        row = self._run_row(run)
+        folder = self._workspace.run_folder(row["id"])
+        shown = progress or Silent()
+        if row["status"] == "finished":
+            shown.say(_("The run {run} had finished; this is what it made.", run=run))
+            self.write_report(folder)
+            return RunResult.read(folder)
+        request = Request.read(folder)
+        recipe = Recipe.from_json(json.loads((folder / RECIPE_FILE).read_text(encoding="utf-8")))
+        budget = None
+        if request.seconds is not None:
+            used = _seconds_used(folder)
+            budget = self._budget(max(request.seconds - used, SHORTEST_SECONDS), started)
+        resumed = Run(
+            self._workspace,
+            self._keys,
+            self.dataset(request.dataset),
+            recipe,
+            request,
+            shown,
+            should_stop,
+            budget,
+            id=row["id"],
+        )
+        return self._finish(resumed)
+
+    def _run_row(self, run: str) -> Mapping[str, Any]:
+        with self._workspace.database.read() as connection:
+            row = repository.find_run(connection, run)
+            others = repository.unfinished_runs(connection)
+        if row is None:
+            raise RequestError(
+                _("There is no run {run!r}.", run=run),
+                remedy=instead(run, others, _("See: mintage list runs")),
+                http_status=404,
+            )
+        return row
+
+    def recipe(
+        self,
+        reference: str,
+        *,
+        recipe: str = "auto",
+        seconds: float | None = None,
+        epochs: int | None = None,
+        seed: int | None = None,
+        search: bool | None = None,
+        progress: Progress | None = None,
+    ) -> Recipe:
+        """The recipe that ``train`` with the same options would run now, on this machine.
+
+        Raises:
+            ConfigError: a recipe or budget that cannot be.
+        """
+        dataset, budget = self.dataset(reference), self._budget(seconds, None)
+        shown = progress or Silent()
+        return self._recipe(
+            dataset, recipe, budget, epochs=epochs, seed=seed, search=search, progress=shown
+        )[0]
+
+    def _budget(self, seconds: float | None, started: float | None) -> Budget | None:
+        from mintage.create.trials import SHORTEST_SECONDS, Budget  # noqa: PLC0415 - loads torch
+
+        if seconds is None:
+            return None
+        if seconds < SHORTEST_SECONDS:
             raise ConfigError(
                 _(
                     "{seconds} is too short to train, evaluate and sign a model.",
@@ -64,87 +201,74 @@ class Creating(Evaluating):
                     shortest_seconds=SHORTEST_SECONDS,
                 ),
             )
-        if seconds is not None and epochs is not None:
-            raise ConfigError(_("Give a time or a number of epochs, not both."))
-        budget = None
-        if seconds is not None:
-            began = clock.monotonic() if started is None else started
-            budget = Budget(seconds, began, clock.monotonic)
-        dataset = self.dataset(reference)
-        run = Run(
-            self._workspace,
-            self._keys,
-            dataset,
-            self._recipe(dataset, recipe, budget, epochs=epochs, seed=seed, loss=loss),
-            check_name(model or dataset.name, "model"),
-            progress or Silent(),
-            should_stop,
-            budget,
-        )
-        result = run.execute()
-        self._write_report(result.folder)
-        return result
+        clock = self._workspace.clock
+        return Budget(seconds, clock.monotonic() if started is None else started, clock.monotonic)
 
     def _recipe(
         self,
         dataset: Dataset,
         recipe: str,
-        budget: Any,
+        budget: Budget | None,
         *,
         epochs: int | None,
         seed: int | None,
-        loss: str | None,
-    ) -> Any:
-        from mintage.create.design import Recipe, design  # noqa: PLC0415 - loads torch
+        search: bool | None,
+        progress: Progress,
+    ) -> tuple[Recipe, float | None]:
+        """The recipe, and this machine's speed where it was measured."""
+        from mintage.create import probe  # noqa: PLC0415 - loads torch
+        from mintage.create.design import (  # noqa: PLC0415
+            data_of,
+            default_epochs,
+            design,
+            why_epochs,
+        )
+        from mintage.create.recipe_file import is_file, read  # noqa: PLC0415
 
-        examples = [e for e in dataset.examples if e.split == "train"]
-        if recipe.endswith(".json"):
-            try:
-                found = Recipe.from_json(json.loads(Path(recipe).read_text(encoding="utf-8")))
-            except (OSError, ValueError, TypeError) as error:
-                raise ConfigError(
-                    _("The recipe {recipe} cannot be read: {error}.", recipe=recipe, error=error)
-                ) from error
+        if is_file(recipe):
+            found = read(Path(recipe))
             if budget is not None:
-                found = replace(found, seconds=budget.for_training(), epochs=None)
+                found = replace(found, seconds=budget.seconds, epochs=None)
             if epochs is not None:
                 found = replace(found, seconds=None, epochs=epochs)
-            if seed is not None:
-                found = replace(found, seed=seed)
-        else:
-            found = design(
-                recipe,
-                classes=len(dataset.labels),
-                examples=len(examples),
-                typical_side=int(np.median([min(example.size) for example in examples])),
-                seconds=None if budget is None else budget.for_training(),
-                epochs=epochs,
-                seed=seed or 0,
-                threads=self.threads,
-            )
-        if loss is None:
-            return found
-        candidates = tuple(replace(candidate, loss=loss) for candidate in found.candidates)
-        return replace(found, candidates=candidates)
+            if search is not None:
+                found = replace(found, search=search)
+            if found.seconds is None and found.epochs is None:
+                size = data_of(dataset).examples
+                longest = max(default_epochs(each.network, size) for each in found.candidates)
+                found = replace(found, epochs=longest)
+            return (found if seed is None else replace(found, seed=seed)), None
+        data, speed = data_of(dataset), None
+        if budget is not None:
+            progress.start(_("Measuring how fast this machine trains"))
+            speed = probe.measure(self.threads, min(probe.PROBE_SECONDS, 0.03 * budget.seconds))
+            progress.finish()
+        found = design(
+            recipe,
+            data=data,
+            seconds=None if budget is None else max(1.0, budget.for_training()),
+            epochs=epochs,
+            seed=seed or 0,
+            threads=self.threads,
+            speed=speed or 1.0,
+            search=search,
+            backbone=self._settings.backbone,
+            say=progress.say,
+        )
+        if budget is None and epochs is None:
+            progress.say(why_epochs(found, data))
+        return (found if budget is None else replace(found, seconds=budget.seconds)), speed
 
-    def _write_report(self, folder: Path) -> Path:
-        """In the reader's language: whoever asks for it again gets it in theirs."""
-        from mintage.create.report import render  # noqa: PLC0415 - loads Matplotlib
+    def _finish(self, run: Run) -> RunResult:
+        result = run.execute()
+        self.write_report(result.folder)
+        return result
 
-        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        path = folder / "report.html"
-        write_atomic(path, render(record, current()).encode())
-        return path
 
-    def report(self, reference: str) -> Path:
-        """The report of the run that made a model, written anew.
-
-        Raises:
-            DataError: the run's record is gone (the model came from elsewhere).
-        """
-        folder = self._workspace.run_folder(self.model_row(reference)["run"])
-        if not (folder / "run.json").exists():
-            raise DataError(
-                _("The run of {reference} is not in this workspace.", reference=reference)
-            )
-        return self._write_report(folder)
+def _seconds_used(folder: Path) -> float:
+    """How long a run had trained by its last line of log."""
+    try:
+        began = (folder / "request.json").stat().st_mtime
+        return max(0.0, (folder / "log.jsonl").stat().st_mtime - began)
+    except FileNotFoundError:
+        return 0.0

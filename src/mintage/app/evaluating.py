@@ -10,6 +10,7 @@ from typing import Any
 
 from mintage.app.collecting import Collecting, instead
 from mintage.app.downloads import Downloads
+from mintage.app.explaining import Drawings
 from mintage.bundle.format import Manifest
 from mintage.bundle.graph import Graph
 from mintage.bundle.loader import LoadedBundle, load
@@ -28,7 +29,7 @@ from mintage.core.progress import Progress, Silent
 from mintage.core.settings import Settings
 from mintage.core.types import Split
 from mintage.core.units import Reference
-from mintage.create import compare, evaluate, repository
+from mintage.create import against, compare, evaluate, human, repository
 from mintage.create.dataset import Dataset
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
@@ -162,6 +163,29 @@ class Evaluating(Collecting):
         )
         return {"model": bundle.subject, **measured}
 
+    def evaluate_against(
+        self,
+        reference: str,
+        people: Path,
+        *,
+        data: Path | None = None,
+        label: str = "label",
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        """The model beside people who answered its test examples, or another folder's.
+
+        Raises:
+            DataError: ``people`` is no such table, no answer in it can be used, or the examples
+                are not here.
+        """
+        bundle = self.model(reference)
+        contender = compare.Contender(bundle, self.threads, self._trained_on(bundle.manifest))
+        sheet = human.read_sheet(people)
+        progress = progress or Silent()
+        if data is None:
+            return against.on_test(self._workspace, contender, sheet, progress)
+        return against.on_location(contender, sheet, data, label=label, progress=progress)
+
     def compare(
         self,
         first: str,
@@ -200,23 +224,39 @@ class Evaluating(Collecting):
         except RequestError:
             return None
 
-    def predict(self, reference: str, inputs: Sequence[Path]) -> list[dict[str, Any]]:
-        """An answer for each file; one that cannot be read has ``error`` in place of ``output``."""
+    def predict(
+        self, reference: str, inputs: Sequence[Path], *, explain: Path | None = None
+    ) -> list[dict[str, Any]]:
+        """An answer for each file; one that cannot be read has ``error`` in place of ``output``.
+
+        With ``explain``, a folder, each answer has an ``explanation``, and its drawing lies there.
+
+        Raises:
+            ConfigError: ``explain`` is no folder, or may not be written.
+        """
         bundle = self.model(reference)
         predictor = self.open(bundle)
+        drawings = None if explain is None else Drawings(explain)
         answers = []
         for path in inputs:
-            answer = {
+            answer: dict[str, Any] = {
                 "input": str(path),
                 "task": bundle.manifest.task,
                 "model": bundle.subject,
                 "bundle": str(bundle.folder),
             }
             try:
-                answers.append(answer | {"output": dict(predictor.predict(_bytes(path)).output)})
+                data = _bytes(path)
+                if drawings is None:
+                    answers.append(answer | {"output": dict(predictor.predict(data).output)})
+                    continue
+                explained = predictor.explain(data)
             except InputError as error:
                 described = {"code": error.code, "message": error.message, "remedy": error.remedy}
                 answers.append(answer | {"error": described})
+                continue
+            answer["output"] = dict(explained.answer.output)
+            answers.append(answer | {"explanation": drawings.draw(path, data, explained)})
         return answers
 
 

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mintage.app.collecting import check_target
+from mintage.app.collecting import Look, check_target
 from mintage.app.root import App
 from mintage.core.errors import InputError
 from mintage.core.settings import load_settings
@@ -24,6 +24,9 @@ from mintage.core.types import Split
 from mintage.core.units import parse_duration
 from mintage.create import dataset as datasets
 from mintage.create.collect import Origin
+
+if TYPE_CHECKING:
+    from mintage.create.run import RunResult
 
 
 def open_workspace(home: str | Path | None = None) -> App:
@@ -119,6 +122,24 @@ class Model:
             raise InputError(answer["error"]["message"], remedy=answer["error"]["remedy"])
         return answer
 
+    def explain(self, path: str | Path, folder: str | Path) -> dict[str, Any]:
+        """The answer for one file, and where it looked: a picture in ``folder`` with a heat map.
+
+        Raises:
+            DataError: the file cannot be read.
+        """
+        (answer,) = self.app.create.predict(self.reference, [Path(path)], explain=Path(folder))
+        if "error" in answer:
+            raise InputError(answer["error"]["message"], remedy=answer["error"]["remedy"])
+        return answer
+
+    def evaluate_against(
+        self, people: str | Path, data: str | Path | None = None
+    ) -> dict[str, Any]:
+        """The model beside people's answers to the same examples, from a table of them."""
+        where = None if data is None else Path(data)
+        return self.app.create.evaluate_against(self.reference, Path(people), data=where)
+
     def evaluate(self, data: Subset | str | Path | None = None) -> dict[str, Any]:
         """Quality on a split, on another folder, or on the model's own test data."""
         if isinstance(data, Subset):
@@ -171,9 +192,15 @@ def dataset(reference: str, *, home: str | Path | None = None) -> Dataset:
     return Dataset(app.create.dataset(reference), app)
 
 
-def inspect(reference: str, *, home: str | Path | None = None) -> dict[str, Any]:
-    """What is in a dataset, and what collecting found."""
-    return open_workspace(home).create.inspect(reference)
+def inspect(
+    reference: str, *, look: Look = "card", home: str | Path | None = None
+) -> dict[str, Any]:
+    """What is in a dataset, and what collecting found; with a closer look, what is wrong with it.
+
+    ``look`` is ``card`` (nothing is opened), ``pictures`` (leaks, shortcuts, faults) or
+    ``labels`` (wrong labels and outliers too, by training small networks).
+    """
+    return open_workspace(home).create.inspect(reference, look=look)
 
 
 def diff(
@@ -189,13 +216,19 @@ def train(
     time: str | None = None,
     epochs: int | None = None,
     recipe: str = "auto",
+    search: bool | None = None,
     seed: int = 0,
+    drop_suspect: bool = False,
+    ablate: bool = False,
+    int8: bool = False,
+    sure: float | None = None,
     name: str | None = None,
     home: str | Path | None = None,
 ) -> Run:
     """Train on a dataset, keep the best candidate, sign it.
 
-    ``time`` is a promise from this call to the signed bundle (``"5m"``).
+    ``time`` is a promise from this call to the signed bundle (``"5m"``); ``sure`` is how often an
+    answer has to be right for a label to be given (0.98). The others are as for ``mintage train``.
 
     Raises:
         ConfigError: a recipe or budget that cannot be.
@@ -206,9 +239,28 @@ def train(
         recipe=recipe,
         seconds=None if time is None else parse_duration(time),
         epochs=epochs,
+        search=search,
         seed=seed,
+        drop_suspect=drop_suspect,
+        ablate=ablate,
+        int8=int8,
+        sure=sure,
         model=name,
     )
+    return _run(result, app)
+
+
+def resume(run: str, *, home: str | Path | None = None) -> Run:
+    """Go on with a training that was interrupted, from its last whole epoch.
+
+    Raises:
+        RequestError: there is no such run (404).
+    """
+    app = open_workspace(home)
+    return _run(app.create.resume(run), app)
+
+
+def _run(result: RunResult, app: App) -> Run:
     model = Model(f"{result.model}@{result.version}", app)
     return Run(result.id, model, result.record["metrics"], result.record)
 

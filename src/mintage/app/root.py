@@ -9,6 +9,7 @@ from typing import Self
 from mintage.app.capturing import Capturing
 from mintage.app.creating import Creating
 from mintage.app.delivering import Delivering
+from mintage.app.labelling import Labelling
 from mintage.app.moving import Moving
 from mintage.core.clock import Clock
 from mintage.core.settings import Settings, load_settings
@@ -35,6 +36,11 @@ class App:
     def create(self) -> Creating:
         """Collect, inspect, train, evaluate, predict."""
         return Creating(self.workspace, self.keys, self.settings)
+
+    @cached_property
+    def labelling(self) -> Labelling:
+        """Label unsorted pictures, with a model of this workspace at hand."""
+        return Labelling(self.create, self.workspace.clock)
 
     @cached_property
     def deliver(self) -> Delivering:

@@ -136,6 +136,12 @@ def write_bundle(
     check_names(content)
     signature = sign_files(content, subject, signer)
     write_folder(folder, {**content, SIGNATURE_FILE: signature})
+    return bundle_digest(manifest, files)
+
+
+def bundle_digest(manifest: Manifest, files: Mapping[str, bytes]) -> str:
+    """The digest that ``write_bundle`` returns: whoever signs it, and under whatever number."""
+    content = {**files, MANIFEST_FILE: manifest.to_bytes()}
     return files_digest({name: sha256_hex(data) for name, data in content.items()})
 
 

@@ -29,7 +29,7 @@ class Graph:
         Raises:
             DataError: it does not open, or has not the inputs and outputs of a bundle's.
         """
-        self._session = _session(model, threads)
+        self._session = open_session(model, threads)
         inputs = [node.name for node in self._session.get_inputs()]
         outputs = [node.name for node in self._session.get_outputs()]
         if inputs != [INPUT] or outputs != [LOGITS, FEATURES]:
@@ -59,7 +59,12 @@ class Graph:
         return logits, features
 
 
-def _session(model: bytes, threads: int) -> onnxruntime.InferenceSession:
+def open_session(model: bytes, threads: int) -> onnxruntime.InferenceSession:
+    """One session over a graph's bytes, without a file beside it and without spinning threads.
+
+    Raises:
+        DataError: it does not open.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

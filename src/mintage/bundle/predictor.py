@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from mintage.bundle.graph import Graph
 from mintage.bundle.loader import LoadedBundle
 from mintage.bundle.novelty import Detector
+from mintage.bundle.occlusion import occlusion
 from mintage.core.clock import Clock, SystemClock
 from mintage.core.messages import _
 from mintage.core.registry import modalities, tasks
@@ -25,6 +27,20 @@ class NoveltyDetector(Protocol):
     def unusual(self, features: NDArray[np.float32]) -> NDArray[np.bool_]:
         """bool[N] for float32[N, D]."""
         ...
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """An answer, and where in the picture it comes from.
+
+    ``map`` is float32[S, S]: how far the probability of ``label`` falls when that place is hidden.
+    Both are None where the model abstains, for the ``reason``.
+    """
+
+    answer: Answer
+    map: NDArray[np.float32] | None
+    label: str | None
+    reason: str = ""
 
 
 class Predictor:
@@ -89,6 +105,24 @@ class Predictor:
     def predict(self, data: bytes) -> Answer:
         """Decode and answer one upload."""
         return self.infer(self.decode(data)[np.newaxis])[0]
+
+    def explain(self, data: bytes) -> Explanation:
+        """Answer one upload as ``predict`` does, and show what the answer depends on.
+
+        The graph is run on two hundred changed copies of the picture.
+        """
+        pixels = self.decode(data)
+        answer = self.infer(pixels[np.newaxis])[0]
+        label = answer.output["label"]
+        if label is None:
+            return Explanation(answer, None, None, answer.output["message"])
+        position = self._manifest.labels.index(label)
+
+        def probability_of(inputs: NDArray[np.uint8]) -> NDArray[np.float64]:
+            logits, __ = self._graph.run(inputs)
+            return self._task.probabilities(logits, self._manifest.temperature)[:, position]
+
+        return Explanation(answer, occlusion(probability_of, pixels), label)
 
     def _answer(self, row: NDArray[np.float64], *, is_unusual: bool, seconds: float) -> Answer:
         output = self._task.output(row, self._manifest.labels)

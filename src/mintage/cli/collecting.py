@@ -12,6 +12,7 @@ from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import TerminalProgress, emit, line, say, table, warn
 from mintage.core.errors import ConfigError
 from mintage.core.messages import Message, _
+from mintage.core.units import format_duration, parse_duration
 from mintage.create.collect import Origin
 from mintage.create.diff import difference
 from mintage.create.words import parts_of
@@ -35,6 +36,10 @@ def collect(
         str | None, typer.Option(help="A dataset to add to: pets, or pets#1f9c.")
     ] = None,
     label: Annotated[str, typer.Option(help="A table's column with the label.")] = "label",
+    keep_columns: Annotated[
+        str,
+        typer.Option(help="Further columns of a table to keep, for the report: camera,site."),
+    ] = "",
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad file.")] = False,
     seed: Annotated[
         int | None, typer.Option(help="Decides which examples are held out. (default: 0)")
@@ -53,10 +58,17 @@ def collect(
             remedy=_("Leave --seed out."),
         )
     said, before = Origin(licence, consent, origin), None
+    columns = [each.strip() for each in keep_columns.split(",") if each.strip()]
     with opened(home, make=not into) as app:
         if into:
             growth = app.create.grow(
-                path, into, label=label, strict=strict, about=said, progress=TerminalProgress()
+                path,
+                into,
+                label=label,
+                strict=strict,
+                about=said,
+                columns=columns,
+                progress=TerminalProgress(),
             )
             found = {**app.create.inspect(growth.dataset.reference), **growth.quality}
             change = difference(growth.before, growth.dataset)
@@ -69,6 +81,7 @@ def collect(
                 strict=strict,
                 seed=seed or 0,
                 about=said,
+                columns=columns,
                 progress=TerminalProgress(),
             )
             found, change = app.create.inspect(kept.reference), None
@@ -157,16 +170,43 @@ def _show_change(change: Mapping[str, Any]) -> None:
 def inspect(
     dataset: Annotated[str, typer.Argument(help="A dataset: pets, or pets#1f9c.")],
     *,
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="Train nothing: wrong labels and outliers are left out."),
+    ] = False,
+    time: Annotated[
+        str | None,
+        typer.Option(help="The most that looking for them may take: 90s, 5m. (default: by size)"),
+    ] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Show what is in a dataset: counts, sizes, what could not be read, duplicates, conflicts."""
+    """Show what is in a dataset and what is wrong with it: labels, outliers, leaks, small classes.
+
+    Wrong labels and outliers are found by training small networks; what they found is kept, so
+    that a second time takes none.
+    """
+    seconds = None if time is None else parse_duration(time)
+    if quick and seconds is not None:
+        raise ConfigError(
+            _("--quick trains nothing, so --time has nothing to bound."),
+            remedy=_("Leave one of the two out."),
+        )
     with opened(home) as app:
-        found = app.create.inspect(dataset)
+        found = app.create.inspect(
+            dataset,
+            look="pictures" if quick else "labels",
+            seconds=seconds,
+            threads=app.create.threads,
+            progress=TerminalProgress(),
+        )
+    for reason in found["left_out"]:
+        say(reason)
     if as_json:
         emit(found)
     else:
         _show_dataset(found)
+        _show_concerns(found)
 
 
 def _show_dataset(found: Mapping[str, Any]) -> None:
@@ -229,6 +269,56 @@ def _show_dataset(found: Mapping[str, Any]) -> None:
 
 def _equal(conflict: Mapping[str, Any]) -> str:
     return " = ".join(f"{each['path']} ({each['label']})" for each in conflict["examples"])
+
+
+def _show_concerns(found: Mapping[str, Any]) -> None:
+    """What is wrong, each with the first of its examples and what to do."""
+    line()
+    if (judged := found["label_errors"]) is not None:
+        line(
+            _(
+                "labels: about {rate:.1%} seem wrong; networks that had not seen them agree with "
+                "{agreement:.1%} of all ({time})",
+                rate=judged["noise_rate"],
+                agreement=judged["agreement"],
+                time=format_duration(judged["seconds"]),
+            )
+        )
+    if not found["concerns"]:
+        line(_("Nothing else seems wrong."))
+    for concern in found["concerns"]:
+        line()
+        line(concern["found"])
+        show_some([said for each in concern["examples"] if (said := _example(each)) is not None])
+        line(_("→ {suggestion}", suggestion=concern["suggestion"]))
+
+
+def _example(row: Mapping[str, Any]) -> Message | None:
+    """One example of a concern; None where its sentence says it all."""
+    if "suggested" in row:
+        return _(
+            "  {path}: {label}, more likely {suggested} ({chance:.0%} for {label})",
+            path=row["path"],
+            label=row["label"],
+            suggested=row["suggested"],
+            chance=row["self_confidence"],
+        )
+    if "distance" in row:
+        return _(
+            "  {path}: {label}, {distance:.1f} times as far from others as usual",
+            path=row["path"],
+            label=row["label"],
+            distance=row["distance"],
+        )
+    if "paths" in row:
+        first, second = (
+            f"{path} ({label}, {split})"
+            for path, label, split in zip(row["paths"], row["labels"], row["splits"], strict=True)
+        )
+        return _("  {first} ~ {second}", first=first, second=second)
+    if "path" in row:
+        return _("  {path}: {label}", path=row["path"], label=row["label"])
+    return None
 
 
 def show_some(sentences: Sequence[Message]) -> None:

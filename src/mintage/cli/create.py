@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 
+from mintage.app.reporting import CARD
 from mintage.cli.evaluating import show_evaluation
 from mintage.cli.interrupt import orderly_interrupt
 from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import TerminalProgress, emit, line, say, table
+from mintage.core.errors import ConfigError
 from mintage.core.machine import process_age_seconds
 from mintage.core.messages import Message, _
-from mintage.core.units import format_duration, parse_duration
+from mintage.core.units import format_duration, parse_duration, parse_share
+from mintage.create.cures import help_in_words, name_of
 from mintage.create.words import gap_in_words
 
 _SHOWN = 10
@@ -21,7 +24,9 @@ _WIDE = 0.15
 
 
 def train(
-    dataset: Annotated[str, typer.Argument(help="A dataset: pets, or pets#1f9c.")],
+    dataset: Annotated[
+        str | None, typer.Argument(help="A dataset: pets, or pets#1f9c. (not with --resume)")
+    ] = None,
     *,
     time: Annotated[
         str | None,
@@ -31,36 +36,81 @@ def train(
         int | None, typer.Option(min=1, help="Passes over the data. (default: by its size)")
     ] = None,
     recipe: Annotated[
-        str, typer.Option(help="auto, seed-cnn, compact, several with commas, or a recipe.json.")
+        str,
+        typer.Option(
+            help="auto, seed-cnn, compact, hub:FOLDER, several with commas, or a recipe file."
+        ),
     ] = "auto",
+    search: Annotated[
+        bool | None,
+        typer.Option(
+            "--search/--no-search",
+            help="Find the best candidate by successive halving. (default: from 15 minutes on)",
+        ),
+    ] = None,
     loss: Annotated[
         str | None, typer.Option(help="cross_entropy (the default) or squared_error.")
     ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Decides every random choice. (default: 0)")
     ] = None,
+    drop_suspect: Annotated[
+        bool, typer.Option("--drop-suspect", help="Leave out examples with a doubtful label.")
+    ] = False,
+    ablate: Annotated[
+        bool, typer.Option("--ablate", help="Try each cure against overfitting by itself as well.")
+    ] = False,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Quantise the graph, if it stays as accurate.")
+    ] = False,
+    sure: Annotated[
+        str | None,
+        typer.Option(help="Answer only where it is right this often, such as 98%."),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="The model's name. (default: dataset's)")] = None,
+    resume: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Go on with a run that was interrupted.")
+    ] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
     """Train, evaluate, choose the best candidate and sign it as a bundle.
 
-    Ctrl-C once stops training, then evaluates and signs what there is; twice leaves at once.
+    Ctrl-C once stops training, then evaluates and signs what there is; twice leaves at once, and
+    --resume goes on from the last whole epoch.
     """
     seconds = None if time is None else parse_duration(time)
     with opened(home) as app, orderly_interrupt() as interrupt:
-        result = app.create.train(
-            dataset,
-            recipe=recipe,
-            seconds=seconds,
-            epochs=epochs,
-            seed=seed,
-            loss=loss,
-            model=name,
-            started=app.workspace.clock.monotonic() - process_age_seconds(),
-            progress=TerminalProgress(),
-            should_stop=interrupt,
-        )
+        followed: dict[str, Any] = {
+            "started": app.workspace.clock.monotonic() - process_age_seconds(),
+            "progress": TerminalProgress(),
+            "should_stop": interrupt,
+        }
+        if resume is not None:
+            others = (dataset, time, epochs, search, loss, seed, sure, name)
+            if any(each is not None for each in others) or drop_suspect or ablate or int8:
+                raise ConfigError(_("A run is resumed as it was begun: --resume RUN goes alone."))
+            result = app.create.resume(resume, **followed)
+        elif dataset is None:
+            raise ConfigError(
+                _("Name a dataset, or a run with --resume."), remedy=_("See: mintage list")
+            )
+        else:
+            result = app.create.train(
+                dataset,
+                recipe=recipe,
+                seconds=seconds,
+                epochs=epochs,
+                seed=seed,
+                loss=loss,
+                search=search,
+                drop_suspect=drop_suspect,
+                int8=int8,
+                sure=None if sure is None else parse_share(sure),
+                ablate=ablate,
+                model=name,
+                **followed,
+            )
     if as_json:
         emit(result.to_json())
         return
@@ -101,6 +151,7 @@ def show_run(record: Mapping[str, Any]) -> None:
         numbers=5,
     )
     line(Message(record["why_kept"]))
+    _show_search(record)
     if record["interrupted"]:
         line(_("Training was interrupted; this is what it had learned by then."))
     kept = next(c for c in record["candidates"] if c["name"] == record["candidate"])
@@ -110,6 +161,8 @@ def show_run(record: Mapping[str, Any]) -> None:
             gap=gap_in_words(kept["train_accuracy"], kept["validation_accuracy"]),
         )
     )
+    if record["ablation"]:
+        _show_ablation(record["ablation"])
     low, high = record["evaluation"]["interval"]
     if high - low > _WIDE:
         line(_("Few examples: the interval is wide. More pictures help most, then more time."))
@@ -117,6 +170,54 @@ def show_run(record: Mapping[str, Any]) -> None:
     show_evaluation({"model": record["model"], **record["evaluation"]})
     line(_("bundle  {bundle}", bundle=record["bundle"]))
     line(_("report  {report}", report=record["report"]))
+
+
+def _show_search(record: Mapping[str, Any]) -> None:
+    """What each round of a search reached, and how mirror images were judged."""
+    if record["search"]:
+        line()
+        table(
+            (_("round"), _("candidate"), _("validation"), _("loss"), _("epochs"), _("time"), ""),
+            [
+                (
+                    each["round"],
+                    each["name"],
+                    f"{each['score']:.1%}",
+                    f"{each['validation_loss']:.3f}",
+                    each["epochs"],
+                    format_duration(each["seconds"]),
+                    _("goes on") if each["kept"] else "",
+                )
+                for each in record["search"]
+            ],
+            numbers=6,
+        )
+    for each in record["skipped"]:
+        reason = Message(each["reason"])
+        line(_("Skipped {name}: {reason}", name=each["name"], reason=reason))
+    if record["flips"]:
+        why = Message(record["flips"]["because"])
+        line(_("Mirror images were tried on validation data: {because}.", because=why))
+
+
+def _show_ablation(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Cure → training, validation, gap."""
+    line()
+    table(
+        (_("cure"), _("training"), _("validation"), _("gap"), _("epochs"), ""),
+        [
+            (
+                name_of(each["cure"]),
+                f"{each['train_accuracy']:.1%}",
+                f"{each['validation_accuracy']:.1%}",
+                _("{gap:+.1f} points", gap=round(100 * each["gap"], 1) + 0.0),
+                each["epochs"],
+                help_in_words(each),
+            )
+            for each in rows
+        ],
+        numbers=4,
+    )
 
 
 def report(
@@ -127,8 +228,8 @@ def report(
 ) -> None:
     """Write the report of a model's training: one HTML file, readable offline."""
     with opened(home) as app:
-        path = app.create.report(model)
+        path = app.create.report(model, progress=TerminalProgress())
     if as_json:
-        emit({"model": model, "report": str(path)})
+        emit({"model": model, "report": str(path), "card": str(path.with_name(CARD))})
     else:
         line(str(path))

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mintage.cli.against import show_left_out, show_people
 from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import TerminalProgress, emit, line, say, table, warn
 from mintage.core.errors import InputError
@@ -24,10 +25,17 @@ def evaluate(
         Path | None, typer.Option(help="Another folder, zip or table. (default: its own test data)")
     ] = None,
     label: Annotated[str, typer.Option(help="A table's column with the label.")] = "label",
+    against: Annotated[
+        Path | None,
+        typer.Option(help="A table of people's answers, to compare the model with them."),
+    ] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
     """Measure a model's quality, with a 95 % interval, on data that did not train it."""
+    if against is not None:
+        _against(model, against, data, label, home, as_json=as_json)
+        return
     with opened(home) as app:
         measured = app.create.evaluate(model, data=data, label=label, progress=TerminalProgress())
     if data is None:
@@ -92,6 +100,8 @@ def show_evaluation(measured: Mapping[str, Any]) -> None:
             unusual=measured["unusual"],
         )
     )
+    if "answered" in measured:
+        line(_answered(measured))
     line()
     rows = [
         (
@@ -109,6 +119,21 @@ def show_evaluation(measured: Mapping[str, Any]) -> None:
     line()
 
 
+def _answered(measured: Mapping[str, Any]) -> Message:
+    """What abstaining leaves, where the model abstains."""
+    if not measured["answered"]:
+        return _("It is sure enough of none of them to answer.")
+    low, high = measured["answered_interval"]
+    return _(
+        "It answers {answered:,} of them, where it is sure enough: {accuracy:.1%} of those right "
+        "(95 % interval {low:.1%} to {high:.1%})",
+        answered=measured["answered"],
+        accuracy=measured["answered_accuracy"],
+        low=low,
+        high=high,
+    )
+
+
 def measured_on(data: Mapping[str, Any]) -> Message:
     """Which examples a figure is of."""
     if "dataset" not in data:
@@ -120,22 +145,42 @@ def measured_on(data: Mapping[str, Any]) -> Message:
     )
 
 
+def _against(
+    model: str, people: Path, data: Path | None, label: str, home: Path | None, *, as_json: bool
+) -> None:
+    with opened(home) as app:
+        measured = app.create.evaluate_against(
+            model, people, data=data, label=label, progress=TerminalProgress()
+        )
+    show_left_out(measured)
+    if as_json:
+        emit(measured)
+    else:
+        line(measured_on(measured["data"]))
+        show_people(measured)
+
+
 def predict(
     model: Annotated[str, typer.Argument(help="A model: pets, pets@latest or pets@3.")],
     inputs: Annotated[list[Path], typer.Argument(help="Pictures.")],
     *,
+    explain: Annotated[
+        Path | None,
+        typer.Option(help="A folder for drawings of what in each picture the answer depends on."),
+    ] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
     """Ask a model, on this machine and without a server."""
     with opened(home) as app:
-        answers = app.create.predict(model, inputs)
+        answers = app.create.predict(model, inputs, explain=explain)
     if as_json:
         emit(answers)
     else:
+        more = () if explain is None else (_("looked at"), _("drawing"))
         table(
-            (_("input"), _("answer"), _("probability")),
-            [_answer_row(a) for a in answers],
+            (_("input"), _("answer"), *more, _("probability")),
+            [_answer_row(answer, explained=explain is not None) for answer in answers],
             numbers=1,
         )
     failed = [answer for answer in answers if "error" in answer]
@@ -144,11 +189,13 @@ def predict(
         raise typer.Exit(InputError.exit_status)
 
 
-def _answer_row(answer: Mapping[str, Any]) -> tuple[str, str, str]:
+def _answer_row(answer: Mapping[str, Any], *, explained: bool) -> tuple[str, ...]:
+    drawn = answer.get("explanation", {})
+    more = (drawn.get("where") or "", drawn.get("file") or "") if explained else ()
     if "error" in answer:
         reason = Message(answer["error"]["message"])
-        return answer["input"], _("not read: {reason}", reason=reason), ""
+        return answer["input"], _("not read: {reason}", reason=reason), *more, ""
     output = answer["output"]
     if output["label"] is None:
-        return answer["input"], Message(output["message"]), ""
-    return answer["input"], output["label"], f"{output['probability']:.1%}"
+        return answer["input"], Message(output["message"]), *more, ""
+    return answer["input"], output["label"], *more, f"{output['probability']:.1%}"

@@ -29,7 +29,9 @@ from mintage.cli.demo import demo
 from mintage.cli.doctor import doctor
 from mintage.cli.get import get
 from mintage.cli.help import HELP_OPTIONS, localise
+from mintage.cli.label import label
 from mintage.cli.output import emit, say, shown, stderr
+from mintage.cli.recipe import recipe
 from mintage.cli.show import show
 from mintage.core.errors import Bug, ConfigError, MintageError
 from mintage.core.ids import new_id
@@ -53,9 +55,11 @@ cli = typer.Typer(
 _VERBS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
     CREATE: {
         "get": get,
+        "label": label,
         "collect": collecting.collect,
         "inspect": collecting.inspect,
         "diff": comparing.diff,
+        "recipe": recipe,
         "train": create.train,
         "evaluate": evaluating.evaluate,
         "report": create.report,

@@ -50,6 +50,21 @@ def memory_limit_bytes(cgroup: Path = Path("/sys/fs/cgroup")) -> int | None:
     return None
 
 
+def memory_free_bytes(
+    cgroup: Path = Path("/sys/fs/cgroup"), meminfo: Path = Path("/proc/meminfo")
+) -> int | None:
+    """What may still be taken: the machine's available memory, or what the cgroup leaves."""
+    found = re.search(r"MemAvailable:\s+(\d+) kB", _read(meminfo))
+    free = [int(found[1]) * 1024] if found else []
+    limit = memory_limit_bytes(cgroup)
+    used = _read(cgroup / "memory.current") or _read(cgroup / "memory/memory.usage_in_bytes")
+    if limit is not None and used.isdigit():
+        # Pages of files count as used and are given back when they are wanted.
+        cached = re.search(r"^inactive_file (\d+)", _read(cgroup / "memory.stat"), re.MULTILINE)
+        free.append(limit - int(used) + (int(cached[1]) if cached else 0))
+    return min(free) if free else None
+
+
 def machine_memory_bytes() -> int | None:
     """The machine's memory, where the system says it."""
     try:
@@ -97,3 +112,9 @@ def process_age_seconds() -> float:
 def describe() -> str:
     """The machine in a few words, for a report."""
     return f"{available_cores()} cores, {platform.machine()}, {platform.system()}"
+
+
+def has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the processor itself computes in bfloat16; without it, it is slower than float32."""
+    words = _read(cpuinfo).split()
+    return any(flag in words for flag in ("avx512_bf16", "amx_bf16", "bf16", "svebf16"))

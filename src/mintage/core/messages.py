@@ -159,21 +159,28 @@ def _patterns(language: Language) -> tuple[tuple[re.Pattern[str], str], ...]:
         if not isinstance(template, str) or "{" not in template:
             continue
         try:
-            fields = [(before, name) for before, name, __, __ in Formatter().parse(template)]
+            parsed = Formatter().parse(template)
+            fields = [(before, name, spec or "") for before, name, spec, __ in parsed]
         except ValueError:  # braces of its own, such as JSON's: not a template
             continue
-        own = sum(len(before) for before, _name in fields)
-        names = [name for _before, name in fields if name is not None]
+        own = sum(len(before) for before, _name, _spec in fields)
+        names = [name for _before, name, _spec in fields if name is not None]
         usable = all(name.isidentifier() for name in names) and len(names) == len(set(names))
         if own < 4 or not usable:
             continue
         pattern = "".join(
-            re.escape(before) + ("" if name is None else f"(?P<{name}>.+?)")
-            for before, name in fields
+            re.escape(before) + ("" if name is None else f"(?P<{name}>{_value(spec)})")
+            for before, name, spec in fields
         )
-        found.append((own, re.compile(pattern, re.DOTALL), translated))
-    found.sort(key=lambda each: -each[0])
+        order = (-own, template.startswith("{"))
+        found.append((order, re.compile(pattern, re.DOTALL), translated))
+    found.sort(key=lambda each: each[0])
     return tuple((pattern, translated) for __, pattern, translated in found)
+
+
+def _value(specification: str) -> str:
+    """What a value looks like in a sentence: a number where it was formatted as one."""
+    return r"[-+\d.,e]+?%?" if specification[-1:] in {*"deEfFgG%,"} else ".+?"
 
 
 def _slots(template: str, values: Mapping[str, str]) -> str:

@@ -59,6 +59,7 @@ def _load(target: str) -> Any:
 
 # Strings, not imports: core knows the names of its guests, never their code.
 _SOURCES = {
+    "labels": "mintage.sources.labelled:LabelsSource",
     "zip": "mintage.sources.archive:ZipSource",
     "table": "mintage.sources.tables:TableSource",
     "folder": "mintage.sources.folder:FolderSource",

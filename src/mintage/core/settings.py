@@ -37,6 +37,8 @@ class Settings(BaseSettings):
     """Calls that may wait for inference; more are refused with 503."""
     threads: int | None = None
     """Threads for training and inference; None takes what the cgroup's CPU quota allows."""
+    backbone: str | None = None
+    """Pretrained weights that are at hand for `train`: a folder, or an id of the hub."""
     drain_seconds: float = 10.0
     """How long calls in flight may finish after SIGTERM."""
     log_format: Literal["json", "text"] | None = None

@@ -14,11 +14,15 @@ Outcome = Literal["ok", "error", "timeout", "cancelled", "abstain"]
 
 @dataclass(frozen=True)
 class Found:
-    """One labelled example that a source offers; its bytes are read when they are wanted."""
+    """One labelled example that a source offers; its bytes are read when they are wanted.
+
+    ``columns`` is what a table says of it besides its path and label.
+    """
 
     path: str
     label: str
     read: Callable[[], bytes]
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class Ingested:
 
 @dataclass(frozen=True)
 class Example:
-    """One line of a dataset's manifest."""
+    """One line of a dataset's manifest; ``columns`` are those of its table that were kept."""
 
     sha256: str
     path: str
@@ -70,9 +74,13 @@ class Example:
     size: tuple[int, int]
     orientation: int
     flags: tuple[str, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """The manifest's line as plain JSON; ``fold`` only where folds choose."""
+        """The manifest's line as plain JSON.
+
+        ``fold`` only where folds choose, ``columns`` only where any are kept.
+        """
         line = {
             "sha256": self.sha256,
             "path": self.path,
@@ -83,7 +91,8 @@ class Example:
             "orientation": self.orientation,
             "flags": list(self.flags),
         }
-        return line if self.fold is None else line | {"fold": self.fold}
+        line |= {} if self.fold is None else {"fold": self.fold}
+        return line | ({"columns": dict(self.columns)} if self.columns else {})
 
     @classmethod
     def from_json(cls, line: Mapping[str, Any]) -> Example:
@@ -99,6 +108,7 @@ class Example:
             size=(width, height),
             orientation=line["orientation"],
             flags=tuple(line["flags"]),
+            columns=line.get("columns", {}),
         )
 
 

@@ -12,6 +12,19 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _NAME = re.compile(r"[\w](?:[\w.-]{0,62}[\w])?")
 
 
+def parse_share(text: str) -> float:
+    """A share from ``98%`` or ``0.98``.
+
+    Raises:
+        ConfigError: no number between 0 and 1, or 0 % and 100 %.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(%?)", text.strip())
+    share = float(match[1]) / (100 if match[2] else 1) if match else -1.0
+    if not 0 <= share <= 1:
+        raise ConfigError(_("Not a share: {text!r}.", text=text), remedy=_("Write it as 98%."))
+    return share
+
+
 def parse_duration(text: str) -> float:
     """Seconds from ``90s``, ``5m``, ``2h`` or ``1.5h``.
 

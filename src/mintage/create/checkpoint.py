@@ -1,44 +1,60 @@
-"""The best weights of a training, on disk as safetensors and JSON: no pickle anywhere."""
+"""What a training leaves on disk: its best weights and all that a resume needs, in one file.
+
+It is safetensors, no pickle: numbers as tensors, all else as JSON in the file's own metadata. It
+is there wholly or not at all.
+"""
 
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
-from torch import nn
+from torch import Tensor, nn
 
 from mintage.core.errors import DataError
 from mintage.core.files import write_atomic
 from mintage.core.messages import _
 
+FILE = "state.safetensors"
+_DOCUMENT = "mintage"
+# Saving may take this share of the training's time.
+_SAVING_SHARE = 0.03
+
 
 class Checkpoint:
-    """Keeps whatever was best on validation data: accuracy first, ties by the lower loss.
+    """Keeps the weights that were best on validation data, and writes them with the last state.
 
-    ``best.safetensors`` holds the weights, ``best.json`` the epoch's record. Each is there
-    wholly or not at all.
+    Best by ``choose_by`` (``accuracy`` or ``balanced_accuracy``), ties by the lower loss; the
+    last, where ``restore_best`` is false.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(
+        self, folder: Path, choose_by: str = "accuracy", *, restore_best: bool = True
+    ) -> None:
+        self.path, self.choose_by, self.restore_best = folder / FILE, choose_by, restore_best
         self.epoch = 0
+        self._best: dict[str, Tensor] = {}
         self._score: tuple[float, float] | None = None
+        self._saved_at = time.monotonic()
+        self._saving_seconds = 0.0
 
-    def offer(self, network: nn.Module, record: dict[str, Any]) -> bool:
+    def offer(self, network: nn.Module, record: Mapping[str, Any]) -> bool:
         """Keep these weights if they are the best so far; say whether they were."""
         if record["validation_loss"] is None:  # not a number: no weights to keep
             return False
-        score = (record["validation_accuracy"], -record["validation_loss"])
-        if self._score is not None and score <= self._score:
+        score = (record[f"validation_{self.choose_by}"], -record["validation_loss"])
+        if self.restore_best and self._score is not None and score <= self._score:
             return False
         self._score, self.epoch = score, record["epoch"]
-        # Weights in channels-last order are not contiguous, which safetensors demands.
-        state = {name: value.contiguous() for name, value in network.state_dict().items()}
-        write_atomic(self.folder / "best.safetensors", save(state), durable=False)
-        document = json.dumps(record, indent=1, sort_keys=True).encode() + b"\n"
-        write_atomic(self.folder / "best.json", document, durable=False)
+        self._best = {
+            name: value.detach().to("cpu", copy=True)
+            for name, value in network.state_dict().items()
+        }
         return True
 
     def restore(self, network: nn.Module) -> None:
@@ -52,4 +68,50 @@ class Checkpoint:
                 _("Training diverged: no epoch had a finite validation loss."),
                 remedy=_("Lower the learning rate of the recipe."),
             )
-        network.load_state_dict(load((self.folder / "best.safetensors").read_bytes()))
+        network.load_state_dict(self._best)
+
+    def is_due(self) -> bool:
+        """Whether saving again would take a small share of the time since the last."""
+        return self._saving_seconds <= _SAVING_SHARE * (time.monotonic() - self._saved_at)
+
+    def save(self, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
+        """Write the state that training goes on from, and the best weights.
+
+        Raises:
+            MintageError: the disk is full or cannot be written; the last state is still there.
+        """
+        began = time.monotonic()
+        best = {"epoch": self.epoch, "score": self._score}
+        text = json.dumps({**document, "best": best}, sort_keys=True)
+        every = {**tensors, **{f"best.{name}": value for name, value in self._best.items()}}
+        # Weights in channels-last order are not contiguous, which safetensors demands.
+        content = {name: value.detach().cpu().contiguous() for name, value in every.items()}
+        write_atomic(self.path, save(content, {_DOCUMENT: text}), durable=False)
+        self._saved_at = time.monotonic()
+        self._saving_seconds = self._saved_at - began
+
+    def last(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """What ``save`` wrote, or None where there is nothing that can be read.
+
+        Power may fail before a file is on disk; a file cut short is no state.
+        """
+        try:
+            with safe_open(self.path, framework="pt") as opened:
+                document = json.loads((opened.metadata() or {})[_DOCUMENT])
+            tensors = load(self.path.read_bytes())
+        except (OSError, SafetensorError, KeyError, ValueError):
+            return None
+        best = document["best"]
+        self.epoch = best["epoch"]
+        self._score = None if best["score"] is None else (best["score"][0], best["score"][1])
+        self._best = part_of(tensors, "best.")
+        return tensors, document
+
+
+def part_of(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with ``prefix``, without it."""
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }

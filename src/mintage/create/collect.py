@@ -15,7 +15,7 @@ from mintage.core.progress import Progress
 from mintage.core.types import Example, Skipped, SourceListing, Split
 from mintage.create import splits
 from mintage.create.dataset import Dataset, keep_dataset
-from mintage.create.examples import Kept, Sorted, by_content, list_source, store_all
+from mintage.create.examples import Kept, Sorted, by_content, check_columns, list_source, store_all
 from mintage.sources.listing import well_formed
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
@@ -45,10 +45,12 @@ def collect(
     modality: str = "image",
     about: Origin | None = None,
     source_name: str | None = None,
+    columns: Collection[str] = (),
 ) -> Dataset:
     """Read every example, keep what can be read, and say what could not.
 
-    ``source_name`` stands on the card in place of the location's own name.
+    ``source_name`` stands on the card in place of the location's own name; ``columns`` are those
+    of a table that stand beside each example, so that a report can tell where a model is weak.
 
     Raises:
         DataError: nothing readable, fewer than two classes, an empty or a very small class, or
@@ -57,7 +59,8 @@ def collect(
     kind = registry.modalities().get(modality)
     source, listing = list_source(location, kind, label)
     check_classes([found.label for found in listing.examples], listing.empty_classes)
-    kept, skipped = store_all(workspace, kind, listing, progress, strict=strict)
+    check_columns(listing, columns)
+    kept, skipped = store_all(workspace, kind, listing, progress, strict=strict, columns=columns)
     found = by_content(kept)
     check_classes([kept.label for kept in found.unique], {f.label for f in listing.examples})
     pairs = near_duplicates(kind, found.unique, progress)
@@ -164,6 +167,7 @@ def example_line(kept: Kept, split: Split, fold: int | None, group: str, *, near
         size=(properties["width"], properties["height"]),
         orientation=properties["orientation"],
         flags=("near_duplicate",) if near else (),
+        columns=kept.columns,
     )
 
 

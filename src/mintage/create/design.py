@@ -1,182 +1,107 @@
-"""Recipes: which networks are tried, and everything that decides how they are trained.
+"""Step 3, design: which candidates suit the data, the time and the machine's measured speed.
 
-A recipe is complete: with the data and the thread count it determines the weights. It is plain
-JSON when written, and a key that nobody reads is refused, since a misspelt one would change
-nothing and be believed.
+Costs and sizes are a measured table; ``speed`` says how much slower or faster than the machine of
+the table this one is (``probe.py``).
 """
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
 
 from mintage.core.errors import ConfigError
+from mintage.core.machine import has_bfloat16
 from mintage.core.messages import Message, _
+from mintage.create.dataset import Dataset
+from mintage.create.recipe import Candidate, Recipe
 from mintage.modalities.image.augment import Augmentation
 
-ONE_CANDIDATE_BELOW_SECONDS = 15 * 60  # decision 7: nothing is trained that is not kept
-SIDES = (48, 64, 80, 96, 112)
-# Milliseconds an example that compact trains on, at the mean of its three training sides, on 2
-# EPYC cores with bfloat16. 112 is measured (2.5 ms of one core's time), the others scaled by area.
-COST_MS = {48: 0.33, 64: 0.55, 80: 0.85, 96: 1.25, 112: 1.7}
+SEARCH_FROM_SECONDS = 15 * 60  # decision 7: below it nothing is trained that is not kept
+NETWORKS = ("seed-cnn", "compact")
+HUB = "hub:"
 _LARGE = 1500
+# The largest class may have this many times the smallest's examples before classes are weighted.
+EVEN = 1.5
 # Pictures are trained on small at first, which is quick, and never as large as they are judged:
 # crops show animals larger than whole pictures do (Touvron et al. 2019, "Fixing the train-test
 # resolution discrepancy"). On pets, 64 to 96 judged at 112 gave 90.3 and 91.1 % on pets-valid
 # after 200 s of one core's time (seeds 1 and 0). Not compared alone against judging at 96.
 TRAINING_SIDES = (0.575, 0.72, 0.86)
-PASSES_WANTED = 12
 PASSES_NEEDED = 3
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """One design and how it is trained.
+class Size:
+    """One row of the table: how large a compact network is, and what it takes.
 
-    ``mean`` and ``deviation`` scale pixels per channel, from 0 to 1. ``training_sides`` are the
-    sides of the pictures trained on, in equal parts of the schedule (none: ``input_size``); what
-    is evaluated and served has ``input_size``.
+    ``cost_ms`` is per example trained on, at the mean of the three training sides, on 2 EPYC
+    cores with bfloat16; 112 px is measured, the others follow from it by the ratios measured on 2
+    Xeon cores. ``passes`` over the data are what it needs to be better than the row before.
     """
 
-    name: str
-    network: str
-    input_size: int
-    initialisation: str
-    optimiser: str = "adam"
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.0
-    batch_size: int = 32
-    loss: str = "cross_entropy"
-    label_smoothing: float = 0.0
-    dropout: float = 0.0
-    augmentation: Augmentation = field(default_factory=Augmentation.none)
-    precision: str = "float32"
-    early_stopping_patience: int | None = None
-    schedule: str = "constant"
-    training_sides: tuple[int, ...] = ()
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    deviation: tuple[float, float, float] = (1.0, 1.0, 1.0)
-
-    def __post_init__(self) -> None:
-        for name, known in _CHOICES.items():
-            if getattr(self, name) not in known:
-                raise ConfigError(
-                    _("No {name} is called {chosen!r}.", name=name, chosen=getattr(self, name)),
-                    remedy=_("Use one of: {known}.", known=", ".join(known)),
-                )
-        if self.batch_size < 1 or self.input_size < 1 or self.learning_rate <= 0:
-            raise ConfigError(
-                _(
-                    "Candidate {name}: batch size, input size and learning rate must be above 0.",
-                    name=self.name,
-                )
-            )
+    side: int
+    width: float
+    depth: int
+    cost_ms: float
+    passes: int
 
 
-_CHOICES = {
-    "optimiser": ("adam", "sgd", "muon"),
-    "loss": ("cross_entropy", "squared_error"),
-    "precision": ("float32", "bfloat16"),
-    "schedule": ("constant", "one_cycle"),
-}
+SIZES = (
+    Size(48, 1.0, 1, 0.33, 3),
+    Size(64, 1.0, 1, 0.55, 12),
+    Size(80, 1.0, 1, 0.85, 12),
+    Size(96, 1.0, 1, 1.25, 12),
+    Size(112, 1.0, 1, 1.70, 12),
+    Size(128, 1.0, 1, 2.20, 60),
+    Size(144, 1.5, 1, 4.90, 100),
+)
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """The frozen, complete description of how to train.
+class Data:
+    """What a design has to know of a dataset.
 
-    One of ``seconds`` (for all candidates together) and ``epochs`` (for each) is given.
+    ``counts`` are the training examples of each class, ``typical_side`` is the median of the
+    pictures' shorter sides.
     """
 
-    name: str
-    candidates: tuple[Candidate, ...]
-    seed: int = 0
-    epochs: int | None = None
-    seconds: float | None = None
-    threads: int = 1
+    counts: tuple[int, ...]
+    typical_side: int
 
-    def __post_init__(self) -> None:
-        """Check once; a recipe may come from a file."""
-        counts = {"epochs": self.epochs, "seconds": self.seconds, "threads": self.threads}
-        for name, value in counts.items():
-            if value is not None and value <= 0:
-                raise ConfigError(
-                    _("A recipe's {name} must be above 0, not {number}.", name=name, number=value)
-                )
-        if not self.candidates:
-            raise ConfigError(_("A recipe needs at least one candidate."))
+    @property
+    def examples(self) -> int:
+        """Those to train on."""
+        return sum(self.counts)
 
-    def to_json(self) -> dict[str, Any]:
-        """A plain dict of JSON values."""
-        document = dataclasses.asdict(self)
-        document["candidates"] = [_plain(candidate) for candidate in document["candidates"]]
-        return document
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Recipe:
-        """The recipe that ``to_json`` wrote.
-
-        Raises:
-            ConfigError: a key that is unknown or missing, or a value that cannot be.
-        """
-        values = _checked(cls, document, _("recipe"))
-        values["candidates"] = tuple(_candidate(each) for each in values["candidates"])
-        return cls(**values)
+    @property
+    def uneven(self) -> bool:
+        """Whether always answering the largest class would look good."""
+        return max(self.counts) > EVEN * max(1, min(self.counts))
 
 
-def _plain(candidate: dict[str, Any]) -> dict[str, Any]:
-    return {key: list(v) if isinstance(v, tuple) else v for key, v in candidate.items()}
+def data_of(dataset: Dataset) -> Data:
+    """What designs have to know of this dataset."""
+    examples = [example for example in dataset.examples if example.split == "train"]
+    counts = Counter(example.label for example in examples)
+    shorter = [min(example.size) for example in examples]
+    return Data(tuple(counts[label] for label in dataset.labels), int(median(shorter)))
 
 
-def _candidate(document: Mapping[str, Any]) -> Candidate:
-    values = _checked(Candidate, document, _("candidate"))
-    if "augmentation" in values:
-        values["augmentation"] = Augmentation(
-            **_checked(Augmentation, values["augmentation"], _("augmentation"))
-        )
-    # Canonical JSON writes 1.0 as 1, and a graph of whole numbers is another graph.
-    for name, kind in (("training_sides", int), ("mean", float), ("deviation", float)):
-        if name in values:
-            values[name] = tuple(kind(value) for value in values[name])
-    return Candidate(**values)
+def cost_ms(candidate: Candidate) -> float | None:
+    """Milliseconds an example trained on, on the table's machine; None of a pretrained network.
 
-
-def _checked(kind: type[Any], document: Mapping[str, Any], what: Message) -> dict[str, Any]:
-    """The document as keyword arguments of ``kind``, once every key is known and none missing."""
-    if not isinstance(document, Mapping):
-        raise ConfigError(
-            _(
-                "A {what} is an object of names and values, not {document!r}.",
-                what=what,
-                document=document,
-            )
-        )
-    fields = {each.name: each for each in dataclasses.fields(kind)}
-    for key in document:
-        if key not in fields:
-            near = difflib.get_close_matches(str(key), fields, n=1, cutoff=0.5)
-            hint = (
-                _("Did you mean {name!r}?", name=near[0])
-                if near
-                else _("It has: {names}.", names=", ".join(fields))
-            )
-            raise ConfigError(_("A {what} has no {key!r}.", what=what, key=key), remedy=hint)
-    missing = [
-        name
-        for name, each in fields.items()
-        if name not in document
-        and each.default is dataclasses.MISSING
-        and each.default_factory is dataclasses.MISSING
-    ]
-    if missing:
-        raise ConfigError(
-            _("The {what} lacks {missing}.", what=what, missing=", ".join(missing)),
-            remedy=_("Add what is missing."),
-        )
-    return dict(document)
+    Width counts by its power of 1.6: narrow convolutions are bound by memory (measured from 1 to
+    2 on 2 Xeon cores).
+    """
+    if candidate.network == "hub":
+        return None
+    if candidate.network == "seed-cnn":
+        return 0.15
+    sized_like = 1.7 * (candidate.input_size / 112) ** 2
+    return float(sized_like * candidate.width**1.6 * (0.55 + 0.45 * candidate.depth))
 
 
 def seed_cnn(seconds: float | None = None) -> Candidate:
@@ -191,84 +116,172 @@ def seed_cnn(seconds: float | None = None) -> Candidate:
     )
 
 
-def compact(*, examples: int, typical_side: int, seconds: float | None = None) -> Candidate:
+def compact(
+    *, examples: int, typical_side: int, seconds: float | None = None, speed: float = 1.0
+) -> Candidate:
     """The small residual network, on pictures as large as the data and the time allow."""
-    side = compact_side(examples=examples, typical_side=typical_side, seconds=seconds)
+    size = size_for(examples, typical_side, seconds, speed)
+    passes = None if seconds is None else seconds * 1000 / (size.cost_ms * speed * examples)
+    return sized(size, examples, passes or default_epochs("compact", examples))
+
+
+def sized(size: Size, examples: int, passes: float, name: str = "compact") -> Candidate:
+    """A compact network of some size, with the cures that so many passes over the data call for.
+
+    Where pictures are seen often they are cropped harder, so that the network does not learn them
+    by heart; where they are not, that costs accuracy. Mixing pictures and averaging weights helped
+    nothing at this size (docs/explanation/training.md); a search tries the former.
+    """
+    large, often = examples >= _LARGE, passes >= 30
     return Candidate(
-        name="compact",
+        name=name,
         network="compact",
-        input_size=side,
+        input_size=size.side,
+        width=size.width,
+        depth=size.depth,
         initialisation="he_normal",
         optimiser="muon",
-        learning_rate=0.04 if examples >= _LARGE else 0.03,
-        weight_decay=0.5,
-        # Muon adds 7 % to a step of 128 pictures, 19 % at 64; few examples need the steps.
-        batch_size=128 if examples >= _LARGE else 64,
-        label_smoothing=0.1,
-        augmentation=Augmentation(),
-        precision="bfloat16",
-        early_stopping_patience=None,
+        learning_rate=0.04 if large else 0.03,
         schedule="one_cycle",
-        training_sides=tuple(max(32, int(side * share) // 4 * 4) for share in TRAINING_SIDES),
+        # Muon adds 7 % to a step of 128 pictures, 19 % at 64; few examples need the steps.
+        batch_size=128 if large else 64,
+        precision="bfloat16" if has_bfloat16() else "float32",
+        training_sides=tuple(max(32, int(size.side * part) // 4 * 4) for part in TRAINING_SIDES),
         mean=(0.485, 0.456, 0.406),
         deviation=(0.25, 0.25, 0.25),
+        weight_decay=0.5,
+        label_smoothing=0.1,
+        augmentation=Augmentation(crop=0.8 if often else 0.35),
     )
 
 
-def compact_side(*, examples: int, typical_side: int, seconds: float | None) -> int:
-    """The largest side worth its time: about twelve passes over the data must fit.
-
-    Costs are of 2 EPYC cores with bfloat16, in milliseconds an example trained, at the mean of
-    the three training sides.
-    """
-    fitting = [side for side in SIDES if side <= max(typical_side, SIDES[0])]
+def size_for(examples: int, typical_side: int, seconds: float | None, speed: float) -> Size:
+    """The last row of the table whose passes fit; without a time 112 px, or what the data has."""
+    fitting = [size for size in SIZES if size.side <= max(typical_side, SIZES[0].side)]
     if seconds is None:
-        return fitting[-1]
-    wanted = PASSES_WANTED * examples
-    affordable = [s for s in fitting if wanted * COST_MS[s] / 1000 <= seconds]
+        return [size for size in fitting if size.width == 1.0 and size.side <= 112][-1]
+    affordable = [
+        size for size in fitting if size.passes * examples * size.cost_ms * speed / 1000 <= seconds
+    ]
     return affordable[-1] if affordable else fitting[0]
 
 
 def design(
     name: str,
     *,
-    classes: int,
-    examples: int,
-    typical_side: int,
+    data: Data,
     seconds: float | None = None,
     epochs: int | None = None,
     seed: int = 0,
     threads: int = 1,
+    speed: float = 1.0,
+    search: bool | None = None,
+    backbone: str | None = None,
+    say: Callable[[str], None] = lambda __: None,
 ) -> Recipe:
-    """The recipe called ``auto``, ``seed-cnn``, ``compact`` or several joined by commas.
+    """The recipe called ``auto``, ``seed-cnn``, ``compact``, ``hub:…`` or several with commas.
 
-    ``examples`` are those to train on, ``typical_side`` the median of the pictures' shorter
-    sides, ``seconds`` what training may take for all candidates together.
+    ``seconds`` is what training may take for all candidates together, ``speed`` how long this
+    machine takes for what the table's takes a second for. ``search`` asks for successive halving;
+    left open, it begins at 15 minutes. ``backbone`` names pretrained weights that are at hand, and
+    ``say`` is told of downloads.
 
     Raises:
         ConfigError: an unknown name, or a time or a number of epochs that is not above zero.
     """
     if (seconds is not None and seconds <= 0) or (epochs is not None and epochs <= 0):
         raise ConfigError(_("A time and a number of epochs must be above 0."))
-    if classes < 2 or examples < 2:
+    if len(data.counts) < 2 or data.examples < 2:
         raise ConfigError(_("Training needs at least two classes and two examples."))
-    names = _names(name, examples=examples, seconds=seconds)
-    share = None if seconds is None else seconds / len(names)
-    candidates = tuple(
-        seed_cnn(share)
-        if each == "seed-cnn"
-        else compact(examples=examples, typical_side=typical_side, seconds=share)
+    if search is None:
+        search = name == "auto" and seconds is not None and seconds >= SEARCH_FROM_SECONDS
+    names = _names(name, data, seconds, speed, search=search, backbone=backbone)
+    share = None if seconds is None else seconds / (1 if search else len(names))
+    candidates = [
+        candidate
         for each in names
-    )
+        for candidate in _candidates(each, data, share, speed, search=search, say=say)
+    ]
     if seconds is None and epochs is None:
-        epochs = max(default_epochs(each, examples) for each in names)
+        epochs = max(default_epochs(each.network, data.examples) for each in candidates)
+    uneven = data.uneven
+    if uneven:
+        candidates = [replace(each, class_weights="balanced") for each in candidates]
     return Recipe(
         name=name,
-        candidates=candidates,
+        candidates=tuple(candidates),
         seed=seed,
         epochs=epochs,
         seconds=seconds,
         threads=threads,
+        choose_by="balanced_accuracy" if uneven else "accuracy",
+        search=search and len(candidates) > 1,
+    )
+
+
+def _candidates(
+    name: str,
+    data: Data,
+    seconds: float | None,
+    speed: float,
+    *,
+    search: bool,
+    say: Callable[[str], None],
+) -> Sequence[Candidate]:
+    if name.startswith(HUB):
+        return [pretrained(name.removeprefix(HUB), data, say)]
+    if name == "seed-cnn":
+        return [seed_cnn(seconds)]
+    shown = {"examples": data.examples, "typical_side": data.typical_side}
+    favourite = compact(**shown, seconds=seconds, speed=speed)
+    return [favourite, *neighbours(favourite, data)] if search else [favourite]
+
+
+def neighbours(favourite: Candidate, data: Data) -> list[Candidate]:
+    """What a search tries beside the table's choice: each differs from it in one thing."""
+    sides = sorted({size.side for size in SIZES if size.side <= max(data.typical_side, 48)})
+    at = sides.index(favourite.input_size)
+    found = []
+    for side in sides[max(0, at - 1) : at] + sides[at + 1 : at + 2]:
+        parts = tuple(max(32, int(side * part) // 4 * 4) for part in TRAINING_SIDES)
+        found.append(
+            replace(favourite, name=f"compact-{side}px", input_size=side, training_sides=parts)
+        )
+    wider = 1.5 * favourite.width
+    found.append(replace(favourite, name="compact-wider", width=wider))
+    found.append(replace(favourite, name="compact-deeper", depth=favourite.depth + 1))
+    stronger = replace(
+        favourite.augmentation, crop=1.0, rotation_degrees=15.0, colour=0.25, erasing=0.25
+    )
+    found.append(replace(favourite, name="compact-changed-more", augmentation=stronger))
+    found.append(replace(favourite, name="compact-mixed", mixup=0.25, cutmix=0.25))
+    return found
+
+
+def pretrained(weights: str, data: Data, say: Callable[[str], None]) -> Candidate:
+    """A pretrained backbone with a new head, all of it fine-tuned; ``say`` tells of a download."""
+    from mintage.modalities.image.pretrained import describe  # noqa: PLC0415 - an extra
+
+    found = describe(weights, say=say)
+    return Candidate(
+        name="hub",
+        network="hub",
+        weights=weights,
+        weights_sha256=found.digest,
+        input_size=found.input_size,
+        initialisation="he_normal",
+        optimiser="adam",
+        learning_rate=1e-3,
+        backbone_rate=0.1,
+        schedule="one_cycle",
+        batch_size=32 if data.examples < _LARGE else 64,
+        precision="bfloat16" if has_bfloat16() else "float32",
+        mean=found.mean,
+        deviation=found.deviation,
+        weight_decay=0.05,
+        label_smoothing=0.1,
+        dropout=0.1,
+        augmentation=Augmentation(),
     )
 
 
@@ -279,30 +292,49 @@ def default_epochs(network: str, examples: int) -> int:
     """
     if network == "seed-cnn":
         return 10 if examples >= 1000 else 30
+    if network == "hub":
+        return 5 if examples >= 1000 else 10
     return min(max(round(100_000 / examples), 20), 60)
 
 
-def network_for_time(examples: int, seconds: float) -> str:
+def why_epochs(recipe: Recipe, data: Data) -> Message:
+    """What to say where neither a time nor a number of epochs was asked for."""
+    return _(
+        "No --time given: {epochs} passes over {examples:,} examples, for as many as there are.",
+        epochs=recipe.epochs,
+        examples=data.examples,
+    )
+
+
+def network_for_time(examples: int, seconds: float, speed: float = 1.0) -> str:
     """Compact, unless not even ``PASSES_NEEDED`` passes at its smallest side fit."""
-    enough = PASSES_NEEDED * examples * COST_MS[SIDES[0]] / 1000 <= seconds
+    enough = PASSES_NEEDED * examples * SIZES[0].cost_ms * speed / 1000 <= seconds
     return "compact" if enough else "seed-cnn"
 
 
-def _names(name: str, *, examples: int, seconds: float | None) -> list[str]:
-    known = ("seed-cnn", "compact")
+def _names(
+    name: str,
+    data: Data,
+    seconds: float | None,
+    speed: float,
+    *,
+    search: bool,
+    backbone: str | None,
+) -> list[str]:
     if name == "auto":
-        if seconds is None or seconds >= ONE_CANDIDATE_BELOW_SECONDS:
-            return list(known)
-        return [network_for_time(examples, seconds)]
+        at_hand = [HUB + backbone] if backbone else []
+        if seconds is None or search:
+            return [*NETWORKS, *at_hand]
+        return at_hand or [network_for_time(data.examples, seconds, speed)]
     names = [each.strip() for each in name.split(",")]
     for each in names:
-        if each not in known:
-            near = difflib.get_close_matches(each, [*known, "auto"], n=1, cutoff=0.4)
+        if each not in NETWORKS and not each.startswith(HUB):
+            near = difflib.get_close_matches(each, [*NETWORKS, "auto"], n=1, cutoff=0.4)
             raise ConfigError(
                 _("No recipe is called {name!r}.", name=each),
                 remedy=_("Did you mean {name!r}?", name=near[0])
                 if near
-                else _("Use auto, seed-cnn or compact."),
+                else _("Use auto, seed-cnn, compact, hub:FOLDER or a recipe file."),
             )
     if len(set(names)) < len(names):
         raise ConfigError(_("The recipe {name!r} names a candidate twice.", name=name))

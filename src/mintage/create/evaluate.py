@@ -23,6 +23,8 @@ from mintage.create.dataset import Dataset
 from mintage.create.examples import ingest_in_order, list_source
 from mintage.create.prepare import decoded
 from mintage.store.workspace import Workspace
+from mintage.tasks import coverage
+from mintage.tasks.metrics import share_interval
 
 
 def evaluation_of(
@@ -35,16 +37,38 @@ def evaluation_of(
     """Every metric of the task over uint8[N, side, side, 3], as JSON.
 
     All examples count, also those that would be answered as unlike the training data; how many
-    those are is said beside.
+    those are is said beside. ``calibration_error_before`` is without the temperature. Where the
+    model abstains below a threshold, ``answered`` says how many get a label, and how right that is.
     """
     task = registry.tasks().get(manifest.task)
     logits, features = graph.run(inputs)
     probabilities = task.probabilities(logits, manifest.temperature)
-    unusual = 0
+    unusual = np.zeros(len(targets), bool)
     if manifest.novelty is not None:
-        unusual = int(Detector.from_json(manifest.novelty).unusual(features).sum())
-    measured = task.evaluate(probabilities, targets, manifest.labels, groups)
-    return {"format": 1, "task": manifest.task, **measured, "unusual": unusual}
+        unusual = Detector.from_json(manifest.novelty).unusual(features)
+    before = task.evaluate(task.probabilities(logits, 1.0), targets, manifest.labels)
+    measured = {
+        **task.evaluate(probabilities, targets, manifest.labels, groups),
+        "calibration_error_before": before["calibration_error"],
+        "unusual": int(unusual.sum()),
+    }
+    if manifest.abstain_threshold is not None:
+        sure = coverage.answered(probabilities, manifest.abstain_threshold) & ~unusual
+        measured |= answered_of(probabilities.argmax(axis=1) == targets, sure, groups)
+    return {"format": 1, "task": manifest.task, **measured}
+
+
+def answered_of(
+    correct: NDArray[np.bool_], chosen: NDArray[np.bool_], groups: Sequence[str]
+) -> dict[str, Any]:
+    """How many examples get a label, and how right those are (None, where there is none)."""
+    share = float(correct[chosen].mean()) if chosen.any() else None
+    own = [group for group, kept in zip(groups, chosen, strict=True) if kept]
+    return {
+        "answered": int(chosen.sum()),
+        "answered_accuracy": share,
+        "answered_interval": None if share is None else list(share_interval(share, own)),
+    }
 
 
 def evaluate_location(

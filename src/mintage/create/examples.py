@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ class Kept:
     label: str
     ingested: Ingested
     before: Example | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,23 @@ def list_source(location: Path, kind: Modality, label: str) -> tuple[str, Source
     )
 
 
+def check_columns(listing: SourceListing, columns: Collection[str]) -> None:
+    """Refuse a column that is not there to be kept.
+
+    Raises:
+        DataError: no example has it; a folder's have none.
+    """
+    there = dict.fromkeys(name for found in listing.examples for name in found.columns)
+    for column in columns:
+        if column not in there:
+            raise DataError(
+                _("There is no column {column!r} to keep.", column=column),
+                remedy=_("There are: {columns}.", columns=", ".join(there))
+                if there
+                else _("Only a table has columns besides path and label."),
+            )
+
+
 def ingest(kind: Modality, found: Found) -> Ingested | Skipped:
     """Read and check one example; what cannot be used comes back with its reason."""
     try:
@@ -103,8 +121,11 @@ def store_all(
     progress: Progress,
     *,
     strict: bool,
+    columns: Collection[str] = (),
 ) -> tuple[list[Kept], list[Skipped]]:
     """Store the blob of every example that can be read; the others with their reasons.
+
+    Of what a table says besides, ``columns`` are kept.
 
     Raises:
         DataError: (strict) the first that cannot be read.
@@ -121,7 +142,9 @@ def store_all(
             continue
         digest = sha256_hex(result.data)
         workspace.blobs.put(digest, result.data)
-        kept.append(Kept(digest, found.path, found.label, replace(result, data=b"")))
+        said = {name: text for name, text in found.columns.items() if name in columns}
+        ingested = replace(result, data=b"")
+        kept.append(Kept(digest, found.path, found.label, ingested, columns=said))
     return kept, skipped
 
 

@@ -15,8 +15,8 @@ from mintage.bundle.graph import Graph
 from mintage.core.errors import DataError
 from mintage.core.files import write_atomic
 from mintage.core.messages import _
-from mintage.create.design import Candidate
 from mintage.create.losses import probabilities
+from mintage.create.recipe import Candidate
 from mintage.modalities.image.networks import PictureNetwork, ServingGraph
 
 OPSET = 18
@@ -43,16 +43,16 @@ def onnx_bytes(network: PictureNetwork, candidate: Candidate) -> bytes:
     """The graph by PyTorch's TorchScript exporter.
 
     Cold it takes 0.5 s where the default exporter takes 4.9 s (2.0 s and 16.9 s on a busy
-    machine), of a budget that may be 20 s. It is deprecated, and said so by two warnings that
-    are silenced here alone; when it goes, ``dynamo=True`` with ``external_data=False`` gives
-    the same outputs to 4e-6.
+    machine), of a budget that may be 20 s. It is deprecated, and says so and more in warnings
+    that are silenced here alone: what it makes is compared with the network before it is signed.
+    When it goes, ``dynamo=True`` with ``external_data=False`` gives the same outputs to 4e-6.
     """
     graph = ServingGraph(network, candidate.mean, candidate.deviation).eval()
     side = candidate.input_size
     example = torch.zeros((2, side, side, 3), dtype=torch.uint8)
     buffer = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore")
         torch.onnx.export(
             graph,
             (example,),

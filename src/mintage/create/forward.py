@@ -7,8 +7,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mintage.create.design import Candidate
 from mintage.create.losses import predicted_classes
+from mintage.create.recipe import Candidate
 from mintage.modalities.image.networks import PictureNetwork
 
 Pixels = npt.NDArray[np.uint8]  # [N, S, S, 3]
@@ -18,22 +18,27 @@ Index = npt.NDArray[np.int64]
 EVALUATION_BATCH = 128
 
 
-def gather(images: Pixels, index: Index) -> Tensor:
-    """``float[N, 3, S, S]`` from 0 to 255."""
-    chosen = torch.from_numpy(np.ascontiguousarray(images[index]))
+def device() -> torch.device:
+    """Where networks are trained: an accelerator that CUDA drives, if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def gather(images: Pixels, index: Index, where: torch.device) -> Tensor:
+    """``float[N, 3, S, S]`` from 0 to 255; only bytes travel to an accelerator."""
+    chosen = torch.from_numpy(np.ascontiguousarray(images[index])).to(where, non_blocking=True)
     return chosen.permute(0, 3, 1, 2).float()
 
 
 def scaled(pixels: Tensor, candidate: Candidate) -> Tensor:
     """Pixels from 0 to 255 as the network wants them, laid out for fast convolutions."""
-    mean = 255 * torch.tensor(candidate.mean).view(1, 3, 1, 1)
-    deviation = 255 * torch.tensor(candidate.deviation).view(1, 3, 1, 1)
+    mean = 255 * torch.tensor(candidate.mean, device=pixels.device).view(1, 3, 1, 1)
+    deviation = 255 * torch.tensor(candidate.deviation, device=pixels.device).view(1, 3, 1, 1)
     return ((pixels - mean) / deviation).contiguous(memory_format=torch.channels_last)
 
 
 def precision(name: str) -> torch.autocast:
     """The context in which networks compute in ``float32`` or ``bfloat16``."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=name == "bfloat16")
+    return torch.autocast(device().type, torch.bfloat16, enabled=name == "bfloat16")
 
 
 @torch.no_grad()
@@ -45,18 +50,33 @@ def evaluate(
     *,
     batch: int = EVALUATION_BATCH,
     computed_in: str = "float32",
+    flip: tuple[int, ...] = (),
 ) -> tuple[Tensor, Tensor]:
-    """Logits ``float32[M, 1 or k]`` and features ``float32[M, D]`` of ``images[index]``."""
+    """Logits ``float32[M, 1 or k]`` and features ``float32[M, D]`` of ``images[index]``.
+
+    ``flip`` are axes of ``[N, 3, S, S]`` along which pictures are mirrored.
+    """
     network.eval()
+    where = next(network.parameters()).device
     found = []
     for start in range(0, len(index), batch):
-        pixels = scaled(gather(images, index[start : start + batch]), candidate)
+        pixels = gather(images, index[start : start + batch], where)
+        pixels = scaled(pixels.flip(flip) if flip else pixels, candidate)
         with precision(computed_in):
             found.append(network.forward_with_features(pixels))
-    logits, features = (torch.cat(parts) for parts in zip(*found, strict=True))
+    logits, features = (torch.cat(parts).cpu() for parts in zip(*found, strict=True))
     return logits, features
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:
     """The share of rows whose most probable class is the label."""
     return float((predicted_classes(logits) == labels).float().mean())
+
+
+def balanced_accuracy(logits: Tensor, labels: Tensor) -> float:
+    """The mean over the classes of the share of each that is right."""
+    right = (predicted_classes(logits) == labels).double()
+    counts = torch.bincount(labels).double()
+    hits = torch.bincount(labels, weights=right)
+    present = counts > 0
+    return float((hits[present] / counts[present]).mean())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,7 +30,7 @@ from mintage.create.collect import (
     quality,
 )
 from mintage.create.dataset import Dataset, keep_dataset
-from mintage.create.examples import Kept, Sorted, by_content, list_source, store_all
+from mintage.create.examples import Kept, Sorted, by_content, check_columns, list_source, store_all
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
 
@@ -59,10 +59,12 @@ def grow(
     strict: bool = False,
     about: Origin | None = None,
     source_name: str | None = None,
+    columns: Collection[str] = (),
 ) -> Growth:
     """Add what the location holds; examples that are there already keep their side for ever.
 
     ``newest`` asks that ``before`` is still the newest version when the new one is kept.
+    ``columns`` of a table are kept beside those that the dataset has.
 
     Raises:
         DataError: nothing readable, a new class that is empty or too small, (strict) any example
@@ -73,7 +75,11 @@ def grow(
     check_classes(
         [*before.labels, *(found.label for found in listing.examples)], listing.empty_classes
     )
-    kept, skipped = store_all(workspace, kind, listing, progress, strict=strict)
+    check_columns(listing, columns)
+    known = {name for example in before.examples for name in example.columns}
+    kept, skipped = store_all(
+        workspace, kind, listing, progress, strict=strict, columns={*columns, *known}
+    )
     if not kept:
         raise DataError(
             _("Nothing readable was found in {location}.", location=source_name or location),
@@ -121,7 +127,12 @@ def _known(example: Example) -> Kept:
     width, height = example.size
     properties = {"width": width, "height": height, "orientation": example.orientation}
     return Kept(
-        example.sha256, example.path, example.label, Ingested(b"", properties, b""), example
+        example.sha256,
+        example.path,
+        example.label,
+        Ingested(b"", properties, b""),
+        example,
+        example.columns,
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from mintage.create.design import Candidate
+from mintage.create.recipe import Candidate
+from mintage.modalities.image.networks import PictureNetwork
 
 # One cycle: up over this share of the training, then straight down to zero (Smith 2018).
 WARM_UP = 0.2
@@ -17,40 +18,60 @@ _ADAM_BESIDE_MUON = 3e-3
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 
 
-def optimiser_for(candidate: Candidate, network: nn.Module) -> Optimiser:
+def optimiser_for(candidate: Candidate, network: PictureNetwork) -> Optimiser:
     """Adam (with decoupled weight decay), SGD with Nesterov momentum, or Muon with AdamW beside.
 
-    Weight decay holds for matrices and filters alone: pulling the scales and biases of batch
-    normalisation to zero helps nothing.
+    Weight decay and L1 hold for matrices and filters alone: pulling the scales and biases of
+    batch normalisation to zero helps nothing.
     """
-    parameters = list(network.parameters())
-    weights = [each for each in parameters if each.ndim > 1]
-    rest = [each for each in parameters if each.ndim <= 1]
-    rate, decay = candidate.learning_rate, candidate.weight_decay
     if candidate.optimiser == "muon":
-        filters = [each for each in weights if each.ndim == 4 and each.shape[1] > 3]
-        rest += [each for each in weights if each.ndim != 4 or each.shape[1] <= 3]
-        beside = torch.optim.AdamW(
-            rest, lr=_ADAM_BESIDE_MUON, betas=(0.9, 0.99), weight_decay=0.0, fused=True
-        )
-        return Optimiser(Muon(filters, learning_rate=rate, weight_decay=decay), beside)
-    groups = [
-        {"params": weights, "weight_decay": decay},
-        {"params": rest, "weight_decay": 0.0},
-    ]
+        return _muon(candidate, network)
+    groups = []
+    for parameters, share in network.rate_groups(candidate.backbone_rate):
+        rate = candidate.learning_rate * share
+        weights = [each for each in parameters if each.ndim > 1]
+        rest = [each for each in parameters if each.ndim <= 1]
+        groups.append({"params": weights, "lr": rate, "weight_decay": candidate.weight_decay})
+        groups.append({"params": rest, "lr": rate, "weight_decay": 0.0})
+    groups = [group for group in groups if group["params"]]
+    rate = candidate.learning_rate
     if candidate.optimiser == "sgd":
-        return Optimiser(torch.optim.SGD(groups, lr=rate, momentum=0.9, nesterov=True))
+        sgd = torch.optim.SGD(groups, lr=rate, momentum=0.9, nesterov=True)
+        return Optimiser(sgd, l1=candidate.l1)
     # Keras' epsilon is 1e-7, PyTorch's 1e-8: no difference here.
-    return Optimiser(torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.99), fused=True))
+    adam = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.99), fused=True)
+    return Optimiser(adam, l1=candidate.l1)
+
+
+def _muon(candidate: Candidate, network: PictureNetwork) -> Optimiser:
+    parameters = list(network.parameters())
+    filters = [each for each in parameters if each.ndim == 4 and each.shape[1] > 3]
+    rest = [each for each in parameters if each.ndim != 4 or each.shape[1] <= 3]
+    beside = torch.optim.AdamW(
+        rest, lr=_ADAM_BESIDE_MUON, betas=(0.9, 0.99), weight_decay=0.0, fused=True
+    )
+    muon = Muon(filters, learning_rate=candidate.learning_rate, weight_decay=candidate.weight_decay)
+    return Optimiser(muon, beside, l1=candidate.l1)
 
 
 class Optimiser:
-    """One or more optimisers on one schedule, each from its own peak rate."""
+    """One or more optimisers on one schedule, each from its own peak rate.
 
-    def __init__(self, *parts: torch.optim.Optimizer) -> None:
+    ``l1`` is decoupled as weight decay is: after each step every weight comes nearer to zero by
+    rate x l1, and stops there (the proximal step of ISTA; Daubechies et al. 2004).
+    """
+
+    def __init__(self, *parts: torch.optim.Optimizer, l1: float = 0.0) -> None:
         self.param_groups = [group for part in parts for group in part.param_groups]
         self._peaks = [group["lr"] for group in self.param_groups]
         self._parts = parts
+        self._l1 = l1
+        self._members = [
+            (part, parameter)
+            for part in parts
+            for group in part.param_groups
+            for parameter in group["params"]
+        ]
 
     def step(self, share: float) -> None:
         """Change the weights at ``share`` of the peak rate, and forget the gradients."""
@@ -59,6 +80,33 @@ class Optimiser:
         for part in self._parts:
             part.step()
             part.zero_grad(set_to_none=True)
+        if self._l1:
+            self._shrink()
+
+    @torch.no_grad()
+    def _shrink(self) -> None:
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.ndim > 1:
+                    weight.copy_(torch.nn.functional.softshrink(weight, group["lr"] * self._l1))
+
+    def state(self) -> dict[str, Tensor]:
+        """All that the next step depends on but the weights, by name."""
+        return {
+            f"{number}.{name}": value
+            for number, (part, parameter) in enumerate(self._members)
+            for name, value in part.state[parameter].items()
+            if value is not None
+        }
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Put back what ``state`` gave, for the same parameters."""
+        for key, value in state.items():
+            number, __, name = key.partition(".")
+            part, parameter = self._members[int(number)]
+            # Fused optimisers go through memory side by side: laid out as the weights are.
+            kept = torch.empty_like(parameter).copy_(value) if value.ndim else value.clone()
+            part.state[parameter][name] = kept
 
 
 class Muon(torch.optim.Optimizer):

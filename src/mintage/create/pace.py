@@ -34,6 +34,12 @@ class Pace:
     total_steps: int | None
     reserve_seconds: float = 0.0  # kept for the last evaluations
 
+    def go_on_from(self, seconds: float) -> None:
+        """Count the time that training took before it was interrupted, as well as what is left."""
+        self.started -= seconds
+        if self.seconds is not None:
+            self.seconds += seconds
+
     @property
     def elapsed(self) -> float:
         """Seconds since training began."""

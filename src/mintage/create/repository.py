@@ -52,9 +52,30 @@ def add_run(connection: Connection, row: Mapping[str, Any]) -> None:
     connection.execute(runs.insert(), dict(row))
 
 
-def end_run(connection: Connection, run: str, changes: Mapping[str, Any]) -> None:
-    """A run has ended, one way or another."""
+def change_run(connection: Connection, run: str, changes: Mapping[str, Any]) -> None:
+    """A run has ended, one way or another, or goes on."""
     connection.execute(update(runs).where(runs.c.id == run).values(**changes))
+
+
+def find_run(connection: Connection, run: str) -> Mapping[str, Any] | None:
+    """A run's row, by its whole id."""
+    alive = select(runs).where(runs.c.id == run, runs.c.removed_at.is_(None))
+    row = connection.execute(alive).mappings().first()
+    return None if row is None else dict(row)
+
+
+def unfinished_runs(connection: Connection) -> list[str]:
+    """The runs that can be resumed, the newest first."""
+    statement = select(runs.c.id).where(runs.c.status != "finished", runs.c.removed_at.is_(None))
+    return list(connection.execute(statement.order_by(runs.c.started_at.desc())).scalars())
+
+
+def model_of(connection: Connection, run: str, digest: str) -> int | None:
+    """The version under which a run has signed this very bundle already."""
+    statement = select(models.c.version).where(
+        models.c.run == run, models.c.bundle_digest == digest, models.c.removed_at.is_(None)
+    )
+    return connection.execute(statement).scalar()
 
 
 def names(connection: Connection, table: Literal["datasets", "models"]) -> list[str]:

@@ -5,42 +5,42 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mintage.bundle.format import Manifest, write_bundle
-from mintage.bundle.graph import Graph
-from mintage.bundle.novelty import Detector
 from mintage.core import registry
 from mintage.core.canonical import canonical_json
 from mintage.core.errors import missing_extra
 from mintage.core.files import write_atomic
 from mintage.core.ids import new_id
 from mintage.core.machine import describe
-from mintage.core.messages import Message, _
+from mintage.core.messages import _
 from mintage.core.progress import Progress
 from mintage.create import repository
-from mintage.create.card import model_card
 from mintage.create.dataset import Dataset
-from mintage.create.evaluate import evaluation_of
+from mintage.create.diagnose import diagnose
 from mintage.create.inspect import findings
+from mintage.create.request import Request
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
 
 try:
-    from mintage.create.design import Recipe
-    from mintage.create.export import check_parity, export_onnx
+    from mintage.create.ablation import Ablation
+    from mintage.create.attribution import explain_examples
+    from mintage.create.minting import Mint, Minted
+    from mintage.create.recipe import Recipe
+    from mintage.create.record import best_of, candidate_record, flips_record, why_kept
+    from mintage.create.search import Search
     from mintage.create.trials import Budget, Trained, Trials
 except ImportError as error:
     raise missing_extra("PyTorch", "train") from error
 
-_LIBRARIES = ("mintage", "numpy", "onnx", "onnxruntime", "pillow", "torch")
-_FEATURE_EXAMPLES = 600
-_PARITY_EXAMPLES = 64
+RECIPE_FILE, RECORD_FILE = "recipe.json", "run.json"
+_SUSPECTS_SHARE = 0.3
+_EXPLAINING_SECONDS, _DIAGNOSING_SECONDS = 20.0, 120.0
 _SUSPECTS = 50
 _DOUBTED_BELOW = 0.35
 
@@ -55,6 +55,13 @@ class RunResult:
     folder: Path
     record: Mapping[str, Any]
 
+    @classmethod
+    def read(cls, folder: Path) -> RunResult:
+        """What a finished run left in its folder."""
+        record = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
+        model, __, version = record["model"].rpartition("@")
+        return cls(record["run"], model, int(version), folder, record)
+
     def to_json(self) -> dict[str, Any]:
         """What ``train --json`` says."""
         return {
@@ -64,6 +71,7 @@ class RunResult:
             "candidate": self.record["candidate"],
             "metrics": self.record["metrics"],
             "interrupted": self.record["interrupted"],
+            "int8": self.record["int8"],
             "bundle": self.record["bundle"],
             "report": self.record["report"],
         }
@@ -71,24 +79,62 @@ class RunResult:
 
 @dataclass
 class Run:
-    """One training, from the recipe to the bundle."""
+    """One training, from the recipe to the bundle; ``id`` names the run that is resumed."""
 
     workspace: Workspace
     keys: KeyRing
     dataset: Dataset
     recipe: Recipe
-    model: str
+    request: Request
     progress: Progress
     should_stop: Callable[[], bool]
     budget: Budget | None
+    speed: float | None = None
+    id: str = ""
 
     def __post_init__(self) -> None:
         """Name the run."""
-        self.id = new_id("run")
+        self.resumed = self.id != ""
+        self.id = self.id or new_id("run")
         self._signed: int | None = None  # the model's version, once it stands
         self.folder = self.workspace.run_folder(self.id)
         self.task = registry.tasks().get(self.dataset.card["task"])
         self.started = self.workspace.clock.monotonic()
+
+    def execute(self) -> RunResult:
+        """Train every candidate, keep the best, deliver it; a failure is recorded as one.
+
+        Raises:
+            ConfigError: another process is training this run.
+        """
+        with self.workspace.run_lock(self.id):
+            self.workspace.database.write(self._begin)
+            write_atomic(self.folder / RECIPE_FILE, canonical_json(self.recipe.to_json()))
+            self.request.write(self.folder)
+            try:
+                return self._deliver(self._train())
+            except BaseException as error:
+                self._end("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+                raise
+
+    def _begin(self, connection: repository.Connection) -> None:
+        if self.resumed:
+            repository.change_run(connection, self.id, {"status": "running", "ended_at": None})
+            return
+        row = {
+            "id": self.id,
+            "dataset": self.dataset.name,
+            "dataset_version": self.dataset.version,
+            "status": "running",
+            "started_at": self.workspace.now(),
+        }
+        repository.add_run(connection, row)
+
+    def _train(self) -> list[Trained]:
+        """Leave out what is suspect, train, and try the cures one by one, as far as asked for."""
+        if self.request.drop_suspect and self.request.dropped is None:
+            self.request = replace(self.request, dropped=self._suspect_digests())
+            self.request.write(self.folder)
         self.trials = Trials(
             self.workspace,
             self.dataset,
@@ -97,125 +143,116 @@ class Run:
             self.progress,
             self.should_stop,
             self.budget,
+            resume=self.resumed,
+            dropped=frozenset(self.request.dropped or ()),
+            int8=self.request.int8,
+            speed=self.speed,
         )
-
-    def execute(self) -> RunResult:
-        """Train every candidate, keep the best, deliver it; a failure is recorded as one."""
-        row = {
-            "id": self.id,
-            "dataset": self.dataset.name,
-            "dataset_version": self.dataset.version,
-            "status": "running",
-            "started_at": self.workspace.now(),
-        }
-        self.workspace.database.write(lambda connection: repository.add_run(connection, row))
-        write_atomic(self.folder / "recipe.json", canonical_json(self.recipe.to_json()))
-        try:
-            trained = self.trials.train_all()
-            return self._deliver(trained)
-        except BaseException as error:
-            self._end("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
-            raise
+        self.search = Search(self.trials) if self.recipe.search else None
+        ablation = Ablation(self.trials) if self.request.ablate else None
+        if ablation is None:
+            trained = self.trials.train_all() if self.search is None else self.search.train()
+        else:
+            trained = ablation.train()
+        self.ablation = None if ablation is None else ablation.table()
+        return trained
 
     def _deliver(self, trained: Sequence[Trained]) -> RunResult:
-        """Export the best, evaluate the very graph that will serve, sign it, write it down."""
-        best = max(trained, key=lambda each: (each.score, -each.fitted.validation_loss))
+        """Keep the best, sign it, look at it from all sides, write all of it down."""
+        best = best_of(trained)
         interrupted = self.should_stop()
         self.progress.start(_("Exporting, evaluating and signing"))
-        model = export_onnx(best.fitted.network, best.candidate, self.folder / "model.onnx")
-        images = self.trials.images(best.candidate)
-        test = np.flatnonzero(self.trials.in_split("test"))
-        shown = images[test[:_PARITY_EXAMPLES]]
-        parity = check_parity(model, best.fitted.network, best.candidate, shown)
-        graph = Graph(model, threads=self.recipe.threads)
-        manifest = self._manifest(best, graph, images)
-        measured = evaluation_of(
-            graph,
-            manifest,
-            images[test],
-            self.trials.targets[test],
-            [self.dataset.examples[position].group for position in test],
-        )
-        measured = {**measured, "data": {"dataset": self.dataset.reference, "split": "test"}}
-        manifest = replace(manifest, metrics=_headline(measured, best, parity))
-        number, digest = self._sign(manifest, model, measured, best)
+        mint = Mint(self.trials, self.request, self.id, self.keys, self._note_signed)
+        minted = mint.strike(best, self.folder)
         self.progress.finish()
-        record = self._record(trained, best, manifest, measured, number, digest)
-        record["suspects"] = self._suspects(graph, manifest, images)
+        images = self.trials.images(best.candidate)
+        record = self._record(trained, best, minted)
+        record["suspects"] = self._doubted(minted, images)
+        record["explanations"] = self._explained(best, minted, images)
+        record["diagnosis"] = self._diagnosis(best, minted, images)
         record["interrupted"] = interrupted
         record["seconds"] = round(self._seconds(), 3)
-        write_atomic(self.folder / "run.json", json.dumps(record, indent=1).encode())
+        write_atomic(self.folder / RECORD_FILE, json.dumps(record, indent=1).encode())
         self._end("interrupted" if interrupted else "finished")
-        return RunResult(self.id, self.model, number, self.folder, record)
+        return RunResult(self.id, self.request.model, minted.number, self.folder, record)
 
-    def _manifest(self, best: Trained, graph: Graph, images: NDArray[np.uint8]) -> Manifest:
-        fitted = best.fitted
-        train = np.flatnonzero(~self.trials.in_split("test") & ~self.trials.validation())
-        chosen = train[:: max(1, len(train) // _FEATURE_EXAMPLES)][:_FEATURE_EXAMPLES]
-        __, features = graph.run(images[chosen])
-        strangers = self.trials.kind.strangers(self.trials.spec(best.candidate))
-        apart = [graph.run(kind)[1] for kind in strangers]
-        detector = Detector.fit(features, fitted.validation_features, apart)
-        return Manifest(
-            modality=self.dataset.card["modality"],
-            task=self.dataset.card["task"],
-            labels=self.dataset.labels,
-            input=self.trials.spec(best.candidate),
-            temperature=round(
-                self.task.fit_temperature(fitted.validation_logits, fitted.validation_labels), 6
-            ),
-            abstain_threshold=None,
-            novelty=None if detector is None else detector.to_json(),
-            dataset={"name": self.dataset.name, "version": self.dataset.version},
-            recipe=self.recipe.to_json(),
-            metrics={},
-            seed=self.recipe.seed,
-            libraries=_libraries(),
+    def _note_signed(self, number: int) -> None:
+        self._signed = number
+
+    def _time_for(self, share: float, most: float) -> float:
+        """Seconds for a look at the finished model: a share of what the report leaves.
+
+        None where somebody waits for the end; ``mintage report`` makes up for it.
+        """
+        if self.should_stop():
+            return 0.0
+        if self.budget is None:
+            return most
+        return max(0.0, min(most, share * (self.budget.left - self._end_seconds)))
+
+    @property
+    def _end_seconds(self) -> float:
+        """What the record and the report take."""
+        return 0.0 if self.budget is None else 1.0 + 0.01 * self.budget.seconds
+
+    def _explained(
+        self, best: Trained, minted: Minted, images: NDArray[np.uint8]
+    ) -> list[dict[str, Any]]:
+        """Maps of what speaks for a few answers on validation data, as far as time allows."""
+        return explain_examples(
+            best.fitted.network,
+            best.candidate,
+            images,
+            self.dataset.examples,
+            np.flatnonzero(self.trials.validation()),
+            self.task.probabilities(minted.validation_logits, minted.manifest.temperature),
+            self.dataset.labels,
+            seconds=self._time_for(0.3, _EXPLAINING_SECONDS),
         )
 
-    def _sign(
-        self, manifest: Manifest, model: bytes, measured: Mapping[str, Any], best: Trained
-    ) -> tuple[int, str]:
-        """Write the bundle as the next version; two runs that race get two numbers."""
-        card = model_card(self.model, self.dataset.card, measured, best.candidate.name)
-        files = {
-            "model.onnx": model,
-            "card.md": card.encode(),
-            "evaluation.json": canonical_json(measured),
-        }
-        with self.workspace.name_lock("models", self.model):
-            with self.workspace.database.read() as connection:
-                number = repository.next_model_version(connection, self.model)
-            digest = write_bundle(
-                self.workspace.model_folder(self.model, number),
-                manifest,
-                files,
-                self.keys.signer("bundle"),
-                f"{self.model}@{number}",
-            )
-            row = {
-                "name": self.model,
-                "version": number,
-                "bundle_digest": digest,
-                "dataset": self.dataset.name,
-                "dataset_version": self.dataset.version,
-                "run": self.id,
-                "created_at": self.workspace.now(),
-            }
-            self.workspace.database.write(lambda connection: repository.add_model(connection, row))
-            self._signed = number
-        return number, digest
+    def _diagnosis(
+        self, best: Trained, minted: Minted, images: NDArray[np.uint8]
+    ) -> dict[str, Any]:
+        return diagnose(
+            minted.graph,
+            minted.manifest,
+            self.dataset,
+            images,
+            workspace=self.workspace,
+            validation_logits=minted.validation_logits,
+            validation_targets=best.fitted.validation_labels,
+            seconds=self._time_for(1.0, _DIAGNOSING_SECONDS),
+            progress=self.progress,
+        )
 
-    def _suspects(
-        self, graph: Graph, manifest: Manifest, images: NDArray[np.uint8]
-    ) -> list[dict[str, Any]]:
+    def _suspect_digests(self) -> tuple[str, ...]:
+        """Digests of the training examples whose labels other networks contradict."""
+        from mintage.create import suspects  # noqa: PLC0415 - trains networks of its own
+
+        found = suspects.find(
+            self.workspace,
+            self.dataset,
+            seconds=None if self.budget is None else _SUSPECTS_SHARE * self.budget.seconds,
+            threads=self.recipe.threads,
+            seed=self.recipe.seed,
+            progress=self.progress,
+            should_stop=self.should_stop,
+        )
+        positions = suspects.positions_to_drop(found)
+        self.progress.say(
+            _("{count} examples with a doubtful label are left out.", count=len(positions))
+        )
+        return tuple(self.dataset.examples[position].sha256 for position in positions)
+
+    def _doubted(self, minted: Minted, images: NDArray[np.uint8]) -> list[dict[str, Any]]:
         """Examples whose label the kept model doubts most; as many as the time allows."""
         chances: list[NDArray[np.float64]] = []
+        began, seconds = self.workspace.clock.monotonic(), self._time_for(0.3, 60.0)
         for start in range(0, len(images), 128):
-            if self.budget is not None and self.budget.left < 1.0 + 0.01 * self.budget.seconds:
+            if self.workspace.clock.monotonic() - began > seconds:
                 break
-            logits, __ = graph.run(images[start : start + 128])
-            chances.append(self.task.probabilities(logits, manifest.temperature))
+            logits, __ = minted.graph.run(images[start : start + 128])
+            chances.append(self.task.probabilities(logits, minted.manifest.temperature))
         if not chances:
             return []
         scored = np.concatenate(chances)
@@ -235,31 +272,33 @@ class Run:
         self,
         trained: Sequence[Trained],
         best: Trained,
-        manifest: Manifest,
-        measured: Mapping[str, Any],
-        number: int,
-        digest: str,
+        minted: Minted,
     ) -> dict[str, Any]:
         return {
             "format": 1,
             "run": self.id,
-            "model": f"{self.model}@{number}",
+            "model": f"{self.request.model}@{minted.number}",
             "dataset": self.dataset.reference,
-            "bundle": str(self.workspace.model_folder(self.model, number)),
-            "bundle_digest": digest,
+            "bundle": str(self.workspace.model_folder(self.request.model, minted.number)),
+            "bundle_digest": minted.digest,
             "report": str(self.folder / "report.html"),
             "ended_at": self.workspace.now(),
             "machine": describe(),
             "seed": self.recipe.seed,
             "candidate": best.candidate.name,
-            "why_kept": _why_kept(
-                trained, best, folds=self.dataset.has_folds and self.budget is None
-            ),
-            "candidates": [_candidate_record(each) for each in trained],
-            "metrics": dict(manifest.metrics),
-            "evaluation": dict(measured),
+            "why_kept": why_kept(trained, best, search=self.search is not None),
+            "candidates": [candidate_record(each) for each in trained],
+            "recipe": self.recipe.to_json(),
+            "search": None if self.search is None else self.search.table,
+            "skipped": self.trials.skipped,
+            "flips": flips_record(best),
+            "ablation": self.ablation,
+            "dropped": list(self.request.dropped or ()),
+            "int8": None if minted.int8 is None else minted.int8.to_json(),
+            "metrics": dict(minted.manifest.metrics),
+            "evaluation": dict(minted.measured),
             "data": findings(self.dataset),
-            "libraries": dict(manifest.libraries),
+            "libraries": dict(minted.manifest.libraries),
         }
 
     def _seconds(self) -> float:
@@ -271,58 +310,9 @@ class Run:
         changes = {
             "status": status,
             "ended_at": self.workspace.now(),
-            "model": None if self._signed is None else self.model,
+            "model": None if self._signed is None else self.request.model,
             "model_version": self._signed,
         }
         self.workspace.database.write(
-            lambda connection: repository.end_run(connection, self.id, changes)
+            lambda connection: repository.change_run(connection, self.id, changes)
         )
-
-
-def _headline(measured: Mapping[str, Any], best: Trained, parity: float) -> dict[str, Any]:
-    return {
-        "accuracy": measured["accuracy"],
-        "interval": measured["interval"],
-        "majority_accuracy": measured["majority_accuracy"],
-        "roc_auc": measured["roc_auc"],
-        "train_accuracy": best.fitted.train_accuracy,
-        "validation_accuracy": best.score,
-        "parity": parity,
-    }
-
-
-def _candidate_record(each: Trained) -> dict[str, Any]:
-    return {
-        "name": each.candidate.name,
-        "train_accuracy": each.fitted.train_accuracy,
-        "validation_accuracy": each.score,
-        "validation_loss": each.fitted.validation_loss,
-        "folds": each.folds,
-        "epochs": each.fitted.epochs,
-        "seconds": round(each.fitted.seconds, 3),
-        "stopped_because": each.fitted.stopped_because,
-        "history": each.fitted.history,
-    }
-
-
-def _why_kept(trained: Sequence[Trained], best: Trained, *, folds: bool) -> Message:
-    name = best.candidate.name
-    if len(trained) == 1:
-        return _("{name} was the only candidate trained.", name=name)
-    others = ", ".join(
-        f"{each.candidate.name} {each.score:.1%}" for each in trained if each is not best
-    )
-    values = {"name": name, "score": f"{best.score:.1%}", "others": others}
-    if folds:
-        return _("{name} was kept: {score} right over five folds, against {others}.", **values)
-    return _("{name} was kept: {score} right on validation data, against {others}.", **values)
-
-
-def _libraries() -> dict[str, str]:
-    found = {}
-    for name in _LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -1,8 +1,9 @@
 """Back-propagation over pictures, by epochs or by the clock.
 
 Training by epochs gives identical weights for the same seed and thread count (1 and 2 threads
-differ: sums are added in another order). Training by seconds puts the whole schedule on the
-clock, so that the learning rate has reached zero when time is up, whatever the machine.
+differ: sums are added in another order), whether or not it was interrupted. Training by seconds
+puts the whole schedule on the clock, so that the learning rate has reached zero when time is up,
+whatever the machine.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +23,26 @@ from torch import Tensor
 
 from mintage.core.errors import ConfigError
 from mintage.core.messages import _
-from mintage.create.checkpoint import Checkpoint
-from mintage.create.design import Candidate
+from mintage.create import flips
+from mintage.create.averaging import Average
+from mintage.create.checkpoint import Checkpoint, part_of
 from mintage.create.forward import (
     Index,
     Labels,
     Pixels,
     accuracy,
+    balanced_accuracy,
+    device,
     evaluate,
     gather,
     precision,
     scaled,
 )
-from mintage.create.losses import loss_function
+from mintage.create.losses import balanced_weights, loss_function
 from mintage.create.optimise import optimiser_for, rate_share
 from mintage.create.pace import Pace, Tally, ThreadKeeper, TrainProgress
-from mintage.modalities.image.augment import augment
+from mintage.create.recipe import Candidate
+from mintage.modalities.image.augment import augment, mix
 from mintage.modalities.image.networks import (
     PictureNetwork,
     build,
@@ -64,16 +69,14 @@ class FitResult:
     validation_features: npt.NDArray[np.float32]  # [V, D]
     train_accuracy: float  # without augmentation, on at most GAP_EXAMPLES
     validation_accuracy: float
+    validation_balanced_accuracy: float
     validation_loss: float
     stopped_because: str  # epochs, time, patience, interrupted or diverged
     best_epoch: int
     epochs: int
     steps: int
     seconds: float
-
-
-def _ignore(__: object) -> None:
-    """Whoever listens to nothing."""
+    flips: flips.Flips | None  # where the recipe left them to be measured
 
 
 def fit(
@@ -88,8 +91,12 @@ def fit(
     seed: int,
     threads: int,
     checkpoint_folder: Path,
-    log: Callable[[Record], None] = _ignore,
-    progress: Callable[[TrainProgress], None] = _ignore,
+    choose_by: str = "accuracy",
+    after: int = 0,
+    start: Callable[[], PictureNetwork] | None = None,
+    resume: bool = False,
+    log: Callable[[Record], None] = lambda __: None,
+    progress: Callable[[TrainProgress], None] = lambda __: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> FitResult:
     """Train one candidate and return it as it was best on validation data.
@@ -97,7 +104,10 @@ def fit(
     ``images`` are ``uint8[N, S, S, 3]`` with S the candidate's input size. ``seconds`` is all
     that this call may take, its last evaluation included; ``epochs`` is a number of passes over
     the training examples; just one of them is given. When ``should_stop`` answers true, training
-    ends before the next step.
+    ends before the next step. ``start`` makes a network that has learned something already;
+    without it the candidate's is built and initialised from the seed. ``after`` is how many more
+    pictures the network will be run on when training is over: of the time, what that takes is
+    left. With ``resume`` training goes on from the state in ``checkpoint_folder``, if there is one.
 
     Raises:
         ConfigError: both or neither of seconds and epochs, pictures of another size, or a
@@ -106,42 +116,64 @@ def fit(
     started = time.monotonic()
     _check(candidate, images, seconds, epochs)
     classes = int(labels.max()) + 1
-    with _threads(threads), torch.random.fork_rng(devices=[]):
+    with _threads(threads), torch.random.fork_rng():
         torch.manual_seed(seed)  # dropout alone draws from the global generator
-        network = build(candidate.network, classes, candidate.input_size, candidate.dropout)
-        initialise(network, candidate.initialisation, seed)
-        channels_last(network)
+        network = _new_network(candidate, classes, seed) if start is None else start()
+        channels_last(network.to(device()))
         batches = max(1, round(len(train_index) / candidate.batch_size))
-        pace = Pace(started, seconds, None if epochs is None else epochs * batches)
+        if seconds is not None:  # what the start took is no part of the schedule
+            seconds = max(seconds - (time.monotonic() - started), 1e-6)
+        total = None if epochs is None else epochs * batches
+        pace = Pace(time.monotonic(), seconds, total)
         training = _Training(
             candidate,
             network,
-            _Examples(images, torch.from_numpy(np.asarray(labels, dtype=np.int64))),
+            _Examples(images, torch.from_numpy(np.asarray(labels, dtype=np.int64)), classes),
+            train_index,
             validation_index,
-            Checkpoint(checkpoint_folder),
+            Checkpoint(checkpoint_folder, choose_by, restore_best=candidate.restore_best_weights),
             pace,
+            seed,
         )
-        training.warm_up()
-        order = torch.Generator().manual_seed(seed)
+        if resume:
+            training.restore()
+            for known in training.history:
+                log(known)
+        training.warm_up(after)
         while training.stopped_because is None:
-            shuffled = torch.randperm(len(train_index), generator=order).numpy()
-            # Near-equal batches leave nobody out, and none of one example, which batch
-            # normalisation could not take.
-            epoch = np.array_split(train_index[shuffled], batches)
-            record = training.one_epoch(epoch, order, progress, should_stop)
+            record = training.one_epoch(batches, progress, should_stop)
             if record:
                 log(record)
-        return training.result(train_index)
+        return training.result()
+
+
+def _new_network(candidate: Candidate, classes: int, seed: int) -> PictureNetwork:
+    network = build(
+        candidate.network,
+        classes,
+        candidate.input_size,
+        candidate.dropout,
+        candidate.width,
+        candidate.depth,
+    )
+    initialise(network, candidate.initialisation, seed)
+    return network
 
 
 @dataclass(frozen=True)
 class _Examples:
     images: Pixels
     labels: Tensor
+    classes: int
 
     def batch(self, index: Index) -> tuple[Tensor, Tensor]:
         """``float[N, 3, S, S]`` from 0 to 255, and labels ``int64[N]``."""
-        return gather(self.images, index), self.labels[torch.from_numpy(index)]
+        where = device()
+        return gather(self.images, index, where), self.of(index).to(where)
+
+    def of(self, index: Index) -> Tensor:
+        """Labels ``int64[N]``."""
+        return self.labels[torch.from_numpy(index)]
 
 
 class _Training:
@@ -152,14 +184,26 @@ class _Training:
         candidate: Candidate,
         network: PictureNetwork,
         examples: _Examples,
+        train_index: Index,
         validation_index: Index,
         checkpoint: Checkpoint,
         pace: Pace,
+        seed: int,
     ) -> None:
         self.candidate, self.network, self.examples = candidate, network, examples
-        self.validation_index, self.checkpoint, self.pace = validation_index, checkpoint, pace
-        self.loss = loss_function(candidate.loss)
+        self.train_index, self.validation_index = train_index, validation_index
+        self.checkpoint, self.pace = checkpoint, pace
+        self.chance = torch.Generator().manual_seed(seed)
+        weights = None
+        if candidate.class_weights == "balanced":
+            weights = balanced_weights(examples.of(train_index), examples.classes).to(device())
+        self.loss = loss_function(candidate.loss, candidate.label_smoothing, weights)
+        self.plain_loss = loss_function(candidate.loss)
         self.optimiser = optimiser_for(candidate, network)
+        self.average = Average(network, candidate.averaging) if candidate.averaging else None
+        self.augmentation = candidate.augmentation
+        self.flips: flips.Flips | None = None
+        self.flips_tried = 0
         self.history: list[Record] = []
         self.epoch = self.step = 0
         self.rate = candidate.learning_rate
@@ -168,57 +212,77 @@ class _Training:
         self.keeper = ThreadKeeper(1 if pace.seconds is None else torch.get_num_threads())
         self.stopped_because: str | None = None
 
-    def warm_up(self) -> None:
-        """Learn how long evaluating takes, so that the clock can keep time for the last one."""
-        if self.pace.seconds is None:
+    @property
+    def judged(self) -> PictureNetwork:
+        """The network that is validated and kept: the average, where there is one."""
+        return self.network if self.average is None else self.average.network
+
+    def warm_up(self, after: int) -> None:
+        """Learn how long evaluating takes, so that the clock can keep time for the last ones."""
+        if self.pace.seconds is None or self.stopped_because:
             return
         for __ in range(2):  # the first time, kernels are built as well
             began = time.monotonic()
             few = self.validation_index[:128]
             self.evaluate(few)
             each = (time.monotonic() - began) / max(len(few), 1)
-        # One validation as in training, one in float32 (twice the time), and the gap's examples.
-        last = 3 * len(self.validation_index) + GAP_EXAMPLES
-        self.pace.reserve_seconds = min(1.25 * each * last + 0.2, 0.3 * self.pace.seconds)
+        # One validation as in training, one in float32 (twice the time), the gap's examples, and
+        # what follows in float32.
+        last = 3 * len(self.validation_index) + GAP_EXAMPLES + 2 * after
+        self.pace.reserve_seconds = min(1.25 * each * last + 0.2, 0.4 * self.pace.seconds)
 
     def one_epoch(
         self,
-        batches: list[Index],
-        chance: torch.Generator,
+        batches: int,
         progress: Callable[[TrainProgress], None],
         should_stop: Callable[[], bool],
     ) -> Record | None:
         """Train on each batch, then validate; None where the epoch ended before it began."""
         self.epoch += 1
         tally = Tally()
-        self.network.train()
-        for index in batches:
+        shuffled = torch.randperm(len(self.train_index), generator=self.chance).numpy()
+        # Near-equal batches leave nobody out, and none of one example, which batch normalisation
+        # could not take.
+        for index in np.array_split(self.train_index[shuffled], batches):
             self.stopped_because = self.reason_to_stop(should_stop)
             if self.stopped_because:
                 break
-            self.train_on(index, chance, tally)
+            self.measure_flips()
+            self.train_on(index, tally)
             self.keeper.after_step()
             progress(tally.progress(self.pace, self.epoch, self.step))
         if self.stopped_because is None and self.pace.fraction(self.step) >= 1:
             self.stopped_because = "time" if self.pace.seconds is not None else "epochs"
         if not tally.examples and self.history:
             self.epoch -= 1
+            self.save_if_over()
             return None
         return self.finish_epoch(tally)
 
-    def train_on(self, index: Index, chance: torch.Generator, tally: Tally) -> None:
+    def train_on(self, index: Index, tally: Tally) -> None:
         """One step of back-propagation."""
+        self.network.train()
         done = self.pace.fraction(self.step)
         share = rate_share(self.candidate, done)
         self.rate = self.candidate.learning_rate * share
         pixels, labels = self.examples.batch(index)
-        pixels = augment(pixels, self.candidate.augmentation, chance, self.side(done))
-        pixels = scaled(pixels, self.candidate)
+        pixels = augment(pixels, self.augmentation, self.chance, self.side(done))
+        mixed = None
+        if self.candidate.mixup or self.candidate.cutmix:
+            mixed = mix(
+                pixels, self.chance, mixup=self.candidate.mixup, cutmix=self.candidate.cutmix
+            )
+        pixels = scaled(pixels if mixed is None else mixed.pixels, self.candidate)
         with precision(self.candidate.precision):
             logits = self.network(pixels)
-        loss = self.loss(logits, labels, self.candidate.label_smoothing)
+        if mixed is None:
+            loss = self.loss(logits, labels)
+        else:
+            loss = self.loss.mixed(logits, labels, labels[mixed.partner], mixed.share)
         torch.autograd.backward(loss)
         self.optimiser.step(share)
+        if self.average is not None:
+            self.average.update(self.network)
         self.step += 1
         tally.add(loss.item(), logits.detach(), labels)
 
@@ -226,6 +290,26 @@ class _Training:
         """The side of the pictures trained on now: small ones first (progressive resizing)."""
         sides = self.candidate.training_sides or (self.candidate.input_size,)
         return sides[min(int(done * len(sides)), len(sides) - 1)]
+
+    def measure_flips(self) -> None:
+        """Where the recipe leaves mirror images open, decide once the network knows enough."""
+        if self.augmentation.flips != "measure" or self.flips_tried >= len(flips.MEASURED_AT):
+            return
+        if self.pace.fraction(self.step) < flips.MEASURED_AT[self.flips_tried]:
+            return
+        few = self.validation_index[: flips.EXAMPLES]
+        labels = self.examples.of(few)
+
+        def losses_of(axes: tuple[int, ...]) -> Tensor:
+            logits, __ = self.evaluate(few, flip=axes, network=self.network)
+            return self.plain_loss.each(logits, labels, 0.0)
+
+        self.flips_tried += 1
+        self.flips = flips.measure(losses_of, labels)
+        if self.flips is None and self.flips_tried == len(flips.MEASURED_AT):
+            self.flips = flips.Flips("none")
+        if self.flips is not None:
+            self.augmentation = replace(self.augmentation, flips=self.flips.chosen)
 
     def reason_to_stop(self, should_stop: Callable[[], bool]) -> str | None:
         """Asked before every step."""
@@ -236,7 +320,7 @@ class _Training:
         return "time" if self.pace.seconds is not None else "epochs"
 
     def finish_epoch(self, tally: Tally) -> Record:
-        """Validate where it is due, keep the best, write down what happened."""
+        """Validate where it is due, keep the best and the state, write down what happened."""
         record: Record = {
             "epoch": self.epoch,
             "step": self.step,
@@ -247,17 +331,28 @@ class _Training:
             "examples_per_second": round(tally.examples_per_second, 1),
             "validation_loss": None,
             "validation_accuracy": None,
+            "validation_balanced_accuracy": None,
         }
         if self.validation_is_due():
             began = time.monotonic()
-            logits, __, labels = self.evaluate(self.validation_index)
-            record["validation_loss"] = _finite(self.loss(logits, labels, 0.0).item())
+            logits, __ = self.evaluate(self.validation_index)
+            labels = self.examples.of(self.validation_index)
+            record["validation_loss"] = _finite(self.plain_loss(logits, labels).item())
             record["validation_accuracy"] = accuracy(logits, labels)
-            self.checkpoint.offer(self.network, record)
+            record["validation_balanced_accuracy"] = balanced_accuracy(logits, labels)
+            self.checkpoint.offer(self.judged, record)
             self.validation_seconds += time.monotonic() - began
         self.history.append(record)
         self.stop_if_hopeless(tally)
+        if self.stopped_because is None and self.checkpoint.is_due():
+            self.save()
+        self.save_if_over()
         return record
+
+    def save_if_over(self) -> None:
+        """Write down that training has ended; what was interrupted goes on when it is resumed."""
+        if self.stopped_because not in {None, "interrupted"}:
+            self.save()
 
     def validation_is_due(self) -> bool:
         """Always at the end and by epochs; by the clock while it stays a small share of it."""
@@ -275,40 +370,92 @@ class _Training:
             self.stopped_because = "patience" if waited >= patience else None
 
     def evaluate(
-        self, index: Index, computed_in: str | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits, features and labels of pictures as they are."""
-        logits, features = evaluate(
-            self.network,
+        self,
+        index: Index,
+        computed_in: str | None = None,
+        flip: tuple[int, ...] = (),
+        network: PictureNetwork | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Logits and features of pictures as they are, or mirrored."""
+        return evaluate(
+            network or self.judged,
             self.candidate,
             self.examples.images,
             index,
             computed_in=computed_in or self.candidate.precision,
+            flip=flip,
         )
-        return logits, features, self.examples.labels[torch.from_numpy(index)]
 
-    def result(self, train_index: Index) -> FitResult:
+    def save(self) -> None:
+        """Write down all that the next epoch depends on."""
+        tensors = {f"network.{name}": t for name, t in self.network.state_dict().items()}
+        tensors |= {f"optimiser.{name}": t for name, t in self.optimiser.state().items()}
+        if self.average is not None:
+            tensors |= {f"average.{n}": t for n, t in self.average.network.state_dict().items()}
+        tensors["chance"] = self.chance.get_state()
+        tensors["chance_of_dropout"] = torch.get_rng_state()
+        document = {
+            "epoch": self.epoch,
+            "step": self.step,
+            "seconds": self.pace.elapsed,
+            "validation_seconds": self.validation_seconds,
+            "history": self.history,
+            "averaged_steps": 0 if self.average is None else self.average.steps,
+            "flips": None if self.flips is None else self.flips.to_json(),
+            "flips_tried": self.flips_tried,
+            "stopped_because": self.stopped_because,
+        }
+        self.checkpoint.save(tensors, document)
+
+    def restore(self) -> None:
+        """Go on where ``save`` was last called, if it was."""
+        found = self.checkpoint.last()
+        if found is None:
+            return
+        tensors, document = found
+        self.network.load_state_dict(part_of(tensors, "network."))
+        self.optimiser.restore(part_of(tensors, "optimiser."))
+        if self.average is not None:
+            self.average.network.load_state_dict(part_of(tensors, "average."))
+            self.average.steps = document["averaged_steps"]
+        self.chance.set_state(tensors["chance"])
+        torch.set_rng_state(tensors["chance_of_dropout"])
+        self.epoch, self.step = document["epoch"], document["step"]
+        self.history = document["history"]
+        self.validation_seconds = document["validation_seconds"]
+        self.flips_tried = document["flips_tried"]
+        if document["flips"] is not None:
+            self.flips = flips.Flips(**document["flips"])
+            self.augmentation = replace(self.augmentation, flips=self.flips.chosen)
+        self.pace.go_on_from(document["seconds"])
+        self.stopped_because = document["stopped_because"]
+
+    def result(self) -> FitResult:
         """The best weights, and what they say of the validation data."""
-        self.checkpoint.restore(self.network)
-        self.network.eval()
+        network = self.judged
+        self.checkpoint.restore(network)
+        network.eval()
         # float32 as in the exported graph: calibration and novelty are fitted to these.
-        logits, features, labels = self.evaluate(self.validation_index, "float32")
-        few = train_index[:: max(1, len(train_index) // GAP_EXAMPLES)][:GAP_EXAMPLES]
-        train_logits, __, train_labels = self.evaluate(few)
+        logits, features = self.evaluate(self.validation_index, "float32")
+        labels = self.examples.of(self.validation_index)
+        few = self.train_index[:: max(1, len(self.train_index) // GAP_EXAMPLES)][:GAP_EXAMPLES]
+        train_logits, __ = self.evaluate(few)
         return FitResult(
-            network=self.network,
+            network=network.cpu(),
             history=self.history,
             validation_logits=logits.numpy(),
             validation_labels=labels.numpy(),
             validation_features=features.numpy(),
-            train_accuracy=accuracy(train_logits, train_labels),
+            train_accuracy=accuracy(train_logits, self.examples.of(few)),
             validation_accuracy=accuracy(logits, labels),
-            validation_loss=self.loss(logits, labels, 0.0).item(),
+            validation_balanced_accuracy=balanced_accuracy(logits, labels),
+            validation_loss=self.plain_loss(logits, labels).item(),
             stopped_because=self.stopped_because or "epochs",
             best_epoch=self.checkpoint.epoch,
             epochs=self.epoch,
             steps=self.step,
             seconds=self.pace.elapsed,
+            flips=self.flips,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,21 +18,34 @@ from mintage.core.messages import Message, _
 from mintage.core.ports import Modality
 from mintage.core.progress import Progress
 from mintage.core.types import InputSpec
-from mintage.core.units import format_duration
+from mintage.core.units import format_duration, format_size
 from mintage.create.dataset import Dataset
 from mintage.create.prepare import decoded
 from mintage.create.splits import FOLDS
 from mintage.store.workspace import Workspace
 
 try:
-    from mintage.create.design import Candidate, Recipe
+    from mintage.create.design import cost_ms
+    from mintage.create.memory import memory_left, memory_needed
     from mintage.create.pace import TrainProgress
+    from mintage.create.recipe import Candidate, Recipe
     from mintage.create.train import FitResult, fit
+    from mintage.modalities.image.networks import PictureNetwork
 except ImportError as error:
     raise missing_extra("PyTorch", "train") from error
 
 SHORTEST_SECONDS = 20.0
 """Below this a budget is refused: imports, decoding, export and signing need most of it."""
+
+AFTERWARDS = 1600
+"""Pictures that the finished network is run on for parity, the detector and the evaluation."""
+
+_HEAD_SHARE = 0.35
+"""Of a pretrained network's time, for fitting its head before all of it learns."""
+
+# On the machine these were measured on, imports and reading the workspace had taken this long
+# when training began; elsewhere all that is fixed is taken to be slower in proportion.
+_USUAL_START = 2.5
 
 
 @dataclass(frozen=True)
@@ -48,13 +61,18 @@ class Budget:
         """Seconds until the bundle must stand."""
         return self.seconds - (self.clock() - self.started)
 
-    def for_training(self) -> float:
-        """What training may use: the rest is for export, parity, novelty, evaluation, signing.
+    def for_training(self, start_seconds: float = _USUAL_START, *, int8: bool = False) -> float:
+        """What training may use, the network's runs afterwards among it.
 
-        Measured for compact at 112 px on 2 cores, one of them busy: 1.0 s to export, 1.2 s for
-        parity, 1.4 s for features, 3.1 s for strangers, 0.5 s for the test.
+        The rest is for exporting (1.0 s), making strangers (2.0 s), signing and the report (1.5 s
+        on 2 cores, one of them busy), and from two minutes on for a look at the model from all
+        sides. ``start_seconds`` is how long the start had taken, ``int8`` says whether the graph
+        will be quantised and both graphs raced (3.5 s).
         """
-        return self.left - 7.0 - 0.015 * self.seconds
+        slower = min(max(start_seconds / _USUAL_START, 1.0), 6.0)
+        looking = 0.03 if self.seconds >= 120 else 0.0
+        fixed = 4.5 + (3.5 if int8 else 0.0)
+        return self.left - fixed * slower - (0.015 + looking) * self.seconds
 
 
 @dataclass(frozen=True)
@@ -64,14 +82,19 @@ class Trained:
     candidate: Candidate
     fitted: FitResult
     score: float
-    """Accuracy on validation data; the mean over folds where folds choose."""
+    """The recipe's measure on validation data; the mean over folds where folds choose."""
     folds: int
     """How many trainings that is the mean of; ``fitted`` is the first."""
 
 
 @dataclass
 class Trials:
-    """The candidates of one run; ``folder`` is the run's own."""
+    """The candidates of one run; ``folder`` is the run's own.
+
+    ``dropped`` are digests of examples that are not trained on; ``after`` is how many pictures
+    the kept network is run on when training is over; ``speed`` is the machine's, as measured by
+    ``probe``.
+    """
 
     workspace: Workspace
     dataset: Dataset
@@ -80,6 +103,12 @@ class Trials:
     progress: Progress
     should_stop: Callable[[], bool]
     budget: Budget | None
+    resume: bool = False
+    dropped: frozenset[str] = frozenset()
+    int8: bool = False
+    after: int = AFTERWARDS
+    speed: float | None = None
+    skipped: list[dict[str, Any]] = field(default_factory=list)
     kind: Modality = field(init=False)
     targets: NDArray[np.int64] = field(init=False)
 
@@ -88,6 +117,14 @@ class Trials:
         self.kind = registry.modalities().get(self.dataset.card["modality"])
         labels, examples = self.dataset.labels, self.dataset.examples
         self.targets = np.array([labels.index(e.label) for e in examples], dtype=np.int64)
+        if self.resume:  # what is resumed writes its lines again, as far as it had come
+            (self.folder / "log.jsonl").unlink(missing_ok=True)
+        self.start_seconds = 0.0 if self.budget is None else self.budget.seconds - self.budget.left
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the states of unfinished trainings are."""
+        return self.folder / "checkpoints"
 
     def train_all(self) -> list[Trained]:
         """Train one after another; one that cannot be is skipped with its reason.
@@ -96,43 +133,118 @@ class Trials:
             ConfigError: none could be trained.
         """
         trained: list[Trained] = []
-        skipped: list[Message] = []
-        for position, candidate in enumerate(self.recipe.candidates):
+        candidates = self.recipe.candidates
+        for position, candidate in enumerate(candidates):
             if trained and self.should_stop():
                 break
-            try:
-                trained.append(self._train(candidate, position))
-            except InputError as error:
-                # One candidate that cannot be trained does not end the run of the others.
-                if len(self.recipe.candidates) == 1:
-                    raise
-                reason = _("Skipped {name}: {reason}", name=candidate.name, reason=error.message)
-                skipped.append(reason)
-                self.progress.say(reason)
+            found = self.attempt(candidate, lambda p=position: self.share(candidates[p:]))  # type: ignore[misc]
+            if found is not None:
+                trained.append(found)
+        return self.some(trained)
+
+    def some(self, trained: list[Trained]) -> list[Trained]:
+        """What was trained.
+
+        Raises:
+            ConfigError: nothing was.
+        """
         if not trained:
-            raise ConfigError(_("No candidate could be trained."), remedy=skipped[0])
+            reasons = [Message(each["reason"]) for each in self.skipped]
+            raise ConfigError(_("No candidate could be trained."), remedy=reasons[0])
         return trained
 
-    def _share(self, position: int) -> float | None:
-        """Seconds for a candidate: what is left, shared by weight with those that follow."""
+    def attempt(
+        self,
+        candidate: Candidate,
+        seconds: Callable[[], float | None],
+        *,
+        epochs: int | None = None,
+        stage: str = "",
+    ) -> Trained | None:
+        """Train one candidate if it fits; None where it was skipped.
+
+        ``seconds`` is asked after decoding, which takes its time too. ``stage`` keeps the
+        checkpoints of a search's rounds apart.
+
+        Raises:
+            InputError: it is the recipe's only one.
+        """
+        try:
+            self.check_memory(candidate)
+            return self._train(candidate, seconds, epochs or self.recipe.epochs, stage)
+        except InputError as error:
+            # One candidate that cannot be trained does not end the run of the others.
+            if len(self.recipe.candidates) == 1:
+                raise
+            self.skip(candidate, error.message)
+            return None
+
+    def skip(self, candidate: Candidate, reason: str) -> None:
+        """Say and write down why a candidate is not trained."""
+        self.skipped.append({"name": candidate.name, "reason": reason})
+        self.progress.say(_("Skipped {name}: {reason}", name=candidate.name, reason=reason))
+
+    def check_memory(self, candidate: Candidate) -> None:
+        """Refuse what would not fit.
+
+        Raises:
+            ConfigError: the candidate needs more memory than there is.
+        """
+        left, needed = memory_left(), memory_needed(candidate)
+        if left is not None and needed > left:
+            raise ConfigError(
+                _(
+                    "it would need about {needed} of memory, and {left} are free.",
+                    needed=format_size(needed),
+                    left=format_size(left),
+                ),
+                remedy=_("Lower batch_size, input_size or width in the recipe."),
+            )
+
+    def share(self, candidates: Sequence[Candidate]) -> float | None:
+        """Seconds for the first of those that are left, by weight."""
         if self.budget is None:
             return None
-        weights = [_time_weight(each) for each in self.recipe.candidates[position:]]
-        left = self.budget.for_training()
+        weights = [_time_weight(each) for each in candidates]
+        left = self.budget.for_training(self.start_seconds, int8=self.int8)
         return max(1.0, left * weights[0] / sum(weights))
 
-    def _train(self, candidate: Candidate, position: int) -> Trained:
+    def seconds_a_pass(self, candidate: Candidate) -> float | None:
+        """How long one pass over the training data should take; None where nobody knows."""
+        cost = cost_ms(candidate)
+        if cost is None or self.speed is None:
+            return None
+        return cost * self.speed * int(self.learned_from().sum()) / 1000
+
+    def _train(
+        self,
+        candidate: Candidate,
+        seconds: Callable[[], float | None],
+        epochs: int | None,
+        stage: str,
+    ) -> Trained:
         images = self.images(candidate)
-        seconds = self._share(position)  # after decoding, which takes its time too
+        given = seconds()
         # Five trainings of each are for comparing; by the clock they would starve each other.
-        compare = self.dataset.has_folds and len(self.recipe.candidates) > 1 and seconds is None
+        several = len(self.recipe.candidates) > 1 and not self.recipe.search
+        compare = self.dataset.has_folds and several and given is None
         results: list[FitResult] = []
         for fold in range(FOLDS if compare else 1):
             if results and self.should_stop():
                 break
-            results.append(self._fit(candidate, images, self.validation(fold), seconds))
-        score = float(np.mean([result.validation_accuracy for result in results]))
-        return Trained(candidate, results[0], score, len(results))
+            results.append(self.fit(candidate, images, given, epochs, stage, fold))
+        return Trained(
+            candidate,
+            results[0],
+            float(np.mean([self.score_of(result) for result in results])),
+            len(results),
+        )
+
+    def score_of(self, result: FitResult) -> float:
+        """The measure by which the recipe chooses."""
+        if self.recipe.choose_by == "balanced_accuracy":
+            return result.validation_balanced_accuracy
+        return result.validation_accuracy
 
     def images(self, candidate: Candidate) -> NDArray[np.uint8]:
         """uint8[N, side, side, 3] in the order of the manifest."""
@@ -151,22 +263,33 @@ class Trials:
         """bool[N]: which examples choose: the validation split, or one fold where folds do."""
         return self._in_fold(fold) if self.dataset.has_folds else self.in_split("validation")
 
+    def learned_from(self, fold: int = 0) -> NDArray[np.bool_]:
+        """bool[N]: which examples are trained on."""
+        left_out = np.array([each.sha256 in self.dropped for each in self.dataset.examples])
+        return np.asarray(~(self.validation(fold) | self.in_split("test") | left_out))
+
     def _in_fold(self, fold: int) -> NDArray[np.bool_]:
         return np.array([example.fold == fold for example in self.dataset.examples])
 
-    def _fit(
+    def fit(
         self,
         candidate: Candidate,
         images: NDArray[np.uint8],
-        validation: NDArray[np.bool_],
         seconds: float | None,
+        epochs: int | None,
+        stage: str = "",
+        fold: int = 0,
     ) -> FitResult:
-        train = ~validation & ~self.in_split("test")
-        checkpoints = self.folder / "checkpoints" / candidate.name
+        """One training, logged and shown; it goes on where it was if the run is resumed."""
+        train, chosen = (
+            np.flatnonzero(self.learned_from(fold)),
+            np.flatnonzero(self.validation(fold)),
+        )
         log = self.folder / "log.jsonl"
 
         def write(record: Mapping[str, Any]) -> None:
-            line = json.dumps({"candidate": candidate.name, **record}) + "\n"
+            where = {"candidate": candidate.name, "stage": stage, "fold": fold}
+            line = json.dumps({**where, **record}) + "\n"
             with readable_failures(log), log.open("a", encoding="utf-8") as stream:
                 stream.write(line)
 
@@ -176,19 +299,55 @@ class Trials:
                 candidate,
                 images,
                 self.targets,
-                np.flatnonzero(train),
-                np.flatnonzero(validation),
+                train,
+                chosen,
                 seconds=seconds,
-                epochs=None if seconds is not None else self.recipe.epochs,
+                epochs=None if seconds is not None else epochs,
                 seed=self.recipe.seed,
                 threads=self.recipe.threads,
-                checkpoint_folder=checkpoints,
+                checkpoint_folder=self.checkpoints / stage / f"{candidate.name}-{fold}",
+                choose_by=self.recipe.choose_by,
+                after=self.after,
+                start=self._start(candidate, images, train, chosen, seconds),
+                resume=self.resume,
                 log=write,
                 progress=self._show,
                 should_stop=self.should_stop,
             )
         finally:
             self.progress.finish()
+
+    def _start(
+        self,
+        candidate: Candidate,
+        images: NDArray[np.uint8],
+        train: NDArray[np.int64],
+        validation: NDArray[np.int64],
+        seconds: float | None,
+    ) -> Callable[[], PictureNetwork] | None:
+        """What makes a pretrained network with a head that fits these classes already."""
+        if candidate.weights is None:
+            return None
+
+        def begin() -> PictureNetwork:
+            from mintage.create.backbone import with_head  # noqa: PLC0415 - an extra
+
+            return with_head(
+                candidate,
+                images,
+                self.targets,
+                train,
+                validation,
+                classes=len(self.dataset.labels),
+                seed=self.recipe.seed,
+                threads=self.recipe.threads,
+                seconds=None if seconds is None else _HEAD_SHARE * seconds,
+                cache=self.workspace.cache_folder / self.dataset.version[:32],
+                progress=self.progress,
+                should_stop=self.should_stop,
+            )
+
+        return begin
 
     def _show(self, state: TrainProgress) -> None:
         self.progress.advance(

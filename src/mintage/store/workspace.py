@@ -97,6 +97,29 @@ class Workspace:
         finally:
             os.close(descriptor)
 
+    @contextmanager
+    def run_lock(self, run: str) -> Iterator[None]:
+        """Held by the one process that trains a run; it ends with that process.
+
+        Raises:
+            ConfigError: another process holds it.
+        """
+        folder = self.run_folder(run)
+        with readable_failures(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise ConfigError(
+                    _("Another process is training {run}.", run=run),
+                    remedy=_("Wait for it, or stop it first."),
+                ) from error
+            yield
+        finally:
+            os.close(descriptor)
+
     def alone(self) -> AbstractContextManager[None]:
         """Nobody else has the workspace open, or ConfigError says that somebody has."""
         return self._lock.alone()

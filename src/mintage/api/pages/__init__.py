@@ -19,7 +19,7 @@ _MEDIA_TYPES = {
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
 }
-_ADDRESSES = {"index.html": "/", "docs.html": "/docs"}
+_ADDRESSES = {"index.html": "/", "docs.html": "/docs", "label.html": "/"}
 
 
 def page_routes(service: Service) -> APIRouter:
@@ -58,6 +58,13 @@ def page_routes(service: Service) -> APIRouter:
 def docs_routes() -> APIRouter:
     """The documentation: a page that renders ``/openapi.json``."""
     return static_routes("docs.html", "app.css", "docs.css", "docs.js", "words.js", "icon.svg")
+
+
+def label_routes() -> APIRouter:
+    """The labelling page, which has a server of its own."""
+    return static_routes(
+        "label.html", "app.css", "label.css", "label.js", "label_words.js", "icon.svg"
+    )
 
 
 def static_routes(*names: str) -> APIRouter:

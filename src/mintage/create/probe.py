@@ -1,0 +1,62 @@
+"""How fast this machine trains: asked of it for a moment before a network is chosen for it."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from mintage.create.design import Size, sized
+from mintage.create.forward import device, precision, scaled
+from mintage.create.losses import loss_function
+from mintage.create.optimise import optimiser_for
+from mintage.modalities.image.augment import augment
+from mintage.modalities.image.networks import build, channels_last, initialise
+
+PROBE_SECONDS = 1.5
+_SIDE = 64
+_BATCH = 128
+_REFERENCE_MS = 1.06
+"""An example at 64 px on the machine of ``design.SIZES``: its 112 px row by area."""
+_CANDIDATE = sized(Size(_SIDE, 1.0, 1, 0.0, 0), _BATCH * 20, 1)
+
+
+def measure(threads: int, seconds: float = PROBE_SECONDS) -> float:
+    """How long this machine takes for what the table's takes a second for.
+
+    Trains ``compact`` at 64 px on noise, by the same steps as a real training; the fastest step
+    counts, since whatever else the machine does only ever makes it slower.
+    """
+    began = time.monotonic()
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with torch.random.fork_rng():
+            fastest = _fastest_step(began, seconds)
+    finally:
+        torch.set_num_threads(before)
+    return 1000 * fastest / _BATCH / _REFERENCE_MS
+
+
+def _fastest_step(began: float, seconds: float) -> float:
+    chance = torch.Generator().manual_seed(0)
+    where = device()
+    network = build("compact", 2, _SIDE)
+    initialise(network, "he_normal", 0)
+    channels_last(network.to(where))
+    optimiser, loss = optimiser_for(_CANDIDATE, network), loss_function("cross_entropy")
+    pixels = (torch.rand(_BATCH, 3, _SIDE, _SIDE, generator=chance) * 255).to(where)
+    labels = torch.randint(2, (_BATCH,), generator=chance).to(where)
+    fastest = float("inf")
+    steps = 0
+    while steps < 3 or time.monotonic() - began < seconds:
+        start = time.monotonic()
+        changed = scaled(augment(pixels, _CANDIDATE.augmentation, chance), _CANDIDATE)
+        with precision(_CANDIDATE.precision):
+            logits = network(changed)
+        torch.autograd.backward(loss(logits, labels))
+        optimiser.step(1e-3)
+        steps += 1
+        if steps > 1:  # the first builds the kernels
+            fastest = min(fastest, time.monotonic() - start)
+    return fastest

@@ -1,0 +1,80 @@
+"""``run.json``: what a finished run leaves behind, for its report and for whoever asks later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from mintage.core.messages import Message, _
+from mintage.create.trials import Trained
+
+_LIBRARIES = ("mintage", "numpy", "onnx", "onnxruntime", "pillow", "torch", "transformers")
+
+
+def best_of(trained: Sequence[Trained]) -> Trained:
+    """The candidate that is kept: the recipe's measure decides, then the lower loss."""
+    return max(trained, key=lambda each: (each.score, -each.fitted.validation_loss))
+
+
+def headline(measured: Mapping[str, Any], best: Trained, parity: float) -> dict[str, Any]:
+    """The few figures that a bundle's manifest carries."""
+    return {
+        "accuracy": measured["accuracy"],
+        "interval": measured["interval"],
+        "majority_accuracy": measured["majority_accuracy"],
+        "balanced_accuracy": measured["balanced_accuracy"],
+        "roc_auc": measured["roc_auc"],
+        "train_accuracy": best.fitted.train_accuracy,
+        "validation_accuracy": best.fitted.validation_accuracy if best.folds == 1 else best.score,
+        "parity": parity,
+    }
+
+
+def candidate_record(each: Trained) -> dict[str, Any]:
+    """One candidate: what it reached and how it got there."""
+    return {
+        "name": each.candidate.name,
+        "train_accuracy": each.fitted.train_accuracy,
+        "validation_accuracy": each.score,
+        "validation_loss": each.fitted.validation_loss,
+        "folds": each.folds,
+        "epochs": each.fitted.epochs,
+        "best_epoch": each.fitted.best_epoch,
+        "seconds": round(each.fitted.seconds, 3),
+        "stopped_because": each.fitted.stopped_because,
+        "history": each.fitted.history,
+    }
+
+
+def flips_record(best: Trained) -> dict[str, Any] | None:
+    """Which mirror images were found to be harmless; None where the recipe said."""
+    found = best.fitted.flips
+    return None if found is None else {**found.to_json(), "because": found.because}
+
+
+def why_kept(trained: Sequence[Trained], best: Trained, *, search: bool) -> Message:
+    """In words, with the figures of the others."""
+    name = best.candidate.name
+    if search:
+        return _("{name} was left of the search, and trained for the rest of the time.", name=name)
+    if len(trained) == 1:
+        return _("{name} was the only candidate trained.", name=name)
+    others = ", ".join(
+        f"{each.candidate.name} {each.score:.1%}" for each in trained if each is not best
+    )
+    values = {"name": name, "score": f"{best.score:.1%}", "others": others}
+    if best.folds > 1:
+        return _("{name} was kept: {score} right over five folds, against {others}.", **values)
+    return _("{name} was kept: {score} right on validation data, against {others}.", **values)
+
+
+def libraries() -> dict[str, str]:
+    """What made the model, with versions."""
+    found = {}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

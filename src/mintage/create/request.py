@@ -1,0 +1,60 @@
+"""What was asked of a training beside its recipe: kept in its folder, so that it can be resumed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mintage.core.canonical import canonical_json
+from mintage.core.errors import DataError
+from mintage.core.files import write_atomic
+from mintage.core.messages import _
+
+FILE = "request.json"
+
+
+@dataclass(frozen=True)
+class Request:
+    """``dataset`` is ``name#version``, ``seconds`` the time from start to signed bundle.
+
+    ``dropped`` are digests of the examples that ``drop_suspect`` leaves out, once they are known;
+    ``sure`` is how often an answer has to be right for a label to be given.
+    """
+
+    dataset: str
+    model: str
+    seconds: float | None = None
+    drop_suspect: bool = False
+    dropped: tuple[str, ...] | None = None
+    int8: bool = False
+    sure: float | None = None
+    ablate: bool = False
+
+    def write(self, folder: Path) -> None:
+        """Keep it in the run's folder."""
+        write_atomic(folder / FILE, canonical_json(dataclasses.asdict(self)))
+
+    @classmethod
+    def read(cls, folder: Path) -> Request:
+        """What ``write`` kept.
+
+        Raises:
+            DataError: the run has none, or it cannot be read.
+        """
+        try:
+            document: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
+            if document["dropped"] is not None:
+                document["dropped"] = tuple(document["dropped"])
+            return cls(**document)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                _(
+                    "The run {run} cannot be resumed: {file} is missing or damaged.",
+                    run=folder.name,
+                    file=FILE,
+                ),
+                remedy=_("Train again: what it had learned is lost."),
+            ) from error

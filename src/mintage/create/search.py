@@ -1,0 +1,103 @@
+"""Successive halving: many candidates for a short time each, the better half for longer.
+
+Jamieson and Talwalkar 2016. Each round trains anew with a whole schedule of its own, so that
+every learning rate has run down when candidates are compared; the one that is left gets what
+remains of the time, which is most of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import ceil, log2
+from typing import Any
+
+from mintage.core.messages import _
+from mintage.core.units import format_duration
+from mintage.create.design import PASSES_NEEDED
+from mintage.create.recipe import Candidate
+from mintage.create.trials import Trained, Trials
+
+ROUNDS_SHARE = 1 / 3
+"""Of the time, for all rounds together."""
+
+
+@dataclass
+class Search:
+    """The rounds of one run: ``table`` says what each candidate reached in each of them."""
+
+    trials: Trials
+    table: list[dict[str, Any]] = field(default_factory=list)
+
+    def train(self) -> list[Trained]:
+        """Halve the candidates until one is left, and train that one for the rest.
+
+        Raises:
+            ConfigError: none could be trained.
+        """
+        trials = self.trials
+        left = list(trials.recipe.candidates)
+        rounds = max(1, ceil(log2(len(left))))
+        total = None if trials.budget is None else trials.share(left[:1])
+        reached: list[Trained] = []
+        for number in range(1, rounds + 1):
+            seconds = None if total is None else ROUNDS_SHARE * total / rounds / len(left)
+            found = [each for each in left if not self._too_slow(each, seconds)]
+            reached = trials.some(self._round(number, rounds, found, seconds) or reached)
+            reached.sort(key=lambda each: (each.score, -each.fitted.validation_loss), reverse=True)
+            left = [each.candidate for each in reached[: max(1, len(reached) // 2)]]
+            for row in self.table:
+                if row["round"] == number:
+                    row["kept"] = row["name"] in {each.name for each in left}
+            if len(left) == 1 or trials.should_stop():
+                break
+        winner = left[0]
+        trials.progress.say(_("{name} is trained for the rest of the time.", name=winner.name))
+        final = trials.attempt(winner, lambda: trials.share([winner]))
+        return trials.some(reached if final is None else [final])
+
+    def _round(
+        self, number: int, rounds: int, candidates: list[Candidate], seconds: float | None
+    ) -> list[Trained]:
+        trials = self.trials
+        epochs = None
+        if seconds is None and trials.recipe.epochs is not None:
+            epochs = max(1, trials.recipe.epochs // 2 ** (rounds - number + 1))
+        found: list[Trained] = []
+        for candidate in candidates:
+            if found and trials.should_stop():
+                break
+            trained = trials.attempt(
+                candidate, lambda: seconds, epochs=epochs, stage=f"round-{number}"
+            )
+            if trained is None:
+                continue
+            found.append(trained)
+            self.table.append(
+                {
+                    "round": number,
+                    "name": candidate.name,
+                    "score": trained.score,
+                    "validation_loss": trained.fitted.validation_loss,
+                    "epochs": trained.fitted.epochs,
+                    "seconds": round(trained.fitted.seconds, 3),
+                    "kept": False,
+                }
+            )
+        return found
+
+    def _too_slow(self, candidate: Candidate, seconds: float | None) -> bool:
+        """Skip, with its reason, what would hardly begin in its share of a round."""
+        if seconds is None:
+            return False
+        cost = self.trials.seconds_a_pass(candidate)
+        if cost is None or cost * PASSES_NEEDED <= seconds:
+            return False
+        self.trials.skip(
+            candidate,
+            _(
+                "its share of a round is {share}, and one pass over the data takes it {cost}.",
+                share=format_duration(seconds),
+                cost=format_duration(cost),
+            ),
+        )
+        return True

@@ -1,0 +1,46 @@
+"""Mirror images are decided by what they cost on validation data."""
+
+import pytest
+import torch
+
+from mintage.create.flips import measure
+
+LABELS = torch.tensor([0, 1] * 50)
+
+
+def losses(plain, across, down):
+    """Losses as a network would give them: the same for every example."""
+    values = {(): plain, (3,): across, (2,): down}
+    return lambda axes: torch.full((100,), values[axes])
+
+
+@pytest.mark.parametrize(
+    ("across", "down", "chosen"),
+    [
+        (0.2, 0.2, "both"),
+        (0.25, 0.25, "both"),
+        (0.21, 0.6, "horizontal"),
+        (0.9, 0.21, "vertical"),
+        (1.5, 1.5, "none"),
+    ],
+)
+def test_what_costs_little_of_what_was_learned_is_allowed(across, down, chosen):
+    assert measure(losses(0.2, across, down), LABELS).chosen == chosen
+
+
+def test_costs_are_shares_of_what_was_learned():
+    found = measure(losses(0.2, 0.3, 0.693147), LABELS)
+    assert found.across == pytest.approx(0.1 / (0.693147 - 0.2), abs=1e-3)
+    assert found.down == pytest.approx(1.0, abs=1e-3)
+    assert "20%" in found.because
+
+
+def test_a_network_that_has_learned_next_to_nothing_is_not_asked():
+    assert measure(losses(0.65, 0.1, 0.1), LABELS) is None
+    assert measure(losses(float("nan"), 0.1, 0.1), LABELS) is None
+
+
+def test_of_uneven_classes_ignorance_is_knowing_their_shares():
+    rare = torch.tensor([0] * 95 + [1] * 5)  # whoever knows the shares alone loses 0.199
+    assert measure(losses(0.19, 0.19, 0.19), rare) is None
+    assert measure(losses(0.10, 0.10, 0.10), rare).chosen == "both"
