@@ -36,11 +36,17 @@ def test_costs_are_shares_of_what_was_learned():
 
 
 def test_a_network_that_has_learned_next_to_nothing_is_not_asked():
-    assert measure(losses(0.65, 0.1, 0.1), LABELS) is None
+    assert measure(losses(0.68, 0.1, 0.1), LABELS) is None
     assert measure(losses(float("nan"), 0.1, 0.1), LABELS) is None
+
+
+def test_what_chance_could_make_is_not_called_learned():
+    scattered = torch.tensor([0.0, 1.3] * 50)  # 0.65 on average, give or take 0.065
+    assert measure(lambda __: scattered, LABELS) is None
+    assert measure(lambda __: scattered / 2, LABELS).chosen == "both"
 
 
 def test_of_uneven_classes_ignorance_is_knowing_their_shares():
     rare = torch.tensor([0] * 95 + [1] * 5)  # whoever knows the shares alone loses 0.199
-    assert measure(losses(0.19, 0.19, 0.19), rare) is None
+    assert measure(losses(0.195, 0.1, 0.1), rare) is None
     assert measure(losses(0.10, 0.10, 0.10), rare).chosen == "both"

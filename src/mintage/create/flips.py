@@ -18,13 +18,13 @@ from torch import Tensor
 
 from mintage.core.messages import Message, _
 
-MEASURED_AT = (0.1, 0.2, 0.3, 0.4)
+MEASURED_AT = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
 """Shares of the training after which it is tried, until the network has learned enough."""
 EXAMPLES = 400
-# Of what knowing nothing loses; below it a network has not learned enough to be asked.
-_ENOUGH = 0.15
-# Mirroring may cost this share of what was learned. Seen: photographs of cats and dogs across
-# -0.01 to 0.05, down 0.3 to 0.5; drawn letters b, d, p, q above 1.
+# Of what knowing nothing loses; below it, or where chance could make it, a network has not learned
+# enough to be asked.
+_ENOUGH, _STANDARD_ERRORS = 0.03, 3.0
+# Mirroring may cost this share of what was learned.
 _MAY_COST = 0.2
 
 LossesOf = Callable[[tuple[int, ...]], Tensor]
@@ -67,9 +67,11 @@ def measure(losses_of: LossesOf, labels: Tensor) -> Flips | None:
     """
     shares = torch.bincount(labels).float() / len(labels)
     ignorant = float(-(shares * shares.clamp(min=1e-9).log()).sum())
-    plain = float(losses_of(()).mean())
+    losses = losses_of(())
+    plain = float(losses.mean())
     learned = ignorant - plain
-    if not math.isfinite(learned) or learned < _ENOUGH * max(ignorant, 1e-9):
+    chance = float(losses.std()) / math.sqrt(len(losses))
+    if not learned >= max(_ENOUGH * ignorant, _STANDARD_ERRORS * chance, 1e-9):  # or not a number
         return None
     across, down = (float(losses_of((axis,)).mean() - plain) / learned for axis in (3, 2))
     names = {(False, False): "none", (True, False): "horizontal", (False, True): "vertical"}
