@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -498,10 +500,53 @@ def test_muon_decays_and_moves_against_the_gradient():
     bank = torch.nn.Parameter(torch.full((8, 4, 3, 3), 2.0))
     bank.grad = torch.randn(bank.shape, generator=torch.Generator().manual_seed(1))
     gradient = bank.grad.clone()
-    Muon([bank], learning_rate=0.1, weight_decay=0.5).step()
+    Muon([{"params": [bank], "lr": 0.1, "weight_decay": 0.5}]).step()
     moved = bank.detach() - 2.0 * (1 - 0.1 * 0.5)
     assert float((moved * gradient).sum()) < 0
     assert moved.norm() < 0.1 * 8**0.5 * 1.4
+
+
+@pytest.mark.parametrize("name", ["adam", "sgd"])
+def test_adam_and_sgd_step_as_pytorchs_own_classes_do(name):
+    candidate = replace(seed_cnn(), optimiser=name, learning_rate=0.02, weight_decay=0.3)
+    ours, theirs = (build("seed-cnn", 2, 28) for __ in range(2))
+    initialise(ours, "glorot_uniform", 0)
+    theirs.load_state_dict(ours.state_dict())
+    groups = [
+        {"params": [each for each in theirs.parameters() if each.ndim > 1], "weight_decay": 0.3},
+        {"params": [each for each in theirs.parameters() if each.ndim <= 1], "weight_decay": 0.0},
+    ]
+    oracle = (
+        torch.optim.AdamW(groups, lr=0.02, betas=(0.9, 0.99))
+        if name == "adam"
+        else torch.optim.SGD(groups, lr=0.02, momentum=0.9, nesterov=True)
+    )
+    optimiser = optimiser_for(candidate, ours)
+    chance = torch.Generator().manual_seed(3)
+    for __ in range(5):
+        for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+            mine.grad = torch.randn(mine.shape, generator=chance)
+            other.grad = mine.grad.clone()
+        optimiser.step(1.0)
+        oracle.step()
+    for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-6)
+
+
+def test_training_does_not_load_pytorchs_compiler():
+    program = (
+        "import sys, numpy as np, pathlib, tempfile\n"
+        "from mintage.create.design import compact\n"
+        "from mintage.create.train import fit\n"
+        "from dataclasses import replace\n"
+        "c = replace(compact(examples=200, typical_side=48), input_size=32, training_sides=(32,))\n"
+        "x = np.zeros((20, 32, 32, 3), np.uint8); y = np.arange(20) % 2\n"
+        "with tempfile.TemporaryDirectory() as f:\n"
+        "    fit(c, x, y, np.arange(10), np.arange(10, 20), epochs=1, seed=0, threads=1,\n"
+        "        checkpoint_folder=pathlib.Path(f))\n"
+        "assert 'torch._dynamo' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=100)
 
 
 def test_weight_decay_leaves_scales_and_biases_alone():
