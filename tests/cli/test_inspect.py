@@ -11,7 +11,7 @@ from PIL import ImageOps
 from tests.pictures import encoded, noise, two_classes
 from tests.terminal import Terminal
 
-from mintage.create import out_of_fold
+from mintage.create import judges, out_of_fold
 from mintage.create.out_of_fold import OutOfFold, Scale, folds_of
 
 
@@ -32,7 +32,7 @@ def pets(tmp_path: Path, mintage: Terminal) -> Path:
 def briefly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Real networks, small and soon trained."""
     monkeypatch.setattr(out_of_fold, "_OF_FEW", Scale(folds=3, side=48, shown=1600))
-    monkeypatch.setattr(out_of_fold.probe, "PROBE_SECONDS", 0.1)
+    monkeypatch.setattr(judges.probe, "PROBE_SECONDS", 0.1)
 
 
 @pytest.fixture
