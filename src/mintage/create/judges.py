@@ -1,0 +1,184 @@
+"""The networks that judge labels: small, soon trained, asked about what they never saw.
+
+The one place where suspects meet training: a candidate, ``fit`` and ``evaluate``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mintage.core.errors import missing_extra
+
+try:
+    from mintage.create import probe
+    from mintage.create.design import SIZES, cost_ms, sized
+    from mintage.create.forward import evaluate
+    from mintage.create.losses import probabilities
+    from mintage.create.pace import TrainProgress
+    from mintage.create.recipe import Candidate
+    from mintage.create.train import fit
+    from mintage.modalities.image.networks import PictureNetwork
+except ImportError as error:
+    raise missing_extra("PyTorch", "train") from error
+
+Pixels = NDArray[np.uint8]
+Positions = NDArray[np.int64]
+
+SMALLEST = SIZES[0].side
+_FEW = 64
+# Whether mirror images are the same thing is found out first, on pictures of half the side. Of
+# what that teaches, mirroring may cost this share. Of photographs of cats and dogs it cost -0.3
+# to 0.0 left to right and 1.0 to 3.7 upside down, when 7 to 17 % of all there is to learn was
+# learned (6 runs of 6 passes).
+_TRIAL_EXAMPLES = 1000
+_ENOUGH, _MAY_COST = 0.04, 0.3
+_ACROSS, _DOWN = 3, 2  # axes of [N, C, H, W]
+
+
+def sides_up_to(largest: float) -> list[int]:
+    """The sides that the table of sizes knows, the largest first; always one."""
+    return sorted(
+        {size.side for size in SIZES if size.side <= max(largest, SMALLEST)}, reverse=True
+    )
+
+
+def candidate(side: int, shown: int, passes: int, *, uneven: bool) -> Candidate:
+    """The compact network, so trained that few steps go far.
+
+    The last weights are kept: the best could be told by labels alone that are to be judged.
+    """
+    size = next(size for size in SIZES if size.side == side)
+    # Muon's step costs the same for any number of examples, so that small batches are dear.
+    batch = 64 if shown >= 1000 else 32
+    return replace(
+        sized(size, shown, passes, name="suspects"),
+        batch_size=batch,
+        learning_rate=0.03,
+        mixup=0.0,
+        cutmix=0.0,
+        restore_best_weights=False,
+        class_weights="balanced" if uneven else "none",
+    )
+
+
+def machine_speed(threads: int, seconds: float) -> float:
+    """How long this machine takes for what the table's takes a second for."""
+    return probe.measure(threads, min(probe.PROBE_SECONDS, 0.03 * seconds))
+
+
+def milliseconds(chosen: Candidate, speed: float) -> float:
+    """For an example trained on.
+
+    A step costs something besides its examples, as much as 9 of them at 64 px (``design.sized``:
+    7 % of a batch of 128).
+    """
+    return speed * (cost_ms(chosen) or 0.0) * (1 + 9 / chosen.batch_size)
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """Trains networks on ``images`` uint8[N, S, S, 3] and their ``targets`` int64[N]."""
+
+    images: Pixels
+    targets: NDArray[np.int64]
+    threads: int
+    seed: int
+    folder: Path
+    should_stop: Callable[[], bool]
+
+    def fit(
+        self,
+        chosen: Candidate,
+        learned: Positions,
+        name: str,
+        *,
+        passes: int,
+        seconds: float | None,
+        progress: Callable[[TrainProgress], None] = lambda __: None,
+    ) -> PictureNetwork:
+        """A network trained for so many passes, or by the clock where seconds are given."""
+        return fit(
+            chosen,
+            self.images,
+            self.targets,
+            learned,
+            _spread(learned, _FEW),  # nothing is chosen by what is validated
+            seconds=seconds,
+            epochs=None if seconds is not None else passes,
+            seed=self.seed,
+            threads=self.threads,
+            checkpoint_folder=self.folder / name,
+            progress=progress,
+            should_stop=self.should_stop,
+        ).network
+
+    def ask(
+        self, network: PictureNetwork, chosen: Candidate, asked: Positions
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Probabilities float32[M, k] and features float32[M, D].
+
+        As they are and mirrored, averaged, where a mirror image shows the same thing.
+        """
+        logits, features = evaluate(
+            network, chosen, self.images, asked, computed_in=chosen.precision
+        )
+        if chosen.augmentation.flips in ("horizontal", "both"):
+            other, mirrored = evaluate(
+                network, chosen, self.images, asked, computed_in=chosen.precision, flip=(_ACROSS,)
+            )
+            logits, features = (logits + other) / 2, (features + mirrored) / 2
+        return probabilities(logits.float()).numpy(), features.float().numpy()
+
+    def same_mirrored(
+        self,
+        chosen: Candidate,
+        learned: Positions,
+        asked: Positions,
+        *,
+        passes: int,
+        seconds: float | None,
+    ) -> str:
+        """Which mirror images show the same thing, as recipes name it; none if nobody can tell.
+
+        A network that saw no mirror images is asked about what it did not see, as it is and
+        mirrored.
+        """
+        trial = replace(chosen, augmentation=replace(chosen.augmentation, flips="none"))
+        trainer = self
+        if chosen.input_size >= 2 * SMALLEST:
+            half = self.images[:, ::2, ::2]
+            trial = replace(trial, input_size=half.shape[1], training_sides=())
+            trainer = replace(self, images=half)
+        network = trainer.fit(trial, learned, "trial", passes=passes, seconds=seconds)
+        asked = _spread(asked, _TRIAL_EXAMPLES)
+        plain = trainer.loss(network, trial, asked)
+        shares = np.bincount(self.targets[asked]) / len(asked)
+        ignorant = float(-(shares * np.log(np.maximum(shares, 1e-9))).sum())
+        if ignorant - plain < _ENOUGH * ignorant:
+            return "none"
+        across, down = (
+            trainer.loss(network, trial, asked, axis) - plain <= _MAY_COST * (ignorant - plain)
+            for axis in (_ACROSS, _DOWN)
+        )
+        if across:
+            return "both" if down else "horizontal"
+        return "vertical" if down else "none"
+
+    def loss(
+        self, network: PictureNetwork, chosen: Candidate, asked: Positions, *axes: int
+    ) -> float:
+        """Mean negative log-likelihood in nats of pictures mirrored along these axes."""
+        logits, __ = evaluate(network, chosen, self.images, asked, flip=axes)
+        chances = probabilities(logits.float()).numpy()
+        own = chances[np.arange(len(asked)), self.targets[asked]]
+        return float(-np.log(np.maximum(own, 1e-9)).mean())
+
+
+def _spread(positions: Positions, count: int) -> Positions:
+    """So many of them, evenly."""
+    return positions[:: max(1, len(positions) // count)][:count]
