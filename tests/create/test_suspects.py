@@ -122,7 +122,8 @@ def test_no_network_scores_what_it_or_a_near_duplicate_of_it_was_trained_on(
         return real_fit(candidate, images, labels, train_index, validation_index, **options)
 
     def evaluate(network, candidate, images, index, **options):
-        scored.append(index)
+        if not scored or scored[-1] is not index:  # the whole picture, then its middle
+            scored.append(index)
         return real_evaluate(network, candidate, images, index, **options)
 
     monkeypatch.setattr(judges, "fit", fit)
@@ -324,5 +325,5 @@ def test_a_workspace_that_can_only_be_read_says_so_but_gives_what_was_found_befo
 
 def test_more_examples_get_more_time_within_bounds():
     assert suspects.default_seconds(many(10)) == 90
-    assert suspects.default_seconds(many(4000)) == 160
+    assert suspects.default_seconds(many(4000)) == 200
     assert suspects.default_seconds(many(60_000)) == 900

@@ -61,7 +61,7 @@ class Scale:
 # Two thirds of 4,000 examples teach a network enough, and three trainings are each longer than
 # four in the same time. With 5 % of the labels of 4,000 photographs turned, 16 passes at 112 px
 # were right on 86.5 % of what they had not seen; 36 passes at 64 px, which take as long, on 79.7 %.
-_OF_MANY = Scale(folds=3, side=112, shown=42_000)
+_OF_MANY = Scale(folds=3, side=112, shown=46_000)
 _OF_FEW = Scale(folds=4, side=64, shown=42_000)
 
 
@@ -229,7 +229,8 @@ class _Work:
         chosen = self.plan.candidate
         learned = self.plan.learned_from(0, self.dataset.examples)
         passes = max(2, round(_TRIAL_PASSES * self.plan.passes))
-        needed = len(learned) * passes * self.milliseconds / 1000 / 4  # half the side
+        smaller = 4 if chosen.input_size >= 2 * judges.SMALLEST else 1  # half the side
+        needed = len(learned) * passes * self.milliseconds / 1000 / smaller
         most = _TRIAL_TIME * self.limit
         flips = self.trainer.same_mirrored(
             chosen,

@@ -1,0 +1,70 @@
+"""The networks that judge labels: what they take for the same picture, and how they are asked."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mintage.create.judges import Trainer, candidate, milliseconds, sides_up_to
+
+SIDE = 48
+
+
+def pictures(kind, count=160, seed=0):
+    """Two classes that differ in overall light, in which side is lighter, or in nothing."""
+    chance = np.random.default_rng(seed)
+    labels = np.arange(count) % 2
+    images = chance.integers(60, 160, (count, SIDE, SIDE, 3))
+    lighter = 70 * labels[:, None, None, None]
+    if kind == "light":
+        images = images + lighter
+    if kind == "side":
+        images[:, :, : SIDE // 2] += lighter
+        images[:, :, SIDE // 2 :] += 70 - lighter
+    return images.astype(np.uint8), labels
+
+
+def trainer(tmp_path: Path, kind: str) -> Trainer:
+    images, labels = pictures(kind)
+    return Trainer(images, labels, 1, 0, tmp_path, lambda: False)
+
+
+@pytest.fixture
+def small():
+    return replace(candidate(SIDE, 100, 8, uneven=False), averaging=0.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "same"), [("light", "both"), ("side", "vertical"), ("nothing", "none")]
+)
+def test_mirror_images_are_the_same_where_the_labels_say_so(tmp_path, small, kind, same):
+    learned, asked = np.arange(112), np.arange(112, 160)
+    found = trainer(tmp_path, kind).same_mirrored(small, learned, asked, passes=8, seconds=None)
+    assert found == same
+
+
+def test_where_mirror_images_are_the_same_a_picture_and_its_mirror_image_get_one_answer(
+    tmp_path, small
+):
+    judge = trainer(tmp_path, "light")
+    network = judge.fit(small, np.arange(64), "one", passes=1, seconds=None)
+    other = replace(judge, images=judge.images[:, :, ::-1])
+    mirroring = replace(small, augmentation=replace(small.augmentation, flips="horizontal"))
+    asked = np.arange(64, 96)
+    for chosen, alike in ((mirroring, True), (small, False)):
+        chances, features = judge.ask(network, chosen, asked)
+        mirrored, their_features = other.ask(network, chosen, asked)
+        assert chances.shape == (32, 2)
+        np.testing.assert_allclose(chances.sum(axis=1), 1, rtol=1e-5)
+        assert np.allclose(chances, mirrored, atol=2e-3) == alike
+        assert np.allclose(features, their_features, atol=0.05) == alike
+
+
+def test_larger_pictures_cost_more_and_some_side_is_always_there():
+    costs = [
+        milliseconds(candidate(side, 2000, 10, uneven=False), 1.0) for side in sides_up_to(112)
+    ]
+    assert costs == sorted(costs, reverse=True)
+    assert sides_up_to(10) == [min(sides_up_to(1000))]
+    assert candidate(64, 2000, 10, uneven=True).class_weights == "balanced"
