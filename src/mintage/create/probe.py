@@ -25,17 +25,21 @@ def measure(threads: int, seconds: float = PROBE_SECONDS) -> float:
     """How long this machine takes for what the table's takes a second for.
 
     Trains ``compact`` at 64 px on noise, by the same steps as a real training; the fastest step
-    counts, since whatever else the machine does only ever makes it slower.
+    counts, since whatever else the machine does only ever makes it slower. One thread is tried
+    too: beside a busy process several may wait for one another twenty times as long, and by the
+    clock training drops to one as well (``pace.ThreadKeeper``).
     """
-    began = time.monotonic()
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    counts = sorted({1, threads}, reverse=True)
     try:
         with torch.random.fork_rng():
-            fastest = _fastest_step(began, seconds)
+            found = []
+            for count in counts:
+                torch.set_num_threads(count)
+                found.append(_fastest_step(time.monotonic(), seconds / len(counts)))
     finally:
         torch.set_num_threads(before)
-    return 1000 * fastest / _BATCH / _REFERENCE_MS
+    return 1000 * min(found) / _BATCH / _REFERENCE_MS
 
 
 def _fastest_step(began: float, seconds: float) -> float:
