@@ -18,7 +18,7 @@ from mintage.core.types import InputSpec
 from mintage.create.dataset import Dataset
 from mintage.store.workspace import Workspace
 
-_DECODER = "v1"
+_DECODER = "v2"
 _CHUNK = 256
 
 

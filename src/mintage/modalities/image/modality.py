@@ -18,7 +18,9 @@ from mintage.modalities.image.reading import (
     encode_png,
     open_picture,
     orientation_of,
+    plain_jpeg,
     thumbnail_gray,
+    turn_of,
 )
 from mintage.modalities.image.strangers import strangers
 
@@ -47,20 +49,17 @@ class ImageModality:
         Raises:
             DataError: the reason why these bytes cannot be kept.
         """
-        with open_picture(data) as image:
-            kind = image.format or ""
-            orientation = orientation_of(image)
-            if kind not in _STRIP:
-                stored, orientation = encode_png(image), 1
-        if kind in _STRIP:
-            stored = _stripped(kind, data)
-        with open_picture(stored) as image:
-            width, height = image.size
+        frame = plain_jpeg(data)
+        if frame is not None:
+            kind, orientation = "JPEG", turn_of(data, frame)
+            stored, size = _stripped(kind, data), (frame.width, frame.height)
+        else:
+            kind, orientation, stored, size = _by_pillow(data)
         return Ingested(
             data=stored,
             properties={
-                "width": width,
-                "height": height,
+                "width": size[0],
+                "height": size[1],
                 "orientation": orientation,
                 "format": "JPEG" if kind == "MPO" else kind,
             },
@@ -73,9 +72,7 @@ class ImageModality:
         Raises:
             DataError: the bytes are no picture that may be read.
         """
-        with open_picture(data) as image:
-            upright = orientation_of(image) if orientation is None else orientation
-            gray = thumbnail_gray(image, upright, similarity.THUMBNAIL_SIDE)
+        gray = thumbnail_gray(data, similarity.THUMBNAIL_SIDE, orientation)
         return similarity.fingerprint(gray)
 
     def decode(
@@ -95,6 +92,19 @@ class ImageModality:
     def near_duplicates(self, fingerprints: Sequence[bytes]) -> list[tuple[int, int]]:
         """Pairs of positions of pictures that are nearly the same."""
         return similarity.near_duplicates(fingerprints)
+
+
+def _by_pillow(data: bytes) -> tuple[str, int, bytes, tuple[int, int]]:
+    """Kind, orientation, the bytes to store and the size of a picture."""
+    with open_picture(data) as image:
+        kind = image.format or ""
+        orientation = orientation_of(image)
+        if kind not in _STRIP:
+            stored, orientation = encode_png(image), 1
+    if kind in _STRIP:
+        stored = _stripped(kind, data)
+    with open_picture(stored) as image:
+        return kind, orientation, stored, image.size
 
 
 def _stripped(kind: str, data: bytes) -> bytes:

@@ -1,0 +1,141 @@
+"""The short way for JPEG gives the pixels that Pillow gives, and leaves to it what is unusual."""
+
+import io
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import simplejpeg
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+
+from mintage.core.errors import DataError
+from mintage.modalities.image import jpeg, reading
+
+
+def scene(seed: int, size: tuple[int, int]) -> Image.Image:
+    """Smooth colours with edges and some noise: what cameras see."""
+    chance = np.random.default_rng(seed)
+    coarse = chance.integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    smooth = np.asarray(Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC), dtype=int)
+    noisy = smooth + chance.integers(-12, 13, smooth.shape)
+    return Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8))
+
+
+def encoded(image: Image.Image, **options: object) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", **options)
+    return stream.getvalue()
+
+
+def by_pillow(data: bytes, side: int, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
+    with monkeypatch.context() as patched:
+        patched.setattr(reading, "plain_jpeg", lambda __: None)
+        return np.concatenate(
+            [
+                reading.decode_square(data, side).ravel().astype(np.float32),
+                reading.thumbnail_gray(data, side).ravel(),
+            ]
+        )
+
+
+def directly(data: bytes, side: int, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("Pillow decoded it")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(JpegImageFile, "load", refuse)
+        return np.concatenate(
+            [
+                reading.decode_square(data, side).ravel().astype(np.float32),
+                reading.thumbnail_gray(data, side).ravel(),
+            ]
+        )
+
+
+@pytest.mark.parametrize("side", [28, 96, 112])
+@pytest.mark.parametrize("size", [(640, 480), (501, 373), (97, 333), (40, 31), (8, 9)])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"subsampling": 0},
+        {"subsampling": 1},
+        {"progressive": True},
+        {"keep_rgb": True},
+        {"restart_marker_blocks": 3},
+        {"quality": 12},
+        {"optimize": True},
+    ],
+    ids=str,
+)
+def test_pixels_are_those_of_pillow(
+    side: int, size: tuple[int, int], options: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for picture in (scene(1, size), scene(2, size).convert("L")):
+        data = encoded(picture, **options)
+        assert np.array_equal(directly(data, side, monkeypatch), by_pillow(data, side, monkeypatch))
+
+
+@pytest.mark.parametrize("side", [28, 64, 96, 112])
+def test_pixels_of_photographs_are_those_of_pillow(
+    side: int, shared_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in sorted((shared_data / "pets").glob("*/*"))[::100]:
+        data = path.read_bytes()
+        assert np.array_equal(directly(data, side, monkeypatch), by_pillow(data, side, monkeypatch))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_is_read_only_where_there_may_be_one(
+    orientation: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(scene(3, (90, 60)), exif=exif.tobytes())
+    frame = jpeg.frame_of(data)
+    assert frame is not None
+    assert frame.tagged
+    assert not jpeg.frame_of(encoded(scene(3, (90, 60)))).tagged  # type: ignore[union-attr]
+    assert np.array_equal(directly(data, 32, monkeypatch), by_pillow(data, 32, monkeypatch))
+
+
+def test_what_is_damaged_or_unusual_is_left_to_pillow() -> None:
+    whole = encoded(scene(4, (320, 240)))
+    frame = jpeg.frame_of(whole)
+    assert frame is not None
+    cut = whole[: len(whole) * 2 // 3]
+    assert jpeg.pixels(cut, frame, 28, grey=False) is None
+    with pytest.raises(DataError, match="damaged"):
+        reading.decode_square(cut, 28)
+    assert reading.plain_jpeg(encoded(scene(5, (64, 64)).convert("CMYK"))) is None
+    assert reading.plain_jpeg(b"\xff\xd8\xff") is None
+    assert reading.plain_jpeg(b"\x89PNG") is None
+    assert reading.plain_jpeg(whole[: frame.position + 6]) is None
+
+
+def test_the_cap_on_pixels_holds_before_anything_is_decoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = bytearray(encoded(scene(6, (64, 64))))
+    frame = jpeg.frame_of(bytes(data))
+    assert frame is not None
+    struct.pack_into(">HH", data, frame.position + 5, 12_000, 12_000)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr(simplejpeg, "decode_jpeg", refuse)
+    with pytest.raises(DataError, match="megapixels"):
+        reading.decode_square(bytes(data), 28)
+
+
+@pytest.mark.parametrize(
+    ("size", "least", "scale"),
+    [((375, 500), 96, 2), ((375, 500), 93.12, 4), ((4000, 3000), 112, 8), ((90, 300), 96, 1)],
+)
+def test_a_scale_leaves_both_sides_what_is_needed(
+    size: tuple[int, int], least: float, scale: int
+) -> None:
+    assert jpeg.scale_for(*size, least) == scale
