@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from mintage.core.errors import ConfigError
+from mintage.core.machine import has_bfloat16
 from mintage.create.design import Data, compact, cost_ms, design
 from mintage.create.recipe import Recipe
 
@@ -55,7 +56,7 @@ def test_the_seed_network_is_trained_as_in_the_textbook():
     assert (candidate.batch_size, candidate.loss, candidate.precision) == (
         32,
         "cross_entropy",
-        "float32",
+        "bfloat16" if has_bfloat16() else "float32",
     )
     assert candidate.initialisation == "glorot_uniform"
     assert candidate.augmentation == replace(candidate.augmentation).none()
@@ -151,7 +152,7 @@ def test_uneven_classes_are_weighted_and_judged_alike_and_even_ones_left_alone()
 
 def test_costs_grow_with_side_width_and_depth():
     base = compact(examples=3600, typical_side=375, seconds=60)
-    for larger in ({"width": 2.0}, {"depth": 3}, {"input_size": 200}):
+    for larger in ({"width": 2.0}, {"depth": 3}, {"training_sides": (140,)}):
         assert cost_ms(replace(base, **larger)) > 1.5 * cost_ms(base)
 
 

@@ -77,7 +77,8 @@ def test_back_propagation_through_the_seed_network_agrees_with_the_formulas_by_h
     ]
     parameters = [each.detach().double().numpy() for each in layers]
     with torch.no_grad():
-        maps = nn.functional.max_pool2d(torch.relu(network.convolution(pixels)), 2).flatten(1)
+        maps = nn.functional.max_pool2d(torch.relu(network.convolution(pixels)), 2)
+        maps = maps.permute(0, 2, 3, 1).flatten(1)  # channels last
     found = [
         seed_network_oracle(parameters, m.double().numpy(), int(label))
         for m, label in zip(maps, labels, strict=True)
@@ -97,9 +98,8 @@ def test_the_gradient_of_the_convolution_is_what_finite_differences_find(name):
     weight = network.convolution.weight
 
     def error():
-        hidden = network.hidden(
-            nn.functional.max_pool2d(torch.relu(network.convolution(pixels)), 2).flatten(1)
-        )
+        maps = nn.functional.max_pool2d(torch.relu(network.convolution(pixels)), 2)
+        hidden = network.hidden(maps.permute(0, 2, 3, 1).flatten(1))
         return loss_function(name)(network.output(torch.relu(hidden)), labels)
 
     error().backward()

@@ -186,11 +186,24 @@ def uneven(count=200, share=0.1):
     return images.astype(np.uint8), labels, np.arange(split), np.arange(split, count)
 
 
+def shaded(count=1000, share=0.1):
+    """Pictures of which a tenth are lighter by 25 levels, where light itself varies by 20.
+
+    Whoever minds the shares finds 13 % of them, whoever takes the classes for even 73 %.
+    """
+    chance = np.random.default_rng(2)
+    labels = (chance.random(count) < share).astype(np.int64)
+    light = 60 + 20 * chance.standard_normal((count, 1, 1, 1)) + 25 * labels[:, None, None, None]
+    images = np.clip(chance.integers(0, 60, (count, 28, 28, 3)) + light, 0, 255)
+    split = count // 2
+    return images.astype(np.uint8), labels, np.arange(split), np.arange(split, count)
+
+
 def test_balanced_class_weights_make_the_rare_class_count_as_much(fitted):
     plain = replace(seed_cnn(), early_stopping_patience=None, restore_best_weights=False)
     recall = {}
     for weights in ("none", "balanced"):
-        result = fitted(replace(plain, class_weights=weights), uneven(), epochs=4)
+        result = fitted(replace(plain, class_weights=weights), shaded(), epochs=6)
         answered = result.validation_logits[:, 0] > 0
         recall[weights] = answered[result.validation_labels == 1].mean()
     assert recall["balanced"] > recall["none"] + 0.3

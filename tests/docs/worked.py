@@ -93,6 +93,12 @@ def training_sides(side: int) -> tuple[int, ...]:
     return found.training_sides
 
 
+def mean_of_looks(plain: float, mirrored: float) -> float:
+    network = Compact(2).eval()
+    network.mirrored_along = 3
+    return float(network.mean_of_looks(torch.tensor([[plain], [mirrored]])))
+
+
 def he_deviation() -> float:
     """Measured on the widest stage's filters, as they were drawn."""
     network = Compact(2)
@@ -242,6 +248,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
         glorot_limit,
         gradient,
         he_deviation,
+        mean_of_looks,
         inclusion_proof_hashes,
         key_bits,
         leaf_hash,

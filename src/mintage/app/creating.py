@@ -241,7 +241,7 @@ class Creating(Reporting):
         data, speed = data_of(dataset), None
         if budget is not None:
             progress.start(_("Measuring how fast this machine trains"))
-            speed = probe.measure(self.threads, min(probe.PROBE_SECONDS, 0.03 * budget.seconds))
+            speed = probe.measure(self.threads, probe.seconds_for(budget.seconds))
             progress.finish()
         found = design(
             recipe,

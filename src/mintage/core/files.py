@@ -86,20 +86,29 @@ def sync_folder(folder: Path) -> None:
 def write_atomic(path: Path, data: bytes, *, mode: int = 0o644, durable: bool = True) -> None:
     """Write beside the target, flush, rename. Readers see the old bytes or the new ones."""
     with readable_failures(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{new_id('tmp')}")
         try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-            with os.fdopen(descriptor, "wb") as stream:
+            with os.fdopen(_created(temporary, mode), "wb") as stream:
                 stream.write(data)
                 stream.flush()
                 if durable:
                     os.fsync(stream.fileno())
             temporary.replace(path)
-        finally:
+        except BaseException:
             temporary.unlink(missing_ok=True)
+            raise
         if durable:
             sync_folder(path.parent)
+
+
+def _created(path: Path, mode: int) -> int:
+    """The descriptor of a new file, and its folder if that is not there yet."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    try:
+        return os.open(path, flags, mode)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, flags, mode)
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from mintage.core.types import Found, Skipped
 from mintage.create import human
 from mintage.create.compare import Contender
 from mintage.create.evaluate import check_labels, learned_from
-from mintage.create.examples import ingest_in_order, list_source
+from mintage.create.examples import in_order, ingest, list_source
 from mintage.create.human import Matched, Picture, Sheet
 from mintage.create.prepare import decoded
 from mintage.store.workspace import Workspace
@@ -87,7 +88,7 @@ def on_location(
     unread = list(listing.skipped)
     of_digest: dict[str, Picture] = {}
     arrays: dict[str, NDArray[np.uint8]] = {}
-    for found, result in ingest_in_order(kind, listing.examples, progress):
+    for found, result in in_order(listing.examples, partial(ingest, kind), progress):
         if isinstance(result, Skipped):
             unread.append(result)
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from mintage.core.progress import Progress
 from mintage.core.types import Example, Skipped
 from mintage.create.dataset import Dataset
 from mintage.create.evaluate import check_labels, learned_from
-from mintage.create.examples import ingest_in_order, list_source
+from mintage.create.examples import in_order, ingest, list_source
 from mintage.create.prepare import decoded
 from mintage.store.workspace import Workspace
 from mintage.tasks.metrics import mcnemar_exact, paired_interval, wilson_interval
@@ -155,7 +156,7 @@ def on_location(
     labels: list[str] = []
     inputs: tuple[list[NDArray[np.uint8]], ...] = ([], [])
     left_out = 0
-    for found, result in ingest_in_order(kind, listing.examples, progress):
+    for found, result in in_order(listing.examples, partial(ingest, kind), progress):
         if isinstance(result, Skipped):
             skipped.append(result)
             continue

@@ -27,36 +27,36 @@ _LARGE = 1500
 EVEN = 1.5
 # Pictures are trained on small at first, which is quick, and never as large as they are judged:
 # crops show animals larger than whole pictures do (Touvron et al. 2019, "Fixing the train-test
-# resolution discrepancy"). On pets, 64 to 96 judged at 112 gave 90.3 and 91.1 % on pets-valid
-# after 200 s of one core's time (seeds 1 and 0). Not compared alone against judging at 96.
-TRAINING_SIDES = (0.575, 0.72, 0.86)
+# resolution discrepancy"). What is best depends on how hard is cropped; measured in
+# docs/explanation/training.md.
+OFTEN = 20
+"""Passes from which on pictures are seen so often that they have to be cropped hard."""
+_SEEN_OFTEN = Augmentation(crop=0.8, brightness=0.4, contrast=0.4, colour=0.3, erasing=0.3)
+_SIDES_OFTEN, _SIDES_SELDOM = (1 / 3, 4 / 9, 2 / 3), (0.4, 0.6, 0.8)
 PASSES_NEEDED = 3
 
 
 @dataclass(frozen=True)
 class Size:
-    """One row of the table: how large a compact network is, and what it takes.
+    """One row of the table: how large a compact network is, from ``passes`` over the data on.
 
-    ``cost_ms`` is per example trained on, at the mean of the three training sides, on 2 EPYC
-    cores with bfloat16; 112 px is measured, the others follow from it by the ratios measured on 2
-    Xeon cores. ``passes`` over the data are what it needs to be better than the row before.
+    With fewer the row before is better.
     """
 
     side: int
     width: float
     depth: int
-    cost_ms: float
     passes: int
 
 
 SIZES = (
-    Size(48, 1.0, 1, 0.33, 3),
-    Size(64, 1.0, 1, 0.55, 12),
-    Size(80, 1.0, 1, 0.85, 12),
-    Size(96, 1.0, 1, 1.25, 12),
-    Size(112, 1.0, 1, 1.70, 12),
-    Size(128, 1.0, 1, 2.20, 60),
-    Size(144, 1.5, 1, 4.90, 100),
+    Size(48, 1.0, 1, 3),
+    Size(64, 1.0, 1, 5),
+    Size(80, 1.0, 1, 8),
+    Size(96, 1.0, 1, 12),
+    Size(112, 1.0, 1, 15),
+    Size(144, 1.0, 1, OFTEN),
+    Size(176, 1.0, 1, 100),
 )
 
 
@@ -93,15 +93,22 @@ def data_of(dataset: Dataset) -> Data:
 def cost_ms(candidate: Candidate) -> float | None:
     """Milliseconds an example trained on, on the table's machine; None of a pretrained network.
 
-    Width counts by its power of 1.6: narrow convolutions are bound by memory (measured from 1 to
-    2 on 2 Xeon cores).
+    The table's are 2 EPYC cores with bfloat16: 0.56 ms at 48 px and 1.19 ms at 80 px in batches
+    of 128, of which each takes 17 ms for Muon. Width counts by its power of 1.6: narrow
+    convolutions are bound by memory (measured from 1 to 2 on 2 Xeon cores).
     """
     if candidate.network == "hub":
         return None
     if candidate.network == "seed-cnn":
-        return 0.15
-    sized_like = 1.7 * (candidate.input_size / 112) ** 2
-    return float(sized_like * candidate.width**1.6 * (0.55 + 0.45 * candidate.depth))
+        return 0.1
+    sides = candidate.training_sides or (candidate.input_size,)
+    pixels = sum(side * side for side in sides) / len(sides)
+    each = 0.07 + 17 / candidate.batch_size + 1.53e-4 * pixels
+    return float(each * candidate.width**1.6 * (0.55 + 0.45 * candidate.depth))
+
+
+def _precision() -> str:
+    return "bfloat16" if has_bfloat16() else "float32"
 
 
 def seed_cnn(seconds: float | None = None) -> Candidate:
@@ -111,28 +118,21 @@ def seed_cnn(seconds: float | None = None) -> Candidate:
         network="seed-cnn",
         input_size=28,
         initialisation="glorot_uniform",
+        precision=_precision(),
         # By epochs it stops by itself; by the clock the clock does.
         early_stopping_patience=None if seconds else 10,
     )
 
 
-def compact(
-    *, examples: int, typical_side: int, seconds: float | None = None, speed: float = 1.0
-) -> Candidate:
-    """The small residual network, on pictures as large as the data and the time allow."""
-    size = size_for(examples, typical_side, seconds, speed)
-    passes = None if seconds is None else seconds * 1000 / (size.cost_ms * speed * examples)
-    return sized(size, examples, passes or default_epochs("compact", examples))
-
-
 def sized(size: Size, examples: int, passes: float, name: str = "compact") -> Candidate:
     """A compact network of some size, with the cures that so many passes over the data call for.
 
-    Where pictures are seen often they are cropped harder, so that the network does not learn them
+    Where pictures are seen often they are changed more, so that the network does not learn them
     by heart; where they are not, that costs accuracy. Mixing pictures and averaging weights helped
     nothing at this size (docs/explanation/training.md); a search tries the former.
     """
-    large, often = examples >= _LARGE, passes >= 30
+    large, often = examples >= _LARGE, passes >= OFTEN
+    parts = _SIDES_OFTEN if often else _SIDES_SELDOM
     return Candidate(
         name=name,
         network="compact",
@@ -143,27 +143,37 @@ def sized(size: Size, examples: int, passes: float, name: str = "compact") -> Ca
         optimiser="muon",
         learning_rate=0.04 if large else 0.03,
         schedule="one_cycle",
-        # Muon adds 7 % to a step of 128 pictures, 19 % at 64; few examples need the steps.
+        # Muon's step costs the same for any number of examples; few examples need the steps.
         batch_size=128 if large else 64,
-        precision="bfloat16" if has_bfloat16() else "float32",
-        training_sides=tuple(max(32, int(size.side * part) // 4 * 4) for part in TRAINING_SIDES),
+        precision=_precision(),
+        training_sides=tuple(max(32, round(size.side * part / 4) * 4) for part in parts),
+        answer_mirrored=True,
         mean=(0.485, 0.456, 0.406),
         deviation=(0.25, 0.25, 0.25),
         weight_decay=0.5,
         label_smoothing=0.1,
-        augmentation=Augmentation(crop=0.8 if often else 0.35),
+        augmentation=_SEEN_OFTEN if often else Augmentation(),
     )
 
 
-def size_for(examples: int, typical_side: int, seconds: float | None, speed: float) -> Size:
-    """The last row of the table whose passes fit; without a time 112 px, or what the data has."""
+def compact(
+    *, examples: int, typical_side: int, seconds: float | None = None, speed: float = 1.0
+) -> Candidate:
+    """The small residual network, on pictures as large as the data and the time allow.
+
+    It is the last row of the table whose passes fit; without a time that of 144 px.
+    """
     fitting = [size for size in SIZES if size.side <= max(typical_side, SIZES[0].side)]
     if seconds is None:
-        return [size for size in fitting if size.width == 1.0 and size.side <= 112][-1]
-    affordable = [
-        size for size in fitting if size.passes * examples * size.cost_ms * speed / 1000 <= seconds
-    ]
-    return affordable[-1] if affordable else fitting[0]
+        size = [size for size in fitting if size.side <= 144][-1]
+        return sized(size, examples, default_epochs("compact", examples))
+    chosen = sized(fitting[0], examples, 1)
+    for size in fitting:
+        candidate = sized(size, examples, size.passes)
+        passes = seconds * 1000 / ((cost_ms(candidate) or 0.0) * speed * examples)
+        if passes >= size.passes:
+            chosen = sized(size, examples, passes)
+    return chosen
 
 
 def design(
@@ -243,15 +253,16 @@ def neighbours(favourite: Candidate, data: Data) -> list[Candidate]:
     at = sides.index(favourite.input_size)
     found = []
     for side in sides[max(0, at - 1) : at] + sides[at + 1 : at + 2]:
-        parts = tuple(max(32, int(side * part) // 4 * 4) for part in TRAINING_SIDES)
+        parts = (part * side // favourite.input_size // 4 * 4 for part in favourite.training_sides)
+        shown = tuple(max(32, part) for part in parts)
         found.append(
-            replace(favourite, name=f"compact-{side}px", input_size=side, training_sides=parts)
+            replace(favourite, name=f"compact-{side}px", input_size=side, training_sides=shown)
         )
     wider = 1.5 * favourite.width
     found.append(replace(favourite, name="compact-wider", width=wider))
     found.append(replace(favourite, name="compact-deeper", depth=favourite.depth + 1))
     stronger = replace(
-        favourite.augmentation, crop=1.0, rotation_degrees=15.0, colour=0.25, erasing=0.25
+        favourite.augmentation, crop=1.0, rotation_degrees=15.0, colour=0.4, erasing=0.5
     )
     found.append(replace(favourite, name="compact-changed-more", augmentation=stronger))
     found.append(replace(favourite, name="compact-mixed", mixup=0.25, cutmix=0.25))
@@ -275,7 +286,7 @@ def pretrained(weights: str, data: Data, say: Callable[[str], None]) -> Candidat
         backbone_rate=0.1,
         schedule="one_cycle",
         batch_size=32 if data.examples < _LARGE else 64,
-        precision="bfloat16" if has_bfloat16() else "float32",
+        precision=_precision(),
         mean=found.mean,
         deviation=found.deviation,
         weight_decay=0.05,
@@ -308,7 +319,8 @@ def why_epochs(recipe: Recipe, data: Data) -> Message:
 
 def network_for_time(examples: int, seconds: float, speed: float = 1.0) -> str:
     """Compact, unless not even ``PASSES_NEEDED`` passes at its smallest side fit."""
-    enough = PASSES_NEEDED * examples * SIZES[0].cost_ms * speed / 1000 <= seconds
+    smallest = cost_ms(sized(SIZES[0], examples, PASSES_NEEDED)) or 0.0
+    enough = PASSES_NEEDED * examples * smallest * speed / 1000 <= seconds
     return "compact" if enough else "seed-cnn"
 
 

@@ -20,7 +20,7 @@ from mintage.core.ports import Modality
 from mintage.core.progress import Progress
 from mintage.core.types import Found, Skipped, Split
 from mintage.create.dataset import Dataset
-from mintage.create.examples import ingest_in_order, list_source
+from mintage.create.examples import in_order, ingest, list_source
 from mintage.create.prepare import decoded
 from mintage.store.workspace import Workspace
 from mintage.tasks import coverage
@@ -177,10 +177,17 @@ def _readable(
     progress: Progress,
 ) -> Iterator[tuple[Found, str, NDArray[np.uint8]]]:
     """Each example with its blob's digest and pixels; what cannot be read goes to ``skipped``."""
-    for found, result in ingest_in_order(kind, examples, progress):
+
+    def decoded(found: Found) -> tuple[str, NDArray[np.uint8]] | Skipped:
+        result = ingest(kind, found)
         if isinstance(result, Skipped):
-            skipped.append(result)
-            continue
+            return result
         orientation = result.properties.get("orientation")
         pixels = kind.decode(result.data, manifest.input, orientation=orientation)
-        yield found, sha256_hex(result.data), pixels
+        return sha256_hex(result.data), pixels
+
+    for found, result in in_order(examples, decoded, progress):
+        if isinstance(result, Skipped):
+            skipped.append(result)
+        else:
+            yield found, *result

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mintage.core import registry
 from mintage.core.canonical import sha256_hex
@@ -20,6 +20,8 @@ from mintage.core.types import Example, Found, Ingested, Skipped, SourceListing
 from mintage.sources import archive
 from mintage.sources.damage import refuse_missing, unreadable
 from mintage.store.workspace import Workspace
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -99,17 +101,19 @@ def ingest(kind: Modality, found: Found) -> Ingested | Skipped:
         return Skipped(found.path, _("cannot be read: {reason}", reason=said_by(error)))
 
 
-def ingest_in_order(
-    kind: Modality, examples: Sequence[Found], progress: Progress
-) -> Iterator[tuple[Found, Ingested | Skipped]]:
-    """Ingest on every core; results come in the order of the examples, with bounded memory."""
+def in_order(
+    examples: Sequence[Found], make: Callable[[Found], Made], progress: Progress
+) -> Iterator[tuple[Found, Made]]:
+    """Make something of each on every core; it comes in the order of the examples.
+
+    No more is made ahead than a chunk, so that memory is bounded.
+    """
     workers = available_cores()
     progress.start(_("Reading"), len(examples))
     with ThreadPoolExecutor(workers) as pool:
-        # Chunks bound what is decoded ahead of whoever consumes the results.
         for start in range(0, len(examples), 64 * workers):
             chunk = examples[start : start + 64 * workers]
-            yield from zip(chunk, pool.map(lambda found: ingest(kind, found), chunk), strict=True)
+            yield from zip(chunk, pool.map(make, chunk), strict=True)
             progress.advance(start + len(chunk))
     progress.finish()
 
@@ -134,17 +138,23 @@ def store_all(
         _refuse(listing.skipped[0])
     kept: list[Kept] = []
     skipped: list[Skipped] = list(listing.skipped)
-    for found, result in ingest_in_order(kind, listing.examples, progress):
+
+    def store(found: Found) -> Kept | Skipped:
+        result = ingest(kind, found)
         if isinstance(result, Skipped):
-            if strict:
-                _refuse(result)
-            skipped.append(result)
-            continue
+            return result
         digest = sha256_hex(result.data)
         workspace.blobs.put(digest, result.data)
         said = {name: text for name, text in found.columns.items() if name in columns}
-        ingested = replace(result, data=b"")
-        kept.append(Kept(digest, found.path, found.label, ingested, columns=said))
+        return Kept(digest, found.path, found.label, replace(result, data=b""), columns=said)
+
+    for __, result in in_order(listing.examples, store, progress):
+        if isinstance(result, Kept):
+            kept.append(result)
+        elif strict:
+            _refuse(result)
+        else:
+            skipped.append(result)
     return kept, skipped
 
 

@@ -27,6 +27,8 @@ _ENOUGH, _STANDARD_ERRORS = 0.03, 3.0
 # Mirroring may cost this share of what was learned.
 _MAY_COST = 0.2
 
+_AXES = {"horizontal": 3, "both": 3, "vertical": 2}
+
 LossesOf = Callable[[tuple[int, ...]], Tensor]
 """Losses ``float[M]`` of the validation examples, mirrored along these axes of ``[N, C, H, W]``."""
 
@@ -58,6 +60,14 @@ class Flips:
             down=max(0.0, self.down),
             limit=_MAY_COST,
         )
+
+
+def axis_of(flips: str) -> int | None:
+    """The axis of ``[N, C, H, W]`` along which a picture may be looked at mirrored; None: neither.
+
+    ``flips`` is as recipes name it. Where both are harmless, left to right is.
+    """
+    return _AXES.get(flips)
 
 
 def measure(losses_of: LossesOf, labels: Tensor) -> Flips | None:

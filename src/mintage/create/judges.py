@@ -71,16 +71,12 @@ def candidate(side: int, shown: int, passes: int, *, uneven: bool) -> Candidate:
 
 def machine_speed(threads: int, seconds: float) -> float:
     """How long this machine takes for what the table's takes a second for."""
-    return probe.measure(threads, min(probe.PROBE_SECONDS, 0.03 * seconds))
+    return probe.measure(threads, probe.seconds_for(seconds))
 
 
 def milliseconds(chosen: Candidate, speed: float) -> float:
-    """For an example trained on.
-
-    A step costs something besides its examples, as much as 9 of them at 64 px (``design.sized``:
-    7 % of a batch of 128).
-    """
-    return speed * (cost_ms(chosen) or 0.0) * (1 + 9 / chosen.batch_size)
+    """For an example trained on."""
+    return speed * (cost_ms(chosen) or 0.0)
 
 
 @dataclass(frozen=True)
@@ -131,15 +127,12 @@ class Trainer:
         """
         edge = self.images.shape[1] // _EDGE
         middle = self.images[:, edge:-edge, edge:-edge]
-        mirrors = [(), (_ACROSS,)] if chosen.augmentation.flips in ("horizontal", "both") else [()]
         found = [
-            evaluate(network, chosen, view, asked, computed_in=chosen.precision, flip=axes)
+            evaluate(network, chosen, view, asked, computed_in=chosen.precision)
             for view in (self.images, middle)
-            for axes in mirrors
         ]
-        logits = torch.stack([each.float() for each, __ in found]).mean(dim=0)
-        features = torch.stack([each.float() for __, each in found[: len(mirrors)]]).mean(dim=0)
-        return probabilities(logits).numpy(), features.numpy()
+        logits = torch.stack([each for each, __ in found]).mean(dim=0)
+        return probabilities(logits).numpy(), found[0][1].numpy()
 
     def same_mirrored(
         self,

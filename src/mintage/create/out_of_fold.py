@@ -59,9 +59,8 @@ class Scale:
 
 
 # Two thirds of 4,000 examples teach a network enough, and three trainings are each longer than
-# four in the same time. With 5 % of the labels of 4,000 photographs turned, 16 passes at 112 px
-# were right on 86.5 % of what they had not seen; 36 passes at 64 px, which take as long, on 79.7 %.
-_OF_MANY = Scale(folds=3, side=112, shown=46_000)
+# four in the same time.
+_OF_MANY = Scale(folds=3, side=144, shown=60_000)
 _OF_FEW = Scale(folds=4, side=64, shown=42_000)
 
 

@@ -6,6 +6,7 @@ import time
 
 import torch
 
+from mintage.create.allocation import keep_freed_memory
 from mintage.create.design import Size, sized
 from mintage.create.forward import device, precision, scaled
 from mintage.create.losses import loss_function
@@ -16,9 +17,14 @@ from mintage.modalities.image.networks import build, channels_last, initialise
 PROBE_SECONDS = 1.5
 _SIDE = 64
 _BATCH = 128
-_REFERENCE_MS = 1.06
-"""An example at 64 px on the machine of ``design.SIZES``: its 112 px row by area."""
-_CANDIDATE = sized(Size(_SIDE, 1.0, 1, 0.0, 0), _BATCH * 20, 1)
+_REFERENCE_MS = 0.83
+"""An example at 64 px on the machine of ``design.cost_ms``."""
+_CANDIDATE = sized(Size(_SIDE, 1.0, 1, 0), _BATCH * 20, 1)
+
+
+def seconds_for(budget: float) -> float:
+    """How long it may take where everything together may take ``budget``."""
+    return min(PROBE_SECONDS, 0.03 * budget)
 
 
 def measure(threads: int, seconds: float = PROBE_SECONDS) -> float:
@@ -29,6 +35,7 @@ def measure(threads: int, seconds: float = PROBE_SECONDS) -> float:
     too: beside a busy process several may wait for one another twenty times as long, and by the
     clock training drops to one as well (``pace.ThreadKeeper``).
     """
+    keep_freed_memory()
     before = torch.get_num_threads()
     counts = sorted({1, threads}, reverse=True)
     try:

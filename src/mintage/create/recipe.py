@@ -28,10 +28,11 @@ class Candidate:
 
     ``mean`` and ``deviation`` scale pixels per channel, from 0 to 1. ``training_sides`` are the
     sides of the pictures trained on, in equal parts of the schedule (none: ``input_size``); what
-    is evaluated and served has ``input_size``. ``width`` multiplies the channels and ``depth`` is
-    the number of residual blocks a stage, of the networks that have them. ``weights`` names the
-    pretrained backbone of the network ``hub``, whose file has to have ``weights_sha256`` where
-    that is given; ``backbone_rate`` is the share of the learning rate
+    is evaluated and served has ``input_size``. With ``answer_mirrored`` an answer is the mean over
+    the picture and its mirror image, where training shows mirror images. ``width`` multiplies the
+    channels and ``depth`` is the number of residual blocks a stage, of the networks that have
+    them. ``weights`` names the pretrained backbone of the network ``hub``, whose file has to have
+    ``weights_sha256`` where that is given; ``backbone_rate`` is the share of the learning rate
     that its first layers get.
 
     The cures: ``weight_decay`` (L2) and ``l1`` are decoupled from the gradient; ``mixup`` and
@@ -56,6 +57,7 @@ class Candidate:
     class_weights: str = "none"
     precision: str = "float32"
     training_sides: tuple[int, ...] = ()
+    answer_mirrored: bool = False
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     deviation: tuple[float, float, float] = (1.0, 1.0, 1.0)
     weight_decay: float = 0.0
@@ -83,8 +85,9 @@ class Candidate:
             _check_range(self.name, name, getattr(self, name), low, high)
         for name, (low, high) in CHANGES.items():
             _check_range(self.name, name, getattr(self.augmentation, name), low, high)
-        if not isinstance(self.restore_best_weights, bool):
-            raise ConfigError(_("restore_best_weights is true or false."))
+        for name in ("answer_mirrored", "restore_best_weights"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(_("{name} is true or false.", name=name))
         _check_range(self.name, "mixup + cutmix", self.mixup + self.cutmix, 0, 1)
         if (self.network == "hub") != (self.weights is not None):
             raise ConfigError(_("The network hub, and no other, needs weights."))

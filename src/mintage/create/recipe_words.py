@@ -46,6 +46,9 @@ _MEANINGS: Mapping[str, Message] = {
     "candidate.training_sides": _(
         "sides of the pictures trained on, in pixels, one after another; none: input_size"
     ),
+    "candidate.answer_mirrored": _(
+        "true answers with the mean over a picture and its mirror image, where those are shown"
+    ),
     "candidate.mean": _("taken off red, green and blue, each from 0 to 1"),
     "candidate.deviation": _("red, green and blue are divided by it"),
     "candidate.weight_decay": _("L2, pulled off at each step and not by the gradient"),

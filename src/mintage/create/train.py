@@ -24,6 +24,7 @@ from torch import Tensor
 from mintage.core.errors import ConfigError
 from mintage.core.messages import _
 from mintage.create import flips
+from mintage.create.allocation import keep_freed_memory
 from mintage.create.averaging import Average
 from mintage.create.checkpoint import Checkpoint, part_of
 from mintage.create.forward import (
@@ -114,6 +115,7 @@ def fit(
             training that never had a finite loss.
     """
     started = time.monotonic()
+    keep_freed_memory()
     _check(candidate, images, seconds, epochs)
     classes = int(labels.max()) + 1
     with _threads(threads), torch.random.fork_rng():
@@ -201,7 +203,7 @@ class _Training:
         self.plain_loss = loss_function(candidate.loss)
         self.optimiser = optimiser_for(candidate, network)
         self.average = Average(network, candidate.averaging) if candidate.averaging else None
-        self.augmentation = candidate.augmentation
+        self.show_mirrored(candidate.augmentation.flips)
         self.flips: flips.Flips | None = None
         self.flips_tried = 0
         self.history: list[Record] = []
@@ -226,6 +228,8 @@ class _Training:
             few = self.validation_index[:128]
             self.evaluate(few)
             each = (time.monotonic() - began) / max(len(few), 1)
+        if self.candidate.answer_mirrored and self.network.mirrored_along is None:
+            each *= 2  # mirror images may yet be found to show the same
         # One validation as in training, one in float32 (twice the time), the gap's examples, and
         # what follows in float32.
         last = 3 * len(self.validation_index) + GAP_EXAMPLES + 2 * after
@@ -309,7 +313,13 @@ class _Training:
         if self.flips is None and self.flips_tried == len(flips.MEASURED_AT):
             self.flips = flips.Flips("none")
         if self.flips is not None:
-            self.augmentation = replace(self.augmentation, flips=self.flips.chosen)
+            self.show_mirrored(self.flips.chosen)
+
+    def show_mirrored(self, which: str) -> None:
+        """Show these mirror images from now on, and answer by them too where that is wanted."""
+        self.augmentation = replace(self.candidate.augmentation, flips=which)
+        axis = flips.axis_of(which) if self.candidate.answer_mirrored else None
+        self.network.mirrored_along = self.judged.mirrored_along = axis
 
     def reason_to_stop(self, should_stop: Callable[[], bool]) -> str | None:
         """Asked before every step."""
@@ -426,7 +436,7 @@ class _Training:
         self.flips_tried = document["flips_tried"]
         if document["flips"] is not None:
             self.flips = flips.Flips(**document["flips"])
-            self.augmentation = replace(self.augmentation, flips=self.flips.chosen)
+            self.show_mirrored(self.flips.chosen)
         self.pace.go_on_from(document["seconds"])
         self.stopped_because = document["stopped_because"]
 

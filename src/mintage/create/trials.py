@@ -25,6 +25,7 @@ from mintage.create.splits import FOLDS
 from mintage.store.workspace import Workspace
 
 try:
+    from mintage.create import probe
     from mintage.create.design import cost_ms
     from mintage.create.memory import memory_left, memory_needed
     from mintage.create.pace import TrainProgress
@@ -119,7 +120,10 @@ class Trials:
         self.targets = np.array([labels.index(e.label) for e in examples], dtype=np.int64)
         if self.resume:  # what is resumed writes its lines again, as far as it had come
             (self.folder / "log.jsonl").unlink(missing_ok=True)
-        self.start_seconds = 0.0 if self.budget is None else self.budget.seconds - self.budget.left
+        self.start_seconds = 0.0
+        if self.budget is not None:  # a probe, if there was one, took what it was given
+            probed = 0.0 if self.speed is None else probe.seconds_for(self.budget.seconds)
+            self.start_seconds = self.budget.seconds - self.budget.left - probed
 
     @property
     def checkpoints(self) -> Path:

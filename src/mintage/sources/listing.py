@@ -6,6 +6,7 @@ Here, and only here, names become what a manifest holds: Unicode's composed form
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections import Counter
@@ -78,11 +79,10 @@ def read_file(path: Path) -> bytes:
         DataError: it is larger than an example may be.
         OSError: it is gone, or may not be read.
     """
-    with path.open("rb") as stream:
-        data = stream.read(MOST_BYTES + 1)
-    if len(data) > MOST_BYTES:
-        raise DataError(too_large())
-    return data
+    with path.open("rb", buffering=0) as stream:
+        if os.fstat(stream.fileno()).st_size > MOST_BYTES:
+            raise DataError(too_large())
+        return stream.readall()
 
 
 class ListingBuilder:

@@ -55,16 +55,29 @@ def test_the_seed_network_computes_what_its_layers_say():
     network = build("seed-cnn", 3, 28)
     initialise(network, "glorot_uniform", 0)
     pixels = torch.rand(2, 3, 28, 28)
-    layers = nn.Sequential(
-        network.convolution,
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        network.hidden,
-        nn.ReLU(),
-        network.output,
-    )
-    assert torch.equal(network(pixels), layers(pixels))
+    maps = nn.functional.max_pool2d(torch.relu(network.convolution(pixels)), 2)
+    flat = nn.Flatten()(maps.permute(0, 2, 3, 1))  # channels last
+    dense = nn.Sequential(network.hidden, nn.ReLU(), network.output)
+    assert torch.equal(network(pixels), dense(flat))
+
+
+@pytest.mark.parametrize("axis", [2, 3])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_an_answer_is_the_mean_over_a_picture_and_its_mirror_image(axis, classes):
+    network = build("compact", classes, 32).eval()
+    pixels = torch.rand(4, 3, 32, 32)
+    plain, of_plain = network.forward_with_features(pixels)
+    mirrored, of_mirrored = network.forward_with_features(pixels.flip(axis))
+    assert not torch.allclose(plain, mirrored)
+    network.mirrored_along = axis
+    found, features = network.forward_with_features(pixels)
+    assert torch.allclose(found, (plain + mirrored) / 2, atol=1e-5)
+    assert torch.allclose(network(pixels), found, atol=1e-5)
+    own = features.shape[1] - 40  # statistics are the picture's alone
+    assert torch.allclose(features[:, :own], ((of_plain + of_mirrored) / 2)[:, :own], atol=1e-4)
+    assert torch.allclose(features[:, own:], of_plain[:, own:])
+    network.train()
+    assert network.looks(pixels) is pixels
 
 
 def test_compact_takes_pictures_of_any_side_with_the_same_weights():

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 FLIPS = ("measure", "none", "horizontal", "vertical", "both")
 """``measure`` lets training find out on validation data what mirroring leaves alone."""
+MIRRORED = ("horizontal", "vertical", "both")
 _MIDDLE = 117.0  # what photographs average, so that contrast leaves brightness alone
 
 
@@ -69,12 +70,12 @@ def augment(
     target = (height, width) if side is None else (side, side)
     if augmentation.moves or target != (height, width):
         maps = affine_maps(count, augmentation, generator).to(pixels.device)
-        grid = functional.affine_grid(maps, [count, 3, *target], align_corners=False)
+        grid = affine_grid(maps, target)
         # Reflection invents no border that only training pictures would have.
         pixels = functional.grid_sample(
             pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False
         )
-    else:
+    elif augmentation.flips in MIRRORED:
         for axis, chosen in zip((3, 2), mirrored(count, augmentation, generator), strict=True):
             pixels = torch.where(
                 (chosen < 0)[:, None, None, None].to(pixels.device), pixels.flip(axis), pixels
@@ -84,6 +85,20 @@ def augment(
     if augmentation.erasing:
         pixels = erase(pixels, augmentation.erasing, generator)
     return pixels
+
+
+def affine_grid(maps: Tensor, target: tuple[int, int]) -> Tensor:
+    """``float[N, height, width, 2]``: where in the picture each pixel of the result is taken from.
+
+    What ``functional.affine_grid`` gives, by sums of rows and columns in place of a product of
+    matrices for each picture: a quarter of its time.
+    """
+    across, down = (
+        (torch.arange(side, device=maps.device) * 2 + 1) / side - 1 for side in reversed(target)
+    )
+    by_column = maps[:, None, :, 0] * across[:, None]  # [N, width, 2]
+    by_row = maps[:, None, :, 1] * down[:, None] + maps[:, None, :, 2]  # [N, height, 2]
+    return by_row[:, :, None] + by_column[:, None]
 
 
 def mirrored(
