@@ -10,6 +10,7 @@ from mintage.core.files import (
     failure,
     is_temporary,
     put_back,
+    read_whole,
     readable_failures,
     reserve,
     size_on_disk,
@@ -168,3 +169,19 @@ def test_room_is_claimed_for_the_whole_file_and_its_content_stays(tmp_path: Path
     reserve(path)
     assert path.stat().st_blocks * 512 >= 1_000_000
     assert path.read_bytes() == b"head".ljust(1_000_000, b"\0")
+
+
+@pytest.mark.parametrize("size", [0, 1, 4096, 300_000])
+def test_a_file_is_read_whole_and_no_further_than_asked(tmp_path, size):
+    path = tmp_path / "file"
+    path.write_bytes(bytes(range(256)) * (size // 256 + 1))
+    with path.open("r+b") as stream:
+        stream.truncate(size)
+    assert read_whole(path) == path.read_bytes()
+    assert read_whole(str(path), size) == path.read_bytes()
+    if size:
+        assert len(read_whole(path, size - 1)) == size  # one more than asked for: it is too large
+
+
+def test_what_has_no_size_is_read_to_its_end():
+    assert read_whole("/proc/self/status").startswith(b"Name:")

@@ -355,7 +355,7 @@ def test_a_full_disk_is_a_clear_error_and_the_last_state_stays(fitted, tmp_path,
     def full(*_args, **_options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("mintage.core.files.os.fdopen", full)
+    monkeypatch.setattr("mintage.core.files.os.write", full)
     with pytest.raises(MintageError, match="disk"):
         fitted(epochs=3)
     assert [each.name for each in tmp_path.iterdir()] == ["state.safetensors"]

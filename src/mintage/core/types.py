@@ -12,7 +12,7 @@ Split = Literal["train", "validation", "test"]
 Outcome = Literal["ok", "error", "timeout", "cancelled", "abstain"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Found:
     """One labelled example that a source offers; its bytes are read when they are wanted.
 
@@ -25,7 +25,7 @@ class Found:
     columns: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Skipped:
     """Something that was left out, and why."""
 
@@ -48,7 +48,7 @@ class SourceListing:
     empty_classes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Ingested:
     """An example made safe to keep: checked, without metadata.
 
@@ -61,7 +61,7 @@ class Ingested:
     fingerprint: bytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Example:
     """One line of a dataset's manifest; ``columns`` are those of its table that were kept."""
 

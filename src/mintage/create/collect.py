@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from mintage.core.ports import Modality
 from mintage.core.progress import Progress
 from mintage.core.types import Example, Skipped, SourceListing, Split
 from mintage.create import splits
-from mintage.create.dataset import Dataset, keep_dataset
+from mintage.create.dataset import Dataset, keep_dataset, manifest_bytes
 from mintage.create.examples import Kept, Sorted, by_content, check_columns, list_source, store_all
 from mintage.sources.listing import well_formed
 from mintage.store.workspace import Workspace
@@ -61,8 +61,10 @@ def collect(
     check_classes([found.label for found in listing.examples], listing.empty_classes)
     check_columns(listing, columns)
     kept, skipped = store_all(workspace, kind, listing, progress, strict=strict, columns=columns)
+    expected = {found.label for found in listing.examples}
+    listing = replace(listing, examples=())  # of millions, what is no longer needed goes at once
     found = by_content(kept)
-    check_classes([kept.label for kept in found.unique], {f.label for f in listing.examples})
+    check_classes([each.label for each in found.unique], expected)
     pairs = near_duplicates(kind, found.unique, progress)
     card = {
         "modality": modality,
@@ -73,7 +75,9 @@ def collect(
         "about": vars(about or Origin()),
         "quality": quality(listing, skipped, found, pairs),
     }
-    return keep_dataset(workspace, keys, name, _examples(found.unique, pairs, seed), card)
+    manifest = manifest_bytes(_examples(found.unique, pairs, seed))
+    del kept, found, pairs
+    return keep_dataset(workspace, keys, name, manifest, card)
 
 
 def described(source: str, location: Path, name: str | None) -> dict[str, str]:
@@ -89,7 +93,7 @@ def algorithms(kind: Modality) -> dict[str, str]:
 def near_duplicates(kind: Modality, unique: Sequence[Kept], progress: Progress) -> Pairs:
     """Pairs of positions of examples that are nearly the same."""
     progress.start(_("Looking for near duplicates"))
-    pairs = kind.near_duplicates([example.ingested.fingerprint for example in unique])
+    pairs = kind.near_duplicates([example.fingerprint for example in unique])
     progress.finish()
     return pairs
 
@@ -156,7 +160,6 @@ def _examples(unique: Sequence[Kept], pairs: Pairs, seed: int) -> list[Example]:
 
 def example_line(kept: Kept, split: Split, fold: int | None, group: str, *, near: bool) -> Example:
     """The manifest's line of an example."""
-    properties = kept.ingested.properties
     return Example(
         sha256=kept.sha256,
         path=kept.path,
@@ -164,8 +167,8 @@ def example_line(kept: Kept, split: Split, fold: int | None, group: str, *, near
         split=split,
         fold=fold,
         group=group,
-        size=(properties["width"], properties["height"]),
-        orientation=properties["orientation"],
+        size=kept.size,
+        orientation=kept.orientation,
         flags=("near_duplicate",) if near else (),
         columns=kept.columns,
     )

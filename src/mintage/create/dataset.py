@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -62,8 +63,10 @@ class Dataset:
 
 def manifest_bytes(examples: Sequence[Example]) -> bytes:
     """``manifest.jsonl``: canonical JSON, one example a line, by SHA-256 then path."""
-    ordered = sorted(examples, key=lambda example: (example.sha256, example.path))
-    return b"".join(canonical_json(example.to_json()) + b"\n" for example in ordered)
+    written = io.BytesIO()  # a list of lines would take as much again
+    for example in sorted(examples, key=lambda example: (example.sha256, example.path)):
+        written.write(canonical_json(example.to_json()) + b"\n")
+    return written.getvalue()
 
 
 def load_dataset(folder: Path, name: str, keys: KeyRing) -> Dataset:
@@ -89,7 +92,7 @@ def load_dataset(folder: Path, name: str, keys: KeyRing) -> Dataset:
                 version=version[:12],
             )
         )
-    examples = tuple(Example.from_json(json.loads(line)) for line in manifest.splitlines())
+    examples = tuple(Example.from_json(json.loads(line)) for line in io.BytesIO(manifest))
     return Dataset(name, version, examples, json.loads(verified.files["card.json"]), folder)
 
 
@@ -97,13 +100,14 @@ def keep_dataset(
     workspace: Workspace,
     keys: KeyRing,
     name: str,
-    examples: Sequence[Example],
+    manifest: bytes,
     card: Mapping[str, Any],
     *,
     newest: str | None = None,
 ) -> Dataset:
     """Files first, flushed and renamed; then one transaction makes the row and the leaf.
 
+    ``manifest`` is what ``manifest_bytes`` makes of the examples.
     A version that stands here already is left alone unless its card says something else.
     ``newest`` is the version that has to be the newest still, where one was grown.
 
@@ -111,7 +115,6 @@ def keep_dataset(
         DataError: it is not: somebody else made a version meanwhile.
     """
     workspace.flush_blobs()
-    manifest = manifest_bytes(examples)
     version = sha256_hex(manifest)
     with workspace.name_lock("datasets", name):
         if newest is not None:
@@ -132,7 +135,7 @@ def keep_dataset(
             "version": version,
             "modality": card["modality"],
             "task": card["task"],
-            "examples": len(examples),
+            "examples": manifest.count(b"\n"),
             "card_sha256": sha256_hex(document),
             "created_at": workspace.now(),
         }

@@ -15,6 +15,7 @@ from statistics import median
 from mintage.core.errors import ConfigError
 from mintage.core.machine import has_bfloat16
 from mintage.core.messages import Message, _
+from mintage.create.cost import example_ms
 from mintage.create.dataset import Dataset
 from mintage.create.recipe import Candidate, Recipe
 from mintage.modalities.image.augment import Augmentation
@@ -93,17 +94,15 @@ def data_of(dataset: Dataset) -> Data:
 def cost_ms(candidate: Candidate) -> float | None:
     """Milliseconds an example trained on, on the table's machine; None of a pretrained network.
 
-    The table's are 2 EPYC cores with bfloat16: 0.56 ms at 48 px and 1.19 ms at 80 px in batches
-    of 128, of which each takes 17 ms for Muon. Width counts by its power of 1.6: narrow
-    convolutions are bound by memory (measured from 1 to 2 on 2 Xeon cores).
+    Width counts by its power of 1.6: narrow convolutions are bound by memory (measured from 1 to
+    2 on 2 Xeon cores).
     """
     if candidate.network == "hub":
         return None
     if candidate.network == "seed-cnn":
         return 0.1
     sides = candidate.training_sides or (candidate.input_size,)
-    pixels = sum(side * side for side in sides) / len(sides)
-    each = 0.07 + 17 / candidate.batch_size + 1.53e-4 * pixels
+    each = sum(example_ms(side, candidate.batch_size) for side in sides) / len(sides)
     return float(each * candidate.width**1.6 * (0.55 + 0.45 * candidate.depth))
 
 

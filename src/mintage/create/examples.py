@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,14 +24,20 @@ from mintage.store.workspace import Workspace
 Made = TypeVar("Made")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Kept:
-    """An example whose blob is stored; ``before`` is its line in the version that is grown."""
+    """An example whose blob is stored; ``before`` is its line in the version that is grown.
+
+    There is one for each picture of a source: it holds what a manifest and the search for near
+    duplicates need, nothing more.
+    """
 
     sha256: str
     path: str
     label: str
-    ingested: Ingested
+    size: tuple[int, int]
+    orientation: int
+    fingerprint: bytes
     before: Example | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
 
@@ -146,7 +152,17 @@ def store_all(
         digest = sha256_hex(result.data)
         workspace.blobs.put(digest, result.data)
         said = {name: text for name, text in found.columns.items() if name in columns}
-        return Kept(digest, found.path, found.label, replace(result, data=b""), columns=said)
+        about = result.properties
+        size = (about["width"], about["height"])
+        return Kept(
+            digest,
+            found.path,
+            found.label,
+            size,
+            about["orientation"],
+            result.fingerprint,
+            columns=said,
+        )
 
     for __, result in in_order(listing.examples, store, progress):
         if isinstance(result, Kept):

@@ -16,7 +16,7 @@ from mintage.core.machine import available_cores
 from mintage.core.messages import _
 from mintage.core.ports import Modality
 from mintage.core.progress import Progress
-from mintage.core.types import Example, Ingested, Skipped
+from mintage.core.types import Example, Skipped
 from mintage.create import splits
 from mintage.create.collect import (
     Origin,
@@ -29,7 +29,7 @@ from mintage.create.collect import (
     near_duplicates,
     quality,
 )
-from mintage.create.dataset import Dataset, keep_dataset
+from mintage.create.dataset import Dataset, keep_dataset, manifest_bytes
 from mintage.create.examples import Kept, Sorted, by_content, check_columns, list_source, store_all
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
@@ -118,19 +118,20 @@ def grow(
         "quality": _both_found(before.card["quality"], read),
     }
     expected = before.version if newest else None
-    made = keep_dataset(workspace, keys, before.name, examples, card, newest=expected)
+    manifest = manifest_bytes(examples)
+    made = keep_dataset(workspace, keys, before.name, manifest, card, newest=expected)
     return Growth(before, made, read)
 
 
 def _known(example: Example) -> Kept:
     """An example of the version that grows; its fingerprint is taken only if it is needed."""
-    width, height = example.size
-    properties = {"width": width, "height": height, "orientation": example.orientation}
     return Kept(
         example.sha256,
         example.path,
         example.label,
-        Ingested(b"", properties, b""),
+        example.size,
+        example.orientation,
+        b"",
         example,
         example.columns,
     )
@@ -160,7 +161,7 @@ def _fingerprinted(
         data = workspace.blobs.get(example.sha256)
         # The blob has no metadata that would say how the picture was held.
         mark = kind.fingerprint(data, orientation=example.before.orientation)
-        return replace(example, ingested=replace(example.ingested, fingerprint=mark))
+        return replace(example, fingerprint=mark)
 
     unique: list[Kept] = []
     workers = available_cores()

@@ -27,6 +27,7 @@ from mintage.create import flips
 from mintage.create.allocation import keep_freed_memory
 from mintage.create.averaging import Average
 from mintage.create.checkpoint import Checkpoint, part_of
+from mintage.create.cost import example_ms, share_of_steps
 from mintage.create.forward import (
     Index,
     Labels,
@@ -204,6 +205,7 @@ class _Training:
         self.optimiser = optimiser_for(candidate, network)
         self.average = Average(network, candidate.averaging) if candidate.averaging else None
         self.show_mirrored(candidate.augmentation.flips)
+        self.sides = candidate.training_sides or (candidate.input_size,)
         self.flips: flips.Flips | None = None
         self.flips_tried = 0
         self.history: list[Record] = []
@@ -266,7 +268,7 @@ class _Training:
     def train_on(self, index: Index, tally: Tally) -> None:
         """One step of back-propagation."""
         self.network.train()
-        done = self.pace.fraction(self.step)
+        done = self.done
         share = rate_share(self.candidate, done)
         self.rate = self.candidate.learning_rate * share
         pixels, labels = self.examples.batch(index)
@@ -290,16 +292,24 @@ class _Training:
         self.step += 1
         tally.add(loss.item(), logits.detach(), labels)
 
+    @property
+    def done(self) -> float:
+        """The share of the steps that is over, by the clock as far as it can tell."""
+        share = self.pace.fraction(self.step)
+        if self.pace.seconds is None:
+            return share
+        costs = [example_ms(side, self.candidate.batch_size) for side in self.sides]
+        return share_of_steps(share, costs)
+
     def side(self, done: float) -> int:
         """The side of the pictures trained on now: small ones first (progressive resizing)."""
-        sides = self.candidate.training_sides or (self.candidate.input_size,)
-        return sides[min(int(done * len(sides)), len(sides) - 1)]
+        return self.sides[min(int(done * len(self.sides)), len(self.sides) - 1)]
 
     def measure_flips(self) -> None:
         """Where the recipe leaves mirror images open, decide once the network knows enough."""
         if self.augmentation.flips != "measure" or self.flips_tried >= len(flips.MEASURED_AT):
             return
-        if self.pace.fraction(self.step) < flips.MEASURED_AT[self.flips_tried]:
+        if self.done < flips.MEASURED_AT[self.flips_tried]:
             return
         few = self.validation_index[: flips.EXAMPLES]
         labels = self.examples.of(few)

@@ -67,7 +67,7 @@ class FolderSource:
         if reason and not is_hidden(relative):
             builder.skip(str(relative), reason)
         else:
-            builder.add(relative, partial(read_file, path))
+            builder.add(relative, partial(read_file, str(path)))  # a third of a Path
 
 
 @contextmanager

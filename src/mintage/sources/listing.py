@@ -6,7 +6,6 @@ Here, and only here, names become what a manifest holds: Unicode's composed form
 
 from __future__ import annotations
 
-import os
 import re
 import unicodedata
 from collections import Counter
@@ -14,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from mintage.core.errors import DataError
+from mintage.core.files import read_whole
 from mintage.core.messages import _
 from mintage.core.types import Found, Skipped, SourceListing
 
@@ -72,17 +72,17 @@ def too_large() -> str:
     return _("larger than {megabytes} MB; save it smaller", megabytes=MOST_BYTES // 10**6)
 
 
-def read_file(path: Path) -> bytes:
+def read_file(path: Path | str) -> bytes:
     """A file's bytes.
 
     Raises:
         DataError: it is larger than an example may be.
         OSError: it is gone, or may not be read.
     """
-    with path.open("rb", buffering=0) as stream:
-        if os.fstat(stream.fileno()).st_size > MOST_BYTES:
-            raise DataError(too_large())
-        return stream.readall()
+    data = read_whole(path, MOST_BYTES)
+    if len(data) > MOST_BYTES:
+        raise DataError(too_large())
+    return data
 
 
 class ListingBuilder:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mintage.core.canonical import sha256_hex
 from mintage.core.errors import DataError, SignatureMismatch
-from mintage.core.files import write_atomic
+from mintage.core.files import read_whole, write_atomic
 from mintage.core.messages import _
 
 
@@ -37,7 +37,7 @@ class FolderBlobs:
             SignatureMismatch: they are not what the name says.
         """
         try:
-            data = self.path(sha256).read_bytes()
+            data = read_whole(self.path(sha256))
         except FileNotFoundError as error:
             raise DataError(
                 _("Blob {name}… is missing from the workspace.", name=sha256[:12]),
