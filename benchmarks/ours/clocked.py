@@ -24,12 +24,13 @@ def load(files: Sequence[tuple[Path, int]], side: int, threads: int) -> Any:
     """uint8[N, side, side, 3], by the decoder of training and serving."""
     import numpy as np
 
+    from mintage.core.files import read_whole
     from mintage.modalities.image.reading import decode_square
 
     pixels = np.empty((len(files), side, side, 3), np.uint8)
 
     def one(position: int) -> None:
-        pixels[position] = decode_square(files[position][0].read_bytes(), side)
+        pixels[position] = decode_square(read_whole(files[position][0]), side)
 
     with ThreadPoolExecutor(threads) as workers:
         list(workers.map(one, range(len(files))))

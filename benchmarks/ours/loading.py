@@ -22,11 +22,12 @@ def ours(paths: Sequence[Path], side: int) -> Any:
     """The decoder of training and serving, into the array that training keeps."""
     import numpy as np
 
+    from mintage.core.files import read_whole
     from mintage.modalities.image.reading import decode_square
 
     pixels = np.empty((len(paths), side, side, 3), np.uint8)
     for position, path in enumerate(paths):
-        pixels[position] = decode_square(path.read_bytes(), side)
+        pixels[position] = decode_square(read_whole(path), side)
     return batch_of(pixels)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from mintage.create.losses import predicted_classes
 from mintage.create.recipe import Candidate
@@ -31,9 +32,12 @@ def gather(images: Pixels, index: Index, where: torch.device) -> Tensor:
 
 def scaled(pixels: Tensor, candidate: Candidate) -> Tensor:
     """Pixels from 0 to 255 as the network wants them, laid out for fast convolutions."""
-    mean = 255 * torch.tensor(candidate.mean, device=pixels.device).view(1, 3, 1, 1)
-    deviation = 255 * torch.tensor(candidate.deviation, device=pixels.device).view(1, 3, 1, 1)
-    return ((pixels - mean) / deviation).contiguous(memory_format=torch.channels_last)
+    mean, deviation = (
+        torch.tensor(values, device=pixels.device).view(1, 3, 1, 1)
+        for values in (candidate.mean, candidate.deviation)
+    )
+    found = torch.addcmul(-mean / deviation, pixels, 1 / (255 * deviation))
+    return found.contiguous(memory_format=torch.channels_last)
 
 
 def precision(name: str) -> torch.autocast:
@@ -51,16 +55,20 @@ def evaluate(
     batch: int = EVALUATION_BATCH,
     computed_in: str = "float32",
     flip: tuple[int, ...] = (),
+    side: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Logits ``float32[M, 1 or k]`` and features ``float32[M, D]`` of ``images[index]``.
 
-    ``flip`` are axes of ``[N, 3, S, S]`` along which pictures are mirrored.
+    ``flip`` are axes of ``[N, 3, S, S]`` along which pictures are mirrored, ``side`` is what they
+    are made smaller to; by default they are taken as they are.
     """
     network.eval()
     where = next(network.parameters()).device
     found = []
     for start in range(0, len(index), batch):
         pixels = gather(images, index[start : start + batch], where)
+        if side is not None and side != pixels.shape[-1]:
+            pixels = functional.interpolate(pixels, (side, side), mode="bilinear", antialias=True)
         pixels = scaled(pixels.flip(flip) if flip else pixels, candidate)
         with precision(computed_in):
             found.append(network.forward_with_features(pixels))

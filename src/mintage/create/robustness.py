@@ -26,32 +26,37 @@ MOST = 200
 Pixels = NDArray[np.uint8]
 
 
-def blurred(pixels: Pixels, radius: float, __: np.random.Generator) -> Pixels:
+def blurred(images: Pixels, radius: float) -> Pixels:
     """A Gaussian blur; ``radius`` is its deviation in parts of the side."""
-    image = Image.fromarray(pixels)
-    return np.asarray(image.filter(ImageFilter.GaussianBlur(radius * pixels.shape[0])))
+    change = ImageFilter.GaussianBlur(radius * images.shape[1])
+    return np.stack([np.asarray(Image.fromarray(each).filter(change)) for each in images])
 
 
-def noisy(pixels: Pixels, deviation: float, chance: np.random.Generator) -> Pixels:
+def noisy(images: Pixels, deviation: float) -> Pixels:
     """Gaussian noise of a deviation in parts of the whole range, for each value by itself."""
-    noise = chance.standard_normal(pixels.shape, np.float32) * (255 * deviation)
-    return np.asarray(np.clip(np.rint(pixels + noise), 0, 255), np.uint8)
+    noise = np.random.default_rng(0).standard_normal(images.shape, np.float32) * (255 * deviation)
+    return np.asarray(np.clip(np.rint(images + noise), 0, 255), np.uint8)
 
 
-def compressed(pixels: Pixels, quality: float, __: np.random.Generator) -> Pixels:
+def compressed(images: Pixels, quality: float) -> Pixels:
     """Saved as JPEG and read again."""
+    return np.stack([_through_jpeg(each, int(quality)) for each in images])
+
+
+def _through_jpeg(pixels: Pixels, quality: int) -> Pixels:
     stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "JPEG", quality=int(quality))
+    Image.fromarray(pixels).save(stream, "JPEG", quality=quality)
     with Image.open(stream, formats=["JPEG"]) as image:
         return np.asarray(image)
 
 
-def lit(pixels: Pixels, factor: float, __: np.random.Generator) -> Pixels:
+def lit(images: Pixels, factor: float) -> Pixels:
     """As with so many times the light; what would be brighter than white is white."""
-    return np.asarray(np.clip(np.rint(pixels * factor), 0, 255), np.uint8)
+    levels = np.clip(np.rint(np.arange(256) * factor), 0, 255).astype(np.uint8)
+    return np.asarray(levels[images])
 
 
-_KINDS: dict[str, tuple[Callable[[Pixels, float, np.random.Generator], Pixels], list[float]]] = {
+_KINDS: dict[str, tuple[Callable[[Pixels, float], Pixels], list[float]]] = {
     "blur": (blurred, [0.005, 0.01, 0.02]),
     "noise": (noisy, [0.04, 0.08, 0.16]),
     "jpeg": (compressed, [50, 25, 10]),
@@ -64,9 +69,7 @@ SETTINGS = [(kind, strength) for kind, (__, strengths) in _KINDS.items() for str
 
 def damaged(images: Pixels, kind: str, strength: float) -> Pixels:
     """uint8[N, S, S, 3] of which each is damaged; the same each time."""
-    chance = np.random.default_rng(0)
-    change = _KINDS[kind][0]
-    return np.stack([change(pixels, strength, chance) for pixels in images])
+    return _KINDS[kind][0](images, strength)
 
 
 def robustness(test: Answers, before_each: Callable[[], None] = lambda: None) -> dict[str, Any]:

@@ -313,9 +313,12 @@ class _Training:
             return
         few = self.validation_index[: flips.EXAMPLES]
         labels = self.examples.of(few)
+        # As large beside what is trained on now as they will be at the end: trained on 48 px alone,
+        # a network makes next to nothing of whole pictures of 144 px.
+        side = round(self.candidate.input_size * self.side(self.done) / self.sides[-1])
 
         def losses_of(axes: tuple[int, ...]) -> Tensor:
-            logits, __ = self.evaluate(few, flip=axes, network=self.network)
+            logits, __ = self.evaluate(few, flip=axes, network=self.network, side=side)
             return self.plain_loss.each(logits, labels, 0.0)
 
         self.flips_tried += 1
@@ -395,8 +398,9 @@ class _Training:
         computed_in: str | None = None,
         flip: tuple[int, ...] = (),
         network: PictureNetwork | None = None,
+        side: int | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Logits and features of pictures as they are, or mirrored."""
+        """Logits and features of pictures as they are, or mirrored, or smaller."""
         return evaluate(
             network or self.judged,
             self.candidate,
@@ -404,6 +408,7 @@ class _Training:
             index,
             computed_in=computed_in or self.candidate.precision,
             flip=flip,
+            side=side,
         )
 
     def save(self) -> None:
