@@ -46,18 +46,18 @@ def main() -> None:
     import torch
 
     from mintage.create import forward
-    from mintage.create.design import compact
+    from mintage.create.design import compact, network_for_time, seed_cnn
     from mintage.create.train import fit
 
     watch.lap("import")
     files, held_out = class_files(asked.train), class_files(asked.held_out)
     labels = np.array([label for __, label in files])
-    candidate = compact(
-        examples=len(files),
-        typical_side=10_000,  # photographs are larger than any side
-        # Reading and evaluating take about a sixth of a total.
-        seconds=asked.fit_seconds or (asked.total_seconds - watch.elapsed) * 5 / 6,
-    )
+    # Reading and evaluating take about a sixth of a total.
+    seconds = asked.fit_seconds or (asked.total_seconds - watch.elapsed) * 5 / 6
+    if network_for_time(len(files), seconds) == "seed-cnn":
+        candidate = seed_cnn(seconds)
+    else:  # photographs are larger than any side
+        candidate = compact(examples=len(files), typical_side=10_000, seconds=seconds)
     if asked.side:
         candidate = replace(candidate, input_size=asked.side, training_sides=())
     images = load(files, candidate.input_size, asked.threads)

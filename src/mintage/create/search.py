@@ -13,12 +13,13 @@ from typing import Any
 
 from mintage.core.messages import _
 from mintage.core.units import format_duration
-from mintage.create.design import PASSES_NEEDED
 from mintage.create.recipe import Candidate
 from mintage.create.trials import Trained, Trials
 
-ROUNDS_SHARE = 1 / 5
+ROUNDS_SHARE = 1 / 4
 """Of the time, for all rounds together."""
+_PASSES_A_ROUND = 8
+"""After fewer a comparison says which candidate learns fast, not which becomes good."""
 
 
 @dataclass
@@ -35,14 +36,13 @@ class Search:
             ConfigError: none could be trained.
         """
         trials = self.trials
-        left = list(trials.recipe.candidates)
-        rounds = max(1, ceil(log2(len(left))))
-        total = None if trials.budget is None else trials.share(left[:1])
+        total = None if trials.budget is None else trials.share(trials.recipe.candidates[:1])
+        left = self._as_many_as_fit(total)
+        rounds = _rounds(left)
         reached: list[Trained] = []
         for number in range(1, rounds + 1):
             seconds = None if total is None else ROUNDS_SHARE * total / rounds / len(left)
-            found = [each for each in left if not self._too_slow(each, seconds)]
-            reached = trials.some(self._round(number, rounds, found, seconds) or reached)
+            reached = trials.some(self._round(number, rounds, left, seconds) or reached)
             reached = self._ranked(reached)
             left = [each.candidate for each in reached[: max(1, len(reached) // 2)]]
             for row in self.table:
@@ -103,19 +103,29 @@ class Search:
             )
         return found
 
-    def _too_slow(self, candidate: Candidate, seconds: float | None) -> bool:
-        """Skip, with its reason, what would hardly begin in its share of a round."""
-        if seconds is None:
-            return False
-        cost = self.trials.seconds_a_pass(candidate)
-        if cost is None or cost * PASSES_NEEDED <= seconds:
-            return False
-        self.trials.skip(
-            candidate,
-            _(
-                "its share of a round is {share}, and one pass over the data takes it {cost}.",
-                share=format_duration(seconds),
-                cost=format_duration(cost),
-            ),
-        )
-        return True
+    def _as_many_as_fit(self, seconds: float | None) -> list[Candidate]:
+        """The candidates of the first round, each of which gets time enough to be compared.
+
+        The last of the recipe are skipped first, with their reason; one is left.
+        """
+        left = list(self.trials.recipe.candidates)
+        while seconds is not None and len(left) > 1:
+            share = ROUNDS_SHARE * seconds / _rounds(left) / len(left)
+            costs = {each.name: self.trials.seconds_a_pass(each) or 0.0 for each in left}
+            slow = [each for each in left if costs[each.name] * _PASSES_A_ROUND > share]
+            if not slow:
+                break
+            left.remove(slow[-1])
+            self.trials.skip(
+                slow[-1],
+                _(
+                    "its share of a round is {share}, and one pass over the data takes it {cost}.",
+                    share=format_duration(share),
+                    cost=format_duration(costs[slow[-1].name]),
+                ),
+            )
+        return left
+
+
+def _rounds(candidates: list[Candidate]) -> int:
+    return max(1, ceil(log2(len(candidates))))
