@@ -40,9 +40,9 @@ SECTIONS = {
     "time-to-accuracy": Section(
         "Time to the Keras script's accuracy",
         "That Keras script, beside Mintage's trainer by the clock: a process that reads the "
-        "same files, trains the network that the time calls for, for so many seconds and evaluates on the same "
-        "held-out files; no dataset, export or signature. Whole processes, imports and "
-        "evaluation included on both sides.",
+        "same files, trains the network that the time calls for, for so many seconds, and "
+        "evaluates on the same held-out files; no dataset, export or signature. Whole processes, "
+        "imports and evaluation included on both sides.",
         tables.time_to_accuracy,
     ),
     "equal-time": Section(

@@ -58,7 +58,7 @@ def main() -> None:
         candidate = seed_cnn(seconds)
     else:  # photographs are larger than any side
         candidate = compact(examples=len(files), typical_side=10_000, seconds=seconds)
-    if asked.side:
+    if asked.side and candidate.network == "compact":
         candidate = replace(candidate, input_size=asked.side, training_sides=())
     images = load(files, candidate.input_size, asked.threads)
     watch.lap("load")

@@ -108,3 +108,23 @@ def test_exporting_twice_gives_the_same_bytes_and_warns_of_nothing(exported):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert onnx_bytes(network, SMALL) == data
+
+
+@pytest.mark.parametrize("axis", [2, 3])
+def test_a_graph_of_two_looks_answers_a_picture_and_its_mirror_image_alike(axis, tmp_path):
+    network = trained(SMALL, classes=3)
+    network.mirrored_along = axis
+    data = export_onnx(network, SMALL, tmp_path / "model.onnx")
+    inputs = pictures(SMALL)
+    assert check_parity(data, network, SMALL, inputs) < 1e-5
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    mirrored = np.ascontiguousarray(np.flip(inputs, axis - 1))
+    answers = [session.run(["logits"], {"pixels": each})[0] for each in (inputs, mirrored)]
+    assert np.allclose(*answers, atol=1e-4)
+    network.mirrored_along = None
+    once = onnxruntime.InferenceSession(
+        onnx_bytes(network, SMALL), providers=["CPUExecutionProvider"]
+    )
+    one, other = (once.run(["logits"], {"pixels": each})[0] for each in (inputs, mirrored))
+    assert not np.allclose(one, other, atol=1e-4)
+    assert np.allclose(answers[0], (one + other) / 2, atol=1e-4)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mintage.create import memory, probe
+from mintage.create.cost import example_ms
 from mintage.create.design import compact, seed_cnn
 
 CANDIDATE = compact(examples=3600, typical_side=300, seconds=300)
@@ -35,7 +36,7 @@ def test_the_probe_tells_slower_steps_from_faster_ones(monkeypatch: pytest.Monke
         return plain(*args, **options)
 
     monkeypatch.setattr(probe, "augment", slow)
-    assert probe.measure(1, seconds=0.1) > fast + 0.5 * 1000 / 128 / probe._REFERENCE_MS
+    assert probe.measure(1, seconds=0.1) > fast + 0.5 * 1000 / 128 / example_ms(64, 128)
 
 
 @pytest.mark.parametrize(

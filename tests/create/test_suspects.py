@@ -325,5 +325,5 @@ def test_a_workspace_that_can_only_be_read_says_so_but_gives_what_was_found_befo
 
 def test_more_examples_get_more_time_within_bounds():
     assert suspects.default_seconds(many(10)) == 90
-    assert suspects.default_seconds(many(4000)) == 280
+    assert suspects.default_seconds(many(4000)) == 400
     assert suspects.default_seconds(many(60_000)) == 900

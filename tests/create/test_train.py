@@ -13,11 +13,13 @@ import torch
 
 from mintage.core.errors import ConfigError, DataError, MintageError
 from mintage.create import pace, train
+from mintage.create.cost import example_ms
 from mintage.create.design import compact, seed_cnn
 from mintage.create.forward import evaluate
 from mintage.create.losses import loss_function
 from mintage.create.optimise import Muon, optimiser_for, orthogonal, rate_share
 from mintage.create.train import fit
+from mintage.modalities.image.augment import augment
 from mintage.modalities.image.networks import SeedCNN, build, initialise
 
 SMALL = replace(
@@ -107,6 +109,17 @@ def test_one_step_of_training_is_the_gradient_step_of_the_formula():
     torch.testing.assert_close(network.output.weight, before - 0.1 * 1.9 * gradient)
 
 
+class MovedClock:
+    """Passes by as far as it is moved."""
+
+    now = 0.0
+
+    def monotonic(self):
+        return self.now
+
+    process_time = monotonic
+
+
 class StepClock:
     """Passes by a hundredth of a second whenever it is read."""
 
@@ -130,6 +143,50 @@ def test_training_by_the_clock_ends_in_time_with_the_rate_run_down(fitted, monke
     assert result.steps > 20
     assert result.history[-1]["learning_rate"] < 0.1 * SMALL.learning_rate
     assert result.validation_logits.shape == (100, 1)
+
+
+def test_by_the_clock_each_size_of_picture_gets_as_many_steps(fitted, monkeypatch):
+    shown = []
+    clock = MovedClock()
+
+    def of_this_cost(pixels, augmentation, chance, side):
+        shown.append(side)
+        clock.now += example_ms(side, growing.batch_size) / 10
+        return augment(pixels, augmentation, chance, side)
+
+    growing = replace(SMALL, input_size=96, training_sides=(32, 48, 64))
+    monkeypatch.setattr(pace, "time", clock)
+    monkeypatch.setattr(train, "time", clock)
+    monkeypatch.setattr(train, "augment", of_this_cost)
+    fitted(growing, picture_set(count=64, side=96), seconds=10.0)
+    counts = [shown.count(side) for side in (32, 48, 64)]
+    assert shown == sorted(shown)
+    assert min(counts) > 10
+    assert max(counts) - min(counts) <= 1
+
+
+@pytest.mark.parametrize("flips", ["measure", "horizontal", "none"])
+def test_a_resumed_training_answers_by_as_many_looks_as_one_never_interrupted(
+    fitted, tmp_path, flips
+):
+    data = picture_set(count=256)
+    asked = replace(seed_cnn(), answer_mirrored=True)
+    asked = replace(asked, augmentation=replace(asked.augmentation, flips=flips))
+    through = fitted(asked, data, epochs=8, checkpoint_folder=tmp_path / "through")
+    steps = []
+    fitted(
+        asked,
+        data,
+        epochs=8,
+        progress=lambda state: steps.append(state.step),
+        should_stop=lambda: len(steps) >= 14,
+    )
+    resumed = fitted(asked, data, epochs=8, resume=True)
+    assert resumed.flips == through.flips
+    assert resumed.network.mirrored_along == through.network.mirrored_along
+    assert (through.network.mirrored_along is None) == (flips == "none")
+    assert same(weights(through), weights(resumed))
+    assert np.array_equal(through.validation_logits, resumed.validation_logits)
 
 
 def test_a_second_of_training_takes_a_second(fitted):

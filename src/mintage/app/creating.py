@@ -88,6 +88,7 @@ class Creating(Reporting):
             int8=int8,
             sure=sure,
             ablate=ablate,
+            speed=speed,
         )
         run = Run(
             self._workspace,
@@ -147,6 +148,7 @@ class Creating(Reporting):
             shown,
             should_stop,
             budget,
+            request.speed,
             id=row["id"],
         )
         return self._finish(resumed)
@@ -216,8 +218,7 @@ class Creating(Reporting):
         progress: Progress,
     ) -> tuple[Recipe, float | None]:
         """The recipe, and this machine's speed where it was measured."""
-        from mintage.create import probe  # noqa: PLC0415 - loads torch
-        from mintage.create.design import (  # noqa: PLC0415
+        from mintage.create.design import (  # noqa: PLC0415 - loads torch
             data_of,
             default_epochs,
             design,
@@ -237,12 +238,10 @@ class Creating(Reporting):
                 size = data_of(dataset).examples
                 longest = max(default_epochs(each.network, size) for each in found.candidates)
                 found = replace(found, epochs=longest)
-            return (found if seed is None else replace(found, seed=seed)), None
-        data, speed = data_of(dataset), None
-        if budget is not None:
-            progress.start(_("Measuring how fast this machine trains"))
-            speed = probe.measure(self.threads, probe.seconds_for(budget.seconds))
-            progress.finish()
+            speed = self._speed(found.seconds, progress) if found.search else None
+            return (found if seed is None else replace(found, seed=seed)), speed
+        data = data_of(dataset)
+        speed = self._speed(None if budget is None else budget.seconds, progress)
         found = design(
             recipe,
             data=data,
@@ -258,6 +257,18 @@ class Creating(Reporting):
         if budget is None and epochs is None:
             progress.say(why_epochs(found, data))
         return (found if budget is None else replace(found, seconds=budget.seconds)), speed
+
+    def _speed(self, seconds: float | None, progress: Progress) -> float | None:
+        """How fast this machine trains, where time is what there is so much of."""
+        from mintage.create import probe  # noqa: PLC0415 - loads torch
+
+        if seconds is None:
+            return None
+        progress.start(_("Measuring how fast this machine trains"))
+        try:
+            return probe.measure(self.threads, probe.seconds_for(seconds))
+        finally:
+            progress.finish()
 
     def _finish(self, run: Run) -> RunResult:
         result = run.execute()

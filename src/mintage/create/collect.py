@@ -76,7 +76,7 @@ def collect(
         "quality": quality(listing, skipped, found, pairs),
     }
     manifest = manifest_bytes(_examples(found.unique, pairs, seed))
-    del kept, found, pairs
+    del kept, found, pairs  # before the dataset is read again
     return keep_dataset(workspace, keys, name, manifest, card)
 
 

@@ -93,15 +93,18 @@ def data_of(dataset: Dataset) -> Data:
 
 
 def cost_ms(candidate: Candidate) -> float | None:
-    """Milliseconds an example trained on, on the table's machine; None of a pretrained network.
+    """Milliseconds an example trained on, on the table's machine; None of a pretrained network."""
+    if candidate.network == "hub":
+        return None
+    return 0.1 if candidate.network == "seed-cnn" else compact_ms(candidate)
+
+
+def compact_ms(candidate: Candidate) -> float:
+    """The same of a compact network.
 
     Width counts by its power of 1.6: narrow convolutions are bound by memory (measured from 1 to
     2 on 2 Xeon cores).
     """
-    if candidate.network == "hub":
-        return None
-    if candidate.network == "seed-cnn":
-        return 0.1
     sides = candidate.training_sides or (candidate.input_size,)
     each = sum(example_ms(side, candidate.batch_size) for side in sides) / len(sides)
     return float(each * candidate.width**1.6 * (0.55 + 0.45 * candidate.depth))
@@ -132,7 +135,6 @@ def sized(size: Size, examples: int, passes: float, name: str = "compact") -> Ca
     nothing at this size (docs/explanation/training.md); a search tries the former.
     """
     large, often = examples >= _LARGE, passes >= OFTEN
-    parts = _SIDES_OFTEN if often else _SIDES_SELDOM
     return Candidate(
         name=name,
         network="compact",
@@ -146,7 +148,7 @@ def sized(size: Size, examples: int, passes: float, name: str = "compact") -> Ca
         # Muon's step costs the same for any number of examples; few examples need the steps.
         batch_size=128 if large else 64,
         precision=_precision(),
-        training_sides=tuple(max(32, round(size.side * part / 4) * 4) for part in parts),
+        training_sides=_training_sides(size.side, often=often),
         answer_mirrored=True,
         mean=(0.485, 0.456, 0.406),
         deviation=(0.25, 0.25, 0.25),
@@ -154,6 +156,11 @@ def sized(size: Size, examples: int, passes: float, name: str = "compact") -> Ca
         label_smoothing=0.1,
         augmentation=_SEEN_OFTEN if often else Augmentation(),
     )
+
+
+def _training_sides(side: int, *, often: bool) -> tuple[int, ...]:
+    parts = _SIDES_OFTEN if often else _SIDES_SELDOM
+    return tuple(max(32, round(side * part / 4) * 4) for part in parts)
 
 
 def compact(
@@ -170,7 +177,7 @@ def compact(
     chosen = sized(fitting[0], examples, 1)
     for size in fitting:
         candidate = sized(size, examples, size.passes)
-        passes = seconds * 1000 / ((cost_ms(candidate) or 0.0) * speed * examples)
+        passes = seconds * 1000 / (compact_ms(candidate) * speed * examples)
         if passes >= size.passes:
             chosen = sized(size, examples, passes)
     return chosen
@@ -269,8 +276,8 @@ def neighbours(favourite: Candidate, data: Data) -> list[Candidate]:
 
 
 def _resized(favourite: Candidate, side: int) -> Candidate:
-    parts = (part * side // favourite.input_size // 4 * 4 for part in favourite.training_sides)
-    shown = tuple(max(32, part) for part in parts)
+    often = favourite.augmentation == _SEEN_OFTEN
+    shown = _training_sides(side, often=often)
     return replace(favourite, name=f"compact-{side}px", input_size=side, training_sides=shown)
 
 
@@ -324,7 +331,7 @@ def why_epochs(recipe: Recipe, data: Data) -> Message:
 
 def network_for_time(examples: int, seconds: float, speed: float = 1.0) -> str:
     """Compact, unless not even ``PASSES_NEEDED`` passes at its smallest side fit."""
-    smallest = cost_ms(sized(SIZES[0], examples, PASSES_NEEDED)) or 0.0
+    smallest = compact_ms(sized(SIZES[0], examples, PASSES_NEEDED))
     enough = PASSES_NEEDED * examples * smallest * speed / 1000 <= seconds
     return "compact" if enough else "seed-cnn"
 

@@ -178,7 +178,7 @@ def _readable(
 ) -> Iterator[tuple[Found, str, NDArray[np.uint8]]]:
     """Each example with its blob's digest and pixels; what cannot be read goes to ``skipped``."""
 
-    def decoded(found: Found) -> tuple[str, NDArray[np.uint8]] | Skipped:
+    def read(found: Found) -> tuple[str, NDArray[np.uint8]] | Skipped:
         result = ingest(kind, found)
         if isinstance(result, Skipped):
             return result
@@ -186,7 +186,7 @@ def _readable(
         pixels = kind.decode(result.data, manifest.input, orientation=orientation)
         return sha256_hex(result.data), pixels
 
-    for found, result in in_order(examples, decoded, progress):
+    for found, result in in_order(examples, read, progress):
         if isinstance(result, Skipped):
             skipped.append(result)
         else:

@@ -64,6 +64,7 @@ def evaluate(
     """
     network.eval()
     where = next(network.parameters()).device
+    batch = batch if network.mirrored_along is None else max(1, batch // 2)  # each is seen twice
     found = []
     for start in range(0, len(index), batch):
         pixels = gather(images, index[start : start + batch], where)

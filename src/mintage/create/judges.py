@@ -18,12 +18,13 @@ try:
     import torch
 
     from mintage.create import probe
-    from mintage.create.design import SIZES, cost_ms, sized
+    from mintage.create.design import SIZES, compact_ms, sized
     from mintage.create.forward import evaluate
     from mintage.create.losses import probabilities
     from mintage.create.pace import TrainProgress
     from mintage.create.recipe import Candidate
     from mintage.create.train import fit
+    from mintage.modalities.image.augment import Augmentation
     from mintage.modalities.image.networks import PictureNetwork
 except ImportError as error:
     raise missing_extra("PyTorch", "train") from error
@@ -76,7 +77,21 @@ def machine_speed(threads: int, seconds: float) -> float:
 
 def milliseconds(chosen: Candidate, speed: float) -> float:
     """For an example trained on."""
-    return speed * (cost_ms(chosen) or 0.0)
+    return speed * compact_ms(chosen)
+
+
+def trial_of(chosen: Candidate) -> Candidate:
+    """What is trained to ask about mirror images: it sees none, and half the side where it can.
+
+    It is lightly changed, since a few passes have to teach it something.
+    """
+    halved = chosen.input_size // 2 if chosen.input_size >= 2 * SMALLEST else chosen.input_size
+    return replace(
+        chosen,
+        input_size=halved,
+        training_sides=() if halved < chosen.input_size else chosen.training_sides,
+        augmentation=Augmentation(flips="none"),
+    )
 
 
 @dataclass(frozen=True)
@@ -148,12 +163,9 @@ class Trainer:
         A network that saw no mirror images is asked about what it did not see, as it is and
         mirrored.
         """
-        trial = replace(chosen, augmentation=replace(chosen.augmentation, flips="none"))
-        trainer = self
-        if chosen.input_size >= 2 * SMALLEST:
-            half = self.images[:, ::2, ::2]
-            trial = replace(trial, input_size=half.shape[1], training_sides=())
-            trainer = replace(self, images=half)
+        trial = trial_of(chosen)
+        step = chosen.input_size // trial.input_size
+        trainer = replace(self, images=self.images[:, ::step, ::step])
         network = trainer.fit(trial, learned, "trial", passes=passes, seconds=seconds)
         asked = _spread(asked, _TRIAL_EXAMPLES)
         plain = trainer.loss(network, trial, asked)

@@ -7,6 +7,7 @@ import time
 import torch
 
 from mintage.create.allocation import keep_freed_memory
+from mintage.create.cost import example_ms
 from mintage.create.design import Size, sized
 from mintage.create.forward import device, precision, scaled
 from mintage.create.losses import loss_function
@@ -17,8 +18,6 @@ from mintage.modalities.image.networks import build, channels_last, initialise
 PROBE_SECONDS = 1.5
 _SIDE = 64
 _BATCH = 128
-_REFERENCE_MS = 0.83
-"""An example at 64 px on the machine of ``design.cost_ms``."""
 _CANDIDATE = sized(Size(_SIDE, 1.0, 1, 0), _BATCH * 20, 1)
 
 
@@ -46,7 +45,7 @@ def measure(threads: int, seconds: float = PROBE_SECONDS) -> float:
                 found.append(_fastest_step(time.monotonic(), seconds / len(counts)))
     finally:
         torch.set_num_threads(before)
-    return 1000 * min(found) / _BATCH / _REFERENCE_MS
+    return 1000 * min(found) / _BATCH / example_ms(_SIDE, _BATCH)
 
 
 def _fastest_step(began: float, seconds: float) -> float:

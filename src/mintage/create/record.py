@@ -9,7 +9,9 @@ from typing import Any
 from mintage.core.messages import Message, _
 from mintage.create.trials import Trained
 
-_LIBRARIES = ("mintage", "numpy", "onnx", "onnxruntime", "pillow", "torch", "transformers")
+_LIBRARIES = (
+    *("mintage", "numpy", "onnx", "onnxruntime", "pillow", "simplejpeg", "torch", "transformers"),
+)
 
 
 def best_of(trained: Sequence[Trained]) -> Trained:

@@ -21,7 +21,8 @@ class Request:
     """``dataset`` is ``name#version``, ``seconds`` the time from start to signed bundle.
 
     ``dropped`` are digests of the examples that ``drop_suspect`` leaves out, once they are known;
-    ``sure`` is how often an answer has to be right for a label to be given.
+    ``sure`` is how often an answer has to be right for a label to be given, ``speed`` the machine's
+    where it was measured.
     """
 
     dataset: str
@@ -32,6 +33,7 @@ class Request:
     int8: bool = False
     sure: float | None = None
     ablate: bool = False
+    speed: float | None = None
 
     def write(self, folder: Path) -> None:
         """Keep it in the run's folder."""

@@ -8,8 +8,11 @@ remains of the time, which is most of it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import ceil, log2, sqrt
+from math import sqrt
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mintage.core.messages import _
 from mintage.core.units import format_duration
@@ -38,7 +41,7 @@ class Search:
         trials = self.trials
         total = None if trials.budget is None else trials.share(trials.recipe.candidates[:1])
         left = self._as_many_as_fit(total)
-        rounds = _rounds(left)
+        rounds = _rounds(len(left)) if len(left) > 1 else 0
         reached: list[Trained] = []
         for number in range(1, rounds + 1):
             seconds = None if total is None else ROUNDS_SHARE * total / rounds / len(left)
@@ -55,21 +58,28 @@ class Search:
         final = trials.attempt(winner, lambda: trials.share([winner]))
         return trials.some(reached if final is None else [final])
 
-    def _ranked(self, reached: list[Trained]) -> list[Trained]:
-        """The best first; of those that chance may have put in order, as the recipe has them.
+    def _preferred(self) -> list[Candidate]:
+        """The likeliest to be good first: as the recipe has them, but the yardstick last.
 
-        A recipe has the table's choice, which was measured at its full length, before its
-        neighbours: short rounds favour what learns fast. The yardstick comes last.
+        Pretrained weights come before all, then the table's choice, which was measured at its
+        full length, then its neighbours.
+        """
+        places = {"hub": 0, "seed-cnn": 2}
+        return sorted(self.trials.recipe.candidates, key=lambda each: places.get(each.network, 1))
+
+    def _ranked(self, reached: list[Trained]) -> list[Trained]:
+        """The best first; of those that chance may have put in order, the likeliest to be good.
+
+        Short rounds favour what learns fast.
         """
         best = max(each.score for each in reached)
-        examples = max(1, len(reached[0].fitted.validation_labels))
-        as_good = best - sqrt(best * (1 - best) / examples)
-        order = [each.name for each in self.trials.recipe.candidates]
+        as_good = best - _standard_error(best, reached[0].fitted.validation_labels)
+        order = [each.name for each in self._preferred()]
 
         def key(each: Trained) -> tuple[bool, float, float]:
             if each.score < as_good:
                 return True, -each.score, each.fitted.validation_loss
-            return False, each.candidate.network == "seed-cnn", order.index(each.candidate.name)
+            return False, order.index(each.candidate.name), 0.0
 
         return sorted(reached, key=key)
 
@@ -106,26 +116,36 @@ class Search:
     def _as_many_as_fit(self, seconds: float | None) -> list[Candidate]:
         """The candidates of the first round, each of which gets time enough to be compared.
 
-        The last of the recipe are skipped first, with their reason; one is left.
+        The least likely are skipped first, with their reason; one is left.
         """
-        left = list(self.trials.recipe.candidates)
+        left = self._preferred()
+        costs = {each.name: self.trials.seconds_a_pass(each) or 0.0 for each in left}
         while seconds is not None and len(left) > 1:
-            share = ROUNDS_SHARE * seconds / _rounds(left) / len(left)
-            costs = {each.name: self.trials.seconds_a_pass(each) or 0.0 for each in left}
-            slow = [each for each in left if costs[each.name] * _PASSES_A_ROUND > share]
-            if not slow:
+            share = ROUNDS_SHARE * seconds / _rounds(len(left)) / len(left)
+            if _PASSES_A_ROUND * max(costs[each.name] for each in left) <= share:
                 break
-            left.remove(slow[-1])
+            last = left.pop()
             self.trials.skip(
-                slow[-1],
+                last,
                 _(
-                    "its share of a round is {share}, and one pass over the data takes it {cost}.",
-                    share=format_duration(share),
-                    cost=format_duration(costs[slow[-1].name]),
+                    "in {time} no more candidates can be compared, of which each needs {passes} "
+                    "passes over the data.",
+                    time=format_duration(ROUNDS_SHARE * seconds),
+                    passes=_PASSES_A_ROUND,
                 ),
             )
         return left
 
 
-def _rounds(candidates: list[Candidate]) -> int:
-    return max(1, ceil(log2(len(candidates))))
+def _rounds(candidates: int) -> int:
+    """How often so many can be halved."""
+    return max(1, candidates.bit_length() - 1)
+
+
+def _standard_error(score: float, labels: NDArray[np.int64]) -> float:
+    """Of a mean over the classes of what was right of each; that of accuracy, where all are even.
+
+    ``labels`` are int64[V] of the validation data.
+    """
+    counts = np.unique_counts(labels).counts
+    return float(sqrt(score * (1 - score) * (1 / counts).sum()) / len(counts))

@@ -25,7 +25,7 @@ MOST_OF_A_CLASS = 0.2
 """No larger share of a class's training examples is dropped, whatever was estimated."""
 
 _FEWEST_GROUPS = 20  # of a class, outside the test: fewer teach a network nothing
-_SECONDS_AN_EXAMPLE = 0.07
+_SECONDS_AN_EXAMPLE = 0.1
 _SHORTEST, _LONGEST = 90.0, 900.0
 # Of what the most frequent class alone leaves wrong, the share that the networks must get right:
 # those that learned less doubt every label.

@@ -24,7 +24,7 @@ from torch import Tensor
 from mintage.core.errors import ConfigError
 from mintage.core.messages import _
 from mintage.create import flips
-from mintage.create.allocation import keep_freed_memory
+from mintage.create.allocation import give_back, keep_freed_memory
 from mintage.create.averaging import Average
 from mintage.create.checkpoint import Checkpoint, part_of
 from mintage.create.cost import example_ms, share_of_steps
@@ -116,10 +116,9 @@ def fit(
             training that never had a finite loss.
     """
     started = time.monotonic()
-    keep_freed_memory()
     _check(candidate, images, seconds, epochs)
     classes = int(labels.max()) + 1
-    with _threads(threads), torch.random.fork_rng():
+    with _memory_kept(), _threads(threads), torch.random.fork_rng():
         torch.manual_seed(seed)  # dropout alone draws from the global generator
         network = _new_network(candidate, classes, seed) if start is None else start()
         channels_last(network.to(device()))
@@ -230,7 +229,7 @@ class _Training:
             few = self.validation_index[:128]
             self.evaluate(few)
             each = (time.monotonic() - began) / max(len(few), 1)
-        if self.candidate.answer_mirrored and self.network.mirrored_along is None:
+        if self.candidate.answer_mirrored and self.augmentation.flips == "measure":
             each *= 2  # mirror images may yet be found to show the same
         # One validation as in training, one in float32 (twice the time), the gap's examples, and
         # what follows in float32.
@@ -315,7 +314,9 @@ class _Training:
         labels = self.examples.of(few)
         # As large beside what is trained on now as they will be at the end: trained on 48 px alone,
         # a network makes next to nothing of whole pictures of 144 px.
-        side = round(self.candidate.input_size * self.side(self.done) / self.sides[-1])
+        share = self.side(self.done) / max(self.sides)
+        whole = self.candidate.input_size
+        side = min(whole, max(32, round(whole * share)))
 
         def losses_of(axes: tuple[int, ...]) -> Tensor:
             logits, __ = self.evaluate(few, flip=axes, network=self.network, side=side)
@@ -512,3 +513,12 @@ def _threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def _memory_kept() -> Iterator[None]:
+    keep_freed_memory()
+    try:
+        yield
+    finally:
+        give_back()

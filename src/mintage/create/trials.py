@@ -71,9 +71,9 @@ class Budget:
         will be quantised and both graphs raced (3.5 s).
         """
         slower = min(max(start_seconds / _USUAL_START, 1.0), 6.0)
-        looking = 0.02 if self.seconds >= 120 else 0.0
+        looking = 0.03 if self.seconds >= 120 else 0.0
         fixed = 4.5 + (3.5 if int8 else 0.0)
-        return self.left - fixed * slower - (0.01 + looking) * self.seconds
+        return self.left - fixed * slower - (0.015 + looking) * self.seconds
 
 
 @dataclass(frozen=True)

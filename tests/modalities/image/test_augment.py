@@ -6,7 +6,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mintage.modalities.image.augment import Augmentation, affine_maps, augment, mix
+from mintage.modalities.image.augment import (
+    Augmentation,
+    affine_grid,
+    affine_maps,
+    augment,
+    change_colour,
+    mix,
+)
 
 
 def seeded(seed=0):
@@ -187,3 +194,26 @@ def test_colour_changes_whole_pictures_and_each_its_own_way():
     torch.testing.assert_close(found, found[:, :, :1, :1].expand_as(found))
     assert found[:, 0, 0, 0].std() > 3
     assert (found - grey).abs().max() < 40
+
+
+def test_a_grid_is_that_of_an_affine_map() -> None:
+    maps = affine_maps(5, Augmentation(flips="both"), torch.Generator().manual_seed(3))
+    expected = torch.nn.functional.affine_grid(maps, [5, 3, 24, 40], align_corners=False)
+    assert torch.allclose(affine_grid(maps, (24, 40)), expected, atol=1e-6)
+
+
+def test_saturation_contrast_and_light_change_one_after_another() -> None:
+    pixels = torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(1)) * 255
+    changes = Augmentation(brightness=0.4, contrast=0.4, colour=0.3)
+    found = change_colour(pixels, changes, torch.Generator().manual_seed(2))
+    chance = torch.Generator().manual_seed(2)
+
+    def uniform(limit: float, channels: int = 1) -> torch.Tensor:
+        return (torch.rand(6, channels, 1, 1, generator=chance) * 2 - 1) * limit
+
+    saturation, contrast = 1 + uniform(0.6), 1 + uniform(0.4)
+    offset = uniform(0.4) + uniform(0.15, channels=3)
+    grey = pixels.mean(dim=1, keepdim=True)
+    expected = grey + saturation * (pixels - grey)
+    expected = (expected - 117) * contrast + 117 + 64 * offset
+    assert torch.allclose(found, expected, atol=1e-3)

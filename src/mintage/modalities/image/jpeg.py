@@ -1,8 +1,9 @@
 """JPEG by the shortest way: from the file's bytes to pixels, at the smallest eighth that will do.
 
-libjpeg-turbo writes straight into an array, where Pillow reads a stream and keeps four bytes a
-pixel: a fifth to a third less time for a photograph. Both are the same decoder, so the pixels are
-the same too, and whatever is out of the ordinary is left to Pillow, which knows what to say of it.
+libjpeg-turbo reads the bytes where they lie and writes an array, where Pillow opens a stream and
+decodes it piece by piece into an image: a fifth to a third less time for a photograph. Pillow as it
+is published decodes by libjpeg-turbo too, so that the pixels are the same; whatever is out of the
+ordinary is left to it, since it knows what to say of that.
 """
 
 from __future__ import annotations
