@@ -18,8 +18,9 @@ from torch import Tensor
 
 from mintage.core.messages import Message, _
 
-MEASURED_AT = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
-"""Shares of the training after which it is tried, until the network has learned enough."""
+MEASURED_AT = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.55, 0.7, 0.85, 0.95)
+"""Shares of the training after which it is tried, until the network has learned enough; late, that
+still decides how often a picture is looked at when it is answered."""
 EXAMPLES = 400
 # Of what knowing nothing loses; below it, or where chance could make it, a network has not learned
 # enough to be asked.

@@ -54,8 +54,9 @@ from mintage.modalities.image.networks import (
 
 Record = dict[str, Any]
 
-# The train side of the train/validation gap is measured on at most this many examples.
-GAP_EXAMPLES = 1000
+# The train side of the train/validation gap is measured on at most this many examples, and by the
+# clock on no more than so many a second: more would take what it measures its time to learn.
+GAP_EXAMPLES, GAP_EXAMPLES_A_SECOND = 1000, 10
 # Validation inside a training by the clock may take this share of it.
 VALIDATION_SHARE = 0.06
 
@@ -233,8 +234,15 @@ class _Training:
             each *= 2  # mirror images may yet be found to show the same
         # One validation as in training, one in float32 (twice the time), the gap's examples, and
         # what follows in float32.
-        last = 3 * len(self.validation_index) + GAP_EXAMPLES + 2 * after
+        last = 3 * len(self.validation_index) + self.gap_examples + 2 * after
         self.pace.reserve_seconds = min(1.25 * each * last + 0.2, 0.4 * self.pace.seconds)
+
+    @property
+    def gap_examples(self) -> int:
+        """How many examples of the training data are asked about at the end."""
+        if self.pace.seconds is None:
+            return GAP_EXAMPLES
+        return min(GAP_EXAMPLES, max(100, int(GAP_EXAMPLES_A_SECOND * self.pace.seconds)))
 
     def one_epoch(
         self,
@@ -464,7 +472,8 @@ class _Training:
         # float32 as in the exported graph: calibration and novelty are fitted to these.
         logits, features = self.evaluate(self.validation_index, "float32")
         labels = self.examples.of(self.validation_index)
-        few = self.train_index[:: max(1, len(self.train_index) // GAP_EXAMPLES)][:GAP_EXAMPLES]
+        few = self.train_index[:: max(1, len(self.train_index) // self.gap_examples)]
+        few = few[: self.gap_examples]
         train_logits, __ = self.evaluate(few)
         return FitResult(
             network=network.cpu(),
