@@ -271,7 +271,7 @@ def test_a_folder_and_a_file_that_may_not_be_read_are_named(
 ) -> None:
     (photos / "dark/closed").mkdir()
     (photos / "dark/closed.jpg").write_bytes(jpeg(99))
-    scandir, opened = os.scandir, Path.open
+    scandir, opened = os.scandir, os.open
 
     # Closed by hand: whoever runs the tests may be allowed to read everything.
     def refuse(path: str | Path) -> None:
@@ -280,7 +280,7 @@ def test_a_folder_and_a_file_that_may_not_be_read_are_named(
 
     monkeypatch.setattr(os, "scandir", lambda path: (refuse(path), scandir(path))[1])
     monkeypatch.setattr(
-        Path, "open", lambda self, *mode, **more: (refuse(self), opened(self, *mode, **more))[1]
+        os, "open", lambda path, *mode, **more: (refuse(path), opened(path, *mode, **more))[1]
     )
     dataset = gather(photos)
     assert skipped(dataset) == {

@@ -13,7 +13,7 @@ from mintage.create.allocation import keep_freed_memory
 if sys.argv[1] == "kept":
     assert keep_freed_memory()
 def step():
-    large = [torch.ones(2_000_000) for _ in range(4)]
+    large = [torch.ones(10_000_000) for _ in range(2)]  # above what malloc may learn to keep
     return sum(float(each[0]) for each in large)
 for _ in range(3):
     step()
