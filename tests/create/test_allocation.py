@@ -15,7 +15,7 @@ if sys.argv[1] == "kept":
 def step():
     large = [torch.ones(10_000_000) for _ in range(2)]  # above what malloc may learn to keep
     return sum(float(each[0]) for each in large)
-for _ in range(3):
+for _ in range(12):  # until the heap has its shape
     step()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(10):
