@@ -9,8 +9,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from importlib import import_module
@@ -90,11 +89,13 @@ class Lab:
         scale = self.scale
         return more_pictures.make(self.train, self.scratch / "more", scale.pictures, scale.warm_up)
 
-    @contextmanager
-    def new_folder(self) -> Iterator[Path]:
-        """An empty folder on the same disk as everything else, for one repetition."""
-        with tempfile.TemporaryDirectory(dir=self.scratch) as folder:
-            yield Path(folder)
+    def new_folder(self) -> Path:
+        """An empty folder on the same disk as everything else, for one repetition.
+
+        It stays until all is measured: an ext4 without a journal passes over the places of files
+        deleted within the last minutes, and makes each new one in 0.35 ms instead of 0.01.
+        """
+        return Path(tempfile.mkdtemp(dir=self.scratch))
 
 
 @dataclass(frozen=True)
@@ -141,30 +142,30 @@ def keras_seed(turn: Turn) -> Result:
 def our_seed(turn: Turn) -> Result:
     """The seed network by Mintage's Python face: files, dataset, signed bundle, evaluation."""
     lab = turn.lab
-    with lab.new_folder() as folder:
-        return script(
-            "ours.seed",
-            train=lab.train,
-            held_out=lab.held_out,
-            home=folder / "workspace",
-            seed=turn.seed,
-            epochs=lab.scale.epochs,
-        )
+    folder = lab.new_folder()
+    return script(
+        "ours.seed",
+        train=lab.train,
+        held_out=lab.held_out,
+        home=folder / "workspace",
+        seed=turn.seed,
+        epochs=lab.scale.epochs,
+    )
 
 
 def clocked(turn: Turn, *, fit_seconds: float = 0.0, total_seconds: float = 0.0) -> Result:
     """Mintage's trainer from files to evaluated network, for so long."""
     lab = turn.lab
-    with lab.new_folder() as folder:
-        return script(
-            "ours.clocked",
-            train=lab.train,
-            held_out=lab.held_out,
-            scratch=folder,
-            seed=turn.seed,
-            fit_seconds=float(fit_seconds),
-            total_seconds=float(total_seconds),
-        )
+    folder = lab.new_folder()
+    return script(
+        "ours.clocked",
+        train=lab.train,
+        held_out=lab.held_out,
+        scratch=folder,
+        seed=turn.seed,
+        fit_seconds=float(fit_seconds),
+        total_seconds=float(total_seconds),
+    )
 
 
 def in_keras_time(turn: Turn) -> Result:
@@ -221,17 +222,17 @@ def growth(turn: Turn, *, pictures: int) -> Result:
     """Collect, prepare and train on so many pictures: a process each, watched for its memory."""
     more = turn.lab.more
     found = {}
-    with turn.lab.new_folder() as folder:
-        for step in ("collect", "prepare", "train", "index"):
-            found[step] = script(
-                "ours.growth",
-                watch_memory=True,
-                step=step,
-                pictures=more.folders[pictures],
-                warm_up=more.warm_up,
-                home=folder / "workspace",
-                seed=turn.seed,
-            )
+    folder = turn.lab.new_folder()
+    for step in ("collect", "prepare", "train", "index"):
+        found[step] = script(
+            "ours.growth",
+            watch_memory=True,
+            step=step,
+            pictures=more.folders[pictures],
+            warm_up=more.warm_up,
+            home=folder / "workspace",
+            seed=turn.seed,
+        )
     return found
 
 

@@ -82,7 +82,7 @@ def main() -> None:
     trained = watch.elapsed
     images = load(held_out, candidate.input_size, asked.threads)
     watch.lap("load held-out")
-    logits, __ = forward.evaluate(fitted.network, candidate, images, np.arange(len(images)))
+    logits = forward.answers(fitted.network, candidate, images, np.arange(len(images)))
     accuracy = forward.accuracy(logits, torch.tensor([label for __, label in held_out]))
     watch.lap("evaluate")
     answer(

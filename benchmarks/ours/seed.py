@@ -36,6 +36,10 @@ def main() -> None:
     asked = arguments(__doc__, "train", "held_out", "home", epochs=10)
     watch = Stopwatch(asked.started)
     # What the verbs load when they are first used is loaded here, so that it counts as imports.
+    import alembic.command  # noqa: F401
+    import captum.attr  # noqa: F401
+    import matplotlib.backends.backend_svg  # noqa: F401
+
     import mintage
     import mintage.create.report
     import mintage.create.run

@@ -1,6 +1,7 @@
 import errno
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,25 @@ def test_a_refused_permission_is_an_error_that_names_the_path(
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(ConfigError, match="Not allowed to write"):
         write_atomic(tmp_path / "a", b"x")
+
+
+def test_what_the_system_takes_in_parts_is_written_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:3]))
+    write_atomic(tmp_path / "a", b"in several parts")
+    assert (tmp_path / "a").read_bytes() == b"in several parts"
+
+
+def test_a_name_without_a_folder_is_written_where_we_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_atomic(Path("a"), b"here", durable=False)
+    write_atomic(Path("b/b"), b"there", durable=False)
+    found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
+    assert found == ["a", "b", "b/b"]
 
 
 def test_a_file_gets_the_mode_it_was_asked_for(tmp_path: Path) -> None:
@@ -130,17 +150,16 @@ def test_what_is_being_written_is_told_from_what_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    replace, rename = Path.replace, Path.rename
 
-    def watched(step: object) -> object:
-        def wrapper(path: Path, target: Path) -> Path:
-            seen.append(path.name)
-            return step(path, target)  # type: ignore[operator, no-any-return]
+    def watched(step: Callable[..., None]) -> Callable[..., None]:
+        def wrapper(path: str | Path, target: str | Path) -> None:
+            seen.append(Path(path).name)
+            step(path, target)
 
         return wrapper
 
-    monkeypatch.setattr(Path, "replace", watched(replace))
-    monkeypatch.setattr(Path, "rename", watched(rename))
+    monkeypatch.setattr(os, "replace", watched(os.replace))
+    monkeypatch.setattr(os, "rename", watched(os.rename))
     write_folder(tmp_path / "v1", {"a": b"1"})
     assert len(seen) == 2
     assert all(is_temporary(name) for name in seen)

@@ -19,7 +19,7 @@ from mintage.create.dataset import Dataset
 from mintage.create.diagnose import NO_TIME, PARTS, diagnose, in_split
 from mintage.create.evaluate import evaluation_of
 from mintage.create.gallery import gallery, small_picture
-from mintage.create.robustness import damaged, robustness
+from mintage.create.robustness import FEWEST, MOST, damaged, robustness
 from mintage.create.slices import slices
 from mintage.tasks import metrics
 
@@ -276,6 +276,39 @@ def test_a_part_that_would_take_too_long_is_left_for_the_report(
     assert {"calibration", "coverage", "slices"} <= set(found)
     assert "robustness" in [each["part"] for each in found["left_out"]]
     assert clock.elapsed <= 0.5 * (64 + 1.5 * many)
+
+
+@pytest.mark.parametrize(("share", "least"), [(0.6, FEWEST), (0.2, 0)])
+def test_fewer_examples_are_damaged_where_all_would_take_too_long(
+    share: float, least: int, app: App, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ManualClock()
+    monkeypatch.setattr(app.workspace, "clock", clock)
+
+    class Slow:
+        """Half a second for each picture."""
+
+        def run(self, inputs: np.ndarray[Any, Any]) -> Any:
+            clock.advance(0.5 * len(inputs))
+            return light_meter().run(inputs)
+
+    test, validation = (len(in_split(dataset, name)) for name in ("test", "validation"))
+    many = min(MOST, test)
+    # The trial, test and validation data, then a share of what damaging all would take.
+    seconds = 0.5 * (1 + 64 + test + 1.2 * validation) + share * many * 15 * 0.61
+    found = diagnose(
+        Slow(),  # type: ignore[arg-type]
+        manifest_for(dataset),
+        dataset,
+        pixels_of(app, dataset),
+        workspace=app.workspace,
+        seconds=seconds,
+        progress=Silent(),
+    )
+    measured = found.get("robustness", {"examples": 0})["examples"]
+    assert least <= measured < many
+    assert ("robustness" in found) == bool(least)
+    assert clock.elapsed <= seconds
 
 
 def test_a_machine_that_slows_down_does_not_make_it_late(

@@ -106,9 +106,13 @@ def read_whole(path: Path | str, most: int = sys.maxsize) -> bytes:
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int = 0o644, durable: bool = True) -> None:
-    """Write beside the target, flush, rename. Readers see the old bytes or the new ones."""
+    """Write beside the target, flush, rename. Readers see the old bytes or the new ones.
+
+    Names are strings here: ``Path`` took half of the time that a small file takes.
+    """
     with readable_failures(path):
-        temporary = path.with_name(f".{path.name}.{new_id('tmp')}")
+        target, name = os.fspath(path), path.name
+        temporary = f"{target.removesuffix(name)}.{name}.{new_id('tmp')}"
         try:
             descriptor = _created(temporary, mode)
             try:
@@ -119,21 +123,21 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o644, durable: bool = 
                     os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-            temporary.replace(path)
+            os.replace(temporary, target)  # noqa: PTH105
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            Path(temporary).unlink(missing_ok=True)
             raise
         if durable:
             sync_folder(path.parent)
 
 
-def _created(path: Path, mode: int) -> int:
+def _created(path: str, mode: int) -> int:
     """The descriptor of a new file, and its folder if that is not there yet."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
         return os.open(path, flags, mode)
     except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         return os.open(path, flags, mode)
 
 

@@ -48,11 +48,12 @@ class Modality(Protocol):
     unsupported: frozenset[str]
     unit: str
 
-    def ingest(self, data: bytes) -> Ingested:
+    def ingest(self, data: bytes, *, fingerprint: bool = True) -> Ingested:
         """Check, strip metadata, fingerprint.
 
         Raises:
             DataError: the bytes are not something this modality reads; the reason is the message.
+                Without a fingerprint, some damage is found only when they are decoded.
         """
         ...
 

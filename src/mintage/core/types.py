@@ -53,7 +53,7 @@ class Ingested:
     """An example made safe to keep: checked, without metadata.
 
     ``properties`` describe it to people (width, height, orientation, format);
-    ``fingerprint`` is what near duplicates share, bit-packed.
+    ``fingerprint`` is what near duplicates share, bit-packed; empty where it was not asked for.
     """
 
     data: bytes

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from numpy.typing import NDArray
 
 from mintage.bundle.graph import Graph
 from mintage.core import registry
-from mintage.core.canonical import sha256_hex
 from mintage.core.errors import DataError
 from mintage.core.messages import Message, _
 from mintage.core.progress import Progress
@@ -22,7 +20,7 @@ from mintage.core.types import Found, Skipped
 from mintage.create import human
 from mintage.create.compare import Contender
 from mintage.create.evaluate import check_labels, learned_from
-from mintage.create.examples import in_order, ingest, list_source
+from mintage.create.examples import list_source, to_be_asked
 from mintage.create.human import Matched, Picture, Sheet
 from mintage.create.prepare import decoded
 from mintage.store.workspace import Workspace
@@ -88,18 +86,17 @@ def on_location(
     unread = list(listing.skipped)
     of_digest: dict[str, Picture] = {}
     arrays: dict[str, NDArray[np.uint8]] = {}
-    for found, result in in_order(listing.examples, partial(ingest, kind), progress):
-        if isinstance(result, Skipped):
-            unread.append(result)
+    for found, asked in to_be_asked(kind, listing.examples, [manifest.input], progress):
+        if isinstance(asked, Skipped):
+            unread.append(asked)
             continue
-        digest = sha256_hex(result.data)
+        digest = asked.sha256
         if before := of_digest.get(digest):
             of_digest[digest] = _again(before, found)
             continue
         unfit = _SEEN if digest in learned else ""
         of_digest[digest] = Picture((found.path,), digest, found.label, digest, unfit)
-        turn = result.properties.get("orientation")
-        arrays[digest] = kind.decode(result.data, manifest.input, orientation=turn)
+        arrays[digest] = asked.inputs[0]
     pictures = list(of_digest.values())
     matched = human.match(sheet, pictures, manifest.labels)
     places, __ = _one_of_each_group(pictures, matched)

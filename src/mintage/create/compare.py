@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,13 @@ from numpy.typing import NDArray
 from mintage.bundle.graph import Graph
 from mintage.bundle.loader import LoadedBundle
 from mintage.core import registry
-from mintage.core.canonical import sha256_hex
 from mintage.core.errors import ConfigError, DataError
 from mintage.core.messages import Message, _
 from mintage.core.progress import Progress
 from mintage.core.types import Example, Skipped
 from mintage.create.dataset import Dataset
 from mintage.create.evaluate import check_labels, learned_from
-from mintage.create.examples import in_order, ingest, list_source
+from mintage.create.examples import list_source, to_be_asked
 from mintage.create.prepare import decoded
 from mintage.store.workspace import Workspace
 from mintage.tasks.metrics import mcnemar_exact, paired_interval, wilson_interval
@@ -156,22 +154,20 @@ def on_location(
     labels: list[str] = []
     inputs: tuple[list[NDArray[np.uint8]], ...] = ([], [])
     left_out = 0
-    for found, result in in_order(listing.examples, partial(ingest, kind), progress):
-        if isinstance(result, Skipped):
-            skipped.append(result)
-            continue
-        digest = sha256_hex(result.data)
-        if digest in seen:
+    specs = [manifest.input for manifest in manifests]
+    for found, asked in to_be_asked(kind, listing.examples, specs, progress):
+        if isinstance(asked, Skipped):
+            skipped.append(asked)
+        elif asked.sha256 in seen:
             left_out += 1
-        elif digest in taken:
-            reason = _("the same content as {path}", path=taken[digest])
+        elif asked.sha256 in taken:
+            reason = _("the same content as {path}", path=taken[asked.sha256])
             skipped.append(Skipped(found.path, reason))
         else:
-            taken[digest] = found.path
+            taken[asked.sha256] = found.path
             labels.append(found.label)
-            turn = result.properties.get("orientation")
-            for arrays, manifest in zip(inputs, manifests, strict=True):
-                arrays.append(kind.decode(result.data, manifest.input, orientation=turn))
+            for arrays, pixels in zip(inputs, asked.inputs, strict=True):
+                arrays.append(pixels)
     if not labels:
         raise DataError(
             _("{location} holds nothing readable that neither model has seen.", location=location),

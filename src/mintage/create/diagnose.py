@@ -6,6 +6,7 @@ How to read each part is in ``docs/explanation/evaluation.md``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +25,7 @@ from mintage.create.answers import Answers
 from mintage.create.dataset import Dataset
 from mintage.create.evaluate import answered_of
 from mintage.create.gallery import SHOWN, explanations, gallery
-from mintage.create.robustness import MOST, SETTINGS, robustness
+from mintage.create.robustness import FEWEST, MOST, SETTINGS, robustness
 from mintage.create.slices import slices
 from mintage.store.workspace import Workspace
 from mintage.tasks import coverage, metrics
@@ -80,29 +81,25 @@ def diagnose(
     clock = workspace.clock
     started = clock.monotonic()
 
-    def has(needed: float) -> bool:
-        return seconds is None or clock.monotonic() - started + needed <= seconds
-
-    def go_on() -> None:
-        if not has(0):  # the machine has slowed down since its speed was measured
-            raise Overloaded(NO_TIME)
+    def left() -> float:
+        return math.inf if seconds is None else seconds - (clock.monotonic() - started)
 
     found = {name: part for name, part in (known or {}).items() if name in PARTS}
     missing = [name for name in PARTS if name not in found]
     left_out = []
     progress.start(_("Examining the model"), len(missing))
     parts: Mapping[str, _Part] = {}
-    if missing and has(0):
+    if missing and left() >= 0:
         positions = in_split(dataset, "test")
         each = _seconds_each(graph, images[positions[:_TRIED]], clock.monotonic)
-        if has(1.2 * each * len(positions)):
+        if left() >= 1.2 * each * len(positions):
             test = Answers.of(graph, manifest, dataset, images, positions)
             validation = validation_logits, validation_targets
-            parts = _parts(test, workspace, validation, each, go_on)
+            parts = _parts(test, workspace, validation, each, left)
     for number, name in enumerate(missing):
         progress.advance(number)
         reason: str = NO_TIME
-        if name in parts and has(parts[name].seconds):
+        if name in parts and left() >= parts[name].seconds:
             try:
                 found[name] = parts[name].make()
                 continue
@@ -133,9 +130,12 @@ def _parts(
     workspace: Workspace,
     validation: tuple[NDArray[np.float32] | None, NDArray[np.int64] | None],
     each: float,
-    go_on: Callable[[], None],
+    left: Callable[[], float],
 ) -> dict[str, _Part]:
-    """How to make each part, with what it takes where one answer takes ``each`` seconds."""
+    """How to make each part, with what it takes where one answer takes ``each`` seconds.
+
+    ``left`` says how many seconds there are still.
+    """
     logits, targets = validation
     chosen = in_split(test.dataset, "validation")
 
@@ -146,7 +146,12 @@ def _parts(
         task = registry.tasks().get(test.manifest.task)
         return coverage_of(test, task.probabilities(logits, test.manifest.temperature), targets)
 
+    def go_on() -> None:
+        if left() < 0:  # the machine has slowed down since its speed was measured
+            raise Overloaded(NO_TIME)
+
     asking = 0.0 if logits is not None else each * len(chosen)
+    damaging = len(SETTINGS) * (1.2 * each + 0.0008)  # one example, in every way
     return {
         "calibration": _Part(lambda: calibration(test), 0.3),
         "coverage": _Part(covered, 0.2 + 1.2 * asking),
@@ -157,7 +162,7 @@ def _parts(
             0.5 + SHOWN * _HIDDEN * (1.2 * each + 0.0001),
         ),
         "robustness": _Part(
-            lambda: robustness(test, go_on), MOST * len(SETTINGS) * (1.2 * each + 0.0008)
+            lambda: robustness(test, int(min(MOST, left() / damaging)), go_on), FEWEST * damaging
         ),
     }
 

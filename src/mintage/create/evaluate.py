@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,12 @@ from mintage.bundle.format import Manifest
 from mintage.bundle.graph import Graph
 from mintage.bundle.novelty import Detector
 from mintage.core import registry
-from mintage.core.canonical import sha256_hex
 from mintage.core.errors import DataError
 from mintage.core.messages import _
-from mintage.core.ports import Modality
 from mintage.core.progress import Progress
-from mintage.core.types import Found, Skipped, Split
+from mintage.core.types import Skipped, Split
 from mintage.create.dataset import Dataset
-from mintage.create.examples import in_order, ingest, list_source
+from mintage.create.examples import list_source, to_be_asked
 from mintage.create.prepare import decoded
 from mintage.store.workspace import Workspace
 from mintage.tasks import coverage
@@ -94,11 +92,14 @@ def evaluate_location(
     learned = learned_from(trained_on)
     skipped = list(listing.skipped)
     arrays, targets, groups, trained = [], [], [], []
-    for found, digest, pixels in _readable(kind, manifest, listing.examples, skipped, progress):
-        arrays.append(pixels)
+    for found, asked in to_be_asked(kind, listing.examples, [manifest.input], progress):
+        if isinstance(asked, Skipped):
+            skipped.append(asked)
+            continue
+        arrays.append(asked.inputs[0])
         targets.append(manifest.labels.index(found.label))
-        groups.append(digest)
-        if digest in learned:
+        groups.append(asked.sha256)
+        if asked.sha256 in learned:
             trained.append(found.path)
     if not arrays:
         raise DataError(
@@ -167,27 +168,3 @@ def learned_from(dataset: Dataset | None) -> set[str]:
     if dataset is None:
         return set()
     return {example.sha256 for example in dataset.examples if example.split != "test"}
-
-
-def _readable(
-    kind: Modality,
-    manifest: Manifest,
-    examples: Sequence[Found],
-    skipped: list[Skipped],
-    progress: Progress,
-) -> Iterator[tuple[Found, str, NDArray[np.uint8]]]:
-    """Each example with its blob's digest and pixels; what cannot be read goes to ``skipped``."""
-
-    def read(found: Found) -> tuple[str, NDArray[np.uint8]] | Skipped:
-        result = ingest(kind, found)
-        if isinstance(result, Skipped):
-            return result
-        orientation = result.properties.get("orientation")
-        pixels = kind.decode(result.data, manifest.input, orientation=orientation)
-        return sha256_hex(result.data), pixels
-
-    for found, result in in_order(examples, read, progress):
-        if isinstance(result, Skipped):
-            skipped.append(result)
-        else:
-            yield found, *result

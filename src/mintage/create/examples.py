@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mintage.core import registry
 from mintage.core.canonical import sha256_hex
 from mintage.core.errors import DataError, said_by
-from mintage.core.machine import available_cores
 from mintage.core.messages import _
+from mintage.core.parallel import in_order
 from mintage.core.ports import Modality
 from mintage.core.progress import Progress
-from mintage.core.types import Example, Found, Ingested, Skipped, SourceListing
+from mintage.core.types import Example, Found, InputSpec, Skipped, SourceListing
 from mintage.sources import archive
 from mintage.sources.damage import refuse_missing, unreadable
 from mintage.store.workspace import Workspace
@@ -97,31 +99,37 @@ def check_columns(listing: SourceListing, columns: Collection[str]) -> None:
             )
 
 
-def ingest(kind: Modality, found: Found) -> Ingested | Skipped:
-    """Read and check one example; what cannot be used comes back with its reason."""
+def attempt(found: Found, make: Callable[[bytes], Made]) -> Made | Skipped:
+    """What is made of the bytes of one example; what cannot be read comes back with its reason."""
     try:
-        return kind.ingest(found.read())
+        return make(found.read())
     except DataError as error:
         return Skipped(found.path, error.message)
     except OSError as error:
         return Skipped(found.path, _("cannot be read: {reason}", reason=said_by(error)))
 
 
-def in_order(
-    examples: Sequence[Found], make: Callable[[Found], Made], progress: Progress
-) -> Iterator[tuple[Found, Made]]:
-    """Make something of each on every core; it comes in the order of the examples.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An example as networks are asked about it, one array for each, and its blob's name."""
 
-    No more is made ahead than a chunk, so that memory is bounded.
-    """
-    workers = available_cores()
-    progress.start(_("Reading"), len(examples))
-    with ThreadPoolExecutor(workers) as pool:
-        for start in range(0, len(examples), 64 * workers):
-            chunk = examples[start : start + 64 * workers]
-            yield from zip(chunk, pool.map(make, chunk), strict=True)
-            progress.advance(start + len(chunk))
-    progress.finish()
+    sha256: str
+    inputs: tuple[NDArray[np.uint8], ...]
+
+
+def to_be_asked(
+    kind: Modality, examples: Sequence[Found], specs: Sequence[InputSpec], progress: Progress
+) -> Iterator[tuple[Found, Asked | Skipped]]:
+    """Each example as it would be kept, decoded for each of the inputs; nothing is stored."""
+
+    def read(data: bytes) -> Asked:
+        kept = kind.ingest(data, fingerprint=False)
+        turn = kept.properties.get("orientation")
+        inputs = tuple(kind.decode(kept.data, spec, orientation=turn) for spec in specs)
+        return Asked(sha256_hex(kept.data), inputs)
+
+    made = in_order(_("Reading"), examples, lambda found: attempt(found, read), progress)
+    return zip(examples, made, strict=True)
 
 
 def store_all(
@@ -146,7 +154,7 @@ def store_all(
     skipped: list[Skipped] = list(listing.skipped)
 
     def store(found: Found) -> Kept | Skipped:
-        result = ingest(kind, found)
+        result = attempt(found, kind.ingest)
         if isinstance(result, Skipped):
             return result
         digest = sha256_hex(result.data)
@@ -164,7 +172,7 @@ def store_all(
             columns=said,
         )
 
-    for __, result in in_order(listing.examples, store, progress):
+    for result in in_order(_("Reading"), listing.examples, store, progress):
         if isinstance(result, Kept):
             kept.append(result)
         elif strict:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import cache
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -26,23 +29,57 @@ def device() -> torch.device:
 
 def gather(images: Pixels, index: Index, where: torch.device) -> Tensor:
     """``float[N, 3, S, S]`` from 0 to 255; only bytes travel to an accelerator."""
-    chosen = torch.from_numpy(np.ascontiguousarray(images[index])).to(where, non_blocking=True)
-    return chosen.permute(0, 3, 1, 2).float()
+    chosen = np.ascontiguousarray(np.asarray(images)[index])  # as it is, memmap's own takes longer
+    return torch.from_numpy(chosen).to(where, non_blocking=True).permute(0, 3, 1, 2).float()
 
 
 def scaled(pixels: Tensor, candidate: Candidate) -> Tensor:
     """Pixels from 0 to 255 as the network wants them, laid out for fast convolutions."""
-    mean, deviation = (
-        torch.tensor(values, device=pixels.device).view(1, 3, 1, 1)
-        for values in (candidate.mean, candidate.deviation)
+    offset, factor = _scale(candidate.mean, candidate.deviation, pixels.device)
+    return torch.addcmul(offset, pixels, factor).contiguous(memory_format=torch.channels_last)
+
+
+@cache
+def _scale(
+    mean: tuple[float, ...], deviation: tuple[float, ...], where: torch.device
+) -> tuple[Tensor, Tensor]:
+    """What is added and what is multiplied by, ``float[1, 3, 1, 1]`` each."""
+    means, deviations = (
+        torch.tensor(values, device=where).view(1, 3, 1, 1) for values in (mean, deviation)
     )
-    found = torch.addcmul(-mean / deviation, pixels, 1 / (255 * deviation))
-    return found.contiguous(memory_format=torch.channels_last)
+    return -means / deviations, 1 / (255 * deviations)
 
 
 def precision(name: str) -> torch.autocast:
     """The context in which networks compute in ``float32`` or ``bfloat16``."""
     return torch.autocast(device().type, torch.bfloat16, enabled=name == "bfloat16")
+
+
+@torch.no_grad()
+def answers(
+    network: PictureNetwork,
+    candidate: Candidate,
+    images: Pixels,
+    index: Index,
+    *,
+    computed_in: str = "float32",
+    flip: tuple[int, ...] = (),
+    side: int | None = None,
+) -> Tensor:
+    """Logits ``float32[M, 1 or k]`` of ``images[index]``.
+
+    ``flip`` are axes of ``[N, 3, S, S]`` along which pictures are mirrored, ``side`` is what they
+    are made smaller to; by default they are taken as they are.
+    """
+    found = []
+    for batch in _batches(network, images, index):
+        pixels = batch
+        if side is not None and side != pixels.shape[-1]:
+            pixels = functional.interpolate(pixels, (side, side), mode="bilinear", antialias=True)
+        pixels = scaled(pixels.flip(flip) if flip else pixels, candidate)
+        with precision(computed_in):
+            found.append(network(pixels))
+    return torch.cat(found).cpu()
 
 
 @torch.no_grad()
@@ -52,29 +89,25 @@ def evaluate(
     images: Pixels,
     index: Index,
     *,
-    batch: int = EVALUATION_BATCH,
     computed_in: str = "float32",
-    flip: tuple[int, ...] = (),
-    side: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Logits ``float32[M, 1 or k]`` and features ``float32[M, D]`` of ``images[index]``.
-
-    ``flip`` are axes of ``[N, 3, S, S]`` along which pictures are mirrored, ``side`` is what they
-    are made smaller to; by default they are taken as they are.
-    """
-    network.eval()
-    where = next(network.parameters()).device
-    batch = batch if network.mirrored_along is None else max(1, batch // 2)  # each is seen twice
+    """Logits ``float32[M, 1 or k]`` and features ``float32[M, D]`` of ``images[index]``."""
     found = []
-    for start in range(0, len(index), batch):
-        pixels = gather(images, index[start : start + batch], where)
-        if side is not None and side != pixels.shape[-1]:
-            pixels = functional.interpolate(pixels, (side, side), mode="bilinear", antialias=True)
-        pixels = scaled(pixels.flip(flip) if flip else pixels, candidate)
+    for batch in _batches(network, images, index):
         with precision(computed_in):
-            found.append(network.forward_with_features(pixels))
+            found.append(network.forward_with_features(scaled(batch, candidate)))
     logits, features = (torch.cat(parts).cpu() for parts in zip(*found, strict=True))
     return logits, features
+
+
+def _batches(network: PictureNetwork, images: Pixels, index: Index) -> Iterator[Tensor]:
+    """Pixels from 0 to 255, for a network that is about to answer."""
+    network.eval()
+    where = next(network.parameters()).device
+    # What is looked at twice takes twice the memory.
+    size = EVALUATION_BATCH if network.mirrored_along is None else EVALUATION_BATCH // 2
+    for start in range(0, len(index), size):
+        yield gather(images, index[start : start + size], where)
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:

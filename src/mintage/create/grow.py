@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ from typing import Any
 from mintage.core import registry
 from mintage.core.canonical import canonical_json
 from mintage.core.errors import DataError
-from mintage.core.machine import available_cores
 from mintage.core.messages import _
+from mintage.core.parallel import in_order
 from mintage.core.ports import Modality
 from mintage.core.progress import Progress
 from mintage.core.types import Example, Skipped
@@ -163,15 +162,8 @@ def _fingerprinted(
         mark = kind.fingerprint(data, orientation=example.before.orientation)
         return replace(example, fingerprint=mark)
 
-    unique: list[Kept] = []
-    workers = available_cores()
-    progress.start(_("Reading what is there already"), len(found.unique))
-    with ThreadPoolExecutor(workers) as pool:
-        for start in range(0, len(found.unique), 64 * workers):
-            unique += pool.map(one, found.unique[start : start + 64 * workers])
-            progress.advance(len(unique))
-    progress.finish()
-    return replace(found, unique=unique)
+    read = in_order(_("Reading what is there already"), found.unique, one, progress)
+    return replace(found, unique=list(read))
 
 
 def _sides(unique: Sequence[Kept]) -> list[splits.Side | None]:

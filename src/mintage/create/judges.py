@@ -19,7 +19,7 @@ try:
 
     from mintage.create import probe
     from mintage.create.design import SIZES, compact_ms, sized
-    from mintage.create.forward import evaluate
+    from mintage.create.forward import answers, evaluate
     from mintage.create.losses import probabilities
     from mintage.create.pace import TrainProgress
     from mintage.create.recipe import Candidate
@@ -185,7 +185,7 @@ class Trainer:
         self, network: PictureNetwork, chosen: Candidate, asked: Positions, *axes: int
     ) -> float:
         """Mean negative log-likelihood in nats of pictures mirrored along these axes."""
-        logits, __ = evaluate(network, chosen, self.images, asked, flip=axes)
+        logits = answers(network, chosen, self.images, asked, flip=axes)
         chances = probabilities(logits.float()).numpy()
         own = chances[np.arange(len(asked)), self.targets[asked]]
         return float(-np.log(np.maximum(own, 1e-9)).mean())

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mintage.core import registry
-from mintage.core.machine import available_cores
 from mintage.core.messages import _
+from mintage.core.parallel import in_order
 from mintage.core.progress import Progress
 from mintage.core.types import Example, InputSpec
 from mintage.create import arrays
@@ -21,7 +20,6 @@ from mintage.store.workspace import Workspace
 
 _ALGORITHM = "measures-v1"
 _SIDE = 32
-_CHUNK = 256
 _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 
 
@@ -83,13 +81,8 @@ def _computed(workspace: Workspace, dataset: Dataset, progress: Progress) -> arr
         for mirrored, seen in enumerate((gray, gray[:, ::-1])):
             marks[mirrored, position] = np.frombuffer(fingerprint(seen), np.uint8)
 
-    progress.start(_("Looking at the pictures"), count)
-    with ThreadPoolExecutor(available_cores()) as pool:
-        for start in range(0, count, _CHUNK):
-            end = min(start + _CHUNK, count)
-            list(pool.map(look, range(start, end)))
-            progress.advance(end)
-    progress.finish()
+    for __ in in_order(_("Looking at the pictures"), range(count), look, progress):
+        pass
     return {
         "brightness": light[:, 0],
         "contrast": light[:, 1],

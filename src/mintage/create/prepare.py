@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +9,8 @@ from numpy.typing import NDArray
 
 from mintage.core.files import readable_failures, reserve
 from mintage.core.ids import new_id
-from mintage.core.machine import available_cores
 from mintage.core.messages import _
+from mintage.core.parallel import in_order
 from mintage.core.ports import Modality
 from mintage.core.progress import Progress
 from mintage.core.types import InputSpec
@@ -19,7 +18,6 @@ from mintage.create.dataset import Dataset
 from mintage.store.workspace import Workspace
 
 _DECODER = "v2"
-_CHUNK = 256
 
 
 def decoded(
@@ -63,11 +61,7 @@ def _decode_into(
         data = workspace.blobs.get(example.sha256)
         array[position] = kind.decode(data, spec, orientation=example.orientation)
 
-    progress.start(_("Decoding at {side} px", side=spec.side), len(examples))
-    with ThreadPoolExecutor(available_cores()) as pool:
-        for start in range(0, len(examples), _CHUNK):
-            end = min(start + _CHUNK, len(examples))
-            list(pool.map(decode, range(start, end)))
-            progress.advance(end)
-    progress.finish()
+    title = _("Decoding at {side} px", side=spec.side)
+    for __ in in_order(title, range(len(examples)), decode, progress):
+        pass
     array.flush()

@@ -20,7 +20,7 @@ from mintage.core import registry
 from mintage.create.answers import Answers, ask
 from mintage.tasks.metrics import paired_interval, wilson_interval
 
-MOST = 200
+MOST, FEWEST = 200, 50
 """Test examples that are damaged, spread evenly over their groups, whose names are digests."""
 
 Pixels = NDArray[np.uint8]
@@ -76,8 +76,12 @@ def damaged(images: Pixels, kind: str, strength: float) -> Pixels:
     return _KINDS[kind][0](images, strength)
 
 
-def robustness(test: Answers, before_each: Callable[[], None] = lambda: None) -> dict[str, Any]:
+def robustness(
+    test: Answers, most: int = MOST, before_each: Callable[[], None] = lambda: None
+) -> dict[str, Any]:
     """Accuracy, and the share that would get no label, under each kind of damage, as JSON.
+
+    At ``most`` so many test examples are damaged.
 
     ``fall`` is the accuracy lost, with Tango's interval for pairs. ``worst`` is the kind with the
     largest mean fall over its strengths, or None where no fall is more than chance explains
@@ -85,7 +89,7 @@ def robustness(test: Answers, before_each: Callable[[], None] = lambda: None) ->
     before each setting, and may raise to end it all.
     """
     __, first = np.unique(test.groups, return_index=True)  # of near duplicates one counts
-    chosen = first[np.unique(np.linspace(0, len(first) - 1, MOST).astype(np.intp))]
+    chosen = first[np.unique(np.linspace(0, len(first) - 1, most).astype(np.intp))]
     images = test.images[test.positions[chosen]]
     targets, correct = test.targets[chosen], test.correct[chosen]
     strict = NormalDist().inv_cdf(1 - 0.025 / len(SETTINGS))

@@ -33,6 +33,7 @@ from mintage.create.forward import (
     Labels,
     Pixels,
     accuracy,
+    answers,
     balanced_accuracy,
     device,
     evaluate,
@@ -228,7 +229,7 @@ class _Training:
         for __ in range(2):  # the first time, kernels are built as well
             began = time.monotonic()
             few = self.validation_index[:128]
-            self.evaluate(few)
+            self.answers(few)
             each = (time.monotonic() - began) / max(len(few), 1)
         if self.candidate.answer_mirrored and self.augmentation.flips == "measure":
             each *= 2  # mirror images may yet be found to show the same
@@ -327,7 +328,7 @@ class _Training:
         side = min(whole, max(32, round(whole * share)))
 
         def losses_of(axes: tuple[int, ...]) -> Tensor:
-            logits, __ = self.evaluate(few, flip=axes, network=self.network, side=side)
+            logits = self.answers(few, flip=axes, network=self.network, side=side)
             return self.plain_loss.each(logits, labels, 0.0)
 
         self.flips_tried += 1
@@ -367,7 +368,7 @@ class _Training:
         }
         if self.validation_is_due():
             began = time.monotonic()
-            logits, __ = self.evaluate(self.validation_index)
+            logits = self.answers(self.validation_index)
             labels = self.examples.of(self.validation_index)
             record["validation_loss"] = _finite(self.plain_loss(logits, labels).item())
             record["validation_accuracy"] = accuracy(logits, labels)
@@ -401,21 +402,20 @@ class _Training:
             waited = self.epoch - self.checkpoint.epoch
             self.stopped_because = "patience" if waited >= patience else None
 
-    def evaluate(
+    def answers(
         self,
         index: Index,
-        computed_in: str | None = None,
         flip: tuple[int, ...] = (),
         network: PictureNetwork | None = None,
         side: int | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Logits and features of pictures as they are, or mirrored, or smaller."""
-        return evaluate(
+    ) -> Tensor:
+        """Logits of pictures as they are, or mirrored, or smaller."""
+        return answers(
             network or self.judged,
             self.candidate,
             self.examples.images,
             index,
-            computed_in=computed_in or self.candidate.precision,
+            computed_in=self.candidate.precision,
             flip=flip,
             side=side,
         )
@@ -470,11 +470,13 @@ class _Training:
         self.checkpoint.restore(network)
         network.eval()
         # float32 as in the exported graph: calibration and novelty are fitted to these.
-        logits, features = self.evaluate(self.validation_index, "float32")
+        logits, features = evaluate(
+            network, self.candidate, self.examples.images, self.validation_index
+        )
         labels = self.examples.of(self.validation_index)
         few = self.train_index[:: max(1, len(self.train_index) // self.gap_examples)]
         few = few[: self.gap_examples]
-        train_logits, __ = self.evaluate(few)
+        train_logits = self.answers(few)
         return FitResult(
             network=network.cpu(),
             history=self.history,

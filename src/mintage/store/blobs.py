@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from mintage.core.canonical import sha256_hex
@@ -15,10 +16,14 @@ class FolderBlobs:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._begins = f"{folder}{os.sep}"
 
     def path(self, sha256: str) -> Path:
         """Where the bytes lie."""
-        return self._folder / sha256[:2] / sha256
+        return Path(self._name(sha256))
+
+    def _name(self, sha256: str) -> str:
+        return f"{self._begins}{sha256[:2]}{os.sep}{sha256}"
 
     def put(self, sha256: str, data: bytes) -> None:
         """Keep the bytes; the same name twice is the same bytes.
@@ -37,7 +42,7 @@ class FolderBlobs:
             SignatureMismatch: they are not what the name says.
         """
         try:
-            data = read_whole(self.path(sha256))
+            data = read_whole(self._name(sha256))
         except FileNotFoundError as error:
             raise DataError(
                 _("Blob {name}… is missing from the workspace.", name=sha256[:12]),
@@ -52,7 +57,7 @@ class FolderBlobs:
 
     def has(self, sha256: str) -> bool:
         """Whether the bytes are here."""
-        return self.path(sha256).exists()
+        return os.access(self._name(sha256), os.F_OK)
 
     def sizes(self) -> dict[str, int]:
         """Bytes of every blob that is here, by its name."""

@@ -12,6 +12,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from mintage.core.errors import DataError
 from mintage.modalities.image import jpeg, reading
+from mintage.modalities.image.modality import ImageModality
 
 
 def scene(seed: int, size: tuple[int, int]) -> Image.Image:
@@ -113,6 +114,55 @@ def test_what_is_damaged_or_unusual_is_left_to_pillow() -> None:
     assert reading.plain_jpeg(b"\xff\xd8\xff") is None
     assert reading.plain_jpeg(b"\x89PNG") is None
     assert reading.plain_jpeg(whole[: frame.position + 6]) is None
+
+
+def test_a_header_that_is_cut_off_behind_its_frame_still_says_what_it_announces() -> None:
+    whole = encoded(scene(4, (320, 240)))
+    frame = jpeg.frame_of(whole)
+    assert frame is not None
+    assert frame.complete
+    assert frame.is_ordinary
+    assert not frame.needs_more_than(whole)
+    broken = whole[: frame.position + 19] + b"no marker stands here" * 3
+    rest = jpeg.frame_of(broken)
+    assert rest is not None
+    assert (rest.width, rest.height) == (320, 240)
+    assert not rest.complete
+    assert not rest.is_ordinary
+    assert rest.needs_more_than(broken)
+
+
+def test_bytes_that_fill_up_before_a_marker_are_read_by_pillow() -> None:
+    whole = encoded(scene(7, (120, 80)))
+    filled = whole[:2] + b"\xff" * 3 + whole[2:]  # ITU-T T.81, B.1.1.2
+    assert reading.plain_jpeg(filled) is None
+    assert np.array_equal(reading.decode_square(filled, 28), reading.decode_square(whole, 28))
+    kept = ImageModality().ingest(filled)
+    assert kept.data == ImageModality().ingest(whole).data
+
+
+def test_of_a_phones_two_pictures_in_one_file_the_first_is_kept() -> None:
+    stream = io.BytesIO()
+    first, second = scene(8, (200, 160)), scene(9, (100, 80))
+    first.save(stream, "MPO", save_all=True, append_images=[second])
+    kept = ImageModality().ingest(stream.getvalue())
+    assert (kept.properties["width"], kept.properties["height"]) == (200, 160)
+    assert kept.properties["format"] == "JPEG"
+    alone = ImageModality().ingest(encoded(first))
+    assert np.array_equal(
+        reading.decode_square(kept.data, 64), reading.decode_square(alone.data, 64)
+    )
+
+
+def test_without_a_fingerprint_nothing_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("decoded")
+
+    data = encoded(scene(6, (64, 64)))
+    whole = ImageModality().ingest(data)
+    monkeypatch.setattr(simplejpeg, "decode_jpeg", refuse)
+    kept = ImageModality().ingest(data, fingerprint=False)
+    assert (kept.data, kept.properties, kept.fingerprint) == (whole.data, whole.properties, b"")
 
 
 def test_the_cap_on_pixels_holds_before_anything_is_decoded(

@@ -10,6 +10,8 @@ import struct
 import zlib
 from collections.abc import Iterator
 
+from mintage.modalities.image import jpeg
+
 _PNG_START = 8
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 # Adam7: first column and row of each pass, and the steps between them (W3C PNG, section 8.1).
@@ -18,9 +20,6 @@ _ADAM7 = (
     (0, 1, 1, 2),
 )
 _INFLATED_AT_ONCE = 1 << 20
-_FEWEST_BITS = {0xC0: 2, 0xC1: 2, 0xC2: 1}
-"""Of a block in a JPEG with Huffman codes, by its kind: one for its first coefficient, and where
-the others are in the same scan, one that ends them (ITU-T T.81, F.1.2)."""
 
 
 def is_too_short(kind: str, data: bytes) -> bool:
@@ -61,22 +60,5 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _jpeg_is_short(data: bytes) -> bool:
-    position = 2
-    while data[position] == 0xFF and data[position + 1] != 0xDA:
-        marker, length = data[position + 1], struct.unpack_from(">H", data, position + 2)[0]
-        if marker in _FEWEST_BITS:
-            blocks = _jpeg_blocks(data, position + 4)
-            return blocks * _FEWEST_BITS[marker] > 8 * (len(data) - position)
-        position += 2 + length
-    return False
-
-
-def _jpeg_blocks(data: bytes, frame: int) -> int:
-    """Blocks of 8 × 8 in all components (ITU-T T.81, A.1.1 and B.2.2)."""
-    height, width, components = struct.unpack_from(">HHB", data, frame + 1)
-    sampling = [data[frame + 7 + 3 * number] for number in range(components)]
-    widest, tallest = max(each >> 4 for each in sampling), max(each & 15 for each in sampling)
-    return sum(
-        -(-width * (each >> 4) // (8 * widest)) * -(-height * (each & 15) // (8 * tallest))
-        for each in sampling
-    )
+    frame = jpeg.frame_of(data)
+    return frame is not None and frame.needs_more_than(data)

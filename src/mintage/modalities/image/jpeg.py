@@ -19,15 +19,19 @@ _SCALES = (8, 4, 2, 1)
 _APP1, _START_OF_SCAN = 0xE1, 0xDA
 _FRAMES = range(0xC0, 0xD0)
 _NO_FRAMES = (0xC4, 0xC8, 0xCC)  # Huffman tables, reserved, arithmetic conditioning
-_ORDINARY = (0xC0, 0xC1, 0xC2)  # baseline, extended, progressive: all with Huffman codes
+_FEWEST_BITS = {0xC0: 2, 0xC1: 2, 0xC2: 1}
+"""Of a block of 8 × 8, by the kind of frame that cameras write (baseline, extended, progressive,
+all with Huffman codes): one for its first coefficient, and where the others are in the same scan,
+one that ends them (ITU-T T.81, F.1.2)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Frame:
     """What stands before the first scan of a JPEG (ITU-T T.81, B.2.2).
 
-    ``sampling`` has a byte a component, ``position`` is where the frame's own segment begins, and
-    ``tagged`` says whether there is any metadata from which Pillow might read an orientation.
+    ``sampling`` has a byte a component, ``position`` is where the frame's own segment begins,
+    ``tagged`` says whether there is any metadata from which Pillow might read an orientation, and
+    ``complete`` whether a scan follows.
     """
 
     kind: int
@@ -37,6 +41,7 @@ class Frame:
     sampling: tuple[int, ...]
     position: int
     tagged: bool
+    complete: bool
 
     @property
     def is_grey(self) -> bool:
@@ -47,33 +52,54 @@ class Frame:
     def is_ordinary(self) -> bool:
         """Whether it is what cameras write: eight bits, grey or three colours, Huffman codes."""
         return (
-            self.kind in _ORDINARY
+            self.complete
+            and self.kind in _FEWEST_BITS
             and self.precision == 8
             and len(self.sampling) in (1, 3)
             and min(self.width, self.height) > 0
         )
 
+    def needs_more_than(self, data: bytes) -> bool:
+        """Whether these bytes are certainly too few for the blocks that are announced."""
+        each = _FEWEST_BITS.get(self.kind, 0)
+        return self._blocks() * each > 8 * (len(data) - self.position)
+
+    def _blocks(self) -> int:
+        """Blocks of 8 × 8 in all components (ITU-T T.81, A.1.1)."""
+        widest = max((each >> 4 for each in self.sampling), default=0)
+        tallest = max((each & 15 for each in self.sampling), default=0)
+        if not widest or not tallest:
+            return 0  # the decoder says it in its own words
+        return sum(
+            -(-self.width * (each >> 4) // (8 * widest))
+            * -(-self.height * (each & 15) // (8 * tallest))
+            for each in self.sampling
+        )
+
 
 def frame_of(data: bytes) -> Frame | None:
-    """The frame that these bytes announce; None where they are no JPEG or are damaged."""
+    """The frame that these bytes announce; None where they are no JPEG or announce none."""
     if data[:3] != b"\xff\xd8\xff":
         return None
-    position, tagged, found = 2, False, None
+    position, start, tagged, complete = 2, 0, False, False
     try:
-        while data[position] == 0xFF and data[position + 1] != _START_OF_SCAN:
-            marker, length = data[position + 1], struct.unpack_from(">H", data, position + 2)[0]
+        while data[position] == 0xFF and not complete:
+            marker = data[position + 1]
+            complete = marker == _START_OF_SCAN
             tagged |= marker == _APP1
-            if found is None and marker in _FRAMES and marker not in _NO_FRAMES:
-                found = (marker, position)
-            position += 2 + length
-        if found is None or data[position] != 0xFF:
-            return None
-        marker, start = found
+            if not start and marker in _FRAMES and marker not in _NO_FRAMES:
+                start = position
+            position += 2 + (data[position + 2] << 8 | data[position + 3])
+    except IndexError:
+        pass  # what was found so far says enough of a file that is cut short
+    if not start:
+        return None
+    try:
         precision, height, width, count = struct.unpack_from(">BHHB", data, start + 4)
         sampling = tuple(data[start + 11 + 3 * number] for number in range(count))
     except (struct.error, IndexError):
         return None
-    return Frame(marker, precision, width, height, sampling, start, tagged)
+    return Frame(data[start + 1], precision, width, height, sampling, start, tagged, complete)
 
 
 def scale_for(width: int, height: int, least: float) -> int:

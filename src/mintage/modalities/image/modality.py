@@ -43,7 +43,7 @@ class ImageModality:
     unsupported = foreign.ENDINGS
     duplicate_algorithm = similarity.ALGORITHM
 
-    def ingest(self, data: bytes) -> Ingested:
+    def ingest(self, data: bytes, *, fingerprint: bool = True) -> Ingested:
         """Check, strip, and decode once at low scale: for the fingerprint, and to find damage.
 
         Raises:
@@ -63,7 +63,7 @@ class ImageModality:
                 "orientation": orientation,
                 "format": "JPEG" if kind == "MPO" else kind,
             },
-            fingerprint=self.fingerprint(stored, orientation=orientation),
+            fingerprint=self.fingerprint(stored, orientation=orientation) if fingerprint else b"",
         )
 
     def fingerprint(self, data: bytes, *, orientation: int | None = None) -> bytes:

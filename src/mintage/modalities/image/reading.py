@@ -188,7 +188,7 @@ def plain_jpeg(data: bytes) -> jpeg.Frame | None:
     frame = jpeg.frame_of(data)
     if frame is None or not frame.is_ordinary or frame.width * frame.height > MOST_PIXELS:
         return None
-    return None if extent.is_too_short("JPEG", data) else frame
+    return None if frame.needs_more_than(data) else frame
 
 
 def turn_of(data: bytes, frame: jpeg.Frame) -> int:

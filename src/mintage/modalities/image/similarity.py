@@ -39,7 +39,9 @@ def fingerprint(gray: NDArray[np.float32]) -> bytes:
     basis = _cosines()
     coefficients = basis @ gray @ basis.T
     coefficients[0, 0] = 0.0  # brightness
-    return np.packbits(coefficients > np.median(coefficients)).tobytes()
+    ordered = np.sort(coefficients, axis=None)  # np.median takes three times as long for so few
+    middle = ordered[len(ordered) // 2 - 1 : len(ordered) // 2 + 1]
+    return np.packbits(coefficients > middle.sum() / 2).tobytes()
 
 
 @cache

@@ -6,11 +6,13 @@ decoder needs; whatever cannot be cut out so is re-encoded to PNG by the caller.
 
 from __future__ import annotations
 
+import re
 import struct
 
 from mintage.core.errors import DataError
 from mintage.core.messages import _
 
+_MARKER_AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_KEPT = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _WEBP_DROPPED = {b"EXIF", b"XMP ", b"ICCP"}
@@ -55,17 +57,8 @@ def _next_marker(data: bytes, position: int) -> tuple[int, int]:
 
 def _end_of_scan(data: bytes, position: int) -> int:
     """Where the next marker begins; inside a scan 0xFF is followed by 0 or a restart marker."""
-    while True:
-        position = data.find(b"\xff", position)
-        if position < 0 or position + 1 >= len(data):
-            return len(data)
-        following = data[position + 1]
-        if following == 0xFF:
-            position += 1
-        elif following == 0 or 0xD0 <= following <= 0xD7:
-            position += 2
-        else:
-            return position
+    found = _MARKER_AFTER_SCAN.search(data, position)
+    return found.start() if found else len(data)
 
 
 def strip_png(data: bytes) -> bytes:
