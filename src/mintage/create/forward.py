@@ -34,18 +34,25 @@ def gather(images: Pixels, index: Index, where: torch.device) -> Tensor:
 
 
 def scaled(pixels: Tensor, candidate: Candidate) -> Tensor:
-    """Pixels from 0 to 255 as the network wants them, laid out for fast convolutions."""
-    offset, factor = _scale(candidate.mean, candidate.deviation, pixels.device)
-    return torch.addcmul(offset, pixels, factor).contiguous(memory_format=torch.channels_last)
+    """Pixels from 0 to 255 as the network wants them, laid out for fast convolutions.
+
+    Row by row as they lie in memory: with three values for the innermost loop it takes eight times
+    as long.
+    """
+    count, channels, height, width = pixels.shape
+    laid = pixels.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
+    offset, factor = _scale(candidate.mean, candidate.deviation, width, pixels.device)
+    rows = torch.addcmul(offset, laid.reshape(count * height, width * channels), factor)
+    return rows.view(count, height, width, channels).permute(0, 3, 1, 2)
 
 
 @cache
 def _scale(
-    mean: tuple[float, ...], deviation: tuple[float, ...], where: torch.device
+    mean: tuple[float, ...], deviation: tuple[float, ...], width: int, where: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """What is added and what is multiplied by, ``float[1, 3, 1, 1]`` each."""
+    """What is added and what is multiplied by, ``float[1, width x 3]`` each."""
     means, deviations = (
-        torch.tensor(values, device=where).view(1, 3, 1, 1) for values in (mean, deviation)
+        torch.tensor(values, device=where).repeat(width)[None] for values in (mean, deviation)
     )
     return -means / deviations, 1 / (255 * deviations)
 

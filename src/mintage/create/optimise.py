@@ -35,10 +35,10 @@ def optimiser_for(candidate: Candidate, network: PictureNetwork) -> Optimiser:
         return _muon(candidate, network)
     groups = []
     for parameters, share in network.rate_groups(candidate.backbone_rate):
-        rate = candidate.learning_rate * share
-        weights = [each for each in parameters if each.ndim > 1]
-        rest = [each for each in parameters if each.ndim <= 1]
-        groups.append({"params": weights, "lr": rate, "weight_decay": candidate.weight_decay})
+        rate, decay = candidate.learning_rate * share, candidate.weight_decay
+        weights = [each for each in parameters if each.ndim > 1 and decay]
+        rest = [each for each in parameters if each.ndim <= 1 or not decay]
+        groups.append({"params": weights, "lr": rate, "weight_decay": decay})
         groups.append({"params": rest, "lr": rate, "weight_decay": 0.0})
     groups = [group for group in groups if group["params"]]
     if candidate.optimiser == "sgd":
