@@ -1,11 +1,17 @@
+import gc
+import io
 import json
 import os
 import shutil
+import tracemalloc
 import zipfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from tests.pictures import encoded, jpeg, noise, two_classes
 
 from mintage.core.errors import DataError, SignatureMismatch
@@ -13,11 +19,12 @@ from mintage.core.progress import Silent
 from mintage.core.registry import modalities
 from mintage.core.types import Example, InputSpec
 from mintage.create.collect import Origin, collect
-from mintage.create.dataset import Dataset, load_dataset
+from mintage.create.dataset import Dataset, load_dataset, manifest_bytes
 from mintage.create.inspect import findings
 from mintage.create.prepare import decoded
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
+from mintage.trust.signing import verify_folder
 
 
 @pytest.fixture
@@ -310,3 +317,72 @@ def test_damage_of_every_kind_is_left_out_and_counted(
     named = {skipped["path"] for skipped in quality["skipped"]}
     assert {"dark/caf\ufffd.jpg", "dark/pipe.jpg", "dark/cut20.jpg"} <= named
     assert len(named) > 10
+
+
+def many_pictures(folder: Path, count: int) -> Path:
+    """So many small pictures of noise in two classes, no two alike."""
+    chance = np.random.default_rng(0)
+    for label in ("dark", "light"):
+        (folder / label).mkdir(parents=True)
+    for number in range(count):
+        coarse = Image.fromarray(chance.integers(0, 256, (16, 16, 3), dtype=np.uint8))
+        stream = io.BytesIO()
+        coarse.resize((48, 48), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=40)
+        path = folder / ("dark", "light")[number % 2] / f"photo.{number:05}.jpg"
+        path.write_bytes(stream.getvalue())
+    return folder
+
+
+def test_collecting_holds_no_more_for_each_picture_than_the_dataset_does(
+    workspace: Workspace, keys: KeyRing, tmp_path: Path
+) -> None:
+    gathered(workspace, keys, many_pictures(tmp_path / "warm up", 40))  # loads what is loaded once
+    peaks, held = [], []
+    counts = (1000, 2500)
+    for count in counts:
+        folder = many_pictures(tmp_path / str(count), count)
+        gc.collect()
+        tracemalloc.start()
+        try:
+            dataset = gathered(workspace, keys, folder)
+            after, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert len(dataset.examples) == count
+        peaks.append(peak)
+        held.append(after + (dataset.folder / "manifest.jsonl").stat().st_size)
+        del dataset
+    more = counts[1] - counts[0]
+    assert (peaks[1] - peaks[0]) / more <= (held[1] - held[0]) / more
+
+
+def test_a_manifest_that_is_changed_while_it_is_read_is_refused(
+    workspace: Workspace, keys: KeyRing, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = gathered(workspace, keys, photos)
+    manifest = dataset.folder / "manifest.jsonl"
+    whole = manifest.read_bytes()
+
+    def changed(to: bytes) -> Callable[..., object]:
+        def verify(*given: object, **named: object) -> object:
+            manifest.write_bytes(whole)
+            found = verify_folder(*given, **named)  # type: ignore[arg-type]
+            manifest.write_bytes(to)
+            return found
+
+        return verify
+
+    for to in (whole.replace(b'"dark"', b'"bark"', 1), whole[:-40], b"{}\n", b"\xff"):
+        monkeypatch.setattr("mintage.create.dataset.verify_folder", changed(to))
+        with pytest.raises(SignatureMismatch, match="not that version's"):
+            load_dataset(dataset.folder, "pets", keys)
+
+
+def test_a_manifest_is_written_in_its_order_alone(
+    workspace: Workspace, keys: KeyRing, photos: Path
+) -> None:
+    examples = gathered(workspace, keys, photos).examples
+    with pytest.raises(ValueError, match="after"):
+        manifest_bytes(reversed(examples))
+    with pytest.raises(ValueError, match="after"):
+        manifest_bytes([examples[0], examples[0]])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from mintage.core.ports import Modality
 from mintage.core.progress import Progress
 from mintage.core.types import Example, Skipped, SourceListing, Split
 from mintage.create import splits
-from mintage.create.dataset import Dataset, keep_dataset, manifest_bytes
+from mintage.create.dataset import Dataset, keep_dataset, load_dataset
 from mintage.create.examples import Kept, Sorted, by_content, check_columns, list_source, store_all
 from mintage.sources.listing import well_formed
 from mintage.store.workspace import Workspace
@@ -75,9 +75,9 @@ def collect(
         "about": vars(about or Origin()),
         "quality": quality(listing, skipped, found, pairs),
     }
-    manifest = manifest_bytes(_examples(found.unique, pairs, seed))
+    folder = keep_dataset(workspace, keys, name, _examples(found.unique, pairs, seed), card)
     del kept, found, pairs  # before the dataset is read again
-    return keep_dataset(workspace, keys, name, manifest, card)
+    return load_dataset(folder, name, keys)
 
 
 def described(source: str, location: Path, name: str | None) -> dict[str, str]:
@@ -144,18 +144,16 @@ def check_groups(groups: Sequence[str], labels: Sequence[str]) -> None:
             )
 
 
-def _examples(unique: Sequence[Kept], pairs: Pairs, seed: int) -> list[Example]:
+def _examples(unique: Sequence[Kept], pairs: Pairs, seed: int) -> Iterator[Example]:
     groups = splits.groups_of([example.sha256 for example in unique], pairs)
     labels = [example.label for example in unique]
     check_groups(groups, labels)
     drawn, folds = splits.draw(groups, labels, seed)
     near = {position for pair in pairs for position in pair}
-    return [
-        example_line(
+    for position, example in enumerate(unique):
+        yield example_line(
             example, drawn[position], folds[position], groups[position], near=position in near
         )
-        for position, example in enumerate(unique)
-    ]
 
 
 def example_line(kept: Kept, split: Split, fold: int | None, group: str, *, near: bool) -> Example:

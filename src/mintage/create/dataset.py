@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -61,10 +62,18 @@ class Dataset:
         }
 
 
-def manifest_bytes(examples: Sequence[Example]) -> bytes:
-    """``manifest.jsonl``: canonical JSON, one example a line, by SHA-256 then path."""
+def manifest_bytes(examples: Iterable[Example]) -> bytes:
+    """``manifest.jsonl``: canonical JSON, one example a line, by SHA-256.
+
+    Raises:
+        ValueError: they come in another order, or one twice.
+    """
     written = io.BytesIO()  # a list of lines would take as much again
-    for example in sorted(examples, key=lambda example: (example.sha256, example.path)):
+    last = ""
+    for example in examples:
+        if example.sha256 <= last:
+            raise ValueError(f"{example.sha256} after {last}")
+        last = example.sha256
         written.write(canonical_json(example.to_json()) + b"\n")
     return written.getvalue()
 
@@ -82,39 +91,58 @@ def load_dataset(folder: Path, name: str, keys: KeyRing) -> Dataset:
             remedy=_("Collect it: mintage collect PATH --name {name}", name=name),
         )
     version = folder.name
-    verified = verify_folder(folder, keys.public_keys("data"), subject=f"{name}#{version}")
-    manifest = verified.files["manifest.jsonl"]
-    if sha256_hex(manifest) != version:
-        raise SignatureMismatch(
-            _(
-                "The manifest of {name}#{version}… is not that version's.",
-                name=name,
-                version=version[:12],
-            )
+    files = verify_folder(folder, keys.public_keys("data"), subject=f"{name}#{version}").files
+    card = json.loads(files["card.json"])
+    if sha256_hex(files["manifest.jsonl"]) != version:
+        raise _another(name, version)
+    del files  # the text takes half as much as the examples: they are read a line at a time
+    return Dataset(name, version, tuple(_examples(folder, name, version)), card, folder)
+
+
+def _examples(folder: Path, name: str, version: str) -> Iterator[Example]:
+    """The manifest's lines, which were found in order a moment ago, and have to be the same."""
+    digest = hashlib.sha256()
+    with (folder / "manifest.jsonl").open("rb") as stream:
+        for line in stream:
+            digest.update(line)
+            try:
+                yield Example.from_json(json.loads(line))
+            except (ValueError, KeyError, TypeError) as error:
+                raise _another(name, version) from error
+    if digest.hexdigest() != version:
+        raise _another(name, version)
+
+
+def _another(name: str, version: str) -> SignatureMismatch:
+    return SignatureMismatch(
+        _(
+            "The manifest of {name}#{version}… is not that version's.",
+            name=name,
+            version=version[:12],
         )
-    examples = tuple(Example.from_json(json.loads(line)) for line in io.BytesIO(manifest))
-    return Dataset(name, version, examples, json.loads(verified.files["card.json"]), folder)
+    )
 
 
 def keep_dataset(
     workspace: Workspace,
     keys: KeyRing,
     name: str,
-    manifest: bytes,
+    examples: Iterable[Example],
     card: Mapping[str, Any],
     *,
     newest: str | None = None,
-) -> Dataset:
+) -> Path:
     """Files first, flushed and renamed; then one transaction makes the row and the leaf.
 
-    ``manifest`` is what ``manifest_bytes`` makes of the examples.
-    A version that stands here already is left alone unless its card says something else.
-    ``newest`` is the version that has to be the newest still, where one was grown.
+    ``examples`` are in the order of ``manifest_bytes``. A version that stands here already is left
+    alone unless its card says something else. ``newest`` is the version that has to be the newest
+    still, where one was grown. It returns the version's folder, for ``load_dataset``.
 
     Raises:
         DataError: it is not: somebody else made a version meanwhile.
     """
     workspace.flush_blobs()
+    manifest = manifest_bytes(examples)
     version = sha256_hex(manifest)
     with workspace.name_lock("datasets", name):
         if newest is not None:
@@ -140,7 +168,7 @@ def keep_dataset(
             "created_at": workspace.now(),
         }
         workspace.database.write(lambda connection: repository.add_dataset(connection, record))
-        return load_dataset(folder, name, keys)
+    return folder
 
 
 def _check_newest(workspace: Workspace, name: str, version: str) -> None:

@@ -18,7 +18,7 @@ from mintage.core.messages import _
 from mintage.core.parallel import in_order
 from mintage.core.ports import Modality
 from mintage.core.progress import Progress
-from mintage.core.types import Example, Found, InputSpec, Skipped, SourceListing
+from mintage.core.types import NO_COLUMNS, Example, Found, InputSpec, Skipped, SourceListing
 from mintage.sources import archive
 from mintage.sources.damage import refuse_missing, unreadable
 from mintage.store.workspace import Workspace
@@ -41,7 +41,7 @@ class Kept:
     orientation: int
     fingerprint: bytes
     before: Example | None = None
-    columns: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, str] = field(default_factory=lambda: NO_COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def store_all(
             size,
             about["orientation"],
             result.fingerprint,
-            columns=said,
+            columns=said or NO_COLUMNS,
         )
 
     for result in in_order(_("Reading"), listing.examples, store, progress):

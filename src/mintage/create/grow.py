@@ -28,7 +28,7 @@ from mintage.create.collect import (
     near_duplicates,
     quality,
 )
-from mintage.create.dataset import Dataset, keep_dataset, manifest_bytes
+from mintage.create.dataset import Dataset, keep_dataset, load_dataset
 from mintage.create.examples import Kept, Sorted, by_content, check_columns, list_source, store_all
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
@@ -117,9 +117,8 @@ def grow(
         "quality": _both_found(before.card["quality"], read),
     }
     expected = before.version if newest else None
-    manifest = manifest_bytes(examples)
-    made = keep_dataset(workspace, keys, before.name, manifest, card, newest=expected)
-    return Growth(before, made, read)
+    folder = keep_dataset(workspace, keys, before.name, examples, card, newest=expected)
+    return Growth(before, load_dataset(folder, before.name, keys), read)
 
 
 def _known(example: Example) -> Kept:

@@ -6,14 +6,13 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path, PurePosixPath
 
 from mintage.core.errors import DataError, said_by
 from mintage.core.messages import _
 from mintage.core.types import SourceListing
 from mintage.sources.damage import unreadable
-from mintage.sources.listing import ListingBuilder, is_hidden, read_file, refuse_splits
+from mintage.sources.listing import FileBelow, ListingBuilder, is_hidden, refuse_splits
 
 
 class FolderSource:
@@ -48,10 +47,11 @@ class FolderSource:
         for name in classes:
             builder.add_class(name)
         unreadable: list[OSError] = []
+        beginning = str(root)
         for folder, folders, files in os.walk(root, onerror=unreadable.append):
             links = [name for name in folders if (Path(folder) / name).is_symlink()]
             for name in [*links, *files]:
-                self._add(builder, root, Path(folder) / name)
+                self._add(builder, root, beginning, Path(folder) / name)
         for error in unreadable:
             relative = PurePosixPath(Path(error.filename).relative_to(root).as_posix())
             if not is_hidden(relative):
@@ -61,13 +61,13 @@ class FolderSource:
                 )
         return builder.listing()
 
-    def _add(self, builder: ListingBuilder, root: Path, path: Path) -> None:
+    def _add(self, builder: ListingBuilder, root: Path, beginning: str, path: Path) -> None:
         relative = PurePosixPath(path.relative_to(root).as_posix())
         reason = _why_not(path, root)
         if reason and not is_hidden(relative):
             builder.skip(str(relative), reason)
         else:
-            builder.add(relative, partial(read_file, str(path)))  # a third of a Path
+            builder.add(relative, FileBelow(beginning, str(relative)))
 
 
 @contextmanager

@@ -6,16 +6,19 @@ Here, and only here, names become what a manifest holds: Unicode's composed form
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from mintage.core.errors import DataError
 from mintage.core.files import read_whole
 from mintage.core.messages import _
-from mintage.core.types import Found, Skipped, SourceListing
+from mintage.core.types import NO_COLUMNS, Found, Skipped, SourceListing
 
 MOST_BYTES = 200_000_000
 """Of one example; the largest photographs have a quarter of that."""
@@ -85,6 +88,18 @@ def read_file(path: Path | str) -> bytes:
     return data
 
 
+@dataclass(frozen=True, slots=True)
+class FileBelow:
+    """Reads one file of a folder; there is one for each example, so it holds what it must."""
+
+    root: str
+    name: str
+
+    def __call__(self) -> bytes:
+        """The file's bytes; errors are those of ``read_file``."""
+        return read_file(f"{self.root}{os.sep}{self.name}")
+
+
 class ListingBuilder:
     """Sorts entries ``class/…/file`` into examples, skipped ones and what is passed over."""
 
@@ -152,7 +167,8 @@ class ListingBuilder:
             if reason := name_fault(str(path)):
                 self.skip(str(path), reason)
             else:
-                found = Found(well_formed(str(path)), label_of(label), read, columns or {})
+                known = sys.intern(label_of(label))  # the same few over and over: a string each
+                found = Found(well_formed(str(path)), known, read, columns or NO_COLUMNS)
                 self._examples.append((found, file or str(path)))
         elif ending in self._unsupported:
             self.skip(str(path), unsupported_reason(ending))

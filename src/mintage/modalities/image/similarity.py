@@ -63,12 +63,14 @@ def near_duplicates(fingerprints: Sequence[bytes]) -> list[tuple[int, int]]:
     if number < 2:
         return []
     hashes = np.frombuffer(b"".join(fingerprints), np.uint8).reshape(number, -1)
-    bits = np.unpackbits(hashes, axis=1)
     words = hashes.view(np.uint64)
     by_hash = np.lexsort(hashes.T[::-1])
     found = []
     for columns in _band_bits():
-        keys = bits[:, columns].astype(np.int64) @ (1 << np.arange(_BITS_A_BAND))
+        keys = np.zeros(number, np.int16)
+        for place, column in enumerate(columns.tolist()):
+            bit = hashes[:, column >> 3] >> (7 - (column & 7)) & 1
+            keys |= bit.astype(np.int16) << place
         order = by_hash[np.argsort(keys[by_hash], kind="stable")]
         left, right = _close_neighbours(words, order, keys[order])
         found.append(np.minimum(left, right) * number + np.maximum(left, right))
@@ -77,7 +79,7 @@ def near_duplicates(fingerprints: Sequence[bytes]) -> list[tuple[int, int]]:
 
 
 def _close_neighbours(
-    words: NDArray[np.uint64], order: NDArray[np.int64], keys: NDArray[np.int64]
+    words: NDArray[np.uint64], order: NDArray[np.int64], keys: NDArray[np.int16]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Pairs of one bucket (equal ``keys``, sorted) that are close; words uint64[N, 4]."""
     lefts, rights = [order[:0]], [order[:0]]
