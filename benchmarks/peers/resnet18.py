@@ -153,7 +153,7 @@ class Trainer:
         self.step += 1
 
     def train(self, loader: DataLoader[tuple[Tensor, int]]) -> None:
-        """Epoch after epoch; the first steps, at the lowest rate, say what evaluating will take."""
+        """Epoch after epoch; the first steps, at a low rate, say what evaluating will take."""
         self.network.train()
         begun: float | None = None
         while True:

@@ -33,6 +33,8 @@ def test_a_modality_reads_what_it_stores_and_refuses_what_it_cannot(name: str) -
     assert modality.ingest(ingested.data).data == ingested.data
     assert modality.ingest(ingested.data).fingerprint == ingested.fingerprint
     assert modality.near_duplicates([ingested.fingerprint] * 2) == [(0, 1)]
+    plain = modality.ingest(EXAMPLES[name], fingerprint=False)
+    assert (plain.data, plain.fingerprint) == (ingested.data, b"")
     for kind in modality.strangers(spec):
         assert kind.dtype == np.uint8
         assert kind.shape[1:] == first.shape

@@ -44,7 +44,31 @@ def test_no_more_is_made_ahead_than_a_few_for_each_worker(monkeypatch: pytest.Mo
     for __ in range(10):
         next(things)
     assert len(begun) <= 10 + 2 * 8 * (4 + 1)
-    things.close()  # type: ignore[attr-defined]
+
+
+def test_when_nobody_wants_more_no_more_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "available_cores", lambda: 2)
+    begun: list[int] = []
+    going, may_go = threading.Event(), threading.Event()
+
+    def make(each: int) -> int:
+        begun.append(each)
+        if each >= 8:  # the first part is over, the next have just begun
+            going.set()
+            may_go.wait(20)
+        return each
+
+    things = parallel.in_order("Reading", range(10_000), make, Silent())
+    assert next(things) == 0
+    assert going.wait(20)
+    closing = threading.Thread(target=things.close)  # type: ignore[attr-defined]
+    closing.start()
+    closing.join(0.2)
+    assert closing.is_alive()  # it waits for what has begun
+    may_go.set()
+    closing.join(20)
+    assert not closing.is_alive()
+    assert len([each for each in begun if each >= 8]) <= 2
 
 
 def test_every_core_takes_part(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -311,6 +311,15 @@ def test_fewer_examples_are_damaged_where_all_would_take_too_long(
     assert clock.elapsed <= seconds
 
 
+def test_a_report_makes_whole_what_there_was_little_time_for(app: App, dataset: Dataset) -> None:
+    few = {"robustness": {"examples": FEWEST, "in_full": False}, "calibration": {"mine": 1}}
+    made = diagnosed(app, dataset, known=few)
+    assert made["robustness"]["in_full"]
+    assert made["robustness"]["examples"] > FEWEST
+    assert made["calibration"] == {"mine": 1}
+    assert diagnosed(app, dataset, known=few, seconds=60.0)["robustness"] == few["robustness"]
+
+
 def test_a_machine_that_slows_down_does_not_make_it_late(
     app: App, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event
 from typing import TypeVar
 
 from mintage.core.machine import available_cores
@@ -24,15 +25,22 @@ def in_order(
 ) -> Iterator[Made]:
     """Make something of each; it comes in the order of the things.
 
-    What ``make`` raises is raised when it is that thing's turn. Threads are enough where decoders
-    and the system do the work, since they let others run meanwhile.
+    What ``make`` raises is raised once the parts before that thing's have come, and nothing more is
+    begun. Threads are enough where decoders and the system do the work, since they let others run
+    meanwhile.
     """
     workers = available_cores()
     size = max(1, min(_AT_ONCE, len(things) // (_AHEAD * workers)))
     done = 0
+    over = Event()
 
     def part(start: int) -> list[Made]:
-        return [make(each) for each in things[start : start + size]]
+        made = []
+        for each in things[start : start + size]:
+            if over.is_set():  # nobody waits for it any more
+                break
+            made.append(make(each))
+        return made
 
     progress.start(title, len(things))
     with ThreadPoolExecutor(workers) as pool:
@@ -51,6 +59,7 @@ def in_order(
                 done += len(made)
                 progress.advance(done)
         finally:
+            over.set()
             for future in begun:
                 future.cancel()
     progress.finish()

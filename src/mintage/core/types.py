@@ -113,7 +113,7 @@ class Example:
             size=(width, height),
             orientation=line["orientation"],
             flags=tuple(line["flags"]),
-            columns=line.get("columns", {}),
+            columns=line.get("columns", NO_COLUMNS),
         )
 
 

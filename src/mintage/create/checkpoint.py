@@ -22,6 +22,7 @@ from mintage.core.messages import _
 
 FILE = "state.safetensors"
 _DOCUMENT = "mintage"
+_FORMAT = 2
 # Saving may take this share of the training's time.
 _SAVING_SHARE = 0.03
 
@@ -82,7 +83,7 @@ class Checkpoint:
         """
         began = time.monotonic()
         best = {"epoch": self.epoch, "score": self._score}
-        text = json.dumps({**document, "best": best}, sort_keys=True)
+        text = json.dumps({**document, "best": best, "format": _FORMAT}, sort_keys=True)
         every = {**tensors, **{f"best.{name}": value for name, value in self._best.items()}}
         # Weights in channels-last order are not contiguous, which safetensors demands.
         content = {name: value.detach().cpu().contiguous() for name, value in every.items()}
@@ -93,11 +94,14 @@ class Checkpoint:
     def last(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """What ``save`` wrote, or None where there is nothing that can be read.
 
-        Power may fail before a file is on disk; a file cut short is no state.
+        Power may fail before a file is on disk; a file cut short is no state, nor is one that
+        another version wrote.
         """
         try:
             with safe_open(self.path, framework="pt") as opened:
                 document = json.loads((opened.metadata() or {})[_DOCUMENT])
+            if document["format"] != _FORMAT:
+                return None
             tensors = load(self.path.read_bytes())
         except (OSError, SafetensorError, KeyError, ValueError):
             return None

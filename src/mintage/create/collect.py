@@ -14,7 +14,7 @@ from mintage.core.ports import Modality
 from mintage.core.progress import Progress
 from mintage.core.types import Example, Skipped, SourceListing, Split
 from mintage.create import splits
-from mintage.create.dataset import Dataset, keep_dataset, load_dataset
+from mintage.create.dataset import Dataset, keep_dataset, load_kept
 from mintage.create.examples import Kept, Sorted, by_content, check_columns, list_source, store_all
 from mintage.sources.listing import well_formed
 from mintage.store.workspace import Workspace
@@ -77,7 +77,7 @@ def collect(
     }
     folder = keep_dataset(workspace, keys, name, _examples(found.unique, pairs, seed), card)
     del kept, found, pairs  # before the dataset is read again
-    return load_dataset(folder, name, keys)
+    return load_kept(workspace, folder, name, keys)
 
 
 def described(source: str, location: Path, name: str | None) -> dict[str, str]:
@@ -150,10 +150,12 @@ def _examples(unique: Sequence[Kept], pairs: Pairs, seed: int) -> Iterator[Examp
     check_groups(groups, labels)
     drawn, folds = splits.draw(groups, labels, seed)
     near = {position for pair in pairs for position in pair}
-    for position, example in enumerate(unique):
-        yield example_line(
+    return (
+        example_line(
             example, drawn[position], folds[position], groups[position], near=position in near
         )
+        for position, example in enumerate(unique)
+    )
 
 
 def example_line(kept: Kept, split: Split, fold: int | None, group: str, *, near: bool) -> Example:

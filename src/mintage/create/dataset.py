@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +20,8 @@ from mintage.create import repository
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
 from mintage.trust.signing import sign_files, verify_folder
+
+_PART_BYTES = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -91,36 +92,42 @@ def load_dataset(folder: Path, name: str, keys: KeyRing) -> Dataset:
             remedy=_("Collect it: mintage collect PATH --name {name}", name=name),
         )
     version = folder.name
-    files = verify_folder(folder, keys.public_keys("data"), subject=f"{name}#{version}").files
+    files = dict(_verified(folder, name, keys))
     card = json.loads(files["card.json"])
+    parts = _in_parts(files.pop("manifest.jsonl"))
+    examples: list[Example] = []
+    while parts:
+        lines = parts.popleft().splitlines()
+        examples += [Example.from_json(json.loads(line)) for line in lines]
+    return Dataset(name, version, tuple(examples), card, folder)
+
+
+def _verified(folder: Path, name: str, keys: KeyRing) -> Mapping[str, bytes]:
+    version = folder.name
+    files = verify_folder(folder, keys.public_keys("data"), subject=f"{name}#{version}").files
     if sha256_hex(files["manifest.jsonl"]) != version:
-        raise _another(name, version)
-    del files  # the text takes half as much as the examples: they are read a line at a time
-    return Dataset(name, version, tuple(_examples(folder, name, version)), card, folder)
-
-
-def _examples(folder: Path, name: str, version: str) -> Iterator[Example]:
-    """The manifest's lines, which were found in order a moment ago, and have to be the same."""
-    digest = hashlib.sha256()
-    with (folder / "manifest.jsonl").open("rb") as stream:
-        for line in stream:
-            digest.update(line)
-            try:
-                yield Example.from_json(json.loads(line))
-            except (ValueError, KeyError, TypeError) as error:
-                raise _another(name, version) from error
-    if digest.hexdigest() != version:
-        raise _another(name, version)
-
-
-def _another(name: str, version: str) -> SignatureMismatch:
-    return SignatureMismatch(
-        _(
-            "The manifest of {name}#{version}… is not that version's.",
-            name=name,
-            version=version[:12],
+        raise SignatureMismatch(
+            _(
+                "The manifest of {name}#{version}… is not that version's.",
+                name=name,
+                version=version[:12],
+            )
         )
-    )
+    return files
+
+
+def _in_parts(text: bytes) -> deque[bytes]:
+    """Whole lines, a part at a time: each goes when it was read, while what it says takes its room.
+
+    All of it at once would be half as much again as the examples.
+    """
+    parts: deque[bytes] = deque()
+    start = 0
+    while start < len(text):
+        end = text.find(b"\n", start + _PART_BYTES) + 1 or len(text)
+        parts.append(text[start:end])
+        start = end
+    return parts
 
 
 def keep_dataset(
@@ -136,13 +143,15 @@ def keep_dataset(
 
     ``examples`` are in the order of ``manifest_bytes``. A version that stands here already is left
     alone unless its card says something else. ``newest`` is the version that has to be the newest
-    still, where one was grown. It returns the version's folder, for ``load_dataset``.
+    still, where one was grown. It returns the version's folder: whoever has let go of what the
+    examples were made of loads it with ``load_kept``.
 
     Raises:
         DataError: it is not: somebody else made a version meanwhile.
+        ValueError: the examples are in another order.
     """
-    workspace.flush_blobs()
     manifest = manifest_bytes(examples)
+    workspace.flush_blobs()
     version = sha256_hex(manifest)
     with workspace.name_lock("datasets", name):
         if newest is not None:
@@ -171,6 +180,16 @@ def keep_dataset(
     return folder
 
 
+def load_kept(workspace: Workspace, folder: Path, name: str, keys: KeyRing) -> Dataset:
+    """``load_dataset`` while nobody replaces the card of that version.
+
+    Raises:
+        SignatureMismatch: a byte of it was changed.
+    """
+    with workspace.name_lock("datasets", name):
+        return load_dataset(folder, name, keys)
+
+
 def _check_newest(workspace: Workspace, name: str, version: str) -> None:
     with workspace.database.read() as connection:
         found = repository.dataset_version(connection, name, None)
@@ -187,6 +206,7 @@ def _card_before(folder: Path, name: str, keys: KeyRing) -> Mapping[str, Any]:
     if folder.parent.is_dir():
         put_back(folder.parent)
     try:
-        return load_dataset(folder, name, keys).card
+        found: Mapping[str, Any] = json.loads(_verified(folder, name, keys)["card.json"])
     except (DataError, SignatureMismatch):
         return {}
+    return found

@@ -85,6 +85,8 @@ def diagnose(
         return math.inf if seconds is None else seconds - (clock.monotonic() - started)
 
     found = {name: part for name, part in (known or {}).items() if name in PARTS}
+    if seconds is None and not found.get("robustness", {}).get("in_full", True):
+        del found["robustness"]  # there was little time; now there is enough
     missing = [name for name in PARTS if name not in found]
     left_out = []
     progress.start(_("Examining the model"), len(missing))
@@ -151,7 +153,16 @@ def _parts(
             raise Overloaded(NO_TIME)
 
     asking = 0.0 if logits is not None else each * len(chosen)
+    explaining = 0.5 + SHOWN * _HIDDEN * (1.2 * each + 0.0001)
     damaging = len(SETTINGS) * (1.2 * each + 0.0008)  # one example, in every way
+
+    def at_most() -> int:
+        """Examples to damage: as many as leave the explanations their time, if any do."""
+        there = 0.9 * left()
+        spare = there - explaining
+        affordable = (spare if spare >= FEWEST * damaging else there) / damaging
+        return max(FEWEST, int(min(MOST, affordable)))
+
     return {
         "calibration": _Part(lambda: calibration(test), 0.3),
         "coverage": _Part(covered, 0.2 + 1.2 * asking),
@@ -159,11 +170,9 @@ def _parts(
         "gallery": _Part(lambda: gallery(test, workspace), 0.5),
         "explanations": _Part(
             lambda: explanations(test, workspace, go_on),
-            0.5 + SHOWN * _HIDDEN * (1.2 * each + 0.0001),
+            explaining,
         ),
-        "robustness": _Part(
-            lambda: robustness(test, int(min(MOST, left() / damaging)), go_on), FEWEST * damaging
-        ),
+        "robustness": _Part(lambda: robustness(test, at_most(), go_on), FEWEST * damaging),
     }
 
 

@@ -28,7 +28,7 @@ from mintage.create.collect import (
     near_duplicates,
     quality,
 )
-from mintage.create.dataset import Dataset, keep_dataset, load_dataset
+from mintage.create.dataset import Dataset, keep_dataset, load_kept
 from mintage.create.examples import Kept, Sorted, by_content, check_columns, list_source, store_all
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
@@ -118,7 +118,8 @@ def grow(
     }
     expected = before.version if newest else None
     folder = keep_dataset(workspace, keys, before.name, examples, card, newest=expected)
-    return Growth(before, load_dataset(folder, before.name, keys), read)
+    del kept, found, examples, groups  # before the dataset is read again
+    return Growth(before, load_kept(workspace, folder, before.name, keys), read)
 
 
 def _known(example: Example) -> Kept:

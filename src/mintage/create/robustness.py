@@ -81,7 +81,8 @@ def robustness(
 ) -> dict[str, Any]:
     """Accuracy, and the share that would get no label, under each kind of damage, as JSON.
 
-    At ``most`` so many test examples are damaged.
+    At ``most`` so many test examples are damaged; ``in_full`` says whether more than that were
+    never meant to be.
 
     ``fall`` is the accuracy lost, with Tango's interval for pairs. ``worst`` is the kind with the
     largest mean fall over its strengths, or None where no fall is more than chance explains
@@ -89,6 +90,7 @@ def robustness(
     before each setting, and may raise to end it all.
     """
     __, first = np.unique(test.groups, return_index=True)  # of near duplicates one counts
+    meant = min(MOST, len(first))
     chosen = first[np.unique(np.linspace(0, len(first) - 1, most).astype(np.intp))]
     images = test.images[test.positions[chosen]]
     targets, correct = test.targets[chosen], test.correct[chosen]
@@ -117,6 +119,7 @@ def robustness(
         )
     return {
         "examples": len(chosen),
+        "in_full": len(chosen) >= meant,
         "accuracy": float(correct.mean()),
         "interval": list(wilson_interval(int(correct.sum()), len(correct))),
         "unusual": float(test.unusual[chosen].mean()),

@@ -229,7 +229,7 @@ class _Training:
         for __ in range(2):  # the first time, kernels are built as well
             began = time.monotonic()
             few = self.validation_index[:128]
-            self.answers(few)
+            self.evaluate(few, self.candidate.precision)  # what is longest: features as well
             each = (time.monotonic() - began) / max(len(few), 1)
         if self.candidate.answer_mirrored and self.augmentation.flips == "measure":
             each *= 2  # mirror images may yet be found to show the same
@@ -402,6 +402,11 @@ class _Training:
             waited = self.epoch - self.checkpoint.epoch
             self.stopped_because = "patience" if waited >= patience else None
 
+    def evaluate(self, index: Index, computed_in: str) -> tuple[Tensor, Tensor]:
+        """Logits and features of pictures as they are."""
+        images = self.examples.images
+        return evaluate(self.judged, self.candidate, images, index, computed_in=computed_in)
+
     def answers(
         self,
         index: Index,
@@ -470,9 +475,7 @@ class _Training:
         self.checkpoint.restore(network)
         network.eval()
         # float32 as in the exported graph: calibration and novelty are fitted to these.
-        logits, features = evaluate(
-            network, self.candidate, self.examples.images, self.validation_index
-        )
+        logits, features = self.evaluate(self.validation_index, "float32")
         labels = self.examples.of(self.validation_index)
         few = self.train_index[:: max(1, len(self.train_index) // self.gap_examples)]
         few = few[: self.gap_examples]

@@ -141,6 +141,44 @@ def test_bytes_that_fill_up_before_a_marker_are_read_by_pillow() -> None:
     assert kept.data == ImageModality().ingest(whole).data
 
 
+def segment(marker: int, body: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, 2 + len(body)) + body
+
+
+def frame_segment(marker: int, side: int) -> bytes:
+    body = struct.pack(">BHHB", 8, side, side, 3) + b"\x01\x22\x00\x02\x11\x01\x03\x11\x01"
+    return segment(marker, body)
+
+
+@pytest.mark.parametrize(
+    "between", [b"\xff", b"\xff\x01", b"\xff\xd0", b"\xff\xd7", b"\xff\xd8", b"\xff\x02"]
+)
+def test_no_bytes_between_segments_hide_a_larger_frame(
+    between: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever takes what follows for a length goes on behind the frame that libjpeg reads."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr(simplejpeg, "decode_jpeg", refuse)
+    true_frame = frame_segment(0xC2, 65_500)
+    small = frame_segment(0xC0, 64) + segment(0xDA, b"\x03\x01\x00\x02\x11\x03\x11\x00\x3f\x00")
+    filler = b"\xff\xc0" * 20 + small * 1500  # wherever a walk lands, it meets a small frame soon
+    data = b"\xff\xd8" + between + true_frame + segment(0xEF, filler[:60_000]) + small + b"\0" * 9
+    frame = jpeg.frame_of(data)
+    assert frame is None or frame.width == 65_500 or not frame.is_ordinary
+    with pytest.raises(DataError):
+        reading.decode_square(data, 28)
+
+
+def test_a_segment_shorter_than_its_own_length_ends_the_walk() -> None:
+    whole = encoded(scene(4, (32, 24)))
+    for length in (0, 1):
+        data = whole[:2] + struct.pack(">BBH", 0xFF, 0xE5, length) + whole[2:]
+        assert jpeg.frame_of(data) is None
+
+
 def test_of_a_phones_two_pictures_in_one_file_the_first_is_kept() -> None:
     stream = io.BytesIO()
     first, second = scene(8, (200, 160)), scene(9, (100, 80))

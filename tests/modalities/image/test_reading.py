@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from tests.pictures import encoded, jpeg, noise
 
@@ -209,6 +211,21 @@ def test_a_file_cut_short_at_any_byte_is_kept_or_refused_with_a_reason(data: byt
             refused += bool(error.message)
     assert refused > 0.9 * len(data)
     image.ingest(data)
+
+
+@given(st.lists(st.sampled_from([0xFF, 0x00, 0xD0, 0xD7, 0xD8, 0xD9, 0xCF, 0x0A]), max_size=24))
+def test_a_scan_ends_at_the_first_marker_that_is_no_restart(codes: list[int]) -> None:
+    data = bytes(codes)
+
+    def by_hand(position: int) -> int:
+        for place in range(position, len(data) - 1):
+            following = data[place + 1]
+            if data[place] == 0xFF and following not in {0x00, 0xFF, *range(0xD0, 0xD8)}:
+                return place
+        return len(data)
+
+    for position in range(len(data) + 1):
+        assert strip._end_of_scan(data, position) == by_hand(position)
 
 
 def test_an_error_of_a_stripper_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:

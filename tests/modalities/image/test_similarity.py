@@ -3,6 +3,7 @@ import pytest
 from PIL import Image, ImageEnhance
 from tests.pictures import encoded, noise
 
+from mintage.modalities.image import similarity
 from mintage.modalities.image.modality import ImageModality
 from mintage.modalities.image.similarity import near_duplicates
 
@@ -64,6 +65,17 @@ def test_a_hundred_thousand_take_less_than_quadratic_work(
     near_duplicates([row.tobytes() for row in hashes])
     assert 0 < compared < 40 * 64 * number
     assert same or compared < number * number / 100
+
+
+def test_bits_are_those_above_the_median() -> None:
+    chance = np.random.default_rng(3)
+    for __ in range(200):
+        gray = chance.uniform(0, 255, (32, 32)).astype(np.float32).round(chance.integers(-1, 3))
+        basis = similarity._cosines()
+        coefficients = basis @ gray @ basis.T
+        coefficients[0, 0] = 0.0
+        bits = coefficients > np.median(coefficients)
+        assert similarity.fingerprint(gray) == np.packbits(bits).tobytes()
 
 
 def test_none_and_one_have_no_pairs() -> None:

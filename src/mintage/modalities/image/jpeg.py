@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 _SCALES = (8, 4, 2, 1)
 _APP1, _START_OF_SCAN = 0xE1, 0xDA
+_SEGMENTS = frozenset({*range(0xC0, 0xFF)} - {*range(0xD0, 0xDA)})
+"""Markers that a length follows. Restarts, SOI and EOI have none, nor has 0xFF, which fills up."""
 _FRAMES = range(0xC0, 0xD0)
 _NO_FRAMES = (0xC4, 0xC8, 0xCC)  # Huffman tables, reserved, arithmetic conditioning
 _FEWEST_BITS = {0xC0: 2, 0xC1: 2, 0xC2: 1}
@@ -84,12 +86,14 @@ def frame_of(data: bytes) -> Frame | None:
     position, start, tagged, complete = 2, 0, False, False
     try:
         while data[position] == 0xFF and not complete:
-            marker = data[position + 1]
+            marker, length = data[position + 1], data[position + 2] << 8 | data[position + 3]
+            if marker not in _SEGMENTS or length < 2:
+                break  # libjpeg would go on elsewhere: what comes next is not what it would read
             complete = marker == _START_OF_SCAN
             tagged |= marker == _APP1
             if not start and marker in _FRAMES and marker not in _NO_FRAMES:
                 start = position
-            position += 2 + (data[position + 2] << 8 | data[position + 3])
+            position += 2 + length
     except IndexError:
         pass  # what was found so far says enough of a file that is cut short
     if not start:

@@ -46,6 +46,8 @@ class ImageModality:
     def ingest(self, data: bytes, *, fingerprint: bool = True) -> Ingested:
         """Check, strip, and decode once at low scale: for the fingerprint, and to find damage.
 
+        Without the fingerprint nothing is decoded, unless it cannot be stripped otherwise.
+
         Raises:
             DataError: the reason why these bytes cannot be kept.
         """
