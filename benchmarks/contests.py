@@ -230,6 +230,7 @@ def growth(turn: Turn, *, pictures: int) -> Result:
             step=step,
             pictures=more.folders[pictures],
             warm_up=more.warm_up,
+            seen=max(turn.lab.scale.pictures),
             home=folder / "workspace",
             seed=turn.seed,
         )

@@ -82,7 +82,8 @@ SECTIONS = {
         "Growing numbers of pictures",
         "Pictures made from `pets`: 1 to 8 pixels cropped off each edge, one of the eight "
         "symmetries, encoded anew, so that none is a near duplicate of another. A process for "
-        "each step, after a first small unmeasured set; training is the second of two epochs. "
+        "each step, after a first small unmeasured set; training goes through as many pictures for "
+        "all numbers, after a first epoch. "
         "Anonymous memory is what no file stands behind; resident memory counts pages of the "
         "memory-mapped pixels too, which the system takes back when it wants them. The limit is "
         "the index: what the loaded dataset and its manifest take.",

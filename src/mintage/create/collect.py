@@ -14,6 +14,7 @@ from mintage.core.ports import Modality
 from mintage.core.progress import Progress
 from mintage.core.types import Example, Skipped, SourceListing, Split
 from mintage.create import splits
+from mintage.create.allocation import give_back
 from mintage.create.dataset import Dataset, keep_dataset, load_kept
 from mintage.create.examples import Kept, Sorted, by_content, check_columns, list_source, store_all
 from mintage.sources.listing import well_formed
@@ -77,6 +78,7 @@ def collect(
     }
     folder = keep_dataset(workspace, keys, name, _examples(found.unique, pairs, seed), card)
     del kept, found, pairs  # before the dataset is read again
+    give_back()
     return load_kept(workspace, folder, name, keys)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,8 +20,6 @@ from mintage.create import repository
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
 from mintage.trust.signing import sign_files, verify_folder
-
-_PART_BYTES = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -92,14 +90,10 @@ def load_dataset(folder: Path, name: str, keys: KeyRing) -> Dataset:
             remedy=_("Collect it: mintage collect PATH --name {name}", name=name),
         )
     version = folder.name
-    files = dict(_verified(folder, name, keys))
-    card = json.loads(files["card.json"])
-    parts = _in_parts(files.pop("manifest.jsonl"))
-    examples: list[Example] = []
-    while parts:
-        lines = parts.popleft().splitlines()
-        examples += [Example.from_json(json.loads(line)) for line in lines]
-    return Dataset(name, version, tuple(examples), card, folder)
+    files = _verified(folder, name, keys)
+    lines = io.BytesIO(files["manifest.jsonl"])
+    examples = tuple(Example.from_json(json.loads(line)) for line in lines)
+    return Dataset(name, version, examples, json.loads(files["card.json"]), folder)
 
 
 def _verified(folder: Path, name: str, keys: KeyRing) -> Mapping[str, bytes]:
@@ -114,20 +108,6 @@ def _verified(folder: Path, name: str, keys: KeyRing) -> Mapping[str, bytes]:
             )
         )
     return files
-
-
-def _in_parts(text: bytes) -> deque[bytes]:
-    """Whole lines, a part at a time: each goes when it was read, while what it says takes its room.
-
-    All of it at once would be half as much again as the examples.
-    """
-    parts: deque[bytes] = deque()
-    start = 0
-    while start < len(text):
-        end = text.find(b"\n", start + _PART_BYTES) + 1 or len(text)
-        parts.append(text[start:end])
-        start = end
-    return parts
 
 
 def keep_dataset(

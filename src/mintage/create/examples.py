@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -194,17 +195,19 @@ def by_content(kept: Sequence[Kept]) -> Sorted:
 
     Of copies the one that was there before stays, else the first by path.
     """
-    by_digest: dict[str, list[Kept]] = defaultdict(list)
-    for example in sorted(kept, key=lambda kept: (kept.before is None, kept.path)):
-        by_digest[example.sha256].append(example)
+    # One key after the other, the last first: a tuple for each would be as much as an example.
+    ordered = sorted(kept, key=attrgetter("path"))
+    ordered.sort(key=lambda example: example.before is None)
+    ordered.sort(key=attrgetter("sha256"))
     found = Sorted([], [], [])
-    for digest, same in sorted(by_digest.items()):
+    for digest, copies in groupby(ordered, attrgetter("sha256")):
+        same = list(copies)
         if len({example.label for example in same}) > 1:
             listed = [{"path": example.path, "label": example.label} for example in same]
             found.conflicts.append({"sha256": digest, "examples": listed})
             continue
         found.unique.append(same[0])
         if len(same) > 1:
-            copies = [example.path for example in same[1:]]
-            found.duplicates.append({"kept": same[0].path, "left_out": copies})
+            left_out = [example.path for example in same[1:]]
+            found.duplicates.append({"kept": same[0].path, "left_out": left_out})
     return found
