@@ -191,6 +191,7 @@ def test_what_a_person_leaves_out_has_its_default():
         ("mean = [0.5, 0.5]", "", r"mean must be a list of 3, each a number; it is \[0.5, 0.5\]"),
         ("mean = 0.5", "", r"mean must be a list of 3"),
         ('training_sides = [32, "a"]', "", r"training_sides must be a list, each a whole number"),
+        ("training_sides = [24, 48]", "", r"training_sides must lie between 32 and 1024; it is 24"),
         ("dropout = 2024-01-01", "", r"dropout must be a number; it is 2024-01-01"),
         ("dropout = 1.5", "", r"dropout must lie between 0 and 0.95"),
         ('loss = "squared_eror"', "", r"squared_eror.*squared_error"),

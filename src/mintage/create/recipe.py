@@ -83,6 +83,8 @@ class Candidate:
         _check_choice("flips", self.augmentation.flips, FLIPS)
         for name, (low, high) in RANGES.items():
             _check_range(self.name, name, getattr(self, name), low, high)
+        for side in self.training_sides:  # compact's alone: seed-cnn takes one side
+            _check_range(self.name, "training_sides", side, 32, 1024)
         for name, (low, high) in CHANGES.items():
             _check_range(self.name, name, getattr(self.augmentation, name), low, high)
         for name in ("answer_mirrored", "restore_best_weights"):

@@ -179,3 +179,11 @@ def test_what_cannot_be_built_is_refused_with_what_can(name, side, hint):
 def test_an_unknown_initialisation_is_refused():
     with pytest.raises(ConfigError, match="he_normal"):
         initialise(SeedCNN(2), "zeros", 0)
+
+
+def test_a_side_that_would_be_halved_away_is_refused() -> None:
+    with pytest.raises(ConfigError, match="31 pixels is too small"):
+        build("compact", 2, 31)
+    least = build("compact", 2, Compact.LEAST)
+    least.eval()
+    assert least(torch.rand(1, 3, Compact.LEAST, Compact.LEAST)).shape == (1, 1)

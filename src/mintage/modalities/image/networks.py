@@ -209,6 +209,7 @@ class Compact(PictureNetwork):
     """A small residual network for pictures of any side from 32 up."""
 
     WIDTHS = (32, 64, 128, 256)
+    LEAST = 32  # halved five times, one pixel is left
 
     def __init__(
         self, classes: int, dropout: float = 0.0, width: float = 1.0, depth: int = 1
@@ -289,7 +290,7 @@ def build(
             ),
             remedy=_("Leave the size out, or choose compact."),
         )
-    if input_size < 28:
+    if input_size < (SeedCNN.SIDE if name == "seed-cnn" else Compact.LEAST):
         raise ConfigError(
             _("A side of {input_size} pixels is too small.", input_size=input_size),
             remedy=_("Use 32 or more."),
