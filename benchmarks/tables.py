@@ -184,17 +184,17 @@ def growth(kept: Kept) -> list[str]:
             ratios = _ratios(kept.both(str(count), str(fewest)), each)
             what = f"{words}: time per picture, {count:,} / {fewest:,}"
             found.append(at_most(what, ratios, times, 1.10))
-    for step, words in _STEPS.items():
-        grown = [
+
+    def grown(step: str) -> list[float]:
+        return [
             (more[step]["peak"]["anonymous"] - less[step]["peak"]["anonymous"]) / (most - fewest)
             for more, less in kept.both(str(most), str(fewest))
         ]
-        index = statistics.median(
-            (each["index"]["bytes"] + each["index"]["manifest"]) / each["index"]["examples"]
-            for each in kept.of(str(most))
-        )
+
+    index = statistics.median(grown("index"))
+    for step, words in _STEPS.items():
         what = f"{words}: peak memory, bytes for each picture more"
-        found.append(at_most(what, grown, lambda value: f"{value:,.0f} B", index))
+        found.append(at_most(what, grown(step), lambda value: f"{value:,.0f} B", index))
     return [*table(found), "", *_sizes(kept, counts)]
 
 

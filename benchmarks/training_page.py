@@ -32,8 +32,8 @@ SECTIONS = {
         "The textbook's network at 28 px, Adam, batches of 32, 10 epochs. Keras: a script that "
         "loads 4,000 files with Pillow, trains on all of them and evaluates on 1,000 held out. "
         "Mintage: one process that collects the same files into a signed dataset, trains, "
-        "exports, calibrates, signs and evaluates on the same 1,000; a tenth of its files are "
-        "kept aside to choose and to test by, and so are not trained on. Wall-clock is the "
+        "exports, calibrates, signs and evaluates on the same 1,000, without a report; a tenth of "
+        "its files are kept aside to choose and to test by, and not trained on. Wall-clock is the "
         "whole process's. Imports are libraries; what Mintage's verbs load when they are first "
         "used counts among them.",
         tables.same_network,
@@ -86,7 +86,7 @@ SECTIONS = {
         "all numbers, after a first epoch. "
         "Anonymous memory is what no file stands behind; resident memory counts pages of the "
         "memory-mapped pixels too, which the system takes back when it wants them. The limit is "
-        "the index: what the loaded dataset and its manifest take.",
+        "the index: what a process takes more that does nothing but load the dataset.",
         tables.growth,
     ),
     "suspects": Section(

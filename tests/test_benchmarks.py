@@ -120,7 +120,7 @@ def _step(each: float, pictures: int, memory: float) -> dict[str, Any]:
 
 
 def _grown(pictures: int, each: float, memory: float) -> dict[str, Any]:
-    index = {"bytes": 450 * pictures, "manifest": 250 * pictures, "examples": pictures}
+    index = _step(0.0, pictures, 50e6 + 700 * pictures)
     steps = {name: _step(each, pictures, memory) for name in ("collect", "prepare", "train")}
     return {**steps, "index": index}
 

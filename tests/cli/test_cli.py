@@ -114,6 +114,28 @@ def test_training_says_what_it_promised_and_its_report_and_bundle_are_there(
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
 
 
+def test_without_a_report_the_model_stands_and_the_report_is_made_when_it_is_wanted(
+    mintage: Terminal, home: Path
+) -> None:
+    words = ("train", "pets", "--recipe", "seed-cnn", "--epochs", "1", "--home", home)
+    found = mintage.json(*words, "--no-report")
+    assert found["report"] is None
+    folder = home / "runs" / found["run"]
+    assert not (folder / "report.html").exists()
+    assert json.loads((folder / "run.json").read_text())["diagnosis"].keys() == {
+        "format",
+        "split",
+        "left_out",
+    }
+    assert "none yet" in mintage(*words, "--no-report")
+    assert mintage.json("train", "--resume", found["run"], "--home", home)["report"] is None
+    mintage("train", "--resume", found["run"], "--no-report", "--home", home, status=2)
+    made = Path(mintage.json("report", found["model"], "--home", home)["report"])
+    assert made == folder / "report.html"
+    assert "<svg" in made.read_text()
+    assert mintage.json("train", "--resume", found["run"], "--home", home)["report"] == str(made)
+
+
 def test_the_same_seed_gives_the_same_bundle(mintage: Terminal, home: Path) -> None:
     words = ("train", "pets", "--recipe", "seed-cnn", "--epochs", "1", "--home", home)
     first, second = (Path(mintage.json(*words)["bundle"]) for _ in range(2))

@@ -40,6 +40,7 @@ class Creating(Reporting):
         int8: bool = False,
         sure: float | None = None,
         ablate: bool = False,
+        report: bool = True,
         model: str | None = None,
         started: float | None = None,
         progress: Progress | None = None,
@@ -53,7 +54,7 @@ class Creating(Reporting):
         to the signed bundle. ``search`` finds the candidate by successive halving (left open: from
         15 minutes on); ``drop_suspect`` leaves doubtful labels out; ``int8`` quantises the graph;
         ``sure`` withholds labels that would be right less often than that; ``ablate`` tries each
-        cure against overfitting by itself.
+        cure against overfitting by itself. Without ``report`` there is none until it is asked for.
 
         Raises:
             ConfigError: a recipe or budget that cannot be.
@@ -89,6 +90,7 @@ class Creating(Reporting):
             sure=sure,
             ablate=ablate,
             speed=speed,
+            report=report,
         )
         run = Run(
             self._workspace,
@@ -131,8 +133,7 @@ class Creating(Reporting):
         shown = progress or Silent()
         if row["status"] == "finished":
             shown.say(_("The run {run} had finished; this is what it made.", run=run))
-            self.write_report(folder)
-            return RunResult.read(folder)
+            return self._reported(RunResult.read(folder))
         request = Request.read(folder)
         recipe = Recipe.from_json(json.loads((folder / RECIPE_FILE).read_text(encoding="utf-8")))
         budget = None
@@ -271,8 +272,11 @@ class Creating(Reporting):
             progress.finish()
 
     def _finish(self, run: Run) -> RunResult:
-        result = run.execute()
-        self.write_report(result.folder)
+        return self._reported(run.execute())
+
+    def _reported(self, result: RunResult) -> RunResult:
+        if result.record["report"] is not None:
+            self.write_report(result.folder)
         return result
 
 

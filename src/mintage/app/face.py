@@ -222,13 +222,15 @@ def train(
     ablate: bool = False,
     int8: bool = False,
     sure: float | None = None,
+    report: bool = True,
     name: str | None = None,
     home: str | Path | None = None,
 ) -> Run:
     """Train on a dataset, keep the best candidate, sign it.
 
     ``time`` is a promise from this call to the signed bundle (``"5m"``); ``sure`` is how often an
-    answer has to be right for a label to be given (0.98). The others are as for ``mintage train``.
+    answer has to be right for a label to be given (0.98); without ``report`` there is none until
+    it is asked for. The others are as for ``mintage train``.
 
     Raises:
         ConfigError: a recipe or budget that cannot be.
@@ -245,6 +247,7 @@ def train(
         ablate=ablate,
         int8=int8,
         sure=sure,
+        report=report,
         model=name,
     )
     return _run(result, app)

@@ -15,7 +15,7 @@ from mintage.core.files import write_atomic
 from mintage.core.messages import _, current
 from mintage.core.progress import Progress, Silent
 from mintage.create.card import report_card
-from mintage.create.diagnose import PARTS, diagnose
+from mintage.create.diagnose import PARTS, diagnose, lacks
 from mintage.create.prepare import decoded
 
 REPORT, CARD = "report.html", "card.md"
@@ -39,8 +39,10 @@ class Reporting(Evaluating):
             )
         record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         known = record.get("diagnosis") or {}
-        if not known.keys() >= set(PARTS):
-            record["diagnosis"] = self._diagnosis(reference, known, progress or Silent())
+        if lacks(known) or record["report"] is None:
+            if lacks(known):
+                record["diagnosis"] = self._diagnosis(reference, known, progress or Silent())
+            record["report"] = str(folder / REPORT)
             write_atomic(folder / "run.json", json.dumps(record, indent=1).encode())
         return self.write_report(folder)
 

@@ -63,6 +63,9 @@ def train(
     int8: Annotated[
         bool, typer.Option("--int8", help="Quantise the graph, if it stays as accurate.")
     ] = False,
+    no_report: Annotated[
+        bool, typer.Option("--no-report", help="Leave the report to mintage report.")
+    ] = False,
     sure: Annotated[
         str | None,
         typer.Option(help="Answer only where it is right this often, such as 98%."),
@@ -88,7 +91,9 @@ def train(
         }
         if resume is not None:
             others = (dataset, time, epochs, search, loss, seed, sure, name)
-            if any(each is not None for each in others) or drop_suspect or ablate or int8:
+            if any(each is not None for each in others) or any(
+                (drop_suspect, ablate, int8, no_report)
+            ):
                 raise ConfigError(_("A run is resumed as it was begun: --resume RUN goes alone."))
             result = app.create.resume(resume, **followed)
         elif dataset is None:
@@ -108,6 +113,7 @@ def train(
                 int8=int8,
                 sure=None if sure is None else parse_share(sure),
                 ablate=ablate,
+                report=not no_report,
                 model=name,
                 **followed,
             )
@@ -169,7 +175,10 @@ def show_run(record: Mapping[str, Any]) -> None:
     line()
     show_evaluation({"model": record["model"], **record["evaluation"]})
     line(_("bundle  {bundle}", bundle=record["bundle"]))
-    line(_("report  {report}", report=record["report"]))
+    if record["report"] is None:
+        line(_("report  none yet: mintage report {model}", model=record["model"]))
+    else:
+        line(_("report  {report}", report=record["report"]))
 
 
 def _show_search(record: Mapping[str, Any]) -> None:

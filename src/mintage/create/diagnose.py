@@ -84,9 +84,8 @@ def diagnose(
     def left() -> float:
         return math.inf if seconds is None else seconds - (clock.monotonic() - started)
 
-    found = {name: part for name, part in (known or {}).items() if name in PARTS}
-    if seconds is None and not found.get("robustness", {}).get("in_full", True):
-        del found["robustness"]  # there was little time; now there is enough
+    again = set(lacks(known or {})) if seconds is None else set()
+    found = {n: part for n, part in (known or {}).items() if n in PARTS and n not in again}
     missing = [name for name in PARTS if name not in found]
     left_out = []
     progress.start(_("Examining the model"), len(missing))
@@ -111,6 +110,12 @@ def diagnose(
         left_out.append({"part": name, "reason": str(reason)})
     progress.finish()
     return {"format": 1, "split": "test", **found, "left_out": left_out}
+
+
+def lacks(known: Mapping[str, Any]) -> list[str]:
+    """The parts that an earlier diagnosis has not, or has only of fewer examples than are meant."""
+    whole = known.get("robustness", {}).get("in_full", True)
+    return [name for name in PARTS if name not in known or (name == "robustness" and not whole)]
 
 
 def in_split(dataset: Dataset, split: Split) -> NDArray[np.intp]:

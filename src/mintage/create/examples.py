@@ -153,6 +153,7 @@ def store_all(
         _refuse(listing.skipped[0])
     kept: list[Kept] = []
     skipped: list[Skipped] = list(listing.skipped)
+    sizes: dict[tuple[int, int], tuple[int, int]] = {}  # a camera's pictures share theirs
 
     def store(found: Found) -> Kept | Skipped:
         result = attempt(found, kind.ingest)
@@ -167,7 +168,7 @@ def store_all(
             digest,
             found.path,
             found.label,
-            size,
+            sizes.setdefault(size, size),
             about["orientation"],
             result.fingerprint,
             columns=said or NO_COLUMNS,

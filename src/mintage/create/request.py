@@ -22,7 +22,7 @@ class Request:
 
     ``dropped`` are digests of the examples that ``drop_suspect`` leaves out, once they are known;
     ``sure`` is how often an answer has to be right for a label to be given, ``speed`` the machine's
-    where it was measured.
+    where it was measured. Without ``report`` the model is signed and not looked at from all sides.
     """
 
     dataset: str
@@ -34,6 +34,7 @@ class Request:
     sure: float | None = None
     ablate: bool = False
     speed: float | None = None
+    report: bool = True
 
     def write(self, folder: Path) -> None:
         """Keep it in the run's folder."""

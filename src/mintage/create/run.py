@@ -182,9 +182,10 @@ class Run:
     def _time_for(self, share: float, most: float) -> float:
         """Seconds for a look at the finished model: a share of what the report leaves.
 
-        None where somebody waits for the end; ``mintage report`` makes up for it.
+        None where somebody waits for the end, or wants no report; ``mintage report`` makes up for
+        it.
         """
-        if self.should_stop():
+        if self.should_stop() or not self.request.report:
             return 0.0
         if self.budget is None:
             return most
@@ -281,7 +282,7 @@ class Run:
             "dataset": self.dataset.reference,
             "bundle": str(self.workspace.model_folder(self.request.model, minted.number)),
             "bundle_digest": minted.digest,
-            "report": str(self.folder / "report.html"),
+            "report": str(self.folder / "report.html") if self.request.report else None,
             "ended_at": self.workspace.now(),
             "machine": describe(),
             "seed": self.recipe.seed,
