@@ -83,8 +83,8 @@ class Candidate:
         _check_choice("flips", self.augmentation.flips, FLIPS)
         for name, (low, high) in RANGES.items():
             _check_range(self.name, name, getattr(self, name), low, high)
-        for side in self.training_sides:  # compact's alone: seed-cnn takes one side
-            _check_range(self.name, "training_sides", side, 32, 1024)
+        for side in self.training_sides:
+            _check_range(self.name, "training_sides", side, *TRAINING_SIDES)
         for name, (low, high) in CHANGES.items():
             _check_range(self.name, name, getattr(self.augmentation, name), low, high)
         for name in ("answer_mirrored", "restore_best_weights"):
@@ -120,6 +120,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "averaging": (0, 0.99999),
     "early_stopping_patience": (1, 10000),
 }
+TRAINING_SIDES = (32, 1024)  # compact's alone: seed-cnn takes one side
 CHANGES: dict[str, tuple[float, float]] = {
     "rotation_degrees": (0, 180),
     "crop": (0, 2),

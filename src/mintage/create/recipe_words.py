@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mintage.core.messages import Message, _, told
-from mintage.create.recipe import CHANGES, CHOICES, METRICS, RANGES, TINY
+from mintage.create.recipe import CHANGES, CHOICES, METRICS, RANGES, TINY, TRAINING_SIDES
 from mintage.modalities.image.augment import FLIPS
 
 ABSENT: Mapping[str, str] = {
@@ -84,6 +84,7 @@ _KNOWN: Mapping[str, tuple[str, ...]] = {
 _BOUNDS: Mapping[str, tuple[float, float]] = {
     **{f"candidate.{name}": bounds for name, bounds in RANGES.items()},
     **{f"augmentation.{name}": bounds for name, bounds in CHANGES.items()},
+    "candidate.training_sides": TRAINING_SIDES,
 }
 
 
