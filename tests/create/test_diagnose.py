@@ -43,9 +43,21 @@ def held_out(app: App, dataset: Dataset) -> Answers:
     return answers_of(app, dataset)
 
 
-def diagnosed(app: App, dataset: Dataset, **options: Any) -> dict[str, Any]:
+def diagnosed(app: App, dataset: Dataset, graph: Any = None, **options: Any) -> dict[str, Any]:
     given = {"workspace": app.workspace, "progress": Silent()} | options
-    return diagnose(light_meter(), manifest_for(dataset), dataset, pixels_of(app, dataset), **given)
+    asked = graph or light_meter()
+    return diagnose(asked, manifest_for(dataset), dataset, pixels_of(app, dataset), **given)
+
+
+class Slow:
+    """Half a second for each picture."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.clock = clock
+
+    def run(self, inputs: np.ndarray[Any, Any]) -> Any:
+        self.clock.advance(0.5 * len(inputs))
+        return light_meter().run(inputs)
 
 
 @pytest.fixture(scope="module")
@@ -256,23 +268,8 @@ def test_a_part_that_would_take_too_long_is_left_for_the_report(
     clock = ManualClock()
     monkeypatch.setattr(app.workspace, "clock", clock)
 
-    class Slow:
-        """Half a second for each picture."""
-
-        def run(self, inputs: np.ndarray[Any, Any]) -> Any:
-            clock.advance(0.5 * len(inputs))
-            return light_meter().run(inputs)
-
     many = len(in_split(dataset, "test")) + len(in_split(dataset, "validation"))
-    found = diagnose(
-        Slow(),  # type: ignore[arg-type]
-        manifest_for(dataset),
-        dataset,
-        pixels_of(app, dataset),
-        workspace=app.workspace,
-        seconds=0.5 * (64 + 1.5 * many),
-        progress=Silent(),
-    )
+    found = diagnosed(app, dataset, graph=Slow(clock), seconds=0.5 * (64 + 1.5 * many))
     assert {"calibration", "coverage", "slices"} <= set(found)
     assert "robustness" in [each["part"] for each in found["left_out"]]
     assert clock.elapsed <= 0.5 * (64 + 1.5 * many)
@@ -285,26 +282,11 @@ def test_fewer_examples_are_damaged_where_all_would_take_too_long(
     clock = ManualClock()
     monkeypatch.setattr(app.workspace, "clock", clock)
 
-    class Slow:
-        """Half a second for each picture."""
-
-        def run(self, inputs: np.ndarray[Any, Any]) -> Any:
-            clock.advance(0.5 * len(inputs))
-            return light_meter().run(inputs)
-
     test, validation = (len(in_split(dataset, name)) for name in ("test", "validation"))
     many = min(MOST, test)
     # The trial, test and validation data, then a share of what damaging all would take.
     seconds = 0.5 * (1 + 64 + test + 1.2 * validation) + share * many * 15 * 0.61
-    found = diagnose(
-        Slow(),  # type: ignore[arg-type]
-        manifest_for(dataset),
-        dataset,
-        pixels_of(app, dataset),
-        workspace=app.workspace,
-        seconds=seconds,
-        progress=Silent(),
-    )
+    found = diagnosed(app, dataset, graph=Slow(clock), seconds=seconds)
     measured = found.get("robustness", {"examples": 0})["examples"]
     assert least <= measured < many
     assert ("robustness" in found) == bool(least)
@@ -336,15 +318,7 @@ def test_a_machine_that_slows_down_does_not_make_it_late(
             clock.advance(0.0 if self.asked < 6 else 1.0)
             return light_meter().run(inputs)
 
-    found = diagnose(
-        Tiring(),  # type: ignore[arg-type]
-        manifest_for(dataset),
-        dataset,
-        pixels_of(app, dataset),
-        workspace=app.workspace,
-        seconds=9.0,
-        progress=Silent(),
-    )
+    found = diagnosed(app, dataset, graph=Tiring(), seconds=9.0)
     late = [each["part"] for each in found["left_out"] if each["reason"] == str(NO_TIME)]
     assert late == ["robustness", "explanations"]
     assert clock.elapsed <= 10

@@ -76,7 +76,6 @@ def collect(
         "about": vars(about or Origin()),
         "quality": quality(listing, skipped, found, pairs),
     }
-    give_back()  # what reading and comparing left free
     folder = keep_dataset(workspace, keys, name, _examples(found.unique, pairs, seed), card)
     del kept, found, pairs  # before the dataset is read again
     give_back()

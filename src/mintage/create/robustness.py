@@ -81,8 +81,8 @@ def robustness(
 ) -> dict[str, Any]:
     """Accuracy, and the share that would get no label, under each kind of damage, as JSON.
 
-    At ``most`` so many test examples are damaged; ``in_full`` says whether more than that were
-    never meant to be.
+    At ``most`` so many test examples are damaged; ``in_full`` says whether those are as many as
+    there would be with time enough.
 
     ``fall`` is the accuracy lost, with Tango's interval for pairs. ``worst`` is the kind with the
     largest mean fall over its strengths, or None where no fall is more than chance explains

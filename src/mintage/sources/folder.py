@@ -47,11 +47,10 @@ class FolderSource:
         for name in classes:
             builder.add_class(name)
         unreadable: list[OSError] = []
-        beginning = str(root)
         for folder, folders, files in os.walk(root, onerror=unreadable.append):
             links = [name for name in folders if (Path(folder) / name).is_symlink()]
             for name in [*links, *files]:
-                self._add(builder, root, beginning, Path(folder) / name)
+                self._add(builder, root, Path(folder) / name)
         for error in unreadable:
             relative = PurePosixPath(Path(error.filename).relative_to(root).as_posix())
             if not is_hidden(relative):
@@ -61,13 +60,13 @@ class FolderSource:
                 )
         return builder.listing()
 
-    def _add(self, builder: ListingBuilder, root: Path, beginning: str, path: Path) -> None:
+    def _add(self, builder: ListingBuilder, root: Path, path: Path) -> None:
         relative = PurePosixPath(path.relative_to(root).as_posix())
         reason = _why_not(path, root)
         if reason and not is_hidden(relative):
             builder.skip(str(relative), reason)
         else:
-            builder.add(relative, FileBelow(beginning, str(relative)))
+            builder.add(relative, FileBelow(str(root), str(relative)))
 
 
 @contextmanager
