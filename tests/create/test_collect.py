@@ -18,7 +18,7 @@ from mintage.core.progress import Silent
 from mintage.core.registry import modalities
 from mintage.core.types import Example, InputSpec
 from mintage.create.collect import Origin, collect
-from mintage.create.dataset import Dataset, load_dataset, manifest_bytes
+from mintage.create.dataset import Dataset, load_dataset, write_manifest
 from mintage.create.inspect import findings
 from mintage.create.prepare import decoded
 from mintage.store.workspace import Workspace
@@ -359,6 +359,6 @@ def test_a_manifest_is_written_in_its_order_alone(
 ) -> None:
     examples = gathered(workspace, keys, photos).examples
     with pytest.raises(ValueError, match="after"):
-        manifest_bytes(reversed(examples))
+        write_manifest(reversed(examples), io.BytesIO())
     with pytest.raises(ValueError, match="after"):
-        manifest_bytes([examples[0], examples[0]])
+        write_manifest([examples[0], examples[0]], io.BytesIO())

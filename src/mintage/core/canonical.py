@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from mmap import mmap
 from typing import Any
 
 import rfc8785
@@ -25,6 +26,6 @@ def canonical_json(value: Any) -> bytes:
         ) from error
 
 
-def sha256_hex(data: bytes) -> str:
+def sha256_hex(data: bytes | mmap) -> str:
     """The SHA-256 of the bytes, as 64 lower-case hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()

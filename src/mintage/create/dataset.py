@@ -8,12 +8,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import Any, BinaryIO
 
 from mintage.core.canonical import canonical_json, sha256_hex
 from mintage.core.errors import DataError, SignatureMismatch
-from mintage.core.files import put_back, write_folder
+from mintage.core.files import put_back, readable_failures, write_folder
 from mintage.core.messages import _
 from mintage.core.types import Example
 from mintage.create import repository
@@ -61,20 +63,19 @@ class Dataset:
         }
 
 
-def manifest_bytes(examples: Iterable[Example]) -> bytes:
-    """``manifest.jsonl``: canonical JSON, one example a line, by SHA-256.
+def write_manifest(examples: Iterable[Example], stream: BinaryIO) -> int:
+    """Write ``manifest.jsonl``: canonical JSON, one example a line, by SHA-256; how many there are.
 
     Raises:
         ValueError: they come in another order, or one twice.
     """
-    written = io.BytesIO()  # a list of lines would take as much again
-    last = ""
+    last, count = "", 0
     for example in examples:
         if example.sha256 <= last:
             raise ValueError(f"{example.sha256} after {last}")
-        last = example.sha256
-        written.write(canonical_json(example.to_json()) + b"\n")
-    return written.getvalue()
+        last, count = example.sha256, count + 1
+        stream.write(canonical_json(example.to_json()) + b"\n")
+    return count
 
 
 def load_dataset(folder: Path, name: str, keys: KeyRing) -> Dataset:
@@ -121,16 +122,34 @@ def keep_dataset(
 ) -> Path:
     """Files first, flushed and renamed; then one transaction makes the row and the leaf.
 
-    ``examples`` are in the order of ``manifest_bytes``. A version that stands here already is left
+    ``examples`` are in the order of ``write_manifest``. A version that stands here already is left
     alone unless its card says something else. ``newest`` is the version that has to be the newest
     still, where one was grown. It returns the version's folder: whoever has let go of what the
     examples were made of loads it with ``load_kept``.
 
     Raises:
         DataError: it is not: somebody else made a version meanwhile.
+        DependencyDown: the disk is full.
         ValueError: the examples are in another order.
     """
-    manifest = manifest_bytes(examples)
+    # Written to a nameless file and mapped: beside all that was collected, a manifest in memory
+    # would be the most that collecting takes.
+    with readable_failures(workspace.home), TemporaryFile(dir=workspace.home) as stream:
+        count = write_manifest(examples, stream)
+        stream.flush()
+        with mmap(stream.fileno(), 0, access=ACCESS_READ) as manifest:
+            return _keep(workspace, keys, name, manifest, count, card, newest)
+
+
+def _keep(
+    workspace: Workspace,
+    keys: KeyRing,
+    name: str,
+    manifest: mmap,
+    count: int,
+    card: Mapping[str, Any],
+    newest: str | None,
+) -> Path:
     workspace.flush_blobs()
     version = sha256_hex(manifest)
     with workspace.name_lock("datasets", name):
@@ -144,7 +163,7 @@ def keep_dataset(
             {"format": 1, "name": name, "version": version, **card, "about": about}
         )
         if document != canonical_json(before):
-            files = {"manifest.jsonl": manifest, "card.json": document}
+            files: dict[str, bytes | mmap] = {"manifest.jsonl": manifest, "card.json": document}
             signature = sign_files(files, f"{name}#{version}", keys.signer("data"))
             write_folder(folder, {**files, "signature.json": signature})
         record = {
@@ -152,7 +171,7 @@ def keep_dataset(
             "version": version,
             "modality": card["modality"],
             "task": card["task"],
-            "examples": manifest.count(b"\n"),
+            "examples": count,
             "card_sha256": sha256_hex(document),
             "created_at": workspace.now(),
         }

@@ -32,7 +32,7 @@ class FolderBlobs:
         more): ``Workspace.flush_blobs`` flushes them all before the dataset's row is written.
         """
         if not self.has(sha256):
-            write_atomic(self.path(sha256), data, durable=False)
+            write_atomic(self._name(sha256), data, durable=False)
 
     def get(self, sha256: str) -> bytes:
         """The bytes, checked against their name.

@@ -15,6 +15,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from mmap import mmap
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -58,7 +59,7 @@ class _Signed:
     content: bytes
 
 
-def sign_files(files: Mapping[str, bytes], subject: str, signer: Signer) -> bytes:
+def sign_files(files: Mapping[str, bytes | mmap], subject: str, signer: Signer) -> bytes:
     """The content of ``signature.json`` for these files, signed as ``subject`` (``pets@3``).
 
     Raises:
