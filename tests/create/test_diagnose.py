@@ -336,6 +336,7 @@ def test_a_blob_that_is_gone_costs_the_parts_that_need_it_and_is_named(
     app: App, dataset: Dataset
 ) -> None:
     gone = dataset.examples[int(in_split(dataset, "test")[3])]
+    pixels_of(app, dataset)  # decoded while it is there, as a run has them
     data = app.workspace.blobs.get(gone.sha256)
     app.workspace.blobs.remove(gone.sha256)
     try:

@@ -10,8 +10,9 @@ from tests.pictures import two_classes
 
 from mintage.app.root import App
 from mintage.core.errors import ConfigError, DataError, RequestError
+from mintage.core.progress import Silent
 from mintage.core.settings import load_settings
-from mintage.create import minting, repository
+from mintage.create import checkpoint, minting, repository
 from mintage.create import run as runs
 from mintage.create.ablation import CURES, alone, judged, without
 from mintage.create.cures import cures
@@ -75,6 +76,8 @@ def test_a_budget_keeps_back_what_the_end_needs_and_counts_from_the_start() -> N
     assert 35 < budget.for_training() < 47
     now[0] = 151.0
     assert budget.left == -1.0
+    whole, plain = (Budget(300.0, 0.0, lambda: 0.0, looks=looks) for looks in (True, False))
+    assert plain.for_training() - whole.for_training() == pytest.approx(9.0)
 
 
 @pytest.mark.parametrize(
@@ -227,6 +230,29 @@ def test_a_run_killed_in_mid_training_is_resumed_to_the_same_bundle(
         assert app.create.resume(run).version == resumed.version
         with pytest.raises(RequestError, match="no run"):
             app.create.resume("run_elsewhere")
+
+
+def test_a_state_of_another_version_is_trained_anew_and_that_is_said(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Told(Silent):
+        def say(self, text: str) -> None:
+            said.append(text)
+
+    def broken(*_: object) -> float:
+        raise KeyboardInterrupt
+
+    said: list[str] = []
+    with opened(home) as app:
+        with monkeypatch.context() as patched:
+            patched.setattr(minting, "check_parity", broken)
+            patched.setattr(checkpoint, "_FORMAT", 0)
+            with pytest.raises(KeyboardInterrupt):
+                app.create.train("pets", recipe="seed-cnn", epochs=1)
+        with app.workspace.database.read() as connection:
+            (run,) = repository.unfinished_runs(connection)
+        app.create.resume(run, progress=Told())
+    assert any("trained anew" in text for text in said)
 
 
 def test_a_run_that_had_signed_its_model_before_it_died_does_not_sign_another(

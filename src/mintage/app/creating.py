@@ -72,7 +72,7 @@ class Creating(Reporting):
         shown = progress or Silent()
         dataset = self.dataset(reference)
         name = check_name(model or dataset.name, "model")
-        budget = self._budget(seconds, started)
+        budget = self._budget(seconds, started, looks=report)
         found, speed = self._recipe(
             dataset, recipe, budget, epochs=epochs, seed=seed, search=search, progress=shown
         )
@@ -80,7 +80,7 @@ class Creating(Reporting):
             candidates = tuple(replace(candidate, loss=loss) for candidate in found.candidates)
             found = replace(found, candidates=candidates)
         if budget is None:  # a recipe file may name a time as well
-            budget = self._budget(found.seconds, started)
+            budget = self._budget(found.seconds, started, looks=report)
         request = Request(
             dataset.reference,
             name,
@@ -139,7 +139,8 @@ class Creating(Reporting):
         budget = None
         if request.seconds is not None:
             used = _seconds_used(folder)
-            budget = self._budget(max(request.seconds - used, SHORTEST_SECONDS), started)
+            left = max(request.seconds - used, SHORTEST_SECONDS)
+            budget = self._budget(left, started, looks=request.report)
         resumed = Run(
             self._workspace,
             self._keys,
@@ -188,7 +189,9 @@ class Creating(Reporting):
             dataset, recipe, budget, epochs=epochs, seed=seed, search=search, progress=shown
         )[0]
 
-    def _budget(self, seconds: float | None, started: float | None) -> Budget | None:
+    def _budget(
+        self, seconds: float | None, started: float | None, *, looks: bool = True
+    ) -> Budget | None:
         from mintage.create.trials import SHORTEST_SECONDS, Budget  # noqa: PLC0415 - loads torch
 
         if seconds is None:
@@ -205,7 +208,8 @@ class Creating(Reporting):
                 ),
             )
         clock = self._workspace.clock
-        return Budget(seconds, clock.monotonic() if started is None else started, clock.monotonic)
+        started = clock.monotonic() if started is None else started
+        return Budget(seconds, started, clock.monotonic, looks)
 
     def _recipe(
         self,

@@ -23,6 +23,7 @@ from mintage.core.messages import _
 FILE = "state.safetensors"
 _DOCUMENT = "mintage"
 _FORMAT = 2
+_UNREADABLE = (OSError, SafetensorError, KeyError, ValueError)
 # Saving may take this share of the training's time.
 _SAVING_SHARE = 0.03
 
@@ -98,18 +99,38 @@ class Checkpoint:
         another version wrote.
         """
         try:
-            with safe_open(self.path, framework="pt") as opened:
-                document = json.loads((opened.metadata() or {})[_DOCUMENT])
-            if document["format"] != _FORMAT:
-                return None
+            document = _document(self.path)
             tensors = load(self.path.read_bytes())
-        except (OSError, SafetensorError, KeyError, ValueError):
+        except _UNREADABLE:
             return None
         best = document["best"]
         self.epoch = best["epoch"]
         self._score = None if best["score"] is None else (best["score"][0], best["score"][1])
         self._best = part_of(tensors, "best.")
         return tensors, document
+
+
+def is_lost(folder: Path) -> bool:
+    """Whether a state is there that nothing can go on from."""
+    path = folder / FILE
+    try:
+        _document(path)
+    except _UNREADABLE:
+        return path.exists()
+    return False
+
+
+def _document(path: Path) -> dict[str, Any]:
+    """What stands beside the tensors.
+
+    Raises:
+        OSError, SafetensorError, KeyError, ValueError: it cannot be read, or is another version's.
+    """
+    with safe_open(path, framework="pt") as opened:  # checks that the tensors are all there
+        document: dict[str, Any] = json.loads((opened.metadata() or {})[_DOCUMENT])
+    if document["format"] != _FORMAT:
+        raise ValueError(document["format"])
+    return document
 
 
 def part_of(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -37,6 +37,7 @@ PROMISES = (0.9, 0.95, 0.98, 0.99)
 """Accuracies for which a threshold is looked for."""
 
 NO_TIME = _("no time was left; mintage report measures it")
+NOT_ASKED = _("no report was asked for; mintage report measures it")
 _TRIED = 64
 _HIDDEN = 201  # pictures that occlusion asks about, by default
 
@@ -60,6 +61,7 @@ def diagnose(
     seconds: float | None = None,
     progress: Progress,
     known: Mapping[str, Any] | None = None,
+    why_not: str = NO_TIME,
 ) -> dict[str, Any]:
     """What stands as ``diagnosis`` in a run's record, as JSON.
 
@@ -74,6 +76,7 @@ def diagnose(
         seconds: how long it may take; None: as long as it needs.
         progress: shows how far it is.
         known: an earlier diagnosis, of which only what is missing is made.
+        why_not: the reason that stands beside what there are no seconds for.
 
     Returns:
         Every part by its name; what was not made stands in ``left_out`` with its reason.
@@ -99,7 +102,7 @@ def diagnose(
             parts = _parts(test, workspace, validation, each, left)
     for number, name in enumerate(missing):
         progress.advance(number)
-        reason: str = NO_TIME
+        reason = why_not
         if name in parts and left() >= parts[name].seconds:
             try:
                 found[name] = parts[name].make()

@@ -21,7 +21,7 @@ from mintage.core.messages import _
 from mintage.core.progress import Progress
 from mintage.create import repository
 from mintage.create.dataset import Dataset
-from mintage.create.diagnose import diagnose
+from mintage.create.diagnose import NO_TIME, NOT_ASKED, diagnose
 from mintage.create.inspect import findings
 from mintage.create.request import Request
 from mintage.store.workspace import Workspace
@@ -224,6 +224,7 @@ class Run:
             validation_targets=best.fitted.validation_labels,
             seconds=self._time_for(1.0, _DIAGNOSING_SECONDS),
             progress=self.progress,
+            why_not=NO_TIME if self.request.report else NOT_ASKED,
         )
 
     def _suspect_digests(self) -> tuple[str, ...]:

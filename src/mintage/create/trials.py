@@ -26,6 +26,7 @@ from mintage.store.workspace import Workspace
 
 try:
     from mintage.create import probe
+    from mintage.create.checkpoint import is_lost
     from mintage.create.design import cost_ms
     from mintage.create.memory import memory_left, memory_needed
     from mintage.create.pace import TrainProgress
@@ -51,11 +52,15 @@ _USUAL_START = 2.5
 
 @dataclass(frozen=True)
 class Budget:
-    """The time for everything, from ``started`` (``clock()`` then) to the signed bundle."""
+    """The time for everything, from ``started`` (``clock()`` then) to the signed bundle.
+
+    ``looks`` says whether a look at the finished model from all sides is part of it.
+    """
 
     seconds: float
     started: float
     clock: Callable[[], float]
+    looks: bool = True
 
     @property
     def left(self) -> float:
@@ -71,7 +76,7 @@ class Budget:
         will be quantised and both graphs raced (3.5 s).
         """
         slower = min(max(start_seconds / _USUAL_START, 1.0), 6.0)
-        looking = 0.03 if self.seconds >= 120 else 0.0
+        looking = 0.03 if self.looks and self.seconds >= 120 else 0.0
         fixed = 4.5 + (3.5 if int8 else 0.0)
         return self.left - fixed * slower - (0.015 + looking) * self.seconds
 
@@ -297,6 +302,15 @@ class Trials:
             with readable_failures(log), log.open("a", encoding="utf-8") as stream:
                 stream.write(line)
 
+        checkpoints = self.checkpoints / stage / f"{candidate.name}-{fold}"
+        if self.resume and is_lost(checkpoints):
+            self.progress.say(
+                _(
+                    "What {name} had learned cannot be gone on from: it was cut short, or another "
+                    "version of Mintage wrote it. It is trained anew.",
+                    name=candidate.name,
+                )
+            )
         self.progress.start(_("Training {name}", name=candidate.name), 1.0)
         try:
             return fit(
@@ -309,7 +323,7 @@ class Trials:
                 epochs=None if seconds is not None else epochs,
                 seed=self.recipe.seed,
                 threads=self.recipe.threads,
-                checkpoint_folder=self.checkpoints / stage / f"{candidate.name}-{fold}",
+                checkpoint_folder=checkpoints,
                 choose_by=self.recipe.choose_by,
                 after=self.after,
                 start=self._start(candidate, images, train, chosen, seconds),
