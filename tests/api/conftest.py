@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypeVar
@@ -137,6 +137,24 @@ class Desk:
         if not self.hold:
             self.settle()
         return future
+
+    def record_all(self, usages: Sequence[Usage]) -> Future[list[Receipt]]:
+        """All or none, as the port says; those of a test are taken one by one."""
+        together: Future[list[Receipt]] = Future()
+        parts = [self.record(usage) for usage in usages]
+
+        def settle(_: Future[Receipt]) -> None:
+            if together.done() or not all(part.done() for part in parts):
+                return
+            errors = [part.exception() for part in parts if part.exception() is not None]
+            if errors:
+                together.set_exception(errors[0])
+            else:
+                together.set_result([part.result() for part in parts])
+
+        for part in parts:
+            part.add_done_callback(settle)
+        return together
 
     def settle(self) -> None:
         for usage, future in self.pending:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from mintage.capture.keys import ApiKey
 from mintage.core.errors import NotReady, RequestError, Unauthenticated
@@ -34,6 +37,33 @@ def test_no_malformed_unknown_or_revoked_key_is_told_from_another(shop: Any) -> 
         assert error.__cause__ is None
         assert error.__context__ is None
     assert len(answers) == 1
+
+
+def test_a_permit_is_kept_until_a_key_a_plan_or_a_product_changes(shop: Any) -> None:
+    key, asked = shop.key_of("Ada"), []
+    event.listen(shop.database._engine, "begin", asked.append)
+    assert shop.gate.admit(key, "pets") == shop.gate.admit(key, "pets")
+    shop.meter.record(shop.usage(permit=shop.gate.admit(key, "pets"))).result()
+    asked.clear()
+    shop.gate.admit(key, "pets")
+    assert not asked  # what is metered changes nothing
+    shop.plans.set("standard", "0.05", "EUR", unit="image", per=1)
+    assert shop.gate.admit(key, "pets").price == Price("0.05", "EUR")
+
+
+def test_a_key_revoked_by_another_process_is_refused_from_the_next_call_on(shop: Any) -> None:
+    key, number = shop.key_of("Ada"), shop.issued["Ada"].id
+    shop.gate.admit(key, "pets")
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from mintage.app.root import App\n"
+        "from mintage.core.settings import load_settings\n"
+        "with App(load_settings(home=Path(sys.argv[1]))) as app:\n"
+        "    app.capture.customers.revoke_key(sys.argv[2])\n"
+    )
+    subprocess.run([sys.executable, "-c", program, shop.workspace.home, number], check=True)
+    with pytest.raises(Unauthenticated):
+        shop.gate.admit(key, "pets")
 
 
 def test_a_typo_is_refused_without_asking_the_database(shop: Any) -> None:

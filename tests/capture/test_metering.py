@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mintage.capture.metering import DuplicateEvent, price_of
 from mintage.capture.receipts import PAYLOAD_TYPE
 from mintage.core.canonical import canonical_json
-from mintage.core.errors import ConfigError, RequestError, SignatureMismatch
+from mintage.core.errors import ConfigError, DataError, RequestError, SignatureMismatch
 from mintage.core.money import Price
 from mintage.core.ports import Meter
 from mintage.core.types import Permit, ProviderInfo, Usage
@@ -104,6 +104,31 @@ def test_what_waits_together_is_committed_once(shop: Any) -> None:
         for future in futures:
             future.result()
     assert commits[0] <= 2  # the one that held the committer back, and ours
+
+
+def test_calls_answered_together_are_one_write_and_each_has_its_receipt(shop: Any) -> None:
+    usages = [shop.usage(quantities={"image": count}) for count in (1, 2, 3)]
+    with shop.commits() as commits:
+        receipts = shop.meter.record_all(usages).result()
+    assert commits[0] == 1
+    assert [receipt.price for receipt in receipts] == ["0.02", "0.04", "0.06"]
+    positions = [receipt.statement["leaf"]["position"] for receipt in receipts]
+    assert positions == list(range(positions[0], positions[0] + 3))
+    for receipt in receipts:
+        assert _opened(shop, receipt.envelope) == receipt.statement
+        assert shop.history.find_receipt(receipt.id, None).statement == receipt.statement
+
+
+def test_of_calls_answered_together_all_are_recorded_or_none(shop: Any) -> None:
+    good = shop.usage()
+    with pytest.raises(ConfigError):
+        shop.meter.record_all([good, shop.usage(quantities={"image": -1})])
+    with pytest.raises(DataError):
+        shop.meter.record_all([good, shop.usage(probability=float("nan"))]).result()
+    with pytest.raises(ValueError, match="write of its own"):
+        shop.meter.record_all([good, shop.usage(origin="client", event_id="a")])
+    assert shop.history.list_usage() == []
+    assert shop.leaves("usage") == []
 
 
 def test_a_repeated_id_in_one_batch_does_not_fail_its_neighbours(shop: Any) -> None:

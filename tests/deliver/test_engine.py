@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from mintage.core.errors import DataError, NotReady, Overloaded, ServiceError
+from mintage.core.types import Batch
 
 
 async def test_a_picture_is_answered_by_the_current_version(engine_of, picture) -> None:
@@ -55,22 +56,59 @@ async def test_an_input_that_breaks_the_inference_of_its_batch_fails_alone(
 async def test_what_waits_together_is_inferred_together_and_never_above_the_bound(
     engine_of, shelf, picture, until
 ) -> None:
-    told: list[tuple[str, int]] = []
-    async with engine_of(max_batch=8) as engine:
-        engine.observe(lambda product, items: told.append((product, items)))
+    told: list[tuple[str, Batch]] = []
+    async with engine_of(max_batch=8, threads=1) as engine:
+        engine.observe(lambda product, batch: told.append((product, batch)))
         await engine.start()
         provider = shelf.opened[0]
         provider.batches.clear()  # the warm-up
         provider.held.clear()
         calls = [asyncio.create_task(engine.answer("pets", picture(9))) for _ in range(20)]
         # The first batch is held, the rest queue up behind it.
-        await until(lambda: len(provider.decoded) == 21)
-        await asyncio.sleep(0.05)
+        await until(lambda: len(provider.begun) == 2)
+        await until(lambda: engine.queues() == {"pets": 20})
         provider.held.set()
         await asyncio.gather(*calls)
     assert sum(provider.batches) == 20
     assert max(provider.batches) == 8
-    assert told == [("pets", items) for items in provider.batches]
+    assert [(product, batch.items) for product, batch in told] == [
+        ("pets", items) for items in provider.batches
+    ]
+    assert all(len(batch.queue_seconds) == batch.items for __, batch in told)
+    assert all(batch.decode_seconds > 0 and batch.infer_seconds > 0 for __, batch in told)
+
+
+async def test_a_large_upload_shares_its_batch_with_nobody(
+    engine_of, shelf, picture, until
+) -> None:
+    large = picture(250) + bytes(1_900_000)
+    async with engine_of(threads=1) as engine:
+        await engine.start()
+        provider = shelf.opened[0]
+        provider.held.clear()
+        calls = [asyncio.create_task(engine.answer("pets", picture(9)))]
+        await until(lambda: len(provider.begun) == 2)
+        calls += [
+            asyncio.create_task(engine.answer("pets", data))
+            for data in (large, large, picture(9), picture(9))
+        ]
+        await until(lambda: engine.queues() == {"pets": 5})
+        provider.held.set()
+        await asyncio.gather(*calls)
+    assert provider.batches == [1, 1, 1, 3]  # the warm-up, the first, one large, the rest
+
+
+async def test_with_a_delay_calls_that_come_one_by_one_are_answered_together(
+    engine_of, shelf, picture
+) -> None:
+    async with engine_of(threads=1, batch_delay_seconds=0.2) as engine:
+        await engine.start()
+        calls = []
+        for _ in range(3):
+            calls.append(asyncio.create_task(engine.answer("pets", picture(9))))
+            await asyncio.sleep(0.01)
+        await asyncio.gather(*calls)
+    assert shelf.opened[0].batches == [1, 3]
 
 
 async def test_a_lone_call_waits_for_no_batch(engine_of, shelf, picture) -> None:
@@ -117,7 +155,7 @@ async def test_a_call_that_misses_its_deadline_is_a_504_and_holds_no_place(
 async def test_what_was_given_up_while_it_waited_is_not_inferred(
     engine_of, shelf, picture, until
 ) -> None:
-    async with engine_of(deadline_seconds=0.1) as engine:
+    async with engine_of(deadline_seconds=0.1, threads=1) as engine:
         await engine.start()
         provider = shelf.opened[0]
         provider.held.clear()

@@ -2,40 +2,41 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp
 
 from mintage.api import openapi, problems
-from mintage.api.calls import ClientGone
-from mintage.api.customer import customer_routes
+from mintage.api.customer import customer_routes, predict_routes
 from mintage.api.middleware import Envelope
-from mintage.api.oip import oip_routes
+from mintage.api.oip import infer_routes, oip_routes
 from mintage.api.pages import docs_routes, page_routes
+from mintage.api.routing import Direct
 from mintage.api.service import Service
 from mintage.core.messages import current
 from mintage.core.version import __version__
 
 _DESCRIPTION = "Pictures in, answers out, each with its price and a signed receipt."
-_CLIENT_CLOSED_REQUEST = 499  # nobody reads it
 
 
-def customer_app(service: Service) -> FastAPI:
+def customer_app(service: Service) -> ASGIApp:
     """The page and the API that customers reach."""
-    app = _bare_app(service)
-    app.include_router(customer_routes(service))
-    app.include_router(oip_routes(service))
-    app.include_router(page_routes(service))
-
-    @app.exception_handler(ClientGone)
-    async def gone(_request: Request, _error: ClientGone) -> Response:
-        return Response(status_code=_CLIENT_CLOSED_REQUEST)
-
-    return app
+    app, sold = _customer_routes(service)
+    return Direct(app, sold, partial(Envelope, clock=service.clock))
 
 
-def operator_app(service: Service) -> FastAPI:
+def _customer_routes(service: Service) -> tuple[FastAPI, list[APIRouter]]:
+    """All routes, and those among them that sell answers."""
+    app, sold = _bare_app(service), [predict_routes(service), infer_routes(service)]
+    for router in (*sold, customer_routes(service), oip_routes(service), page_routes(service)):
+        app.include_router(router)
+    return app, sold
+
+
+def operator_app(service: Service) -> ASGIApp:
     """Metrics and documentation, for the operator's port."""
     app = _bare_app(service, dull=True)
     described = openapi_document(service)
@@ -59,7 +60,7 @@ def operator_app(service: Service) -> FastAPI:
 
 def openapi_document(service: Service) -> dict[str, Any]:
     """The OpenAPI document of what customers reach."""
-    return openapi.complete(customer_app(service).openapi())
+    return openapi.complete(_customer_routes(service)[0].openapi())
 
 
 def _bare_app(service: Service, *, dull: bool = False) -> FastAPI:

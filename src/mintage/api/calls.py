@@ -14,7 +14,9 @@ from starlette.requests import ClientDisconnect, Request
 from mintage.api import logs, replays
 from mintage.api.intake import Place
 from mintage.api.metrics import UNKNOWN
+from mintage.api.protocol import CYCLE
 from mintage.api.replays import Answered
+from mintage.api.routing import ClientGone
 from mintage.api.service import Served, Service, StoredAnswer, Told, Version
 from mintage.api.uploads import body_bytes
 from mintage.core.canonical import canonical_json, sha256_hex
@@ -35,14 +37,18 @@ _HASH_INLINE_BYTES = 262_144  # 0.2 ms; above that a thread hashes
 _log = logging.getLogger(__name__)
 
 
-class ClientGone(Exception):
-    """Nobody waits for this answer any more; nothing is charged."""
-
-
 def bearer_key(request: Request) -> str | None:
     """The key of ``Authorization: Bearer KEY``; None where there is none."""
     scheme, __, key = request.headers.get("authorization", "").partition(" ")
     return key.strip() or None if scheme.lower() == "bearer" else None
+
+
+async def has_left(request: Request) -> bool:
+    """Whether the client has gone; our own protocol knows without asking."""
+    cycle = request.scope["state"].get(CYCLE)
+    if cycle is None:
+        return await request.is_disconnected()
+    return bool(cycle.disconnected)
 
 
 async def metered_call(
@@ -174,7 +180,7 @@ class _Answering:
             await self._record_failure("timeout" if missed else "error")
             raise
         # The outcome is decided here: who left before the commit pays nothing.
-        if await self.call.request.is_disconnected():
+        if await has_left(self.call.request):
             await self._record_failure("cancelled")
             raise ClientGone
         receipt = await self._record(_outcome(served.answer), served)
@@ -189,7 +195,7 @@ class _Answering:
         usage = self._usage(outcome, served)
         try:
             async with asyncio.timeout(_COMMIT_SECONDS):
-                receipt = await asyncio.wrap_future(self.call.service.meter.record(usage))
+                receipt = await self.call.service.recorder.record(usage)
         except TimeoutError as error:
             self._count("unrecorded")
             raise ServiceError(

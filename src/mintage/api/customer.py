@@ -13,6 +13,7 @@ from mintage.api import logs, models
 from mintage.api.calls import bearer_key, metered_call
 from mintage.api.openapi import AUTHORIZED, PREDICT_BODY, problems
 from mintage.api.replays import Answered
+from mintage.api.routing import SoldRoute
 from mintage.api.service import Service
 from mintage.api.uploads import read_upload
 from mintage.core.errors import RequestError
@@ -21,14 +22,16 @@ from mintage.core.types import Receipt
 
 
 def customer_routes(service: Service) -> APIRouter:
-    """What is sold, and a customer's own records."""
+    """What there is to buy, and a customer's own records."""
     router = APIRouter(prefix="/v1")
     _add_products(router, service)
     _add_account(router, service)
     return router
 
 
-def _add_products(router: APIRouter, service: Service) -> None:
+def predict_routes(service: Service) -> APIRouter:
+    """What is sold."""
+    router = APIRouter(prefix="/v1", route_class=SoldRoute)
 
     @router.post(
         "/products/{product}/predict",
@@ -52,6 +55,10 @@ def _add_products(router: APIRouter, service: Service) -> None:
         answered = await metered_call(service, request, product, read)
         return JSONResponse(prediction(answered), headers=answered.headers)
 
+    return router
+
+
+def _add_products(router: APIRouter, service: Service) -> None:
     @router.get(
         "/products",
         summary="List the products",

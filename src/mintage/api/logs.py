@@ -135,7 +135,7 @@ def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
 
 
 def _without_keys(text: str) -> str:
-    return _KEY.sub("mk_…", text)
+    return _KEY.sub("mk_…", text) if "mk_" in text else text
 
 
 def _printable(text: str) -> str:

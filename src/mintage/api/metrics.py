@@ -8,8 +8,11 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from mintage.core.types import Batch
+
 _LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _BATCH_BUCKETS = (1, 2, 4, 8, 16, 32)
+_BATCH_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 10)
 UNKNOWN = "-"
 """Stands where a call named no product of ours: a stranger's names must not become series."""
 
@@ -36,13 +39,21 @@ class Metrics:
         )
         self._batches = Histogram(
             "mintage_batch_items",
-            "Inputs answered by one inference.",
-            ("product",),
+            "Calls answered together.",
+            ("product", "version"),
             buckets=_BATCH_BUCKETS,
             registry=self._registry,
         )
+        self._queued = self._seconds("mintage_queue_seconds", "From a call's body to its batch.")
+        self._decoding = self._seconds("mintage_decode_seconds", "Decoding the uploads of a batch.")
+        self._inference = self._seconds("mintage_inference_seconds", "Inference of a batch.")
         self._receipts = Counter(
             "mintage_receipts", "Receipts given.", ("product",), registry=self._registry
+        )
+
+    def _seconds(self, name: str, what: str) -> Histogram:
+        return Histogram(
+            name, what, ("product", "version"), buckets=_BATCH_SECONDS, registry=self._registry
         )
 
     def call(self, product: str, version: str, outcome: str) -> None:
@@ -54,9 +65,15 @@ class Metrics:
         self._latency.labels(product).observe(seconds)
         self._receipts.labels(product).inc()
 
-    def batch(self, product: str, items: int) -> None:
-        """Count a batch."""
-        self._batches.labels(product).observe(items)
+    def batch(self, product: str, batch: Batch) -> None:
+        """Count a batch, what its calls waited for it, and what it took."""
+        labels = product, batch.version
+        self._batches.labels(*labels).observe(batch.items)
+        waited = self._queued.labels(*labels)
+        for seconds in batch.queue_seconds:
+            waited.observe(seconds)
+        self._decoding.labels(*labels).observe(batch.decode_seconds)
+        self._inference.labels(*labels).observe(batch.infer_seconds)
 
     def watch(self, queues: Callable[[], Mapping[str, int]]) -> None:
         """Read the queues' lengths whenever the metrics are read."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mintage.api import logs
@@ -33,6 +33,8 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(self), geolocation=(), microphone=()",
 }
+_RAW_HEADERS = [(name.lower().encode(), text.encode()) for name, text in _HEADERS.items()]
+_OURS = {b"x-request-id", *(name for name, __ in _RAW_HEADERS)}
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HEALTH = {"/v2/health/live", "/v2/health/ready", "/v2/models/{model}/ready"}
 
@@ -104,11 +106,11 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers["X-Request-Id"] = str(self._state["request_id"])
-            headers.setdefault("Cache-Control", "no-store")
-            for name, text in _HEADERS.items():
-                headers[name] = text
+            given = [pair for pair in message["headers"] if pair[0] not in _OURS]
+            if not any(name == b"cache-control" for name, __ in given):
+                given.append((b"cache-control", b"no-store"))
+            request_id = str(self._state["request_id"]).encode()
+            message["headers"] = [*given, (b"x-request-id", request_id), *_RAW_HEADERS]
         await self._send(message)
 
 

@@ -18,6 +18,7 @@ from mintage.api.customer import price_of
 from mintage.api.openapi import AUTHORIZED, INFER_BODY, problems
 from mintage.api.problems import malformed
 from mintage.api.replays import Answered
+from mintage.api.routing import SoldRoute
 from mintage.api.service import Service
 from mintage.api.uploads import content_type, decode_base64, read_json, too_large
 from mintage.core.canonical import canonical_json
@@ -29,7 +30,7 @@ _PLATFORM = "mintage_bundle"
 
 
 def oip_routes(service: Service) -> APIRouter:
-    """Health, metadata and inference; health and metadata are open to all."""
+    """Health and metadata, open to all."""
     router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 
     @router.get("", summary="Server metadata", response_model=models.ServerMetadata)
@@ -80,6 +81,12 @@ def oip_routes(service: Service) -> APIRouter:
         await asyncio.to_thread(service.catalogue.card, model)
         return _ready(service, model)
 
+    return router
+
+
+def infer_routes(service: Service) -> APIRouter:
+    """What is sold, by this protocol."""
+    router = APIRouter(prefix="/v2", tags=["open inference protocol"], route_class=SoldRoute)
     describe: dict[str, Any] = {
         "response_model": models.InferResponse,
         "responses": problems(400, 401, 402, 403, 404, 408, 409, 413, 415, 422, 429, 503, 504),

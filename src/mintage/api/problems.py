@@ -101,17 +101,21 @@ def unforeseen(error: Exception, request_id: str) -> ProblemResponse:
     return problem(bug, request_id, incident=incident)
 
 
+def answer_to(error: MintageError, request_id: str) -> ProblemResponse:
+    """What leaves for one of our errors: no particulars of a bug, nor of what is down."""
+    if isinstance(error, Bug):
+        return unforeseen(error, request_id)
+    if isinstance(error, DependencyDown):
+        return problem(_without_particulars(error, request_id), request_id)
+    return problem(error, request_id)
+
+
 def install(app: FastAPI) -> None:
     """Have the framework's own errors answered in the same shape."""
 
     @app.exception_handler(MintageError)
     async def ours(request: Request, error: MintageError) -> Response:
-        request_id = request.state.request_id
-        if isinstance(error, Bug):
-            return unforeseen(error, request_id)
-        if isinstance(error, DependencyDown):
-            return problem(_without_particulars(error, request_id), request_id)
-        return problem(error, request_id)
+        return answer_to(error, request.state.request_id)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:

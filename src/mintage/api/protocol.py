@@ -19,6 +19,8 @@ _MOST_HEAD_BYTES = 65_536
 _PIECE_BYTES = 8192  # what is parsed at once of a head, whose parts the parser keeps until complete
 _HEAD_SECONDS = 30.0
 _LINGER_SECONDS = 2.0
+CYCLE = "cycle"
+"""Under this name a request's state holds uvicorn's cycle, which knows whether its client left."""
 
 
 class Protocol(HttpToolsProtocol):
@@ -66,6 +68,8 @@ class Protocol(HttpToolsProtocol):
         self._forget_head()
         self._begun = True
         super().on_headers_complete()
+        if self.cycle is not None:
+            self.cycle.scope["state"][CYCLE] = self.cycle
 
     def on_message_complete(self) -> None:
         """What comes now is another head."""

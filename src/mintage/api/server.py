@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from mintage.api.application import customer_app, operator_app
 from mintage.api.protocol import Protocol
@@ -47,7 +47,7 @@ def serve(service: Service, *, on_started: OnStarted, stop: threading.Event | No
 class _Server(uvicorn.Server):
     """A uvicorn server that leaves signals to us: two of them share the process."""
 
-    def __init__(self, app: FastAPI, drain_seconds: float) -> None:
+    def __init__(self, app: ASGIApp, drain_seconds: float) -> None:
         super().__init__(
             uvicorn.Config(
                 app,

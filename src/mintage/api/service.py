@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 from mintage.api.intake import Intake
 from mintage.api.metrics import Metrics
+from mintage.api.recording import Recorder
 from mintage.core.clock import Clock, SystemClock
 from mintage.core.messages import told
 from mintage.core.money import Price
 from mintage.core.ports import Gate, Meter
 from mintage.core.settings import Settings
-from mintage.core.types import Answer, ProviderInfo, Receipt
+from mintage.core.types import Answer, Batch, ProviderInfo, Receipt
 
 
 class Version(Protocol):
@@ -88,8 +90,8 @@ class Engine(Protocol):
         """For each product, the calls not answered yet."""
         ...
 
-    def observe(self, observer: Callable[[str, int], None]) -> None:
-        """Have every batch told as (product, items)."""
+    def observe(self, observer: Callable[[str, Batch], None]) -> None:
+        """Have every batch told, with its product."""
         ...
 
     def drain(self) -> None:
@@ -242,6 +244,11 @@ class Service:
     replays: Replays | None = None
     public_keys: Callable[[], Mapping[str, Mapping[str, str]]] = dict
     intake: Intake = field(default_factory=Intake)
+
+    @cached_property
+    def recorder(self) -> Recorder:
+        """Awaits the meter."""
+        return Recorder(self.meter)
 
     def __post_init__(self) -> None:
         """Have the engine tell its batches and queues to the metrics."""

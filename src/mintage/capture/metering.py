@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Self, TypeVar
 
 from mintage.capture import answers, repository
 from mintage.capture.events import UsageRecord
@@ -17,6 +20,9 @@ from mintage.trust import audit
 from mintage.trust.keys import KeyRing
 
 CHARGED_OUTCOME = "ok"
+Found = TypeVar("Found")
+Signed = TypeVar("Signed")
+_Written = tuple[UsageRecord, audit.Leaf]
 
 
 class DuplicateEvent(RequestError):
@@ -81,27 +87,57 @@ class UsageMeter:
         Raises:
             ConfigError: the usage cannot be priced; nothing was recorded.
         """
-        price = price_of(usage)
-        event, receipt = usage.event_id or new_id("evt"), new_id("rcp")
-        promised: Future[Receipt] = Future()
-        promised.set_running_or_notify_cancel()
+        draft = _Draft.of(usage)
 
-        def work(connection: repository.Connection) -> tuple[UsageRecord, audit.Leaf]:
+        def work(connection: repository.Connection) -> _Written:
             # Our time, read under the lock: along the log it never runs backwards.
             moment = self._clock.now()
-            record = _record(usage, event, receipt, price, timestamp(moment))
+            record = draft.record(timestamp(moment))
             leaf = audit.append(connection, "usage", record.to_json())
             if not repository.insert_event(connection, record.to_row(leaf.position)):
                 # Raising undoes the leaf too; the others in this commit stand.
                 raise _duplicate(connection, record)
             if usage.stored_answer is not None:
-                answers.keep(connection, receipt, usage.stored_answer, moment)
+                answers.keep(connection, draft.receipt, usage.stored_answer, moment)
             return record, leaf
 
-        def sign(written: Future[tuple[UsageRecord, audit.Leaf]]) -> None:
+        return self._signed(work, lambda written: self._receipt(*written))
+
+    def record_all(self, usages: Sequence[Usage]) -> Future[list[Receipt]]:
+        """``record`` for calls that were answered together: as one write, all of them or none.
+
+        That takes a third of the time. It is for the server's own ids, which are new.
+
+        Raises:
+            ConfigError: one of them cannot be priced; nothing was recorded.
+            ValueError: one has an id, or an answer to keep.
+        """
+        if any(usage.event_id or usage.stored_answer for usage in usages):
+            raise ValueError("an id that may be recorded already needs a write of its own")
+        drafts = [_Draft.of(usage) for usage in usages]
+
+        def work(connection: repository.Connection) -> list[_Written]:
+            now = timestamp(self._clock.now())
+            records = [draft.record(now) for draft in drafts]
+            leaves = audit.append_all(connection, "usage", [each.to_json() for each in records])
+            written = list(zip(records, leaves, strict=True))
+            rows = [record.to_row(leaf.position) for record, leaf in written]
+            if not repository.insert_events(connection, rows):
+                raise RuntimeError("an id that was just made is recorded already")
+            return written
+
+        return self._signed(work, lambda written: [self._receipt(*each) for each in written])
+
+    def _signed(
+        self, work: Callable[[repository.Connection], Found], sign: Callable[[Found], Signed]
+    ) -> Future[Signed]:
+        """What ``sign`` makes of what was written, once it is on disk."""
+        promised: Future[Signed] = Future()
+        promised.set_running_or_notify_cancel()
+
+        def settle(written: Future[Found]) -> None:
             try:
-                record, leaf = written.result()
-                signed = sign_receipt(record, leaf.position, leaf.leaf_hash, self._signer)
+                signed = sign(written.result())
             except BaseException as error:  # noqa: BLE001 - handed to whoever waits
                 promised.set_exception(error)
             else:
@@ -109,37 +145,53 @@ class UsageMeter:
 
         # Signed by the committing thread: handing it to another cost up to 40 % of the events/s
         # and brought no better p99 (16 and 64 callers, 2 shared cores).
-        self._database.submit(work).add_done_callback(sign)
+        self._database.submit(work, only_adds=True).add_done_callback(settle)
         return promised
 
+    def _receipt(self, record: UsageRecord, leaf: audit.Leaf) -> Receipt:
+        return sign_receipt(record, leaf.position, leaf.leaf_hash, self._signer)
 
-def _record(usage: Usage, event: str, receipt: str, price: str, now: str) -> UsageRecord:
-    permit, provider = usage.permit, usage.provider
-    return UsageRecord(
-        id=event,
-        origin=usage.origin,
-        receipt=receipt,
-        customer=permit.customer,
-        api_key=permit.key_id,
-        product=permit.product,
-        alias=usage.alias,
-        model=provider.model,
-        model_version=provider.version,
-        bundle_digest=provider.bundle_digest,
-        outcome=usage.outcome,
-        quantities=dict(usage.quantities),
-        input_sha256=usage.input_sha256,
-        output_sha256=usage.output_sha256,
-        probability=usage.probability,
-        abstained=usage.abstained,
-        latency_seconds=usage.latency_seconds,
-        compute_seconds=usage.compute_seconds,
-        plan=permit.plan,
-        plan_version=permit.plan_version,
-        price=price,
-        currency=permit.price.currency,
-        recorded_at=now,
-    )
+
+@dataclass(frozen=True)
+class _Draft:
+    """A usage with its price and the ids it gets; its time comes under the lock."""
+
+    usage: Usage
+    event: str
+    receipt: str
+    price: str
+
+    @classmethod
+    def of(cls, usage: Usage) -> Self:
+        return cls(usage, usage.event_id or new_id("evt"), new_id("rcp"), price_of(usage))
+
+    def record(self, now: str) -> UsageRecord:
+        usage, permit, provider = self.usage, self.usage.permit, self.usage.provider
+        return UsageRecord(
+            id=self.event,
+            origin=usage.origin,
+            receipt=self.receipt,
+            customer=permit.customer,
+            api_key=permit.key_id,
+            product=permit.product,
+            alias=usage.alias,
+            model=provider.model,
+            model_version=provider.version,
+            bundle_digest=provider.bundle_digest,
+            outcome=usage.outcome,
+            quantities=dict(usage.quantities),
+            input_sha256=usage.input_sha256,
+            output_sha256=usage.output_sha256,
+            probability=usage.probability,
+            abstained=usage.abstained,
+            latency_seconds=usage.latency_seconds,
+            compute_seconds=usage.compute_seconds,
+            plan=permit.plan,
+            plan_version=permit.plan_version,
+            price=self.price,
+            currency=permit.price.currency,
+            recorded_at=now,
+        )
 
 
 def _duplicate(connection: repository.Connection, record: UsageRecord) -> DuplicateEvent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy
@@ -43,6 +44,11 @@ def offer(connection: Connection, product: str) -> Row[Any] | None:
 def insert_event(connection: Connection, values: Values) -> bool:
     """Whether the event is new; False if its customer, origin and id are already recorded."""
     return connection.exec_driver_sql(_INSERT_EVENT, values).rowcount == 1
+
+
+def insert_events(connection: Connection, values: Sequence[Values]) -> bool:
+    """Whether all of them are new; where one is not, none may stay."""
+    return connection.exec_driver_sql(_INSERT_EVENT, values).rowcount == len(values)
 
 
 def event_receipt(connection: Connection, customer: str, origin: str, event: str) -> str | None:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from string import Formatter
 from typing import Any, Literal, Self, cast, get_args
@@ -104,6 +104,7 @@ def language_of(tag: str) -> Language | None:
     return cast("Language", primary) if primary in LANGUAGES else None
 
 
+@lru_cache(maxsize=64)
 def accepted(header: str) -> Language:
     """The best of ours for an ``Accept-Language`` header (RFC 9110 §12.5.4), else English."""
     best: tuple[float, Language] = (0.0, "en")

@@ -146,6 +146,10 @@ class Meter(Protocol):
         """Resolved when the event is on disk; the answer must not leave before."""
         ...
 
+    def record_all(self, usages: Sequence[Usage]) -> Future[list[Receipt]]:
+        """``record`` of several that have no id of the client's: all are recorded, or none."""
+        ...
+
 
 class BlobStore(Protocol):
     """Bytes by name: a folder today, an object store later."""

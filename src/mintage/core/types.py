@@ -129,6 +129,18 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Batch:
+    """What a batch was like, for whoever watches; times are in seconds."""
+
+    version: str
+    items: int
+    queue_seconds: tuple[float, ...]
+    """How long each call waited for its batch to begin."""
+    decode_seconds: float
+    infer_seconds: float
+
+
+@dataclass(frozen=True)
 class ProviderInfo:
     """Which model answers: what an answer, an event and a receipt name."""
 

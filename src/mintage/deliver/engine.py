@@ -11,12 +11,12 @@ from functools import partial
 
 from mintage.core.errors import NotReady, ServiceError
 from mintage.core.messages import _
-from mintage.core.types import Answer, ProviderInfo
-from mintage.deliver.lane import Lane
+from mintage.core.types import Answer, Batch, ProviderInfo
+from mintage.deliver.lane import Lane, Limits
 from mintage.deliver.versions import Catalogue, Loaded, OpenProvider, Versions
 
-BatchObserver = Callable[[str, int], None]
-"""Told (product, items) after every batch."""
+BatchObserver = Callable[[str, Batch], None]
+"""Told of every batch, with its product."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Engine:
         threads: int,
         max_queue: int,
         max_batch: int = 32,
+        batch_delay_seconds: float = 0.0,
         deadline_seconds: float = 10.0,
         poll_seconds: float = 1.0,
     ) -> None:
@@ -47,18 +48,19 @@ class Engine:
         Args:
             open_provider: opens and verifies (model, version, bundle digest).
             products: says what each product's alias points at.
-            threads: threads that decode, and inferences that run at once (one a product).
+            threads: batches that are decoded and inferred at once.
             max_queue: calls of one product that may wait; more are refused.
-            max_batch: inputs that one inference answers at most.
+            max_batch: calls that are answered together at most.
+            batch_delay_seconds: how long a batch that is not full waits for more; 0: not at all.
             deadline_seconds: how long a call may take from its bytes to its answer.
             poll_seconds: how often a publish by another process is looked for.
         """
-        self._max_queue = max_queue
-        self._max_batch = max_batch
+        self._limits = Limits(
+            max_queue, max_batch, batches=threads, delay_seconds=batch_delay_seconds
+        )
         self._deadline_seconds = deadline_seconds
         self._poll_seconds = poll_seconds
-        self._decoders = ThreadPoolExecutor(threads, "decode")
-        self._inference = ThreadPoolExecutor(threads, "infer")
+        self._workers = ThreadPoolExecutor(threads, "answer")
         self._loader = ThreadPoolExecutor(1, "load")
         self._versions = Versions(open_provider, products, self._loader)
         self._lanes: dict[str, Lane] = {}
@@ -162,7 +164,7 @@ class Engine:
         for lane in self._lanes.values():
             await lane.drained()
         await self._versions.stop()
-        for pool in (self._decoders, self._inference, self._loader):
+        for pool in (self._workers, self._loader):
             await asyncio.to_thread(pool.shutdown)
 
     async def _watch(self) -> None:
@@ -172,18 +174,13 @@ class Engine:
 
     def _lane(self, product: str) -> Lane:
         if product not in self._lanes:
-            self._lanes[product] = Lane(
-                decoders=self._decoders,
-                inference=self._inference,
-                max_queue=self._max_queue,
-                max_batch=self._max_batch,
-                on_batch=partial(self._told, product),
-            )
+            told = partial(self._told, product)
+            self._lanes[product] = Lane(self._workers, self._limits, told)
         return self._lanes[product]
 
-    def _told(self, product: str, items: int) -> None:
+    def _told(self, product: str, batch: Batch) -> None:
         for observer in self._observers:
-            observer(product, items)
+            observer(product, batch)
 
 
 def _going_away() -> NotReady:

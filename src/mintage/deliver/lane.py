@@ -1,4 +1,4 @@
-"""A product's lane: inputs wait in a bounded queue and are answered in greedy batches."""
+"""A product's lane: calls wait in a bounded queue and are answered in greedy batches."""
 
 from __future__ import annotations
 
@@ -15,40 +15,51 @@ from numpy.typing import NDArray
 from mintage.core.errors import DataError, Overloaded
 from mintage.core.messages import Message, _
 from mintage.core.ports import Provider
-from mintage.core.types import Answer
+from mintage.core.types import Answer, Batch
 from mintage.deliver.versions import Loaded
 
 Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
+class Limits:
+    """How much a lane holds, and how much of it is worked on together.
+
+    Attributes:
+        queue: calls that may be unanswered; more are refused.
+        batch: calls of one batch, which a thread decodes and infers together.
+        batch_bytes: bytes of its uploads; a larger upload is a batch of its own.
+        batches: batches at once, each in a thread.
+        delay_seconds: how long a batch that is not full waits for more calls.
+    """
+
+    queue: int
+    batch: int = 32
+    batch_bytes: int = 2_000_000
+    batches: int = 1
+    delay_seconds: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
 class _Job:
     loaded: Loaded
-    inputs: Pixels
-    decode_seconds: float
+    data: bytes
     done: asyncio.Future[Answer]
+    queued: float
 
 
 class Lane:
-    """Decodes in a pool, infers one batch at a time; never waits for a batch to fill."""
+    """Decodes and infers a batch at a time; by default never waits for a batch to fill."""
 
     def __init__(
-        self,
-        *,
-        decoders: Executor,
-        inference: Executor,
-        max_queue: int,
-        max_batch: int,
-        on_batch: Callable[[int], None],
+        self, executor: Executor, limits: Limits, on_batch: Callable[[Batch], None]
     ) -> None:
-        """``on_batch`` is told how many inputs each inference answered."""
-        self._decoders = decoders
-        self._inference = inference
-        self._max_queue = max_queue
-        self._max_batch = max_batch
+        """``on_batch`` is told of every batch that was answered."""
+        self._executor = executor
+        self._limits = limits
         self._on_batch = on_batch
         self._waiting: deque[_Job] = deque()
-        self._runner: asyncio.Task[None] | None = None
+        self._runners: set[asyncio.Task[None]] = set()
         self._calls = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -64,7 +75,7 @@ class Lane:
         Raises:
             Overloaded: as many calls wait as may.
         """
-        if self._calls >= self._max_queue:
+        if self._calls >= self._limits.queue:
             raise Overloaded(
                 _("{calls} calls are waiting, as many as may.", calls=self._calls),
                 remedy=_("Send it again in a second."),
@@ -72,7 +83,7 @@ class Lane:
             )
 
     async def answer(self, loaded: Loaded, data: bytes) -> Answer:
-        """Decode, queue, infer.
+        """Queue a call until a batch has answered it.
 
         Raises:
             DataError: the bytes cannot be read; the others of the batch do not notice.
@@ -82,14 +93,12 @@ class Lane:
         self._calls += 1
         self._idle.clear()
         try:
-            loop = asyncio.get_running_loop()
-            inputs, seconds = await loop.run_in_executor(
-                self._decoders, _decode, loaded.provider, data
-            )
-            job = _Job(loaded, inputs, seconds, loop.create_future())
+            job = _Job(loaded, data, asyncio.get_running_loop().create_future(), time.monotonic())
             self._waiting.append(job)
-            if self._runner is None or self._runner.done():
-                self._runner = asyncio.create_task(self._run())
+            if len(self._runners) < self._limits.batches:
+                runner = asyncio.create_task(self._run())
+                self._runners.add(runner)
+                runner.add_done_callback(self._runners.discard)
             return await job.done
         finally:
             self._calls -= 1
@@ -99,31 +108,40 @@ class Lane:
     async def drained(self) -> None:
         """Wait until every call is answered."""
         await self._idle.wait()
-        if self._runner is not None:
-            await asyncio.wait([self._runner])
+        if self._runners:
+            await asyncio.wait(self._runners)
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        while batch := self._take():
-            provider = batch[0].loaded.provider
-            results = await loop.run_in_executor(
-                self._inference, _infer, provider, [job.inputs for job in batch]
-            )
-            for job, result in zip(batch, results, strict=True):
-                _settle(job, result)
-            self._on_batch(len(batch))
+        while self._waiting:
+            if self._limits.delay_seconds and len(self._waiting) < self._limits.batch:
+                await asyncio.sleep(self._limits.delay_seconds)
+            if jobs := self._take():
+                began = time.monotonic()
+                work = _Work(jobs[0].loaded.provider, jobs)
+                results = await loop.run_in_executor(self._executor, work.run)
+                for job, result in zip(jobs, results, strict=True):
+                    _settle(job, result)
+                waited = tuple(began - job.queued for job in jobs)
+                version = jobs[0].loaded.info.version
+                self._on_batch(
+                    Batch(version, len(jobs), waited, work.decode_seconds, work.infer_seconds)
+                )
 
     def _take(self) -> list[_Job]:
         """What is queued, up to a batch, of one version; those given up meanwhile are dropped."""
-        batch: list[_Job] = []
-        while self._waiting and len(batch) < self._max_batch:
-            if self._waiting[0].done.done():
+        taken: list[_Job] = []
+        size = 0
+        while self._waiting and len(taken) < self._limits.batch:
+            job = self._waiting[0]
+            if job.done.done():
                 self._waiting.popleft()
-            elif batch and self._waiting[0].loaded is not batch[0].loaded:
+                continue
+            size += len(job.data)
+            if taken and (job.loaded is not taken[0].loaded or size > self._limits.batch_bytes):
                 break
-            else:
-                batch.append(self._waiting.popleft())
-        return batch
+            taken.append(self._waiting.popleft())
+        return taken
 
 
 def _settle(job: _Job, result: Answer | Exception) -> None:
@@ -132,31 +150,66 @@ def _settle(job: _Job, result: Answer | Exception) -> None:
     if isinstance(result, Exception):
         job.done.set_exception(result)
     else:
-        compute = job.decode_seconds + result.compute_seconds
-        job.done.set_result(replace(result, compute_seconds=compute))
+        job.done.set_result(result)
 
 
-def _decode(provider: Provider, data: bytes) -> tuple[Pixels, float]:
-    """The graph's input, and the seconds of CPU time it took."""
-    started = time.thread_time()
-    try:
-        inputs = provider.decode(data)
-    except DataError as error:
-        said = error.message
-        reason = said if isinstance(said, Message) else Message(said.rstrip("."))
-        raise DataError(
-            _("This upload cannot be read: {reason}.", reason=reason),
-            remedy=error.remedy or _("Send another."),
-        ) from error
-    return inputs, time.thread_time() - started
+class _Work:
+    """One batch in its thread: to decode there too costs one hand-over a batch, not two a call."""
+
+    def __init__(self, provider: Provider, jobs: list[_Job]) -> None:
+        self._provider = provider
+        self._jobs = jobs
+        self.decode_seconds = self.infer_seconds = 0.0
+
+    def run(self) -> list[Answer | Exception]:
+        """An answer for each job, or what is wrong with that one."""
+        began = time.monotonic()
+        decoded = [self._decoded(job) for job in self._jobs]
+        self.decode_seconds = time.monotonic() - began
+        readable = [each for each in decoded if not isinstance(each, Exception)]
+        answers = iter(self._inferred([pixels for pixels, __ in readable]) if readable else ())
+        self.infer_seconds = time.monotonic() - began - self.decode_seconds
+        return [
+            each if isinstance(each, Exception) else _with_compute(next(answers), each[1])
+            for each in decoded
+        ]
+
+    def _decoded(self, job: _Job) -> tuple[Pixels, float] | Exception:
+        """The graph's input, and the seconds of CPU time it took."""
+        if job.done.done():
+            return TimeoutError("nobody waits for it any more")
+        began = time.thread_time()
+        try:
+            pixels = self._provider.decode(job.data)
+        except DataError as error:
+            return _unreadable(error)
+        except Exception as error:  # noqa: BLE001 - handed to whoever waits
+            return error
+        return pixels, time.thread_time() - began
+
+    def _inferred(self, inputs: list[Pixels]) -> list[Answer | Exception]:
+        """Answer a batch; where it fails as a whole, each alone, so that the others live."""
+        try:
+            answers = self._provider.infer(np.stack(inputs))
+            return [answer for answer, __ in zip(answers, inputs, strict=True)]
+        except Exception as error:  # noqa: BLE001 - handed to whoever waits
+            if len(inputs) == 1:
+                return [error]
+            return [result for one in inputs for result in self._inferred([one])]
 
 
-def _infer(provider: Provider, inputs: list[Pixels]) -> list[Answer | Exception]:
-    """Answer a batch; where it fails as a whole, each alone, so that the others live."""
-    try:
-        answers = provider.infer(np.stack(inputs))
-        return [answer for answer, __ in zip(answers, inputs, strict=True)]
-    except Exception as error:  # noqa: BLE001 - handed to whoever waits
-        if len(inputs) == 1:
-            return [error]
-        return [result for one in inputs for result in _infer(provider, [one])]
+def _with_compute(result: Answer | Exception, decode_seconds: float) -> Answer | Exception:
+    if isinstance(result, Exception):
+        return result
+    return replace(result, compute_seconds=decode_seconds + result.compute_seconds)
+
+
+def _unreadable(error: DataError) -> DataError:
+    said = error.message
+    reason = said if isinstance(said, Message) else Message(said.rstrip("."))
+    refused = DataError(
+        _("This upload cannot be read: {reason}.", reason=reason),
+        remedy=error.remedy or _("Send another."),
+    )
+    refused.__cause__ = error
+    return refused

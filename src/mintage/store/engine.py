@@ -13,7 +13,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +24,7 @@ from sqlalchemy.exc import DBAPIError
 
 from mintage.core.errors import ConfigError, DependencyDown, MintageError
 from mintage.core.messages import _
+from mintage.store.epoch import Epoch
 from mintage.store.refusals import explained
 
 T = TypeVar("T")
@@ -36,6 +37,7 @@ _MOST_IN_ONE_COMMIT = 512
 class _Write:
     work: Callable[[Connection], Any]
     done: Future[Any]
+    only_adds: bool
 
 
 class Database:
@@ -50,6 +52,29 @@ class Database:
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._closed = False
+        self._known: Epoch | None = None
+
+    def epoch(self) -> int | None:
+        """A number that stands for all that was committed but what only adds (see ``submit``).
+
+        What was read from the database may be kept while it is the same before the reading and
+        now. None: a change is under way, or nobody can say; then nothing may be kept.
+
+        Raises:
+            DependencyDown: its file cannot be made.
+        """
+        if self._refusal is not None:
+            return None
+        return self._epoch().now()
+
+    def _epoch(self) -> Epoch:
+        if self._known is None:
+            path = self.path.with_name(f"{self.path.name}.epoch")
+            try:
+                self._known = Epoch(path)
+            except OSError as error:
+                raise explained(error, path) from error
+        return self._known
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -60,8 +85,12 @@ class Database:
         except (DBAPIError, sqlite3.Error) as error:
             raise explained(error, self.path) from error
 
-    def submit(self, work: Callable[[Connection], T]) -> Future[T]:
-        """Queue a write; resolved once it is on disk. A failing write fails alone."""
+    def submit(self, work: Callable[[Connection], T], *, only_adds: bool = False) -> Future[T]:
+        """Queue a write; resolved once it is on disk. A failing write fails alone.
+
+        ``only_adds``: it adds rows that nobody keeps in memory, such as usage events, so that it
+        leaves ``epoch`` as it is.
+        """
         if self._refusal is not None:
             raise self._refusal
         done: Future[T] = Future()
@@ -71,7 +100,7 @@ class Database:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
                 self._thread.start()
-            self._queue.put(_Write(work, done))
+            self._queue.put(_Write(work, done, only_adds))
         return done
 
     def write(self, work: Callable[[Connection], T]) -> T:
@@ -135,6 +164,8 @@ class Database:
         if thread is not None:
             thread.join()
         self._engine.dispose()
+        if self._known is not None:
+            self._known.close()
 
     def _run(self) -> None:
         open_for_work = True
@@ -156,7 +187,7 @@ class Database:
         results: list[tuple[Future[Any], Any]] = []
         failures: list[tuple[Future[Any], BaseException]] = []
         try:
-            with self._exclusive(), self._writer() as connection:
+            with self._exclusive(), self._changing(writes), self._writer() as connection:
                 for write in writes:
                     try:
                         with connection.begin_nested():
@@ -175,6 +206,11 @@ class Database:
             done.set_result(value)
         for done, reason in failures:
             done.set_exception(reason)
+
+    def _changing(self, writes: list[_Write]) -> AbstractContextManager[None]:
+        if all(write.only_adds for write in writes):
+            return nullcontext()
+        return self._epoch().changing()
 
     @contextmanager
     def _writer(self) -> Iterator[Connection]:

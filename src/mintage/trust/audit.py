@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,16 @@ from mintage.trust import merkle, repository
 from mintage.trust.keys import KeyRing
 from mintage.trust.notes import SignedHead, sign_head, verify_note
 
-__all__ = ["AuditLog", "Leaf", "Proof", "SignedHead", "append", "leaf_of", "verify_note"]
+__all__ = [
+    "AuditLog",
+    "Leaf",
+    "Proof",
+    "SignedHead",
+    "append",
+    "append_all",
+    "leaf_of",
+    "verify_note",
+]
 
 _SALT_BYTES = 16
 _REMEDY = _(
@@ -65,13 +74,27 @@ def append(connection: repository.Connection, kind: str, record: Mapping[str, An
     Raises:
         DataError: the record holds what canonical JSON cannot say, or a ``kind`` of its own.
     """
-    if "kind" in record:
+    return append_all(connection, kind, [record])[0]
+
+
+def append_all(
+    connection: repository.Connection, kind: str, records: Sequence[Mapping[str, Any]]
+) -> list[Leaf]:
+    """``append`` for several records of one kind, in their order, by two statements.
+
+    Raises:
+        DataError: as ``append``; nothing was logged.
+    """
+    if any("kind" in record for record in records):
         raise DataError(_("A record of the log cannot have a member called 'kind'."))
-    data = canonical_json({**record, "kind": kind})
-    salt = secrets.token_bytes(_SALT_BYTES)
-    leaf_hash = leaf_of(data, salt)
-    position = repository.add_leaf(connection, kind, data, salt, leaf_hash)
-    return Leaf(position, leaf_hash, salt)
+    data = [canonical_json({**record, "kind": kind}) for record in records]
+    salts = [secrets.token_bytes(_SALT_BYTES) for __ in data]
+    hashes = [leaf_of(each, salt) for each, salt in zip(data, salts, strict=True)]
+    rows = [(kind, *row) for row in zip(data, salts, hashes, strict=True)]
+    first = repository.add_leaves(connection, rows)
+    return [
+        Leaf(first + number, *each) for number, each in enumerate(zip(hashes, salts, strict=True))
+    ]
 
 
 def leaf_of(record: bytes, salt: bytes) -> bytes:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
 from mintage.store.schema import log_leaves
 
-__all__ = ["Connection", "LogRow", "add_leaf", "leaf_hashes", "read_row", "read_rows"]
+__all__ = ["Connection", "LogRow", "add_leaves", "leaf_hashes", "read_row", "read_rows"]
 
 _COLUMNS = (
     log_leaves.c.position,
@@ -31,19 +31,19 @@ class LogRow:
     leaf_hash: bytes
 
 
-def add_leaf(
-    connection: Connection, kind: str, record: bytes, salt: bytes, leaf_hash: bytes
-) -> int:
-    """Append a row behind the last one; the caller's transaction holds the log alone."""
-    # Hot, once for every call served: 0.07 ms for a whole append, where these two statements
-    # alone take 0.24 ms as SQLAlchemy expressions.
+def add_leaves(connection: Connection, rows: Sequence[tuple[str, bytes, bytes, bytes]]) -> int:
+    """Append ``kind, record, salt, leaf_hash`` behind the last one; the first one's position.
+
+    The caller's transaction holds the log alone.
+    """
+    # Hot, for every call served: as SQLAlchemy expressions these two take 0.24 ms.
     last = connection.exec_driver_sql("SELECT max(position) FROM log_leaves").scalar()
-    position = 0 if last is None else int(last) + 1
+    first = 0 if last is None else int(last) + 1
     connection.exec_driver_sql(
         "INSERT INTO log_leaves (position, kind, record, salt, leaf_hash) VALUES (?, ?, ?, ?, ?)",
-        (position, kind, record, salt, leaf_hash),
+        [(first + number, *row) for number, row in enumerate(rows)],
     )
-    return position
+    return first
 
 
 def leaf_hashes(connection: Connection) -> list[bytes]:

@@ -1,0 +1,71 @@
+"""Recording what was answered: calls of one turn of the event loop share a write."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Future
+from functools import partial
+
+from mintage.core.ports import Meter
+from mintage.core.types import Receipt, Usage
+
+_Waiting = list[tuple[Usage, asyncio.Future[Receipt]]]
+
+
+class Recorder:
+    """Awaits the Meter for an event loop.
+
+    A batch's calls come back from inference together, so they are handed over together: one write
+    and one wake-up of each thread in place of one a call. A write that fails is repeated call by
+    call, so that whatever is wrong with one costs its neighbours nothing.
+    """
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+        self._waiting: _Waiting = []
+
+    async def record(self, usage: Usage) -> Receipt:
+        """The receipt, once the event is on disk.
+
+        Raises:
+            MintageError: it cannot be priced, or is recorded already.
+        """
+        if usage.event_id is not None:  # may be there already, so it needs a write of its own
+            return await asyncio.wrap_future(self._meter.record(usage))
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
+            loop.call_soon(self._hand_over)
+        promised: asyncio.Future[Receipt] = loop.create_future()
+        self._waiting.append((usage, promised))
+        return await promised
+
+    def _hand_over(self) -> None:
+        taken, self._waiting = self._waiting, []
+        self._together(taken)
+
+    def _together(self, taken: _Waiting) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            written = self._meter.record_all([usage for usage, __ in taken])
+        except Exception as error:  # noqa: BLE001 - handed to whoever waits
+            self._failed(taken, error)
+            return
+        written.add_done_callback(
+            lambda done: loop.call_soon_threadsafe(partial(self._settle, taken, done))
+        )
+
+    def _settle(self, taken: _Waiting, done: Future[list[Receipt]]) -> None:
+        error = done.exception()
+        if error is not None:
+            self._failed(taken, error)
+            return
+        for (__, promised), receipt in zip(taken, done.result(), strict=True):
+            if not promised.done():
+                promised.set_result(receipt)
+
+    def _failed(self, taken: _Waiting, error: BaseException) -> None:
+        if len(taken) > 1:
+            for one in taken:
+                self._together([one])
+        elif not taken[0][1].done():
+            taken[0][1].set_exception(error)

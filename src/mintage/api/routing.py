@@ -1,0 +1,80 @@
+"""Routes that are called for every answer sold, without the framework between."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
+from starlette.routing import compile_path
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mintage.api.problems import answer_to
+from mintage.core.errors import MintageError
+
+_CLIENT_CLOSED_REQUEST = 499  # nobody reads it
+
+
+class ClientGone(Exception):
+    """Nobody waits for this answer any more; nothing is charged."""
+
+
+class SoldRoute(APIRoute):
+    """A route whose endpoint takes the path's parameters, plain strings, and the request.
+
+    It makes its response itself, so nothing has to be solved or checked for it. It stands in the
+    OpenAPI document like any other.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
+        """What Starlette calls."""
+        return self.answer
+
+    async def answer(self, request: Request) -> Response:
+        """The endpoint's response, or the problem that it raised."""
+        endpoint: Callable[..., Awaitable[Any]] = self.endpoint
+        try:
+            response: Response = await endpoint(request=request, **request.path_params)
+        except MintageError as error:
+            return answer_to(error, request.state.request_id)
+        except ClientGone:
+            return Response(status_code=_CLIENT_CLOSED_REQUEST)
+        return response
+
+
+class Direct:
+    """Hands the calls of sold routes to their endpoints; all else goes through the application.
+
+    The framework's layers and its search for the route took 0.12 ms of a call, a third of what it
+    takes outside the model.
+    """
+
+    def __init__(
+        self, app: ASGIApp, routers: Iterable[APIRouter], around: Callable[[ASGIApp], ASGIApp]
+    ) -> None:
+        """``routers`` hold sold routes, whose paths are whole; ``around`` goes around them."""
+        self._app = app
+        self._sold = around(_answer)
+        self._routes = [
+            (method, compile_path(route.path)[0], route)
+            for router in routers
+            for route in router.routes
+            if isinstance(route, SoldRoute)
+            for method in route.methods or ()
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or pass on."""
+        for method, pattern, route in self._routes:
+            found = pattern.match(scope["path"]) if method == scope["method"] else None
+            if found is not None:
+                scope["route"], scope["path_params"] = route, found.groupdict()
+                await self._sold(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
+    response = await scope["route"].answer(Request(scope, receive, send))
+    await response(scope, receive, send)
