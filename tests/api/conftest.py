@@ -28,7 +28,7 @@ from mintage.core.money import Price
 from mintage.core.settings import Settings
 from mintage.core.types import Answer, Permit, ProviderInfo, Receipt, Usage
 from mintage.deliver.engine import Engine
-from mintage.deliver.products import Pointer
+from mintage.deliver.products import Pointer, Routing
 
 KEY = "mk_planted_canary_key_0123456789"
 T = TypeVar("T")
@@ -211,8 +211,11 @@ class Desk:
         labels = ("warm", "cold")
         return Card(product, "class", "image", labels, "tones", "3", "image", PRICE)
 
-    def pointers(self, alias: str = "stable") -> dict[str, Pointer]:
-        return {name: Pointer("tones", 3, "a" * 64) for name in self.names_listed}
+    def routings(self) -> dict[str, Routing]:
+        return {name: Routing(Pointer("tones", 3, "a" * 64)) for name in self.names_listed}
+
+    def epoch(self) -> int | None:
+        return None
 
 
 def drawn(colour: tuple[int, int, int], kind: str = "PNG", side: int = 32) -> bytes:

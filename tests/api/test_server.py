@@ -243,8 +243,10 @@ from mintage.core.settings import Settings
 from mintage.deliver.engine import Engine
 
 class Nothing:
-    def pointers(self, alias="stable"):
+    def routings(self):
         return {}
+    def epoch(self):
+        return None
 
 settings = Settings(port=0, operator_port=0, drain_seconds=1)
 engine = Engine(lambda *_: None, Nothing(), threads=1, max_queue=1)

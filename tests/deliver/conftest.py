@@ -16,7 +16,7 @@ from PIL import Image
 from mintage.core.errors import DataError
 from mintage.core.types import Answer, ProviderInfo
 from mintage.deliver.engine import Engine
-from mintage.deliver.products import Pointer
+from mintage.deliver.products import Pointer, Routing
 
 
 class Brightness:
@@ -58,12 +58,19 @@ class Shelf:
     """What the aliases point at, and the providers that were opened."""
 
     def __init__(self) -> None:
-        self.current: dict[str, Pointer] = {"pets": Pointer("pets", 1, "a" * 64)}
+        self.changes: int | None = None
+        self.current: dict[str, Pointer | Routing] = {"pets": Pointer("pets", 1, "a" * 64)}
         self.opened: list[Brightness] = []
         self.opening: Callable[[Brightness], None] = lambda provider: None
 
-    def pointers(self, alias: str = "stable") -> Mapping[str, Pointer]:
-        return dict(self.current)
+    def routings(self) -> Mapping[str, Routing]:
+        return {
+            name: each if isinstance(each, Routing) else Routing(each)
+            for name, each in self.current.items()
+        }
+
+    def epoch(self) -> int | None:
+        return self.changes
 
     def open(self, model: str, version: int, digest: str) -> Brightness:
         provider = Brightness(model, version, digest)

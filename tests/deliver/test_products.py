@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from mintage.core.errors import ConfigError, RequestError
-from mintage.deliver.products import Pointer, Products
+from mintage.deliver.products import Pointer, Products, Routing
 from mintage.store import schema
 from mintage.store.workspace import Workspace
 
@@ -37,7 +37,7 @@ def leaves(workspace: Workspace) -> list[dict]:
 def test_publishing_makes_the_product_its_alias_and_one_leaf(products, workspace) -> None:
     products.publish("pets", "cats-and-dogs", 3, DIGEST, "per-picture")
     assert products.get("pets").plan == "per-picture"
-    assert products.alias("pets") == Pointer("cats-and-dogs", 3, DIGEST)
+    assert products.routing("pets").stable == Pointer("cats-and-dogs", 3, DIGEST)
     [leaf] = leaves(workspace)
     assert leaf["product"] == "pets"
     assert leaf["bundle_digest"] == DIGEST
@@ -47,7 +47,7 @@ def test_publishing_makes_the_product_its_alias_and_one_leaf(products, workspace
 def test_publishing_again_moves_the_alias_and_the_log_keeps_both(products, workspace) -> None:
     products.publish("pets", "pets", 1, DIGEST, "basic")
     products.publish("pets", "pets", 2, OTHER, "better")
-    assert products.pointers() == {"pets": Pointer("pets", 2, OTHER)}
+    assert products.routings() == {"pets": Routing(Pointer("pets", 2, OTHER))}
     assert [product.plan for product in products.list()] == ["better"]
     assert [leaf["version"] for leaf in leaves(workspace)] == [1, 2]
 
@@ -58,7 +58,7 @@ def test_another_process_sees_the_publish_at_once(products, workspace) -> None:
     other = Database(workspace.database.path)
     try:
         products.publish("pets", "pets", 1, DIGEST, "basic")
-        assert Products(other, workspace.now).alias("pets").version == 1
+        assert Products(other, workspace.now).routing("pets").stable.version == 1
     finally:
         other.close()
 
@@ -73,11 +73,11 @@ def test_a_publish_whose_leaf_fails_leaves_no_row(products, workspace, monkeypat
     with pytest.raises(ArithmeticError, match="no leaf"):
         products.publish("pets", "pets", 1, DIGEST, "basic")
     assert products.list() == []
-    assert products.pointers() == {}
+    assert products.routings() == {}
 
 
 def test_an_unknown_product_is_a_404(products) -> None:
-    for ask in (products.get, products.alias):
+    for ask in (products.get, products.routing):
         with pytest.raises(RequestError) as missing:
             ask("nothing")
         assert missing.value.http_status == 404
@@ -95,3 +95,62 @@ def test_a_model_that_was_removed_in_the_meantime_is_not_published(products, wor
         products.publish("pets", "cats-and-dogs", 3, DIGEST, "basic")
     assert products.list() == []
     assert leaves(workspace) == []
+
+
+def test_a_canary_stands_beside_the_stable_version_until_one_becomes_stable(products) -> None:
+    with pytest.raises(RequestError, match="no stable version") as refused:
+        products.publish("pets", "pets", 2, OTHER, "basic", percent=5)
+    assert refused.value.http_status == 409
+    assert products.list() == []
+    products.publish("pets", "pets", 1, DIGEST, "basic")
+    products.publish("pets", "pets", 2, OTHER, "basic", percent=5)
+    stable, canary = Pointer("pets", 1, DIGEST), Pointer("pets", 2, OTHER)
+    assert products.routing("pets") == Routing(stable, canary, 5)
+    products.publish("pets", "pets", 2, OTHER, "basic", percent=50)
+    assert products.routing("pets").percent == 50
+    products.publish("pets", "pets", 2, OTHER, "basic")
+    assert products.routing("pets") == Routing(canary)
+
+
+def test_each_rollback_takes_one_publish_back_and_the_log_keeps_all(products, workspace) -> None:
+    stable, canary = Pointer("pets", 1, DIGEST), Pointer("pets", 2, OTHER)
+    products.publish("pets", "pets", 1, DIGEST, "basic")
+    products.publish("pets", "pets", 2, OTHER, "basic", percent=5)
+    products.publish("pets", "pets", 2, OTHER, "basic")
+    expected = [Routing(stable, canary, 5), Routing(stable)]
+    for routing in expected:
+        undone = products.rollback("pets", products.before("pets"))
+        assert products.routing("pets") == undone.routing == routing
+    with pytest.raises(RequestError, match="nothing to go back to") as refused:
+        products.before("pets")
+    assert refused.value.http_status == 409
+    kinds = [leaf["kind"] for leaf in leaves(workspace)]
+    assert kinds == ["product.published"] * 3 + ["product.rolled_back"] * 2
+    products.publish("pets", "cats-and-dogs", 3, DIGEST, "basic")
+    assert products.before("pets") == Routing(stable)
+
+
+def test_a_rollback_that_was_overtaken_or_has_lost_its_model_changes_nothing(
+    products, workspace
+) -> None:
+    for version, digest in ((1, DIGEST), (2, OTHER)):
+        products.publish("pets", "pets", version, digest, "basic")
+    seen = products.before("pets")
+    products.publish("pets", "cats-and-dogs", 3, DIGEST, "basic")
+    with pytest.raises(RequestError, match="meanwhile"):
+        products.rollback("pets", seen)
+    gone = schema.models.update().where(schema.models.c.version == 2)
+    workspace.database.write(lambda connection: connection.execute(gone.values(removed_at="now")))
+    with pytest.raises(RequestError, match="no model pets@2"):
+        products.rollback("pets", products.before("pets"))
+    assert products.routing("pets").stable.version == 3
+
+
+def test_every_publish_changes_the_number_that_servers_watch(products) -> None:
+    seen = [products.epoch()]
+    for version, digest in ((1, DIGEST), (2, OTHER)):
+        products.publish("pets", "pets", version, digest, "basic")
+        seen.append(products.epoch())
+    products.rollback("pets", products.before("pets"))
+    seen.append(products.epoch())
+    assert len(set(seen)) == 4

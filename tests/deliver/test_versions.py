@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from mintage.core.errors import NotReady, SignatureMismatch
-from mintage.deliver.products import Pointer
+from mintage.core.errors import NotReady, RequestError, SignatureMismatch
+from mintage.deliver.products import Pointer, Routing
 
 SECOND = Pointer("pets", 2, "b" * 64)
 
@@ -140,8 +140,66 @@ async def test_a_catalogue_that_fails_leaves_what_is_loaded_answering(
         def down(alias: str = "stable") -> dict[str, Pointer]:
             raise OSError("disk gone")
 
-        monkeypatch.setattr(shelf, "pointers", down)
+        monkeypatch.setattr(shelf, "routings", down)
         await until(lambda: "disk gone" in caplog.text)
         await asyncio.sleep(0.1)
         assert caplog.text.count("disk gone") == 1  # not once a poll
         assert (await engine.answer("pets", picture(9))).info.version == "1"
+
+
+async def test_a_canary_answers_its_share_of_the_customers_and_always_the_same(
+    engine_of, shelf, picture
+) -> None:
+    customers = [f"cus_{number}" for number in range(200)]
+    shelf.current["pets"] = Routing(Pointer("pets", 1, "a" * 64), SECOND, percent=20)
+    async with engine_of() as engine:
+        await engine.start()
+        first = [(await engine.current("pets", each)).info.version for each in customers]
+        again = [(await engine.current("pets", each)).alias for each in customers]
+        assert first.count("2") == pytest.approx(40, abs=20)
+        assert again == ["canary" if version == "2" else "stable" for version in first]
+        tried = customers[first.index("2")]
+        served = await engine.answer("pets", picture(9), await engine.current("pets", tried))
+        assert (served.info.version, served.alias) == ("2", "canary")
+        # Whoever names a version gets it, by whichever alias it answers.
+        assert (await engine.current("pets", tried, "1")).alias == "stable"
+        with pytest.raises(RequestError, match="not 3"):
+            await engine.current("pets", tried, "3")
+
+
+async def test_a_larger_share_takes_nobodys_canary_away() -> None:
+    customers = [f"cus_{number}" for number in range(500)]
+
+    def tried(percent: int) -> set[str]:
+        routing = Routing(Pointer("pets", 1, "a" * 64), SECOND, percent)
+        return {each for each in customers if routing.alias_for("pets", each) == "canary"}
+
+    assert tried(5) < tried(50) < tried(99)
+
+
+async def test_a_canary_that_cannot_be_loaded_leaves_all_customers_the_stable_version(
+    engine_of, shelf, picture
+) -> None:
+    def broken(provider) -> None:
+        if provider.info.version == "2":
+            raise SignatureMismatch("broken")
+
+    shelf.opening = broken
+    shelf.current["pets"] = Routing(Pointer("pets", 1, "a" * 64), SECOND, percent=99)
+    async with engine_of() as engine:
+        await engine.start()
+        seen = {(await engine.current("pets", f"cus_{n}")).info.version for n in range(50)}
+    assert seen == {"1"}
+
+
+async def test_going_back_loads_nothing_and_is_followed_at_once(
+    engine_of, shelf, picture, until
+) -> None:
+    shelf.changes = 0
+    async with engine_of(poll_seconds=60) as engine:  # nothing but the number tells
+        await engine.start()
+        for round_, pointer in enumerate([SECOND, Pointer("pets", 1, "a" * 64)] * 100):
+            shelf.current["pets"], shelf.changes = pointer, round_ + 1
+            while (await engine.current("pets")).pointer != pointer:
+                await engine.answer("pets", picture(9))
+        assert len(shelf.opened) == 2

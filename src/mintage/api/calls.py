@@ -124,25 +124,13 @@ class _Call:
         return answered
 
     async def _current(self, version: str | None) -> Version:
-        product = self.permit.product
+        product, customer = self.permit.product, self.permit.customer
         try:
             self.service.engine.check(product)
-            current = await self.service.engine.current(product)
+            return await self.service.engine.current(product, customer, version)
         except (Overloaded, NotReady) as error:
             self._count(_refusal(error))
             raise
-        if version is not None and version != current.info.version:
-            raise RequestError(
-                _(
-                    "{product} answers with version {version}, not {asked}.",
-                    product=product,
-                    version=current.info.version,
-                    asked=version[:64],
-                ),
-                remedy=_("Leave the version out, or name the one that answers."),
-                http_status=404,
-            )
-        return current
 
     async def _read(self, read: Callable[[], Awaitable[bytes]]) -> bytes:
         try:
@@ -171,7 +159,7 @@ class _Answering:
     async def run(self, data: bytes) -> Answered:
         service, product = self.call.service, self.call.permit.product
         try:
-            served = Told.of(await service.engine.answer(product, data))
+            served = Told.of(await service.engine.answer(product, data, self.current))
         except (Overloaded, NotReady):
             self._count("shed")
             raise

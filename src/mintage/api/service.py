@@ -66,12 +66,14 @@ class Engine(Protocol):
         """Load what is current and go on watching."""
         ...
 
-    async def answer(self, product: str, data: bytes) -> Served:
-        """Answer one input."""
+    async def answer(self, product: str, data: bytes, by: Any = None) -> Served:
+        """Answer one input, by what ``current`` gave."""
         ...
 
-    async def current(self, product: str) -> Version:
-        """The version that answers now; raises NotReady."""
+    async def current(
+        self, product: str, customer: str = "", version: str | None = None
+    ) -> Version:
+        """The version that answers this customer now; raises NotReady, RequestError (404)."""
         ...
 
     def check(self, product: str) -> None:

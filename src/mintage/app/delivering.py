@@ -23,7 +23,7 @@ from mintage.core.money import Price
 from mintage.core.settings import Settings
 from mintage.core.units import check_name
 from mintage.deliver.engine import Engine
-from mintage.deliver.products import Products
+from mintage.deliver.products import CANARY, STABLE, Products, Routing
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing, Role
 
@@ -78,31 +78,84 @@ class Delivering:
         *,
         price: str | None = None,
         currency: str | None = None,
+        canary: float | None = None,
     ) -> dict[str, Any]:
         """Verify a model, open it once, and let the product's ``stable`` point at it.
 
-        Without ``price`` the product keeps its plan; a new one gets the default price.
+        With ``canary``, a share, so many of the customers get it, always the same ones, and the
+        others the stable version. Without ``price`` the product keeps its plan; a new one gets the
+        default price.
 
         Raises:
             SignatureMismatch: the bundle is not what was signed; the product stays as it was.
-            ConfigError: a currency without a price, or a name that is taken.
+            ConfigError: a currency without a price, a name that is taken, or a share that is none.
+            RequestError: nothing is stable yet beside which a canary could stand, or it answers
+                another kind of question (409).
         """
         check_name(product, "product")
+        percent = None if canary is None else _percent(canary)
         bundle = self._create.model(model)
         row = self._create.model_row(model)
         self._create.open(bundle)
+        warnings = [*_doubts(bundle.manifest), *self._undeclared(bundle.manifest)]
+        if percent is not None:
+            warnings += self._differences(product, bundle.manifest)
         plan = self._plan(product, bundle.manifest, price, currency)
         pointer = self.products.publish(
-            product, row["name"], row["version"], bundle.digest, plan["name"]
+            product, row["name"], row["version"], bundle.digest, plan["name"], percent
         )
         return {
             "product": product,
-            "alias": "stable",
-            "model": f"{pointer.model}@{pointer.version}",
+            "alias": STABLE if percent is None else CANARY,
+            "percent": 100 if percent is None else percent,
+            "model": pointer.reference,
             "bundle_digest": pointer.bundle_digest,
             "plan": plan,
-            "warnings": [*_doubts(bundle.manifest), *self._undeclared(bundle.manifest)],
+            "warnings": warnings,
         }
+
+    def rollback(self, product: str) -> dict[str, Any]:
+        """Take the product's last publish back; prices stay as they are.
+
+        Raises:
+            RequestError: there is no such product (404), or nothing to go back to (409).
+            SignatureMismatch: what stood before is not what was published; nothing was changed.
+        """
+        before = self.products.before(product)
+        for pointer in before.pointers().values():
+            self._create.published(*pointer)
+        undone = self.products.rollback(product, before)
+        return {
+            "product": product,
+            "undone": {"alias": undone.alias, "model": undone.pointer.reference},
+            "aliases": {
+                alias: pointer.reference for alias, pointer in undone.routing.pointers().items()
+            },
+        }
+
+    def _differences(self, product: str, manifest: Manifest) -> list[str]:
+        """What a canary's customers would get otherwise than the others."""
+        stable = self._create.published(*self.products.routing(product).stable).manifest
+        if (stable.modality, stable.task) != (manifest.modality, manifest.task):
+            raise RequestError(
+                _(
+                    "{product} takes {modality} and answers {task}; this model does not.",
+                    product=product,
+                    modality=stable.modality,
+                    task=stable.task,
+                ),
+                remedy=_("Sell it as another product."),
+                http_status=409,
+            )
+        if stable.labels == manifest.labels:
+            return []
+        return [
+            _(
+                "The canary's labels are {labels}, the stable version's {stable}.",
+                labels=", ".join(manifest.labels),
+                stable=", ".join(stable.labels),
+            )
+        ]
 
     def _plan(
         self, product: str, manifest: Manifest, price: str | None, currency: str | None
@@ -153,16 +206,17 @@ class Delivering:
 
     def catalogue(self) -> list[dict[str, Any]]:
         """Every product with what it points at."""
-        pointers = self.products.pointers()
+        routings = self.products.routings()
         return [
             {
                 "product": product.name,
-                "model": f"{pointers[product.name].model}@{pointers[product.name].version}",
-                "bundle_digest": pointers[product.name].bundle_digest,
+                "model": routings[product.name].stable.reference,
+                "bundle_digest": routings[product.name].stable.bundle_digest,
+                "canary": _canary(routings[product.name]),
                 "plan": self._capture.plans.current(product.plan).to_json(),
             }
             for product in self.products.list()
-            if product.name in pointers
+            if product.name in routings
         ]
 
     def serving(self) -> Serving:
@@ -173,7 +227,7 @@ class Delivering:
         """
         products = self.products
         offers = Offers(self._create, self._capture, products)
-        for name in products.pointers():
+        for name in products.routings():
             offers.card(name)
         engine = Engine(
             self._open,
@@ -197,6 +251,31 @@ class Delivering:
     def _open(self, model: str, version: int, digest: str) -> Predictor:
         """Open what an alias points at: the bundle that was published, and no other."""
         return self._create.open(self._create.published(model, version, digest))
+
+
+def _percent(share: float) -> int:
+    """A canary's share of the customers, in whole percent.
+
+    Raises:
+        ConfigError: it is not between 1 % and 99 %.
+    """
+    percent = round(share * 100)
+    if not 1 <= percent <= 99:
+        raise ConfigError(
+            _("A canary gets 1 % to 99 % of the customers, not {share:g} %.", share=share * 100),
+            remedy=_("Leave --canary out to have all customers get it."),
+        )
+    return percent
+
+
+def _canary(routing: Routing) -> dict[str, Any] | None:
+    if routing.canary is None:
+        return None
+    return {
+        "model": routing.canary.reference,
+        "bundle_digest": routing.canary.bundle_digest,
+        "percent": routing.percent,
+    }
 
 
 def _doubts(manifest: Manifest) -> list[str]:
@@ -268,7 +347,7 @@ class Offers:
     def card(self, product: str) -> Offer:
         """One product; raises RequestError (404)."""
         found = self._products.get(product)
-        pointer = self._products.alias(product)
+        pointer = self._products.routing(product).stable
         if pointer.bundle_digest not in self._manifests:
             bundle = self._create.published(pointer.model, pointer.version, pointer.bundle_digest)
             self._manifests[bundle.digest] = bundle.manifest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,6 +11,9 @@ from mintage.cli.output import emit, facts, line, say, stderr, table, warn
 from mintage.cli.words import word
 from mintage.core.errors import ConfigError, RequestError
 from mintage.core.messages import _
+from mintage.core.units import parse_share
+
+CANARY = "canary"
 
 
 def publish(
@@ -24,12 +27,22 @@ def publish(
     currency: Annotated[
         str | None, typer.Option(help="Three letters (ISO 4217), with --price. (default: EUR)")
     ] = None,
+    canary: Annotated[
+        str | None,
+        typer.Option(
+            help="Try it on a share of the customers, such as 5%; the others keep theirs."
+        ),
+    ] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Verify a model and sell it: the product's `stable` points at it from now on."""
+    """Verify a model and sell it: the product's `stable` points at it from now on.
+
+    A server that runs takes it over without a failed call, as soon as it is loaded and warm.
+    """
+    share = None if canary is None else parse_share(canary)
     with opened(home) as app:
-        done = app.deliver.publish(model, product, price=price, currency=currency)
+        done = app.deliver.publish(model, product, price=price, currency=currency, canary=share)
     for text in done["warnings"]:
         warn(text)
     if as_json:
@@ -46,7 +59,38 @@ def publish(
             unit=word(plan["unit"]),
         )
     )
-    say(_("Next: mintage customer add NAME, then mintage serve"))
+    if done["alias"] == CANARY:
+        say(
+            _(
+                "{percent} % of the customers get it. For all: the same without --canary; back: "
+                "mintage rollback {product}",
+                percent=done["percent"],
+                product=product,
+            )
+        )
+    else:
+        say(_("Next: mintage customer add NAME, then mintage serve"))
+
+
+def rollback(
+    product: Annotated[str, typer.Argument(help="What is sold under this name.")],
+    *,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Take the product's last publish back: what answered before answers again.
+
+    Once more goes back further. Prices stay as they are. A server that runs follows within a
+    second, and no call fails.
+    """
+    with opened(home) as app:
+        done = app.deliver.rollback(product)
+    if as_json:
+        emit(done)
+        return
+    answers = ", ".join(f"{alias} → {model}" for alias, model in done["aliases"].items())
+    line(f"{product}: {answers}")
+    say(_("{model} is taken back.", model=done["undone"]["model"]))
 
 
 def products(*, home: Home = None, as_json: Json = False) -> None:
@@ -60,12 +104,17 @@ def products(*, home: Home = None, as_json: Json = False) -> None:
         (
             product["product"],
             product["model"],
+            _canary(product["canary"]),
             f"{product['plan']['price']} {product['plan']['currency']}",
             word(product["plan"]["unit"]),
         )
         for product in listed
     ]
-    table((_("product"), _("model"), _("price"), _("per")), rows)
+    table((_("product"), "stable", "canary", _("price"), _("per")), rows)
+
+
+def _canary(canary: dict[str, Any] | None) -> str:
+    return "" if canary is None else f"{canary['model']} ({canary['percent']} %)"
 
 
 def serve(

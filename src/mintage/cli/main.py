@@ -71,6 +71,7 @@ _VERBS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
         "export": moving.export,
         "import": moving.import_model,
         "publish": deliver.publish,
+        "rollback": deliver.rollback,
         "products": deliver.products,
         "serve": deliver.serve,
     },

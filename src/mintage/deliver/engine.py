@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from mintage.core.errors import NotReady, ServiceError
+from mintage.core.errors import NotReady, RequestError, ServiceError
 from mintage.core.messages import _
 from mintage.core.types import Answer, Batch, ProviderInfo
 from mintage.deliver.lane import Lane, Limits
 from mintage.deliver.versions import Catalogue, Loaded, OpenProvider, Versions
+
+_GLANCE_SECONDS = 0.05
 
 BatchObserver = Callable[[str, Batch], None]
 """Told of every batch, with its product."""
@@ -53,7 +56,7 @@ class Engine:
             max_batch: calls that are answered together at most.
             batch_delay_seconds: how long a batch that is not full waits for more; 0: not at all.
             deadline_seconds: how long a call may take from its bytes to its answer.
-            poll_seconds: how often a publish by another process is looked for.
+            poll_seconds: how often a publish is looked for where it is not told at once.
         """
         self._limits = Limits(
             max_queue, max_batch, batches=threads, delay_seconds=batch_delay_seconds
@@ -78,8 +81,8 @@ class Engine:
         """Have every batch told."""
         self._observers.append(observer)
 
-    async def answer(self, product: str, data: bytes) -> Served:
-        """Answer one input.
+    async def answer(self, product: str, data: bytes, by: Loaded | None = None) -> Served:
+        """Answer one input, by the version that ``current`` gave, or by the stable one.
 
         Raises:
             DataError: the bytes are nothing that the model reads.
@@ -87,7 +90,7 @@ class Engine:
             Overloaded: too many calls wait.
             ServiceError: not answered within the deadline (504).
         """
-        loaded = await self.current(product)
+        loaded = await self.current(product) if by is None else by
         lane = self._lane(product)
         try:
             async with asyncio.timeout(self._deadline_seconds):
@@ -104,19 +107,22 @@ class Engine:
             ) from error
         return Served(answer, loaded.info, loaded.alias)
 
-    async def current(self, product: str) -> Loaded:
-        """The version that answers now; a product just published is loaded.
+    async def current(self, product: str, customer: str = "", version: str | None = None) -> Loaded:
+        """The version that answers this customer now; a product just published is loaded.
+
+        A customer who names a version gets that one, if it answers for the product at all.
 
         Raises:
             NotReady: there is none, or the engine is closing.
+            RequestError: none that answers is of this version (404).
         """
         if self._closed:
             raise _going_away()
-        loaded = self._versions.get(product)
-        if loaded is None:
+        current = self._versions.get(product)
+        if current is None:
             await self._versions.refresh()
-            loaded = self._versions.get(product)
-        if loaded is None:
+            current = self._versions.get(product)
+        if current is None:
             raise NotReady(
                 _("No version of {product!r} is ready.", product=product),
                 remedy=_(
@@ -124,7 +130,21 @@ class Engine:
                 ),
                 retry_after_seconds=5,
             )
-        return loaded
+        if version is None:
+            return current.for_customer(product, customer)
+        named = current.named(version)
+        if named is None:
+            raise RequestError(
+                _(
+                    "{product} answers with version {version}, not {asked}.",
+                    product=product,
+                    version=current.for_customer(product, customer).info.version,
+                    asked=version[:64],
+                ),
+                remedy=_("Leave the version out, or name the one that answers."),
+                http_status=404,
+            )
+        return named
 
     def check(self, product: str) -> None:
         """Refuse early, before a body is read.
@@ -168,9 +188,13 @@ class Engine:
             await asyncio.to_thread(pool.shutdown)
 
     async def _watch(self) -> None:
+        """Follow what is published: at once where that is told, else at the next poll."""
+        looked = time.monotonic()
         while True:
-            await asyncio.sleep(self._poll_seconds)
-            await self._versions.refresh()
+            await asyncio.sleep(min(_GLANCE_SECONDS, self._poll_seconds))
+            if self._versions.is_news() or time.monotonic() - looked >= self._poll_seconds:
+                await self._versions.refresh()
+                looked = time.monotonic()
 
     def _lane(self, product: str) -> Lane:
         if product not in self._lanes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from mintage.deliver import repository
 from mintage.store.engine import Database
 from mintage.trust import audit
 
-STABLE = "stable"
+STABLE, CANARY = "stable", "canary"
 
 
 class Pointer(NamedTuple):
@@ -22,6 +23,31 @@ class Pointer(NamedTuple):
     model: str
     version: int
     bundle_digest: str
+
+    @property
+    def reference(self) -> str:
+        """``model@version``."""
+        return f"{self.model}@{self.version}"
+
+
+class Routing(NamedTuple):
+    """Which versions answer for a product: ``percent`` of its customers get the canary."""
+
+    stable: Pointer
+    canary: Pointer | None = None
+    percent: int = 0
+
+    def alias_for(self, product: str, customer: str) -> str:
+        """The alias whose version answers this customer: always the same one."""
+        if self.canary is None:
+            return STABLE
+        digest = hashlib.sha256(f"{customer}\n{product}".encode()).digest()
+        return CANARY if int.from_bytes(digest) % 100 < self.percent else STABLE
+
+    def pointers(self) -> dict[str, Pointer]:
+        """Each alias that there is."""
+        there = {STABLE: self.stable}
+        return there if self.canary is None else there | {CANARY: self.canary}
 
 
 @dataclass(frozen=True)
@@ -49,32 +75,85 @@ class Products:
         version: int,
         bundle_digest: str,
         plan: str,
-        alias: str = STABLE,
+        percent: int | None = None,
     ) -> Pointer:
-        """Point a product's alias at a version; the product is made where it is new.
+        """Point ``stable`` at a version, or, with ``percent``, ``canary`` for so many customers.
 
-        Rows and the audit log's leaf are one transaction.
+        The product is made where it is new. What becomes stable ends the canary: it was tried, or
+        overtaken. Rows and the audit log's leaf are one transaction.
 
         Raises:
             ConfigError: the product's name cannot be one.
-            RequestError: the model was removed in the meantime (404).
+            RequestError: the model was removed in the meantime (404), or nothing is stable yet
+                that the others would get (409).
         """
         check_name(product, "product")
         moment = self._now()
         pointer = Pointer(model, version, bundle_digest)
-        row = {"product": product, "alias": alias, "changed_at": moment, **pointer._asdict()}
+        alias = STABLE if percent is None else CANARY
+        row = {
+            "product": product,
+            "alias": alias,
+            **pointer._asdict(),
+            "percent": 100 if percent is None else percent,
+            "published_at": moment,
+        }
 
         def work(connection: repository.Connection) -> Pointer:
-            if not repository.model_stands(connection, model, version):
+            _check_stands(connection, pointer)
+            if alias == CANARY and not repository.standing_publications(connection, product):
                 raise RequestError(
-                    _("There is no model {model}@{version}.", model=model, version=version),
-                    remedy=_("See those that there are with: mintage list models"),
-                    http_status=404,
+                    _(
+                        "{product} has no stable version that a canary could stand beside.",
+                        product=product,
+                    ),
+                    remedy=_("Publish one first, without --canary."),
+                    http_status=409,
                 )
             repository.save_product(connection, product, model, plan, moment)
-            repository.save_alias(connection, row)
+            repository.add_publication(connection, row)
+            _settle(connection, product, moment)
             audit.append(connection, "product.published", row | {"plan": plan})
             return pointer
+
+        return self._database.write(work)
+
+    def before(self, product: str) -> Routing:
+        """Which versions answered before the last publish.
+
+        Raises:
+            RequestError: there is no such product (404), or nothing came before (409).
+        """
+        self.get(product)
+        with self._database.read() as connection:
+            return _before(product, repository.standing_publications(connection, product))
+
+    def rollback(self, product: str, expected: Routing) -> Undone:
+        """Take the product's last publish back, so that ``expected``, of ``before``, stands again.
+
+        Raises:
+            RequestError: something else was published meanwhile (409), or what stood before was
+                removed (404).
+        """
+        moment = self._now()
+
+        def work(connection: repository.Connection) -> Undone:
+            standing = repository.standing_publications(connection, product)
+            if _before(product, standing) != expected:
+                raise RequestError(
+                    _("Somebody else published {product} meanwhile.", product=product),
+                    remedy=_("See what answers now: mintage products"),
+                    http_status=409,
+                )
+            for pointer in expected.pointers().values():
+                _check_stands(connection, pointer)
+            last = standing[0]
+            repository.undo_publication(connection, last["sequence"], moment)
+            _settle(connection, product, moment)
+            undone = Undone(_pointer(last), last["alias"], expected)
+            record = {"product": product, "alias": undone.alias, **undone.pointer._asdict()}
+            audit.append(connection, "product.rolled_back", record | {"rolled_back_at": moment})
+            return undone
 
         return self._database.write(work)
 
@@ -95,30 +174,105 @@ class Products:
         with self._database.read() as connection:
             return [Product(**row) for row in repository.all_products(connection)]
 
-    def alias(self, product: str, alias: str = STABLE) -> Pointer:
-        """What a product's alias points at.
+    def routing(self, product: str) -> Routing:
+        """Which versions answer for a product.
 
         Raises:
-            RequestError: no such product, or it has no such alias (404).
+            RequestError: there is no such product, or it has no version (404).
         """
-        pointer = self.pointers(alias).get(product)
-        if pointer is None:
+        routing = self.routings().get(product)
+        if routing is None:
             self.get(product)
             raise RequestError(
-                _("The product {product!r} has no {alias!r}.", product=product, alias=alias),
+                _("The product {product!r} has no {alias!r}.", product=product, alias=STABLE),
                 remedy=_("Publish a version: mintage publish MODEL@VERSION --product NAME"),
                 http_status=404,
             )
-        return pointer
+        return routing
 
-    def pointers(self, alias: str = STABLE) -> dict[str, Pointer]:
-        """What the alias points at for every product that has it: one small query."""
+    def routings(self) -> dict[str, Routing]:
+        """Which versions answer, for every product: one small query."""
         with self._database.read() as connection:
-            rows = repository.find_aliases(connection, alias)
-        return {
-            row["product"]: Pointer(row["model"], row["version"], row["bundle_digest"])
-            for row in rows
+            return _routings(repository.all_aliases(connection))
+
+    def epoch(self) -> int | None:
+        """A number that is another one after every publish, by whatever process."""
+        return self._database.epoch()
+
+
+@dataclass(frozen=True)
+class Undone:
+    """A publish that was taken back, and what stands again."""
+
+    pointer: Pointer
+    alias: str
+    routing: Routing
+
+
+def _routing(standing: Sequence[repository.Values]) -> Routing:
+    """What publications come to, the newest first: a stable one ends every canary before it."""
+    stable = next(_pointer(row) for row in standing if row["alias"] == STABLE)
+    newest = standing[0]
+    if newest["alias"] == STABLE:
+        return Routing(stable)
+    return Routing(stable, _pointer(newest), newest["percent"])
+
+
+def _before(product: str, standing: Sequence[repository.Values]) -> Routing:
+    if not any(row["alias"] == STABLE for row in standing[1:]):
+        raise RequestError(
+            _("{product} was published once: there is nothing to go back to.", product=product),
+            remedy=_(
+                "Publish another version: mintage publish MODEL@VERSION --product {product}",
+                product=product,
+            ),
+            http_status=409,
+        )
+    return _routing(standing[1:])
+
+
+def _settle(connection: repository.Connection, product: str, moment: str) -> None:
+    """Make the aliases what the publications that stand come to."""
+    routing = _routing(repository.standing_publications(connection, product))
+    percents = {STABLE: 100, CANARY: routing.percent}
+    rows = [
+        {
+            "product": product,
+            "alias": alias,
+            **pointer._asdict(),
+            "percent": percents[alias],
+            "changed_at": moment,
         }
+        for alias, pointer in routing.pointers().items()
+    ]
+    repository.set_aliases(connection, product, rows)
+
+
+def _check_stands(connection: repository.Connection, pointer: Pointer) -> None:
+    if not repository.model_stands(connection, pointer.model, pointer.version):
+        raise RequestError(
+            _("There is no model {model}@{version}.", model=pointer.model, version=pointer.version),
+            remedy=_("See those that there are with: mintage list models"),
+            http_status=404,
+        )
+
+
+def _pointer(row: repository.Values) -> Pointer:
+    return Pointer(row["model"], row["version"], row["bundle_digest"])
+
+
+def _routings(rows: Sequence[repository.Values]) -> dict[str, Routing]:
+    by_alias = {(row["product"], row["alias"]): row for row in rows}
+    found = {}
+    for (product, alias), row in by_alias.items():
+        if alias == STABLE:
+            canary = by_alias.get((product, CANARY))
+            found[product] = Routing(
+                _pointer(row),
+                None if canary is None else _pointer(canary),
+                0 if canary is None else canary["percent"],
+            )
+    return found
 
 
 def _missing(name: str) -> RequestError:

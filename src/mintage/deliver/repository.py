@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 
-from mintage.store.schema import aliases, models, products
+from mintage.store.schema import aliases, models, products, publications
 
 Connection = sqlalchemy.Connection  # so that the rest of the room need not import SQLAlchemy
 Values = dict[str, Any]
@@ -21,19 +21,36 @@ def model_stands(connection: Connection, model: str, version: int) -> bool:
 
 
 def save_product(connection: Connection, name: str, model: str, plan: str, moment: str) -> None:
-    """Make the product, or point the one that exists at another model and plan."""
+    """Make the product, or give the one that exists another model and plan."""
     values = {"model": model, "plan": plan}
     changed = connection.execute(update(products).where(products.c.name == name).values(values))
     if not changed.rowcount:
         connection.execute(insert(products).values(name=name, created_at=moment, **values))
 
 
-def save_alias(connection: Connection, values: Values) -> None:
-    """Point an alias of a product at a version."""
-    same = (aliases.c.product == values["product"]) & (aliases.c.alias == values["alias"])
-    changed = connection.execute(update(aliases).where(same).values(values))
-    if not changed.rowcount:
-        connection.execute(insert(aliases).values(values))
+def add_publication(connection: Connection, values: Values) -> None:
+    """Keep that an alias of a product was pointed at a version."""
+    connection.execute(insert(publications).values(values))
+
+
+def standing_publications(connection: Connection, product: str) -> list[Values]:
+    """A product's publications that were not undone, the newest first."""
+    p = publications.c
+    statement = select(publications).where(p.product == product, p.undone_at.is_(None))
+    rows = connection.execute(statement.order_by(p.sequence.desc())).mappings()
+    return [dict(row) for row in rows]
+
+
+def undo_publication(connection: Connection, sequence: int, moment: str) -> None:
+    """Take a publication back."""
+    same = publications.c.sequence == sequence
+    connection.execute(update(publications).where(same).values(undone_at=moment))
+
+
+def set_aliases(connection: Connection, product: str, rows: list[Values]) -> None:
+    """Make these the product's aliases, and no others."""
+    connection.execute(delete(aliases).where(aliases.c.product == product))
+    connection.execute(insert(aliases).values(rows))
 
 
 def find_product(connection: Connection, name: str) -> Values | None:
@@ -48,7 +65,7 @@ def all_products(connection: Connection) -> list[Values]:
     return [dict(row) for row in connection.execute(statement).mappings()]
 
 
-def find_aliases(connection: Connection, alias: str) -> list[Values]:
-    """``product, model, version, bundle_digest`` of every product that has this alias."""
-    statement = select(aliases).where(aliases.c.alias == alias).order_by(aliases.c.product)
+def all_aliases(connection: Connection) -> list[Values]:
+    """Every alias of every product."""
+    statement = select(aliases).order_by(aliases.c.product, aliases.c.alias)
     return [dict(row) for row in connection.execute(statement).mappings()]

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from PIL import Image
@@ -18,7 +18,7 @@ from mintage.core.errors import SignatureMismatch
 from mintage.core.messages import _
 from mintage.core.ports import Provider
 from mintage.core.types import ProviderInfo
-from mintage.deliver.products import STABLE, Pointer
+from mintage.deliver.products import STABLE, Pointer, Routing
 
 OpenProvider = Callable[[str, int, str], Provider]
 """Open (model, version, bundle digest): verifies the bundle, or raises."""
@@ -28,10 +28,14 @@ _log = logging.getLogger(__name__)
 
 
 class Catalogue(Protocol):
-    """Says what each product's alias points at; ``Products`` is one."""
+    """Says which versions answer for each product; ``Products`` is one."""
 
-    def pointers(self, alias: str = STABLE) -> Mapping[str, Pointer]:
-        """The pointer of every product that has the alias."""
+    def routings(self) -> Mapping[str, Routing]:
+        """The routing of every product."""
+        ...
+
+    def epoch(self) -> int | None:
+        """A number that is another one after every publish; None where nobody can say."""
         ...
 
 
@@ -49,26 +53,49 @@ class Loaded:
         return self.provider.info
 
 
+class Current(NamedTuple):
+    """What answers for a product: for each of its aliases a version, by the same routing."""
+
+    routing: Routing
+    loaded: Mapping[str, Loaded]
+
+    def for_customer(self, product: str, customer: str) -> Loaded:
+        """The version that this customer gets."""
+        alias = self.routing.alias_for(product, customer)
+        return self.loaded.get(alias) or self.loaded[STABLE]
+
+    def named(self, version: str) -> Loaded | None:
+        """The one of this version number, if one of them is."""
+        return next((each for each in self.loaded.values() if each.info.version == version), None)
+
+
 class Versions:
-    """The current version of every product; a version that fails to load changes nothing."""
+    """The current versions of every product; a version that fails to load changes nothing."""
 
     def __init__(self, open_provider: OpenProvider, catalogue: Catalogue, executor: Executor):
         """``executor`` does the waiting: database, disk, loading, the first inference."""
         self._open = open_provider
         self._catalogue = catalogue
         self._executor = executor
-        self._current: dict[str, Loaded] = {}
-        self._failed: dict[str, tuple[Pointer, float]] = {}
+        self._current: dict[str, Current] = {}
+        self._before: dict[str, dict[Pointer, Provider]] = {}
+        self._failed: dict[tuple[str, str], tuple[Pointer, float]] = {}
         self._refreshing: asyncio.Task[None] | None = None
         self._blind = False
+        self._epoch: int | None = None
 
-    def get(self, product: str) -> Loaded | None:
+    def get(self, product: str) -> Current | None:
         """What answers for the product now; a dictionary look-up."""
         return self._current.get(product)
 
     def names(self) -> list[str]:
         """The products that can be answered."""
         return sorted(self._current)
+
+    def is_news(self) -> bool:
+        """Whether something was published since the last look, as far as can be told quickly."""
+        epoch = self._catalogue.epoch()
+        return epoch is not None and epoch != self._epoch
 
     async def refresh(self) -> None:
         """Look where the aliases point, and load what is new. Callers at once share one look."""
@@ -83,36 +110,67 @@ class Versions:
 
     async def _refresh(self) -> None:
         loop = asyncio.get_running_loop()
+        epoch = self._catalogue.epoch()  # before the look: what comes meanwhile is news still
         try:
-            pointers = await loop.run_in_executor(self._executor, self._catalogue.pointers)
+            routings = await loop.run_in_executor(self._executor, self._catalogue.routings)
         except Exception as error:  # noqa: BLE001 - what is loaded goes on answering
             if not self._blind:  # said once, not at every look
                 _log.error("Cannot look for new versions (%s: %s).", type(error).__name__, error)
             self._blind = True
             return
-        self._blind = False
-        for product in self._current.keys() - pointers.keys():
+        self._blind, self._epoch = False, epoch
+        for product in self._current.keys() - routings.keys():
             del self._current[product]
-        for product, pointer in pointers.items():
-            if self._is_news(product, pointer):
-                loaded = await loop.run_in_executor(self._executor, self._load, product, pointer)
-                if loaded is not None:
-                    self._current[product] = loaded
+            self._before.pop(product, None)
+        for product, routing in routings.items():
+            await self._follow(product, routing)
 
-    def _is_news(self, product: str, pointer: Pointer) -> bool:
+    async def _follow(self, product: str, routing: Routing) -> None:
+        """Have each alias answered by what it points at; one that cannot be keeps what it had."""
+        before = self._current.get(product)
+        if (
+            before is not None
+            and before.routing == routing
+            and before.loaded.keys() == (routing.pointers().keys())
+        ):
+            return
+        loop = asyncio.get_running_loop()
+        loaded: dict[str, Loaded] = {}
+        for alias, pointer in routing.pointers().items():
+            found = self._at_hand(product, pointer)
+            if found is None and not self._failed_lately(product, alias, pointer):
+                found = await loop.run_in_executor(
+                    self._executor, self._load, product, alias, pointer
+                )
+            if found is not None:
+                loaded[alias] = Loaded(found, pointer, alias)
+            elif before is not None and alias in before.loaded:
+                loaded[alias] = before.loaded[alias]
+        if STABLE not in loaded:
+            return
+        if before is not None:  # kept loaded, so that going back to it takes no time
+            self._before[product] = {each.pointer: each.provider for each in before.loaded.values()}
+        self._current[product] = Current(routing, loaded)
+
+    def _at_hand(self, product: str, pointer: Pointer) -> Provider | None:
+        """The provider of a version that answers now, or did until the last change."""
         current = self._current.get(product)
-        if current is not None and current.pointer == pointer:
-            return False
-        failed, moment = self._failed.get(product, (None, 0.0))
-        return failed != pointer or time.monotonic() - moment > _RETRY_SECONDS
+        for each in () if current is None else current.loaded.values():
+            if each.pointer == pointer:
+                return each.provider
+        return self._before.get(product, {}).get(pointer)
 
-    def _load(self, product: str, pointer: Pointer) -> Loaded | None:
+    def _failed_lately(self, product: str, alias: str, pointer: Pointer) -> bool:
+        failed, moment = self._failed.get((product, alias), (None, 0.0))
+        return failed == pointer and time.monotonic() - moment < _RETRY_SECONDS
+
+    def _load(self, product: str, alias: str, pointer: Pointer) -> Provider | None:
         try:
             provider = self._open(*pointer)
             _check(provider, pointer)
             _warm(provider)
         except Exception as error:  # noqa: BLE001 - whatever it is, the old version goes on
-            self._failed[product] = (pointer, time.monotonic())
+            self._failed[product, alias] = (pointer, time.monotonic())
             _log.error(
                 "Product %s: %s@%s cannot be loaded (%s: %s); %s.",
                 product,
@@ -124,15 +182,16 @@ class Versions:
                 extra=_fields(product, pointer),
             )
             return None
-        self._failed.pop(product, None)
+        self._failed.pop((product, alias), None)
         _log.info(
-            "Product %s: %s@%s answers now.",
+            "Product %s: %s@%s answers now as %s.",
             product,
             pointer.model,
             pointer.version,
+            alias,
             extra=_fields(product, pointer),
         )
-        return Loaded(provider, pointer)
+        return provider
 
 
 def _fields(product: str, pointer: Pointer) -> dict[str, str]:

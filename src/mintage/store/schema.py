@@ -111,7 +111,23 @@ aliases = Table(
     Column("model", String(64), nullable=False),
     Column("version", Integer, nullable=False),
     Column("bundle_digest", String(64), nullable=False),
+    Column("percent", Integer, nullable=False),
     Column("changed_at", String(32), nullable=False),
+)
+
+# Every publish, so that one can be taken back; `aliases` is what those that stand come to.
+publications = Table(
+    "publications",
+    metadata,
+    Column("sequence", Integer, primary_key=True),
+    Column("product", String(64), ForeignKey("products.name"), nullable=False, index=True),
+    Column("alias", String(20), nullable=False),
+    Column("model", String(64), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("bundle_digest", String(64), nullable=False),
+    Column("percent", Integer, nullable=False),
+    Column("published_at", String(32), nullable=False),
+    Column("undone_at", String(32)),
 )
 
 customers = Table(
