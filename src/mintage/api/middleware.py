@@ -35,6 +35,7 @@ _HEADERS = {
 }
 _RAW_HEADERS = [(name.lower().encode(), text.encode()) for name, text in _HEADERS.items()]
 _OURS = {b"x-request-id", *(name for name, __ in _RAW_HEADERS)}
+_HSTS = (b"strict-transport-security", b"max-age=31536000")  # a year
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HEALTH = {"/v2/health/live", "/v2/health/ready", "/v2/models/{model}/ready"}
 
@@ -58,7 +59,7 @@ class Envelope:
         state = scope.setdefault("state", {})
         state["request_id"] = request_id_of(headers)
         logs.note(scope, request_id=state["request_id"], method=scope["method"])
-        exchange = _Exchange(state, receive, send)
+        exchange = _Exchange(scope, receive, send)
         # A HEAD is a GET whose body the server keeps to itself.
         asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
         try:
@@ -89,8 +90,9 @@ class Envelope:
 class _Exchange:
     """One request's two directions, watched."""
 
-    def __init__(self, state: dict[str, object], receive: Receive, send: Send) -> None:
-        self._state = state
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._state = scope["state"]
+        self._over_tls = scope.get("scheme") == "https"
         self._receive = receive
         self._send = send
         self.status: int | None = None
@@ -111,6 +113,8 @@ class _Exchange:
                 given.append((b"cache-control", b"no-store"))
             request_id = str(self._state["request_id"]).encode()
             message["headers"] = [*given, (b"x-request-id", request_id), *_RAW_HEADERS]
+            if self._over_tls:
+                message["headers"].append(_HSTS)
         await self._send(message)
 
 

@@ -8,6 +8,7 @@ import math
 import os
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 
@@ -17,6 +18,7 @@ from starlette.types import ASGIApp
 from mintage.api.application import customer_app, operator_app
 from mintage.api.protocol import Protocol
 from mintage.api.service import Service
+from mintage.api.tls import Certificate, certificate_of
 from mintage.core.errors import DependencyDown
 from mintage.core.messages import Message, _
 
@@ -34,6 +36,7 @@ def serve(service: Service, *, on_started: OnStarted, stop: threading.Event | No
         DependencyDown: an address cannot be listened on.
     """
     settings = service.settings
+    certificate = certificate_of(settings)
     with contextlib.ExitStack() as opened:
         # Before anything is loaded: a port in use is said at once.
         customers = opened.enter_context(_listen(settings.host, settings.port, "port"))
@@ -41,27 +44,37 @@ def serve(service: Service, *, on_started: OnStarted, stop: threading.Event | No
             _listen(settings.operator_host, settings.operator_port, "operator-port")
         )
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(service, customers, operators, on_started, stop))
+            runner.run(_serve(service, customers, operators, on_started, stop, certificate))
 
 
 class _Server(uvicorn.Server):
     """A uvicorn server that leaves signals to us: two of them share the process."""
 
-    def __init__(self, app: ASGIApp, drain_seconds: float) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                loop="none",
-                http=Protocol,
-                ws="none",
-                lifespan="off",
-                access_log=False,  # it would show addresses and queries; ours is in the Envelope
-                log_config=None,
-                server_header=False,
-                proxy_headers=False,
-                timeout_graceful_shutdown=math.ceil(drain_seconds),
-            )
+    def __init__(
+        self,
+        app: ASGIApp,
+        drain_seconds: float,
+        *,
+        context: ssl.SSLContext | None = None,
+        proxies: str | None = None,
+    ) -> None:
+        """``proxies`` are those whose ``X-Forwarded-For`` and ``-Proto`` are believed."""
+        config = uvicorn.Config(
+            app,
+            loop="none",
+            http=Protocol,
+            ws="none",
+            lifespan="off",
+            access_log=False,  # it would show addresses and queries; ours is in the Envelope
+            log_config=None,
+            server_header=False,
+            proxy_headers=proxies is not None,
+            forwarded_allow_ips=proxies,
+            timeout_graceful_shutdown=math.ceil(drain_seconds),
         )
+        config.load()
+        config.ssl = context  # our own, whose certificate can be replaced
+        super().__init__(config)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -74,15 +87,22 @@ async def _serve(
     operators: socket.socket,
     on_started: OnStarted,
     stop: threading.Event | None,
+    certificate: Certificate | None,
 ) -> None:
     drain_seconds = service.settings.drain_seconds
-    facing = _Server(customer_app(service), drain_seconds)
+    facing = _Server(
+        customer_app(service),
+        drain_seconds,
+        context=None if certificate is None else certificate.context,
+        proxies=service.settings.behind_proxy,
+    )
     inner = _Server(operator_app(service), drain_seconds)
-    addresses = _address(customers), _address(operators)
+    addresses = _address(customers, tls=certificate is not None), _address(operators)
     with _stopping() as stopped:
         try:
             await service.engine.start()
             async with asyncio.TaskGroup() as tasks:
+                watch = None if certificate is None else tasks.create_task(certificate.watch())
                 running = tasks.create_task(facing.serve([customers]))
                 tasks.create_task(inner.serve([operators]))
                 while not (facing.started and inner.started):  # noqa: ASYNC110 - uvicorn's flags
@@ -97,6 +117,8 @@ async def _serve(
                 # Until here the operator could watch the customers' calls end.
                 inner.should_exit = True
                 impatience.cancel()
+                if watch is not None:
+                    watch.cancel()
         finally:
             await service.engine.close()
             if service.flush is not None:
@@ -148,9 +170,10 @@ def _listen(host: str, port: int, option: str) -> socket.socket:
         ) from error
 
 
-def _address(listening: socket.socket) -> str:
+def _address(listening: socket.socket, *, tls: bool = False) -> str:
     host, port = listening.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if tls else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -125,9 +126,27 @@ def serve(
         int | None,
         typer.Option(min=0, max=65535, help="For /metrics and /docs, on loopback."),
     ] = None,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(help="The certificate's full chain, in PEM; taken anew on change."),
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its private key, in PEM.")] = None,
+    behind_proxy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS[,ADDRESS]",
+            help="A proxy there has TLS; its X-Forwarded headers are believed.",
+        ),
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Serve others than this machine without TLS.")
+    ] = False,
     home: Home = None,
 ) -> None:
-    """Serve every published product: page, API, health, metering and receipts."""
+    """Serve every published product: page, API, health, metering and receipts.
+
+    Others than this machine are served with TLS, or behind a proxy that has it.
+    """
     from mintage.cli.serving import run_server  # noqa: PLC0415 - half a second to load
 
     if port and port == operator_port:
@@ -135,7 +154,16 @@ def serve(
             _("Customers and operator cannot share the port {port}.", port=port),
             remedy=_("Give --port and --operator-port two numbers, or 0 for any free one."),
         )
-    with opened(home, host=host, port=port, operator_port=operator_port) as app:
+    settings: dict[str, Any] = {
+        "host": host,
+        "port": port,
+        "operator_port": operator_port,
+        "tls_cert": tls_cert,
+        "tls_key": tls_key,
+        "behind_proxy": behind_proxy,
+        "insecure": insecure or None,  # None leaves it to MINTAGE_INSECURE
+    }
+    with opened(home, **settings) as app:
         if not app.deliver.products.list():
             raise RequestError(
                 _("Nothing is published yet."),

@@ -31,6 +31,14 @@ class Settings(BaseSettings):
     """Where /metrics, /docs and admin are reached."""
     operator_port: int = 8001
     """The operator's port; 0 takes any free one."""
+    tls_cert: Path | None = None
+    """Customers are served with TLS: the certificate's full chain, in PEM."""
+    tls_key: Path | None = None
+    """The certificate's private key, in PEM."""
+    behind_proxy: str | None = None
+    """A proxy has TLS: its addresses or networks, whose `X-Forwarded-*` headers are believed."""
+    insecure: bool = False
+    """Serve others than this machine without TLS."""
     max_upload_bytes: int = 20_000_000
     """An upload larger than this is refused with 413 while it is read."""
     max_queue: int = 256
