@@ -25,6 +25,7 @@ from tests.docs.conftest import Open
 
 from mintage.api import uploads
 from mintage.api.metrics import Metrics
+from mintage.core.types import Batch
 from mintage.core.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -282,7 +283,7 @@ def _exposed() -> dict[str, set[str]]:
     metrics = Metrics()
     metrics.call("pets", "1", "ok")
     metrics.answered("pets", 0.1)
-    metrics.batch("pets", 1)
+    metrics.batch("pets", Batch("1", 1, (0.1,), 0.1, 0.1))
     metrics.watch(lambda: {"pets": 1})
     found: dict[str, set[str]] = {}
     for name, labels in re.findall(r"^(\w+)\{(.*?)\}", metrics.render().decode(), re.MULTILINE):
