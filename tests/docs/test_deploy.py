@@ -25,8 +25,8 @@ from tests.docs.conftest import Open
 
 from mintage.api import uploads
 from mintage.api.metrics import Metrics
-from mintage.core.types import Batch
 from mintage.core.settings import Settings
+from mintage.core.types import Batch
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

@@ -36,8 +36,8 @@ def environment() -> dict[str, str]:
 class Server:
     """``mintage serve`` in a process of its own."""
 
-    def __init__(self, home: Path) -> None:
-        words = ["serve", "--port", "0", "--operator-port", "0", "--home", str(home)]
+    def __init__(self, home: Path, *more: str) -> None:
+        words = ["serve", "--port", "0", "--operator-port", "0", "--home", str(home), *more]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "mintage", *words],
             stdout=subprocess.PIPE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -36,14 +37,18 @@ def _customer_routes(service: Service) -> tuple[FastAPI, list[APIRouter]]:
     return app, sold
 
 
-def operator_app(service: Service) -> ASGIApp:
-    """Metrics and documentation, for the operator's port."""
+def operator_app(service: Service, metrics: Callable[[], bytes] | None = None) -> ASGIApp:
+    """Metrics and documentation, for the operator's port.
+
+    ``metrics`` gives the text that Prometheus reads, where it is more than this process's.
+    """
+    render = metrics or service.metrics.render
     app = _bare_app(service, dull=True)
     described = openapi_document(service)
 
     @app.get("/metrics")
-    async def metrics() -> Response:
-        return Response(service.metrics.render(), media_type=service.metrics.media_type)
+    async def measured() -> Response:
+        return Response(render(), media_type=service.metrics.media_type)
 
     @app.get("/openapi.json")
     async def document() -> JSONResponse:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from mintage.core.types import Batch
 
@@ -51,6 +49,16 @@ class Metrics:
             "mintage_receipts", "Receipts given.", ("product",), registry=self._registry
         )
 
+        # Of several processes those that live are added up; see ``workers``.
+        self._waiting = Gauge(
+            "mintage_queue_length",
+            "Calls that are not answered yet.",
+            ("product",),
+            multiprocess_mode="livesum",
+            registry=self._registry,
+        )
+        self._queues: Callable[[], Mapping[str, int]] = dict
+
     def _seconds(self, name: str, what: str) -> Histogram:
         return Histogram(
             name, what, ("product", "version"), buckets=_BATCH_SECONDS, registry=self._registry
@@ -76,22 +84,15 @@ class Metrics:
         self._inference.labels(*labels).observe(batch.infer_seconds)
 
     def watch(self, queues: Callable[[], Mapping[str, int]]) -> None:
-        """Read the queues' lengths whenever the metrics are read."""
-        self._registry.register(_Queues(queues))
+        """Have the queues' lengths read whenever the metrics are."""
+        self._queues = queues
+
+    def sample(self) -> None:
+        """Read the queues' lengths."""
+        for product, length in self._queues().items():
+            self._waiting.labels(product).set(length)
 
     def render(self) -> bytes:
         """The text that Prometheus reads."""
+        self.sample()
         return generate_latest(self._registry)
-
-
-class _Queues(Collector):
-    def __init__(self, queues: Callable[[], Mapping[str, int]]) -> None:
-        self._queues = queues
-
-    def collect(self) -> Iterable[Metric]:
-        family = GaugeMetricFamily(
-            "mintage_queue_length", "Calls that are not answered yet.", labels=("product",)
-        )
-        for product, length in self._queues().items():
-            family.add_metric((product,), length)
-        yield family

@@ -1,4 +1,4 @@
-"""Two servers in one process, on one event loop: the customers' and the operator's."""
+"""Servers on one event loop: the customers', and beside it the operator's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import signal
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -21,9 +21,11 @@ from mintage.api.service import Service
 from mintage.api.tls import Certificate, certificate_of
 from mintage.core.errors import DependencyDown
 from mintage.core.messages import Message, _
+from mintage.core.settings import Settings
 
 OnStarted = Callable[[str, str], None]
 _TICK_SECONDS = 0.05
+_SAMPLE_SECONDS = 0.5
 
 
 def serve(service: Service, *, on_started: OnStarted, stop: threading.Event | None = None) -> None:
@@ -37,17 +39,55 @@ def serve(service: Service, *, on_started: OnStarted, stop: threading.Event | No
     """
     settings = service.settings
     certificate = certificate_of(settings)
-    with contextlib.ExitStack() as opened:
-        # Before anything is loaded: a port in use is said at once.
-        customers = opened.enter_context(_listen(settings.host, settings.port, "port"))
-        operators = opened.enter_context(
-            _listen(settings.operator_host, settings.operator_port, "operator-port")
-        )
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(service, customers, operators, on_started, stop, certificate))
+    # Before anything is loaded: a port in use is said at once.
+    with listening(settings) as (customers, operators):
+        addresses = address(customers, tls=certificate is not None), address(operators)
+        inner = Server(operator_app(service), settings.drain_seconds)
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            runner.run(
+                _serve(
+                    service,
+                    customers,
+                    certificate,
+                    lambda: on_started(*addresses),
+                    stop,
+                    beside=(inner, operators),
+                )
+            )
 
 
-class _Server(uvicorn.Server):
+def serve_customers(
+    service: Service,
+    customers: socket.socket,
+    *,
+    on_started: Callable[[], None],
+    stop: threading.Event,
+) -> None:
+    """``serve`` in one of several processes: on a socket that they share, without the operator's.
+
+    SIGINT is not for it: a terminal sends it to all of them, and whoever began them says when.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    certificate = certificate_of(service.settings)
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(_serve(service, customers, certificate, on_started, stop))
+
+
+@contextlib.contextmanager
+def listening(settings: Settings) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """The customers' socket and the operator's.
+
+    Raises:
+        DependencyDown: an address cannot be listened on.
+    """
+    with (
+        _listen(settings.host, settings.port, "port") as customers,
+        _listen(settings.operator_host, settings.operator_port, "operator-port") as operators,
+    ):
+        yield customers, operators
+
+
+class Server(uvicorn.Server):
     """A uvicorn server that leaves signals to us: two of them share the process."""
 
     def __init__(
@@ -78,54 +118,64 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """Take none: ``stopping`` does."""
         yield
 
 
 async def _serve(
     service: Service,
     customers: socket.socket,
-    operators: socket.socket,
-    on_started: OnStarted,
-    stop: threading.Event | None,
     certificate: Certificate | None,
+    on_started: Callable[[], None],
+    stop: threading.Event | None,
+    beside: tuple[Server, socket.socket] | None = None,
 ) -> None:
-    drain_seconds = service.settings.drain_seconds
-    facing = _Server(
+    """Serve customers until a signal or ``stop``; the server ``beside`` ends after theirs."""
+    facing = Server(
         customer_app(service),
-        drain_seconds,
+        service.settings.drain_seconds,
         context=None if certificate is None else certificate.context,
         proxies=service.settings.behind_proxy,
     )
-    inner = _Server(operator_app(service), drain_seconds)
-    addresses = _address(customers, tls=certificate is not None), _address(operators)
-    with _stopping() as stopped:
+    servers = [facing] if beside is None else [facing, beside[0]]
+    with stopping() as stopped:
         try:
             await service.engine.start()
             async with asyncio.TaskGroup() as tasks:
-                watch = None if certificate is None else tasks.create_task(certificate.watch())
+                watching = [tasks.create_task(_sample(service))]
+                if certificate is not None:
+                    watching.append(tasks.create_task(certificate.watch()))
                 running = tasks.create_task(facing.serve([customers]))
-                tasks.create_task(inner.serve([operators]))
-                while not (facing.started and inner.started):  # noqa: ASYNC110 - uvicorn's flags
+                if beside is not None:
+                    tasks.create_task(beside[0].serve([beside[1]]))
+                while not all(server.started for server in servers):  # noqa: ASYNC110 - uvicorn's
                     await asyncio.sleep(_TICK_SECONDS)
-                on_started(*addresses)
+                on_started()
                 while not (stopped.is_set() or (stop and stop.is_set())):  # noqa: ASYNC110
                     await asyncio.sleep(_TICK_SECONDS)
                 service.engine.drain()
-                impatience = tasks.create_task(_at_second_signal(stopped, facing, inner))
+                watching.append(tasks.create_task(_at_second_signal(stopped, servers)))
                 facing.should_exit = True
                 await running
                 # Until here the operator could watch the customers' calls end.
-                inner.should_exit = True
-                impatience.cancel()
-                if watch is not None:
-                    watch.cancel()
+                for server in servers:
+                    server.should_exit = True
+                for task in watching:
+                    task.cancel()
         finally:
             await service.engine.close()
             if service.flush is not None:
                 await asyncio.to_thread(service.flush)
 
 
-async def _at_second_signal(stopped: asyncio.Event, *servers: _Server) -> None:
+async def _sample(service: Service) -> None:
+    """Have the queues' lengths in the metrics, for whoever reads those of several processes."""
+    while True:
+        service.metrics.sample()
+        await asyncio.sleep(_SAMPLE_SECONDS)
+
+
+async def _at_second_signal(stopped: asyncio.Event, servers: Sequence[Server]) -> None:
     stopped.clear()
     await stopped.wait()
     for server in servers:
@@ -133,7 +183,7 @@ async def _at_second_signal(stopped: asyncio.Event, *servers: _Server) -> None:
 
 
 @contextlib.contextmanager
-def _stopping() -> Iterator[asyncio.Event]:
+def stopping() -> Iterator[asyncio.Event]:
     """An event that SIGTERM and SIGINT set; elsewhere than in the main thread nothing sets it."""
     stopped = asyncio.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -170,13 +220,15 @@ def _listen(host: str, port: int, option: str) -> socket.socket:
         ) from error
 
 
-def _address(listening: socket.socket, *, tls: bool = False) -> str:
-    host, port = listening.getsockname()[:2]
+def address(customers: socket.socket, *, tls: bool = False) -> str:
+    """Where a socket is reached, such as ``http://127.0.0.1:8000``."""
+    host, port = customers.getsockname()[:2]
     scheme = "https" if tls else "http"
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's, where there is one."""
     try:
         import uvloop  # noqa: PLC0415 - not made for Windows, where asyncio's own loop serves
     except ImportError:

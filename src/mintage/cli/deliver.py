@@ -126,6 +126,9 @@ def serve(
         int | None,
         typer.Option(min=0, max=65535, help="For /metrics and /docs, on loopback."),
     ] = None,
+    workers: Annotated[
+        int, typer.Option(min=1, max=256, help="Processes that answer; 1 for each core is most.")
+    ] = 1,
     tls_cert: Annotated[
         Path | None,
         typer.Option(help="The certificate's full chain, in PEM; taken anew on change."),
@@ -169,7 +172,7 @@ def serve(
                 _("Nothing is published yet."),
                 remedy=_("Publish a model first: mintage publish pets@latest --product pets"),
             )
-        run_server(app, samples=(), trial_key=None, on_started=_say_addresses)
+        run_server(app, samples=(), trial_key=None, on_started=_say_addresses, workers=workers)
 
 
 def _say_addresses(customers: str, operator: str) -> None:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 
 from mintage.api.logs import LogFormat, logging_to
 from mintage.api.server import serve
 from mintage.api.service import Sample, Service
+from mintage.api.workers import Place, supervise, work_at
 from mintage.app.root import App
+from mintage.core.machine import available_cores
+from mintage.core.settings import Settings
 
 
 def run_server(
@@ -20,14 +25,36 @@ def run_server(
     on_started: Callable[[str, str], None],
     stop: threading.Event | None = None,
     log_format: LogFormat | None = None,
+    workers: int = 1,
 ) -> None:
     """Serve until SIGINT, SIGTERM or ``stop``; in-flight answers finish first.
 
-    Logs go to stderr: as text to a terminal, else as JSON, unless ``log_format`` says which.
+    Logs go to stderr: as text to a terminal, else as JSON, unless ``log_format`` says which. With
+    several ``workers`` the calls are answered by so many processes.
     """
     service = service_of(app, samples=samples, trial_key=trial_key)
     with logging_to(sys.stderr, log_format or app.settings.log_format):
-        serve(service, on_started=on_started, stop=stop)
+        if workers == 1:
+            serve(service, on_started=on_started, stop=stop)
+        else:
+            crew = partial(_work, _shared(app.settings, workers), app.workspace.home)
+            supervise(service, crew, workers=workers, on_started=on_started, stop=stop)
+
+
+def _shared(settings: Settings, workers: int) -> Settings:
+    """A worker's settings: its share of the cores, and of the calls that may wait."""
+    threads = max(1, (settings.threads or available_cores()) // workers)
+    changes = {"threads": threads, "max_queue": max(1, settings.max_queue // workers)}
+    return settings.model_copy(update=changes)
+
+
+def _work(settings: Settings, home: Path, place: Place) -> None:
+    """One worker process, from its opening of the workspace to its end."""
+    with (
+        App(settings.model_copy(update={"home": home}), make=False) as app,
+        logging_to(sys.stderr, settings.log_format),
+    ):
+        work_at(place, service_of(app))
 
 
 def service_of(

@@ -1,0 +1,144 @@
+"""Several processes behind one port: who dies is replaced, and nobody else notices."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.e2e.test_main_job import Server, usage
+
+from mintage.app.root import App
+from mintage.core.settings import load_settings
+
+
+@pytest.fixture
+def sold(home: Path) -> tuple[Path, str]:
+    """A workspace with a product, a second version of it, and a customer's key."""
+    with App(load_settings(home=home, threads=1)) as app:
+        app.deliver.publish("pets", "pets")
+        __, issued = app.capture.add_customer("Ada")
+    return home, issued.key.reveal()
+
+
+@pytest.fixture
+def server(sold: tuple[Path, str]) -> Iterator[Server]:
+    running = Server(sold[0], "--workers", "2")
+    yield running
+    if running.process.poll() is None:
+        running.end()
+
+
+def picture_of(trained_home: Path) -> bytes:
+    return (trained_home.parent / "photos/light/003.jpg").read_bytes()
+
+
+def workers(server: Server) -> list[int]:
+    """The processes that the supervisor began, without the interpreter's own helper."""
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
+    found = [int(each) for each in children.read_text().split()]
+    return [pid for pid in found if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.05)
+
+
+def count_of(server: Server, name: str) -> float:
+    lines = httpx.get(f"{server.operator}/metrics", trust_env=False).text.splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
+
+
+def test_a_worker_killed_under_load_costs_its_own_calls_alone_and_is_replaced(
+    sold: tuple[Path, str], server: Server, trained_home: Path
+) -> None:
+    home, key = sold
+    url, body = f"{server.url}/v1/products/pets/predict", picture_of(trained_home)
+    first = workers(server)
+    assert len(first) == 2
+    acknowledged: list[str] = []
+    broken: list[Exception] = []
+    over = threading.Event()
+
+    def customer() -> None:
+        headers = {"Authorization": f"Bearer {key}", "Connection": "close"}
+        with httpx.Client(headers=headers, trust_env=False, timeout=30) as client:
+            while not over.is_set():
+                try:
+                    answer = client.post(url, content=body)
+                except httpx.TransportError as error:
+                    broken.append(error)
+                else:
+                    assert answer.status_code == 200
+                    acknowledged.append(answer.json()["receipt"]["id"])
+
+    threads = [threading.Thread(target=customer) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        eventually(lambda: len(acknowledged) > 20)
+        os.kill(first[0], signal.SIGKILL)
+        eventually(lambda: len(workers(server)) == 2 and first[0] not in workers(server))
+        so_far = len(acknowledged)
+        eventually(lambda: len(acknowledged) > so_far + 40)
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    # At most what each customer had with the one that died; connections that nobody had taken yet
+    # were taken by the other.
+    assert len(broken) <= len(threads)
+    recorded = [event["receipt"] for event in usage(home)]
+    assert len(recorded) == len(set(recorded))
+    assert set(acknowledged) <= set(recorded)
+    assert len(recorded) - len(acknowledged) <= len(threads)
+    # What the dead one had counted is still in the sum.
+    assert count_of(server, "mintage_receipts_total") >= len(acknowledged) - len(threads)
+
+
+def test_a_publish_and_a_revocation_reach_every_worker(
+    sold: tuple[Path, str], server: Server, trained_home: Path
+) -> None:
+    home, key = sold
+    headers = {"Authorization": f"Bearer {key}", "Connection": "close"}
+
+    def statuses() -> set[int]:
+        url = f"{server.url}/v1/products/pets/predict"
+        return {
+            httpx.post(
+                url, content=picture_of(trained_home), headers=headers, trust_env=False
+            ).status_code
+            for _ in range(8)
+        }
+
+    assert statuses() == {200}
+    with App(load_settings(home=home, threads=1)) as app:
+        customer = app.capture.customers.find("Ada")
+        (kept,) = app.capture.customers.keys(customer.id)
+        app.capture.customers.revoke_key(kept.id)
+    assert statuses() == {401}
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_all_of_them_end_in_order(server: Server, how: signal.Signals) -> None:
+    pids = workers(server)
+    assert server.end(how) == 0
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_when_the_supervisor_is_killed_its_workers_end_and_the_port_is_free(
+    sold: tuple[Path, str], server: Server
+) -> None:
+    pids = workers(server)
+    server.end(signal.SIGKILL)
+    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{server.url}/v2/health/live", trust_env=False)
