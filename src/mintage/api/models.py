@@ -157,12 +157,12 @@ class ModelMetadata(_Wire):
 
 
 class InferInput(BaseModel):
-    """One input tensor: BYTES, an encoded picture in base64."""
+    """One input tensor: BYTES, an encoded picture in base64, or as bytes behind the JSON."""
 
     name: str
     shape: list[int]
     datatype: str
-    data: list[Any] | str
+    data: list[Any] | str | None = None
     parameters: dict[str, Any] = {}
 
 
@@ -181,7 +181,8 @@ class InferOutput(_Wire):
     name: str
     shape: list[int]
     datatype: str
-    data: list[Any]
+    data: list[Any] | None = None
+    parameters: dict[str, Any] = {}
 
 
 class InferResponse(_Wire):

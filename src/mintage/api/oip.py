@@ -9,20 +9,17 @@ import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
-from pydantic import ValidationError
+from fastapi.responses import Response
 
 from mintage.api import models
 from mintage.api.calls import metered_call
 from mintage.api.customer import price_of
 from mintage.api.openapi import AUTHORIZED, INFER_BODY, problems
-from mintage.api.problems import malformed
-from mintage.api.replays import Answered
 from mintage.api.routing import SoldRoute
 from mintage.api.service import Service
-from mintage.api.uploads import content_type, decode_base64, read_json, too_large
-from mintage.core.canonical import canonical_json
-from mintage.core.errors import NotReady, RequestError
+from mintage.api.tensors import HEADER, OUTPUTS, Asked, header_bytes, response_of
+from mintage.api.uploads import content_type, read_json, too_large
+from mintage.core.errors import Bug, NotReady
 from mintage.core.messages import _
 from mintage.core.version import __version__
 
@@ -35,7 +32,7 @@ def oip_routes(service: Service) -> APIRouter:
 
     @router.get("", summary="Server metadata", response_model=models.ServerMetadata)
     async def server() -> dict[str, Any]:
-        return {"name": "mintage", "version": __version__, "extensions": []}
+        return {"name": "mintage", "version": __version__, "extensions": ["binary_tensor_data"]}
 
     @router.get("/health/live", summary="Server live", response_model=models.Live)
     async def live() -> dict[str, bool]:
@@ -64,10 +61,12 @@ def oip_routes(service: Service) -> APIRouter:
             "platform": _PLATFORM,
             "inputs": [{"name": card.modality, "datatype": "BYTES", "shape": [1]}],
             "outputs": [
-                {"name": "label", "datatype": "BYTES", "shape": [1]},
-                {"name": "probability", "datatype": "FP64", "shape": [1]},
-                {"name": "probabilities", "datatype": "FP64", "shape": [len(card.labels)]},
-                {"name": "unusual", "datatype": "BOOL", "shape": [1]},
+                {
+                    "name": name,
+                    "datatype": datatype,
+                    "shape": [len(card.labels) if name == "probabilities" else 1],
+                }
+                for name, datatype in OUTPUTS.items()
             ],
         }
 
@@ -79,6 +78,28 @@ def oip_routes(service: Service) -> APIRouter:
     )
     async def model_ready(model: str) -> dict[str, bool]:
         await asyncio.to_thread(service.catalogue.card, model)
+        return _ready(service, model)
+
+    @router.get(
+        "/models/{model}/versions/{version}",
+        summary="Metadata of a version",
+        response_model=models.ModelMetadata,
+        responses=problems(404, 503),
+    )
+    async def version_metadata(model: str, version: str) -> dict[str, Any]:
+        described = await metadata(model)
+        await service.engine.current(model, version=version)
+        return described
+
+    @router.get(
+        "/models/{model}/versions/{version}/ready",
+        summary="Version ready",
+        response_model=models.Ready,
+        responses=problems(404, 503),
+    )
+    async def version_ready(model: str, version: str) -> dict[str, bool]:
+        await asyncio.to_thread(service.catalogue.card, model)
+        await service.engine.current(model, version=version)
         return _ready(service, model)
 
     return router
@@ -94,13 +115,13 @@ def infer_routes(service: Service) -> APIRouter:
     }
 
     @router.post("/models/{model}/infer", summary="Infer", **describe)
-    async def infer(model: str, request: Request) -> JSONResponse:
+    async def infer(model: str, request: Request) -> Response:
         return await _infer(service, request, model, None)
 
     @router.post(
         "/models/{model}/versions/{version}/infer", summary="Infer with a version", **describe
     )
-    async def infer_version(model: str, version: str, request: Request) -> JSONResponse:
+    async def infer_version(model: str, version: str, request: Request) -> Response:
         return await _infer(service, request, model, version)
 
     return router
@@ -118,63 +139,26 @@ def _ready(service: Service, product: str | None) -> dict[str, bool]:
     return {"ready": True}
 
 
-async def _infer(
-    service: Service, request: Request, product: str, version: str | None
-) -> JSONResponse:
-    asked = ""
+async def _infer(service: Service, request: Request, product: str, version: str | None) -> Response:
+    asked: Asked | None = None
 
     async def read() -> bytes:
         nonlocal asked
         content_type(request)
         most = service.settings.max_upload_bytes
-        asked, data = await read_json(request, most, _asked)
-        if len(data) > most:
+        json_bytes = header_bytes(request.headers.get(HEADER))
+        asked = await read_json(request, most, lambda body: Asked.read(body, json_bytes))
+        if len(asked.picture) > most:
             raise too_large(most)
-        return data
+        return asked.picture
 
     answered = await metered_call(service, request, product, read, version)
-    return JSONResponse(_response(product, asked, answered), headers=answered.headers)
-
-
-def _asked(document: dict[str, Any]) -> tuple[str, bytes]:
-    """The request's id and its picture."""
-    body = _parsed(document)
-    return body.id or "", _picture(body)
-
-
-def _parsed(document: dict[str, Any]) -> models.InferRequest:
-    try:
-        return models.InferRequest.model_validate(document)
-    except ValidationError as error:
-        raise malformed(error.errors(include_input=False, include_url=False)[0]) from error
-
-
-def _picture(body: models.InferRequest) -> bytes:
-    """The one encoded picture of a request."""
-    if len(body.inputs) != 1 or body.inputs[0].datatype != "BYTES":
-        raise RequestError(
-            _("The request has to have one input of datatype BYTES."),
-            remedy=_("Send one encoded picture in base64 as its data."),
-        )
-    data = body.inputs[0].data
-    items = [data] if isinstance(data, str) else data
-    while len(items) == 1 and isinstance(items[0], list):
-        items = items[0]
-    if len(items) != 1:
-        raise RequestError(
-            _("The input holds {count} pictures, not one.", count=len(items)),
-            remedy=_("Send one picture a call."),
-        )
-    return decode_base64(items[0], "data")
-
-
-def _response(product: str, asked: str, answered: Answered) -> dict[str, Any]:
-    output = answered.output
-    return {
+    if asked is None:  # the answer cannot have come before the picture
+        raise Bug(_("An answer came before its question."))
+    document = {
         "model_name": product,
         "model_version": answered.model_version,
-        "id": asked or answered.receipt.event_id,
-        "outputs": [_tensor(name, value) for name, value in output.items() if value is not None],
+        "id": asked.id or answered.receipt.event_id,
         "parameters": {
             "receipt": answered.receipt.id,
             "price": price_of(answered.receipt)["amount"],
@@ -182,22 +166,6 @@ def _response(product: str, asked: str, answered: Answered) -> dict[str, Any]:
             "final": answered.receipt.final,
         },
     }
-
-
-def _tensor(name: str, value: Any) -> dict[str, Any]:
-    """A value of an answer as a tensor; probabilities by label lie in the labels' order."""
-    data: list[Any]
-    match value:
-        case bool():
-            kind, data = "BOOL", [value]
-        case int():
-            kind, data = "INT64", [value]
-        case float():
-            kind, data = "FP64", [value]
-        case str():
-            kind, data = "BYTES", [value]
-        case dict() if all(isinstance(item, float) for item in value.values()):
-            kind, data = "FP64", list(value.values())
-        case _:
-            kind, data = "BYTES", [canonical_json(value).decode()]
-    return {"name": name, "datatype": kind, "shape": [len(data)], "data": data}
+    response = response_of(asked, document, answered.output)
+    response.headers.update(answered.headers)
+    return response

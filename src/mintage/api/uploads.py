@@ -42,7 +42,7 @@ async def read_upload(request: Request, most_bytes: int) -> bytes:
         body = await read_body(request, most_bytes, most_bytes + _FRAMING_BYTES)
         data = await _decoded(body, partial(_file_of, boundary=options.get(b"boundary", b"")))
     elif kind == _JSON:
-        data = await read_json(request, most_bytes, _image_of)
+        data = await read_json(request, most_bytes, lambda body: _image_of(json_object(body)))
     else:
         return await read_body(request, most_bytes, most_bytes)
     if len(data) > most_bytes:
@@ -75,14 +75,14 @@ def body_bytes(request: Request, most_bytes: int) -> int:
     return min(int(announced), most) if announced.isdecimal() else most
 
 
-async def read_json(request: Request, most_bytes: int, take: Callable[[dict[str, Any]], T]) -> T:
-    """What ``take`` finds in a JSON object with a picture of at most ``most_bytes`` as base64.
+async def read_json(request: Request, most_bytes: int, take: Callable[[bytes], T]) -> T:
+    """What ``take`` finds in a body of JSON with a picture of at most ``most_bytes`` as base64.
 
     Raises:
-        RequestError: too large (413), or not a JSON object (400).
+        RequestError: too large (413), or what ``take`` raises.
     """
     body = await read_body(request, most_bytes, _most_json_bytes(most_bytes))
-    return await _decoded(body, lambda body: take(_object_of(body)))
+    return await _decoded(body, take)
 
 
 async def _decoded(body: bytes, decode: Callable[[bytes], T]) -> T:
@@ -99,7 +99,12 @@ def _image_of(document: dict[str, Any]) -> bytes:
     return decode_base64(document.get("image"), "image")
 
 
-def _object_of(body: bytes) -> dict[str, Any]:
+def json_object(body: bytes) -> dict[str, Any]:
+    """The JSON object that a body is.
+
+    Raises:
+        RequestError: it is none, or one of more values than a picture's has (400).
+    """
     # 13 million numbers keep the interpreter's lock for 1 s in whatever thread; base64 has no such.
     if sum(map(body.count, (b",", b"[", b"{"))) > _MOST_JSON_VALUES:
         raise RequestError(
