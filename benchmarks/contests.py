@@ -1,7 +1,4 @@
-"""The cells of ``make bench-train``: who is measured beside whom, with what, how often.
-
-A cell's sides take turns, seed by seed, so that a machine that grows slower hurts all of them.
-"""
+"""The cells of ``make bench-train``: who is measured beside whom, with what, how often."""
 
 from __future__ import annotations
 
@@ -9,14 +6,14 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TypeAlias
 
-from benchmarks import more_pictures
+from benchmarks import cells, more_pictures
 from benchmarks.common import DATA, KERAS_PYTHON, Result, mintage, say, script, trained
 from benchmarks.stopwatch import class_files
 
@@ -98,32 +95,9 @@ class Lab:
         return Path(tempfile.mkdtemp(dir=self.scratch))
 
 
-@dataclass(frozen=True)
-class Turn:
-    """One repetition: the seed, and what the sides before it gave with the same seed."""
-
-    lab: Lab
-    seed: int
-    earlier: Mapping[str, Result]
-
-
-@dataclass(frozen=True)
-class Side:
-    """One that takes turns; ``seconds`` is about how long it takes on two cores."""
-
-    name: str
-    measure: Callable[[Turn], Result]
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One comparison."""
-
-    name: str
-    what: str
-    sides: Callable[[Scale], list[Side]]
-    missing: Callable[[], str] = field(default=lambda: "")
+Turn: TypeAlias = cells.Turn[Lab]
+Side: TypeAlias = cells.Side[Lab]
+Cell: TypeAlias = cells.Cell[Lab]
 
 
 def keras_seed(turn: Turn) -> Result:
@@ -247,19 +221,19 @@ def _no_suspects() -> str:
     return "" if find_spec("benchmarks.suspects") else "benchmarks/suspects.py is not there"
 
 
-def _same_network(__: Scale) -> list[Side]:
+def _same_network(__: Lab) -> list[Side]:
     return [Side("mintage", our_seed, 15), Side("keras", keras_seed, 25)]
 
 
-def _time_to_accuracy(scale: Scale) -> list[Side]:
+def _time_to_accuracy(lab: Lab) -> list[Side]:
     ours = [
         Side(f"mintage {seconds:g} s", partial(clocked, fit_seconds=seconds), seconds + 5)
-        for seconds in scale.clock_seconds
+        for seconds in lab.scale.clock_seconds
     ]
     return [*ours, Side("keras", keras_seed, 25)]
 
 
-def _equal_time(__: Scale) -> list[Side]:
+def _equal_time(__: Lab) -> list[Side]:
     return [
         Side("keras", keras_seed, 25),
         Side("mintage", in_keras_time, 25),
@@ -267,8 +241,8 @@ def _equal_time(__: Scale) -> list[Side]:
     ]
 
 
-def _five_minutes(scale: Scale) -> list[Side]:
-    seconds = scale.five_minutes
+def _five_minutes(lab: Lab) -> list[Side]:
+    seconds = lab.scale.five_minutes
     return [
         Side("mintage", partial(by_time, seconds=seconds), seconds + 10),
         Side("resnet18", partial(by_clock, module="peers.resnet18"), seconds),
@@ -280,12 +254,12 @@ def _five_minutes(scale: Scale) -> list[Side]:
     ]
 
 
-def _twenty_minutes(scale: Scale) -> list[Side]:
-    seconds = scale.twenty_minutes
+def _twenty_minutes(lab: Lab) -> list[Side]:
+    seconds = lab.scale.twenty_minutes
     return [Side("mintage", partial(by_time, seconds=seconds), seconds + 10)]
 
 
-def _loading(__: Scale) -> list[Side]:
+def _loading(__: Lab) -> list[Side]:
     keras = partial(loading, module="peers.keras_loading", python=KERAS_PYTHON)
     return [
         Side("mintage and pillow", partial(loading, module="ours.loading"), 25),
@@ -293,14 +267,14 @@ def _loading(__: Scale) -> list[Side]:
     ]
 
 
-def _growth(scale: Scale) -> list[Side]:
+def _growth(lab: Lab) -> list[Side]:
     return [
         Side(str(count), partial(growth, pictures=count), 20 + count / 150)
-        for count in scale.pictures
+        for count in lab.scale.pictures
     ]
 
 
-def _suspects(__: Scale) -> list[Side]:
+def _suspects(__: Lab) -> list[Side]:
     return [Side("mintage", suspects, 300)]
 
 

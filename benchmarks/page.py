@@ -1,4 +1,4 @@
-"""docs/benchmarks.md, from the results that are there: of ``make bench`` and ``bench-train``."""
+"""docs/benchmarks.md, from the results that are there: of ``make bench`` and its relatives."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import training_page
 from benchmarks.common import RESULTS, ROOT, spread
-from benchmarks.kept import Kept
+from benchmarks.training_page import CHAPTER as TRAINING
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 Results = Mapping[str, Any]
+CHAPTERS = (TRAINING,)
 
 _SEVERAL = ("seed-cnn", "time-2m", "drawings", "reading")
 
@@ -36,12 +36,9 @@ def text(folder: Path) -> str:
         *_drawings(results),
         *_reading(results),
     ]
-    kept = {
-        name: Kept.read(folder / f"{name}.json")
-        for name in training_page.SECTIONS
-        if (folder / f"{name}.json").exists()
-    }
-    return "\n".join([*lines, *training_page.lines(kept)]) + "\n"
+    for chapter in CHAPTERS:
+        lines += chapter.lines(folder)
+    return "\n".join(lines) + "\n"
 
 
 def _accuracies(results: Results) -> list[str]:

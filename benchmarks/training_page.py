@@ -1,32 +1,11 @@
-"""What the page says of training: comparisons in words, their tables, where they were measured."""
+"""What the page says of training: comparisons in words, and their tables."""
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
-
 from benchmarks import tables
-from benchmarks.kept import Kept
-from benchmarks.neighbours import BUSY_CORES
+from benchmarks.sections import Chapter, Section
 
-_INTRODUCTION = (
-    "\nWhat follows is written by `make bench-train`: sides by turns in one run, on the same "
-    "files, with as many threads; accuracy is on `pets-valid`, which chose nothing."
-)
-
-
-@dataclass(frozen=True)
-class Section:
-    """One part of the page; ``lines`` makes tables from what was kept."""
-
-    title: str
-    words: str
-    lines: Callable[[Kept], list[str]]
-
-
-SECTIONS = {
+_SECTIONS = {
     "same-network": Section(
         "The same network, as many epochs",
         "The textbook's network at 28 px, Adam, batches of 32, 10 epochs. Keras: a script that "
@@ -96,36 +75,8 @@ SECTIONS = {
     ),
 }
 
-
-def lines(kept: Mapping[str, Kept]) -> list[str]:
-    """The Markdown of every section that was measured."""
-    found: list[str] = []
-    for name, section in SECTIONS.items():
-        if name in kept and kept[name].repetitions:
-            found += [f"\n## {section.title}\n", f"{section.words}\n"]
-            found += section.lines(kept[name])
-            found += ["", *_conditions(kept[name])]
-    return [_INTRODUCTION, *found] if found else []
-
-
-def _conditions(kept: Kept) -> list[str]:
-    """Where it was measured, with what, and what disturbed it."""
-    machine: dict[str, Any] = dict(kept.machine)
-    versions: dict[str, str] = dict(machine["versions"])
-    for each in kept.repetitions:
-        versions |= each["result"].get("versions", {})
-    commits = ", ".join(dict.fromkeys(each["commit"] for each in kept.repetitions))
-    loads = [each["others_meanwhile"] for each in kept.repetitions]
-    lines = [
-        f"{machine['cores']} cores of {machine['processor']}, {machine['memory_gb']} GB, "
-        f"{machine['system']}; " + ", ".join(f"{k} {v}" for k, v in versions.items()) + "; "
-        f"commit {commits}. Others used {statistics.median(loads):.2f} cores meanwhile "
-        f"({min(loads):.2f} to {max(loads):.2f})."
-    ]
-    disturbed = [each for each in kept.repetitions if each["warning"]]
-    if disturbed:
-        lines.append(
-            f"\n{len(disturbed)} of {len(kept.repetitions)} repetitions were disturbed: "
-            f"others used more than {BUSY_CORES} cores before or meanwhile."
-        )
-    return lines
+CHAPTER = Chapter(
+    "What follows is written by `make bench-train`: sides by turns in one run, on the same "
+    "files, with as many threads; accuracy is on `pets-valid`, which chose nothing.",
+    _SECTIONS,
+)

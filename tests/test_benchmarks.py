@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks import common, more_pictures, neighbours, page, train, training_page
+from benchmarks import common, more_pictures, neighbours, page, program, train, training_page
 from benchmarks.contests import CELLS, Cell, Lab, Scale, Side, Turn
 from benchmarks.figures import at_least, at_most, seconds, share
 from benchmarks.kept import Kept
@@ -46,25 +46,25 @@ def _cell(measured: list[str], stops_at: int | None = None) -> Cell:
 
 
 def test_every_cell_is_listed_with_what_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
-    train.main(["--list"])
+    train.PROGRAM.run(["--list"])
     listed = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in listed] == [cell.name for cell in CELLS]
 
 
 def test_every_cell_has_a_section_on_the_page() -> None:
-    assert {cell.name for cell in CELLS} == set(training_page.SECTIONS)
+    assert {cell.name for cell in CELLS} == set(training_page.CHAPTER.sections)
 
 
 def test_a_cell_that_does_not_exist_is_refused_with_those_that_do() -> None:
     with pytest.raises(SystemExit, match="loading"):
-        train.main(["--only", "laoding"])
+        train.PROGRAM.run(["--only", "laoding"])
 
 
 @pytest.mark.usefixtures("_at_once")
 def test_sides_take_turns_seed_by_seed(tmp_path: Path) -> None:
     measured: list[str] = []
     kept = Kept.begin(tmp_path / "a-cell.json", MACHINE)
-    train.measure(_cell(measured), kept, Lab(tmp_path, Scale()), runs=2)
+    program.measure(_cell(measured), kept, Lab(tmp_path, Scale()), runs=2)
     assert measured == ["ours 0", "theirs 0", "ours 1", "theirs 1"]
     assert [each["earlier"] for each in kept.of("theirs")] == [["ours"], ["ours"]]
 
@@ -74,9 +74,9 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path) -> None:
     path, lab = tmp_path / "a-cell.json", Lab(tmp_path, Scale())
     measured: list[str] = []
     with pytest.raises(KeyboardInterrupt):
-        train.measure(_cell(measured, stops_at=3), Kept.begin(path, MACHINE), lab, runs=2)
+        program.measure(_cell(measured, stops_at=3), Kept.begin(path, MACHINE), lab, runs=2)
     assert len(json.loads(path.read_text())["repetitions"]) == 3
-    train.measure(_cell(measured), Kept.begin(path, MACHINE), lab, runs=2)
+    program.measure(_cell(measured), Kept.begin(path, MACHINE), lab, runs=2)
     assert measured == ["ours 0", "theirs 0", "ours 1", "theirs 1"]
 
 
@@ -87,7 +87,7 @@ def test_a_process_that_fails_ends_its_cell_alone(tmp_path: Path) -> None:
 
     kept = Kept.begin(tmp_path / "a-cell.json", MACHINE)
     cell = Cell("a-cell", "one side", lambda __: [Side("ours", fails, 1)])
-    assert not train.measured(cell, kept, Lab(tmp_path, Scale()), runs=1)
+    assert not program.measured(cell, kept, Lab(tmp_path, Scale()), runs=1)
     assert kept.repetitions == []
 
 
