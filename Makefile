@@ -4,12 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 LIGHT := .venv-light
 KERAS := .venv-keras
+LITSERVE := .venv-litserve
+BENTOML := .venv-bentoml
+PREDICT := numpy pillow onnxruntime
 # TORCH_INDEX, if set, is a further package index, such as PyTorch's own for builds without GPU.
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test lint format bench bench-train soak docs messages clean system
+.PHONY: help demo install test lint format bench bench-train bench-serve soak docs messages clean \
+	system wrk
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -47,11 +51,25 @@ $(LIGHT)/.ready: pyproject.toml | $(BIN)/python
 # Peers of the benchmarks of training, which Mintage itself never needs.
 $(KERAS)/.ready: | $(BIN)/python
 	@echo "Installing TensorFlow with Keras into $(KERAS), to be measured beside: about 1.6 GB."
-	rm -rf $(KERAS)
-	$(BIN)/python -m venv $(KERAS)
-	echo '*' > $(KERAS)/.gitignore
-	$(KERAS)/bin/python -m pip install --quiet --disable-pip-version-check tensorflow-cpu pillow
-	@touch $@
+	$(call peer,$(KERAS),tensorflow-cpu pillow)
+
+# Peers of the benchmarks of serving: a server each, and what a bare predict needs.
+$(LITSERVE)/.ready: | $(BIN)/python
+	@echo "Installing LitServe into $(LITSERVE), to be measured beside: about 250 MB."
+	$(call peer,$(LITSERVE),litserve $(PREDICT))
+
+$(BENTOML)/.ready: | $(BIN)/python
+	@echo "Installing BentoML into $(BENTOML), to be measured beside: about 350 MB."
+	$(call peer,$(BENTOML),bentoml $(PREDICT))
+
+# An environment of its own, and what is installed into it.
+define peer
+rm -rf $(1)
+$(BIN)/python -m venv $(1)
+echo '*' > $(1)/.gitignore
+$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(2)
+@touch $(1)/.ready
+endef
 
 demo: $(VENV)/.train ## install, then the whole way once: draw, train, sign, serve, sell
 	$(BIN)/mintage demo
@@ -59,10 +77,18 @@ demo: $(VENV)/.train ## install, then the whole way once: draw, train, sign, ser
 install: $(VENV)/.dev ## everything for working on Mintage; quick when nothing changed
 
 system: # a browser for the tests that look at the page; they are skipped without one
-	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
-		echo "Installing chromium and fonts-noto-cjk with apt-get, for the page's tests." && \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
-		chromium fonts-noto-cjk >/dev/null; } || echo "No chromium: the page's tests are skipped."
+	$(call from_apt,chromium,chromium fonts-noto-cjk,the page's tests,the page's tests are skipped)
+
+wrk: # the load generator of the benchmarks of serving; without it they are left out
+	$(call from_apt,wrk,wrk,the benchmarks of serving,install wrk to measure serving)
+
+# A command, the packages that bring it, what it is for, and what it means that it is not there.
+define from_apt
+@command -v $(1) >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	echo "Installing $(2) with apt-get, for $(3)." && \
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+	$(2) >/dev/null; } || echo "No $(1): $(4)."
+endef
 
 test: lint system $(VENV)/.dev $(LIGHT)/.ready ## every check that must pass
 	MINTAGE_TEST_LIGHT=1 $(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term
@@ -83,6 +109,9 @@ bench: $(VENV)/.dev ## measure what we publish, beside its peers
 bench-train: $(VENV)/.dev $(KERAS)/.ready ## the same for training, beside Keras and others; hours
 	$(BIN)/python -m benchmarks.train
 
+bench-serve: wrk $(VENV)/.dev $(LITSERVE)/.ready $(BENTOML)/.ready ## the same for serving, beside LitServe and others; two hours
+	$(BIN)/python -m benchmarks.serve
+
 soak: $(VENV)/.dev ## the tests of crashes, many rounds
 	MINTAGE_ROUNDS=200 $(BIN)/python -m pytest tests/capture tests/store tests/e2e
 
@@ -93,5 +122,5 @@ messages: $(VENV)/.dev ## find every message that people read, and compile the c
 	$(BIN)/python tools/messages.py
 
 clean: ## forget the environments and every cache; workspaces stay
-	rm -rf $(VENV) $(LIGHT) $(KERAS) build dist .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(LIGHT) $(KERAS) $(LITSERVE) $(BENTOML) build dist .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

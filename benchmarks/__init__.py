@@ -1,1 +1,1 @@
-"""Each figure that we publish, measured beside its peer; run by ``make bench``, ``bench-train``."""
+"""Each figure that we publish, measured beside its peer; run by ``make bench`` and the like."""

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -16,10 +17,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from benchmarks.processes import memory_bytes, pinned
+from benchmarks.stopwatch import class_files
+
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
 DATA = Path(os.environ.get("MINTAGE_TEST_DATA", ROOT.parent / "shared" / "data"))
 KERAS_PYTHON = ROOT / ".venv-keras" / "bin" / "python"
+LITSERVE_PYTHON = ROOT / ".venv-litserve" / "bin" / "python"
+BENTOML_PYTHON = ROOT / ".venv-bentoml" / "bin" / "python"
 
 Result = dict[str, Any]
 
@@ -57,21 +63,31 @@ def trained(home: Path, dataset: str, held_out: Path, *options: object) -> Resul
     }
 
 
+def part_of(folder: Path, most: int, target: Path) -> Path:
+    """A copy of a folder of class folders with at most so many files, evenly chosen."""
+    for path, __ in class_files(folder, most):
+        (target / path.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target / path.parent.name / path.name)
+    return target
+
+
 def script(
     module: str,
     *,
     python: Path | str = sys.executable,
     watch_memory: bool = False,
     threads: int | None = None,
+    on: Sequence[int] = (),
     **options: object,
 ) -> Result:
     """A script of ``peers`` or ``ours`` in a process of its own, with its JSON.
 
     ``wall`` is the whole process's, from before it is started until it is gone, ``cpu`` what it
-    used of the processor. With ``watch_memory`` the answer has ``peak`` too, in bytes.
+    used of the processor. With ``watch_memory`` the answer has ``peak`` too, in bytes. ``on`` names
+    the cores it is kept on, if it is.
     """
     if not Path(python).exists():
-        raise Failed(f"{python} is not there; make bench-train installs it.")
+        raise Failed(absent(python))
     threads = threads or cores()
     command = [str(python), "-m", f"benchmarks.{module}", f"--threads={threads}"]
     command += [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
@@ -86,7 +102,7 @@ def script(
         used = _children_seconds()
         began = time.monotonic()
         process = subprocess.Popen(
-            [*command, f"--started={began}"],
+            [*pinned(on), *command, f"--started={began}"],
             cwd=ROOT,
             env=environment,
             stdout=said,
@@ -107,28 +123,27 @@ def script(
     return answered | taken | ({"peak": peak} if peak else {})
 
 
+def absent(python: Path | str) -> str:
+    """What to say of a peer's environment that is not there."""
+    verb = "bench-train" if python == KERAS_PYTHON else "bench-serve"
+    return f"{python} is not there; make {verb} installs it."
+
+
 def _children_seconds() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def _peak_memory(process: subprocess.Popen[bytes]) -> dict[str, int]:
-    """Bytes: the most that was resident, and the most that no file stands behind (proc(5)).
+    """Bytes: the most that was resident, and the most that no file stands behind.
 
-    Resident memory counts the pages of memory-mapped files, which the system takes back when it
-    wants them; anonymous memory is what a process really needs. The first is the kernel's own
-    high-water mark, the second is looked at fifty times a second.
+    The first is the kernel's own high-water mark, the second is looked at fifty times a second.
     """
     peak = {"resident": 0, "anonymous": 0}
     while process.poll() is None:
-        try:
-            text = Path(f"/proc/{process.pid}/status").read_text()
-        except OSError:
-            break
-        found = dict(line.split(":", 1) for line in text.splitlines())
-        for name, field in (("resident", "VmHWM"), ("anonymous", "RssAnon")):
-            if field in found:  # a process that has ended has none
-                peak[name] = max(peak[name], 1024 * int(found[field].split()[0]))
+        found = memory_bytes(process.pid)
+        for name, field in (("resident", "highest"), ("anonymous", "anonymous")):
+            peak[name] = max(peak[name], found.get(field, 0))
         time.sleep(0.02)
     return peak
 

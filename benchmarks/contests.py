@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import tempfile
 import time
@@ -14,8 +13,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from benchmarks import cells, more_pictures
-from benchmarks.common import DATA, KERAS_PYTHON, Result, mintage, say, script, trained
-from benchmarks.stopwatch import class_files
+from benchmarks.common import DATA, KERAS_PYTHON, Result, mintage, part_of, say, script, trained
 
 
 @dataclass(frozen=True)
@@ -63,13 +61,7 @@ class Lab:
         return self._part(DATA / "pets-valid", self.scale.files // 4)
 
     def _part(self, folder: Path, files: int) -> Path:
-        if not files:
-            return folder
-        part = self.scratch / folder.name
-        for path, __ in class_files(folder, files):
-            (part / path.parent.name).mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, part / path.parent.name / path.name)
-        return part
+        return part_of(folder, files, self.scratch / folder.name) if files else folder
 
     @cached_property
     def collected(self) -> tuple[Path, float]:

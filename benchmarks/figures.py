@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 Show = Callable[[float], str]
 
@@ -24,6 +25,11 @@ class Line:
         verdict = {True: "reached", False: "**not reached**", None: ""}[self.reached]
         shown = spread(self.values, self.show)
         return f"| {self.what} | {len(self.values)} | {shown} | {self.target} | {verdict} |"
+
+
+def values_of(results: Sequence[Mapping[str, Any]], key: str) -> list[float]:
+    """One number of each result."""
+    return [float(result[key]) for result in results]
 
 
 def spread(values: Sequence[float], show: Show) -> str:
@@ -56,6 +62,21 @@ def points(value: float) -> str:
 def rate(value: float) -> str:
     """2,979 a second."""
     return f"{value:,.0f}/s"
+
+
+def milliseconds(value: float) -> str:
+    """Of seconds: 12.3 ms."""
+    return f"{1000 * value:.1f} ms"
+
+
+def megabytes(value: float) -> str:
+    """Of bytes: 212 MB."""
+    return f"{value / 1e6:,.0f} MB"
+
+
+def number(value: float) -> str:
+    """2,979."""
+    return f"{value:,.0f}"
 
 
 def at_most(what: str, values: Sequence[float], show: Show, limit: float) -> Line:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import RESULTS, ROOT, spread
+from benchmarks.serving.page import CHAPTER as SERVING
 from benchmarks.training_page import CHAPTER as TRAINING
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 Results = Mapping[str, Any]
-CHAPTERS = (TRAINING,)
+CHAPTERS = (TRAINING, SERVING)
 
 _SEVERAL = ("seed-cnn", "time-2m", "drawings", "reading")
 

@@ -10,6 +10,7 @@ from benchmarks.figures import (
     Line,
     at_least,
     at_most,
+    megabytes,
     points,
     rate,
     seconds,
@@ -17,14 +18,11 @@ from benchmarks.figures import (
     spread,
     table,
     times,
+    values_of,
 )
 from benchmarks.kept import Kept
 
 Pairs = Sequence[tuple[Result, Result]]
-
-
-def _values(results: Sequence[Result], key: str) -> list[float]:
-    return [float(result[key]) for result in results]
 
 
 def _ratios(pairs: Pairs, key: Callable[[Result], float]) -> list[float]:
@@ -53,8 +51,8 @@ def same_network(kept: Kept) -> list[str]:
     ]
     for name in ("mintage", "keras"):
         results = kept.of(name)
-        found.append(Line(f"{name}: wall-clock", _values(results, "wall"), seconds))
-        found.append(Line(f"{name}: accuracy", _values(results, "accuracy"), share))
+        found.append(Line(f"{name}: wall-clock", values_of(results, "wall"), seconds))
+        found.append(Line(f"{name}: accuracy", values_of(results, "accuracy"), share))
     return [*table(found), "", *_phases(kept)]
 
 
@@ -73,18 +71,20 @@ def _phases(kept: Kept) -> list[str]:
 def time_to_accuracy(kept: Kept) -> list[str]:
     """The shortest training that is as accurate as the Keras script, and all others."""
     keras = kept.of("keras")
-    wanted = statistics.median(_values(keras, "accuracy"))
+    wanted = statistics.median(values_of(keras, "accuracy"))
     found, first = [], ""
     for side in (name for name in kept.sides if name != "keras"):
         results = kept.of(side)
-        accuracy = _values(results, "accuracy")
+        accuracy = values_of(results, "accuracy")
         words = f"trained for {side.removeprefix('mintage ')}"
-        found.append(Line(f"{words}: wall-clock of the process", _values(results, "wall"), seconds))
+        found.append(
+            Line(f"{words}: wall-clock of the process", values_of(results, "wall"), seconds)
+        )
         found.append(Line(f"{words}: accuracy", accuracy, share))
         if not first and statistics.median(accuracy) >= wanted:
             first = side
-    found.append(Line("Keras: wall-clock of the process", _values(keras, "wall"), seconds))
-    found.append(Line("Keras: accuracy", _values(keras, "accuracy"), share))
+    found.append(Line("Keras: wall-clock of the process", values_of(keras, "wall"), seconds))
+    found.append(Line("Keras: accuracy", values_of(keras, "accuracy"), share))
     if not first:
         return [*table(found), "", f"None of these reached {wanted:.1%}: **not reached**."]
     ratios = _ratios(kept.both(first, "keras"), _wall)
@@ -106,10 +106,10 @@ def equal_time(kept: Kept) -> list[str]:
         else:
             found.append(Line("accuracy, `mintage train --time` less Keras", gained, points))
         found.append(Line(f"{side}: time used / Keras' time", _ratios(pairs, _wall), times))
-        found.append(Line(f"{side}: accuracy", _values(results, "accuracy"), share))
+        found.append(Line(f"{side}: accuracy", values_of(results, "accuracy"), share))
     keras = kept.of("keras")
-    found.append(Line("Keras: wall-clock", _values(keras, "wall"), seconds))
-    found.append(Line("Keras: accuracy", _values(keras, "accuracy"), share))
+    found.append(Line("Keras: wall-clock", values_of(keras, "wall"), seconds))
+    found.append(Line("Keras: accuracy", values_of(keras, "accuracy"), share))
     skipped = {each["skipped"] for each in kept.of("mintage train --time") if each.get("skipped")}
     return [*table(found), *(f"\n`mintage train --time` was left out: {why}." for why in skipped)]
 
@@ -117,7 +117,7 @@ def equal_time(kept: Kept) -> list[str]:
 def by_clock(kept: Kept, goal: float | None) -> list[str]:
     """Trainings by the clock; ``goal`` is for the mean accuracy."""
     ours = kept.of("mintage")
-    accuracy = _values(ours, "accuracy")
+    accuracy = values_of(ours, "accuracy")
     what = f"accuracy of `mintage train --time {ours[0]['promised'] / 60:g}m`"
     if len(accuracy) > 1:
         what += f", mean {statistics.mean(accuracy):.1%}"
@@ -129,19 +129,21 @@ def by_clock(kept: Kept, goal: float | None) -> list[str]:
     used = [each["wall"] / each["promised"] for each in ours]
     longest = max(used) <= 1.05
     found.append(Line("wall-clock / promise", used, times, "never above 1.05 ×", longest))
-    found.append(Line("collecting, once and before", _values(ours[:1], "collecting"), seconds))
+    found.append(Line("collecting, once and before", values_of(ours[:1], "collecting"), seconds))
     for side, words in (
         ("resnet18", "ResNet-18, plain PyTorch"),
         ("keras xception", "Keras' small Xception"),
     ):
         if results := kept.of(side):
-            passes = statistics.median(_values(results, "epochs"))
+            passes = statistics.median(values_of(results, "epochs"))
             found.append(
                 Line(
-                    f"{words} ({passes:.1f} epochs): accuracy", _values(results, "accuracy"), share
+                    f"{words} ({passes:.1f} epochs): accuracy",
+                    values_of(results, "accuracy"),
+                    share,
                 )
             )
-            found.append(Line(f"{words}: wall-clock", _values(results, "wall"), seconds))
+            found.append(Line(f"{words}: wall-clock", values_of(results, "wall"), seconds))
     return table(found)
 
 
@@ -208,7 +210,7 @@ def _sizes(kept: Kept, counts: Sequence[int]) -> list[str]:
             results = [each[step] for each in kept.of(str(count))]
             taken = spread([1000 * each["seconds"] / each["examples"] for each in results], _milli)
             peaks = [
-                spread([each["peak"][name] / 1e6 for each in results], _megabytes)
+                spread([each["peak"][name] for each in results], megabytes)
                 for name in ("anonymous", "resident")
             ]
             lines.append(f"| {words} | {count:,} | {taken} | {peaks[0]} | {peaks[1]} |")
@@ -219,18 +221,14 @@ def _milli(value: float) -> str:
     return f"{value:.2f}"
 
 
-def _megabytes(value: float) -> str:
-    return f"{value:.0f} MB"
-
-
 def suspects(kept: Kept) -> list[str]:
     """How many of the flipped labels stand at the top of the list."""
     results = kept.of("mintage")
-    flipped = statistics.median(_values(results, "n_flipped"))
-    listed = statistics.median(_values(results, "list_share"))
+    flipped = statistics.median(values_of(results, "n_flipped"))
+    listed = statistics.median(values_of(results, "list_share"))
     what = f"of {flipped:,.0f} flipped labels, found among the first {listed:.0%} of the list"
     found = [
-        at_least(what, _values(results, "found_share"), share, 0.75),
-        Line("the time that took", _values(results, "seconds"), seconds),
+        at_least(what, values_of(results, "found_share"), share, 0.75),
+        Line("the time that took", values_of(results, "seconds"), seconds),
     ]
     return table(found)

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,8 @@ from benchmarks.figures import at_least, at_most, seconds, share
 from benchmarks.kept import Kept
 
 from mintage.modalities.image.modality import ImageModality
+from tests.kept_results import MACHINE, page_of
 from tests.pictures import two_classes
-
-MACHINE = {
-    "cores": 2,
-    "processor": "a processor",
-    "memory_gb": 8,
-    "system": "Linux x86_64",
-    "versions": {"python": "3.11", "torch": "2.13"},
-}
 
 
 @pytest.fixture
@@ -89,6 +83,28 @@ def test_a_process_that_fails_ends_its_cell_alone(tmp_path: Path) -> None:
     cell = Cell("a-cell", "one side", lambda __: [Side("ours", fails, 1)])
     assert not program.measured(cell, kept, Lab(tmp_path, Scale()), runs=1)
     assert kept.repetitions == []
+
+
+@pytest.mark.usefixtures("_at_once")
+def test_a_cell_that_is_long_in_itself_is_measured_once(tmp_path: Path) -> None:
+    measured: list[str] = []
+    cell = replace(_cell(measured), most_runs=1)
+    kept = Kept.begin(tmp_path / "a-cell.json", MACHINE)
+    program.measure(cell, kept, Lab(tmp_path, Scale()), runs=3)
+    assert measured == ["ours 0", "theirs 0"]
+
+
+@pytest.mark.usefixtures("_at_once")
+def test_results_that_are_kept_elsewhere_leave_the_page_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program, "DATA", tmp_path)
+    monkeypatch.setattr(page, "PAGE", tmp_path / "page.md")
+    tried = program.Program("", [_cell([])], lambda *__: Lab(tmp_path, Scale()), lambda: MACHINE)
+    tried.run(["--quick", "--results", str(tmp_path / "elsewhere")])
+    kept = Kept.read(tmp_path / "elsewhere" / "a-cell.json")
+    assert kept.sides == ["ours", "theirs"]
+    assert not (tmp_path / "page.md").exists()
 
 
 def test_results_of_another_machine_are_not_continued(tmp_path: Path) -> None:
@@ -177,13 +193,7 @@ SAMPLES: dict[str, dict[str, list[dict[str, Any]]]] = {
 
 @pytest.fixture
 def rendered(tmp_path: Path) -> str:
-    for name, sides in SAMPLES.items():
-        kept = Kept(tmp_path / f"{name}.json", MACHINE)
-        for side, results in sides.items():
-            for seed, result in enumerate(results):
-                known = {"commit": "abc", "others_meanwhile": 0.5, "warning": "disturbed"}
-                kept.add({"side": side, "seed": seed, "result": result, **known})
-    return page.text(tmp_path)
+    return page_of(tmp_path, SAMPLES)
 
 
 @pytest.mark.parametrize(
@@ -256,7 +266,7 @@ def test_the_page_names_the_machine_and_what_disturbed_it(rendered: str) -> None
 
 def test_the_published_page_is_what_the_results_say() -> None:
     assert page.PAGE.read_text(encoding="utf-8") == page.text(common.RESULTS), (
-        "run: make bench, or make bench-train"
+        "run: make bench, bench-train or bench-serve"
     )
 
 

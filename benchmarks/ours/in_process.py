@@ -1,0 +1,70 @@
+"""The limit of any server: decode and infer in a loop, one thread, with nothing around it.
+
+The rates are of our predictor one by one, the same in batches of 16, and of a bare predict with
+Pillow, as the servers beside ours are given.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from itertools import cycle, islice
+from pathlib import Path
+
+from benchmarks.stopwatch import Stopwatch, answer, arguments
+
+BATCH = 16
+
+
+def rate(run: Callable[[list[bytes]], object], pictures: list[bytes], seconds: float) -> float:
+    """Pictures a second, over at least so many seconds, in portions of a batch."""
+    portions = cycle(pictures)
+    done, began = 0, time.perf_counter()
+    while (taken := time.perf_counter() - began) < seconds:
+        run(list(islice(portions, BATCH)))
+        done += BATCH
+    return done / taken
+
+
+def main() -> None:
+    asked = arguments(__doc__, "home", "pictures", model="", seconds=10.0)
+    watch = Stopwatch(asked.started)
+    import numpy as np
+
+    import mintage
+    from benchmarks.peers.bare import Model
+
+    app = mintage.open_workspace(asked.home)
+    bundle = app.create.model(asked.model)
+    predictor = app.create.open(bundle)
+    name, __, version = asked.model.partition("@")
+    bare = Model(Path(asked.home) / "models" / name / version)
+    pictures = [path.read_bytes() for path in sorted(asked.pictures.iterdir())]
+    watch.lap("open")
+
+    def one_by_one(some: list[bytes]) -> None:
+        for data in some:
+            predictor.predict(data)
+
+    def in_batches(some: list[bytes]) -> None:
+        predictor.infer(np.stack([predictor.decode(data) for data in some]))
+
+    def with_pillow(some: list[bytes]) -> None:
+        for data in some:
+            bare.infer([bare.decode(data)])
+
+    ways: dict[str, Callable[[list[bytes]], None]] = {
+        "one by one": one_by_one,
+        "in batches": in_batches,
+        "with Pillow": with_pillow,
+    }
+    rates = {}
+    for what, run in ways.items():
+        rate(run, pictures, asked.seconds / 10)  # the first are slow
+        rates[what] = round(rate(run, pictures, asked.seconds), 2)
+        watch.lap(what)
+    answer(watch, ("mintage", "onnxruntime"), rate=rates["one by one"], rates=rates)
+
+
+if __name__ == "__main__":
+    main()
