@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import email.parser
 import email.policy
+import select
 import subprocess
 import sys
 import threading
@@ -14,6 +15,10 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
+
+if not hasattr(select, "epoll"):
+    pytest.skip("the load is made with epoll, which Linux alone has", allow_module_level=True)
+
 from benchmarks import processes, serve
 from benchmarks.common import Failed, script
 from benchmarks.peers.bare import Model
@@ -312,13 +317,13 @@ def test_a_refusal_that_comes_before_the_body_was_sent_is_read() -> None:
     assert [each.status for each in answers] == [503]
 
 
-def test_nobody_who_listens_is_a_broken_connection() -> None:
+def test_a_connection_that_is_refused_is_a_broken_one() -> None:
     answers: list[Answered] = []
     crowd = Crowd((HOST, servers.free_port()), [b"POST"], most=1, on_answer=answers.append)
-    with contextlib.suppress(ConnectionRefusedError):
-        crowd.post(0.0)
-        arrivals.finish(crowd, 10)
-        assert [each.status for each in answers] == [BROKEN]
+    crowd.post(0.0)
+    assert arrivals.finish(crowd, 10) == 0
+    assert [each.status for each in answers] == [BROKEN]
+    assert crowd.connections == 0
     crowd.close()
 
 
@@ -447,20 +452,20 @@ def test_a_bare_predict_and_the_loop_that_is_the_limit_use_the_same_model(
         model="pets@1",
         seconds=0.1,
     )
-    assert set(found["rates"]) == {"one by one", "in batches", "with Pillow"}
-    assert found["rate"] == found["rates"]["one by one"] > 0
+    assert set(found["ways"]) == {"one by one", "in batches", "with Pillow"}
+    assert found["rate"] == found["ways"]["one by one"]["rate"] > 0
 
 
 # --- The page -----------------------------------------------------------------------------------
 
 
 def _load(rate: float, p50: float = 0.010, p99: float = 0.015, **more: Any) -> dict[str, Any]:
-    counted = {"requests": round(10 * rate), "failures": 0, "processor_seconds": 10.0}
+    counted = {"requests": round(10 * rate), "failures": 0, "processor_rate": 1.1 * rate}
     return {"rate": rate, "p50": p50, "p99": p99, **counted, **more}
 
 
 def _limit(rate: float) -> dict[str, Any]:
-    return {"rate": rate, "rates": {"one by one": rate, "in batches": 1.2 * rate}}
+    return {"rate": rate, "ways": {"one by one": {"rate": rate, "processor_rate": 1.1 * rate}}}
 
 
 def _offer(goodput: float, refused: int, p99: float, after: float) -> dict[str, Any]:
@@ -627,8 +632,10 @@ def test_the_page_says_what_was_measured_and_whether_it_is_enough(
 
 def test_the_page_has_a_row_for_each_server_and_what_was_really_offered(rendered: str) -> None:
     rows = rendered.splitlines()
-    failed = "600 (550 to 650) | 10.0 ms (10.0 ms to 10.0 ms) | 15.0 ms (15.0 ms to 15.0 ms) | 9 "
-    assert any(row.startswith(f"| seed-cnn: BentoML, batches of 16 | {failed}|") for row in rows)
+    assert "| compact: in-process, one by one | 300 | | | | 330 |" in rows
+    waits = "10.0 ms (10.0 ms to 10.0 ms) | 15.0 ms (15.0 ms to 15.0 ms)"
+    counted = f"600 (550 to 650) | {waits} | 9 | 660 (605 to 715)"
+    assert f"| seed-cnn: BentoML, batches of 16 | {counted} |" in rows
     offered = "10,000/s | 9,800/s | 9,000 | 88,000 | 0 | 3 | 0 | 100.0 ms, 200.0 ms | 220 MB |"
     assert f"| seed-cnn, 10 × | {offered}" in rows
 

@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 _READABLE, _WRITABLE = select.EPOLLIN, select.EPOLLIN | select.EPOLLOUT
-_UNDER_WAY = (0, errno.EINPROGRESS)
+_UNDER_WAY = (0, errno.EINPROGRESS, errno.ECONNREFUSED)
+"""What connecting may say at once; who is refused is told so again when something is sent."""
 _LENGTH = re.compile(rb"content-length:\s*(\d+)", re.IGNORECASE)
 _CLOSES = re.compile(rb"\nconnection:\s*close", re.IGNORECASE)
 _MOST_AT_ONCE = 1024

@@ -80,14 +80,18 @@ def in_process(turn: Turn, *, product: str) -> Result:
 def served(
     turn: Turn, *, start: Callable[[Shop, str], Start], product: str, workers: int = 1
 ) -> Result:
-    """What wrk counts, and the processor time of all the server's processes."""
+    """What wrk counts, and as ``processor_rate`` the answers for each second of the processor.
+
+    That is of all the server's processes, and says more than the rate where others are busy.
+    """
     with loaded(turn, lambda shop: start(shop, product), workers) as (server, __):
         used = server.processor_seconds()
         with _wrk(server, turn.lab, turn.lab.scale.seconds) as load:
             found = load.result()
         used = server.processor_seconds() - used
         versions = dict(server.start.versions)
-    return {**found, "processor_seconds": round(used, 2), "versions": versions}
+    by_processor = found["rate"] * found["seconds"] / max(used, 0.01)
+    return {**found, "processor_rate": round(by_processor, 2), "versions": versions}
 
 
 def arrivals(turn: Turn, *, product: str, times: float) -> Result:
