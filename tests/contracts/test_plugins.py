@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 
 import numpy as np
@@ -61,3 +62,8 @@ def test_a_task_answers_and_evaluates_in_json(name: str) -> None:
 @pytest.mark.parametrize("name", list(registry.sources()))
 def test_a_source_is_one(name: str) -> None:
     assert isinstance(registry.sources().get(name), Source)
+
+
+@pytest.mark.parametrize("name", list(registry.sources()))
+def test_a_source_can_be_asked_for_what_has_no_label(name: str) -> None:
+    assert "labelled" in inspect.signature(registry.sources().get(name).list).parameters

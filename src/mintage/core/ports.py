@@ -33,9 +33,27 @@ class Source(Protocol):
         ...
 
     def list(
-        self, location: Path, *, label: str, endings: frozenset[str], unsupported: frozenset[str]
+        self,
+        location: Path,
+        *,
+        label: str,
+        endings: frozenset[str],
+        unsupported: frozenset[str],
+        labelled: bool = True,
     ) -> SourceListing:
-        """List the examples; ``endings`` are lower-case and say what the modality reads."""
+        """List the examples; ``endings`` are lower-case and say what the modality reads.
+
+        Not ``labelled``: what has no label is wanted too, and has the label ''.
+        """
+        ...
+
+
+@runtime_checkable
+class Stamped(Protocol):
+    """What reads an example, and can tell whether it is still the same without reading it."""
+
+    def stamp(self) -> str:
+        """Another text once the bytes are others: size and time of a file, or a checksum."""
         ...
 
 

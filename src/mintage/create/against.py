@@ -20,9 +20,10 @@ from mintage.core.types import Found, Skipped
 from mintage.create import human
 from mintage.create.compare import Contender
 from mintage.create.evaluate import check_labels, learned_from
-from mintage.create.examples import list_source, to_be_asked
+from mintage.create.examples import to_be_asked
 from mintage.create.human import Matched, Picture, Sheet
 from mintage.create.prepare import decoded
+from mintage.sources.location import list_source
 from mintage.store.workspace import Workspace
 from mintage.tasks.agreement import cohen_kappa, krippendorff_alpha
 from mintage.tasks.metrics import mcnemar_exact, paired_interval, wilson_interval

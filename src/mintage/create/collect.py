@@ -16,8 +16,9 @@ from mintage.core.types import Example, Skipped, SourceListing, Split
 from mintage.create import splits
 from mintage.create.allocation import give_back
 from mintage.create.dataset import Dataset, keep_dataset, load_kept
-from mintage.create.examples import Kept, Sorted, by_content, check_columns, list_source, store_all
+from mintage.create.examples import Kept, Sorted, by_content, check_columns, store_all
 from mintage.sources.listing import well_formed
+from mintage.sources.location import list_source
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
 

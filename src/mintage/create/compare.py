@@ -19,8 +19,9 @@ from mintage.core.progress import Progress
 from mintage.core.types import Example, Skipped
 from mintage.create.dataset import Dataset
 from mintage.create.evaluate import check_labels, learned_from
-from mintage.create.examples import list_source, to_be_asked
+from mintage.create.examples import to_be_asked
 from mintage.create.prepare import decoded
+from mintage.sources.location import list_source
 from mintage.store.workspace import Workspace
 from mintage.tasks.metrics import mcnemar_exact, paired_interval, wilson_interval
 

@@ -18,8 +18,9 @@ from mintage.core.messages import _
 from mintage.core.progress import Progress
 from mintage.core.types import Skipped, Split
 from mintage.create.dataset import Dataset
-from mintage.create.examples import list_source, to_be_asked
+from mintage.create.examples import to_be_asked
 from mintage.create.prepare import decoded
+from mintage.sources.location import list_source
 from mintage.store.workspace import Workspace
 from mintage.tasks import coverage
 from mintage.tasks.metrics import share_interval

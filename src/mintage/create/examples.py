@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mintage.core import registry
 from mintage.core.canonical import sha256_hex
-from mintage.core.errors import DataError, said_by
+from mintage.core.errors import DataError
 from mintage.core.messages import _
 from mintage.core.parallel import in_order
 from mintage.core.ports import Modality
 from mintage.core.progress import Progress
 from mintage.core.types import NO_COLUMNS, Example, Found, InputSpec, Skipped, SourceListing
-from mintage.sources import archive
-from mintage.sources.damage import refuse_missing, unreadable
+from mintage.sources.location import attempt
 from mintage.store.workspace import Workspace
-
-Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,35 +49,6 @@ class Sorted:
     conflicts: list[dict[str, Any]]
 
 
-def list_source(location: Path, kind: Modality, label: str) -> tuple[str, SourceListing]:
-    """The name of the source that reads the location, and what it holds there.
-
-    Raises:
-        DataError: there is nothing there, or no source reads it.
-    """
-    refuse_missing(location)
-    for name in registry.sources():
-        source = registry.sources().get(name)
-        if source.matches(location):
-            listing = source.list(
-                location, label=label, endings=kind.endings, unsupported=kind.unsupported
-            )
-            return name, listing
-    try:
-        if archive.is_cut_short(location):
-            raise archive.cut_short(location)
-    except OSError as error:
-        raise unreadable(location, error) from error
-    raise DataError(
-        _(
-            "{location} is not a folder of class folders, a zip of one, "
-            "or a CSV, TSV, JSONL or XLSX table.",
-            location=location,
-        ),
-        remedy=_("See: mintage collect --help"),
-    )
-
-
 def check_columns(listing: SourceListing, columns: Collection[str]) -> None:
     """Refuse a column that is not there to be kept.
 
@@ -98,16 +64,6 @@ def check_columns(listing: SourceListing, columns: Collection[str]) -> None:
                 if there
                 else _("Only a table has columns besides path and label."),
             )
-
-
-def attempt(found: Found, make: Callable[[bytes], Made]) -> Made | Skipped:
-    """What is made of the bytes of one example; what cannot be read comes back with its reason."""
-    try:
-        return make(found.read())
-    except DataError as error:
-        return Skipped(found.path, error.message)
-    except OSError as error:
-        return Skipped(found.path, _("cannot be read: {reason}", reason=said_by(error)))
 
 
 @dataclass(frozen=True, slots=True)

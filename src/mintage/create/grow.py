@@ -29,7 +29,8 @@ from mintage.create.collect import (
     quality,
 )
 from mintage.create.dataset import Dataset, keep_dataset, load_kept
-from mintage.create.examples import Kept, Sorted, by_content, check_columns, list_source, store_all
+from mintage.create.examples import Kept, Sorted, by_content, check_columns, store_all
+from mintage.sources.location import list_source
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
 

@@ -7,7 +7,6 @@ import stat
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path, PurePosixPath
 
 from mintage.core.errors import DataError
@@ -61,35 +60,32 @@ class ZipSource:
         )
 
     def list(
-        self, location: Path, *, label: str, endings: frozenset[str], unsupported: frozenset[str]
+        self,
+        location: Path,
+        *,
+        label: str,
+        endings: frozenset[str],
+        unsupported: frozenset[str],
+        labelled: bool = True,
     ) -> SourceListing:
         """List the examples; ``label`` belongs to tables.
 
         Raises:
-            DataError: no zip, a document, encrypted, too many entries, or no class folders in it.
+            DataError: no zip, a document, encrypted, too many entries; or labels are wanted, and
+                there are no class folders in it, or folders of splits.
         """
         del label
         archive = _open(location)
         names = entry_names(archive.filelist)
         _refuse_documents(location, names)
         _refuse_encrypted(location, archive)
-        builder = ListingBuilder(endings, unsupported)
+        builder = ListingBuilder(endings, unsupported, labelled=labelled)
         entries = _unwrapped(_safe_entries(archive, names, builder))
-        classes = {path.parts[0] for path in entries if len(path.parts) > 1}
-        visible = {name for name in classes if not is_hidden(PurePosixPath(name))}
-        if not visible:
-            builder.refuse_if_nothing()
-            raise DataError(
-                _("{location} holds no class folders.", location=location),
-                remedy=_("Zip one folder for each class, named after it."),
-            )
-        refuse_splits(
-            visible,
-            lambda name: {p.parts[1] for p in entries if p.parts[0] == name and len(p.parts) > 2},
-        )
+        if labelled:
+            _refuse_unsorted(location, entries, builder)
         for path, entry in entries.items():
             if not entry.folder:
-                builder.add(path, partial(_read, archive, entry.info))
+                builder.add(path, _Packed(archive, entry.info))
             elif not is_hidden(path):
                 builder.add_class(path.parts[0])
         return builder.listing()
@@ -99,6 +95,46 @@ class ZipSource:
 class _Entry:
     info: zipfile.ZipInfo
     folder: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    """Reads one entry."""
+
+    archive: zipfile.ZipFile
+    info: zipfile.ZipInfo
+
+    def __call__(self) -> bytes:
+        """Its bytes, counted as they come: the header's size may lie."""
+        try:
+            with self.archive.open(self.info) as stream:
+                data = stream.read(listing.MOST_BYTES + 1)
+        except damage.ZIP as error:
+            raise DataError(_("damaged in the zip ({error})", error=error)) from error
+        if len(data) > listing.MOST_BYTES:
+            raise DataError(listing.too_large())
+        return data
+
+    def stamp(self) -> str:
+        """The size and checksum that the zip says it has."""
+        return f"{self.info.file_size}-{self.info.CRC:08x}"
+
+
+def _refuse_unsorted(
+    location: Path, entries: dict[PurePosixPath, _Entry], builder: ListingBuilder
+) -> None:
+    classes = {path.parts[0] for path in entries if len(path.parts) > 1}
+    visible = {name for name in classes if not is_hidden(PurePosixPath(name))}
+    if not visible:
+        builder.refuse_if_nothing()
+        raise DataError(
+            _("{location} holds no class folders.", location=location),
+            remedy=_("Zip one folder for each class, named after it."),
+        )
+    refuse_splits(
+        visible,
+        lambda name: {p.parts[1] for p in entries if p.parts[0] == name and len(p.parts) > 2},
+    )
 
 
 def _open(location: Path) -> zipfile.ZipFile:
@@ -192,15 +228,3 @@ def _wrapper(paths: Iterable[PurePosixPath]) -> str:
     tops = {path.parts[0] for path in seen if len(path.parts) > 1}
     deep = any(len(path.parts) > 2 for path in seen)
     return tops.pop() if len(tops) == 1 and deep else ""
-
-
-def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    """Read one entry, counting bytes as they come: the header's size may lie."""
-    try:
-        with archive.open(info) as stream:
-            data = stream.read(listing.MOST_BYTES + 1)
-    except damage.ZIP as error:
-        raise DataError(_("damaged in the zip ({error})", error=error)) from error
-    if len(data) > listing.MOST_BYTES:
-        raise DataError(listing.too_large())
-    return data

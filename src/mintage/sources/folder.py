@@ -25,27 +25,27 @@ class FolderSource:
         return location.is_dir()
 
     def list(
-        self, location: Path, *, label: str, endings: frozenset[str], unsupported: frozenset[str]
+        self,
+        location: Path,
+        *,
+        label: str,
+        endings: frozenset[str],
+        unsupported: frozenset[str],
+        labelled: bool = True,
     ) -> SourceListing:
         """List the examples below ``location``; ``label`` belongs to tables.
 
         Raises:
-            DataError: it holds no class folders, or folders of splits, or may not be read.
+            DataError: it may not be read; or labels are wanted, and it holds no class folders, or
+                folders of splits.
         """
         del label
         root = location.resolve()
+        builder = ListingBuilder(endings, unsupported, labelled=labelled)
         with _readable(location):
-            classes = sorted(name for name in _folders(root) if not is_hidden(PurePosixPath(name)))
-        if not classes:
-            raise DataError(
-                _("{location} holds no class folders.", location=location),
-                remedy=_("Put the examples of each class into a folder named after it."),
-            )
-        with _readable(location):
-            refuse_splits(classes, lambda name: _folders(root / name))
-        builder = ListingBuilder(endings, unsupported)
-        for name in classes:
-            builder.add_class(name)
+            top = _folders(root)
+        if labelled:
+            self._add_classes(builder, location, top)
         unreadable: list[OSError] = []
         for folder, folders, files in os.walk(root, onerror=unreadable.append):
             links = [name for name in folders if (Path(folder) / name).is_symlink()]
@@ -59,6 +59,18 @@ class FolderSource:
                     _("a folder that cannot be read: {reason}", reason=said_by(error)),
                 )
         return builder.listing()
+
+    def _add_classes(self, builder: ListingBuilder, location: Path, folders: set[str]) -> None:
+        classes = sorted(name for name in folders if not is_hidden(PurePosixPath(name)))
+        if not classes:
+            raise DataError(
+                _("{location} holds no class folders.", location=location),
+                remedy=_("Put the examples of each class into a folder named after it."),
+            )
+        with _readable(location):
+            refuse_splits(classes, lambda name: _folders(location / name))
+        for name in classes:
+            builder.add_class(name)
 
     def _add(self, builder: ListingBuilder, root: Path, path: Path) -> None:
         relative = PurePosixPath(path.relative_to(root).as_posix())

@@ -88,6 +88,30 @@ def read_file(path: Path | str) -> bytes:
     return data
 
 
+def file_stamp(path: Path | str) -> str:
+    """What changes when a file does: its size and the time of its last change; '' if it is gone."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - Path's own takes twice as long
+    except OSError:
+        return ""
+    return f"{found.st_size}-{found.st_mtime_ns}"
+
+
+@dataclass(frozen=True, slots=True)
+class FileAt:
+    """Reads one file."""
+
+    path: str
+
+    def __call__(self) -> bytes:
+        """The file's bytes; errors are those of ``read_file``."""
+        return read_file(self.path)
+
+    def stamp(self) -> str:
+        """What changes when the file does."""
+        return file_stamp(self.path)
+
+
 @dataclass(frozen=True, slots=True)
 class FileBelow:
     """Reads one file of a folder; there is one for each example, so it holds what it must."""
@@ -99,13 +123,23 @@ class FileBelow:
         """The file's bytes; errors are those of ``read_file``."""
         return read_file(f"{self.root}{os.sep}{self.name}")
 
+    def stamp(self) -> str:
+        """What changes when the file does."""
+        return file_stamp(f"{self.root}{os.sep}{self.name}")
+
 
 class ListingBuilder:
-    """Sorts entries ``class/…/file`` into examples, skipped ones and what is passed over."""
+    """Sorts entries ``class/…/file`` into examples, skipped ones and what is passed over.
 
-    def __init__(self, endings: frozenset[str], unsupported: frozenset[str]) -> None:
+    Where they need not be ``labelled``, a file in no folder is an example as well, of label ''.
+    """
+
+    def __init__(
+        self, endings: frozenset[str], unsupported: frozenset[str], *, labelled: bool = True
+    ) -> None:
         self._endings = endings
         self._unsupported = unsupported
+        self._labelled = labelled
         self._examples: list[tuple[Found, str]] = []
         self._skipped: list[Skipped] = []
         self._passed = Counter[str]()
@@ -115,8 +149,10 @@ class ListingBuilder:
         """A class is named, whether or not an example of it follows.
 
         Raises:
-            DataError: the name cannot be a label.
+            DataError: the name cannot be a label, and labels are wanted.
         """
+        if not self._labelled:
+            return
         if reason := name_fault(name):
             raise DataError(
                 _(
@@ -141,13 +177,14 @@ class ListingBuilder:
 
     def add(self, path: PurePosixPath, read: Callable[[], bytes]) -> None:
         """Sort one file of a folder of class folders."""
+        label = path.parts[0] if len(path.parts) > 1 else ""
         if is_hidden(path):
             self._passed["hidden"] += 1
-        elif len(path.parts) < 2:
+        elif self._labelled and not label:
             self._passed["stray"] += 1
         else:
-            self.add_class(path.parts[0])
-            self.add_example(path, path.parts[0], read)
+            self.add_class(label)
+            self.add_example(path, label, read)
 
     def add_example(
         self,
@@ -223,7 +260,7 @@ class ListingBuilder:
                     path=first.path,
                     reason=first.reason,
                 ),
-                remedy=_("Mend that, and collect again."),
+                remedy=_("Mend that, then run the same command again."),
             )
 
 

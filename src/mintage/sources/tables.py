@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping
-from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,7 +12,7 @@ from mintage.core.errors import DataError, said_by
 from mintage.core.messages import _
 from mintage.core.types import SourceListing
 from mintage.sources import encoding, rows
-from mintage.sources.listing import ListingBuilder, name_fault, read_file, well_formed
+from mintage.sources.listing import FileAt, ListingBuilder, name_fault, well_formed
 
 PATH_COLUMNS = ("path", "file", "filename", "file_name", "image", "image_path")
 PATH_COLUMNS_ZH = ("路径", "文件", "文件名", "图片", "图像")
@@ -33,29 +32,40 @@ class TableSource:
         return ending in ENDINGS or (ending == ".txt" and _is_unicode_text(location))
 
     def list(
-        self, location: Path, *, label: str, endings: frozenset[str], unsupported: frozenset[str]
+        self,
+        location: Path,
+        *,
+        label: str,
+        endings: frozenset[str],
+        unsupported: frozenset[str],
+        labelled: bool = True,
     ) -> SourceListing:
         """List the examples, with the label from column ``label``.
 
         Raises:
-            DataError: in no encoding or format of ours, or without one of the two columns.
+            DataError: in no encoding or format of ours, or without a column for the path or, if
+                labels are wanted, for the label.
         """
-        builder = ListingBuilder(endings, unsupported)
+        builder = ListingBuilder(endings, unsupported, labelled=labelled)
         table = rows.read_table(location, builder)
         # In JSON Lines each row names its own columns, so no single row decides.
         columns = list(dict.fromkeys(str(name) for __, row in table.rows for name in row))
+        if labelled and table.rows:
+            _check_label(location, columns, label)
         path_column = _path_column(location, columns, label) if table.rows else ""
         for number, row in table.rows:
             path, target = _text(row.get(path_column)), _text(row.get(label))
             file = _found(location.parent, path, table.encoding)
-            if reason := _why_not(number, path, target, file):
+            named = path and (target or not labelled)
+            reason = _why_not(number, target, file) if named else _nameless(number)
+            if reason:
                 builder.skip(path or _("line {number}", number=number), reason)
                 continue
             builder.add_class(target)
             builder.add_example(
                 PurePosixPath(path),
                 target,
-                partial(read_file, file),
+                FileAt(str(file)),
                 str(file),
                 _others(row, (path_column, label)),
             )
@@ -86,9 +96,11 @@ def _spellings(path: str, written_in: str) -> Iterator[str]:
             yield os.fsdecode(slashed.encode(written_in, errors="replace"))
 
 
-def _why_not(number: int, path: str, target: str, file: Path) -> str:
-    if not path or not target:
-        return _("line {number} has no path or no label", number=number)
+def _nameless(number: int) -> str:
+    return _("line {number} has no path or no label", number=number)
+
+
+def _why_not(number: int, target: str, file: Path) -> str:
     if name_fault(target):
         return _("line {number} has a label that cannot be shown", number=number)
     try:
@@ -116,7 +128,7 @@ def _text(content: Any) -> str:
     return "" if content is None else str(content).strip()
 
 
-def _path_column(location: Path, columns: Collection[str], label: str) -> str:
+def _check_label(location: Path, columns: Collection[str], label: str) -> None:
     if label not in columns:
         raise DataError(
             _(
@@ -127,6 +139,9 @@ def _path_column(location: Path, columns: Collection[str], label: str) -> str:
             ),
             remedy=_("Name the column that holds the label with --label."),
         )
+
+
+def _path_column(location: Path, columns: Collection[str], label: str) -> str:
     for name in (*PATH_COLUMNS, *PATH_COLUMNS_ZH):
         if name in columns and name != label:
             return name
