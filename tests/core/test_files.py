@@ -8,6 +8,7 @@ import pytest
 
 from mintage.core.errors import ConfigError, DependencyDown
 from mintage.core.files import (
+    alone,
     failure,
     is_temporary,
     put_back,
@@ -204,3 +205,37 @@ def test_a_file_is_read_whole_and_no_further_than_asked(tmp_path, size):
 
 def test_what_has_no_size_is_read_to_its_end():
     assert read_whole("/proc/self/status").startswith(b"Name:")
+
+
+def test_a_part_is_one_processs_alone_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    part = tmp_path / "file.part"
+    with alone(part) as first:
+        assert first is not None
+        with alone(part) as second:
+            assert second is None
+        first.write(b"one")
+    with alone(part) as again:
+        assert again is not None
+        again.write(b"two")
+    assert part.read_bytes() == b"onetwo"
+
+
+def test_an_empty_part_is_not_left_behind_nor_what_lies_beside_it(tmp_path: Path) -> None:
+    part, notes = tmp_path / "file.part", tmp_path / "file.part.json"
+    notes.write_text("{}")
+    with pytest.raises(ZeroDivisionError), alone(part, notes):
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_once_a_part_has_another_name_its_own_is_free(tmp_path: Path) -> None:
+    part = tmp_path / "file.part"
+    with alone(part) as stream:
+        assert stream is not None
+        stream.write(b"whole")
+        stream.flush()
+        part.rename(tmp_path / "file")
+        with alone(part) as other:
+            assert other is not None
+    assert (tmp_path / "file").read_bytes() == b"whole"
+    assert not part.exists()

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from tests.loopback import HOST, LOOPBACK, Handler, Server, cut, file, fixed
 
+from mintage.core import files
 from mintage.core.errors import (
     ConfigError,
     DataError,
@@ -716,7 +717,7 @@ def test_a_part_that_another_process_just_finished_is_not_written_to(
     def finished_meanwhile(stream: Any, how: int) -> None:
         target.with_name("file.zip.part").replace(target)
 
-    monkeypatch.setattr(https.fcntl, "flock", finished_meanwhile)
+    monkeypatch.setattr(files.fcntl, "flock", finished_meanwhile)
     with pytest.raises(NotReady, match="by another process"):
         fetch(server, server.script("/x", file(BODY)), target)
     assert server.asked == []

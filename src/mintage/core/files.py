@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from mmap import mmap
 from pathlib import Path
+from typing import BinaryIO
 
 from mintage.core.errors import ConfigError, DependencyDown, MintageError, said_by
 from mintage.core.ids import new_id
@@ -121,7 +123,7 @@ def write_atomic(
         try:
             descriptor = _created(temporary, mode)
             try:
-                _write_all(descriptor, data)
+                write_all(descriptor, data)
                 if durable:
                     os.fsync(descriptor)
             finally:
@@ -134,7 +136,7 @@ def write_atomic(
             sync_folder(folder or os.curdir)
 
 
-def _write_all(descriptor: int, data: bytes | mmap) -> None:
+def write_all(descriptor: int, data: bytes | mmap) -> None:
     """However many parts the system takes it in; no view of a map outlives a failure."""
     done = 0
     with memoryview(data) as whole:
@@ -151,6 +153,32 @@ def _created(path: str, mode: int) -> int:
     except FileNotFoundError:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         return os.open(path, flags, mode)
+
+
+@contextmanager
+def alone(part: Path, *beside: Path) -> Iterator[BinaryIO | None]:
+    """A file that grows until it is whole, opened for appending by this process alone.
+
+    None where another process has it, or has just finished and renamed it. An empty one is not left
+    behind, nor what lies ``beside`` it. The lock is a ``flock``: it ends with the process.
+    """
+    with readable_failures(part):
+        stream = part.open("a+b")
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            ours = part.exists() and os.path.samestat(os.fstat(stream.fileno()), part.stat())
+        except BlockingIOError:
+            ours = False
+        if not ours:
+            yield None
+            return
+        try:
+            yield stream
+        finally:
+            if part.exists() and not stream.seek(0, os.SEEK_END):
+                for path in (part, *beside):
+                    path.unlink(missing_ok=True)
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes | mmap]) -> None:

@@ -7,7 +7,6 @@ is ours, so that a deadline holds for every byte, headers too.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -28,7 +27,7 @@ from mintage.core.errors import (
     NotReady,
     SignatureMismatch,
 )
-from mintage.core.files import readable_failures, sync_folder
+from mintage.core.files import alone, readable_failures, sync_folder
 from mintage.core.messages import _
 from mintage.core.progress import Progress, Silent
 from mintage.core.units import format_size
@@ -434,24 +433,13 @@ def _network(address: WebAddress) -> Iterator[None]:
 
 @contextmanager
 def _alone(part: Path, name: str) -> Iterator[BinaryIO]:
-    """The part, opened for appending by this process alone; an empty one is not left behind."""
+    """The part, opened for appending by this process alone."""
     with readable_failures(part):
         part.parent.mkdir(parents=True, exist_ok=True)
-        stream = part.open("a+b")
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            alone = part.exists() and os.path.samestat(os.fstat(stream.fileno()), part.stat())
-        except BlockingIOError:
-            alone = False
-        if not alone:  # another process has it, or has just finished and renamed it
+    with alone(part, _beside(part)) as stream:
+        if stream is None:
             raise NotReady(
                 _("{name} is being downloaded by another process.", name=name),
                 remedy=_("Wait until it has ended, then run the same command again."),
             )
-        try:
-            yield stream
-        finally:
-            if part.exists() and not stream.seek(0, os.SEEK_END):
-                part.unlink()
-                _beside(part).unlink(missing_ok=True)
+        yield stream
