@@ -49,6 +49,9 @@ if TYPE_CHECKING:
         resume as resume,
     )
     from mintage.app.face import (
+        score as score,
+    )
+    from mintage.app.face import (
         train as train,
     )
     from mintage.client import Client as Client
@@ -68,6 +71,7 @@ __all__ = [
     "open_workspace",
     "predict",
     "resume",
+    "score",
     "train",
 ]
 

@@ -29,6 +29,19 @@ def test_the_python_face_does_what_the_verbs_do(home: Path, trained_home: Path) 
     assert run.model.evaluate(trained_home.parent / "photos")["examples"] == 120
 
 
+def test_scores_in_python_are_those_of_the_verb(
+    home: Path, trained_home: Path, tmp_path: Path
+) -> None:
+    photos = trained_home.parent / "photos"
+    done = mintage.score(photos, model="pets", out=tmp_path / "scores.csv", home=home)
+    assert (done["rows"], done["unreadable"], done["source"]) == (120, 0, "folder")
+    with pytest.raises(ConfigError, match="there already"):
+        mintage.score(photos, model="pets", out=tmp_path / "scores.csv", home=home)
+    again = mintage.model("pets@1", home=home).score(photos, tmp_path / "again.csv")
+    assert again | {"path": done["path"]} == done
+    assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "scores.csv").read_bytes()
+
+
 def test_collect_in_python_gives_the_same_version_again(home: Path, trained_home: Path) -> None:
     photos = trained_home.parent / "photos"
     again = mintage.collect(photos, name="pets", home=home)

@@ -7,6 +7,9 @@ what is special:
 - ``<!-- exit: 2 -->``: the block's last command ends with this status (else 0).
 - ``<!-- server -->``: a server runs at the addresses of the defaults, over the folder's workspace.
 - ``<!-- not run: why -->``: it cannot be run in a test.
+
+The ``python`` blocks of a page are one program, in their order; below the last may stand, in a
+``text`` block, the lines that it prints.
 """
 
 from __future__ import annotations
@@ -23,6 +26,9 @@ from pathlib import Path
 
 from mintage.cli.main import cli
 
+_PROGRAM = re.compile(
+    r"^((?:<!--[^\n]*-->\n)*)```(python|text)\n(.*?)^```", re.MULTILINE | re.DOTALL
+)
 _BLOCK = re.compile(r"^((?:<!--[^\n]*-->\n)*)( *)```console\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 
 
@@ -64,6 +70,25 @@ def blocks(page: Path) -> list[Block]:
         marks = dict(re.findall(r"<!-- ([\w ]+?)(?:: (.*?))? -->", match[1]))
         found.append(Block(page, headings[-1], _steps(match[3]), marks))
     return found
+
+
+@dataclass(frozen=True)
+class Program:
+    """The Python of a page, the lines that it prints, and whether it needs a server."""
+
+    code: str
+    lines: tuple[str, ...]
+    served: bool
+
+
+def program(page: Path) -> Program:
+    """What a page's Python blocks are together; empty where it has none."""
+    found = _PROGRAM.findall(page.read_text(encoding="utf-8"))
+    return Program(
+        "\n".join(text for __, kind, text in found if kind == "python"),
+        tuple(line for __, kind, text in found if kind == "text" for line in text.splitlines()),
+        any("server" in marks for marks, kind, __ in found if kind == "python"),
+    )
 
 
 def _steps(text: str) -> tuple[Step, ...]:
@@ -145,6 +170,23 @@ class Shell:
             wanted = block.status if number == len(block.steps) else 0
             assert done.returncode == wanted, f"{command}\n{done.stdout}"
             _assert_lines(step.lines, done.stdout, command)
+
+    def run_python(self, program: Program, addresses: Mapping[str, str]) -> None:
+        """Run a page's Python, and hold what it prints against what the page says."""
+        code = program.code
+        for default, actual in addresses.items():
+            code = code.replace(default, actual)
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", code],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        _assert_lines(program.lines, done.stdout, "the page's Python")
 
     @contextlib.contextmanager
     def server(self) -> Iterator[dict[str, str]]:

@@ -144,6 +144,9 @@ def test_a_model_from_elsewhere_is_verified_sold_and_served_without_torch(
     (here,) = json.loads(mintage(home, "predict", "pets@1", picture, "--json"))
     (there,) = light("predict", "pets@1", picture)
     assert there["output"] == here["output"]
+    scored = light("score", picture.parent, "--model", "pets@1", "--out", "scores.csv")
+    assert scored["rows"] == len(list(picture.parent.iterdir()))
+    assert (light.folder / "scores.csv").read_text().count("\n") == scored["rows"] + 1
     answered = httpx.post(
         f"{served}/v1/products/pets/predict",
         content=picture.read_bytes(),
@@ -161,6 +164,8 @@ def test_what_needs_more_says_what_to_install(light: Light, key: str) -> None:
     found = light("train", "pets", status=5)
     assert "PyTorch" in found["error"]["message"]
     assert "mintage[train]" in found["error"]["remedy"]
+    found = light("score", ".", "--model", "pets@1", "--out", "scores.parquet", status=5)
+    assert "mintage[parquet]" in found["error"]["remedy"]
     found = light("report", "pets@1", status=2)
     assert "not in this workspace" in found["error"]["message"]
     assert light("evaluate", "pets@1")["model"] == "pets@1"

@@ -63,7 +63,7 @@ class Collecting:
             DataError: nothing readable, fewer than two classes, or an empty class.
         """
         check_name(name, "dataset")
-        path, source_name = self._located(location, progress or Silent())
+        path, source_name = self.located(location, progress or Silent())
         return collect.collect(
             self._workspace,
             self._keys,
@@ -97,7 +97,7 @@ class Collecting:
         """
         before = self.dataset(into)
         newest = Reference.parse(into, mark="#", kind="dataset").version is None
-        path, source_name = self._located(location, progress or Silent())
+        path, source_name = self.located(location, progress or Silent())
         return grow.grow(
             self._workspace,
             self._keys,
@@ -112,8 +112,11 @@ class Collecting:
             columns=columns,
         )
 
-    def _located(self, location: str | Path, progress: Progress) -> tuple[Path, str | None]:
-        """Where the examples lie, and what the card calls their source (None: as the path does)."""
+    def located(self, location: str | Path, progress: Progress) -> tuple[Path, str | None]:
+        """Where examples lie, and what a card calls their source (None: as the path does).
+
+        What lies at an https address is downloaded first.
+        """
         if isinstance(location, str) and is_address(location):
             found = self.downloads.located(location, progress)
             return found.path, found.source_name

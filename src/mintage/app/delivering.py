@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from mintage.app.capturing import Capturing
@@ -20,10 +21,12 @@ from mintage.core.clock import Clock
 from mintage.core.errors import ConfigError, RequestError
 from mintage.core.messages import _
 from mintage.core.money import Price
+from mintage.core.progress import Progress, Silent
 from mintage.core.settings import Settings
 from mintage.core.units import check_name
 from mintage.deliver.engine import Engine
 from mintage.deliver.products import CANARY, STABLE, Products, Routing
+from mintage.deliver.score import Work, score
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing, Role
 
@@ -203,6 +206,33 @@ class Delivering:
                 options=" ".join(f"--{name} TEXT" for name in missing),
             )
         ]
+
+    def score(
+        self,
+        source: str | Path,
+        model: str,
+        out: Path,
+        *,
+        label: str | None = None,
+        force: bool = False,
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        """Answer every picture of a source, a row each in the table ``out``, and count them.
+
+        A run that was interrupted goes on where it was; ``force`` replaces what is there.
+
+        Raises:
+            ConfigError: no ending of ours; a table, or rows of another run, are there already.
+            DataError: no source reads it, or no picture is there.
+            DependencyDown: the disk is full (the rows so far stay), or pyarrow is not installed.
+            RequestError: there is no such model (404).
+            SignatureMismatch: the model is not what was signed.
+        """
+        progress = progress or Silent()
+        bundle = self._create.model(model)
+        location, __ = self._create.located(source, progress)
+        work = Work(self._create.open(bundle), bundle.manifest.labels, location, label)
+        return score(work, out, force=force, progress=progress, clock=self._workspace.clock)
 
     def catalogue(self) -> list[dict[str, Any]]:
         """Every product with what it points at."""

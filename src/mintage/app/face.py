@@ -133,6 +133,17 @@ class Model:
             raise InputError(answer["error"]["message"], remedy=answer["error"]["remedy"])
         return answer
 
+    def score(
+        self,
+        source: str | Path,
+        out: str | Path,
+        *,
+        label: str | None = None,
+        force: bool = False,
+    ) -> dict[str, Any]:
+        """A row for each picture of a source in the table ``out``, as ``mintage.score`` does."""
+        return self.app.deliver.score(source, self.reference, Path(out), label=label, force=force)
+
     def evaluate_against(
         self, people: str | Path, data: str | Path | None = None
     ) -> dict[str, Any]:
@@ -289,6 +300,28 @@ def compare(
     """
     app = open_workspace(home)
     return app.create.compare(first, second, data=None if data is None else Path(data))
+
+
+def score(
+    source: str | Path,
+    *,
+    model: str,
+    out: str | Path,
+    label: str | None = None,
+    force: bool = False,
+    home: str | Path | None = None,
+) -> dict[str, Any]:
+    """A row for each picture of a folder, zip or table in ``out``: .csv, .jsonl or .parquet.
+
+    The counts that ``mintage score --json`` prints. A run that was interrupted goes on where it
+    was; ``force`` replaces a table that is there.
+
+    Raises:
+        ConfigError: a table, or rows of another run, are there already.
+        DataError: no picture is there.
+    """
+    app = open_workspace(home)
+    return app.deliver.score(source, model, Path(out), label=label, force=force)
 
 
 def predict(reference: str, path: str | Path, *, home: str | Path | None = None) -> dict[str, Any]:

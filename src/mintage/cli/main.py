@@ -32,6 +32,7 @@ from mintage.cli.help import HELP_OPTIONS, localise
 from mintage.cli.label import label
 from mintage.cli.output import emit, say, shown, stderr
 from mintage.cli.recipe import recipe
+from mintage.cli.score import score
 from mintage.cli.show import show
 from mintage.core.errors import Bug, ConfigError, MintageError
 from mintage.core.ids import new_id
@@ -68,6 +69,7 @@ _VERBS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
     },
     DELIVER: {
         "predict": evaluating.predict,
+        "score": score,
         "export": moving.export,
         "import": moving.import_model,
         "publish": deliver.publish,

@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Self
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -85,11 +85,20 @@ def facts(rows: Iterable[tuple[str, object]]) -> None:
 
 
 class TerminalProgress:
-    """A bar where there is a terminal; elsewhere one line as each stage begins."""
+    """A bar where there is a terminal; elsewhere one line as each stage begins.
+
+    As a context, a stage that is broken off in it leaves its bar as far as it came.
+    """
 
     def __init__(self) -> None:
         self._bars: Bars | None = None
         self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *__: object) -> None:
+        self._stop()
 
     def start(self, title: str, total: float | None = None) -> None:
         """Begin a stage."""
@@ -119,6 +128,10 @@ class TerminalProgress:
             total = self._bars.tasks[0].total
             if total is not None and not self._bars.finished:
                 self._bars.update(self._task, total=total)
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._bars is not None:
             self._bars.stop()
         self._bars = self._task = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event
 from typing import TypeVar
@@ -22,12 +22,12 @@ _AHEAD = 4
 
 def in_order(
     title: str, things: Sequence[Thing], make: Callable[[Thing], Made], progress: Progress
-) -> Iterator[Made]:
+) -> Generator[Made, None, None]:
     """Make something of each; it comes in the order of the things.
 
     What ``make`` raises is raised once the parts before that thing's have come, and nothing more is
-    begun. Threads are enough where decoders and the system do the work, since they let others run
-    meanwhile.
+    begun, nor once it is closed. Threads are enough where decoders and the system do the work,
+    since they let others run meanwhile.
     """
     workers = available_cores()
     size = max(1, min(_AT_ONCE, len(things) // (_AHEAD * workers)))

@@ -49,15 +49,6 @@ class Source(Protocol):
 
 
 @runtime_checkable
-class Stamped(Protocol):
-    """What reads an example, and can tell whether it is still the same without reading it."""
-
-    def stamp(self) -> str:
-        """Another text once the bytes are others: size and time of a file, or a checksum."""
-        ...
-
-
-@runtime_checkable
 class Modality(Protocol):
     """What goes in. The same ``decode`` runs in training and in serving."""
 

@@ -21,7 +21,9 @@ NO_COLUMNS: Mapping[str, str] = MappingProxyType({})
 class Found:
     """One labelled example that a source offers; its bytes are read when they are wanted.
 
-    ``columns`` is what a table says of it besides its path and label.
+    ``read`` may have a ``stamp()``: a text that is another once the bytes are, told without reading
+    them, such as a file's size and time. ``columns`` is what a table says of it besides its path
+    and label.
     """
 
     path: str

@@ -9,7 +9,7 @@ from typing import TypeVar
 from mintage.core import registry
 from mintage.core.errors import DataError, said_by
 from mintage.core.messages import _
-from mintage.core.ports import Modality, Stamped
+from mintage.core.ports import Modality
 from mintage.core.types import Found, Skipped, SourceListing
 from mintage.sources import archive
 from mintage.sources.damage import refuse_missing, unreadable
@@ -72,5 +72,5 @@ def attempt(found: Found, make: Callable[[bytes], Made]) -> Made | Skipped:
 
 def stamp_of(found: Found) -> str:
     """What changes when the example's bytes do, without reading them; '' where nobody knows."""
-    reader: object = found.read
-    return reader.stamp() if isinstance(reader, Stamped) else ""
+    stamp = getattr(found.read, "stamp", None)
+    return "" if stamp is None else str(stamp())
