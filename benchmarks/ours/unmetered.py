@@ -5,6 +5,7 @@ Not a way to run it, and so no option of ``mintage serve``: it says what those c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 
@@ -32,6 +33,11 @@ def main() -> None:
         def record(self, usage: Usage) -> Future[Receipt]:  # noqa: ARG002 - the protocol's
             forgotten: Future[Receipt] = Future()
             forgotten.set_result(Receipt("none", "none", {}, {}, "0", "EUR", final=True))
+            return forgotten
+
+        def record_all(self, usages: Sequence[Usage]) -> Future[list[Receipt]]:
+            forgotten: Future[list[Receipt]] = Future()
+            forgotten.set_result([self.record(usage).result() for usage in usages])
             return forgotten
 
     settings = load_settings(home=asked.home, port=asked.port, operator_port=0)
