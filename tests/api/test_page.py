@@ -18,6 +18,7 @@ _FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--use-fake-device-for-media-stream",
 ]
 
 
@@ -141,7 +142,7 @@ def test_a_visitor_on_a_phone_without_a_key_is_asked_once_and_then_answered(
     page.wait_for_selector("#sample-list img")
     assert page.inner_text("#lead") == "选择图片，或拍一张"
     page.tap("#sample-list li:nth-child(2) button")
-    assert page.locator("#key").evaluate("element => element === document.activeElement")
+    page.wait_for_selector("#key:focus")
     page.fill("#key", "mk_wrong")
     page.keyboard.press("Enter")
     page.wait_for_selector(".note.failed")
@@ -220,6 +221,7 @@ def test_every_word_that_the_pages_ask_for_is_there(visit, running) -> None:
 
     from mintage.api import pages
 
+    scripts = [f"{name}.js" for name in pages.MODULES if name != "words"]
     here = visit().page
     here.goto(running.address)
     words = here.evaluate(
@@ -228,12 +230,11 @@ def test_every_word_that_the_pages_ask_for_is_there(visit, running) -> None:
           return [Object.keys(WORDS.en), Object.keys(DOCS.en)];
         }"""
     )
-    for known, (html, script) in zip(
-        words, [("index.html", "app.js"), ("docs.html", "docs.js")], strict=True
-    ):
+    asking = [("index.html", *scripts), ("docs.html", "docs.js")]
+    for known, (html, *modules) in zip(words, asking, strict=True):
         text = files(pages).joinpath(html).read_text()
         asked = set(re.findall(r'data-word="(\w+)"', text))
-        text = files(pages).joinpath(script).read_text()
+        text = "".join(files(pages).joinpath(module).read_text() for module in modules)
         asked |= set(re.findall(r"words\(\)\.(\w+)", text))
         asked |= set(re.findall(r"const \{ (\w+) \} = words\(\)", text))
         assert asked == set(known)

@@ -231,10 +231,19 @@ def test_both_languages_of_every_page_have_the_same_words() -> None:
 def test_everything_the_page_asks_for_is_there(client) -> None:
     page = client.get("/")
     assert page.headers["Content-Type"] == "text/html; charset=utf-8"
-    for address in re.findall(r'(?:src|href)="(/[^"]+)"', page.text):
+    addresses = set(re.findall(r'(?:src|href)="(/[^"]+)"', page.text))
+    scripts = addresses & {"/static/app.js"}
+    while scripts:  # and what those ask for in turn
+        text = client.get(scripts.pop()).text
+        names = re.findall(r'^import .* from "./(.*)";', text, re.MULTILINE)
+        found = {f"/static/{name}" for name in names}
+        scripts |= found - addresses
+        addresses |= found
+    assert len(addresses) > 10
+    for address in addresses:
         assert client.get(address).status_code == 200, address
     found = client.get("/page.json").json()
-    assert found["trial_key"] is None
+    assert found["trial"] is None
     assert len(found["samples"]) == 6
     sample = client.get(found["samples"][0]["address"])
     assert sample.headers["Content-Type"] == "image/jpeg"

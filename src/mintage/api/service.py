@@ -226,10 +226,9 @@ class Sample:
 class Service:
     """Everything behind the routes.
 
-    ``gate`` is called on the event loop, so it answers at once; ``trial_key`` is public: the page
-    uses it for visitors who have none; ``flush`` is called last when the server ends. Without
-    ``replays`` a repeated Idempotency-Key is a 409. ``public_keys`` are told to anyone, by role;
-    it is called in threads.
+    ``gate`` is called on the event loop, so it answers at once; ``flush`` is called last when the
+    server ends. Without ``replays`` a repeated Idempotency-Key is a 409. ``public_keys`` are told
+    to anyone, by role; it is called in threads.
     """
 
     settings: Settings
@@ -239,7 +238,6 @@ class Service:
     accounts: Accounts
     catalogue: Catalogue
     samples: Sequence[Sample] = ()
-    trial_key: str | None = None
     clock: Clock = field(default_factory=SystemClock)
     metrics: Metrics = field(default_factory=Metrics)
     flush: Callable[[], None] | None = None

@@ -8,8 +8,11 @@ from mintage.capture.customers import Customer, Customers
 from mintage.capture.gate import KeyGate
 from mintage.capture.keys import IssuedKey
 from mintage.capture.metering import UsageMeter
-from mintage.capture.plans import Plans
+from mintage.capture.plans import DEFAULT_CURRENCY, Plans
+from mintage.capture.trial import TRIAL, TrialGate
 from mintage.capture.usage import UsageHistory
+from mintage.core.errors import RequestError
+from mintage.core.ports import Gate
 from mintage.store.workspace import Workspace
 from mintage.trust.audit import AuditLog
 from mintage.trust.keys import KeyRing
@@ -33,6 +36,25 @@ class Capturing:
     def meter(self) -> UsageMeter:
         """The Meter; its receipt key is made when it is first wanted."""
         return UsageMeter(self._workspace.database, self._keys, self._workspace.clock)
+
+    def admitting(self, trial: int | None) -> Gate:
+        """The Gate; with ``trial``, one that admits so many calls a day without a key, free."""
+        if trial is None:
+            return self.gate
+        return TrialGate(
+            self.gate,
+            self._workspace.database,
+            self._workspace.clock,
+            customer=self._trial_customer(),
+            plan=self.plans.set(TRIAL, "0", DEFAULT_CURRENCY),
+            most_calls=trial,
+        )
+
+    def _trial_customer(self) -> Customer:
+        try:
+            return self.customers.find(TRIAL)
+        except RequestError:  # the first time
+            return self.customers.add(TRIAL)
 
     def add_customer(self, name: str) -> tuple[Customer, IssuedKey]:
         """A new customer with a first key, which is shown now and never again."""

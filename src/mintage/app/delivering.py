@@ -13,14 +13,15 @@ from mintage.app.creating import Creating
 from mintage.bundle.format import Manifest
 from mintage.bundle.predictor import Predictor
 from mintage.capture.answers import Answers
-from mintage.capture.gate import KeyGate
 from mintage.capture.metering import UsageMeter
 from mintage.capture.plans import DEFAULT_CURRENCY, DEFAULT_PLAN
+from mintage.capture.trial import TRIAL
 from mintage.core import registry
 from mintage.core.clock import Clock
 from mintage.core.errors import ConfigError, RequestError
 from mintage.core.messages import _
 from mintage.core.money import Price
+from mintage.core.ports import Gate
 from mintage.core.progress import Progress, Silent
 from mintage.core.settings import Settings
 from mintage.core.units import check_name
@@ -54,7 +55,7 @@ class Serving:
     settings: Settings
     clock: Clock
     engine: Engine
-    gate: KeyGate
+    gate: Gate
     meter: UsageMeter
     accounts: Accounts
     catalogue: Offers
@@ -169,9 +170,9 @@ class Delivering:
             raise ConfigError(
                 _("A currency needs a price."), remedy=_("Say both: --price and --currency.")
             )
-        if product == DEFAULT_PLAN:
+        if product in (DEFAULT_PLAN, TRIAL):
             raise ConfigError(
-                _("{default_plan!r} is the default plan's name.", default_plan=DEFAULT_PLAN),
+                _("{product!r} is the name of a plan of Mintage's own.", product=product),
                 remedy=_("Name the product otherwise."),
             )
         unit = registry.modalities().get(manifest.modality).unit
@@ -270,7 +271,7 @@ class Delivering:
             settings=self._settings,
             clock=self._workspace.clock,
             engine=engine,
-            gate=self._capture.gate,
+            gate=self._capture.admitting(self._settings.trial),
             meter=self._capture.meter(),
             accounts=Accounts(self._capture),
             catalogue=offers,

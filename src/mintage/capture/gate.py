@@ -62,11 +62,7 @@ class KeyGate:
             key_id, customer = _authenticated(connection, caller)
             offer = repository.offer(connection, product)
         if offer is None:
-            raise RequestError(
-                _("There is no product {product!r}.", product=product),
-                remedy=_("GET /v1/products lists what is sold here."),
-                http_status=404,
-            )
+            raise no_product(product)
         if offer.plan is None:
             raise NotReady(
                 _("The product {product!r} has no price yet.", product=product),
@@ -81,6 +77,15 @@ class KeyGate:
             unit=offer.unit,
             price=Price(offer.price, offer.currency, offer.per),
         )
+
+
+def no_product(product: str) -> RequestError:
+    """Nothing is sold under this name."""
+    return RequestError(
+        _("There is no product {product!r}.", product=product),
+        remedy=_("GET /v1/products lists what is sold here."),
+        http_status=404,
+    )
 
 
 def _authenticated(connection: repository.Connection, caller: ApiKey) -> tuple[str, str]:

@@ -26,6 +26,10 @@ _OFFER = (
     " FROM products LEFT JOIN plans ON plans.name = products.plan"
     " WHERE products.name = ? ORDER BY plans.version DESC LIMIT 1"
 )
+_NTH_NEWEST = (
+    "SELECT recorded_at FROM usage_events WHERE customer = ?"
+    " ORDER BY sequence DESC LIMIT 1 OFFSET ?"
+)
 
 
 def key_by_digest(connection: Connection, sha256: str) -> Row[Any] | None:
@@ -49,6 +53,12 @@ def insert_event(connection: Connection, values: Values) -> bool:
 def insert_events(connection: Connection, values: Sequence[Values]) -> bool:
     """Whether all of them are new; where one is not, none may stay."""
     return connection.exec_driver_sql(_INSERT_EVENT, values).rowcount == len(values)
+
+
+def nth_newest_event(connection: Connection, customer: str, number: int) -> str | None:
+    """When the customer's ``number``-th newest event was recorded, if there are so many."""
+    found = connection.exec_driver_sql(_NTH_NEWEST, (customer, number - 1)).first()
+    return None if found is None else str(found[0])
 
 
 def event_receipt(connection: Connection, customer: str, origin: str, event: str) -> str | None:

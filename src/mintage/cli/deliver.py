@@ -144,6 +144,14 @@ def serve(
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Serve others than this machine without TLS.")
     ] = False,
+    trial: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=10_000,
+            help="Free calls a day without a key, for all visitors together. (default: none)",
+        ),
+    ] = None,
     home: Home = None,
 ) -> None:
     """Serve every published product: page, API, health, metering and receipts.
@@ -161,6 +169,7 @@ def serve(
         "host": host,
         "port": port,
         "operator_port": operator_port,
+        "trial": trial,
         "tls_cert": tls_cert,
         "tls_key": tls_key,
         "behind_proxy": behind_proxy,
@@ -172,7 +181,7 @@ def serve(
                 _("Nothing is published yet."),
                 remedy=_("Publish a model first: mintage publish pets@latest --product pets"),
             )
-        run_server(app, samples=(), trial_key=None, on_started=_say_addresses, workers=workers)
+        run_server(app, samples=(), on_started=_say_addresses, workers=workers)
 
 
 def _say_addresses(customers: str, operator: str) -> None:

@@ -21,7 +21,6 @@ def run_server(
     app: App,
     *,
     samples: Sequence[Sample],
-    trial_key: str | None,
     on_started: Callable[[str, str], None],
     stop: threading.Event | None = None,
     log_format: LogFormat | None = None,
@@ -32,7 +31,7 @@ def run_server(
     Logs go to stderr: as text to a terminal, else as JSON, unless ``log_format`` says which. With
     several ``workers`` the calls are answered by so many processes.
     """
-    service = service_of(app, samples=samples, trial_key=trial_key)
+    service = service_of(app, samples=samples)
     with logging_to(sys.stderr, log_format or app.settings.log_format):
         if workers == 1:
             serve(service, on_started=on_started, stop=stop)
@@ -57,9 +56,7 @@ def _work(settings: Settings, home: Path, place: Place) -> None:
         work_at(place, service_of(app))
 
 
-def service_of(
-    app: App, *, samples: Sequence[Sample] = (), trial_key: str | None = None
-) -> Service:
+def service_of(app: App, *, samples: Sequence[Sample] = ()) -> Service:
     """What the routes call, made of the parts that ``app`` joins."""
     parts = app.deliver.serving()
     return Service(
@@ -70,7 +67,6 @@ def service_of(
         accounts=parts.accounts,
         catalogue=parts.catalogue,
         samples=samples,
-        trial_key=trial_key,
         clock=parts.clock,
         replays=parts.replays,
         public_keys=parts.public_keys,

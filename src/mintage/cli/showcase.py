@@ -215,7 +215,7 @@ def _serve_on_a_free_port(
     started: Callable[[str, str], None],
     stop: threading.Event,
 ) -> None:
-    shown: dict[str, Any] = {"samples": pictures, "trial_key": None, "log_format": "text"}
+    shown: dict[str, Any] = {"samples": pictures, "log_format": "text"}
     try:
         run_server(app, on_started=started, stop=stop, **shown)
     except DependencyDown as error:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mintage.core.errors import ConfigError
@@ -43,6 +43,8 @@ class Settings(BaseSettings):
     """An upload larger than this is refused with 413 while it is read."""
     max_queue: int = 256
     """Calls that may wait for inference; more are refused with 503."""
+    trial: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """Free calls without a key in any 24 hours, all visitors' together; None allows none."""
     threads: int | None = None
     """Threads for training and inference; None takes what the cgroup's CPU quota allows."""
     backbone: str | None = None

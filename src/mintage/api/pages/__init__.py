@@ -19,12 +19,18 @@ _MEDIA_TYPES = {
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
 }
+MODULES = (
+    "app", "calls", "camera", "cards", "dom", "format", "keys", "problems", "programs", "state",
+    "words",
+)  # fmt: skip
+"""What the upload page's script is made of."""
+
 _ADDRESSES = {"index.html": "/", "docs.html": "/docs", "label.html": "/"}
 
 
 def page_routes(service: Service) -> APIRouter:
     """The upload page and what it shows."""
-    router = static_routes("index.html", "app.css", "app.js", "words.js", "icon.svg")
+    router = static_routes("index.html", "app.css", "icon.svg", *(f"{name}.js" for name in MODULES))
 
     @router.get("/page.json", include_in_schema=False)
     async def page() -> JSONResponse:
@@ -34,7 +40,7 @@ def page_routes(service: Service) -> APIRouter:
         ]
         found: dict[str, Any] = {
             "samples": samples,
-            "trial_key": service.trial_key,
+            "trial": service.settings.trial,
             "max_upload_bytes": service.settings.max_upload_bytes,
         }
         return JSONResponse(found)

@@ -1,0 +1,109 @@
+// What a call looks like: the picture, and beside it the answer or what went wrong.
+import { again } from "./calls.js";
+import { find, make } from "./dom.js";
+import { duration, money, share } from "./format.js";
+import { problemNote, problemWords } from "./problems.js";
+import { mayCall, words } from "./state.js";
+
+const MOST_BARS = 5;
+
+export function show(call) {
+  if (!call.element) {
+    call.element = make("li", { class: "result" });
+    find("results").prepend(call.element);
+  }
+  call.element.classList.toggle("bad", Boolean(call.outcome?.code));
+  call.element.replaceChildren(shot(call), make("div", { class: "said" }, ...said(call)));
+}
+
+// For those who hear the page: one sentence when a call has ended.
+export function announce(call) {
+  if (call.status !== "done") return;
+  const { outcome, name } = call;
+  let text;
+  if (outcome.code) text = words().failed(name, problemWords(outcome)[0]);
+  else if (outcome.output.label == null) text = words().failed(name, abstention(outcome.output)[0]);
+  else text = words().said(name, outcome.output.label, share(outcome.output.probability));
+  find("status").textContent = text;
+}
+
+function shot(call) {
+  const image = make("img", { src: call.address, alt: call.name });
+  const frame = make("div", { class: "shot" }, image);
+  image.addEventListener("error", () => {
+    frame.classList.add("blank");
+    frame.replaceChildren(words().noPreview);
+  });
+  return frame;
+}
+
+function said(call) {
+  if (!call.outcome) {
+    if (!mayCall()) return [make("p", { class: "waiting" }, words().needsKey)];
+    const text = call.status === "running" ? words().waiting : words().queued;
+    const spinner = make("span", { class: "spinner", "aria-hidden": "true" });
+    return [make("p", { class: "waiting" }, spinner, text)];
+  }
+  if (call.outcome.code) return [problemNote(call.outcome, () => again(call))];
+  const { output } = call.outcome;
+  const verdict = output.label == null ? [abstained(output)] : classified(output);
+  return [...verdict, meta(call.outcome), receipt(call.outcome.receipt)];
+}
+
+// No label: neither bars nor numbers, which would only look like confidence.
+function abstained(output) {
+  const [title, why] = abstention(output);
+  return make("div", { class: "note unusual" }, make("strong", {}, title), make("p", {}, why));
+}
+
+function abstention(output) {
+  if (output.unusual === true) return [words().unusual, words().unusualWhy];
+  return [words().notSure, words().notSureWhy];
+}
+
+function classified(output) {
+  const ranked = Object.entries(output.probabilities ?? {}).sort((a, b) => b[1] - a[1]);
+  const verdict = make("p", { class: "verdict" },
+    make("span", {}, String(output.label)),
+    make("span", { class: "sure" }, share(output.probability)));
+  const bars = ranked.slice(0, MOST_BARS).map(([name, value]) => bar(name, value));
+  if (ranked.length > MOST_BARS) {
+    bars.push(make("li", { class: "rest" }, words().more(ranked.length - MOST_BARS)));
+  }
+  return [verdict, make("ul", { class: "bars" }, ...bars)];
+}
+
+function bar(name, value) {
+  const filled = make("span", { class: "bar" });
+  filled.style.width = `${value * 100}%`;
+  return make("li", {},
+    make("span", { class: "name", title: name }, name),
+    make("span", { class: "track", "aria-hidden": "true" }, filled),
+    make("span", { class: "share" }, share(value)));
+}
+
+function meta(outcome) {
+  const facts = [
+    [words().costs, money(outcome.price.amount, outcome.price.currency)],
+    [words().took, duration(outcome.milliseconds)],
+    [words().by, `${outcome.model}@${outcome.model_version}`],
+  ];
+  return make("dl", { class: "meta" },
+    ...facts.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
+}
+
+function receipt(found) {
+  const whole = { id: found.id, statement: statement(found), ...found };
+  return make("details", { class: "receipt" },
+    make("summary", {}, `${words().receipt} `, make("code", {}, found.id)),
+    make("pre", { tabindex: "0" }, JSON.stringify(whole, null, 2)));
+}
+
+function statement(found) {
+  try {
+    const bytes = Uint8Array.from(atob(found.envelope.payload), (c) => c.charCodeAt(0));
+    return JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    return undefined; // a receipt of another form is shown as it is
+  }
+}

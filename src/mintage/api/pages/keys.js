@@ -1,0 +1,30 @@
+// The key in use: shown by its last characters, asked for where nothing else would do.
+import { find } from "./dom.js";
+import { mayCall, state, useKey, words } from "./state.js";
+
+export function showKey(asked = false) {
+  find("key-form").hidden = mayCall() && !asked;
+  find("key-button").setAttribute("aria-expanded", String(!find("key-form").hidden));
+  find("key-hint").textContent = state.page.trial ? words().keyHintTrial : words().keyHint;
+  find("key-button").hidden = !mayCall();
+  find("key-button").title = state.key ? words().keyChange : words().keyEnter;
+  find("key-state").textContent = state.key ? words().keyOwn(state.key.slice(-4)) : words().keyTrial;
+}
+
+export function askForKey() {
+  showKey(true);
+  find("key-form").scrollIntoView({ block: "nearest" });
+  find("key").focus();
+}
+
+export function listenForKeys(whenGiven) {
+  find("key-button").addEventListener("click", () => (find("key-form").hidden ? askForKey() : showKey()));
+  find("key-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const key = find("key").value.trim();
+    find("key").value = "";
+    if (!key) return;
+    useKey(key);
+    whenGiven();
+  });
+}
