@@ -86,6 +86,7 @@ class Card:
     model_version: str
     unit: str
     price: Price
+    explanation: Price
 
 
 @dataclass(frozen=True)
@@ -209,7 +210,9 @@ class Desk:
         if product not in self.names_listed:
             raise _missing(product)
         labels = ("warm", "cold")
-        return Card(product, "class", "image", labels, "tones", "3", "image", PRICE)
+        return Card(
+            product, "class", "image", labels, "tones", "3", "image", PRICE, Price("0.05", "EUR")
+        )
 
     def routings(self) -> dict[str, Routing]:
         return {name: Routing(Pointer("tones", 3, "a" * 64)) for name in self.names_listed}

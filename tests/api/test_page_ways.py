@@ -31,6 +31,14 @@ _HAND_OVER = """([kind, encoded]) => {
   document.body.dispatchEvent(event);
 }"""
 
+_UNTIL_RELEASED = """() => new Promise((done) => {
+  const look = () => {
+    if (document.getElementById("live").srcObject === null) done();
+    else requestAnimationFrame(look);
+  };
+  look();
+})"""
+
 
 @pytest.fixture
 def hand_over(draw: Callable[..., bytes]) -> Callable[..., None]:
@@ -108,7 +116,7 @@ def test_a_live_picture_is_taken_on_a_desk(visit, running, desk, key) -> None:
     page.click("#camera")
     page.wait_for_selector("#shutter:not([disabled])")
     page.keyboard.press("Escape")
-    assert page.evaluate("() => document.getElementById('live').srcObject === null")
+    page.evaluate(_UNTIL_RELEASED)
     assert here.complaints == []
 
 

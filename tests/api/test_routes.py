@@ -118,7 +118,13 @@ def test_metadata_of_a_product_is_open(client) -> None:
     assert client.get("/v1/products").json() == {"products": [{"name": "tones"}]}
     card = client.get("/v1/products/tones").json()
     assert card["labels"] == ["warm", "cold"]
-    assert card["price"] == {"amount": "0.02", "currency": "EUR", "per": 1, "unit": "image"}
+    assert card["price"] == {
+        "amount": "0.02",
+        "currency": "EUR",
+        "per": 1,
+        "unit": "image",
+        "explanation": "0.05",
+    }
 
 
 # ---- the Open Inference Protocol

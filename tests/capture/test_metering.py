@@ -236,3 +236,27 @@ def test_a_price_is_exact_to_the_last_digit(
     provider = ProviderInfo("pets", "3", "b" * 64, "class", "image")
     usage = Usage(permit, provider, "stable", "ok", {"image": quantity}, "1", "2", 0.0, 0.0)
     assert Fraction(price_of(usage)) == Fraction(units, 10**decimals) * quantity / per
+
+
+def test_an_explanation_costs_what_the_plan_says_besides(shop: Any) -> None:
+    shop.plans.set("standard", "0.02", "EUR", explanation="0.005")
+    plain = shop.meter.record(shop.usage()).result()
+    both = {"image": 1, "explanation": 1}
+    explained = shop.meter.record(shop.usage(quantities=both)).result()
+    failed = shop.meter.record(shop.usage(quantities=both, outcome="error")).result()
+    assert [each.price for each in (plain, explained, failed)] == ["0.02", "0.025", "0"]
+    assert explained.statement["quantities"] == both
+    summary = shop.history.summary(shop.customers.find("Ada").id)
+    assert summary.to_json()["totals"] == {"EUR": "0.045"}
+
+
+def test_an_explanation_is_included_until_it_has_a_price(shop: Any) -> None:
+    before = shop.permit()
+    raised = shop.plans.set("standard", "0.02", "EUR", explanation="0.005")
+    assert raised.version == before.plan_version + 1
+    both = {"image": 1, "explanation": 1}
+    earlier = shop.meter.record(shop.usage(permit=before, quantities=both)).result()
+    now = shop.meter.record(shop.usage(quantities=both)).result()
+    assert (earlier.price, now.price) == ("0.02", "0.025")
+    summary = shop.history.summary(shop.customers.find("Ada").id)
+    assert summary.totals["EUR"] == Fraction(45, 1000)

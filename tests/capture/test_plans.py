@@ -30,11 +30,12 @@ def test_a_new_version_is_made_only_where_something_changed(shop: Any) -> None:
         {"price": "0.03", "currency": "USD", "per": 10},
         {"price": "0.03", "currency": "USD", "per": 10, "unit": "input_token"},
     ]
+    changes.append(changes[-1] | {"explanation": "0.5"})
     for version, change in enumerate(changes, start=2):
         assert shop.plans.set("gold", **change).version == version
-    assert shop.plans.current("gold").version == 5
+    assert shop.plans.current("gold").version == 6
     gold = [plan for plan in shop.plans.list() if plan.name == "gold"]
-    assert [plan.version for plan in gold] == [1, 2, 3, 4, 5]
+    assert [plan.version for plan in gold] == [1, 2, 3, 4, 5, 6]
     recorded = [leaf["record"] for leaf in shop.leaves("plan.set")][1:]
     assert recorded == [canonical_json(plan.to_json() | {"kind": "plan.set"}) for plan in gold]
 
@@ -58,6 +59,8 @@ def test_an_unknown_plan_is_named_in_the_error(shop: Any) -> None:
         {"unit": "per image"},
         {"unit": ""},
         {"per": 0},
+        {"explanation": "-0.01"},
+        {"explanation": "free"},
         {"name": "../gold"},
     ],
 )

@@ -11,13 +11,14 @@ from http import HTTPStatus
 
 from starlette.requests import ClientDisconnect, Request
 
-from mintage.api import logs, replays
+from mintage.api import explanations, logs, replays
+from mintage.api.explanations import Explain
 from mintage.api.intake import Place
 from mintage.api.metrics import UNKNOWN
 from mintage.api.protocol import CYCLE
 from mintage.api.replays import Answered
 from mintage.api.routing import ClientGone
-from mintage.api.service import Served, Service, StoredAnswer, Told, Version
+from mintage.api.service import Service, StoredAnswer, Told, Version
 from mintage.api.uploads import body_bytes
 from mintage.core.canonical import canonical_json, sha256_hex
 from mintage.core.errors import (
@@ -30,7 +31,7 @@ from mintage.core.errors import (
     ServiceError,
 )
 from mintage.core.messages import _
-from mintage.core.types import Answer, Outcome, Permit, Receipt, Usage
+from mintage.core.types import EXPLANATION, Answer, Outcome, Permit, Receipt, Usage
 
 _COMMIT_SECONDS = 30.0
 _HASH_INLINE_BYTES = 262_144  # 0.2 ms; above that a thread hashes
@@ -57,6 +58,7 @@ async def metered_call(
     product: str,
     read: Callable[[], Awaitable[bytes]],
     version: str | None = None,
+    explain: Explain = "false",
 ) -> Answered:
     """Run a whole call. Key, Idempotency-Key and load are checked before ``read`` takes the body.
 
@@ -76,7 +78,9 @@ async def metered_call(
         try:
             most_bytes = body_bytes(request, service.settings.max_upload_bytes)
             place = service.intake.place(most_bytes, service.settings.max_queue)
-            call = _Call(service, request, permit, event_id, started, held.enter_context(place))
+            call = _Call(
+                service, request, permit, event_id, started, held.enter_context(place), explain
+            )
             if event_id is not None:
                 held.enter_context(service.intake.action(permit.customer, event_id))
         except MintageError as error:
@@ -95,6 +99,7 @@ class _Call:
     event_id: str | None
     started: float
     place: Place
+    explain: Explain
 
     async def run(self, read: Callable[[], Awaitable[bytes]], version: str | None) -> Answered:
         found = await self._find()
@@ -118,7 +123,7 @@ class _Call:
         return await replays.find(self.service, self.permit.customer, self.event_id)
 
     def _replayed(self, found: StoredAnswer, version: str | None, digest: str) -> Answered:
-        answered = replays.replay(found, self.permit.product, version, digest)
+        answered = replays.replay(found, self.permit.product, version, digest, self.explain)
         logs.note(self.request.scope, model=answered.model)
         self._count("replayed", answered.model_version)
         return answered
@@ -127,6 +132,8 @@ class _Call:
         product, customer = self.permit.product, self.permit.customer
         try:
             self.service.engine.check(product)
+            if self.explain != "false":
+                explanations.check(self.service, product)
             return await self.service.engine.current(product, customer, version)
         except (Overloaded, NotReady) as error:
             self._count(_refusal(error))
@@ -159,7 +166,7 @@ class _Answering:
     async def run(self, data: bytes) -> Answered:
         service, product = self.call.service, self.call.permit.product
         try:
-            served = Told.of(await service.engine.answer(product, data, self.current))
+            served = await self._served(data)
         except (Overloaded, NotReady):
             self._count("shed")
             raise
@@ -173,9 +180,15 @@ class _Answering:
             raise ClientGone
         receipt = await self._record(_outcome(served.answer), served)
         service.metrics.answered(product, self._elapsed())
-        return Answered.anew(served, receipt)
+        return Answered.anew(served, receipt, self.call.explain)
 
-    async def _record(self, outcome: Outcome, served: Served | None = None) -> Receipt:
+    async def _served(self, data: bytes) -> Told:
+        service, product, explain = self.call.service, self.call.permit.product, self.call.explain
+        if explain != "false":
+            return await explanations.explained(service, product, data, explain, self.current)
+        return Told.of(await service.engine.answer(product, data, self.current))
+
+    async def _record(self, outcome: Outcome, served: Told | None = None) -> Receipt:
         """Wait until the event is on disk.
 
         An Idempotency-Key is spent by an answer alone, so that a failed call can be repeated.
@@ -216,17 +229,18 @@ class _Answering:
         except Exception as error:  # noqa: BLE001 - the call's own error is the one to be told
             _log.error("A call's outcome %s was not recorded: %s.", outcome, type(error).__name__)
 
-    def _usage(self, outcome: Outcome, served: Served | None) -> Usage:
+    def _usage(self, outcome: Outcome, served: Told | None) -> Usage:
         permit, event_id = self.call.permit, self.call.event_id
         answer = served.answer if served else None
         spent = served if event_id is not None else None
         version = served or self.current
+        has_explanation = served is not None and served.explanation is not None
         return Usage(
             permit=permit,
             provider=version.info,
             alias=version.alias,
             outcome=outcome,
-            quantities={permit.unit: 1},
+            quantities={permit.unit: 1} | ({EXPLANATION: 1} if has_explanation else {}),
             input_sha256=self.digest,
             output_sha256=sha256_hex(canonical_json(dict(answer.output))) if answer else "",
             latency_seconds=self._elapsed(),
@@ -235,7 +249,7 @@ class _Answering:
             abstained=answer.abstained if answer else False,
             origin="client" if spent else "server",
             event_id=event_id if spent else None,
-            stored_answer=replays.stored(spent) if spent else None,
+            stored_answer=replays.stored(spent, self.call.explain) if spent else None,
         )
 
     def _elapsed(self) -> float:

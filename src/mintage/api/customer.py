@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 
 from mintage.api import logs, models
 from mintage.api.calls import bearer_key, metered_call
+from mintage.api.explanations import asked
 from mintage.api.openapi import AUTHORIZED, PREDICT_BODY, problems
 from mintage.api.replays import Answered
 from mintage.api.routing import SoldRoute
@@ -47,12 +48,14 @@ def predict_routes(service: Service) -> APIRouter:
         The answer leaves only when its usage event is on disk; ``receipt`` proves it. With an
         ``Idempotency-Key`` the same action is charged once: for 24 hours a repetition gets the
         same answer, free, with ``Idempotent-Replayed: true``; afterwards it is refused (409).
+        With ``explain`` there are an answer and its explanation, or neither and no charge: 503
+        where too many wait for one, 504 where it takes too long.
         """
 
         async def read() -> bytes:
             return await read_upload(request, service.settings.max_upload_bytes)
 
-        answered = await metered_call(service, request, product, read)
+        answered = await metered_call(service, request, product, read, explain=asked(request))
         return JSONResponse(prediction(answered), headers=answered.headers)
 
     return router
@@ -85,6 +88,7 @@ def _add_products(router: APIRouter, service: Service) -> None:
             "currency": card.price.currency,
             "per": card.price.per,
             "unit": card.unit,
+            "explanation": card.explanation.amount,
         }
         return JSONResponse(
             {
@@ -167,7 +171,7 @@ def _add_account(router: APIRouter, service: Service) -> None:
 
 def prediction(answered: Answered) -> dict[str, Any]:
     """The answer as it leaves."""
-    return {
+    document: dict[str, Any] = {
         "id": answered.receipt.event_id,
         "task": answered.task,
         "output": dict(answered.output),
@@ -176,6 +180,9 @@ def prediction(answered: Answered) -> dict[str, Any]:
         "receipt": answered.receipt.to_json(),
         "price": price_of(answered.receipt),
     }
+    if answered.explain != "false":
+        document["explanation"] = answered.explanation
+    return document
 
 
 def price_of(receipt: Receipt) -> dict[str, Any]:

@@ -58,6 +58,12 @@ class Metrics:
             registry=self._registry,
         )
         self._queues: Callable[[], Mapping[str, int]] = dict
+        self._explanations = Counter(
+            "mintage_explanations",
+            "Explanations asked for, by product and outcome.",
+            ("product", "outcome"),
+            registry=self._registry,
+        )
 
     def _seconds(self, name: str, what: str) -> Histogram:
         return Histogram(
@@ -72,6 +78,10 @@ class Metrics:
         """Count an answer that left with its receipt, and how long it took."""
         self._latency.labels(product).observe(seconds)
         self._receipts.labels(product).inc()
+
+    def explanation(self, product: str, outcome: str) -> None:
+        """Count an explanation that was asked for, and what became of it."""
+        self._explanations.labels(product, outcome).inc()
 
     def batch(self, product: str, batch: Batch) -> None:
         """Count a batch, what its calls waited for it, and what it took."""

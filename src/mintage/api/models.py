@@ -55,6 +55,25 @@ class PublicKeys(_Wire):
     log: PublicKey
 
 
+class ExplanationMap(_Wire):
+    """How far the probability of the label falls when each place of the picture is hidden."""
+
+    shape: list[int] = Field(description="Rows and columns; they cover the whole picture.")
+    values: list[float] = Field(description="Row by row.")
+
+
+class Explanation(_Wire):
+    """Where in the picture the answer comes from."""
+
+    label: str = Field(description="The label that is explained.")
+    where: str = Field(description="In words.", examples=["mostly the middle"])
+    drop: float = Field(description="How far the probability falls where most depends on it.")
+    map: ExplanationMap | None = Field(None, description="Where numbers are asked for.")
+    png: str | None = Field(
+        None, description="Base64, where a picture is asked for: orange falls, blue rises."
+    )
+
+
 class Prediction(_Wire):
     """An answer."""
 
@@ -70,6 +89,9 @@ class Prediction(_Wire):
     model_version: str
     receipt: SignedReceipt
     price: CallPrice
+    explanation: Explanation | None = Field(
+        None, description="Only where it is asked for; null where the model gives no label."
+    )
 
 
 class UnitPrice(_Wire):
@@ -79,6 +101,10 @@ class UnitPrice(_Wire):
     currency: str = Field(examples=["EUR"])
     per: int = Field(description="For so many units.", examples=[1])
     unit: str = Field(examples=["image"])
+    explanation: str = Field(
+        description="For one explanation besides, a decimal string; 0 where it is included.",
+        examples=["0.05"],
+    )
 
 
 class ProductMetadata(_Wire):

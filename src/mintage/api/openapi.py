@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
+from mintage.api.explanations import Explain
 from mintage.api.models import ImageDocument, InferRequest, Problem
 from mintage.api.problems import MEDIA_TYPE
 from mintage.core.messages import told
@@ -38,8 +39,16 @@ _IDEMPOTENCY_KEY = {
     "description": "One id per action: charged once, and answered alike for 24 hours.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
+_EXPLAIN = {
+    "name": "explain",
+    "in": "query",
+    "required": False,
+    "description": "Also where in the picture the answer comes from: ``map`` as numbers, "
+    "``png`` drawn over the picture, ``true`` both. Priced as the plan says.",
+    "schema": {"type": "string", "enum": list(get_args(Explain)), "default": "false"},
+}
 PREDICT_BODY: dict[str, Any] = {
-    "parameters": [_IDEMPOTENCY_KEY],
+    "parameters": [_IDEMPOTENCY_KEY, _EXPLAIN],
     "requestBody": {
         "required": True,
         "content": {

@@ -158,6 +158,8 @@ def _rule(fault: Mapping[str, Any]) -> Message:
             return _("at least {least}", least=found["ge"])
         case "less_than_equal":
             return _("at most {most}", most=found["le"])
+        case "literal_error":
+            return _("one of {expected}", expected=str(found["expected"]).replace("'", ""))
         case "string_too_long":
             return _("at most {most} characters", most=found["max_length"])
         case kind:

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mintage.api.service import Served, Service, StoredAnswer
+from mintage.api.explanations import Explain
+from mintage.api.service import Service, StoredAnswer, Told
 from mintage.core.canonical import sha256_hex
 from mintage.core.errors import RequestError
 from mintage.core.messages import _
@@ -43,6 +44,8 @@ class Answered:
     model_version: str
     receipt: Receipt
     replayed: bool = False
+    explain: Explain = "false"
+    explanation: Mapping[str, Any] | None = None
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -50,10 +53,18 @@ class Answered:
         return REPLAYED if self.replayed else {}
 
     @classmethod
-    def anew(cls, served: Served, receipt: Receipt) -> Answered:
+    def anew(cls, served: Told, receipt: Receipt, explain: Explain) -> Answered:
         """The answer just given."""
         answer, info = served.answer, served.info
-        return cls(answer.task, answer.output, info.model, info.version, receipt)
+        return cls(
+            answer.task,
+            answer.output,
+            info.model,
+            info.version,
+            receipt,
+            explain=explain,
+            explanation=served.explanation,
+        )
 
     @classmethod
     def again(cls, stored: bytes, receipt: Receipt) -> Answered:
@@ -61,15 +72,17 @@ class Answered:
         return cls(**json.loads(stored), receipt=receipt, replayed=True)
 
 
-def stored(served: Served) -> bytes:
+def stored(served: Told, explain: Explain) -> bytes:
     """What is kept of an answer; in the output's own order, which is the labels' order."""
     answer, info = served.answer, served.info
-    kept = {
+    kept: dict[str, Any] = {
         "task": answer.task,
         "output": dict(answer.output),
         "model": info.model,
         "model_version": info.version,
     }
+    if explain != "false":
+        kept |= {"explain": explain, "explanation": served.explanation}
     return json.dumps(kept, allow_nan=False).encode()
 
 
@@ -113,17 +126,19 @@ async def find(service: Service, customer: str, event: str) -> StoredAnswer | No
     return found
 
 
-def replay(found: StoredAnswer, product: str, version: str | None, digest: str) -> Answered:
+def replay(
+    found: StoredAnswer, product: str, version: str | None, digest: str, explain: Explain
+) -> Answered:
     """The stored answer, for the call that it was given to.
 
     Raises:
         KeyReused: this is another call.
     """
     answered = Answered.again(found.answer or b"", found.receipt)
-    same = found.product == product and found.input_sha256 == digest
-    if not same or version not in (None, answered.model_version):
+    asked = (found.product, found.input_sha256, answered.explain)
+    if asked != (product, digest, explain) or version not in (None, answered.model_version):
         raise KeyReused(
-            _("This Idempotency-Key was used for another picture, product or version."),
+            _("This Idempotency-Key was used for another picture, product, version or form."),
             remedy=_("Use one key for one action, such as a new UUID."),
         )
     return answered

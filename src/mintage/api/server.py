@@ -163,6 +163,8 @@ async def _serve(
                 for task in watching:
                     task.cancel()
         finally:
+            if service.explanations is not None:
+                await service.explanations.close()
             await service.engine.close()
             if service.flush is not None:
                 await asyncio.to_thread(service.flush)

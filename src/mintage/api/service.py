@@ -7,6 +7,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mintage.api.intake import Intake
 from mintage.api.metrics import Metrics
 from mintage.api.recording import Recorder
@@ -48,15 +51,46 @@ class Told:
     answer: Answer
     info: ProviderInfo
     alias: str
+    explanation: Mapping[str, Any] | None = None
 
     @classmethod
-    def of(cls, served: Served) -> Told:
+    def of(cls, served: Served, explanation: Mapping[str, Any] | None = None) -> Told:
         """The answer in the current language; labels are the model's and stay as they are."""
         answer = served.answer
         message = answer.output.get("message")
         if isinstance(message, str):
             answer = replace(answer, output={**answer.output, "message": told(message)})
-        return cls(answer, served.info, served.alias)
+        return cls(answer, served.info, served.alias, explanation)
+
+
+class Explained(Served, Protocol):
+    """An answer, and where in the picture it comes from."""
+
+    @property
+    def map(self) -> NDArray[np.float32] | None:
+        """float32[S, S] over the whole picture; None where the model abstains."""
+        ...
+
+    @property
+    def png(self) -> bytes | None:
+        """The map drawn over the picture, where that was asked for."""
+        ...
+
+
+class Explanations(Protocol):
+    """What ``deliver.explain.Explanations`` offers, and a test's stand-in must."""
+
+    def check(self) -> None:
+        """Raise Overloaded before a body is read."""
+        ...
+
+    async def explain(self, product: str, data: bytes, *, drawn: bool, by: Any = None) -> Explained:
+        """Answer one input and explain the answer, by what ``Engine.current`` gave."""
+        ...
+
+    async def close(self) -> None:
+        """End what was begun."""
+        ...
 
 
 class Engine(Protocol):
@@ -148,6 +182,11 @@ class ProductCard(Protocol):
         """For so many units."""
         ...
 
+    @property
+    def explanation(self) -> Price:
+        """For one explanation besides."""
+        ...
+
 
 class Catalogue(Protocol):
     """What is sold here."""
@@ -227,8 +266,9 @@ class Service:
     """Everything behind the routes.
 
     ``gate`` is called on the event loop, so it answers at once; ``flush`` is called last when the
-    server ends. Without ``replays`` a repeated Idempotency-Key is a 409. ``public_keys`` are told
-    to anyone, by role; it is called in threads.
+    server ends. Without ``replays`` a repeated Idempotency-Key is a 409, and without
+    ``explanations`` none is given. ``public_keys`` are told to anyone, by role; it is called in
+    threads.
     """
 
     settings: Settings
@@ -242,6 +282,7 @@ class Service:
     metrics: Metrics = field(default_factory=Metrics)
     flush: Callable[[], None] | None = None
     replays: Replays | None = None
+    explanations: Explanations | None = None
     public_keys: Callable[[], Mapping[str, Mapping[str, str]]] = dict
     intake: Intake = field(default_factory=Intake)
 

@@ -10,12 +10,11 @@ from typing import Any
 
 from mintage.app.capturing import Capturing
 from mintage.app.creating import Creating
+from mintage.app.pricing import Terms, agreed
 from mintage.bundle.format import Manifest
 from mintage.bundle.predictor import Predictor
 from mintage.capture.answers import Answers
 from mintage.capture.metering import UsageMeter
-from mintage.capture.plans import DEFAULT_CURRENCY, DEFAULT_PLAN
-from mintage.capture.trial import TRIAL
 from mintage.core import registry
 from mintage.core.clock import Clock
 from mintage.core.errors import ConfigError, RequestError
@@ -26,6 +25,7 @@ from mintage.core.progress import Progress, Silent
 from mintage.core.settings import Settings
 from mintage.core.units import check_name
 from mintage.deliver.engine import Engine
+from mintage.deliver.explain import Explanations
 from mintage.deliver.products import CANARY, STABLE, Products, Routing
 from mintage.deliver.score import Work, score
 from mintage.store.workspace import Workspace
@@ -46,6 +46,7 @@ class Offer:
     model_version: str
     unit: str
     price: Price
+    explanation: Price
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Serving:
     settings: Settings
     clock: Clock
     engine: Engine
+    explanations: Explanations
     gate: Gate
     meter: UsageMeter
     accounts: Accounts
@@ -82,17 +84,18 @@ class Delivering:
         *,
         price: str | None = None,
         currency: str | None = None,
+        explanation_price: str | None = None,
         canary: float | None = None,
     ) -> dict[str, Any]:
         """Verify a model, open it once, and let the product's ``stable`` point at it.
 
         With ``canary``, a share, so many of the customers get it, always the same ones, and the
-        others the stable version. Without ``price`` the product keeps its plan; a new one gets the
+        others the stable version. Without a price the product keeps its plan; a new one gets the
         default price.
 
         Raises:
             SignatureMismatch: the bundle is not what was signed; the product stays as it was.
-            ConfigError: a currency without a price, a name that is taken, or a share that is none.
+            ConfigError: prices that cannot be, a name that is taken, or a share that is none.
             RequestError: nothing is stable yet beside which a canary could stand, or it answers
                 another kind of question (409).
         """
@@ -104,9 +107,12 @@ class Delivering:
         warnings = [*_doubts(bundle.manifest), *self._undeclared(bundle.manifest)]
         if percent is not None:
             warnings += self._differences(product, bundle.manifest)
-        plan = self._plan(product, bundle.manifest, price, currency)
+        unit = registry.modalities().get(bundle.manifest.modality).unit
+        sold = {each.name: each.plan for each in self.products.list()}
+        terms = Terms(price, currency, explanation_price)
+        plan = agreed(self._capture.plans, product, terms, plan=sold.get(product), unit=unit)
         pointer = self.products.publish(
-            product, row["name"], row["version"], bundle.digest, plan["name"], percent
+            product, row["name"], row["version"], bundle.digest, plan.name, percent
         )
         return {
             "product": product,
@@ -114,7 +120,7 @@ class Delivering:
             "percent": 100 if percent is None else percent,
             "model": pointer.reference,
             "bundle_digest": pointer.bundle_digest,
-            "plan": plan,
+            "plan": plan.to_json(),
             "warnings": warnings,
         }
 
@@ -160,29 +166,6 @@ class Delivering:
                 stable=", ".join(stable.labels),
             )
         ]
-
-    def _plan(
-        self, product: str, manifest: Manifest, price: str | None, currency: str | None
-    ) -> dict[str, Any]:
-        """The plan that the product is sold under; its own is named after it."""
-        plans = self._capture.plans
-        if currency is not None and price is None:
-            raise ConfigError(
-                _("A currency needs a price."), remedy=_("Say both: --price and --currency.")
-            )
-        if product in (DEFAULT_PLAN, TRIAL):
-            raise ConfigError(
-                _("{product!r} is the name of a plan of Mintage's own.", product=product),
-                remedy=_("Name the product otherwise."),
-            )
-        unit = registry.modalities().get(manifest.modality).unit
-        if price is not None:
-            plan = plans.set(product, price, currency or DEFAULT_CURRENCY, unit=unit, per=1)
-            return plan.to_json()
-        known = {offer.name: offer.plan for offer in self.products.list()}
-        return (
-            plans.current(known[product]) if product in known else plans.ensure_default()
-        ).to_json()
 
     def _undeclared(self, manifest: Manifest) -> list[str]:
         """What should be known of the data before its model is sold."""
@@ -271,6 +254,7 @@ class Delivering:
             settings=self._settings,
             clock=self._workspace.clock,
             engine=engine,
+            explanations=Explanations(self._open_explaining, engine.current),
             gate=self._capture.admitting(self._settings.trial),
             meter=self._capture.meter(),
             accounts=Accounts(self._capture),
@@ -282,6 +266,10 @@ class Delivering:
     def _open(self, model: str, version: int, digest: str) -> Predictor:
         """Open what an alias points at: the bundle that was published, and no other."""
         return self._create.open(self._create.published(model, version, digest))
+
+    def _open_explaining(self, model: str, version: int, digest: str) -> Predictor:
+        """The same once more, for one core: what is explained must not slow what is answered."""
+        return self._create.open(self._create.published(model, version, digest), threads=1)
 
 
 def _percent(share: float) -> int:
@@ -393,4 +381,5 @@ class Offers:
             model_version=str(pointer.version),
             unit=plan.unit,
             price=plan.price,
+            explanation=plan.explanation,
         )

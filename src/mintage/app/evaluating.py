@@ -117,10 +117,10 @@ class Evaluating(Collecting):
         """The model, ready to answer."""
         return self.open(self.model(reference))
 
-    def open(self, bundle: LoadedBundle) -> Predictor:
-        """A verified bundle, ready to answer."""
+    def open(self, bundle: LoadedBundle, threads: int | None = None) -> Predictor:
+        """A verified bundle, ready to answer with so many threads (default: ``self.threads``)."""
         name, __, version = bundle.subject.partition("@")
-        return Predictor(bundle, name=name, version=version, threads=self.threads)
+        return Predictor(bundle, name=name, version=version, threads=threads or self.threads)
 
     def evaluate(
         self,

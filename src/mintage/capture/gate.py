@@ -76,6 +76,7 @@ class KeyGate:
             plan_version=offer.version,
             unit=offer.unit,
             price=Price(offer.price, offer.currency, offer.per),
+            explanation=Price(offer.explanation_price, offer.currency),
         )
 
 

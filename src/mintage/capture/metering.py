@@ -14,7 +14,8 @@ from mintage.core.clock import Clock, timestamp
 from mintage.core.errors import ConfigError, RequestError
 from mintage.core.ids import new_id
 from mintage.core.messages import _
-from mintage.core.types import Receipt, Usage
+from mintage.core.money import decimal_text
+from mintage.core.types import EXPLANATION, Receipt, Usage
 from mintage.store.engine import Database
 from mintage.trust import audit
 from mintage.trust.keys import KeyRing
@@ -44,7 +45,7 @@ class DuplicateEvent(RequestError):
 
 
 def price_of(usage: Usage) -> str:
-    """What the call costs: quantity times price as an exact decimal string, ``0`` unless ``ok``.
+    """What the call costs: quantities times prices as an exact decimal string, ``0`` unless ``ok``.
 
     Raises:
         ConfigError: a quantity is negative, or the plan's unit was not counted.
@@ -67,7 +68,10 @@ def price_of(usage: Usage) -> str:
             ),
             remedy=_("Give the product a plan whose unit its model counts."),
         )
-    return usage.permit.price.text_for(usage.quantities[unit])
+    amount = usage.permit.price.times(usage.quantities[unit])
+    if usage.permit.explanation is not None:
+        amount += usage.permit.explanation.times(usage.quantities.get(EXPLANATION, 0))
+    return decimal_text(amount)
 
 
 class UsageMeter:

@@ -25,12 +25,16 @@ _HIGHEST_PRICE = 10**12  # so that every product with a quantity has an exact de
 
 @dataclass(frozen=True)
 class Plan:
-    """One version of a price agreement: ``price.amount`` for every ``price.per`` of ``unit``."""
+    """One version of a price agreement: ``price.amount`` for every ``price.per`` of ``unit``.
+
+    ``explanation`` is what an explanation costs besides; 0 where it is included.
+    """
 
     name: str
     version: int
     unit: str
     price: Price
+    explanation: Price
     created_at: str
 
     def to_json(self) -> dict[str, Any]:
@@ -41,6 +45,7 @@ class Plan:
             "unit": self.unit,
             "price": self.price.amount,
             "per": self.price.per,
+            "explanation_price": self.explanation.amount,
             "currency": self.price.currency,
             "created_at": self.created_at,
         }
@@ -49,7 +54,8 @@ class Plan:
     def from_row(cls, row: repository.Values) -> Plan:
         """Read a plan's row."""
         price = Price(row["price"], row["currency"], row["per"])
-        return cls(row["name"], row["version"], row["unit"], price, row["created_at"])
+        explanation = Price(row["explanation_price"], row["currency"])
+        return cls(row["name"], row["version"], row["unit"], price, explanation, row["created_at"])
 
 
 class Plans:
@@ -60,7 +66,14 @@ class Plans:
         self._clock = clock
 
     def set(
-        self, name: str, price: str, currency: str, *, unit: str = "image", per: int = 1
+        self,
+        name: str,
+        price: str,
+        currency: str,
+        *,
+        unit: str = "image",
+        per: int = 1,
+        explanation: str = "0",
     ) -> Plan:
         """Put a price in force; a new version only where it differs from the one that stands.
 
@@ -69,6 +82,7 @@ class Plans:
         """
         check_name(name, "plan")
         agreed = _checked_price(price, currency, per)
+        besides = _checked_price(explanation, currency, 1)
         if not re.fullmatch(r"[a-z][a-z_]{0,19}", unit):
             raise ConfigError(
                 _("Not a unit: {unit!r}.", unit=unit), remedy=_("Write it as image or input_token.")
@@ -77,11 +91,12 @@ class Plans:
         def work(connection: repository.Connection) -> Plan:
             row = repository.current_plan(connection, name)
             standing = Plan.from_row(row) if row else None
-            if standing and (standing.unit, standing.price) == (unit, agreed):
+            same = (unit, agreed, besides)
+            if standing and (standing.unit, standing.price, standing.explanation) == same:
                 return standing
             version = standing.version + 1 if standing else 1
             # Inside the transaction, so that versions and times have one order.
-            plan = Plan(name, version, unit, agreed, timestamp(self._clock.now()))
+            plan = Plan(name, version, unit, agreed, besides, timestamp(self._clock.now()))
             repository.add_plan(connection, plan.to_json())
             audit.append(connection, "plan.set", plan.to_json())
             return plan

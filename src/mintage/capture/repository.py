@@ -22,7 +22,8 @@ _INSERT_EVENT = (
 )
 _KEY_BY_DIGEST = "SELECT id, customer, sha256, revoked_at FROM api_keys WHERE sha256 = ?"
 _OFFER = (
-    "SELECT plans.name AS plan, plans.version, plans.unit, plans.price, plans.per, plans.currency"
+    "SELECT plans.name AS plan, plans.version, plans.unit, plans.price, plans.per, plans.currency,"
+    " plans.explanation_price"
     " FROM products LEFT JOIN plans ON plans.name = products.plan"
     " WHERE products.name = ? ORDER BY plans.version DESC LIMIT 1"
 )
@@ -38,7 +39,9 @@ def key_by_digest(connection: Connection, sha256: str) -> Row[Any] | None:
 
 
 def offer(connection: Connection, product: str) -> Row[Any] | None:
-    """``plan, version, unit, price, per, currency`` of the product's plan in its newest version.
+    """The product's plan in its newest version.
+
+    ``plan, version, unit, price, per, currency, explanation_price``.
 
     All are NULL if that plan was never set; None if there is no such product.
     """

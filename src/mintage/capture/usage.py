@@ -18,7 +18,7 @@ from mintage.capture.receipts import SIGNING_KEY, sign_receipt
 from mintage.core.errors import RequestError
 from mintage.core.messages import _
 from mintage.core.money import decimal_text
-from mintage.core.types import Receipt
+from mintage.core.types import EXPLANATION, Receipt
 from mintage.store.engine import Database
 from mintage.trust.keys import KeyRing, Signer
 
@@ -112,9 +112,11 @@ class UsageHistory:
             outcomes[row["outcome"]] += row["events"]
             if row["outcome"] == CHARGED_OUTCOME:
                 plan = agreed[row["plan"], row["plan_version"]]
-                quantity = json.loads(row["quantities"])[plan.unit] * row["events"]
+                quantities = json.loads(row["quantities"])
+                amount = plan.price.times(quantities[plan.unit])
+                amount += plan.explanation.times(quantities.get(EXPLANATION, 0))
                 before = totals.get(plan.price.currency, Fraction(0))
-                totals[plan.price.currency] = before + plan.price.times(quantity)
+                totals[plan.price.currency] = before + amount * row["events"]
         return UsageSummary(customer, outcomes, totals)
 
     @cached_property

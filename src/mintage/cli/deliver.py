@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +29,12 @@ def publish(
     currency: Annotated[
         str | None, typer.Option(help="Three letters (ISO 4217), with --price. (default: EUR)")
     ] = None,
+    explanation_price: Annotated[
+        str | None,
+        typer.Option(
+            help="For one explanation besides, such as 0.05. (default: as before, or included)"
+        ),
+    ] = None,
     canary: Annotated[
         str | None,
         typer.Option(
@@ -43,7 +50,14 @@ def publish(
     """
     share = None if canary is None else parse_share(canary)
     with opened(home) as app:
-        done = app.deliver.publish(model, product, price=price, currency=currency, canary=share)
+        done = app.deliver.publish(
+            model,
+            product,
+            price=price,
+            currency=currency,
+            explanation_price=explanation_price,
+            canary=share,
+        )
     for text in done["warnings"]:
         warn(text)
     if as_json:
@@ -60,6 +74,7 @@ def publish(
             unit=word(plan["unit"]),
         )
     )
+    line(_("explanations: {price}", price=_explanation_price(plan)))
     if done["alias"] == CANARY:
         say(
             _(
@@ -108,14 +123,20 @@ def products(*, home: Home = None, as_json: Json = False) -> None:
             _canary(product["canary"]),
             f"{product['plan']['price']} {product['plan']['currency']}",
             word(product["plan"]["unit"]),
+            _explanation_price(product["plan"]),
         )
         for product in listed
     ]
-    table((_("product"), "stable", "canary", _("price"), _("per")), rows)
+    table((_("product"), "stable", "canary", _("price"), _("per"), _("explanation")), rows)
 
 
 def _canary(canary: dict[str, Any] | None) -> str:
     return "" if canary is None else f"{canary['model']} ({canary['percent']} %)"
+
+
+def _explanation_price(plan: Mapping[str, Any]) -> str:
+    price = plan["explanation_price"]
+    return _("included") if price == "0" else f"{price} {plan['currency']}"
 
 
 def serve(

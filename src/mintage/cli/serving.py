@@ -62,6 +62,7 @@ def service_of(app: App, *, samples: Sequence[Sample] = ()) -> Service:
     return Service(
         settings=parts.settings,
         engine=parts.engine,
+        explanations=parts.explanations,
         gate=parts.gate,
         meter=parts.meter,
         accounts=parts.accounts,

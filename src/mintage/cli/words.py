@@ -8,6 +8,7 @@ _WORDS: dict[str, Message] = {
     str(word): word
     for word in (
         _("image"),  # what is counted
+        _("explanation"),
         _("ok"),  # how a call ended
         _("error"),
         _("timeout"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,6 +131,17 @@ class Provider(Protocol):
 
     def infer(self, inputs: NDArray[np.uint8]) -> list[Answer]:
         """Answer a batch."""
+        ...
+
+
+Explanation_co = TypeVar("Explanation_co", covariant=True)
+
+
+class Explaining(Protocol[Explanation_co]):
+    """What answers for a product and can say what its answer rests on."""
+
+    def explain(self, data: bytes) -> Explanation_co:
+        """Answer one upload and explain the answer; raises DataError for what it cannot read."""
         ...
 
 

@@ -13,6 +13,9 @@ Split = Literal["train", "validation", "test"]
 Outcome = Literal["ok", "error", "timeout", "cancelled", "abstain"]
 
 
+EXPLANATION = "explanation"
+"""The unit that explanations are counted in, beside the product's own."""
+
 NO_COLUMNS: Mapping[str, str] = MappingProxyType({})
 """One for all that have none: an empty dict each would be a tenth of what a picture takes."""
 
@@ -155,7 +158,10 @@ class ProviderInfo:
 
 @dataclass(frozen=True)
 class Permit:
-    """The Gate's yes: this caller may use this product now, at this price."""
+    """The Gate's yes: this caller may use this product now, at this price.
+
+    ``explanation`` is what one explanation costs besides; None is nothing.
+    """
 
     customer: str
     key_id: str
@@ -164,6 +170,7 @@ class Permit:
     plan_version: int
     unit: str
     price: Price
+    explanation: Price | None = None
 
 
 @dataclass(frozen=True)

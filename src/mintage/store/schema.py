@@ -90,6 +90,7 @@ plans = Table(
     Column("unit", String(20), nullable=False),
     Column("price", String(40), nullable=False),  # decimal string, for `per` units
     Column("per", Integer, nullable=False),
+    Column("explanation_price", String(40), nullable=False),  # for one, in the same currency
     Column("currency", String(3), nullable=False),
     Column("created_at", String(32), nullable=False),
 )

@@ -6,7 +6,7 @@ import { find, make } from "./dom.js";
 import { money, size } from "./format.js";
 import { listenForKeys, showKey } from "./keys.js";
 import { listenForCopies, renderPrograms } from "./programs.js";
-import { changeLanguage, mayCall, request, state, words } from "./state.js";
+import { changeLanguage, mayCall, productAddress, request, state, words } from "./state.js";
 
 function render() {
   document.documentElement.lang = state.language === "zh" ? "zh-Hans" : "en";
@@ -68,7 +68,7 @@ function askAll(files) {
 }
 
 async function choose(product) {
-  const response = await request(`/v1/products/${encodeURIComponent(product)}`);
+  const response = await request(productAddress({ name: product }));
   state.card = response.ok ? await response.json() : null;
   render();
 }

@@ -8,12 +8,12 @@ const listeners = [];
 let running = 0;
 
 export const whenChanged = (listener) => listeners.push(listener);
-export const tell = (call) => listeners.forEach((listener) => listener(call));
+const tell = (call) => listeners.forEach((listener) => listener(call));
 
 export function ask(files) {
   if (!state.card) return;
   for (const file of files) {
-    const call = { file, name: file.name, address: URL.createObjectURL(file), product: productAddress() };
+    const call = { file, name: file.name, address: URL.createObjectURL(file), card: state.card };
     state.calls.unshift(call);
     queue(call);
   }
@@ -36,7 +36,7 @@ export function askWithKey() {
 function queue(call) {
   Object.assign(call, { status: "queued", outcome: null });
   // One picture, one action: were the answer lost on its way, asking again is not charged again.
-  call.action ??= newId();
+  call.action ??= newAction();
   tell(call);
 }
 
@@ -50,7 +50,7 @@ async function send(call) {
   running += 1;
   call.status = "running";
   tell(call);
-  call.outcome = await answerOf(call);
+  call.outcome = await askAbout(call, call.action);
   call.status = "done";
   running -= 1;
   if (call.outcome.code === "unauthenticated") {
@@ -61,14 +61,15 @@ async function send(call) {
   run();
 }
 
-async function answerOf({ file, product, action }) {
+// An answer with its milliseconds, or a problem with its ``code``.
+export async function askAbout({ file, card }, action, form = "") {
   if (file.size > state.page.max_upload_bytes) return { code: "too_large" };
   const type = file.type.startsWith("image/") ? file.type : "application/octet-stream";
   const headers = { "Content-Type": type, "Idempotency-Key": action };
-  return asked(`${product}/predict`, { method: "POST", headers, body: file });
+  return asked(`${productAddress(card)}/predict${form}`, { method: "POST", headers, body: file });
 }
 
-// What came back: an answer with its milliseconds, or a problem with its ``code``.
+// What came back, as JSON; where it is no answer of the server's, a problem of our own.
 export async function asked(address, options) {
   const started = performance.now();
   let response;
@@ -80,14 +81,15 @@ export async function asked(address, options) {
     document = {};
   }
   if (!response) return { code: "offline" };
-  if (response.ok && document.output) return { ...document, milliseconds: performance.now() - started };
+  const language = response.headers.get("Content-Language") ?? state.language;
+  if (response.ok && document.id) return { ...document, language, milliseconds: performance.now() - started };
   const wait = Number(response.headers.get("Retry-After"));
   const again = wait ? new Date(Date.now() + wait * 1000) : null;
   // A proxy between us may answer by itself, in no form of ours.
   if (!document.code) return { code: response.status === 413 ? "too_large" : "between", status: response.status, again };
-  return { ...document, again, language: response.headers.get("Content-Language") };
+  return { ...document, again, language };
 }
 
 // Not crypto.randomUUID: over plain http there is none.
-const newId = () =>
+export const newAction = () =>
   Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -1,9 +1,11 @@
 // What a call looks like: the picture, and beside it the answer or what went wrong.
 import { again } from "./calls.js";
-import { find, make } from "./dom.js";
+import { find, make, waiting } from "./dom.js";
+import { explanationOf, paint } from "./explanations.js";
 import { duration, money, share } from "./format.js";
 import { problemNote, problemWords } from "./problems.js";
-import { mayCall, words } from "./state.js";
+import { receiptOf } from "./receipts.js";
+import { mayCall, state, words } from "./state.js";
 
 const MOST_BARS = 5;
 
@@ -14,6 +16,7 @@ export function show(call) {
   }
   call.element.classList.toggle("bad", Boolean(call.outcome?.code));
   call.element.replaceChildren(shot(call), make("div", { class: "said" }, ...said(call)));
+  paint(call);
 }
 
 // For those who hear the page: one sentence when a call has ended.
@@ -40,14 +43,13 @@ function shot(call) {
 function said(call) {
   if (!call.outcome) {
     if (!mayCall()) return [make("p", { class: "waiting" }, words().needsKey)];
-    const text = call.status === "running" ? words().waiting : words().queued;
-    const spinner = make("span", { class: "spinner", "aria-hidden": "true" });
-    return [make("p", { class: "waiting" }, spinner, text)];
+    return [waiting(call.status === "running" ? words().waiting : words().queued)];
   }
   if (call.outcome.code) return [problemNote(call.outcome, () => again(call))];
-  const { output } = call.outcome;
-  const verdict = output.label == null ? [abstained(output)] : classified(output);
-  return [...verdict, meta(call.outcome), receipt(call.outcome.receipt)];
+  const { output, receipt } = call.outcome;
+  const about = [meta(call.outcome), receiptOf(receipt)];
+  if (output.label == null) return [abstained(output), ...about];
+  return [...classified(output), ...(state.page.explains ? [explanationOf(call)] : []), ...about];
 }
 
 // No label: neither bars nor numbers, which would only look like confidence.
@@ -90,20 +92,4 @@ function meta(outcome) {
   ];
   return make("dl", { class: "meta" },
     ...facts.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
-}
-
-function receipt(found) {
-  const whole = { id: found.id, statement: statement(found), ...found };
-  return make("details", { class: "receipt" },
-    make("summary", {}, `${words().receipt} `, make("code", {}, found.id)),
-    make("pre", { tabindex: "0" }, JSON.stringify(whole, null, 2)));
-}
-
-function statement(found) {
-  try {
-    const bytes = Uint8Array.from(atob(found.envelope.payload), (c) => c.charCodeAt(0));
-    return JSON.parse(new TextDecoder().decode(bytes));
-  } catch {
-    return undefined; // a receipt of another form is shown as it is
-  }
 }

@@ -28,6 +28,7 @@ function typeOf(schema) {
   }
   if (schema.anyOf) return schema.anyOf.flatMap((one, at) => (at ? [words().or, typeOf(one)] : [typeOf(one)]));
   if (schema.const !== undefined) return JSON.stringify(schema.const);
+  if (schema.enum) return schema.enum.join(words().or);
   if (schema.type === "array") return [words().list, typeOf(schema.items)];
   if (schema.format === "binary") return types.bytes;
   return types[schema.type] ?? types.any;

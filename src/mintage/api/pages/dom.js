@@ -8,6 +8,19 @@ export function make(name, attributes, ...children) {
   return element;
 }
 
+// Other children; whoever was inside by the keyboard still is.
+export function refill(element, ...children) {
+  const within = element.contains(document.activeElement);
+  element.replaceChildren(...children);
+  if (!within) return;
+  element.tabIndex = -1;
+  (element.querySelector("button, select, input") ?? element).focus({ preventScroll: true });
+}
+
+export function waiting(text) {
+  return make("p", { class: "waiting" }, make("span", { class: "spinner", "aria-hidden": "true" }), text);
+}
+
 export function button(kind, text, onClick) {
   const element = make("button", { class: kind, type: "button" }, text);
   element.addEventListener("click", onClick);

@@ -19,6 +19,20 @@ export function money(amount, currency) {
   }
 }
 
+// Exactly: prices are decimal strings, and no float touches money.
+export function added(...amounts) {
+  const decimals = Math.max(...amounts.map((text) => text.split(".")[1]?.length ?? 0));
+  const units = amounts.map((text) => {
+    const [whole, part = ""] = text.split(".");
+    return BigInt(whole + part.padEnd(decimals, "0"));
+  });
+  const digits = units.reduce((one, other) => one + other).toString().padStart(decimals + 1, "0");
+  return decimals ? `${digits.slice(0, -decimals)}.${digits.slice(-decimals)}` : digits;
+}
+
+export const points = (fall) =>
+  (100 * fall).toLocaleString(state.language, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+
 export const size = (bytes) => `${Math.floor(bytes / 100_000) / 10} MB`;
 export const duration = (ms) => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
 

@@ -45,4 +45,4 @@ export function request(address, { headers, ...options } = {}) {
   });
 }
 
-export const productAddress = () => `/v1/products/${encodeURIComponent(state.card.name)}`;
+export const productAddress = ({ name }) => `/v1/products/${encodeURIComponent(name)}`;

@@ -1,0 +1,104 @@
+"""Explanations over HTTP: as numbers, as a picture or as both, beside the answer they explain."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+from starlette.requests import Request
+
+from mintage.api.problems import malformed
+from mintage.api.service import Explained, Explanations, Service, Told, Version
+from mintage.bundle.occlusion import where
+from mintage.core.errors import MintageError, Overloaded, RequestError
+from mintage.core.messages import _, told
+
+Explain = Literal["false", "true", "map", "png"]
+"""What ``?explain=`` asks for: nothing, both, the numbers, the picture."""
+
+_DECIMALS = 4
+
+
+def asked(request: Request) -> Explain:
+    """What a call asks for by ``?explain=``.
+
+    Raises:
+        RequestError: nothing that there is (400).
+    """
+    if not request.scope["query_string"]:
+        return "false"
+    given = request.query_params.get("explain", "false")
+    known: tuple[Explain, ...] = get_args(Explain)
+    for each in known:
+        if given == each:
+            return each
+    expected = f"{', '.join(map(repr, known[:-1]))} or {known[-1]!r}"
+    fault = {"loc": ("query", "explain"), "type": "literal_error", "ctx": {"expected": expected}}
+    raise malformed(fault)
+
+
+def check(service: Service, product: str) -> None:
+    """Refuse early, before a body is read.
+
+    Raises:
+        RequestError: this server explains nothing (404).
+        Overloaded: as many wait for an explanation as may.
+    """
+    try:
+        _lane(service).check()
+    except Overloaded:
+        service.metrics.explanation(product, "shed")
+        raise
+
+
+async def explained(
+    service: Service, product: str, data: bytes, explain: Explain, by: Version
+) -> Told:
+    """The answer with its explanation; what becomes of each is counted.
+
+    Raises:
+        MintageError: there is no answer, no explanation, or neither.
+    """
+    drawn = explain in ("true", "png")
+    try:
+        found = await _lane(service).explain(product, data, drawn=drawn, by=by)
+    except Overloaded:
+        service.metrics.explanation(product, "shed")
+        raise
+    except MintageError as error:
+        missed = error.http_status == 504
+        service.metrics.explanation(product, "timeout" if missed else "error")
+        raise
+    except Exception:
+        service.metrics.explanation(product, "error")
+        raise
+    service.metrics.explanation(product, "abstain" if found.map is None else "ok")
+    return Told.of(found, _document(found, explain))
+
+
+def _lane(service: Service) -> Explanations:
+    if service.explanations is None:
+        raise RequestError(
+            _("This server explains no answers."),
+            remedy=_("Send the picture without asking for an explanation."),
+            http_status=404,
+        )
+    return service.explanations
+
+
+def _document(found: Explained, explain: Explain) -> Mapping[str, Any] | None:
+    """The explanation as JSON, in the current language; None where the model abstains."""
+    if found.map is None:
+        return None
+    document: dict[str, Any] = {
+        "label": found.answer.output["label"],
+        "where": told(where(found.map)),
+        "drop": round(float(found.map.max()), _DECIMALS),
+    }
+    if explain in ("true", "map"):
+        values = [round(value, _DECIMALS) for value in found.map.ravel().tolist()]
+        document["map"] = {"shape": list(found.map.shape), "values": values}
+    if found.png is not None:
+        document["png"] = base64.b64encode(found.png).decode()
+    return document
