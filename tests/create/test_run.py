@@ -2,7 +2,11 @@ import dataclasses
 import itertools
 import json
 import math
+import os
+import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +14,10 @@ from tests.pictures import two_classes
 
 from mintage.app.root import App
 from mintage.core.errors import ConfigError, DataError, RequestError
+from mintage.core.messages import Message, _
 from mintage.core.progress import Silent
 from mintage.core.settings import load_settings
-from mintage.create import checkpoint, minting, repository
+from mintage.create import checkpoint, minting, repository, suspects, trials
 from mintage.create import run as runs
 from mintage.create.ablation import CURES, alone, judged, without
 from mintage.create.cures import cures
@@ -21,6 +26,13 @@ from mintage.create.recipe import Recipe
 from mintage.create.trials import Budget
 from mintage.create.words import gap_in_words
 from mintage.tasks.metrics import wilson_interval
+
+
+@dataclass
+class Found:
+    """What looking for suspects came to, as far as a run asks."""
+
+    why_not: Message | None
 
 
 def opened(home: Path) -> App:
@@ -253,6 +265,109 @@ def test_a_state_of_another_version_is_trained_anew_and_that_is_said(
             (run,) = repository.unfinished_runs(connection)
         app.create.resume(run, progress=Told())
     assert any("trained anew" in text for text in said)
+
+
+def test_doubtful_labels_are_left_out_of_training_and_of_nothing_else(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[set[int]] = []
+    fit = trials.fit
+
+    def watched(*given: Any, **options: Any) -> Any:
+        seen.append({*map(int, given[3]), *map(int, given[4])})
+        return fit(*given, **options)
+
+    with opened(home) as app:
+        dataset = app.create.dataset("pets")
+        doubted = [
+            position
+            for position, example in enumerate(dataset.examples)
+            if example.split == "train" and example.fold != 0
+        ][:3]
+        monkeypatch.setattr(suspects, "find", lambda *_, **__: Found(None))
+        monkeypatch.setattr(suspects, "positions_to_drop", lambda _: np.array(doubted))
+        monkeypatch.setattr(trials, "fit", watched)
+        result = app.create.train("pets", recipe="seed-cnn", epochs=1, drop_suspect=True)
+    tested = {p for p, example in enumerate(dataset.examples) if example.split == "test"}
+    assert seen == [set(range(len(dataset.examples))) - tested - set(doubted)]
+    assert result.record["dropped"] == [dataset.examples[p].sha256 for p in doubted]
+
+
+def test_where_no_label_could_be_judged_that_is_said_and_a_resume_tries_again(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+
+    class Told(Silent):
+        def say(self, text: str) -> None:
+            said.append(text)
+
+    def broken(*_: object) -> float:
+        raise KeyboardInterrupt
+
+    reason = _("it was stopped before every label was judged")
+    with opened(home) as app:
+        with monkeypatch.context() as patched:
+            patched.setattr(suspects, "find", lambda *_, **__: Found(reason))
+            patched.setattr(minting, "check_parity", broken)
+            with pytest.raises(KeyboardInterrupt):
+                app.create.train(
+                    "pets", recipe="seed-cnn", epochs=1, drop_suspect=True, progress=Told()
+                )
+        assert any("No doubtful label is left out: it was stopped" in text for text in said)
+        with app.workspace.database.read() as connection:
+            (run,) = repository.unfinished_runs(connection)
+        assert any(f"--resume {run}" in text for text in said)
+        monkeypatch.setattr(suspects, "find", lambda *_, **__: Found(None))
+        monkeypatch.setattr(suspects, "positions_to_drop", lambda _: np.array([0]))
+        assert len(app.create.resume(run).record["dropped"]) == 1
+
+
+def test_a_run_resumed_twice_has_the_time_that_none_of_its_beginnings_used(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[float] = []
+
+    def broken(self: runs.Run) -> None:
+        given.append(self.budget.seconds)  # type: ignore[union-attr]
+        later = time.time() + 25  # as if it had trained so long
+        (self.folder / "log.jsonl").touch()
+        os.utime(self.folder / "log.jsonl", (later, later))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs.Run, "_train", broken)
+    with opened(home) as app:
+        with pytest.raises(KeyboardInterrupt):
+            app.create.train("pets", recipe="seed-cnn", seconds=120)
+        with app.workspace.database.read() as connection:
+            (run,) = repository.unfinished_runs(connection)
+        for _round in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                app.create.resume(run)
+    first, second, third = given
+    assert first == 120
+    assert second <= first - 25
+    assert third <= second - 25
+
+
+def test_time_that_is_up_ends_an_ablation_and_says_what_is_missing(home: Path) -> None:
+    class Late(trials.Trials):
+        def time_is_up(self) -> bool:
+            return True
+
+    with opened(home) as app, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(runs, "Trials", Late)
+        result = app.create.train("pets", epochs=1, ablate=True)  # auto: of two the larger
+    assert result.record["candidate"] == "compact"
+    assert [row["cure"] for row in result.record["ablation"]] == ["all"]
+    skipped = {each["name"]: each["reason"] for each in result.record["skipped"]}
+    assert len(skipped) == len(CURES) + 1
+    assert set(skipped.values()) == {"no time is left for it."}
+
+
+def test_candidates_named_for_an_ablation_have_to_be_one(home: Path) -> None:
+    with opened(home) as app, pytest.raises(ConfigError, match="takes one candidate, not 2"):
+        app.create.train("pets", recipe="seed-cnn,compact", epochs=1, ablate=True)
 
 
 def test_a_run_that_had_signed_its_model_before_it_died_does_not_sign_another(

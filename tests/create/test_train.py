@@ -314,6 +314,44 @@ def test_mixed_pictures_are_trained_towards_both_labels(fitted):
     assert found.validation_accuracy > 0.8
 
 
+def test_the_other_label_of_a_mixed_picture_is_its_partners(fitted, monkeypatch):
+    partners, asked = [], []
+    mix, loss = train.mix, type(loss_function("cross_entropy"))
+    mixed_loss = loss.mixed
+
+    def mixing(*given, **options):
+        found = mix(*given, **options)
+        partners.append(found.partner)
+        return found
+
+    def judging(self, logits, labels, others, share):
+        asked.append((labels, others))
+        return mixed_loss(self, logits, labels, others, share)
+
+    monkeypatch.setattr(train, "mix", mixing)
+    monkeypatch.setattr(loss, "mixed", judging)
+    fitted(replace(SMALL, mixup=0.5, cutmix=0.5), picture_set(side=32), epochs=1)
+    assert len(asked) == len(partners) > 2
+    for partner, (labels, others) in zip(partners, asked, strict=True):
+        assert torch.equal(others, labels[partner])
+    assert any(not torch.equal(labels, others) for labels, others in asked)
+
+
+def test_averaged_weights_have_learned_and_are_their_own(fitted):
+    averaged = replace(SMALL, averaging=0.9)
+    data = picture_set(count=128, side=32)
+    assert fitted(averaged, data, epochs=12).validation_accuracy > 0.8
+
+
+def test_patience_counts_from_the_best_where_the_last_weights_are_kept(fitted):
+    waiting = replace(
+        seed_cnn(), early_stopping_patience=2, restore_best_weights=False, learning_rate=1e-12
+    )
+    result = fitted(waiting, epochs=30)
+    assert result.stopped_because == "patience"
+    assert len(result.history) == result.epochs == 3
+
+
 def test_averaged_weights_are_what_is_judged_and_kept(fitted):
     averaged = replace(SMALL, averaging=0.9)
     data = picture_set(side=32)

@@ -89,10 +89,11 @@ def _children(folder: Path) -> list[Path]:
 
 
 def _runs_without_model(stock: Stock) -> Iterator[Path]:
-    """Runs that ended and made nothing; of one that was interrupted and did, everything stays."""
+    """Runs that ended, made nothing and cannot be resumed: they had learned nothing yet."""
     for run in stock.runs:
         ended = run.row["status"] in ("failed", "interrupted")
-        if ended and run.row["model"] is None and run.folder.is_dir():
+        made_nothing = ended and run.row["model"] is None and run.folder.is_dir()
+        if made_nothing and not any(run.folder.glob("checkpoints/**/state.safetensors")):
             yield run.folder
 
 

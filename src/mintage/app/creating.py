@@ -79,6 +79,8 @@ class Creating(Reporting):
         if loss is not None:
             candidates = tuple(replace(candidate, loss=loss) for candidate in found.candidates)
             found = replace(found, candidates=candidates)
+        if ablate and len(found.candidates) > 1:
+            found = _one_of(found, recipe, shown)
         if budget is None:  # a recipe file may name a time as well
             budget = self._budget(found.seconds, started, looks=report)
         request = Request(
@@ -138,8 +140,10 @@ class Creating(Reporting):
         recipe = Recipe.from_json(json.loads((folder / RECIPE_FILE).read_text(encoding="utf-8")))
         budget = None
         if request.seconds is not None:
-            used = _seconds_used(folder)
-            left = max(request.seconds - used, SHORTEST_SECONDS)
+            whole = request.seconds
+            used = request.used_seconds + _seconds_used(folder)
+            request = replace(request, used_seconds=used)
+            left = max(whole - used, SHORTEST_SECONDS)
             budget = self._budget(left, started, looks=request.report)
         resumed = Run(
             self._workspace,
@@ -284,10 +288,28 @@ class Creating(Reporting):
         return result
 
 
+def _one_of(found: Recipe, asked: str, progress: Progress) -> Recipe:
+    """The recipe with the one candidate whose cures are to be tried: of ``auto``'s the largest.
+
+    Raises:
+        ConfigError: several were asked for by name.
+    """
+    if asked != "auto":
+        raise ConfigError(
+            _("An ablation takes one candidate, not {count}.", count=len(found.candidates)),
+            remedy=_("Name it: --recipe compact, or --recipe seed-cnn."),
+        )
+    chosen = next(
+        (each for each in found.candidates if each.network != "seed-cnn"), found.candidates[0]
+    )
+    progress.say(_("The cures of {name} are tried one by one.", name=chosen.name))
+    return replace(found, candidates=(chosen,), search=False)
+
+
 def _seconds_used(folder: Path) -> float:
-    """How long a run had trained by its last line of log."""
+    """How long a run took from its last beginning, when its recipe is written, to its last sign."""
+    written = [path.stat().st_mtime for path in folder.rglob("*") if path.is_file()]
     try:
-        began = (folder / "request.json").stat().st_mtime
-        return max(0.0, (folder / "log.jsonl").stat().st_mtime - began)
+        return max(0.0, max(written) - (folder / "recipe.json").stat().st_mtime)
     except FileNotFoundError:
         return 0.0

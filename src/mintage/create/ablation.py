@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from mintage.core.errors import ConfigError
 from mintage.core.messages import _
 from mintage.create.cures import name_of
 from mintage.create.recipe import Candidate
@@ -78,22 +77,17 @@ class Ablation:
         """Train the recipe's first candidate with all its cures, then its variants.
 
         Raises:
-            ConfigError: it could not be trained, or there are several.
+            ConfigError: it could not be trained.
         """
         trials = self.trials
-        if len(trials.recipe.candidates) > 1:
-            raise ConfigError(
-                _(
-                    "An ablation takes one candidate, not {count}.",
-                    count=len(trials.recipe.candidates),
-                ),
-                remedy=_("Name it: --recipe compact, or --recipe seed-cnn."),
-            )
         (candidate,) = trials.recipe.candidates
         all_of_them = {"all": candidate} | variants(candidate)
         for position, (cure, variant) in enumerate(all_of_them.items()):
             if self._trained and trials.should_stop():
                 break
+            if self._trained and trials.time_is_up():
+                trials.skip(variant, _("no time is left for it."))
+                continue
             trials.progress.say(
                 _(
                     "Cure {number} of {count}: {cure}",

@@ -22,7 +22,7 @@ from mintage.core.messages import _
 
 FILE = "state.safetensors"
 _DOCUMENT = "mintage"
-_FORMAT = 2
+_FORMAT = 3
 _UNREADABLE = (OSError, SafetensorError, KeyError, ValueError)
 # Saving may take this share of the training's time.
 _SAVING_SHARE = 0.03
@@ -39,20 +39,25 @@ class Checkpoint:
         self, folder: Path, choose_by: str = "accuracy", *, restore_best: bool = True
     ) -> None:
         self.path, self.choose_by, self.restore_best = folder / FILE, choose_by, restore_best
-        self.epoch = 0
+        self.epoch = self.best_epoch = 0
         self._best: dict[str, Tensor] = {}
         self._score: tuple[float, float] | None = None
         self._saved_at = time.monotonic()
         self._saving_seconds = 0.0
 
     def offer(self, network: nn.Module, record: Mapping[str, Any]) -> bool:
-        """Keep these weights if they are the best so far; say whether they were."""
+        """Keep these weights if they are those to deliver so far; say whether they are.
+
+        ``best_epoch`` is the best so far in any case: patience counts from there.
+        """
         if record["validation_loss"] is None:  # not a number: no weights to keep
             return False
         score = (record[f"validation_{self.choose_by}"], -record["validation_loss"])
-        if self.restore_best and self._score is not None and score <= self._score:
+        if self._score is None or score > self._score:
+            self._score, self.best_epoch = score, record["epoch"]
+        elif self.restore_best:
             return False
-        self._score, self.epoch = score, record["epoch"]
+        self.epoch = record["epoch"]
         self._best = {
             name: value.detach().to("cpu", copy=True)
             for name, value in network.state_dict().items()
@@ -83,7 +88,7 @@ class Checkpoint:
             MintageError: the disk is full or cannot be written; the last state is still there.
         """
         began = time.monotonic()
-        best = {"epoch": self.epoch, "score": self._score}
+        best = {"epoch": self.epoch, "best_epoch": self.best_epoch, "score": self._score}
         text = json.dumps({**document, "best": best, "format": _FORMAT}, sort_keys=True)
         every = {**tensors, **{f"best.{name}": value for name, value in self._best.items()}}
         # Weights in channels-last order are not contiguous, which safetensors demands.
@@ -104,7 +109,7 @@ class Checkpoint:
         except _UNREADABLE:
             return None
         best = document["best"]
-        self.epoch = best["epoch"]
+        self.epoch, self.best_epoch = best["epoch"], best["best_epoch"]
         self._score = None if best["score"] is None else (best["score"][0], best["score"][1])
         self._best = part_of(tensors, "best.")
         return tensors, document

@@ -5,6 +5,7 @@ The one place where suspects meet training: a candidate, ``fit`` and ``evaluate`
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -113,9 +114,18 @@ class Trainer:
         *,
         passes: int,
         seconds: float | None,
+        until: float | None = None,
         progress: Callable[[TrainProgress], None] = lambda __: None,
     ) -> PictureNetwork:
-        """A network trained for so many passes, or by the clock where seconds are given."""
+        """A network trained for so many passes, or by the clock where seconds are given.
+
+        ``until``, by ``time.monotonic()``, ends it before its passes: it may be slower than was
+        thought.
+        """
+
+        def should_stop() -> bool:
+            return self.should_stop() or (until is not None and time.monotonic() >= until)
+
         return fit(
             chosen,
             self.images,
@@ -128,7 +138,7 @@ class Trainer:
             threads=self.threads,
             checkpoint_folder=self.folder / name,
             progress=progress,
-            should_stop=self.should_stop,
+            should_stop=should_stop,
         ).network
 
     def ask(
@@ -157,6 +167,7 @@ class Trainer:
         *,
         passes: int,
         seconds: float | None,
+        until: float | None = None,
     ) -> str:
         """Which mirror images show the same thing, as recipes name it; none if nobody can tell.
 
@@ -166,7 +177,7 @@ class Trainer:
         trial = trial_of(chosen)
         step = chosen.input_size // trial.input_size
         trainer = replace(self, images=self.images[:, ::step, ::step])
-        network = trainer.fit(trial, learned, "trial", passes=passes, seconds=seconds)
+        network = trainer.fit(trial, learned, "trial", passes=passes, seconds=seconds, until=until)
         asked = _spread(asked, _TRIAL_EXAMPLES)
         plain = trainer.loss(network, trial, asked)
         shares = np.bincount(self.targets[asked]) / len(asked)

@@ -238,6 +238,7 @@ class _Work:
             self.plan.judged(0),
             passes=passes,
             seconds=None if needed <= most else most,
+            until=time.monotonic() + most,
         )
         return replace(chosen, augmentation=replace(chosen.augmentation, flips=flips))
 
@@ -246,14 +247,18 @@ class _Work:
         learned = self.plan.learned_from(fold, self.dataset.examples)
         seconds = self._by_the_clock(fold, len(learned))
         began = time.monotonic()
+        until = began + self._share(fold)
         network = self.trainer.fit(
             candidate,
             learned,
             str(fold),
             passes=self.plan.passes,
             seconds=seconds,
+            until=None if seconds is not None else until,
             progress=lambda state: self._show(fold, state),
         )
+        if seconds is None and time.monotonic() >= until:
+            self.in_full = False
         if seconds is None:  # what it took is what the next should take
             taken = 1000 * (time.monotonic() - began)
             self.milliseconds = taken / (self.plan.passes * len(learned))
@@ -261,13 +266,17 @@ class _Work:
 
     def _by_the_clock(self, fold: int, learned: int) -> float | None:
         """Seconds for this fold where its passes would not fit; None where they do."""
-        left = self.limit - (time.monotonic() - self.began)
-        share = left / (self.plan.folds - fold)
+        share = self._share(fold)
         needed = learned * self.plan.passes * self.milliseconds / 1000
         if _ROOM * needed <= share:
             return None
         self.in_full = False
-        return max(share, 0.1 * self.limit / self.plan.folds)
+        return share
+
+    def _share(self, fold: int) -> float:
+        """Seconds for this fold, of what is left for it and those after it."""
+        left = self.limit - (time.monotonic() - self.began)
+        return max(left / (self.plan.folds - fold), 0.1 * self.limit / self.plan.folds)
 
     def _show(self, fold: int, state: TrainProgress) -> None:
         done = (fold + state.fraction) / self.plan.folds

@@ -23,6 +23,7 @@ class Request:
     ``dropped`` are digests of the examples that ``drop_suspect`` leaves out, once they are known;
     ``sure`` is how often an answer has to be right for a label to be given, ``speed`` the machine's
     where it was measured. Without ``report`` the model is signed and not looked at from all sides.
+    ``used_seconds`` is what the run had taken of its time when it last began.
     """
 
     dataset: str
@@ -35,6 +36,7 @@ class Request:
     ablate: bool = False
     speed: float | None = None
     report: bool = True
+    used_seconds: float = 0.0
 
     def write(self, folder: Path) -> None:
         """Keep it in the run's folder."""

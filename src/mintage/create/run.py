@@ -42,6 +42,7 @@ RECIPE_FILE, RECORD_FILE = "recipe.json", "run.json"
 _SUSPECTS_SHARE = 0.3
 _EXPLAINING_SECONDS, _DIAGNOSING_SECONDS = 20.0, 120.0
 _SUSPECTS = 50
+_STATES = "checkpoints/**/state.safetensors"
 _DOUBTED_BELOW = 0.35
 
 
@@ -100,6 +101,7 @@ class Run:
         self.folder = self.workspace.run_folder(self.id)
         self.task = registry.tasks().get(self.dataset.card["task"])
         self.started = self.workspace.clock.monotonic()
+        self.used_before = self.request.used_seconds
 
     def execute(self) -> RunResult:
         """Train every candidate, keep the best, deliver it; a failure is recorded as one.
@@ -110,11 +112,20 @@ class Run:
         with self.workspace.run_lock(self.id):
             self.workspace.database.write(self._begin)
             write_atomic(self.folder / RECIPE_FILE, canonical_json(self.recipe.to_json()))
+            if self.budget is not None:  # what the start took is gone too, should it be killed
+                self.request = replace(self.request, used_seconds=self._seconds())
             self.request.write(self.folder)
             try:
                 return self._deliver(self._train())
             except BaseException as error:
                 self._end("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+                if self._signed is None and any(self.folder.glob(_STATES)):
+                    self.progress.say(
+                        _(
+                            "What was learned is kept; go on with: mintage train --resume {run}",
+                            run=self.id,
+                        )
+                    )
                 raise
 
     def _begin(self, connection: repository.Connection) -> None:
@@ -133,8 +144,10 @@ class Run:
     def _train(self) -> list[Trained]:
         """Leave out what is suspect, train, and try the cures one by one, as far as asked for."""
         if self.request.drop_suspect and self.request.dropped is None:
-            self.request = replace(self.request, dropped=self._suspect_digests())
-            self.request.write(self.folder)
+            dropped = self._suspect_digests()
+            if dropped is not None:
+                self.request = replace(self.request, dropped=dropped)
+                self.request.write(self.folder)
         self.trials = Trials(
             self.workspace,
             self.dataset,
@@ -227,8 +240,11 @@ class Run:
             why_not=NO_TIME if self.request.report else NOT_ASKED,
         )
 
-    def _suspect_digests(self) -> tuple[str, ...]:
-        """Digests of the training examples whose labels other networks contradict."""
+    def _suspect_digests(self) -> tuple[str, ...] | None:
+        """Digests of the training examples whose labels other networks contradict.
+
+        None, with the reason said, where that could not be found out.
+        """
         from mintage.create import suspects  # noqa: PLC0415 - trains networks of its own
 
         found = suspects.find(
@@ -240,6 +256,9 @@ class Run:
             progress=self.progress,
             should_stop=self.should_stop,
         )
+        if found.why_not is not None:
+            self.progress.say(_("No doubtful label is left out: {reason}.", reason=found.why_not))
+            return None
         positions = suspects.positions_to_drop(found)
         self.progress.say(
             _("{count} examples with a doubtful label are left out.", count=len(positions))
@@ -305,7 +324,7 @@ class Run:
 
     def _seconds(self) -> float:
         if self.budget is not None:
-            return self.budget.seconds - self.budget.left
+            return self.used_before + self.budget.seconds - self.budget.left
         return self.workspace.clock.monotonic() - self.started
 
     def _end(self, status: str) -> None:

@@ -92,7 +92,7 @@ class Search:
             epochs = max(1, trials.recipe.epochs // 2 ** (rounds - number + 1))
         found: list[Trained] = []
         for candidate in candidates:
-            if found and trials.should_stop():
+            if found and (trials.should_stop() or trials.time_is_up()):
                 break
             trained = trials.attempt(
                 candidate, lambda: seconds, epochs=epochs, stage=f"round-{number}"

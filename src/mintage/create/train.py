@@ -399,7 +399,7 @@ class _Training:
         if tally.examples and not math.isfinite(tally.loss):
             self.stopped_because = "diverged"
         elif self.stopped_because is None and patience is not None:
-            waited = self.epoch - self.checkpoint.epoch
+            waited = self.epoch - self.checkpoint.best_epoch
             self.stopped_because = "patience" if waited >= patience else None
 
     def evaluate(self, index: Index, computed_in: str) -> tuple[Tensor, Tensor]:

@@ -48,6 +48,7 @@ _HEAD_SHARE = 0.35
 # On the machine these were measured on, imports and reading the workspace had taken this long
 # when training began; elsewhere all that is fixed is taken to be slower in proportion.
 _USUAL_START = 2.5
+_LEAST_SECONDS = 1.0  # of a training that is begun at all
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,9 @@ class Trials:
         for position, candidate in enumerate(candidates):
             if trained and self.should_stop():
                 break
+            if trained and self.time_is_up():
+                self.skip(candidate, _("no time is left for it."))
+                continue
             found = self.attempt(candidate, lambda p=position: self.share(candidates[p:]))  # type: ignore[misc]
             if found is not None:
                 trained.append(found)
@@ -210,13 +214,19 @@ class Trials:
                 remedy=_("Lower batch_size, input_size or width in the recipe."),
             )
 
+    def time_is_up(self) -> bool:
+        """Whether the budget leaves nothing to train in."""
+        if self.budget is None:
+            return False
+        return self.budget.for_training(self.start_seconds, int8=self.int8) < _LEAST_SECONDS
+
     def share(self, candidates: Sequence[Candidate]) -> float | None:
         """Seconds for the first of those that are left, by weight."""
         if self.budget is None:
             return None
         weights = [_time_weight(each) for each in candidates]
         left = self.budget.for_training(self.start_seconds, int8=self.int8)
-        return max(1.0, left * weights[0] / sum(weights))
+        return max(_LEAST_SECONDS, left * weights[0] / sum(weights))
 
     def seconds_a_pass(self, candidate: Candidate) -> float | None:
         """How long one pass over the training data should take; None where nobody knows."""
