@@ -365,6 +365,25 @@ def test_time_that_is_up_ends_an_ablation_and_says_what_is_missing(home: Path) -
     assert set(skipped.values()) == {"no time is left for it."}
 
 
+def test_an_interrupted_search_keeps_what_its_rounds_taught(home: Path) -> None:
+    def logs() -> list[Path]:
+        return [path for path in (home / "runs").glob("*/log.jsonl") if path not in before]
+
+    def stop() -> bool:
+        found = logs()
+        return bool(found) and len(found[0].read_text().splitlines()) >= 5
+
+    before = list((home / "runs").glob("*/log.jsonl"))
+    with opened(home) as app:
+        result = app.create.train(
+            "pets", recipe="seed-cnn,compact", epochs=8, search=True, should_stop=stop
+        )
+    assert result.record["interrupted"]
+    lines = [json.loads(line) for line in logs()[0].read_text().splitlines()]
+    assert {line["stage"] for line in lines} == {"round-1"}
+    assert all(each["epochs"] > 0 for each in result.record["candidates"])
+
+
 def test_candidates_named_for_an_ablation_have_to_be_one(home: Path) -> None:
     with opened(home) as app, pytest.raises(ConfigError, match="takes one candidate, not 2"):
         app.create.train("pets", recipe="seed-cnn,compact", epochs=1, ablate=True)

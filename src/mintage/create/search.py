@@ -53,6 +53,8 @@ class Search:
                     row["kept"] = row["name"] in {each.name for each in left}
             if len(left) == 1 or trials.should_stop():
                 break
+        if reached and trials.should_stop():  # what the rounds taught is more than a new beginning
+            return reached
         winner = left[0]
         trials.progress.say(_("{name} is trained for the rest of the time.", name=winner.name))
         final = trials.attempt(winner, lambda: trials.share([winner]))
