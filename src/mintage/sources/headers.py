@@ -1,24 +1,20 @@
-"""What a server's headers say of a file: its name, which part comes, when to ask again."""
+"""What a server's headers say of a file: its name, and which part comes."""
 
 from __future__ import annotations
 
 import json
 import re
 from dataclasses import asdict, dataclass
-from datetime import UTC
 from email.message import Message as Headers
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import unquote
 
 from mintage.core.canonical import sha256_hex
-from mintage.core.clock import SystemClock
 from mintage.core.files import write_atomic
 from mintage.sources.guard import WebAddress
 
 # Digits are bounded: of thousands of them int() makes an error and float() infinity.
 _RANGE = re.compile(r"bytes (?:([0-9]{1,18})-([0-9]{1,18})|\*)/([0-9]{1,18})")
-_SECONDS = re.compile(r"[0-9]{1,9}")
 _UNSAFE = re.compile(r"[^\w.()\[\]-]+")
 
 
@@ -78,20 +74,6 @@ def content_range(headers: Headers) -> tuple[int | None, int | None, int | None]
         return None, None, None
     first, last, total = (None if each is None else int(each) for each in found.groups())
     return first, last, total
-
-
-def retry_after(headers: Headers) -> float | None:
-    """Seconds to wait (RFC 9110 §10.2.3), or None where the server does not say."""
-    said = headers.get("Retry-After", "").strip()
-    if _SECONDS.fullmatch(said):
-        return float(said)
-    try:
-        moment = parsedate_to_datetime(said)
-    except (ValueError, OverflowError):
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - SystemClock().now()).total_seconds())
 
 
 def safe_name(name: str) -> str:

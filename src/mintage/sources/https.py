@@ -32,8 +32,9 @@ from mintage.core.messages import _
 from mintage.core.progress import Progress, Silent
 from mintage.core.units import format_size
 from mintage.core.version import __version__
+from mintage.core.waiting import asked_to_wait
 from mintage.sources.guard import Guard, Pace, WebAddress
-from mintage.sources.headers import Notes, content_range, retry_after
+from mintage.sources.headers import Notes, content_range
 
 MOST_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -287,7 +288,7 @@ class _Download:
     def _check_answer(self, response: HTTPResponse) -> None:
         status = response.status
         if status in _BUSY:
-            wait = retry_after(response.headers)
+            wait = asked_to_wait(response.headers.get("Retry-After"))
             raise _Dropped(_("it answered {status}", status=status), wait)
         if status in (401, 403):
             raise DataError(
