@@ -54,9 +54,11 @@ if TYPE_CHECKING:
     from mintage.app.face import (
         train as train,
     )
+    from mintage.client import AsyncClient as AsyncClient
     from mintage.client import Client as Client
 
 __all__ = [
+    "AsyncClient",
     "Client",
     "Dataset",
     "Model",
@@ -79,7 +81,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'mintage' has no attribute {name!r}")
-    module = "mintage.client" if name == "Client" else "mintage.app.face"
+    module = "mintage.client" if name.endswith("Client") else "mintage.app.face"
     return getattr(import_module(module), name)
 
 

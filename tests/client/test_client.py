@@ -70,7 +70,7 @@ def canned() -> Iterator[Canned]:
 
 @pytest.fixture
 def client(canned: Canned) -> Iterator[Client]:
-    with Client(canned.address, "mk_key", timeout_seconds=2) as opened:
+    with Client(canned.address, "mk_key", timeout_seconds=2, retries=0) as opened:
         yield opened
 
 
@@ -174,7 +174,7 @@ def test_a_success_that_is_no_json_object_is_an_error_too(client, canned, body) 
 
 def test_a_server_that_is_not_there_is_said_with_its_address() -> None:
     with (
-        Client("http://127.0.0.1:9", "mk_key") as client,
+        Client("http://127.0.0.1:9", "mk_key", retries=0) as client,
         pytest.raises(errors.DependencyDown, match=r"127\.0\.0\.1:9"),
     ):
         client.usage()
@@ -183,7 +183,7 @@ def test_a_server_that_is_not_there_is_said_with_its_address() -> None:
 def test_a_server_that_does_not_answer_in_time_is_a_504(canned) -> None:
     canned.patience.clear()
     with (
-        Client(canned.address, "mk_key", timeout_seconds=0.1) as client,
+        Client(canned.address, "mk_key", timeout_seconds=0.1, retries=0) as client,
         pytest.raises(errors.ServiceError) as late,
     ):
         client.usage()

@@ -1,57 +1,52 @@
-"""Calls a served Mintage over HTTP; its problems become the same errors as at home."""
+"""Calls a served Mintage over HTTP: for code that waits, and for code that does not (asyncio)."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from pathlib import Path
+import asyncio
+import random
+import re
+import time
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from types import TracebackType
-from typing import Any, Self
-from urllib.parse import quote
+from typing import Any, Self, TypeVar, cast
 
 import httpx
 
-from mintage.core.errors import (
-    Bug,
-    ConfigError,
-    DataError,
-    DependencyDown,
-    MintageError,
-    NotAllowed,
-    PaymentDue,
-    QuotaReached,
-    RequestError,
-    ServiceError,
-    Unauthenticated,
-    said_by,
-)
-from mintage.core.messages import _, current
+from mintage.client import calls
+from mintage.client.calls import Call, Source, bytes_of
+from mintage.client.exchange import Patience, exchange
+from mintage.client.many import in_turn, in_turn_async
+from mintage.core.clock import Clock, SystemClock
+from mintage.core.errors import ConfigError, MintageError
+from mintage.core.messages import _
 from mintage.core.version import __version__
 
-_BY_STATUS: dict[int, type[MintageError]] = {
-    401: Unauthenticated,
-    402: PaymentDue,
-    403: NotAllowed,
-    422: DataError,
-    429: QuotaReached,
-    500: Bug,
-}
+T = TypeVar("T")
+S = TypeVar("S", bound=Source)
 
-_BY_CODE: dict[str, type[MintageError]] = {"idempotency_key_reused": RequestError}  # a 422 too
+_KEY = re.compile(r"[\x21-\x7e]+")
+# Without a limit on connections: whoever asks for more at once than httpx's 100 has said so.
+_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=100)
 
 
-class Client:
-    """One customer's connection to a server; safe to use from several threads.
+class _Connection:
+    """What both clients are made with."""
 
-    What the server says comes in the language of whoever calls. An error that it answered with has
-    a ``request_id``: whoever runs the service finds the call in the log by it.
-    """
-
-    def __init__(self, url: str, key: str | None = None, *, timeout_seconds: float = 30.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        key: str | None = None,
+        *,
+        timeout_seconds: float = 30.0,
+        retries: int = 3,
+        deadline_seconds: float = 120.0,
+        chance: random.Random | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         """Nothing is sent yet.
 
         Raises:
-            ConfigError: the address is none of http or https.
+            ConfigError: the address is none of http or https, or the key or a number is none.
         """
         if not url.startswith(("http://", "https://")):
             raise ConfigError(
@@ -59,37 +54,74 @@ class Client:
             )
         headers = {"User-Agent": f"mintage/{__version__}"}
         if key is not None:
+            if not _KEY.fullmatch(key):
+                raise ConfigError(
+                    _("This is no API key: it holds spaces or letters that no key has."),
+                    remedy=_("Give the key as `mintage customer add` printed it."),
+                )
             headers["Authorization"] = f"Bearer {key}"
-        # No proxy or netrc from the environment: the key goes where it was told to go.
-        self._http = httpx.Client(
-            base_url=url, headers=headers, timeout=timeout_seconds, trust_env=False
+        self._patience = Patience(
+            retries=retries,
+            timeout_seconds=timeout_seconds,
+            deadline_seconds=deadline_seconds,
+            clock=clock or SystemClock(),
+            chance=chance or random.Random(),  # noqa: S311 - it spreads waiting, and keeps no secret
         )
+        # No proxy or netrc from the environment: the key goes where it was told to go.
+        self._open(base_url=url, headers=headers, limits=_LIMITS, trust_env=False)
+
+    def _open(self, **options: Any) -> None:
+        """Take the options of httpx's client."""
+        raise NotImplementedError
+
+
+class Client(_Connection):
+    """One customer's connection to a server; safe to use from several threads.
+
+    A call that got no answer (no connection, none in time, 429, 502, 503, 504) is sent again, up to
+    ``retries`` times: when the server says, else later each time. A picture has one Idempotency-Key
+    in all its tries, so that it is charged once. ``timeout_seconds`` is how long a try waits for
+    the server to take or to send more; after ``deadline_seconds`` no further try is begun.
+
+    What the server says comes in the language of whoever calls. An error that it answered with has
+    a ``request_id``: whoever runs the service finds the call in the log by it.
+    """
 
     def predict(
-        self, product: str, source: Path | str | bytes, *, idempotency_key: str | None = None
+        self, product: str, source: Source, *, idempotency_key: str | None = None
     ) -> dict[str, Any]:
-        """Send one picture, a path or its bytes; the answer with receipt and price.
+        """Send one picture, a path, its bytes or an open file; the answer with receipt and price.
 
-        The same ``idempotency_key`` and picture are charged once, and for 24 hours answered alike.
+        The same ``idempotency_key`` and picture are charged once, and for 24 hours answered alike;
+        without one the call has a key of its own.
 
         Raises:
             DataError: the file cannot be read, or the bytes are no picture.
             MintageError: whatever the server says.
         """
-        headers = {"Content-Type": "application/octet-stream"}
-        if idempotency_key is not None:
-            headers["Idempotency-Key"] = idempotency_key
-        address = f"/v1/products/{quote(product, safe='')}/predict"
-        return self._call("POST", address, content=_bytes_of(source), headers=headers)
+        return self._run(calls.predict(product, bytes_of(source), idempotency_key))
+
+    def predict_many(
+        self, product: str, files: Iterable[S], *, at_once: int = 8
+    ) -> Generator[tuple[S, dict[str, Any] | MintageError], None, None]:
+        """Send many pictures, ``at_once`` at a time; each with its answer or error, in their order.
+
+        ``files`` are taken as they are needed, so there may be any number of them.
+
+        Raises:
+            ConfigError: ``at_once`` is below 1.
+        """
+
+        def ask(source: S, pause: Callable[[float], None]) -> dict[str, Any]:
+            return self._run(calls.predict(product, bytes_of(source)), pause)
+
+        return in_turn(files, ask, at_once)
 
     def usage(
         self, *, product: str | None = None, after: str | None = None, limit: int = 100
     ) -> list[dict[str, Any]]:
         """The customer's own usage events, newest first; ``after`` is a page's last receipt."""
-        asked = {"product": product, "after": after, "limit": limit}
-        known = {name: value for name, value in asked.items() if value is not None}
-        found: list[dict[str, Any]] = self._call("GET", "/v1/usage", params=known)["usage"]
-        return found
+        return self._run(calls.usage(product, after, limit))
 
     def receipt(self, receipt_id: str) -> dict[str, Any]:
         """One of the customer's own receipts.
@@ -97,7 +129,11 @@ class Client:
         Raises:
             RequestError: there is none such (404).
         """
-        return self._call("GET", f"/v1/receipts/{quote(receipt_id, safe='')}")
+        return self._run(calls.receipt(receipt_id))
+
+    def products(self) -> list[str]:
+        """The names of what is sold."""
+        return self._run(calls.products())
 
     def product(self, name: str) -> dict[str, Any]:
         """A product's task, labels, version and price.
@@ -105,7 +141,11 @@ class Client:
         Raises:
             RequestError: there is none such (404).
         """
-        return self._call("GET", f"/v1/products/{quote(name, safe='')}")
+        return self._run(calls.product(name))
+
+    def keys(self) -> dict[str, Any]:
+        """The public keys by which receipts and the audit log are checked."""
+        return self._run(calls.keys())
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -122,82 +162,106 @@ class Client:
     ) -> None:
         self.close()
 
-    def _call(self, method: str, address: str, **options: Any) -> dict[str, Any]:
+    def _open(self, **options: Any) -> None:
+        self._http = httpx.Client(**options)
+
+    def _run(self, call: Call[T], pause: Callable[[float], None] = time.sleep) -> T:
+        tries = exchange(call, self._http.base_url, self._patience)
         try:
-            headers = options.pop("headers", {}) | {"Accept-Language": current()}
-            response = self._http.request(method, address, headers=headers, **options)
-        except httpx.TimeoutException as error:
-            raise ServiceError(
-                _("{base_url} did not answer in time.", base_url=self._http.base_url),
-                remedy=_("Try again in a moment, or give the Client a longer timeout_seconds."),
-                http_status=504,
-            ) from error
-        except httpx.TransportError as error:
-            raise DependencyDown(
-                _(
-                    "{base_url} cannot be reached: {error}.",
-                    base_url=self._http.base_url,
-                    error=error,
-                ),
-                remedy=_("Check the address, and that the server runs."),
-            ) from error
-        document = _document(response)
-        if not response.is_success:
-            raise _error(response, document)
-        return document
+            step = next(tries)
+            while True:
+                pause(step.wait_seconds)
+                step = tries.send(self._sent(call, step.timeout_seconds))
+        except StopIteration as ended:
+            return cast("T", ended.value)
+
+    def _sent(self, call: Call[Any], seconds: float) -> httpx.Response | httpx.RequestError:
+        try:
+            return self._http.request(**call.request, timeout=seconds)
+        except httpx.RequestError as error:
+            return error
 
 
-def _bytes_of(source: Path | str | bytes) -> bytes:
-    if isinstance(source, bytes):
-        return source
-    try:
-        return Path(source).read_bytes()
-    except OSError as error:
-        raise DataError(
-            _(
-                "{source} cannot be read: {reason}.",
-                source=source,
-                reason=said_by(error),
-            ),
-            remedy=_("Check that the file exists and that you may read it."),
-        ) from error
+class AsyncClient(_Connection):
+    """``Client`` for asyncio: the same calls, to be awaited, on one event loop.
+
+    A call that is cancelled closes its connection; the server may have answered it all the same.
+    """
+
+    async def predict(
+        self, product: str, source: Source, *, idempotency_key: str | None = None
+    ) -> dict[str, Any]:
+        """As ``Client.predict``."""
+        data = await _read(source)
+        return await self._run(calls.predict(product, data, idempotency_key))
+
+    def predict_many(
+        self, product: str, files: Iterable[S], *, at_once: int = 8
+    ) -> AsyncGenerator[tuple[S, dict[str, Any] | MintageError], None]:
+        """As ``Client.predict_many``, for ``async for``."""
+
+        async def ask(source: S) -> dict[str, Any]:
+            return await self.predict(product, source)
+
+        return in_turn_async(files, ask, at_once)
+
+    async def usage(
+        self, *, product: str | None = None, after: str | None = None, limit: int = 100
+    ) -> list[dict[str, Any]]:
+        """As ``Client.usage``."""
+        return await self._run(calls.usage(product, after, limit))
+
+    async def receipt(self, receipt_id: str) -> dict[str, Any]:
+        """As ``Client.receipt``."""
+        return await self._run(calls.receipt(receipt_id))
+
+    async def products(self) -> list[str]:
+        """As ``Client.products``."""
+        return await self._run(calls.products())
+
+    async def product(self, name: str) -> dict[str, Any]:
+        """As ``Client.product``."""
+        return await self._run(calls.product(name))
+
+    async def keys(self) -> dict[str, Any]:
+        """As ``Client.keys``."""
+        return await self._run(calls.keys())
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def _open(self, **options: Any) -> None:
+        self._http = httpx.AsyncClient(**options)
+
+    async def _run(self, call: Call[T]) -> T:
+        tries = exchange(call, self._http.base_url, self._patience)
+        try:
+            step = next(tries)
+            while True:
+                await asyncio.sleep(step.wait_seconds)
+                step = tries.send(await self._sent(call, step.timeout_seconds))
+        except StopIteration as ended:
+            return cast("T", ended.value)
+
+    async def _sent(self, call: Call[Any], seconds: float) -> httpx.Response | httpx.RequestError:
+        try:
+            return await self._http.request(**call.request, timeout=seconds)
+        except httpx.RequestError as error:
+            return error
 
 
-def _document(response: httpx.Response) -> dict[str, Any]:
-    try:
-        document = json.loads(response.content)
-    except ValueError:
-        document = None
-    if isinstance(document, dict):
-        return document
-    if response.is_success:
-        raise DependencyDown(
-            _("{host} answered with something that is not JSON.", host=response.url.host),
-            remedy=_("Check that the address is that of a Mintage server."),
-        )
-    return {}
-
-
-def _error(response: httpx.Response, document: dict[str, Any]) -> MintageError:
-    """The error that the server's problem names; by its status where it names none of ours."""
-    status = response.status_code
-    known = {kind.code: kind for kind in _tree(MintageError)} | _BY_CODE
-    fallback: type[MintageError] = ServiceError if status > 500 else RequestError
-    kind = known.get(str(document.get("code")), _BY_STATUS.get(status, fallback))
-    wait = response.headers.get("Retry-After", "")
-    error = kind(
-        str(document.get("detail") or "") or _("The server answered {status}.", status=status),
-        remedy=str(document.get("remedy") or ""),
-        http_status=status,
-        retry_after_seconds=int(wait) if wait.isdecimal() else None,
-    )
-    error.request_id = response.headers.get("X-Request-Id")
-    return error
-
-
-def _tree(kind: type[MintageError]) -> Iterator[type[MintageError]]:
-    """The errors of ``core``: a room's own kinds may be made of other things than a message."""
-    if kind.__module__ == MintageError.__module__:
-        yield kind
-        for below in kind.__subclasses__():
-            yield from _tree(below)
+async def _read(source: Source) -> bytes:
+    """Off the event loop, unless the bytes are here."""
+    return source if isinstance(source, bytes) else await asyncio.to_thread(bytes_of, source)
