@@ -336,3 +336,16 @@ def test_what_is_no_safe_address_is_refused(getting: Creating, location: str) ->
 def test_nothing_but_a_test_reaches_loopback(app: App, server: Server) -> None:
     with pytest.raises(ConfigError, match="not a public address"):
         app.create.downloads.located(f"https://127.0.0.1:{server.server_port}/x.zip")
+
+
+def test_a_zip_at_an_address_is_scored_like_one_on_disk(
+    home: Path, server: Server, packed: bytes, tmp_path: Path
+) -> None:
+    url = server.script("/pets.zip", file(packed))
+    with App(load_settings(home=home, threads=1)) as app:
+        app.create.downloads = Downloads(home / "downloads", server.guard())
+        scored = app.deliver.score(url, "pets", tmp_path / "scores.csv")
+        assert (scored["source"], scored["rows"], scored["unreadable"]) == ("zip", 24, 0)
+        (tmp_path / "pets.zip").write_bytes(packed)
+        app.deliver.score(tmp_path / "pets.zip", "pets", tmp_path / "again.csv")
+    assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "scores.csv").read_bytes()
