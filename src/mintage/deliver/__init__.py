@@ -1,1 +1,4 @@
-"""Where a chosen model answers: products, their versions, and the engine; called by app alone."""
+"""Where a chosen model answers: products, their versions, the engine, and scores in bulk.
+
+Called by app alone.
+"""
