@@ -289,6 +289,7 @@ def test_a_receipt_is_checked_as_its_format_says_without_our_code(
 
 def test_ctrl_c_twice_leaves_at_once_and_nothing_half_written(home: Path) -> None:
     words = ["train", "pets", "--recipe", "compact", "--epochs", "100000", "--home", str(home)]
+    known = len(list(home.glob("runs/*/log.jsonl")))
     # On a busy machine it must not be done in order before this process gets to its second signal.
     child = subprocess.Popen(
         ["nice", "-n", "10", sys.executable, "-m", "mintage", *words],
@@ -298,6 +299,9 @@ def test_ctrl_c_twice_leaves_at_once_and_nothing_half_written(home: Path) -> Non
     assert child.stderr is not None
     while b"Training" not in child.stderr.readline():
         assert child.poll() is None
+    while len(list(home.glob("runs/*/log.jsonl"))) == known:  # there is an epoch to be evaluated
+        assert child.poll() is None
+        time.sleep(0.05)
     child.send_signal(signal.SIGINT)
     while b"Stopping" not in child.stderr.readline():
         assert child.poll() is None
