@@ -239,7 +239,7 @@ def test_mintage_serve_logs_json_to_a_stderr_that_is_no_terminal(tmp_path, capsy
 
     settings = Settings(home=tmp_path / "workspace", port=0, operator_port=0)
     with App(settings) as app:
-        options = {"samples": (), "trial_key": None, "on_started": on_started, "stop": stop}
+        options = {"samples": (), "on_started": on_started, "stop": stop}
         thread = threading.Thread(target=run_server, args=(app,), kwargs=options)
         thread.start()
         assert started.wait(20)

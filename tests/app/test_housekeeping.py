@@ -189,6 +189,7 @@ def test_gc_frees_what_nothing_needs_and_nothing_else(app: App, keeping: Houseke
         "runs": 1,  # the failed run's folder
         "weights": 2,  # checkpoints and graph of the one that finished
         "blobs": 1,
+        "feedback": 0,
         "temporary": 2,
         "answers": 0,
     }

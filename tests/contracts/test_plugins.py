@@ -36,6 +36,9 @@ def test_a_modality_reads_what_it_stores_and_refuses_what_it_cannot(name: str) -
     assert modality.near_duplicates([ingested.fingerprint] * 2) == [(0, 1)]
     plain = modality.ingest(EXAMPLES[name], fingerprint=False)
     assert (plain.data, plain.fingerprint) == (ingested.data, b"")
+    ending, alone = modality.without_metadata(EXAMPLES[name])
+    assert ending in modality.endings
+    assert modality.ingest(alone) == ingested
     for kind in modality.strangers(spec):
         assert kind.dtype == np.uint8
         assert kind.shape[1:] == first.shape

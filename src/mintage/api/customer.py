@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from mintage.api import logs, models
 from mintage.api.calls import bearer_key, metered_call
 from mintage.api.explanations import asked
+from mintage.api.feedback import feedback_routes
 from mintage.api.openapi import AUTHORIZED, PREDICT_BODY, problems
 from mintage.api.replays import Answered
 from mintage.api.routing import SoldRoute
@@ -27,6 +28,8 @@ def customer_routes(service: Service) -> APIRouter:
     router = APIRouter(prefix="/v1")
     _add_products(router, service)
     _add_account(router, service)
+    if service.feedback is not None:
+        router.include_router(feedback_routes(service, service.feedback))
     return router
 
 

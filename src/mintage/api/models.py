@@ -144,6 +144,35 @@ class ImageDocument(_Wire):
     image: str = Field(description="The picture's bytes in base64.")
 
 
+class FeedbackDocument(_Wire):
+    """What a customer says of an answer, with the picture again: uploads are not kept otherwise."""
+
+    right: bool = Field(strict=True, description="Whether the answer was right.")
+    label: str | None = Field(
+        None,
+        max_length=4096,
+        description="The true label, one of the product's, where the answer was wrong;"
+        " null where it is none of them.",
+    )
+    consent: Literal[True] = Field(
+        description="That picture, answer and label may be kept to train a better model."
+    )
+    output: dict[str, Any] = Field(description="The answer's ``output``, as it came.")
+    image: str = Field(description="The very bytes that were answered, in base64.")
+
+
+class KeptFeedback(_Wire):
+    """What is kept until it is withdrawn or used."""
+
+    receipt: str
+    product: str
+    right: bool
+    label: str | None
+    sha256: str = Field(description="Of the picture's file as it is kept, without metadata.")
+    size_bytes: int
+    given_at: str
+
+
 class Live(_Wire):
     """The server runs."""
 

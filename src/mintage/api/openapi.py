@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, get_args
 
 from mintage.api.explanations import Explain
-from mintage.api.models import ImageDocument, InferRequest, Problem
+from mintage.api.models import FeedbackDocument, ImageDocument, InferRequest, Problem
 from mintage.api.problems import MEDIA_TYPE
 from mintage.core.messages import told
 
@@ -63,6 +63,12 @@ PREDICT_BODY: dict[str, Any] = {
             },
             "application/json": {"schema": ImageDocument.model_json_schema()},
         },
+    },
+}
+FEEDBACK_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": FeedbackDocument.model_json_schema()}},
     },
 }
 INFER_BODY: dict[str, Any] = {
@@ -131,7 +137,8 @@ def told_document(document: Any) -> Any:
 
 
 def _mend(responses: dict[str, Any]) -> None:
-    responses["200"]["description"] = "Done."
+    for status in responses.keys() & {"200", "204"}:
+        responses[status]["description"] = "Done."
     # FastAPI announces its own answer to invalid parameters; ours is a 400 problem.
     if "HTTPValidationError" in str(responses.get("422")):
         del responses["422"]

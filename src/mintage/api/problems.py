@@ -36,6 +36,8 @@ _RULES = {
     "list_type": _("a list"),
     "dict_type": _("an object"),
     "model_type": _("an object"),
+    "bool_type": _("true or false"),
+    "extra_forbidden": _("no such field"),
     "model_attributes_type": _("an object"),
 }
 _log = logging.getLogger(__name__)

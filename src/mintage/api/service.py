@@ -18,7 +18,7 @@ from mintage.core.messages import told
 from mintage.core.money import Price
 from mintage.core.ports import Gate, Meter
 from mintage.core.settings import Settings
-from mintage.core.types import Answer, Batch, ProviderInfo, Receipt
+from mintage.core.types import Answer, Batch, ProviderInfo, Receipt, Said
 
 
 class Version(Protocol):
@@ -250,6 +250,18 @@ class Replays(Protocol):
         ...
 
 
+class Feedback(Protocol):
+    """What customers say of answers. May wait for disk and database: it is called in threads."""
+
+    def keep(self, customer: str, receipt: str, said: Said, data: bytes) -> Mapping[str, Any]:
+        """Keep the picture and what is said of its answer; what is kept, as JSON."""
+        ...
+
+    def withdraw(self, receipt: str, customer: str | None = None) -> None:
+        """Forget both; raises RequestError (404) where it is not this customer's."""
+        ...
+
+
 @dataclass(frozen=True)
 class Sample:
     """A picture that the page offers to click."""
@@ -267,8 +279,8 @@ class Service:
 
     ``gate`` is called on the event loop, so it answers at once; ``flush`` is called last when the
     server ends. Without ``replays`` a repeated Idempotency-Key is a 409, and without
-    ``explanations`` none is given. ``public_keys`` are told to anyone, by role; it is called in
-    threads.
+    ``explanations`` or ``feedback`` none is given or taken. ``public_keys`` are told to anyone, by
+    role; it is called in threads.
     """
 
     settings: Settings
@@ -283,6 +295,7 @@ class Service:
     flush: Callable[[], None] | None = None
     replays: Replays | None = None
     explanations: Explanations | None = None
+    feedback: Feedback | None = None
     public_keys: Callable[[], Mapping[str, Mapping[str, str]]] = dict
     intake: Intake = field(default_factory=Intake)
 

@@ -60,6 +60,7 @@ def clear(workspace: Workspace, *, dry_run: bool = False) -> Cleared:
             "runs": list(_runs_without_model(stock)),
             "weights": list(_weights(stock)),
             "blobs": _unnamed_blobs(workspace, stock),
+            "feedback": _unclaimed(workspace),
             "temporary": list(_temporary(workspace)),
         }
         freed = [_freed(kind, paths or [], dry_run=dry_run) for kind, paths in found.items()]
@@ -113,6 +114,14 @@ def _unnamed_blobs(workspace: Workspace, stock: Stock) -> list[Path] | None:
             return None
         named |= names
     return [workspace.blobs.path(name) for name in workspace.blobs.sizes() if name not in named]
+
+
+def _unclaimed(workspace: Workspace) -> list[Path]:
+    """Pictures that no feedback has any more: a crash stood between the file and its row."""
+    with workspace.database.read() as connection:
+        waiting = inventory.waiting_files(connection)
+    files = workspace.feedback
+    return [files.path(name) for name in files.sizes() if name not in waiting]
 
 
 def _damaged(stock: Stock) -> Message:

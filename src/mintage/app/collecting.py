@@ -87,9 +87,12 @@ class Collecting:
         strict: bool = False,
         about: Origin | None = None,
         columns: Sequence[str] = (),
+        source_name: str | None = None,
         progress: Progress | None = None,
     ) -> Growth:
         """Add labelled examples to ``name`` (its newest version) or ``name#version``.
+
+        ``source_name`` is what the card calls the source, if not by the location.
 
         Raises:
             RequestError: there is no such dataset (404).
@@ -97,7 +100,7 @@ class Collecting:
         """
         before = self.dataset(into)
         newest = Reference.parse(into, mark="#", kind="dataset").version is None
-        path, source_name = self.located(location, progress or Silent())
+        path, named = self.located(location, progress or Silent())
         return grow.grow(
             self._workspace,
             self._keys,
@@ -108,7 +111,7 @@ class Collecting:
             label=label,
             strict=strict,
             about=about,
-            source_name=source_name,
+            source_name=source_name or named,
             columns=columns,
         )
 

@@ -76,6 +76,7 @@ class Delivering:
         self._create = create
         self._capture = capture
         self.products = Products(workspace.database, workspace.now)
+        self.offers = Offers(create, capture, self.products)
 
     def publish(
         self,
@@ -240,9 +241,8 @@ class Delivering:
             SignatureMismatch: one of them is not what was published.
         """
         products = self.products
-        offers = Offers(self._create, self._capture, products)
         for name in products.routings():
-            offers.card(name)
+            self.offers.card(name)
         engine = Engine(
             self._open,
             products,
@@ -258,7 +258,7 @@ class Delivering:
             gate=self._capture.admitting(self._settings.trial),
             meter=self._capture.meter(),
             accounts=Accounts(self._capture),
-            catalogue=offers,
+            catalogue=self.offers,
             replays=Answers(self._workspace.database, keys, self._workspace.clock),
             public_keys=partial(_public_keys, keys),
         )

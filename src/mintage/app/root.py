@@ -9,6 +9,7 @@ from typing import Self
 from mintage.app.capturing import Capturing
 from mintage.app.creating import Creating
 from mintage.app.delivering import Delivering
+from mintage.app.feedback import CustomerFeedback
 from mintage.app.labelling import Labelling
 from mintage.app.moving import Moving
 from mintage.core.clock import Clock
@@ -51,6 +52,17 @@ class App:
     def capture(self) -> Capturing:
         """Customers, keys, plans, usage."""
         return Capturing(self.workspace, self.keys)
+
+    @cached_property
+    def feedback(self) -> CustomerFeedback:
+        """What customers said of answers, for the next dataset."""
+        return CustomerFeedback(
+            self.workspace,
+            self.create,
+            self.capture.customers,
+            self.deliver.offers.card,
+            most_bytes=self.settings.feedback_bytes,
+        )
 
     @cached_property
     def moving(self) -> Moving:

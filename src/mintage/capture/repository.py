@@ -8,7 +8,15 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import Row, Select, and_, delete, func, insert, select, update
 
-from mintage.store.schema import answers, api_keys, customers, log_leaves, plans, usage_events
+from mintage.store.schema import (
+    answers,
+    api_keys,
+    customers,
+    feedback,
+    log_leaves,
+    plans,
+    usage_events,
+)
 
 Connection = sqlalchemy.Connection  # so that the rest of the room need not import SQLAlchemy
 Values = dict[str, Any]
@@ -123,6 +131,53 @@ def remove_expired_answers(connection: Connection, now: str, at_most: int) -> No
     oldest = select(answers.c.receipt).where(answers.c.expires_at <= now)
     oldest = oldest.order_by(answers.c.expires_at).limit(at_most)
     connection.execute(delete(answers).where(answers.c.receipt.in_(oldest)))
+
+
+def save_feedback(connection: Connection, values: Values) -> None:
+    """Keep what was said of one answer, in place of what was said of it before."""
+    connection.execute(delete(feedback).where(feedback.c.receipt == values["receipt"]))
+    connection.execute(insert(feedback).values(values))
+
+
+def find_feedback(connection: Connection, receipt: str) -> Values | None:
+    """What was said of the answer with this receipt."""
+    return _first(connection, select(feedback).where(feedback.c.receipt == receipt))
+
+
+def all_feedback(connection: Connection, product: str | None, *, waiting: bool) -> list[Values]:
+    """What was said, the oldest first; ``waiting`` leaves out what is part of a dataset."""
+    statement = select(feedback).order_by(feedback.c.given_at, feedback.c.receipt)
+    if product is not None:
+        statement = statement.where(feedback.c.product == product)
+    if waiting:
+        statement = statement.where(feedback.c.collected_into.is_(None))
+    return _all(connection, statement)
+
+
+def waiting_feedback(connection: Connection, but: str) -> list[Values]:
+    """``customer, count, size_bytes`` of what waits to be collected, but for one receipt's."""
+    f = feedback.c
+    counted = (f.customer, func.count().label("count"), func.sum(f.size_bytes).label("size_bytes"))
+    others = f.collected_into.is_(None) & (f.receipt != but)
+    return _all(connection, select(*counted).where(others).group_by(f.customer))
+
+
+def mark_collected(connection: Connection, receipts: Sequence[str], dataset: str) -> None:
+    """What was said of these answers is part of a dataset now."""
+    for receipt in receipts:
+        same = feedback.c.receipt == receipt
+        connection.execute(update(feedback).where(same).values(collected_into=dataset))
+
+
+def remove_feedback(connection: Connection, receipt: str) -> None:
+    """Forget what was said of one answer."""
+    connection.execute(delete(feedback).where(feedback.c.receipt == receipt))
+
+
+def is_waiting_file(connection: Connection, sha256: str) -> bool:
+    """Whether anything that waits to be collected has this file."""
+    wanted = (feedback.c.sha256 == sha256) & feedback.c.collected_into.is_(None)
+    return connection.execute(select(feedback.c.receipt).where(wanted)).first() is not None
 
 
 def usage_counts(connection: Connection, customer: str) -> list[Values]:

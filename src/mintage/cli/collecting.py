@@ -86,10 +86,10 @@ def collect(
             )
             found, change = app.create.inspect(kept.reference), None
     if as_json:
-        emit(_collected(found, change))
+        emit(collected_json(found, change))
         return
     if change:
-        _show_change(change)
+        show_change(change)
     _show_dataset(found)
     if before is not None and before.version != found["version"]:
         say(
@@ -112,7 +112,7 @@ def collect(
     say(_("Next: mintage train {name} --time 5m", name=found["dataset"]))
 
 
-def _collected(found: Mapping[str, Any], change: Mapping[str, Any] | None) -> dict[str, Any]:
+def collected_json(found: Mapping[str, Any], change: Mapping[str, Any] | None) -> dict[str, Any]:
     """What ``--json`` says; findings are those of the source that was read just now."""
     keys = ("dataset", "version", "examples", "skipped", "duplicates", "conflicts")
     more = ("near_duplicates", "hidden", "stray")
@@ -132,7 +132,7 @@ def _new_classes(change: Mapping[str, Any]) -> list[str]:
     return [label for label, counts in change["classes"].items() if not counts["before"]]
 
 
-def _show_change(change: Mapping[str, Any]) -> None:
+def show_change(change: Mapping[str, Any]) -> None:
     """What growing did, in a few lines."""
     name, __, version = change["before"].partition("#")
     if change["before"] == change["after"]:

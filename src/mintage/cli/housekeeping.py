@@ -41,6 +41,7 @@ _FREED: dict[str, Message] = {
     "weights": _("checkpoints and weights of the other runs"),
     "removed": _("what was removed, or has no record"),
     "blobs": _("blobs that no dataset names"),
+    "feedback": _("pictures that no feedback has"),
     "temporary": _("temporary files"),
     "answers": _("stored answers past their time"),
 }

@@ -27,6 +27,7 @@ from mintage.cli import (
 )
 from mintage.cli.demo import demo
 from mintage.cli.doctor import doctor
+from mintage.cli.feedback import feedback
 from mintage.cli.get import get
 from mintage.cli.help import HELP_OPTIONS, localise
 from mintage.cli.label import label
@@ -58,6 +59,7 @@ _VERBS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
         "get": get,
         "label": label,
         "collect": collecting.collect,
+        "feedback": feedback,
         "inspect": collecting.inspect,
         "diff": comparing.diff,
         "recipe": recipe,

@@ -71,4 +71,5 @@ def service_of(app: App, *, samples: Sequence[Sample] = ()) -> Service:
         clock=parts.clock,
         replays=parts.replays,
         public_keys=parts.public_keys,
+        feedback=app.feedback if app.settings.feedback_bytes else None,
     )

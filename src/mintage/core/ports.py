@@ -66,6 +66,14 @@ class Modality(Protocol):
         """
         ...
 
+    def without_metadata(self, data: bytes) -> tuple[str, bytes]:
+        """A name's ending, and a file that ``ingest`` reads alike: what it needs and no more.
+
+        Raises:
+            DataError: the bytes are not something this modality reads; the reason is the message.
+        """
+        ...
+
     def decode(
         self, data: bytes, spec: InputSpec, *, orientation: int | None = None
     ) -> NDArray[np.uint8]:
@@ -174,8 +182,8 @@ class Meter(Protocol):
 class BlobStore(Protocol):
     """Bytes by name: a folder today, an object store later."""
 
-    def put(self, sha256: str, data: bytes) -> None:
-        """Keep the bytes; the same name twice is the same bytes."""
+    def put(self, sha256: str, data: bytes, *, durable: bool = False) -> None:
+        """Keep the bytes; the same name twice is the same bytes. ``durable``: flushed at once."""
         ...
 
     def get(self, sha256: str) -> bytes:

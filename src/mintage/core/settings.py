@@ -45,6 +45,8 @@ class Settings(BaseSettings):
     """Calls that may wait for inference; more are refused with 503."""
     trial: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """Free calls without a key in any 24 hours, all visitors' together; None allows none."""
+    feedback_bytes: Annotated[int, Field(ge=0)] = 1_000_000_000
+    """Room for pictures that customers send with feedback, until they are collected; 0 is none."""
     threads: int | None = None
     """Threads for training and inference; None takes what the cgroup's CPU quota allows."""
     backbone: str | None = None

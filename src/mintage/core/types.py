@@ -214,6 +214,18 @@ class Receipt:
 
 
 @dataclass(frozen=True)
+class Said:
+    """What a customer says of an answer.
+
+    ``output`` is the answer as it came; ``label`` the true one, None where they do not know it.
+    """
+
+    right: bool
+    label: str | None
+    output: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class InputSpec:
     """What a network takes: uint8[N, side, side, 3], made from any picture by ``modality``."""
 

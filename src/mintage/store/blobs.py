@@ -25,14 +25,15 @@ class FolderBlobs:
     def _name(self, sha256: str) -> str:
         return f"{self._begins}{sha256[:2]}{os.sep}{sha256}"
 
-    def put(self, sha256: str, data: bytes) -> None:
+    def put(self, sha256: str, data: bytes, *, durable: bool = False) -> None:
         """Keep the bytes; the same name twice is the same bytes.
 
-        Not flushed one by one (2.5 ms each would make collecting 4,000 pictures take ten seconds
-        more): ``Workspace.flush_blobs`` flushes them all before the dataset's row is written.
+        Unless ``durable``, not flushed one by one (2.5 ms each would make collecting 4,000
+        pictures take ten seconds more): ``Workspace.flush_blobs`` flushes them all before the
+        dataset's row is written.
         """
         if not self.has(sha256):
-            write_atomic(self._name(sha256), data, durable=False)
+            write_atomic(self._name(sha256), data, durable=durable)
 
     def get(self, sha256: str) -> bytes:
         """The bytes, checked against their name.

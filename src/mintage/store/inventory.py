@@ -11,6 +11,7 @@ from mintage.store.schema import (
     aliases,
     answers,
     datasets,
+    feedback,
     models,
     plans,
     products,
@@ -71,6 +72,12 @@ def expired_answers(connection: Connection, now: str) -> tuple[int, int]:
 def remove_expired_answers(connection: Connection, now: str) -> None:
     """Forget stored answers that are past their time."""
     connection.execute(delete(answers).where(answers.c.expires_at <= now))
+
+
+def waiting_files(connection: Connection) -> set[str]:
+    """The names of files that came with feedback and wait to be collected."""
+    waiting = select(feedback.c.sha256).where(feedback.c.collected_into.is_(None))
+    return set(connection.execute(waiting).scalars())
 
 
 def _rows(connection: Connection, statement: Select[Any]) -> list[Row]:

@@ -183,6 +183,23 @@ usage_events = Table(
     Index(None, "customer", "sequence"),
 )
 
+# What a customer said of an answer, with its picture, until it is part of a dataset.
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("receipt", String(40), ForeignKey("usage_events.receipt"), primary_key=True),
+    Column("customer", String(40), nullable=False, index=True),
+    Column("product", String(64), nullable=False, index=True),
+    Column("is_right", Boolean, nullable=False),
+    Column("label", Text),  # the true one, where it is known
+    Column("output", Text, nullable=False),  # the answer, as canonical JSON
+    Column("sha256", String(64), nullable=False, index=True),  # of the file, without metadata
+    Column("ending", String(8), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("given_at", String(32), nullable=False),
+    Column("collected_into", String(140)),  # name#version; then the file is the dataset's alone
+)
+
 # What a repeated Idempotency-Key is answered with: a copy for a while, so neither event nor leaf.
 answers = Table(
     "answers",

@@ -48,6 +48,7 @@ class Workspace:
             self._check_format()
             self.database = Database(self.home / "mintage.db", self.refusal)
             self.blobs = FolderBlobs(self.home / "blobs")
+            self.feedback = FolderBlobs(self.home / "feedback")
             try:
                 self._enter()
             except BaseException:

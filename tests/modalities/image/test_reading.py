@@ -281,3 +281,28 @@ print(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
         [sys.executable, "-c", code, str(tmp_path / "large.png")], capture_output=True, check=True
     )
     assert int(done.stdout) < 500_000
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_a_file_without_metadata_is_seen_as_the_upload_was(orientation: int, kind: str) -> None:
+    tags = exif(orientation)
+    tags[0x010F] = "Secret camera"
+    data = encoded(noise(4, (64, 48)), kind, exif=tags)
+    ending, alone = image.without_metadata(data)
+    kept = kind if kind == "JPEG" or (kind == "WEBP" and orientation == 1) else "PNG"
+    assert ending == {"JPEG": ".jpg", "WEBP": ".webp", "PNG": ".png"}[kept]
+    assert b"Secret" not in alone
+    assert np.array_equal(upright(alone), upright(data))
+    with Image.open(io.BytesIO(alone)) as opened:
+        assert opened.format == kept
+        assert dict(opened.getexif()).keys() <= {0x0112}
+    if kind == "JPEG":
+        assert image.ingest(alone) == image.ingest(data)  # the compressed pixels are the same
+
+
+def upright(data: bytes) -> np.ndarray:
+    from PIL import ImageOps
+
+    with Image.open(io.BytesIO(data)) as opened:
+        return np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))

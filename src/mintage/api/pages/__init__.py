@@ -20,8 +20,8 @@ _MEDIA_TYPES = {
     "svg": "image/svg+xml",
 }
 MODULES = (
-    "app", "calls", "camera", "cards", "dom", "explanations", "format", "keys", "problems",
-    "programs", "receipts", "state", "words",
+    "app", "calls", "camera", "cards", "dom", "explanations", "feedback", "format", "keys",
+    "problems", "programs", "receipts", "state", "words",
 )  # fmt: skip
 """What the upload page's script is made of."""
 
@@ -42,6 +42,7 @@ def page_routes(service: Service) -> APIRouter:
             "samples": samples,
             "trial": service.settings.trial,
             "explains": service.explanations is not None,
+            "feedback": service.feedback is not None,
             "max_upload_bytes": service.settings.max_upload_bytes,
         }
         return JSONResponse(found)

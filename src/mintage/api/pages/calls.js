@@ -76,17 +76,17 @@ export async function asked(address, options) {
   let document;
   try {
     response = await request(address, options);
-    document = await response.json();
+    document = response.status === 204 ? {} : await response.json();
   } catch {
-    document = {};
+    document = null;
   }
   if (!response) return { code: "offline" };
   const language = response.headers.get("Content-Language") ?? state.language;
-  if (response.ok && document.id) return { ...document, language, milliseconds: performance.now() - started };
+  if (response.ok && document) return { ...document, language, milliseconds: performance.now() - started };
   const wait = Number(response.headers.get("Retry-After"));
   const again = wait ? new Date(Date.now() + wait * 1000) : null;
   // A proxy between us may answer by itself, in no form of ours.
-  if (!document.code) return { code: response.status === 413 ? "too_large" : "between", status: response.status, again };
+  if (!document?.code) return { code: response.status === 413 ? "too_large" : "between", status: response.status, again };
   return { ...document, again, language };
 }
 

@@ -2,6 +2,7 @@
 import { again } from "./calls.js";
 import { find, make, waiting } from "./dom.js";
 import { explanationOf, paint } from "./explanations.js";
+import { feedbackOf } from "./feedback.js";
 import { duration, money, share } from "./format.js";
 import { problemNote, problemWords } from "./problems.js";
 import { receiptOf } from "./receipts.js";
@@ -48,6 +49,7 @@ function said(call) {
   if (call.outcome.code) return [problemNote(call.outcome, () => again(call))];
   const { output, receipt } = call.outcome;
   const about = [meta(call.outcome), receiptOf(receipt)];
+  if (state.page.feedback && state.key) about.push(feedbackOf(call)); // a trial has no customer
   if (output.label == null) return [abstained(output), ...about];
   return [...classified(output), ...(state.page.explains ? [explanationOf(call)] : []), ...about];
 }

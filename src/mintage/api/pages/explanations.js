@@ -33,7 +33,7 @@ export function paint(call) {
 
 function said(call) {
   const { explanation } = call;
-  if (!explanation) return [button("quiet", asking(call), () => explain(call))];
+  if (!explanation) return [asking(call)];
   if (explanation === "awaited") return [waiting(words().explaining)];
   if (explanation.code) return [problemNote(explanation, () => explain(call))];
   const { where, drop, outcome } = explanation;
@@ -52,10 +52,14 @@ function said(call) {
 }
 
 // A call of its own, so it costs an answer and an explanation; without a key nothing does.
-function asking({ card: { price } }) {
-  const amount = added(price.amount, price.explanation);
-  const free = !state.key || Number(amount) === 0;
-  return free ? words().explain : `${words().explain} · ${money(amount, price.currency)}`;
+function asking(call) {
+  const { amount, explanation, currency } = call.card.price;
+  const both = added(amount, explanation);
+  const free = !state.key || Number(both) === 0;
+  const text = free ? words().explain : `${words().explain} · ${money(both, currency)}`;
+  const element = button("quiet", text, () => explain(call));
+  if (!free) element.title = words().explainCosts(money(amount, currency), money(explanation, currency));
+  return element;
 }
 
 async function explain(call) {

@@ -30,6 +30,7 @@ _STRIP = {
     "PNG": strip.strip_png,
     "WEBP": strip.strip_webp,
 }
+_ENDINGS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
 
 
 class ImageModality:
@@ -67,6 +68,24 @@ class ImageModality:
             },
             fingerprint=self.fingerprint(stored, orientation=orientation) if fingerprint else b"",
         )
+
+    def without_metadata(self, data: bytes) -> tuple[str, bytes]:
+        """``.jpg``, ``.png`` or ``.webp``, and the stored bytes with how they are held.
+
+        A JPEG keeps its compressed pixels and gets an orientation of its own; what else is held
+        otherwise than upright is encoded anew, as PNG.
+
+        Raises:
+            DataError: the reason why these bytes cannot be kept.
+        """
+        found = self.ingest(data, fingerprint=False)
+        kind, orientation = found.properties["format"], found.properties["orientation"]
+        if orientation == 1:
+            return _ENDINGS.get(kind, ".png"), found.data
+        if kind == "JPEG":
+            return ".jpg", strip.turned_jpeg(found.data, orientation)
+        with open_picture(data) as image:
+            return ".png", encode_png(image)
 
     def fingerprint(self, data: bytes, *, orientation: int | None = None) -> bytes:
         """The perceptual hash of one picture, upright.

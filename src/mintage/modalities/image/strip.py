@@ -61,6 +61,17 @@ def _end_of_scan(data: bytes, position: int) -> int:
     return found.start() if found else len(data)
 
 
+def turned_jpeg(data: bytes, orientation: int) -> bytes:
+    """A stripped JPEG with an EXIF segment that says how it is held, and nothing else.
+
+    Source: CIPA DC-008 (Exif 2.32), sections 4.5 and 4.6.
+    """
+    entry = struct.pack(">HHIHH", 0x0112, 3, 1, orientation, 0)
+    tiff = b"MM\0*" + struct.pack(">IH", 8, 1) + entry + bytes(4)
+    segment = b"Exif\0\0" + tiff
+    return data[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + data[2:]
+
+
 def strip_png(data: bytes) -> bytes:
     """Only the chunks that make the picture.
 

@@ -1,0 +1,95 @@
+"""The customers' word on an answer: given with the picture and consent, and taken back."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import ValidationError
+
+from mintage.api import logs, models
+from mintage.api.calls import bearer_key
+from mintage.api.openapi import AUTHORIZED, FEEDBACK_BODY, problems
+from mintage.api.problems import malformed
+from mintage.api.service import Feedback, Service
+from mintage.api.uploads import body_bytes, decode_base64, json_object, read_json, too_large
+from mintage.core.errors import RequestError
+from mintage.core.messages import _
+from mintage.core.types import Said
+
+_ADDRESS = "/receipts/{receipt_id}/feedback"
+_SHOWN = tuple(models.KeptFeedback.model_fields)
+
+
+@dataclass(frozen=True)
+class _Given:
+    said: Said
+    data: bytes
+
+
+def feedback_routes(service: Service, feedback: Feedback) -> APIRouter:
+    """One word a receipt: a second one takes the first one's place."""
+    router = APIRouter(tags=["feedback"])
+
+    async def customer_of(request: Request) -> str:
+        customer = await asyncio.to_thread(service.accounts.customer, bearer_key(request))
+        logs.note(request.scope, customer=customer)
+        return customer
+
+    @router.put(
+        _ADDRESS,
+        summary="Say whether an answer was right",
+        response_model=models.KeptFeedback,
+        responses=problems(400, 401, 404, 408, 409, 413, 415, 422, 429, 503),
+        openapi_extra=FEEDBACK_BODY | AUTHORIZED,
+    )
+    async def keep(receipt_id: str, request: Request) -> JSONResponse:
+        """Keep the picture, its answer and the true label, for the next dataset.
+
+        The picture is sent again, since uploads are not kept; its digest and the answer's have to
+        be those of the receipt. Without consent nothing is kept. A repetition takes the place of
+        what was said before; metadata of the picture, such as its place, is never kept.
+        """
+        customer = await customer_of(request)
+        most = service.settings.max_upload_bytes
+        size = body_bytes(request, most)
+        with service.intake.place(size, service.settings.max_queue):
+            given = await read_json(request, most, lambda body: _given(json_object(body)))
+            if len(given.data) > most:
+                raise too_large(most)
+            kept = await asyncio.to_thread(
+                feedback.keep, customer, receipt_id, given.said, given.data
+            )
+        return JSONResponse({name: kept[name] for name in _SHOWN})
+
+    @router.delete(
+        _ADDRESS,
+        summary="Take back what was said of an answer",
+        status_code=204,
+        responses=problems(401, 404, 409),
+        openapi_extra=AUTHORIZED,
+    )
+    async def withdraw(receipt_id: str, request: Request) -> Response:
+        """Forget it and the picture, unless they are part of a dataset by now (409)."""
+        customer = await customer_of(request)
+        await asyncio.to_thread(feedback.withdraw, receipt_id, customer)
+        return Response(status_code=204)
+
+    return router
+
+
+def _given(document: dict[str, Any]) -> _Given:
+    if document.get("consent") is not True:
+        raise RequestError(
+            _("Nothing is kept without consent."),
+            remedy=_('Send "consent": true if the picture may be kept to train a better model.'),
+            http_status=422,
+        )
+    try:
+        body = models.FeedbackDocument.model_validate(document)
+    except ValidationError as error:
+        raise malformed(error.errors(include_input=False, include_url=False)[0]) from error
+    return _Given(Said(body.right, body.label, body.output), decode_base64(body.image, "image"))
