@@ -249,3 +249,30 @@ def test_a_service_without_room_for_any_takes_none(opened: Callable[..., Shop]) 
     picture = light(5000)
     assert shop.customer.get("/page.json").json()["feedback"] is False
     assert shop.say(shop.answer(picture), picture, label="dark").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("label", "output"),
+    [
+        ("null", '{"a": 1e400}'),
+        ("null", '{"a": NaN}'),
+        ("null", '{"a": 123456789012345678901234567890}'),
+        ("null", '{"a": "\\ud800"}'),
+        ("null", '{"\\ud800": 1}'),
+        ("null", '{"a": ' + "[" * 900 + "]" * 900 + "}"),
+        ('"\\ud800"', "THE ANSWER'S"),
+    ],
+)
+def test_no_word_however_odd_is_our_mistake(shop: Shop, label: str, output: str) -> None:
+    picture = light(5000)
+    answer = shop.answer(picture)
+    image = base64.b64encode(picture).decode()
+    said = output.replace("THE ANSWER'S", json.dumps(answer["output"]))
+    body = (
+        f'{{"right": false, "label": {label}, "consent": true,'
+        f' "output": {said}, "image": "{image}"}}'
+    )
+    headers = {"Content-Type": "application/json"}
+    refused = shop.customer.request("PUT", address(answer), content=body.encode(), headers=headers)
+    assert refused.status_code in (400, 422), refused.text
+    assert refused.json()["detail"]

@@ -273,7 +273,7 @@ def test_every_refusal_is_said_in_words_with_what_to_do(
         lambda route: route.fulfill(status=502, content_type="text/html", body="<h1>Bad gateway"),
         times=1,
     )
-    assert "Something before the server answered (502)" in refusal()
+    assert "Something on the way to the server answered (502)" in refusal()
 
 
 def test_an_overloaded_server_is_said_so_and_asked_again(
@@ -305,3 +305,9 @@ def test_a_page_that_cannot_ask_the_server_says_so(visit, running, key) -> None:
     here.page.goto(f"{running.address}/#key={key}")
     here.page.wait_for_selector("#title:has-text('无法连接服务器')")
     assert "请检查网络后重试" in here.page.inner_text("#facts")
+    here.page.click("#language")
+    assert here.page.inner_text("#title") == "The server cannot be reached"
+    assert here.page.is_hidden("#key-form")
+    here.page.unroute("**/v1/products")
+    here.page.click("#facts button")
+    here.page.wait_for_selector("#drop:not([hidden])")

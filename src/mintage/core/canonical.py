@@ -24,7 +24,8 @@ def canonical_json(value: Any) -> bytes:
     """Encode by RFC 8785: sorted keys, no spaces, one way to write each number.
 
     Raises:
-        DataError: the value holds something JSON cannot say (NaN, an integer above 2**53).
+        DataError: the value holds something JSON cannot say (NaN, an integer above 2**53, half of a
+            surrogate pair), or is nested too deeply.
     """
     try:
         # What records are made of, in a quarter of the time: four are spelled for every call.
@@ -33,7 +34,7 @@ def canonical_json(value: Any) -> bytes:
         pass
     try:
         return rfc8785.dumps(value)
-    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError, RecursionError) as error:
         raise DataError(
             _("This cannot be written as canonical JSON: {error}.", error=error)
         ) from error

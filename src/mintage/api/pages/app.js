@@ -2,7 +2,7 @@
 import { ask, askWithKey, whenChanged } from "./calls.js";
 import { listenForPhotos } from "./camera.js";
 import { announce, show } from "./cards.js";
-import { find, make } from "./dom.js";
+import { button, find, make } from "./dom.js";
 import { money, size } from "./format.js";
 import { listenForKeys, showKey } from "./keys.js";
 import { listenForCopies, renderPrograms } from "./programs.js";
@@ -29,13 +29,21 @@ function renderProduct() {
   find("drop").hidden = !card;
   find("choice").hidden = state.products.length < 2;
   find("products").replaceChildren(...state.products.map((name) => make("option", { value: name }, name)));
-  find("title").textContent = card ? card.name : words().nothing;
   document.title = card ? `${card.name} · Mintage` : "Mintage";
   document.querySelector(".program").hidden = !card;
-  if (!card) return find("facts").replaceChildren(words().nothingHint);
+  if (!card) return renderNothing();
+  find("title").textContent = card.name;
   find("products").value = card.name;
   find("facts").replaceChildren(...facts(card).map((text) => make("span", {}, text)));
   renderPrograms(card.name);
+}
+
+function renderNothing() {
+  if (state.reached === null) return; // a moment yet
+  const [title, advice] = state.reached ? [words().nothing, words().nothingHint] : words().offline;
+  find("title").textContent = title;
+  find("facts").replaceChildren(make("span", {}, advice));
+  if (!state.reached) find("facts").append(button("quiet", words().again, () => location.reload()));
 }
 
 function facts({ labels, price, model, model_version: version }) {
@@ -52,12 +60,12 @@ function renderSamples() {
   find("samples-title").textContent = samples.every((one) => one.drawn) ? words().drawings : words().samples;
   find("sample-list").replaceChildren(...samples.map((sample) => {
     const image = make("img", { src: sample.address, alt: "", loading: "lazy" });
-    const button = make("button", { type: "button", title: sample.name, "aria-label": words().sample(sample.name) }, image);
-    button.addEventListener("click", async () => {
+    const shown = make("button", { type: "button", title: sample.name, "aria-label": words().sample(sample.name) }, image);
+    shown.addEventListener("click", async () => {
       const response = await request(sample.address);
       askAll([new File([await response.blob()], sample.name)]);
     });
-    return make("li", {}, button);
+    return make("li", {}, shown);
   }));
 }
 
@@ -68,8 +76,9 @@ function askAll(files) {
 }
 
 async function choose(product) {
-  const response = await request(productAddress({ name: product }));
-  state.card = response.ok ? await response.json() : null;
+  const response = await request(productAddress({ name: product })).catch(() => null);
+  state.reached = response !== null;
+  state.card = response?.ok ? await response.json() : null;
   render();
 }
 
@@ -129,9 +138,9 @@ async function start() {
       ["/page.json", "/v1/products"].map(async (address) => (await request(address)).json()));
     state.page = page;
     state.products = list.products.map((product) => product.name);
+    state.reached = true;
   } catch {
-    [find("title").textContent, find("facts").textContent] = words().offline;
-    return;
+    state.reached = false;
   }
   const wanted = new URLSearchParams(location.search).get("product");
   const product = state.products.includes(wanted) ? wanted : state.products[0];

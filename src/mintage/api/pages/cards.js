@@ -12,7 +12,7 @@ const MOST_BARS = 5;
 
 export function show(call) {
   if (!call.element) {
-    call.element = make("li", { class: "result" });
+    call.element = make("li", { class: "result", "aria-label": call.name });
     find("results").prepend(call.element);
   }
   call.element.classList.toggle("bad", Boolean(call.outcome?.code));

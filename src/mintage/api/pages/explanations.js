@@ -45,9 +45,9 @@ function said(call) {
   return [
     make("p", { lang: outcome.language }, words().looked(where)),
     make("p", { class: "hint" }, words().colours(points(drop))),
+    toggle,
     make("p", { class: "small" }, words().explainedFor(price, duration(outcome.milliseconds))),
     receiptOf(outcome.receipt),
-    toggle,
   ];
 }
 

@@ -3,7 +3,7 @@ import { find } from "./dom.js";
 import { mayCall, state, useKey, words } from "./state.js";
 
 export function showKey(asked = false) {
-  find("key-form").hidden = mayCall() && !asked;
+  find("key-form").hidden = !state.card || (mayCall() && !asked);
   find("key-button").setAttribute("aria-expanded", String(!find("key-form").hidden));
   find("key-hint").textContent = state.page.trial ? words().keyHintTrial : words().keyHint;
   find("key-button").hidden = !mayCall();

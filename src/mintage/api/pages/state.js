@@ -7,6 +7,7 @@ export const state = {
   language: stored("language") ?? (navigator.language.startsWith("zh") ? "zh" : "en"),
   key: takeKey(),
   page: { samples: [], trial: null, max_upload_bytes: 20_000_000 },
+  reached: null, // whether the server has said what it sells
   products: [],
   card: null, // of the product that is asked
   calls: [], // newest first

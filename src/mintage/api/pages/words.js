@@ -76,14 +76,14 @@ export const WORDS = {
     programHint: "Put your key into the environment variable MINTAGE_KEY first.",
     copy: "Copy",
     copied: "Copied",
-    promise: "Every answer carries a signed receipt. Pictures are answered and forgotten, unless you give them with your feedback: only their SHA-256 is recorded.",
+    promise: "Every answer carries a signed receipt. Pictures are answered and forgotten: only their SHA-256 is recorded, unless you give one with your feedback.",
     nothing: "Nothing is on sale here yet",
     nothingHint: "Whoever runs this service publishes with: mintage publish MODEL@VERSION --product NAME",
     said: (name, label, share) => `${name}: ${label}, ${share}`,
     failed: (name, title) => `${name}: ${title}`,
     tooLarge: ["This picture is too large", (size) => `At most ${size} can be sent.`],
     offline: ["The server cannot be reached", "Check your connection, then try again."],
-    between: (status) => [`Something before the server answered (${status})`, "Try again in a moment; if it stays so, tell whoever runs this service."],
+    between: (status) => [`Something on the way to the server answered (${status})`, "Try again in a moment; if it stays so, tell whoever runs this service."],
   },
   zh: {
     other: "English",
@@ -167,7 +167,7 @@ export const WORDS = {
     failed: (name, title) => `${name}：${title}`,
     tooLarge: ["图片太大", (size) => `最大可发送 ${size}。`],
     offline: ["无法连接服务器", "请检查网络后重试。"],
-    between: (status) => [`服务器之前的环节作出了应答（${status}）`, "请稍后重试；若仍如此，请告知本服务的运营者。"],
+    between: (status) => [`通往服务器途中的环节作出了应答（${status}）`, "请稍后重试；若仍如此，请告知本服务的运营者。"],
   },
 };
 
