@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 
 from starlette.requests import ClientDisconnect, Request
@@ -68,12 +69,7 @@ async def metered_call(
     """
     started = service.clock.monotonic()
     event_id = replays.event_id(request.headers.get(replays.HEADER))
-    try:
-        permit = service.gate.admit(bearer_key(request), product)
-    except AccountError as error:
-        service.metrics.call(UNKNOWN, UNKNOWN, error.code)
-        raise
-    logs.note(request.scope, customer=permit.customer, product=product)
+    permit = _admitted(service, request, product)
     with ExitStack() as held:
         try:
             most_bytes = body_bytes(request, service.settings.max_upload_bytes)
@@ -87,6 +83,70 @@ async def metered_call(
             _counted(service, request, product, _refusal(error))
             raise
         return await call.run(read, version)
+
+
+async def metered_batch(
+    service: Service,
+    request: Request,
+    product: str,
+    read: Callable[[], Awaitable[list[bytes]]],
+) -> list[Answered | Exception]:
+    """Run a call for each of the inputs that ``read`` finds in one body, all of them at once.
+
+    Each is answered, recorded and charged by itself, or fails by itself with its error in its
+    place. With an Idempotency-Key each has one of its own, made of that and its position.
+
+    Raises:
+        MintageError: what concerns all of them: no key, a body that cannot be read, overload.
+        ClientGone: the client left.
+    """
+    started = service.clock.monotonic()
+    key = replays.event_id(request.headers.get(replays.HEADER))
+    permit = _admitted(service, request, product)
+    most_bytes = body_bytes(request, service.settings.max_upload_bytes)
+    with ExitStack() as held:
+        try:
+            held.enter_context(service.intake.place(most_bytes, service.settings.max_queue))
+            if key is not None:
+                held.enter_context(service.intake.action(permit.customer, key))
+            service.engine.check(product)
+            items = await read()
+        except ClientDisconnect as gone:
+            _counted(service, request, product, "disconnected")
+            raise ClientGone from gone
+        except MintageError as error:
+            _counted(service, request, product, _refusal(error))
+            raise
+
+        async def answered(position: int, data: bytes) -> Answered:
+            event_id = None if key is None else sha256_hex(f"{key}:{position}".encode())
+            call = _Call(service, request, permit, event_id, started, Place(len(data)), "false")
+            return await call.run(partial(_given, data), None)
+
+        found = await asyncio.gather(
+            *(answered(position, data) for position, data in enumerate(items)),
+            return_exceptions=True,
+        )
+    results: list[Answered | Exception] = []
+    for each in found:
+        if isinstance(each, ClientGone) or not isinstance(each, Answered | Exception):
+            raise each
+        results.append(each)
+    return results
+
+
+async def _given(data: bytes) -> bytes:
+    return data
+
+
+def _admitted(service: Service, request: Request, product: str) -> Permit:
+    try:
+        permit = service.gate.admit(bearer_key(request), product)
+    except AccountError as error:
+        service.metrics.call(UNKNOWN, UNKNOWN, error.code)
+        raise
+    logs.note(request.scope, customer=permit.customer, product=product)
+    return permit
 
 
 @dataclass(frozen=True)

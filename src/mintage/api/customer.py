@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -10,15 +11,16 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 
 from mintage.api import logs, models
-from mintage.api.calls import bearer_key, metered_call
+from mintage.api.calls import bearer_key, metered_batch, metered_call
 from mintage.api.explanations import asked
 from mintage.api.feedback import feedback_routes
-from mintage.api.openapi import AUTHORIZED, PREDICT_BODY, problems
+from mintage.api.openapi import AUTHORIZED, BATCH_BODY, MOST_AT_ONCE, PREDICT_BODY, problems
+from mintage.api.problems import answer_to, unforeseen
 from mintage.api.replays import Answered
 from mintage.api.routing import SoldRoute
 from mintage.api.service import Service
-from mintage.api.uploads import read_upload
-from mintage.core.errors import RequestError
+from mintage.api.uploads import read_upload, read_uploads
+from mintage.core.errors import MintageError, RequestError
 from mintage.core.messages import _
 from mintage.core.types import Receipt
 
@@ -61,7 +63,45 @@ def predict_routes(service: Service) -> APIRouter:
         answered = await metered_call(service, request, product, read, explain=asked(request))
         return JSONResponse(prediction(answered), headers=answered.headers)
 
+    @router.post(
+        "/products/{product}/predict:batch",
+        summary="Answer several pictures",
+        response_model=models.Predictions,
+        responses=problems(400, 401, 402, 403, 404, 408, 409, 413, 415, 429, 503),
+        openapi_extra=BATCH_BODY | AUTHORIZED,
+        tags=["predict"],
+    )
+    async def predict_batch(product: str, request: Request) -> JSONResponse:
+        """At most 64 pictures, each answered, recorded and charged as if it came alone.
+
+        ``results`` are in their order: an ``answer``, or the ``problem`` that it alone had. With an
+        ``Idempotency-Key`` the same pictures in the same order are charged once.
+        """
+
+        async def read() -> list[bytes]:
+            return await read_uploads(request, service.settings.max_upload_bytes, MOST_AT_ONCE)
+
+        results = await metered_batch(service, request, product, read)
+        request_id = request.state.request_id
+        return JSONResponse({"results": [_result(each, request_id) for each in results]})
+
     return router
+
+
+def _result(answered: Answered | Exception, request_id: str) -> dict[str, Any]:
+    """One of several, as it leaves."""
+    if isinstance(answered, Answered):
+        return {"status": 200, "answer": prediction(answered), "problem": None}
+    problem = (
+        answer_to(answered, request_id)
+        if isinstance(answered, MintageError)
+        else unforeseen(answered, request_id)
+    )
+    return {
+        "status": problem.status_code,
+        "answer": None,
+        "problem": json.loads(bytes(problem.body)),
+    }
 
 
 def _add_products(router: APIRouter, service: Service) -> None:

@@ -94,6 +94,20 @@ class Prediction(_Wire):
     )
 
 
+class BatchResult(_Wire):
+    """One of several: the answer, or the problem that it alone had."""
+
+    status: int = Field(description="As if it had come alone.")
+    answer: Prediction | None
+    problem: dict[str, Any] | None
+
+
+class Predictions(_Wire):
+    """Several answers, in the order of the pictures."""
+
+    results: list[BatchResult]
+
+
 class UnitPrice(_Wire):
     """What a product costs."""
 

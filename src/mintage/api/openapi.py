@@ -71,6 +71,39 @@ FEEDBACK_BODY: dict[str, Any] = {
         "content": {"application/json": {"schema": FeedbackDocument.model_json_schema()}},
     },
 }
+MOST_AT_ONCE = 64
+"""Pictures of one ``predict:batch``."""
+BATCH_BODY: dict[str, Any] = {
+    "parameters": [_IDEMPOTENCY_KEY],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "file": {"type": "array", "items": _BINARY, "maxItems": MOST_AT_ONCE}
+                    },
+                    "required": ["file"],
+                }
+            },
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "images": {
+                            "type": "array",
+                            "items": {"type": "string", "contentEncoding": "base64"},
+                            "minItems": 1,
+                            "maxItems": MOST_AT_ONCE,
+                        }
+                    },
+                    "required": ["images"],
+                }
+            },
+        },
+    },
+}
 INFER_BODY: dict[str, Any] = {
     "parameters": [_IDEMPOTENCY_KEY],
     "requestBody": {

@@ -50,6 +50,34 @@ async def read_upload(request: Request, most_bytes: int) -> bytes:
     return data
 
 
+async def read_uploads(request: Request, most_bytes: int, most: int) -> list[bytes]:
+    """Several pictures of one body: multipart parts named ``file``, or JSON ``images``.
+
+    Raises:
+        RequestError: none, or more than ``most`` (400); together too large (413); another content
+            type (415), too slow (408), malformed (400).
+    """
+    kind, options = content_type(request)
+    if kind == _MULTIPART:
+        body = await read_body(request, most_bytes, most_bytes + _FRAMING_BYTES)
+        boundary = options.get(b"boundary", b"")
+        files = await _decoded(body, partial(_files_of, boundary=boundary, most=most))
+    elif kind == _JSON:
+        files = await read_json(request, most_bytes, lambda body: _images_of(json_object(body)))
+    else:
+        raise _unsupported(
+            _("Several pictures are no body of type {media_type!r}.", media_type=kind[:80])
+        )
+    if not 1 <= len(files) <= most:
+        raise RequestError(
+            _("There are {count} pictures in the body.", count=len(files)),
+            remedy=_("Send 1 to {most}.", most=most),
+        )
+    if sum(map(len, files)) > most_bytes:
+        raise too_large(most_bytes)
+    return files
+
+
 def content_type(request: Request) -> tuple[str, dict[bytes, bytes]]:
     """The body's content type, in lower case, and its options.
 
@@ -93,6 +121,16 @@ async def _decoded(body: bytes, decode: Callable[[bytes], T]) -> T:
 
 def _most_json_bytes(most_bytes: int) -> int:
     return most_bytes * 4 // 3 + _FRAMING_BYTES
+
+
+def _images_of(document: dict[str, Any]) -> list[bytes]:
+    given = document.get("images")
+    if not isinstance(given, list):
+        raise RequestError(
+            _("The field {field!r} is not a list.", field="images"),
+            remedy=_('Send {{"images": ["...", "..."]}} with the pictures\' bytes in base64.'),
+        )
+    return [decode_base64(each, "images") for each in given]
 
 
 def _image_of(document: dict[str, Any]) -> bytes:
@@ -185,7 +223,18 @@ def _unsupported(message: Message) -> RequestError:
 
 def _file_of(body: bytes, boundary: bytes) -> bytes:
     """The one part named ``file``; python-multipart's own forms would spool it to disk."""
-    parts = _Parts()
+    files = _files_of(body, boundary, _MOST_PARTS)
+    if len(files) != 1:
+        raise RequestError(
+            _("The form has {count} parts named 'file', not one.", count=len(files)),
+            remedy=_("Send one picture a call: curl -F file=@cat.jpg ..."),
+        )
+    return files[0]
+
+
+def _files_of(body: bytes, boundary: bytes, most: int) -> list[bytes]:
+    """Every part named ``file``, of a form of at most ``most`` parts."""
+    parts = _Parts(most)
     malformed = RequestError(
         _("The body is not well-formed multipart/form-data."),
         remedy=_("Let a library write the form: curl -F file=@cat.jpg ..."),
@@ -199,19 +248,16 @@ def _file_of(body: bytes, boundary: bytes) -> bytes:
         parser.finalize()
     except FormParserError as error:
         raise malformed from error
-    files = [data for name, data in parts.found if name == b"file"]
-    if len(files) != 1 or not parts.ended:
-        raise RequestError(
-            _("The form has {count} parts named 'file', not one.", count=len(files)),
-            remedy=_("Send one picture a call: curl -F file=@cat.jpg ..."),
-        )
-    return files[0]
+    if not parts.ended:
+        raise malformed
+    return [data for name, data in parts.found if name == b"file"]
 
 
 class _Parts:
     """Collects a form's parts as (name, bytes); refuses forms that no picture needs."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self.found: list[tuple[bytes, bytes]] = []
         self.ended = False
         self._field = self._value = self._name = b""
@@ -230,9 +276,9 @@ class _Parts:
         }
 
     def _begin(self) -> None:
-        if len(self.found) == _MOST_PARTS:
+        if len(self.found) == self._most:
             raise RequestError(
-                _("The form has more than {most_parts} parts.", most_parts=_MOST_PARTS),
+                _("The form has more than {most_parts} parts.", most_parts=self._most),
                 remedy=_("Send the picture alone."),
             )
         self._name, self._data, self._header_bytes = b"", [], 0
