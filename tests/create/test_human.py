@@ -217,3 +217,10 @@ def test_each_answer_is_used_or_listed(rows: list[tuple[str, str, str]]) -> None
         named = {written, own.get(written), "cats/1.jpg"} & listed
         assert kept or person in listed or named
     assert len(found.skipped) == sum(found.left_out.values())
+
+
+def test_a_file_of_a_header_alone_is_told_that_rows_are_missing(tmp_path: Path) -> None:
+    path = tmp_path / "human.csv"
+    path.write_text("path,Ada,Bo\n")
+    with pytest.raises(DataError, match="no row beneath its header"):
+        read_sheet(path)

@@ -248,6 +248,8 @@ class Delivering:
             products,
             threads=self._create.threads,
             max_queue=self._settings.max_queue,
+            max_batch=self._settings.max_batch,
+            batch_delay_seconds=self._settings.batch_delay_ms / 1000,
         )
         keys = KeyRing(self._workspace.key_folder)
         return Serving(

@@ -47,6 +47,10 @@ class Settings(BaseSettings):
     """Free calls without a key in any 24 hours, all visitors' together; None allows none."""
     feedback_bytes: Annotated[int, Field(ge=0)] = 1_000_000_000
     """Room for pictures that customers send with feedback, until they are collected; 0 is none."""
+    max_batch: Annotated[int, Field(ge=1, le=1024)] = 32
+    """Calls that are answered together at most."""
+    batch_delay_ms: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    """How long a batch that is not full waits for more calls; 0: it takes what is there."""
     threads: int | None = None
     """Threads for training and inference; None takes what the cgroup's CPU quota allows."""
     backbone: str | None = None

@@ -84,6 +84,11 @@ def read_sheet(location: Path) -> Sheet:
         return _of_labels(location)
     faults = _Faults()
     rows = read_table(location, faults).rows
+    if not rows:
+        raise DataError(
+            _("{location} holds no row beneath its header.", location=location),
+            remedy=_("Write a row for each picture: see docs/formats/human-answers.md."),
+        )
     columns = list(dict.fromkeys(str(name) for __, row in rows for name in row))
     pictures = [*_all_of(columns, SHA256_COLUMNS), *_all_of(columns, _PICTURES)]
     if not pictures:
