@@ -384,6 +384,21 @@ def test_an_interrupted_search_keeps_what_its_rounds_taught(home: Path) -> None:
     assert all(each["epochs"] > 0 for each in result.record["candidates"])
 
 
+def test_what_ended_before_its_first_step_is_no_model(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = trials.fit
+    with opened(home) as app:
+        with pytest.raises(KeyboardInterrupt):
+            app.create.train("pets", recipe="seed-cnn", epochs=3, should_stop=lambda: True)
+        monkeypatch.setattr(
+            trials, "fit", lambda *given, **options: fit(*given, **options | {"seconds": 1e-6})
+        )
+        with pytest.raises(ConfigError, match="before its first step"):
+            app.create.train("pets", recipe="seed-cnn", seconds=20)
+    assert [path.name for path in (home / "models/pets").glob("[!.]*")] == ["1"]
+
+
 def test_candidates_named_for_an_ablation_have_to_be_one(home: Path) -> None:
     with opened(home) as app, pytest.raises(ConfigError, match="takes one candidate, not 2"):
         app.create.train("pets", recipe="seed-cnn,compact", epochs=1, ablate=True)

@@ -114,9 +114,8 @@ def fit(
     left. With ``resume`` training goes on from the state in ``checkpoint_folder``, if there is one.
 
     Raises:
-        ConfigError: both or neither of seconds and epochs, pictures of another size, a time that
-            is too short for one step, or a training that never had a finite loss.
-        KeyboardInterrupt: it was stopped before its first step, so there is nothing to keep.
+        ConfigError: both or neither of seconds and epochs, pictures of another size, or a
+            training that never had a finite loss.
     """
     started = time.monotonic()
     _check(candidate, images, seconds, epochs)
@@ -149,13 +148,6 @@ def fit(
             record = training.one_epoch(batches, progress, should_stop)
             if record:
                 log(record)
-        if training.step == 0 and start is None:
-            if training.stopped_because == "interrupted":
-                raise KeyboardInterrupt
-            raise ConfigError(
-                _("Training ended before its first step, so there is nothing that it learned."),
-                remedy=_("Give it more time, or choose a smaller network."),
-            )
         return training.result()
 
 

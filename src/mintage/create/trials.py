@@ -323,7 +323,7 @@ class Trials:
             )
         self.progress.start(_("Training {name}", name=candidate.name), 1.0)
         try:
-            return fit(
+            fitted = fit(
                 candidate,
                 images,
                 self.targets,
@@ -344,6 +344,14 @@ class Trials:
             )
         finally:
             self.progress.finish()
+        if fitted.steps == 0 and candidate.weights is None:
+            if fitted.stopped_because == "interrupted":
+                raise KeyboardInterrupt  # there is nothing that could be kept
+            raise ConfigError(
+                _("Training ended before its first step, so there is nothing that it learned."),
+                remedy=_("Give it more time, or choose a smaller network."),
+            )
+        return fitted
 
     def _start(
         self,
