@@ -155,9 +155,7 @@ def provider() -> Explaining:
 
 @pytest.fixture
 def explaining(service: Service, provider: Explaining) -> Service:
-    lane = Explanations(
-        lambda *_pointer: provider, service.engine.current, most_waiting=1, deadline_seconds=0.5
-    )
+    lane = Explanations(lambda *_pointer: provider, most_waiting=1, deadline_seconds=0.5)
     return replace(service, explanations=lane, metrics=type(service.metrics)())
 
 

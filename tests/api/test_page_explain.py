@@ -35,7 +35,7 @@ def provider() -> Explaining:
 
 @pytest.fixture
 def explaining(service: Service, provider: Explaining) -> Iterator[Running]:
-    lane = Explanations(lambda *_pointer: provider, service.engine.current, most_waiting=1)
+    lane = Explanations(lambda *_pointer: provider, most_waiting=1)
     server = Running(replace(service, explanations=lane, metrics=type(service.metrics)()))
     yield server
     provider.held.set()

@@ -61,9 +61,9 @@ class Bench:
         self.opened.append(version)
         return self.explainers.setdefault(version, Explainer(version))
 
-    async def current(self, product: str) -> Loaded:
+    def current(self, alias: str = "stable") -> Loaded:
         explainer: Any = self.explainers.setdefault(self.version, Explainer(self.version))
-        return Loaded(explainer, Pointer("pets", self.version, "a" * 64))
+        return Loaded(explainer, Pointer("pets", self.version, "a" * 64), alias)
 
     @property
     def explainer(self) -> Explainer:
@@ -80,7 +80,7 @@ async def lane(bench: Bench) -> Any:
     made: list[Explanations] = []
 
     def make(**options: Any) -> Explanations:
-        made.append(Explanations(bench.open, bench.current, **options))
+        made.append(Explanations(bench.open, **options))
         return made[-1]
 
     yield make
@@ -101,9 +101,9 @@ def picture() -> bytes:
 
 
 async def test_an_answer_comes_with_its_map_and_the_time_that_both_took(
-    lane: Lane, picture: bytes
+    lane: Lane, bench: Bench, picture: bytes
 ) -> None:
-    found = await lane().explain("pets", picture, drawn=False)
+    found = await lane().explain("pets", picture, drawn=False, by=bench.current())
     assert found.answer.output == {"label": "light"}
     assert found.map is not None
     assert found.map.shape == (4, 4)
@@ -112,8 +112,10 @@ async def test_an_answer_comes_with_its_map_and_the_time_that_both_took(
     assert 0 <= found.answer.compute_seconds < 5  # not what the answer alone said
 
 
-async def test_a_drawing_is_the_picture_in_its_own_proportions(lane: Lane, picture: bytes) -> None:
-    found = await lane().explain("pets", picture, drawn=True)
+async def test_a_drawing_is_the_picture_in_its_own_proportions(
+    lane: Lane, bench: Bench, picture: bytes
+) -> None:
+    found = await lane().explain("pets", picture, drawn=True, by=bench.current())
     assert found.png is not None
     with Image.open(io.BytesIO(found.png)) as image:
         assert (image.format, image.width) == ("PNG", 512)
@@ -124,7 +126,7 @@ async def test_what_abstains_has_neither_map_nor_drawing(
     lane: Lane, bench: Bench, picture: bytes
 ) -> None:
     bench.explainer.abstains = True
-    found = await lane().explain("pets", picture, drawn=True)
+    found = await lane().explain("pets", picture, drawn=True, by=bench.current())
     assert (found.map, found.png, found.answer.abstained) == (None, None, True)
 
 
@@ -134,14 +136,15 @@ async def test_one_at_a_time_and_no_more_than_may_wait(
     explanations = lane(most_waiting=3)
     bench.explainer.held.clear()
     calls = [
-        asyncio.create_task(explanations.explain("pets", picture, drawn=False)) for __ in range(3)
+        asyncio.create_task(explanations.explain("pets", picture, drawn=False, by=bench.current()))
+        for __ in range(3)
     ]
     await asyncio.to_thread(bench.explainer.begun.wait, 10)
     with pytest.raises(Overloaded, match="3 explanations") as full:
         explanations.check()
     assert (full.value.http_status, full.value.retry_after_seconds) == (503, 2)
     with pytest.raises(Overloaded):
-        await explanations.explain("pets", picture, drawn=False)
+        await explanations.explain("pets", picture, drawn=False, by=bench.current())
     bench.explainer.held.set()
     await asyncio.gather(*calls)
     explanations.check()
@@ -154,7 +157,8 @@ async def test_what_waits_at_its_deadline_is_never_begun_and_what_runs_still_cou
     explanations = lane(most_waiting=2, deadline_seconds=0.05)
     bench.explainer.held.clear()
     calls = [
-        asyncio.create_task(explanations.explain("pets", picture, drawn=False)) for __ in range(2)
+        asyncio.create_task(explanations.explain("pets", picture, drawn=False, by=bench.current()))
+        for __ in range(2)
     ]
     for call in calls:
         with pytest.raises(ServiceError, match=r"within 0\.05 seconds") as late:
@@ -172,9 +176,9 @@ async def test_a_failure_is_handed_to_whoever_waits_and_the_next_is_explained(
     explanations = lane()
     bench.explainer.fault = DataError("not a picture")
     with pytest.raises(DataError, match="not a picture"):
-        await explanations.explain("pets", picture, drawn=False)
+        await explanations.explain("pets", picture, drawn=False, by=bench.current())
     bench.explainer.fault = None
-    await explanations.explain("pets", picture, drawn=False)
+    await explanations.explain("pets", picture, drawn=False, by=bench.current())
 
 
 async def test_a_version_is_opened_once_and_again_only_when_another_answers(
@@ -183,6 +187,17 @@ async def test_a_version_is_opened_once_and_again_only_when_another_answers(
     explanations = lane()
     for version in (1, 1, 2, 2):
         bench.version = version
-        found = await explanations.explain("pets", picture, drawn=False)
+        found = await explanations.explain("pets", picture, drawn=False, by=bench.current())
         assert found.info.version == str(version)
+    assert bench.opened == [1, 2]
+
+
+async def test_a_canary_and_the_stable_version_stay_open_side_by_side(
+    lane: Lane, bench: Bench, picture: bytes
+) -> None:
+    explanations = lane()
+    for version, alias in ((1, "stable"), (2, "canary")) * 3:
+        bench.version = version
+        found = await explanations.explain("pets", picture, drawn=False, by=bench.current(alias))
+        assert (found.info.version, found.alias) == (str(version), alias)
     assert bench.opened == [1, 2]

@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from mintage.core.errors import NotReady, RequestError, SignatureMismatch
+from mintage.deliver import versions
 from mintage.deliver.products import Pointer, Routing
 
 SECOND = Pointer("pets", 2, "b" * 64)
@@ -203,3 +204,37 @@ async def test_going_back_loads_nothing_and_is_followed_at_once(
             while (await engine.current("pets")).pointer != pointer:
                 await engine.answer("pets", picture(9))
         assert len(shelf.opened) == 2
+
+
+async def test_a_version_that_failed_is_tried_again_without_a_further_publish(
+    engine_of, shelf, picture, until, monkeypatch
+) -> None:
+    def broken(provider: object) -> None:
+        raise SignatureMismatch("being restored")
+
+    monkeypatch.setattr(versions, "_RETRY_SECONDS", 0.1)
+    async with engine_of() as engine:
+        await engine.start()
+        shelf.opening = broken
+        shelf.current["pets"] = SECOND
+        await asyncio.sleep(0.3)
+        assert (await engine.answer("pets", picture(9))).info.version == "1"
+        shelf.opening = lambda provider: None
+        await until(lambda: len(shelf.opened) == 2)
+        await until(lambda: shelf.opened[1].batches == [1])
+        await asyncio.sleep(0.05)
+        assert (await engine.answer("pets", picture(9))).info.version == "2"
+
+
+async def test_the_log_says_which_version_answers_also_where_one_goes_back(
+    engine_of, shelf, until, caplog
+) -> None:
+    caplog.set_level(logging.INFO)
+    first = shelf.current["pets"]
+    async with engine_of() as engine:
+        await engine.start()
+        for pointer in (SECOND, first):
+            shelf.current["pets"] = pointer
+            await until(lambda p=pointer: engine.versions("pets") == [str(p.version)])
+    said = [record.getMessage() for record in caplog.records if "answers now" in record.msg]
+    assert said == [f"Product pets: pets@{n} answers now as stable." for n in (1, 2, 1)]

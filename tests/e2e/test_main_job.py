@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -36,7 +37,7 @@ def environment() -> dict[str, str]:
 class Server:
     """``mintage serve`` in a process of its own."""
 
-    def __init__(self, home: Path, *more: str) -> None:
+    def __init__(self, home: Path, *more: str, **options: Any) -> None:
         words = ["serve", "--port", "0", "--operator-port", "0", "--home", str(home), *more]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "mintage", *words],
@@ -44,6 +45,7 @@ class Server:
             stderr=subprocess.PIPE,
             text=True,
             env=environment(),
+            **options,
         )
         assert self.process.stdout is not None
         lines = [self.process.stdout.readline() for __ in range(2)]

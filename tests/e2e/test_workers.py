@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,19 +12,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.e2e.test_main_job import Server, usage
+from tests.e2e.test_main_job import Server, sold, usage
 
 from mintage.app.root import App
 from mintage.core.settings import load_settings
 
-
-@pytest.fixture
-def sold(home: Path) -> tuple[Path, str]:
-    """A workspace with a product, a second version of it, and a customer's key."""
-    with App(load_settings(home=home, threads=1)) as app:
-        app.deliver.publish("pets", "pets")
-        __, issued = app.capture.add_customer("Ada")
-    return home, issued.key.reveal()
+__all__ = ["sold"]  # a fixture
 
 
 @pytest.fixture
@@ -36,6 +30,11 @@ def server(sold: tuple[Path, str]) -> Iterator[Server]:
 
 def picture_of(trained_home: Path) -> bytes:
     return (trained_home.parent / "photos/light/003.jpg").read_bytes()
+
+
+def address_of(server: Server) -> tuple[str, int]:
+    url = httpx.URL(server.url)
+    return url.host, url.port or 80
 
 
 def workers(server: Server) -> list[int]:
@@ -132,6 +131,37 @@ def test_all_of_them_end_in_order(server: Server, how: signal.Signals) -> None:
     pids = workers(server)
     assert server.end(how) == 0
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_ctrl_c_in_a_terminal_reaches_all_of_them_and_calls_in_flight_are_answered(
+    sold: tuple[Path, str], trained_home: Path
+) -> None:
+    home, key = sold
+    server = Server(home, "--workers", "2", process_group=0)
+    headers = {"Authorization": f"Bearer {key}", "Connection": "close"}
+    url, body = f"{server.url}/v1/products/pets/predict", picture_of(trained_home)
+    statuses: list[int] = []
+    halves = [socket.create_connection(address_of(server)) for _ in range(4)]
+    head = f"POST {httpx.URL(url).path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
+    for half in halves:
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        half.sendall(f"{head}{lines}\r\n".encode() + body[:-1])
+    time.sleep(0.5)  # all of them are taken, and wait for their last byte
+    pids = workers(server)
+    for pid in pids:  # what the terminal says is the supervisor's to hear, however late it does
+        os.kill(pid, signal.SIGINT)
+    time.sleep(0.5)
+    assert httpx.get(f"{server.url}/v2/health/ready", trust_env=False).status_code == 200
+    assert workers(server) == pids
+    os.killpg(server.process.pid, signal.SIGINT)
+    time.sleep(0.5)
+    for half in halves:
+        half.sendall(body[-1:])
+        statuses.append(int(half.recv(4096).split()[1]))
+        half.close()
+    assert statuses == [200] * 4
+    server.process.communicate(timeout=30)
+    assert server.process.returncode == 0
 
 
 def test_when_the_supervisor_is_killed_its_workers_end_and_the_port_is_free(

@@ -17,7 +17,6 @@ from mintage.api.feedback import feedback_routes
 from mintage.api.openapi import AUTHORIZED, BATCH_BODY, MOST_AT_ONCE, PREDICT_BODY, problems
 from mintage.api.problems import answer_to, unforeseen
 from mintage.api.replays import Answered
-from mintage.api.routing import SoldRoute
 from mintage.api.service import Service
 from mintage.api.uploads import read_upload, read_uploads
 from mintage.core.errors import MintageError, RequestError
@@ -37,7 +36,7 @@ def customer_routes(service: Service) -> APIRouter:
 
 def predict_routes(service: Service) -> APIRouter:
     """What is sold."""
-    router = APIRouter(prefix="/v1", route_class=SoldRoute)
+    router = APIRouter(prefix="/v1")
 
     @router.post(
         "/products/{product}/predict",

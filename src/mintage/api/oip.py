@@ -15,11 +15,10 @@ from mintage.api import models
 from mintage.api.calls import metered_call
 from mintage.api.customer import price_of
 from mintage.api.openapi import AUTHORIZED, INFER_BODY, problems
-from mintage.api.routing import SoldRoute
 from mintage.api.service import Service
 from mintage.api.tensors import HEADER, OUTPUTS, Asked, header_bytes, response_of
 from mintage.api.uploads import content_type, read_json, too_large
-from mintage.core.errors import Bug, NotReady
+from mintage.core.errors import NotReady
 from mintage.core.messages import _
 from mintage.core.version import __version__
 
@@ -57,7 +56,7 @@ def oip_routes(service: Service) -> APIRouter:
         card = await asyncio.to_thread(service.catalogue.card, model)
         return {
             "name": card.name,
-            "versions": [card.model_version],
+            "versions": service.engine.versions(model) or [card.model_version],
             "platform": _PLATFORM,
             "inputs": [{"name": card.modality, "datatype": "BYTES", "shape": [1]}],
             "outputs": [
@@ -107,7 +106,7 @@ def oip_routes(service: Service) -> APIRouter:
 
 def infer_routes(service: Service) -> APIRouter:
     """What is sold, by this protocol."""
-    router = APIRouter(prefix="/v2", tags=["open inference protocol"], route_class=SoldRoute)
+    router = APIRouter(prefix="/v2", tags=["open inference protocol"])
     describe: dict[str, Any] = {
         "response_model": models.InferResponse,
         "responses": problems(400, 401, 402, 403, 404, 408, 409, 413, 415, 422, 429, 503, 504),
@@ -139,22 +138,29 @@ def _ready(service: Service, product: str | None) -> dict[str, bool]:
     return {"ready": True}
 
 
-async def _infer(service: Service, request: Request, product: str, version: str | None) -> Response:
-    asked: Asked | None = None
+class _Reading:
+    """Reads a call's body; once that is done, ``asked`` is what it asks for."""
 
-    async def read() -> bytes:
-        nonlocal asked
+    asked: Asked
+
+    def __init__(self, request: Request, most_bytes: int) -> None:
+        self._request, self._most_bytes = request, most_bytes
+
+    async def __call__(self) -> bytes:
+        """The picture."""
+        request, most = self._request, self._most_bytes
         content_type(request)
-        most = service.settings.max_upload_bytes
         json_bytes = header_bytes(request.headers.get(HEADER))
-        asked = await read_json(request, most, lambda body: Asked.read(body, json_bytes))
-        if len(asked.picture) > most:
+        self.asked = await read_json(request, most, lambda body: Asked.read(body, json_bytes))
+        if len(self.asked.picture) > most:
             raise too_large(most)
-        return asked.picture
+        return self.asked.picture
 
-    answered = await metered_call(service, request, product, read, version)
-    if asked is None:  # the answer cannot have come before the picture
-        raise Bug(_("An answer came before its question."))
+
+async def _infer(service: Service, request: Request, product: str, version: str | None) -> Response:
+    reading = _Reading(request, service.settings.max_upload_bytes)
+    answered = await metered_call(service, request, product, reading, version)
+    asked = reading.asked
     document = {
         "model_name": product,
         "model_version": answered.model_version,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
 
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
@@ -20,34 +19,12 @@ class ClientGone(Exception):
     """Nobody waits for this answer any more; nothing is charged."""
 
 
-class SoldRoute(APIRoute):
-    """A route whose endpoint takes the path's parameters, plain strings, and the request.
-
-    It makes its response itself, so nothing has to be solved or checked for it. It stands in the
-    OpenAPI document like any other.
-    """
-
-    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
-        """What Starlette calls."""
-        return self.answer
-
-    async def answer(self, request: Request) -> Response:
-        """The endpoint's response, or the problem that it raised."""
-        endpoint: Callable[..., Awaitable[Any]] = self.endpoint
-        try:
-            response: Response = await endpoint(request=request, **request.path_params)
-        except MintageError as error:
-            return answer_to(error, request.state.request_id)
-        except ClientGone:
-            return Response(status_code=_CLIENT_CLOSED_REQUEST)
-        return response
-
-
 class Direct:
     """Hands the calls of sold routes to their endpoints; all else goes through the application.
 
-    The framework's layers and its search for the route took 0.12 ms of a call, a third of what it
-    takes outside the model.
+    Such an endpoint takes the path's parameters, plain strings, and the request, and makes its
+    response itself: the framework's layers and its search for the route were a quarter of what a
+    call took outside the model.
     """
 
     def __init__(
@@ -60,7 +37,7 @@ class Direct:
             (method, compile_path(route.path)[0], route)
             for router in routers
             for route in router.routes
-            if isinstance(route, SoldRoute)
+            if isinstance(route, APIRoute)
             for method in route.methods or ()
         ]
 
@@ -76,5 +53,13 @@ class Direct:
 
 
 async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
-    response = await scope["route"].answer(Request(scope, receive, send))
+    """The endpoint's response, or the problem that it raised."""
+    request = Request(scope, receive, send)
+    response: Response
+    try:
+        response = await scope["route"].endpoint(request=request, **request.path_params)
+    except MintageError as error:
+        response = answer_to(error, request.state.request_id)
+    except ClientGone:
+        response = Response(status_code=_CLIENT_CLOSED_REQUEST)
     await response(scope, receive, send)

@@ -24,6 +24,7 @@ from mintage.core.messages import Message, _
 from mintage.core.settings import Settings
 
 OnStarted = Callable[[str, str], None]
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _TICK_SECONDS = 0.05
 _SAMPLE_SECONDS = 0.5
 
@@ -70,7 +71,9 @@ def serve_customers(
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     certificate = certificate_of(service.settings)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(_serve(service, customers, certificate, on_started, stop))
+        runner.run(
+            _serve(service, customers, certificate, on_started, stop, signals=(signal.SIGTERM,))
+        )
 
 
 @contextlib.contextmanager
@@ -129,6 +132,7 @@ async def _serve(
     on_started: Callable[[], None],
     stop: threading.Event | None,
     beside: tuple[Server, socket.socket] | None = None,
+    signals: Sequence[signal.Signals] = SIGNALS,
 ) -> None:
     """Serve customers until a signal or ``stop``; the server ``beside`` ends after theirs."""
     facing = Server(
@@ -138,11 +142,13 @@ async def _serve(
         proxies=service.settings.behind_proxy,
     )
     servers = [facing] if beside is None else [facing, beside[0]]
-    with stopping() as stopped:
+    with stopping(signals) as stopped:
         try:
             await service.engine.start()
             async with asyncio.TaskGroup() as tasks:
-                watching = [tasks.create_task(_sample(service))]
+                watching: list[asyncio.Task[None]] = []
+                if beside is None:  # another process reads the metrics of this one
+                    watching.append(tasks.create_task(_sample(service)))
                 if certificate is not None:
                     watching.append(tasks.create_task(certificate.watch()))
                 running = tasks.create_task(facing.serve([customers]))
@@ -185,14 +191,14 @@ async def _at_second_signal(stopped: asyncio.Event, servers: Sequence[Server]) -
 
 
 @contextlib.contextmanager
-def stopping() -> Iterator[asyncio.Event]:
-    """An event that SIGTERM and SIGINT set; elsewhere than in the main thread nothing sets it."""
+def stopping(signals: Sequence[signal.Signals] = SIGNALS) -> Iterator[asyncio.Event]:
+    """An event that these signals set; elsewhere than in the main thread nothing sets it."""
     stopped = asyncio.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stopped
         return
     loop = asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.getsignal(number) for number in signals}
     for number in before:
         loop.add_signal_handler(number, stopped.set)
     try:

@@ -84,7 +84,7 @@ class Explanations(Protocol):
         """Raise Overloaded before a body is read."""
         ...
 
-    async def explain(self, product: str, data: bytes, *, drawn: bool, by: Any = None) -> Explained:
+    async def explain(self, product: str, data: bytes, *, drawn: bool, by: Any) -> Explained:
         """Answer one input and explain the answer, by what ``Engine.current`` gave."""
         ...
 
@@ -116,6 +116,10 @@ class Engine(Protocol):
 
     def ready(self, product: str | None = None) -> bool:
         """Whether the product, or any at all, can be answered now."""
+        ...
+
+    def versions(self, product: str) -> list[str]:
+        """The versions of a product that answer now, the stable one first."""
         ...
 
     def products(self) -> list[str]:

@@ -138,12 +138,11 @@ class Creating(Reporting):
             return self._reported(RunResult.read(folder))
         request = Request.read(folder)
         recipe = Recipe.from_json(json.loads((folder / RECIPE_FILE).read_text(encoding="utf-8")))
+        used = request.used_seconds + _seconds_used(folder)
+        request = replace(request, used_seconds=used)
         budget = None
         if request.seconds is not None:
-            whole = request.seconds
-            used = request.used_seconds + _seconds_used(folder)
-            request = replace(request, used_seconds=used)
-            left = max(whole - used, SHORTEST_SECONDS)
+            left = max(request.seconds - used, SHORTEST_SECONDS)
             budget = self._budget(left, started, looks=request.report)
         resumed = Run(
             self._workspace,

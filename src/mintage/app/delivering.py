@@ -256,7 +256,7 @@ class Delivering:
             settings=self._settings,
             clock=self._workspace.clock,
             engine=engine,
-            explanations=Explanations(self._open_explaining, engine.current),
+            explanations=Explanations(self._open_explaining),
             gate=self._capture.admitting(self._settings.trial),
             meter=self._capture.meter(),
             accounts=Accounts(self._capture),

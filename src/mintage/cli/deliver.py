@@ -1,4 +1,4 @@
-"""Deliver: publish, products, serve."""
+"""Deliver: publish, rollback, products, serve."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from mintage.cli.words import word
 from mintage.core.errors import ConfigError, RequestError
 from mintage.core.messages import _
 from mintage.core.units import parse_share
-
-CANARY = "canary"
 
 
 def publish(
@@ -75,7 +73,7 @@ def publish(
         )
     )
     line(_("explanations: {price}", price=_explanation_price(plan)))
-    if done["alias"] == CANARY:
+    if done["percent"] < 100:
         say(
             _(
                 "{percent} % of the customers get it. For all: the same without --canary; back: "

@@ -6,6 +6,7 @@ import asyncio
 import random
 import re
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
@@ -29,7 +30,7 @@ _KEY = re.compile(r"[\x21-\x7e]+")
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=100)
 
 
-class _Connection:
+class _Connection(ABC):
     """What both clients are made with."""
 
     def __init__(
@@ -70,9 +71,9 @@ class _Connection:
         # No proxy or netrc from the environment: the key goes where it was told to go.
         self._open(base_url=url, headers=headers, limits=_LIMITS, trust_env=False)
 
+    @abstractmethod
     def _open(self, **options: Any) -> None:
         """Take the options of httpx's client."""
-        raise NotImplementedError
 
 
 class Client(_Connection):

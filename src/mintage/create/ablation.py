@@ -85,8 +85,7 @@ class Ablation:
         for position, (cure, variant) in enumerate(all_of_them.items()):
             if self._trained and trials.should_stop():
                 break
-            if self._trained and trials.time_is_up():
-                trials.skip(variant, _("no time is left for it."))
+            if self._trained and trials.is_too_late_for(variant):
                 continue
             trials.progress.say(
                 _(
@@ -100,7 +99,7 @@ class Ablation:
             found = trials.attempt(variant, lambda w=waiting: trials.share(w), stage=cure)  # type: ignore[misc]
             if found is not None:
                 self._trained[cure] = found
-        return trials.some([self._trained["all"]])
+        return trials.some([each for cure, each in self._trained.items() if cure == "all"])
 
     def table(self) -> list[dict[str, Any]]:
         """One line a training, as JSON; nothing is judged where ``none`` was not reached."""

@@ -112,8 +112,8 @@ class Run:
         with self.workspace.run_lock(self.id):
             self.workspace.database.write(self._begin)
             write_atomic(self.folder / RECIPE_FILE, canonical_json(self.recipe.to_json()))
-            if self.budget is not None:  # what the start took is gone too, should it be killed
-                self.request = replace(self.request, used_seconds=self._seconds())
+            # What the start took is gone too, should it be killed.
+            self.request = replace(self.request, used_seconds=self._seconds())
             self.request.write(self.folder)
             try:
                 return self._deliver(self._train())
@@ -323,9 +323,10 @@ class Run:
         }
 
     def _seconds(self) -> float:
+        """What the run has taken, all its beginnings together."""
         if self.budget is not None:
             return self.used_before + self.budget.seconds - self.budget.left
-        return self.workspace.clock.monotonic() - self.started
+        return self.used_before + self.workspace.clock.monotonic() - self.started
 
     def _end(self, status: str) -> None:
         changes = {

@@ -94,8 +94,10 @@ class Search:
             epochs = max(1, trials.recipe.epochs // 2 ** (rounds - number + 1))
         found: list[Trained] = []
         for candidate in candidates:
-            if found and (trials.should_stop() or trials.time_is_up()):
+            if found and trials.should_stop():
                 break
+            if found and trials.is_too_late_for(candidate):
+                continue
             trained = trials.attempt(
                 candidate, lambda: seconds, epochs=epochs, stage=f"round-{number}"
             )

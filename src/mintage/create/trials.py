@@ -147,8 +147,7 @@ class Trials:
         for position, candidate in enumerate(candidates):
             if trained and self.should_stop():
                 break
-            if trained and self.time_is_up():
-                self.skip(candidate, _("no time is left for it."))
+            if trained and self.is_too_late_for(candidate):
                 continue
             found = self.attempt(candidate, lambda p=position: self.share(candidates[p:]))  # type: ignore[misc]
             if found is not None:
@@ -160,7 +159,10 @@ class Trials:
 
         Raises:
             ConfigError: nothing was.
+            KeyboardInterrupt: it was stopped before anything was.
         """
+        if not trained and self.should_stop():
+            raise KeyboardInterrupt
         if not trained:
             reasons = [Message(each["reason"]) for each in self.skipped]
             raise ConfigError(_("No candidate could be trained."), remedy=reasons[0])
@@ -181,16 +183,19 @@ class Trials:
 
         Raises:
             InputError: it is the recipe's only one.
+            KeyboardInterrupt: the same, and training was stopped before its first step.
         """
         try:
             self.check_memory(candidate)
             return self._train(candidate, seconds, epochs or self.recipe.epochs, stage)
         except InputError as error:
             # One candidate that cannot be trained does not end the run of the others.
-            if len(self.recipe.candidates) == 1:
-                raise
-            self.skip(candidate, error.message)
-            return None
+            if self.recipe.candidates != (candidate,):
+                self.skip(candidate, error.message)
+                return None
+            if self.should_stop():
+                raise KeyboardInterrupt from error
+            raise
 
     def skip(self, candidate: Candidate, reason: str) -> None:
         """Say and write down why a candidate is not trained."""
@@ -214,11 +219,14 @@ class Trials:
                 remedy=_("Lower batch_size, input_size or width in the recipe."),
             )
 
-    def time_is_up(self) -> bool:
-        """Whether the budget leaves nothing to train in."""
+    def is_too_late_for(self, candidate: Candidate) -> bool:
+        """Whether the budget leaves nothing to train it in; then it is skipped, which is said."""
         if self.budget is None:
             return False
-        return self.budget.for_training(self.start_seconds, int8=self.int8) < _LEAST_SECONDS
+        late = self.budget.for_training(self.start_seconds, int8=self.int8) < _LEAST_SECONDS
+        if late:
+            self.skip(candidate, _("no time is left for it."))
+        return late
 
     def share(self, candidates: Sequence[Candidate]) -> float | None:
         """Seconds for the first of those that are left, by weight."""
@@ -345,8 +353,6 @@ class Trials:
         finally:
             self.progress.finish()
         if fitted.steps == 0 and candidate.weights is None:
-            if fitted.stopped_because == "interrupted":
-                raise KeyboardInterrupt  # there is nothing that could be kept
             raise ConfigError(
                 _("Training ended before its first step, so there is nothing that it learned."),
                 remedy=_("Give it more time, or choose a smaller network."),

@@ -162,6 +162,11 @@ class Engine:
         names = self._versions.names()
         return not self._draining and (bool(names) if product is None else product in names)
 
+    def versions(self, product: str) -> list[str]:
+        """The versions of a product that answer now, the stable one first."""
+        current = self._versions.get(product)
+        return [] if current is None else [each.info.version for each in current.loaded.values()]
+
     def products(self) -> list[str]:
         """The products that can be answered now."""
         return self._versions.names()

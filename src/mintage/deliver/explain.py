@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -40,12 +40,11 @@ class Explained:
 
 
 class Explanations:
-    """Explains answers of products' current versions, in one thread. For one event loop."""
+    """Explains answers, in one thread. For one event loop."""
 
     def __init__(
         self,
         open_explaining: OpenExplaining,
-        current: Callable[[str], Awaitable[Loaded]],
         *,
         most_waiting: int = 8,
         deadline_seconds: float = 10.0,
@@ -54,16 +53,14 @@ class Explanations:
 
         Args:
             open_explaining: opens a version besides the one that answers, for one thread.
-            current: the version that answers for a product now; ``Engine.current`` is one.
             most_waiting: calls that may be explained or wait for it; more are refused.
             deadline_seconds: how long a call may take from its bytes to its explanation.
         """
         self._open = open_explaining
-        self._current = current
         self._most_waiting = most_waiting
         self._deadline_seconds = deadline_seconds
         self._thread = ThreadPoolExecutor(1, "explain")
-        self._opened: dict[str, tuple[Pointer, Explaining[Explanation]]] = {}
+        self._opened: dict[tuple[str, str], tuple[Pointer, Explaining[Explanation]]] = {}
         self._jobs: list[Future[Explained]] = []
 
     def check(self) -> None:
@@ -80,22 +77,22 @@ class Explanations:
                 retry_after_seconds=2,
             )
 
-    async def explain(
-        self, product: str, data: bytes, *, drawn: bool, by: Loaded | None = None
-    ) -> Explained:
+    async def explain(self, product: str, data: bytes, *, drawn: bool, by: Loaded) -> Explained:
         """Answer one input and explain the answer; ``drawn`` asks for the picture of it too.
 
-        The version is the one that ``Engine.current`` gave, or the stable one.
+        Args:
+            product: what was asked.
+            data: the upload's bytes.
+            drawn: whether the picture is wanted too.
+            by: the version that answers; ``Engine.current`` gives it.
 
         Raises:
             DataError: the bytes are nothing that the model reads.
-            NotReady: no version of the product is loaded.
             Overloaded: as many wait as may.
             ServiceError: not explained within the deadline (504).
         """
-        loaded = await self._current(product) if by is None else by
         self.check()
-        job = self._thread.submit(self._explained, product, loaded, data, drawn=drawn)
+        job = self._thread.submit(self._explained, product, by, data, drawn=drawn)
         self._jobs.append(job)
         try:
             # What still waits at the deadline is never begun; what has begun is let end.
@@ -118,7 +115,7 @@ class Explanations:
 
     def _explained(self, product: str, loaded: Loaded, data: bytes, *, drawn: bool) -> Explained:
         started = time.thread_time()
-        found = self._explaining(product, loaded.pointer).explain(data)
+        found = self._explaining(product, loaded).explain(data)
         png = None
         if drawn and found.map is not None:
             png = overlay_png(readable(data), found.map)
@@ -126,9 +123,10 @@ class Explanations:
         answer = replace(found.answer, compute_seconds=time.thread_time() - started)
         return Explained(answer, loaded.info, loaded.alias, found.map, png)
 
-    def _explaining(self, product: str, pointer: Pointer) -> Explaining[Explanation]:
-        """The version opened for one thread; of each product the last one stays open."""
-        opened = self._opened.get(product)
+    def _explaining(self, product: str, loaded: Loaded) -> Explaining[Explanation]:
+        """The version opened for one thread; of each alias of a product the last stays open."""
+        asked, pointer = (product, loaded.alias), loaded.pointer
+        opened = self._opened.get(asked)
         if opened is None or opened[0] != pointer:
-            opened = self._opened[product] = (pointer, self._open(*pointer))
+            opened = self._opened[asked] = (pointer, self._open(*pointer))
         return opened[1]

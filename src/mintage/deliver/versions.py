@@ -64,6 +64,10 @@ class Current(NamedTuple):
         alias = self.routing.alias_for(product, customer)
         return self.loaded.get(alias) or self.loaded[STABLE]
 
+    def pointers(self) -> dict[str, Pointer]:
+        """What answers by each alias; another version than the routing's where that failed."""
+        return {alias: each.pointer for alias, each in self.loaded.items()}
+
     def named(self, version: str) -> Loaded | None:
         """The one of this version number, if one of them is."""
         return next((each for each in self.loaded.values() if each.info.version == version), None)
@@ -128,15 +132,12 @@ class Versions:
     async def _follow(self, product: str, routing: Routing) -> None:
         """Have each alias answered by what it points at; one that cannot be keeps what it had."""
         before = self._current.get(product)
-        if (
-            before is not None
-            and before.routing == routing
-            and before.loaded.keys() == (routing.pointers().keys())
-        ):
+        wanted = routing.pointers()
+        if before is not None and before.routing == routing and before.pointers() == wanted:
             return
         loop = asyncio.get_running_loop()
         loaded: dict[str, Loaded] = {}
-        for alias, pointer in routing.pointers().items():
+        for alias, pointer in wanted.items():
             found = self._at_hand(product, pointer)
             if found is None and not self._failed_lately(product, alias, pointer):
                 found = await loop.run_in_executor(
@@ -148,9 +149,19 @@ class Versions:
                 loaded[alias] = before.loaded[alias]
         if STABLE not in loaded:
             return
-        if before is not None:  # kept loaded, so that going back to it takes no time
+        current = self._current[product] = Current(routing, loaded)
+        answered = {} if before is None else before.pointers()
+        if before is not None and answered != current.pointers():
+            # Kept loaded, so that going back to it takes no time.
             self._before[product] = {each.pointer: each.provider for each in before.loaded.values()}
-        self._current[product] = Current(routing, loaded)
+        for alias, pointer in current.pointers().items() - answered.items():
+            _log.info(
+                "Product %s: %s answers now as %s.",
+                product,
+                pointer.reference,
+                alias,
+                extra=_fields(product, pointer),
+            )
 
     def _at_hand(self, product: str, pointer: Pointer) -> Provider | None:
         """The provider of a version that answers now, or did until the last change."""
@@ -183,14 +194,6 @@ class Versions:
             )
             return None
         self._failed.pop((product, alias), None)
-        _log.info(
-            "Product %s: %s@%s answers now as %s.",
-            product,
-            pointer.model,
-            pointer.version,
-            alias,
-            extra=_fields(product, pointer),
-        )
         return provider
 
 
