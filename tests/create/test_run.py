@@ -350,19 +350,64 @@ def test_a_run_resumed_twice_has_the_time_that_none_of_its_beginnings_used(
     assert third <= second - 25
 
 
-def test_time_that_is_up_ends_an_ablation_and_says_what_is_missing(home: Path) -> None:
-    class Late(trials.Trials):
-        def time_is_up(self) -> bool:
-            return True
+def test_time_that_is_up_ends_an_ablation_and_says_what_is_missing(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit, fitted = trials.fit, []
 
-    with opened(home) as app, pytest.MonkeyPatch.context() as patched:
-        patched.setattr(runs, "Trials", Late)
-        result = app.create.train("pets", epochs=1, ablate=True)  # auto: of two the larger
-    assert result.record["candidate"] == "compact"
+    def watched(*given: Any, **options: Any) -> Any:
+        fitted.append(given[0].name)
+        return fit(*given, **options)
+
+    def left(*_given: object, **_options: object) -> float:
+        return -1.0 if fitted else 3.0
+
+    monkeypatch.setattr(trials, "fit", watched)
+    monkeypatch.setattr(Budget, "for_training", left)
+    with opened(home) as app:
+        result = app.create.train("pets", seconds=60, ablate=True)  # auto: of two the larger
     assert [row["cure"] for row in result.record["ablation"]] == ["all"]
+    assert len(fitted) == 1
     skipped = {each["name"]: each["reason"] for each in result.record["skipped"]}
     assert len(skipped) == len(CURES) + 1
     assert set(skipped.values()) == {"no time is left for it."}
+
+
+def test_a_variant_that_gets_to_no_step_does_not_cost_the_run(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = trials.fit
+
+    def hurried(candidate: Any, *given: Any, **options: Any) -> Any:
+        late = {"epochs": None, "seconds": 1e-6} if candidate.name == "only-l1" else {}
+        return fit(candidate, *given, **options | late)
+
+    monkeypatch.setattr(trials, "fit", hurried)
+    with opened(home) as app:
+        result = app.create.train("pets", recipe="seed-cnn", epochs=1, ablate=True)
+    assert [each["name"] for each in result.record["skipped"]] == ["only-l1"]
+    cures = [row["cure"] for row in result.record["ablation"]]
+    assert cures == ["none", *(cure for cure in CURES if cure != "l1"), "all"]
+
+
+def test_ctrl_c_as_a_second_candidate_begins_signs_the_first(home: Path) -> None:
+    begun: list[str] = []
+
+    class Watched(Silent):
+        def start(self, title: str, total: float | None = None) -> None:
+            begun.extend(name for name in ("compact",) if title == f"Training {name}")
+
+    with opened(home) as app:
+        result = app.create.train(
+            "pets",
+            recipe="seed-cnn,compact",
+            epochs=1,
+            progress=Watched(),
+            should_stop=lambda: bool(begun),
+        )
+    assert begun == ["compact"]
+    assert result.record["interrupted"]
+    assert [each["name"] for each in result.record["candidates"]] == ["seed-cnn"]
 
 
 def test_an_interrupted_search_keeps_what_its_rounds_taught(home: Path) -> None:
