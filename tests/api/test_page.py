@@ -6,8 +6,10 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.api.conftest import Running
 
 pytestmark = pytest.mark.browser
 
@@ -50,6 +52,13 @@ class Visit:
     def _heard(self, message) -> None:
         if message.type == "error" and "status of 4" not in message.text:
             self.complaints.append(message.text)
+
+    def answered(self, server: Running, key: str, sample: int) -> Any:
+        """The page with the answer to a sample, counted from 1."""
+        self.page.goto(f"{server.address}/#key={key}")
+        self.page.click(f"#sample-list li:nth-child({sample}) button")
+        self.page.wait_for_selector(".verdict")
+        return self.page
 
     def outside(self, address: str) -> list[str]:
         own = (f"{address}/", f"blob:{address}/")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from tests.api import test_page
@@ -42,19 +41,11 @@ def explaining(service: Service, provider: Explaining) -> Iterator[Running]:
     server.close()
 
 
-def answered(here: Any, server: Running, key: str) -> Any:
-    page = here.page
-    page.goto(f"{server.address}/#key={key}")
-    page.click("#sample-list li:nth-child(3) button")
-    page.wait_for_selector(".verdict")
-    return page
-
-
 def test_a_click_shows_where_the_answer_comes_from_and_what_that_costs(
     visit, explaining, desk, key
 ) -> None:
     here = visit(viewport={"width": 1280, "height": 900}, locale="en-US")
-    page = answered(here, explaining, key)
+    page = here.answered(explaining, key, sample=3)
     assert page.inner_text(".why button") == "Where did it look? · €0.07"
     page.focus(".why button")
     page.keyboard.press("Enter")
@@ -87,7 +78,7 @@ def test_a_click_shows_where_the_answer_comes_from_and_what_that_costs(
 
 def test_a_full_lane_is_said_and_the_answer_stays(visit, explaining, desk, provider, key) -> None:
     here = visit(locale="en-US")
-    page = answered(here, explaining, key)
+    page = here.answered(explaining, key, sample=3)
     page.route(
         "**/predict?explain=map",
         lambda route: route.fulfill(
@@ -108,7 +99,7 @@ def test_a_full_lane_is_said_and_the_answer_stays(visit, explaining, desk, provi
 
 
 def test_without_explanations_the_page_offers_none(visit, running, key) -> None:
-    page = answered(visit(locale="en-US"), running, key)
+    page = visit(locale="en-US").answered(running, key, sample=3)
     assert page.locator(".why").count() == 0
 
 

@@ -60,19 +60,11 @@ def asking(service: Service, box: Box) -> Iterator[Running]:
     server.close()
 
 
-def answered(here: Any, server: Running, key: str) -> Any:
-    page = here.page
-    page.goto(f"{server.address}/#key={key}")
-    page.click("#sample-list li:nth-child(1) button")
-    page.wait_for_selector(".verdict")
-    return page
-
-
 def test_a_wrong_answer_is_told_with_consent_by_the_keyboard_and_taken_back(
     visit, asking, box, service, desk, key
 ) -> None:
     here = visit(viewport={"width": 1280, "height": 900}, locale="en-US")
-    page = answered(here, asking, key)
+    page = here.answered(asking, key, sample=1)
     assert "Was this right?" in page.inner_text(".word")
     page.focus(".word button:text-is('No')")
     page.keyboard.press("Enter")
@@ -106,7 +98,7 @@ def desk_output(desk: Any) -> Mapping[str, Any]:
 
 
 def test_a_right_answer_needs_no_label(visit, asking, box, key) -> None:
-    page = answered(visit(locale="zh-CN"), asking, key)
+    page = visit(locale="zh-CN").answered(asking, key, sample=1)
     page.click(".word button:text-is('对')")
     assert page.locator(".sheet select").count() == 0
     page.check("[name=consent]")
@@ -121,7 +113,7 @@ def test_a_right_answer_needs_no_label(visit, asking, box, key) -> None:
 
 def test_a_refusal_is_said_and_the_word_is_not_lost(visit, asking, box, key) -> None:
     box.full = True
-    page = answered(visit(locale="en-US"), asking, key)
+    page = visit(locale="en-US").answered(asking, key, sample=1)
     page.click(".word button:text-is('No')")
     page.check("[name=consent]")
     page.click(".sheet button[type=submit]")
@@ -155,5 +147,5 @@ def test_what_has_no_label_is_asked_what_it_is(visit, asking, box, key, gray, tm
 
 
 def test_where_no_feedback_is_taken_nobody_is_asked(visit, running, key) -> None:
-    page = answered(visit(locale="en-US"), running, key)
+    page = visit(locale="en-US").answered(running, key, sample=1)
     assert page.locator(".word").count() == 0
