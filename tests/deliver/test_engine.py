@@ -118,6 +118,23 @@ async def test_a_lone_call_waits_for_no_batch(engine_of, shelf, picture) -> None
     assert shelf.opened[0].batches == [1, 1, 1]  # the warm-up and each call by itself
 
 
+async def test_a_call_that_comes_just_as_the_last_batch_ends_waits_for_nobody_else(
+    engine_of, picture
+) -> None:
+    late: list[asyncio.Task[object]] = []
+    async with engine_of(threads=1) as engine:
+
+        def come(product: str, batch: Batch) -> None:
+            if not late:  # its first step is after the batch's last and before anything later
+                late.append(asyncio.create_task(engine.answer(product, picture(3))))
+
+        engine.observe(come)
+        await engine.answer("pets", picture(250))
+        async with asyncio.timeout(3):
+            served = await late[0]
+    assert served.answer.output["label"] == "dark"
+
+
 async def test_calls_beyond_the_queue_are_refused_at_once_with_a_time_to_come_back(
     engine_of, shelf, picture, until
 ) -> None:

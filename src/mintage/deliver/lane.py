@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,9 +97,7 @@ class Lane:
             job = _Job(loaded, data, asyncio.get_running_loop().create_future(), time.monotonic())
             self._waiting.append(job)
             if len(self._runners) < self._limits.batches:
-                runner = asyncio.create_task(self._run())
-                self._runners.add(runner)
-                runner.add_done_callback(self._runners.discard)
+                self._runners.add(asyncio.create_task(self._run()))
             return await job.done
         finally:
             self._calls -= 1
@@ -112,6 +111,14 @@ class Lane:
             await asyncio.wait(self._runners)
 
     async def _run(self) -> None:
+        try:
+            await self._answer_all()
+        finally:
+            # At once, not when the task is seen to be done: a call of the same turn of the event
+            # loop would count on it, and wait until somebody else calls.
+            self._runners.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+
+    async def _answer_all(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
             if self._limits.delay_seconds and len(self._waiting) < self._limits.batch:
