@@ -13,10 +13,10 @@ from http import HTTPStatus
 from starlette.requests import ClientDisconnect, Request
 
 from mintage.api import explanations, logs, replays
+from mintage.api.exchange import EXCHANGE
 from mintage.api.explanations import Explain
 from mintage.api.intake import Place
 from mintage.api.metrics import UNKNOWN
-from mintage.api.protocol import CYCLE
 from mintage.api.replays import Answered
 from mintage.api.routing import ClientGone
 from mintage.api.service import Service, StoredAnswer, Told, Version
@@ -47,10 +47,10 @@ def bearer_key(request: Request) -> str | None:
 
 async def has_left(request: Request) -> bool:
     """Whether the client has gone; our own protocol knows without asking."""
-    cycle = request.scope["state"].get(CYCLE)
-    if cycle is None:
+    exchange = request.scope["state"].get(EXCHANGE)
+    if exchange is None:
         return await request.is_disconnected()
-    return bool(cycle.disconnected)
+    return bool(exchange.disconnected)
 
 
 async def metered_call(

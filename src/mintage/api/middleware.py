@@ -8,6 +8,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mintage.api import logs
+from mintage.api.exchange import EXCHANGE
 from mintage.api.problems import unforeseen
 from mintage.core.clock import Clock, SystemClock
 from mintage.core.ids import new_id
@@ -36,6 +37,8 @@ _HEADERS = {
 _RAW_HEADERS = [(name.lower().encode(), text.encode()) for name, text in _HEADERS.items()]
 _OURS = {b"x-request-id", *(name for name, __ in _RAW_HEADERS)}
 _HSTS = (b"strict-transport-security", b"max-age=31536000")  # a year
+WHOLE_BODY = "whole_body"
+"""Under this name a request's state holds what gives its body, if it is here; else None."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HEALTH = {"/v2/health/live", "/v2/health/ready", "/v2/models/{model}/ready"}
 
@@ -59,7 +62,8 @@ class Envelope:
         state = scope.setdefault("state", {})
         state["request_id"] = request_id_of(headers)
         logs.note(scope, request_id=state["request_id"], method=scope["method"])
-        exchange = _Exchange(scope, receive, send)
+        exchange = _Watched(scope, receive, send)
+        state[WHOLE_BODY] = exchange.whole_body
         # A HEAD is a GET whose body the server keeps to itself.
         asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
         try:
@@ -77,7 +81,7 @@ class Envelope:
                 latency_seconds=elapsed,
             )
 
-    async def _answer(self, scope: Scope, exchange: _Exchange) -> None:
+    async def _answer(self, scope: Scope, exchange: _Watched) -> None:
         try:
             await self._app(scope, exchange.receive, exchange.send)
         except Exception as error:
@@ -87,7 +91,7 @@ class Envelope:
             await answer(scope, exchange.receive, exchange.send)
 
 
-class _Exchange:
+class _Watched:
     """One request's two directions, watched."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,6 +101,14 @@ class _Exchange:
         self._send = send
         self.status: int | None = None
         self.bytes_in = 0
+
+    def whole_body(self) -> bytes | None:
+        exchange = self._state.get(EXCHANGE)
+        data: bytes | None = exchange.whole() if exchange is not None else None
+        if data is not None:
+            self.bytes_in += len(data)
+            self._state["body_ended"] = True
+        return data
 
     async def receive(self) -> Message:
         message = await self._receive()

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import http
 from typing import Any
+from urllib.parse import unquote
 
+import httptools
 from starlette.datastructures import Headers
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from mintage.api import logs
+from mintage.api.exchange import EXCHANGE, Exchange
 from mintage.api.middleware import request_id_of
 from mintage.api.problems import problem
 from mintage.core.errors import RequestError
@@ -19,8 +22,6 @@ _MOST_HEAD_BYTES = 65_536
 _PIECE_BYTES = 8192  # what is parsed at once of a head, whose parts the parser keeps until complete
 _HEAD_SECONDS = 30.0
 _LINGER_SECONDS = 2.0
-CYCLE = "cycle"
-"""Under this name a request's state holds uvicorn's cycle, which knows whether its client left."""
 
 
 class Protocol(HttpToolsProtocol):
@@ -64,16 +65,43 @@ class Protocol(HttpToolsProtocol):
         self._expect_head()
 
     def on_headers_complete(self) -> None:
-        """A head has ended."""
+        """A head has ended: its request begins, or waits for those before it."""
         self._forget_head()
         self._begun = True
-        super().on_headers_complete()
-        if self.cycle is not None:
-            self.cycle.scope["state"][CYCLE] = self.cycle
+        version, url = self.parser.get_http_version(), httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        self.scope |= {
+            "http_version": version,
+            "method": self.parser.get_method().decode("ascii"),
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": url.path,
+            "query_string": url.query or b"",
+        }
+        before = self.cycle
+        self.cycle = Exchange(
+            self.scope,
+            self.transport,
+            self.flow,
+            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            expects_continue=self.expect_100_continue,
+            on_end=self.on_response_complete,
+        )
+        self.scope["state"][EXCHANGE] = self.cycle
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+
+    def on_body(self, body: bytes) -> None:
+        """A part of a body, which nobody wants once the answer is out."""
+        if not self.cycle.response_complete:
+            self.cycle.feed(body)
 
     def on_message_complete(self) -> None:
-        """What comes now is another head."""
-        super().on_message_complete()
+        """A body has ended; what comes now is another head."""
+        if not self.cycle.response_complete:
+            self.cycle.feed_end()
         self._in_head = True
 
     def send_400_response(self, msg: str) -> None:
@@ -85,6 +113,11 @@ class Protocol(HttpToolsProtocol):
                 remedy=_("Let a library write the request: a browser, curl or mintage.Client."),
             )
         )
+
+    def _start_asgi_task(self, cycle: Exchange, app: Any) -> None:
+        task = self.loop.create_task(cycle.run(app))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     def _expect_head(self) -> None:
         counted = self._head_bytes

@@ -14,6 +14,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
+from mintage.api.middleware import WHOLE_BODY
 from mintage.core.errors import RequestError
 from mintage.core.messages import Message, _
 
@@ -167,6 +168,11 @@ async def read_body(request: Request, most_bytes: int, limit: int) -> bytes:
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit:
         raise too_large(most_bytes)
+    whole: bytes | None = give() if (give := request.scope["state"].get(WHOLE_BODY)) else None
+    if whole is not None:  # by far the most: nothing is waited for
+        if len(whole) > limit:
+            raise too_large(most_bytes)
+        return whole
     parts, size = [], 0
     try:
         async with asyncio.timeout(_READ_SECONDS):
