@@ -25,11 +25,11 @@ def test_bytes_and_calls_are_bounded_and_come_back_however_a_call_ends() -> None
         assert intake.body_bytes == 500
     with intake.place(60, most_calls=2) as place:
         with pytest.raises(Overloaded) as refused:
-            intake.place(41, most_calls=2).__enter__()
+            intake.place(41, most_calls=2)
         assert refused.value.retry_after_seconds == 1
-        place.size_bytes = 50
+        place.holds(50)
         with intake.place(50, most_calls=2), pytest.raises(Overloaded):
-            intake.place(0, most_calls=2).__enter__()
+            intake.place(0, most_calls=2)
     with pytest.raises(ZeroDivisionError), intake.place(60, most_calls=2):
         raise ZeroDivisionError
     assert (intake.calls, intake.body_bytes) == (0, 0)
@@ -43,7 +43,7 @@ def test_an_action_runs_once_at_a_time() -> None:
         intake.action("cus_1", "b"),
         pytest.raises(StillRunning),
     ):
-        intake.action("cus_1", "a").__enter__()
+        intake.action("cus_1", "a")
     with intake.action("cus_1", "a"):
         pass
 

@@ -285,8 +285,6 @@ def test_an_overloaded_server_is_said_so_and_asked_again(
     picture = tmp_path / "warm.png"
     picture.write_bytes(warm)
     places = [service.intake.place(10, 100) for __ in range(4)]
-    for place in places:
-        place.__enter__()
     page.set_input_files("#files", [picture])
     page.wait_for_selector(".note.failed")
     said = page.inner_text(".note.failed")

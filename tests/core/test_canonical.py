@@ -24,7 +24,22 @@ def test_every_value_is_spelled_as_the_reference_spells_it(value: object) -> Non
 
 
 @pytest.mark.parametrize(
-    "number", [0.0, -0.0, 1e-4, 9.999e-5, 1e16, 9007199254740992.0, 123456.5, 1e21, 5e-324, 0.1]
+    "number",
+    [
+        0.0,
+        -0.0,
+        1e-4,
+        9.999e-5,
+        1e-6,
+        1.5e-06,
+        9.99e-07,
+        1e16,
+        9007199254740992.0,
+        123456.5,
+        1e21,
+        5e-324,
+        0.1,
+    ],
 )
 def test_numbers_at_the_edges_of_the_common_rules_are_spelled_alike(number: float) -> None:
     assert canonical_json([number, -number]) == rfc8785.dumps([number, -number])

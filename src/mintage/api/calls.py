@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from mintage.api import explanations, logs, replays
 from mintage.api.exchange import EXCHANGE
 from mintage.api.explanations import Explain
-from mintage.api.intake import Place
+from mintage.api.intake import Action, Place, StillRunning
 from mintage.api.metrics import UNKNOWN
 from mintage.api.replays import Answered
 from mintage.api.routing import ClientGone
@@ -34,7 +34,6 @@ from mintage.core.errors import (
 from mintage.core.messages import _
 from mintage.core.types import EXPLANATION, Answer, Outcome, Permit, Receipt, Usage
 
-_COMMIT_SECONDS = 30.0
 _HASH_INLINE_BYTES = 262_144  # 0.2 ms; above that a thread hashes
 _log = logging.getLogger(__name__)
 
@@ -70,19 +69,12 @@ async def metered_call(
     started = service.clock.monotonic()
     event_id = replays.event_id(request.headers.get(replays.HEADER))
     permit = _admitted(service, request, product)
-    with ExitStack() as held:
-        try:
-            most_bytes = body_bytes(request, service.settings.max_upload_bytes)
-            place = service.intake.place(most_bytes, service.settings.max_queue)
-            call = _Call(
-                service, request, permit, event_id, started, held.enter_context(place), explain
-            )
-            if event_id is not None:
-                held.enter_context(service.intake.action(permit.customer, event_id))
-        except MintageError as error:
-            _counted(service, request, product, _refusal(error))
-            raise
-        return await call.run(read, version)
+    with _placed(service, request, product) as place:
+        call = _Call(service, request, permit, event_id, started, place, explain)
+        if event_id is None:
+            return await call.run(read, version)
+        with _alone(service, request, permit, event_id):
+            return await call.run(read, version)
 
 
 async def metered_batch(
@@ -103,12 +95,11 @@ async def metered_batch(
     started = service.clock.monotonic()
     key = replays.event_id(request.headers.get(replays.HEADER))
     permit = _admitted(service, request, product)
-    most_bytes = body_bytes(request, service.settings.max_upload_bytes)
     with ExitStack() as held:
+        held.enter_context(_placed(service, request, product))
+        if key is not None:
+            held.enter_context(_alone(service, request, permit, key))
         try:
-            held.enter_context(service.intake.place(most_bytes, service.settings.max_queue))
-            if key is not None:
-                held.enter_context(service.intake.action(permit.customer, key))
             service.engine.check(product)
             items = await read()
         except ClientDisconnect as gone:
@@ -133,6 +124,23 @@ async def metered_batch(
             raise each
         results.append(each)
     return results
+
+
+def _placed(service: Service, request: Request, product: str) -> Place:
+    most_bytes = body_bytes(request, service.settings.max_upload_bytes)
+    try:
+        return service.intake.place(most_bytes, service.settings.max_queue)
+    except Overloaded as error:
+        _counted(service, request, product, _refusal(error))
+        raise
+
+
+def _alone(service: Service, request: Request, permit: Permit, event_id: str) -> Action:
+    try:
+        return service.intake.action(permit.customer, event_id)
+    except StillRunning as error:
+        _counted(service, request, permit.product, _refusal(error))
+        raise
 
 
 async def _given(data: bytes) -> bytes:
@@ -208,7 +216,7 @@ class _Call:
         except MintageError:
             self._count("refused")
             raise
-        self.place.size_bytes = len(data)
+        self.place.holds(len(data))
         return data
 
     def _count(self, outcome: str, version: str | None = None) -> None:
@@ -255,8 +263,7 @@ class _Answering:
         """
         usage = self._usage(outcome, served)
         try:
-            async with asyncio.timeout(_COMMIT_SECONDS):
-                receipt = await self.call.service.recorder.record(usage)
+            receipt = await self.call.service.recorder.record(usage)
         except TimeoutError as error:
             self._count("unrecorded")
             raise ServiceError(

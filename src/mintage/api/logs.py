@@ -54,7 +54,12 @@ def access(scope: MutableMapping[str, Any], **fields: object) -> None:
     level = logging.WARNING if isinstance(status, int) and status >= 500 else logging.INFO
     if scope["state"].get("dull"):
         level = logging.DEBUG
-    _access.log(level, REQUEST, extra=scope["state"].get("logged", {}) | fields)
+    if _access.isEnabledFor(level):
+        # As Logger.log does, but that it would look for the line of code that called.
+        said = scope["state"].get("logged", {}) | fields
+        _access.handle(
+            _access.makeRecord(_access.name, level, __file__, 0, REQUEST, (), None, extra=said)
+        )
 
 
 @contextmanager

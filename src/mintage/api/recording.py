@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import Future
 from functools import partial
+from typing import Final
 
 from mintage.core.ports import Meter
 from mintage.core.types import Receipt, Usage
+from mintage.core.waiting import in_time
 
+COMMIT_SECONDS: Final = 30.0
 _Waiting = list[tuple[Usage, asyncio.Future[Receipt]]]
 
 
@@ -29,15 +32,17 @@ class Recorder:
 
         Raises:
             MintageError: it cannot be priced, or is recorded already.
+            TimeoutError: nobody knows yet whether it is recorded.
         """
         if usage.event_id is not None:  # may be there already, so it needs a write of its own
-            return await asyncio.wrap_future(self._meter.record(usage))
+            async with asyncio.timeout(COMMIT_SECONDS):
+                return await asyncio.wrap_future(self._meter.record(usage))
         loop = asyncio.get_running_loop()
         if not self._waiting:
             loop.call_soon(self._hand_over)
         promised: asyncio.Future[Receipt] = loop.create_future()
         self._waiting.append((usage, promised))
-        return await promised
+        return await in_time(promised, COMMIT_SECONDS)
 
     def _hand_over(self) -> None:
         taken, self._waiting = self._waiting, []

@@ -44,15 +44,15 @@ class UsageRecord:
 
     def to_json(self) -> dict[str, Any]:
         """The event as listings show it; with ``kind`` it is the record of its leaf."""
-        return {name: getattr(self, name) for name in _NAMES} | {
-            "quantities": dict(self.quantities)
-        }
+        return {**vars(self), "quantities": dict(self.quantities)}
 
     def to_row(self, log_position: int) -> repository.Values:
         """The event as its row holds it."""
-        row = {_COLUMN_NAMES.get(name, name): getattr(self, name) for name in _NAMES}
-        quantities = canonical_json(dict(self.quantities)).decode()
-        return row | {"quantities": quantities, "log_position": log_position}
+        row = {**vars(self), "log_position": log_position}
+        for name, column in _COLUMN_NAMES.items():
+            row[column] = row.pop(name)
+        row["quantities"] = canonical_json(dict(self.quantities)).decode()
+        return row
 
     @classmethod
     def from_row(cls, row: repository.Values) -> UsageRecord:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from decimal import Decimal
 from json.encoder import encode_basestring
 from mmap import mmap
 from typing import Any
@@ -14,6 +15,7 @@ from mintage.core.messages import _
 
 _MOST_EXACT = 2**53
 _LEAST_PLAIN, _MOST_PLAIN = 1e-4, 1e16
+_LEAST_WITHOUT_EXPONENT = 1e-6
 
 
 class _Rare(Exception):
@@ -61,6 +63,8 @@ def _spelled(value: Any) -> str:  # noqa: PLR0911 - one for each type of JSON
     if kind is float and _LEAST_PLAIN <= abs(value) < _MOST_PLAIN:
         # Between these ECMAScript and Python write the same digits, but for a fraction of none.
         return repr(value).removesuffix(".0")
+    if kind is float and (value == 0 or _LEAST_WITHOUT_EXPONENT <= abs(value) < _LEAST_PLAIN):
+        return format(Decimal(repr(value)), "f") if value else "0"
     raise _Rare
 
 

@@ -1,19 +1,41 @@
-"""When to ask a server again: after what it says itself, else later each time."""
+"""How long to wait: for a promise, and before a server is asked again."""
 
 from __future__ import annotations
 
+import asyncio
 import random
 import re
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from typing import TypeVar
 
 from mintage.core.clock import Clock, SystemClock
+
+T = TypeVar("T")
 
 # Digits are bounded: of thousands of them int() makes an error and float() infinity.
 _SECONDS = re.compile(r"[0-9]{1,9}")
 
 _FIRST_SECONDS = 0.5
 _MOST_SECONDS = 8.0
+
+
+async def in_time(promised: asyncio.Future[T], seconds: float) -> T:
+    """What was promised; for a future of our own, a third of what ``asyncio.timeout`` takes.
+
+    Raises:
+        TimeoutError: it was not kept within so many seconds; the future says so too.
+    """
+    late = asyncio.get_running_loop().call_later(seconds, _give_up, promised)
+    try:
+        return await promised
+    finally:
+        late.cancel()
+
+
+def _give_up(promised: asyncio.Future[T]) -> None:
+    if not promised.done():
+        promised.set_exception(TimeoutError())
 
 
 def asked_to_wait(header: str | None, clock: Clock | None = None) -> float | None:

@@ -59,9 +59,12 @@ class Engine:
             poll_seconds: how often a publish is looked for where it is not told at once.
         """
         self._limits = Limits(
-            max_queue, max_batch, batches=threads, delay_seconds=batch_delay_seconds
+            max_queue,
+            max_batch,
+            batches=threads,
+            delay_seconds=batch_delay_seconds,
+            deadline_seconds=deadline_seconds,
         )
-        self._deadline_seconds = deadline_seconds
         self._poll_seconds = poll_seconds
         self._workers = ThreadPoolExecutor(threads, "answer")
         self._loader = ThreadPoolExecutor(1, "load")
@@ -93,13 +96,12 @@ class Engine:
         loaded = await self.current(product) if by is None else by
         lane = self._lane(product)
         try:
-            async with asyncio.timeout(self._deadline_seconds):
-                answer = await lane.answer(loaded, data)
+            answer = await lane.answer(loaded, data)
         except TimeoutError as error:
             raise ServiceError(
                 _(
                     "There was no answer within {deadline_seconds:g} seconds.",
-                    deadline_seconds=self._deadline_seconds,
+                    deadline_seconds=self._limits.deadline_seconds,
                 ),
                 remedy=_("Send it again in a moment."),
                 http_status=504,

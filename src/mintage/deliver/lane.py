@@ -17,6 +17,7 @@ from mintage.core.errors import DataError, Overloaded
 from mintage.core.messages import Message, _
 from mintage.core.ports import Provider
 from mintage.core.types import Answer, Batch
+from mintage.core.waiting import in_time
 from mintage.deliver.versions import Loaded
 
 Pixels = NDArray[np.uint8]
@@ -32,6 +33,7 @@ class Limits:
         batch_bytes: bytes of its uploads; a larger upload is a batch of its own.
         batches: batches at once, each in a thread.
         delay_seconds: how long a batch that is not full waits for more calls.
+        deadline_seconds: how long a call may take.
     """
 
     queue: int
@@ -39,6 +41,7 @@ class Limits:
     batch_bytes: int = 2_000_000
     batches: int = 1
     delay_seconds: float = 0.0
+    deadline_seconds: float = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +92,7 @@ class Lane:
         Raises:
             DataError: the bytes cannot be read; the others of the batch do not notice.
             Overloaded: as many calls wait as may.
+            TimeoutError: there was no answer within the deadline.
         """
         self.check()
         self._calls += 1
@@ -98,7 +102,7 @@ class Lane:
             self._waiting.append(job)
             if len(self._runners) < self._limits.batches:
                 self._runners.add(asyncio.create_task(self._run()))
-            return await job.done
+            return await in_time(job.done, self._limits.deadline_seconds)
         finally:
             self._calls -= 1
             if not self._calls:
