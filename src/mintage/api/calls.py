@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from mintage.api import explanations, logs, replays
 from mintage.api.exchange import EXCHANGE
 from mintage.api.explanations import Explain
+from mintage.api.heads import header
 from mintage.api.intake import Action, Place, StillRunning
 from mintage.api.metrics import UNKNOWN
 from mintage.api.replays import Answered
@@ -40,7 +41,7 @@ _log = logging.getLogger(__name__)
 
 def bearer_key(request: Request) -> str | None:
     """The key of ``Authorization: Bearer KEY``; None where there is none."""
-    scheme, __, key = request.headers.get("authorization", "").partition(" ")
+    scheme, __, key = (header(request.scope, b"authorization") or "").partition(" ")
     return key.strip() or None if scheme.lower() == "bearer" else None
 
 
@@ -67,7 +68,7 @@ async def metered_call(
         ClientGone: the client left before the event was recorded.
     """
     started = service.clock.monotonic()
-    event_id = replays.event_id(request.headers.get(replays.HEADER))
+    event_id = replays.event_id(header(request.scope, replays.HEADER))
     permit = _admitted(service, request, product)
     with _placed(service, request, product) as place:
         call = _Call(service, request, permit, event_id, started, place, explain)
@@ -93,7 +94,7 @@ async def metered_batch(
         ClientGone: the client left.
     """
     started = service.clock.monotonic()
-    key = replays.event_id(request.headers.get(replays.HEADER))
+    key = replays.event_id(header(request.scope, replays.HEADER))
     permit = _admitted(service, request, product)
     with ExitStack() as held:
         held.enter_context(_placed(service, request, product))

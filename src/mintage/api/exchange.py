@@ -55,7 +55,7 @@ class Exchange:
         """Have it answered; whatever the application forgets ends the connection."""
         try:
             await app(self.scope, self.receive, self.send)
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever it is, the others' connections live
             _log.exception("An answer failed as it left.")
             self._transport.close()
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -64,6 +65,11 @@ class Metrics:
             ("product", "outcome"),
             registry=self._registry,
         )
+        # To look one up by its labels takes as long as to count.
+        self._call = cache(self._calls.labels)
+        self._answer = cache(
+            lambda product: (self._latency.labels(product), self._receipts.labels(product))
+        )
 
     def _seconds(self, name: str, what: str) -> Histogram:
         return Histogram(
@@ -72,12 +78,13 @@ class Metrics:
 
     def call(self, product: str, version: str, outcome: str) -> None:
         """Count a call; ``outcome`` is a usage event's, or why it never reached the product."""
-        self._calls.labels(product, version, outcome).inc()
+        self._call(product, version, outcome).inc()
 
     def answered(self, product: str, seconds: float) -> None:
         """Count an answer that left with its receipt, and how long it took."""
-        self._latency.labels(product).observe(seconds)
-        self._receipts.labels(product).inc()
+        latency, receipts = self._answer(product)
+        latency.observe(seconds)
+        receipts.inc()
 
     def explanation(self, product: str, outcome: str) -> None:
         """Count an explanation that was asked for, and what became of it."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mintage.api import logs
 from mintage.api.exchange import EXCHANGE
+from mintage.api.heads import header
 from mintage.api.problems import unforeseen
 from mintage.core.clock import Clock, SystemClock
 from mintage.core.ids import new_id
@@ -58,16 +58,15 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         began = self._clock.monotonic()
-        headers = Headers(scope=scope)
         state = scope.setdefault("state", {})
-        state["request_id"] = request_id_of(headers)
+        state["request_id"] = request_id_of(header(scope, b"x-request-id") or "")
         logs.note(scope, request_id=state["request_id"], method=scope["method"])
         exchange = _Watched(scope, receive, send)
         state[WHOLE_BODY] = exchange.whole_body
         # A HEAD is a GET whose body the server keeps to itself.
         asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
         try:
-            with speaking(accepted(",".join(headers.getlist("accept-language")))):
+            with speaking(accepted(header(scope, b"accept-language") or "")):
                 await self._answer(asked, exchange)
         finally:
             route = getattr(asked.get("route"), "path", None)
@@ -130,7 +129,6 @@ class _Watched:
         await self._send(message)
 
 
-def request_id_of(headers: Headers) -> str:
+def request_id_of(given: str) -> str:
     """The client's own ``X-Request-Id`` where it is well-formed, else a new one."""
-    given = headers.get("x-request-id", "")
     return given if _REQUEST_ID.fullmatch(given) else new_id("req")

@@ -8,11 +8,11 @@ from typing import Any
 from urllib.parse import unquote
 
 import httptools
-from starlette.datastructures import Headers
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from mintage.api import logs
 from mintage.api.exchange import EXCHANGE, Exchange
+from mintage.api.heads import header_of
 from mintage.api.middleware import request_id_of
 from mintage.api.problems import problem
 from mintage.core.errors import RequestError
@@ -27,10 +27,12 @@ _LINGER_SECONDS = 2.0
 class Protocol(HttpToolsProtocol):
     """Refuses a head that is too large, too slow or no HTTP, with a problem like any other."""
 
+    cycle: Any  # uvicorn's name for the Exchange that is under way, or was the last
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.headers = []
-        self._in_head = True
+        self._in_head = self._head_begun = True
         self._head_bytes = 0
         self._begun = False
         self._head_timer: asyncio.TimerHandle | None = None
@@ -48,21 +50,22 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse a head piece by piece, so that none grows without bound."""
-        start = 0
-        while self._in_head and start < len(data) and not self._closing():
-            piece = data[start : start + _PIECE_BYTES]
-            start += len(piece)
+        left = memoryview(data)
+        while self._in_head and left and not self._closing():
+            piece, left = left[:_PIECE_BYTES], left[_PIECE_BYTES:]
             self._head_bytes += len(piece)
-            super().data_received(piece)
+            super().data_received(piece)  # type: ignore[arg-type]
             if self._head_bytes > _MOST_HEAD_BYTES:
                 self._refuse(_too_large())
-        if start < len(data) and not self._closing():
-            super().data_received(data[start:])
+        if left and not self._closing():
+            super().data_received(left)  # type: ignore[arg-type]
+        if self._head_begun and self._head_timer is None and not self._closing():
+            self._expect_head()
 
     def on_message_begin(self) -> None:
-        """A head begins."""
+        """A head begins; most have ended with the piece that they began in."""
         super().on_message_begin()
-        self._expect_head()
+        self._head_begun = True
 
     def on_headers_complete(self) -> None:
         """A head has ended: its request begins, or waits for those before it."""
@@ -114,19 +117,17 @@ class Protocol(HttpToolsProtocol):
             )
         )
 
-    def _start_asgi_task(self, cycle: Exchange, app: Any) -> None:
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         task = self.loop.create_task(cycle.run(app))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
     def _expect_head(self) -> None:
-        counted = self._head_bytes
-        self._forget_head()
-        self._in_head, self._head_bytes = True, counted
         self._head_timer = self.loop.call_later(_HEAD_SECONDS, self._late)
 
     def _forget_head(self) -> None:
-        self._in_head, self._head_bytes = False, 0
+        self._in_head = self._head_begun = False
+        self._head_bytes = 0
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
@@ -152,9 +153,8 @@ class Protocol(HttpToolsProtocol):
                 return
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        headers = Headers(raw=self.headers)
-        request_id = request_id_of(headers)
-        with speaking(accepted(headers.get("accept-language", ""))):
+        request_id = request_id_of(header_of(self.headers, b"x-request-id") or "")
+        with speaking(accepted(header_of(self.headers, b"accept-language") or "")):
             answer = problem(error, request_id)
         answer.headers.update({"Connection": "close", "X-Request-Id": request_id})
         logs.access(

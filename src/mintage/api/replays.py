@@ -15,7 +15,7 @@ from mintage.core.errors import RequestError
 from mintage.core.messages import _
 from mintage.core.types import Receipt
 
-HEADER = "Idempotency-Key"
+HEADER = b"idempotency-key"
 REPLAYED = {"Idempotent-Replayed": "true"}
 _LONGEST_KEY = 255
 

@@ -14,6 +14,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
+from mintage.api.heads import header
 from mintage.api.middleware import WHOLE_BODY
 from mintage.core.errors import RequestError
 from mintage.core.messages import Message, _
@@ -85,12 +86,12 @@ def content_type(request: Request) -> tuple[str, dict[bytes, bytes]]:
     Raises:
         RequestError: it is none that an upload may have, or the body is compressed (415).
     """
-    encoding = request.headers.get("content-encoding", "identity").lower()
+    encoding = (header(request.scope, b"content-encoding") or "identity").lower()
     if encoding != "identity":
         raise _unsupported(
             _("A body compressed with {encoding!r} is not read.", encoding=encoding[:20])
         )
-    found, options = parse_options_header(request.headers.get("content-type", _RAW))
+    found, options = parse_options_header(header(request.scope, b"content-type") or _RAW)
     kind = found.decode("latin-1").lower()
     if kind not in (_RAW, _JSON, _MULTIPART) and not kind.startswith("image/"):
         raise _unsupported(_("A body of type {media_type!r} is not read.", media_type=kind[:80]))
@@ -100,7 +101,7 @@ def content_type(request: Request) -> tuple[str, dict[bytes, bytes]]:
 def body_bytes(request: Request, most_bytes: int) -> int:
     """How many bytes the body has: what it announces, or the most that would be read of it."""
     most = _most_json_bytes(most_bytes)
-    announced = request.headers.get("content-length", "")
+    announced = header(request.scope, b"content-length") or ""
     return min(int(announced), most) if announced.isdecimal() else most
 
 
@@ -165,7 +166,7 @@ async def read_body(request: Request, most_bytes: int, limit: int) -> bytes:
     Raises:
         RequestError: more came, or is announced (413); it took longer than a minute (408).
     """
-    announced = request.headers.get("content-length", "")
+    announced = header(request.scope, b"content-length") or ""
     if announced.isdecimal() and int(announced) > limit:
         raise too_large(most_bytes)
     whole: bytes | None = give() if (give := request.scope["state"].get(WHOLE_BODY)) else None
