@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import math
 import os
 import signal
@@ -156,6 +157,9 @@ async def _serve(
                     tasks.create_task(beside[0].serve([beside[1]]))
                 while not all(server.started for server in servers):  # noqa: ASYNC110 - uvicorn's
                     await asyncio.sleep(_TICK_SECONDS)
+                # What is loaded stays: nobody has to look through it for garbage again and again.
+                gc.collect()
+                gc.freeze()
                 on_started()
                 while not (stopped.is_set() or (stop and stop.is_set())):  # noqa: ASYNC110
                     await asyncio.sleep(_TICK_SECONDS)
@@ -169,6 +173,7 @@ async def _serve(
                 for task in watching:
                     task.cancel()
         finally:
+            gc.unfreeze()
             if service.explanations is not None:
                 await service.explanations.close()
             await service.engine.close()

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import Row, Select, and_, delete, func, insert, select, update
 
+from mintage.store.engine import driver_of
 from mintage.store.schema import (
     answers,
     api_keys,
@@ -58,12 +59,12 @@ def offer(connection: Connection, product: str) -> Row[Any] | None:
 
 def insert_event(connection: Connection, values: Values) -> bool:
     """Whether the event is new; False if its customer, origin and id are already recorded."""
-    return connection.exec_driver_sql(_INSERT_EVENT, values).rowcount == 1
+    return insert_events(connection, [values])
 
 
 def insert_events(connection: Connection, values: Sequence[Values]) -> bool:
     """Whether all of them are new; where one is not, none may stay."""
-    return connection.exec_driver_sql(_INSERT_EVENT, values).rowcount == len(values)
+    return driver_of(connection).executemany(_INSERT_EVENT, values).rowcount == len(values)
 
 
 def nth_newest_event(connection: Connection, customer: str, number: int) -> str | None:

@@ -308,7 +308,7 @@ def _upgrade(connection: Connection) -> None:
 @contextmanager
 def _savepoint(connection: Connection) -> Iterator[None]:
     """A write among others that stand when it fails; by the driver, in a tenth of the time."""
-    driver = _driver(connection)
+    driver = driver_of(connection)
     driver.execute("SAVEPOINT one_of_several")
     try:
         yield
@@ -321,8 +321,9 @@ def _savepoint(connection: Connection) -> Iterator[None]:
 
 
 def _in_transaction(connection: Connection) -> bool:
-    return _driver(connection).in_transaction
+    return driver_of(connection).in_transaction
 
 
-def _driver(connection: Connection) -> sqlite3.Connection:
+def driver_of(connection: Connection) -> sqlite3.Connection:
+    """What is under SQLAlchemy, for the few statements of every call: a fourth of the time."""
     return cast("sqlite3.Connection", connection.connection.driver_connection)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
+from mintage.store.engine import driver_of
 from mintage.store.schema import log_leaves
 
 __all__ = ["Connection", "LogRow", "add_leaves", "leaf_hashes", "read_row", "read_rows"]
@@ -36,10 +37,10 @@ def add_leaves(connection: Connection, rows: Sequence[tuple[str, bytes, bytes, b
 
     The caller's transaction holds the log alone.
     """
-    # Hot, for every call served: as SQLAlchemy expressions these two take 0.24 ms.
-    last = connection.exec_driver_sql("SELECT max(position) FROM log_leaves").scalar()
+    driver = driver_of(connection)
+    (last,) = driver.execute("SELECT max(position) FROM log_leaves").fetchone()
     first = 0 if last is None else int(last) + 1
-    connection.exec_driver_sql(
+    driver.executemany(
         "INSERT INTO log_leaves (position, kind, record, salt, leaf_hash) VALUES (?, ?, ?, ?, ?)",
         [(first + number, *row) for number, row in enumerate(rows)],
     )
