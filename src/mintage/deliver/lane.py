@@ -20,6 +20,9 @@ from mintage.core.types import Answer, Batch
 from mintage.core.waiting import in_time
 from mintage.deliver.versions import Loaded
 
+_TURNS = 3
+"""Of the event loop, between batches: time for what has come to be queued, and for what was answered
+to be handed on to be recorded while the next batch is worked on."""
 Pixels = NDArray[np.uint8]
 
 
@@ -127,6 +130,8 @@ class Lane:
         while self._waiting:
             if self._limits.delay_seconds and len(self._waiting) < self._limits.batch:
                 await asyncio.sleep(self._limits.delay_seconds)
+            for __ in range(_TURNS):
+                await asyncio.sleep(0)  # nothing is waited for
             if jobs := self._take():
                 began = time.monotonic()
                 work = _Work(jobs[0].loaded.provider, jobs)
