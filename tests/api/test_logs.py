@@ -29,8 +29,13 @@ class Terminal(io.StringIO):
 def log():
     """The lines so far, each as what it says."""
     stream = io.StringIO()
-    with logging_to(stream):
-        yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+    with logging_to(stream) as handler:
+
+        def lines() -> list[dict]:
+            handler.flush()
+            return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+        yield lines
 
 
 def requests_of(lines: list[dict]) -> list[dict]:

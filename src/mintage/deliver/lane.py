@@ -21,8 +21,8 @@ from mintage.core.waiting import in_time
 from mintage.deliver.versions import Loaded
 
 _TURNS = 3
-"""Of the event loop, between batches: time for what has come to be queued, and for what was answered
-to be handed on to be recorded while the next batch is worked on."""
+"""Of the event loop, between batches: time for what has come to be queued, and for what was
+answered to be handed on, so that it is recorded while the next batch is worked on."""
 Pixels = NDArray[np.uint8]
 
 
