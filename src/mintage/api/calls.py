@@ -158,7 +158,7 @@ def _admitted(service: Service, request: Request, product: str) -> Permit:
     return permit
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Call:
     """An admitted call, whose body is still to be read."""
 
@@ -193,8 +193,7 @@ class _Call:
 
     def _replayed(self, found: StoredAnswer, version: str | None, digest: str) -> Answered:
         answered = replays.replay(found, self.permit.product, version, digest, self.explain)
-        logs.note(self.request.scope, model=answered.model)
-        self._count("replayed", answered.model_version)
+        self._count("replayed", answered.model_version, answered.model)
         return answered
 
     async def _current(self, version: str | None) -> Version:
@@ -220,11 +219,11 @@ class _Call:
         self.place.holds(len(data))
         return data
 
-    def _count(self, outcome: str, version: str | None = None) -> None:
-        _counted(self.service, self.request, self.permit.product, outcome, version)
+    def _count(self, outcome: str, version: str | None = None, model: str | None = None) -> None:
+        _counted(self.service, self.request, self.permit.product, outcome, version, model)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Answering:
     """A call whose body is here: what happens to it now is recorded."""
 
@@ -324,17 +323,21 @@ class _Answering:
         return self.call.service.clock.monotonic() - self.call.started
 
     def _count(self, outcome: str) -> None:
-        info = self.current.info
-        logs.note(self.call.request.scope, model=info.model)
-        call = self.call
-        _counted(call.service, call.request, call.permit.product, outcome, info.version)
+        call, info = self.call, self.current.info
+        product = call.permit.product
+        _counted(call.service, call.request, product, outcome, info.version, info.model)
 
 
 def _counted(
-    service: Service, request: Request, product: str, outcome: str, version: str | None = None
+    service: Service,
+    request: Request,
+    product: str,
+    outcome: str,
+    version: str | None = None,
+    model: str | None = None,
 ) -> None:
     service.metrics.call(product, version or UNKNOWN, outcome)
-    logs.note(request.scope, outcome=outcome, model_version=version)
+    logs.note(request.scope, outcome=outcome, model=model, model_version=version)
 
 
 def _refusal(error: MintageError) -> str:

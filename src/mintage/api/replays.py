@@ -34,7 +34,7 @@ class KeyReused(RequestError):
     default_http_status = 422
 
 
-@dataclass(frozen=True)
+@dataclass
 class Answered:
     """An answer that may leave, because its event is on disk."""
 

@@ -167,7 +167,7 @@ class UsageMeter:
         return sign_receipt(record, leaf.position, leaf.leaf_hash, self._signer)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Draft:
     """A usage with its price and the ids it gets; its time comes under the lock."""
 
