@@ -148,6 +148,9 @@ def _junk(path: Path, problem: str) -> TrustError:
     )
 
 
+_ECDSA = ec.ECDSA(hashes.SHA256())
+
+
 class Signer:
     """A private key at work; the key itself never leaves."""
 
@@ -165,7 +168,7 @@ class Signer:
         """ECDSA with SHA-256 (DER) or Ed25519 (64 bytes), as the role demands."""
         if isinstance(self._key, Ed25519PrivateKey):
             return self._key.sign(data)
-        return self._key.sign(data, ec.ECDSA(hashes.SHA256()))
+        return self._key.sign(data, _ECDSA)
 
 
 class KeyRing:
