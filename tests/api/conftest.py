@@ -26,7 +26,7 @@ from mintage.core.errors import DataError, RequestError
 from mintage.core.messages import _
 from mintage.core.money import Price
 from mintage.core.settings import Settings
-from mintage.core.types import Answer, Permit, ProviderInfo, Receipt, Usage
+from mintage.core.types import Answer, Permit, ProviderInfo, Rate, Receipt, Usage
 from mintage.deliver.engine import Engine
 from mintage.deliver.products import Pointer, Routing
 
@@ -87,6 +87,7 @@ class Card:
     unit: str
     price: Price
     explanation: Price
+    rate: Rate | None = None
 
 
 @dataclass(frozen=True)

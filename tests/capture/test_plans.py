@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from mintage.capture.plans import _checked_price
 from mintage.core.canonical import canonical_json
 from mintage.core.errors import ConfigError, RequestError
+from mintage.core.types import Rate
 
 
 def test_the_default_plan_is_made_once_and_never_overrides_a_price(shop: Any) -> None:
@@ -31,11 +32,12 @@ def test_a_new_version_is_made_only_where_something_changed(shop: Any) -> None:
         {"price": "0.03", "currency": "USD", "per": 10, "unit": "input_token"},
     ]
     changes.append(changes[-1] | {"explanation": "0.5"})
+    changes.append(changes[-1] | {"rate": Rate(600, 60)})
     for version, change in enumerate(changes, start=2):
         assert shop.plans.set("gold", **change).version == version
-    assert shop.plans.current("gold").version == 6
+    assert shop.plans.current("gold").version == 7
     gold = [plan for plan in shop.plans.list() if plan.name == "gold"]
-    assert [plan.version for plan in gold] == [1, 2, 3, 4, 5, 6]
+    assert [plan.version for plan in gold] == [1, 2, 3, 4, 5, 6, 7]
     recorded = [leaf["record"] for leaf in shop.leaves("plan.set")][1:]
     assert recorded == [canonical_json(plan.to_json() | {"kind": "plan.set"}) for plan in gold]
 

@@ -26,6 +26,17 @@ def test_what_an_explanation_costs_is_said_where_prices_are(mintage: Terminal, h
     assert "Not an amount: 'dear'." in mintage.err
 
 
+def test_a_rate_is_said_once_and_stays_until_it_is_lifted(mintage: Terminal, home: Path) -> None:
+    publish = ("publish", "pets@1", "--product", "pets", "--home", home)
+    mintage(*publish, "--rate", "600/minute")
+    assert "each customer: 600/minute" in mintage.out
+    mintage(*publish, "--price", "0.03")
+    assert "each customer: 600/minute" in mintage.out
+    assert mintage.json(*publish, "--rate", "none")["plan"]["rate"] is None
+    mintage(*publish, "--rate", "often", status=2)
+    assert "Not a rate: 'often'." in mintage.err
+
+
 def test_the_trial_is_an_option_of_serve_and_a_setting(
     mintage: Terminal, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

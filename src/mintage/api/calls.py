@@ -12,7 +12,7 @@ from http import HTTPStatus
 
 from starlette.requests import ClientDisconnect, Request
 
-from mintage.api import explanations, logs, replays
+from mintage.api import explanations, limits, logs, replays
 from mintage.api.exchange import EXCHANGE
 from mintage.api.explanations import Explain
 from mintage.api.heads import header
@@ -110,6 +110,9 @@ async def metered_batch(
             _counted(service, request, product, _refusal(error))
             raise
 
+        if len(items) > 1:  # the first was counted as the call was admitted
+            _limited(service, request, permit, len(items) - 1)
+
         async def answered(position: int, data: bytes) -> Answered:
             event_id = None if key is None else sha256_hex(f"{key}:{position}".encode())
             call = _Call(service, request, permit, event_id, started, Place(len(data)), "false")
@@ -155,7 +158,16 @@ def _admitted(service: Service, request: Request, product: str) -> Permit:
         service.metrics.call(UNKNOWN, UNKNOWN, error.code)
         raise
     logs.note(request.scope, customer=permit.customer, product=product)
+    _limited(service, request, permit, 1)
     return permit
+
+
+def _limited(service: Service, request: Request, permit: Permit, calls: int) -> None:
+    try:
+        limits.count(service, request.scope, permit, calls)
+    except MintageError as error:
+        _counted(service, request, permit.product, _refusal(error))
+        raise
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -60,7 +61,7 @@ def predict_routes(service: Service) -> APIRouter:
             return await read_upload(request, service.settings.max_upload_bytes)
 
         answered = await metered_call(service, request, product, read, explain=asked(request))
-        return JSONResponse(prediction(answered), headers=answered.headers)
+        return _Prediction(prediction(answered), headers=answered.headers)
 
     @router.post(
         "/products/{product}/predict:batch",
@@ -85,6 +86,17 @@ def predict_routes(service: Service) -> APIRouter:
         return JSONResponse({"results": [_result(each, request_id) for each in results]})
 
     return router
+
+
+class _Prediction(JSONResponse):
+    """Spelled by one encoder for all; the framework makes one for each."""
+
+    def render(self, content: Any) -> bytes:
+        """As JSON, in UTF-8."""
+        return _encode(content).encode()
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 def _result(answered: Answered | Exception, request_id: str) -> dict[str, Any]:
@@ -132,6 +144,7 @@ def _add_products(router: APIRouter, service: Service) -> None:
             "unit": card.unit,
             "explanation": card.explanation.amount,
         }
+        rate = None if card.rate is None else asdict(card.rate)
         return JSONResponse(
             {
                 "name": card.name,
@@ -142,6 +155,7 @@ def _add_products(router: APIRouter, service: Service) -> None:
                 "model_version": card.model_version,
                 "ready": service.engine.ready(product),
                 "price": price,
+                "rate": rate,
             }
         )
 

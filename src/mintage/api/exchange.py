@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from starlette.types import ASGIApp
@@ -30,18 +30,20 @@ class Exchange:
         scope: Any,
         transport: asyncio.Transport,
         flow: FlowControl,
+        headers: Sequence[tuple[bytes, bytes]],
         *,
         keep_alive: bool,
         expects_continue: bool,
         on_end: Callable[[], None],
     ) -> None:
+        """``headers`` are those of every answer."""
         self.scope = scope
         self.keep_alive = keep_alive
         self.disconnected = False
         self.response_started = False
         self.response_complete = False
         self.message_event = asyncio.Event()
-        self._transport, self._flow = transport, flow
+        self._transport, self._flow, self._headers = transport, flow, headers
         self._on_end = on_end
         self._expects_continue = expects_continue
         self._parts: list[bytes] = []
@@ -120,7 +122,7 @@ class Exchange:
         """The status line and the headers."""
         status, lines = head["status"], [STATUS_LINE[head["status"]]]
         length = closes = False
-        for name, value in head["headers"]:
+        for name, value in (*self._headers, *head["headers"]):
             if name == b"content-length":
                 length, self._to_send = True, int(value)
             elif name == b"connection" and value.lower() == b"close":

@@ -69,11 +69,7 @@ class Intake:
         """
         full = self.body_bytes + size_bytes > self._most_body_bytes
         if self.calls >= most_calls or (self.calls and full):
-            raise Overloaded(
-                _("{calls} calls are being read or answered, as many as may.", calls=self.calls),
-                remedy=_("Send it again in a second."),
-                retry_after_seconds=1,
-            )
+            raise too_many(self.calls)
         self.calls += 1
         self.body_bytes += size_bytes
         return Place(size_bytes, self)
@@ -89,6 +85,15 @@ class Intake:
             raise StillRunning
         self._actions.add(action)
         return Action(partial(self._actions.remove, action))
+
+
+def too_many(calls: int) -> Overloaded:
+    """As many calls are in hand as may be."""
+    return Overloaded(
+        _("{calls} calls are being read or answered, as many as may.", calls=calls),
+        remedy=_("Send it again in a second."),
+        retry_after_seconds=1,
+    )
 
 
 class StillRunning(RequestError):

@@ -49,7 +49,10 @@ _TERMINAL = ("product", "outcome", "code", "incident", "request_id")
 
 def note(scope: MutableMapping[str, Any], **fields: object) -> None:
     """Have the request's access line say more; fields that are not allowed are left out there."""
-    scope.setdefault("state", {}).setdefault("logged", {}).update(fields)
+    try:
+        scope["state"]["logged"].update(fields)
+    except KeyError:
+        scope.setdefault("state", {})["logged"] = fields
 
 
 def access(scope: MutableMapping[str, Any], **fields: object) -> None:

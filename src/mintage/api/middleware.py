@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mintage.api import logs
 from mintage.api.exchange import EXCHANGE
 from mintage.api.heads import header
+from mintage.api.limits import headers as limited
 from mintage.api.problems import unforeseen
 from mintage.core.clock import Clock, SystemClock
 from mintage.core.ids import new_id
@@ -123,7 +124,8 @@ class _Watched:
             if not any(name == b"cache-control" for name, __ in given):
                 given.append((b"cache-control", b"no-store"))
             request_id = str(self._state["request_id"]).encode()
-            message["headers"] = [*given, (b"x-request-id", request_id), *_RAW_HEADERS]
+            limits = limited(self._state)
+            message["headers"] = [*given, (b"x-request-id", request_id), *limits, *_RAW_HEADERS]
             if self._over_tls:
                 message["headers"].append(_HSTS)
         await self._send(message)

@@ -121,6 +121,13 @@ class UnitPrice(_Wire):
     )
 
 
+class CallRate(_Wire):
+    """How many calls a customer may make; ``RateLimit`` says in each answer what is left."""
+
+    calls: int = Field(examples=[600])
+    seconds: int = Field(examples=[60])
+
+
 class ProductMetadata(_Wire):
     """What anyone may know of a product."""
 
@@ -132,6 +139,7 @@ class ProductMetadata(_Wire):
     model_version: str
     ready: bool
     price: UnitPrice
+    rate: CallRate | None = Field(description="Null where calls are not counted.")
 
 
 class ProductName(_Wire):

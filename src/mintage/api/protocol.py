@@ -85,6 +85,7 @@ class Protocol(HttpToolsProtocol):
             self.scope,
             self.transport,
             self.flow,
+            self.server_state.default_headers,
             keep_alive=version != "1.0" and self.parser.should_keep_alive(),
             expects_continue=self.expect_100_continue,
             on_end=self.on_response_complete,

@@ -12,14 +12,17 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from typing import cast
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from mintage.api.application import customer_app, operator_app
+from mintage.api.door import Door
 from mintage.api.protocol import Protocol
 from mintage.api.service import Service
 from mintage.api.tls import Certificate, certificate_of
+from mintage.api.turned_away import Overload
 from mintage.core.errors import DependencyDown
 from mintage.core.messages import Message, _
 from mintage.core.settings import Settings
@@ -101,8 +104,12 @@ class Server(uvicorn.Server):
         *,
         context: ssl.SSLContext | None = None,
         proxies: str | None = None,
+        overload: Overload | None = None,
     ) -> None:
-        """``proxies`` are those whose ``X-Forwarded-For`` and ``-Proto`` are believed."""
+        """``proxies`` are those whose ``X-Forwarded-For`` and ``-Proto`` are believed.
+
+        ``overload`` is the ``Door``'s.
+        """
         config = uvicorn.Config(
             app,
             loop="none",
@@ -117,8 +124,23 @@ class Server(uvicorn.Server):
             timeout_graceful_shutdown=math.ceil(drain_seconds),
         )
         config.load()
-        config.ssl = context  # our own, whose certificate can be replaced
+        self._context = context
+        self._overload = overload
         super().__init__(config)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open a door of ours on each socket, where uvicorn would have the event loop accept."""
+        await self.lifespan.startup()
+
+        def protocol() -> Protocol:
+            return Protocol(self.config, self.server_state, self.lifespan.state)
+
+        doors = [
+            Door(each, protocol, context=self._context, overload=self._overload)
+            for each in sockets or ()
+        ]
+        self.servers = cast("list[asyncio.base_events.Server]", doors)
+        self.started = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -141,6 +163,7 @@ async def _serve(
         service.settings.drain_seconds,
         context=None if certificate is None else certificate.context,
         proxies=service.settings.behind_proxy,
+        overload=Overload(service),
     )
     servers = [facing] if beside is None else [facing, beside[0]]
     with stopping(signals) as stopped:

@@ -16,9 +16,9 @@ from mintage.api.recording import Recorder
 from mintage.core.clock import Clock, SystemClock
 from mintage.core.messages import told
 from mintage.core.money import Price
-from mintage.core.ports import Gate, Meter
+from mintage.core.ports import Gate, Limiter, Meter
 from mintage.core.settings import Settings
-from mintage.core.types import Answer, Batch, ProviderInfo, Receipt, Said
+from mintage.core.types import Answer, Batch, ProviderInfo, Rate, Receipt, Said
 
 
 class Version(Protocol):
@@ -191,6 +191,11 @@ class ProductCard(Protocol):
         """For one explanation besides."""
         ...
 
+    @property
+    def rate(self) -> Rate | None:
+        """How many calls a customer may make in a while."""
+        ...
+
 
 class Catalogue(Protocol):
     """What is sold here."""
@@ -283,7 +288,8 @@ class Service:
 
     ``gate`` is called on the event loop, so it answers at once; ``flush`` is called last when the
     server ends. Without ``replays`` a repeated Idempotency-Key is a 409, and without
-    ``explanations`` or ``feedback`` none is given or taken. ``public_keys`` are told to anyone, by
+    ``explanations`` or ``feedback`` none is given or taken. ``limiter`` is called as ``gate`` is;
+    without it no call is counted against its plan's rate. ``public_keys`` are told to anyone, by
     role; it is called in threads.
     """
 
@@ -300,6 +306,7 @@ class Service:
     replays: Replays | None = None
     explanations: Explanations | None = None
     feedback: Feedback | None = None
+    limiter: Limiter | None = None
     public_keys: Callable[[], Mapping[str, Mapping[str, str]]] = dict
     intake: Intake = field(default_factory=Intake)
 

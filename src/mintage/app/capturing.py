@@ -9,10 +9,11 @@ from mintage.capture.gate import KeyGate
 from mintage.capture.keys import IssuedKey
 from mintage.capture.metering import UsageMeter
 from mintage.capture.plans import DEFAULT_CURRENCY, Plans
+from mintage.capture.rates import CallRates
 from mintage.capture.trial import TRIAL, TrialGate
 from mintage.capture.usage import UsageHistory
 from mintage.core.errors import RequestError
-from mintage.core.ports import Gate
+from mintage.core.ports import Gate, Limiter
 from mintage.store.workspace import Workspace
 from mintage.trust.audit import AuditLog
 from mintage.trust.keys import KeyRing
@@ -36,6 +37,10 @@ class Capturing:
     def meter(self) -> UsageMeter:
         """The Meter; its receipt key is made when it is first wanted."""
         return UsageMeter(self._workspace.database, self._keys, self._workspace.clock)
+
+    def limiter(self) -> Limiter:
+        """Counts calls against the rates of their plans."""
+        return CallRates(self._workspace.database, self._workspace.clock)
 
     def admitting(self, trial: int | None) -> Gate:
         """The Gate; with ``trial``, one that admits so many calls a day without a key, free."""

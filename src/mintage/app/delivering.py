@@ -20,9 +20,10 @@ from mintage.core.clock import Clock
 from mintage.core.errors import ConfigError, RequestError
 from mintage.core.messages import _
 from mintage.core.money import Price
-from mintage.core.ports import Gate
+from mintage.core.ports import Gate, Limiter
 from mintage.core.progress import Progress, Silent
 from mintage.core.settings import Settings
+from mintage.core.types import Rate
 from mintage.core.units import check_name
 from mintage.deliver.engine import Engine
 from mintage.deliver.explain import Explanations
@@ -47,6 +48,7 @@ class Offer:
     unit: str
     price: Price
     explanation: Price
+    rate: Rate | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Serving:
     engine: Engine
     explanations: Explanations
     gate: Gate
+    limiter: Limiter
     meter: UsageMeter
     accounts: Accounts
     catalogue: Offers
@@ -86,6 +89,7 @@ class Delivering:
         price: str | None = None,
         currency: str | None = None,
         explanation_price: str | None = None,
+        rate: str | None = None,
         canary: float | None = None,
     ) -> dict[str, Any]:
         """Verify a model, open it once, and let the product's ``stable`` point at it.
@@ -110,7 +114,7 @@ class Delivering:
             warnings += self._differences(product, bundle.manifest)
         unit = registry.modalities().get(bundle.manifest.modality).unit
         sold = {each.name: each.plan for each in self.products.list()}
-        terms = Terms(price, currency, explanation_price)
+        terms = Terms(price, currency, explanation_price, rate)
         plan = agreed(self._capture.plans, product, terms, plan=sold.get(product), unit=unit)
         pointer = self.products.publish(
             product, row["name"], row["version"], bundle.digest, plan.name, percent
@@ -258,6 +262,7 @@ class Delivering:
             engine=engine,
             explanations=Explanations(self._open_explaining),
             gate=self._capture.admitting(self._settings.trial),
+            limiter=self._capture.limiter(),
             meter=self._capture.meter(),
             accounts=Accounts(self._capture),
             catalogue=self.offers,
@@ -384,4 +389,5 @@ class Offers:
             unit=plan.unit,
             price=plan.price,
             explanation=plan.explanation,
+            rate=plan.rate,
         )

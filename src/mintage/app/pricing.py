@@ -9,18 +9,22 @@ from mintage.capture.trial import TRIAL
 from mintage.core.errors import ConfigError
 from mintage.core.messages import _
 from mintage.core.money import Price
+from mintage.core.types import Rate
+from mintage.core.units import parse_rate
 
 
 @dataclass(frozen=True)
 class Terms:
     """What is said of prices, as decimal strings; None leaves what there was.
 
-    ``price`` is for one unit, ``explanation`` for one explanation besides.
+    ``price`` is for one unit, ``explanation`` for one explanation besides; ``rate`` is how many
+    calls a customer may make in a while, such as ``600/minute``, or ``none``.
     """
 
     price: str | None = None
     currency: str | None = None
     explanation: str | None = None
+    rate: str | None = None
 
 
 def agreed(plans: Plans, product: str, terms: Terms, *, plan: str | None, unit: str) -> Plan:
@@ -30,8 +34,8 @@ def agreed(plans: Plans, product: str, terms: Terms, *, plan: str | None, unit: 
     plan, unless something is said. Explanations are included until they have a price.
 
     Raises:
-        ConfigError: a currency without a price, a price that is none, a plan's name of our own,
-            or another currency that leaves an explanation's price in the old one.
+        ConfigError: a currency without a price, a price or a rate that is none, a plan's name of
+            our own, or another currency that leaves an explanation's price in the old one.
     """
     if terms.currency is not None and terms.price is None:
         raise ConfigError(
@@ -42,7 +46,7 @@ def agreed(plans: Plans, product: str, terms: Terms, *, plan: str | None, unit: 
             _("{product!r} is the name of a plan of Mintage's own.", product=product),
             remedy=_("Name the product otherwise."),
         )
-    if terms.price is None and terms.explanation is None:
+    if (terms.price, terms.explanation, terms.rate) == (None, None, None):
         return plans.ensure_default() if plan is None else plans.current(plan)
     before = None if plan is None else plans.current(plan)
     price = Price(DEFAULT_PRICE, DEFAULT_CURRENCY) if before is None else before.price
@@ -55,7 +59,14 @@ def agreed(plans: Plans, product: str, terms: Terms, *, plan: str | None, unit: 
         unit=unit,
         per=price.per,
         explanation=terms.explanation or _explanation(before, price.currency),
+        rate=_rate(before, terms.rate),
     )
+
+
+def _rate(before: Plan | None, said: str | None) -> Rate | None:
+    if said is None:
+        return None if before is None else before.rate
+    return None if said == "none" else parse_rate(said)
 
 
 def _explanation(before: Plan | None, currency: str) -> str:

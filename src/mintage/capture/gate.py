@@ -10,6 +10,7 @@ from mintage.core.errors import NotReady, RequestError
 from mintage.core.messages import _
 from mintage.core.money import Price
 from mintage.core.types import Permit
+from mintage.core.units import parse_rate
 from mintage.store.engine import Database
 
 _MOST_PERMITS = 10_000
@@ -77,6 +78,7 @@ class KeyGate:
             unit=offer.unit,
             price=Price(offer.price, offer.currency, offer.per),
             explanation=Price(offer.explanation_price, offer.currency),
+            rate=parse_rate(offer.rate) if offer.rate else None,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -13,7 +13,8 @@ from mintage.core.clock import Clock, timestamp
 from mintage.core.errors import ConfigError, RequestError
 from mintage.core.messages import _
 from mintage.core.money import Price
-from mintage.core.units import check_name
+from mintage.core.types import Rate
+from mintage.core.units import check_name, parse_rate
 from mintage.store.engine import Database
 from mintage.trust import audit
 
@@ -27,7 +28,8 @@ _HIGHEST_PRICE = 10**12  # so that every product with a quantity has an exact de
 class Plan:
     """One version of a price agreement: ``price.amount`` for every ``price.per`` of ``unit``.
 
-    ``explanation`` is what an explanation costs besides; 0 where it is included.
+    ``explanation`` is what an explanation costs besides; 0 where it is included. ``rate`` is how
+    many calls a customer may make in a while; None where they are not counted.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Plan:
     price: Price
     explanation: Price
     created_at: str
+    rate: Rate | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The plan as lists, rows and the audit log hold it; the price is a decimal string."""
@@ -47,6 +50,7 @@ class Plan:
             "per": self.price.per,
             "explanation_price": self.explanation.amount,
             "currency": self.price.currency,
+            "rate": None if self.rate is None else str(self.rate),
             "created_at": self.created_at,
         }
 
@@ -55,7 +59,10 @@ class Plan:
         """Read a plan's row."""
         price = Price(row["price"], row["currency"], row["per"])
         explanation = Price(row["explanation_price"], row["currency"])
-        return cls(row["name"], row["version"], row["unit"], price, explanation, row["created_at"])
+        rate = parse_rate(row["rate"]) if row["rate"] else None
+        return cls(
+            row["name"], row["version"], row["unit"], price, explanation, row["created_at"], rate
+        )
 
 
 class Plans:
@@ -74,6 +81,7 @@ class Plans:
         unit: str = "image",
         per: int = 1,
         explanation: str = "0",
+        rate: Rate | None = None,
     ) -> Plan:
         """Put a price in force; a new version only where it differs from the one that stands.
 
@@ -91,12 +99,13 @@ class Plans:
         def work(connection: repository.Connection) -> Plan:
             row = repository.current_plan(connection, name)
             standing = Plan.from_row(row) if row else None
-            same = (unit, agreed, besides)
-            if standing and (standing.unit, standing.price, standing.explanation) == same:
-                return standing
-            version = standing.version + 1 if standing else 1
             # Inside the transaction, so that versions and times have one order.
-            plan = Plan(name, version, unit, agreed, besides, timestamp(self._clock.now()))
+            now = timestamp(self._clock.now())
+            plan = Plan(name, 1, unit, agreed, besides, now, rate)
+            if standing:
+                if replace(standing, version=1, created_at=now) == plan:
+                    return standing
+                plan = replace(plan, version=standing.version + 1)
             repository.add_plan(connection, plan.to_json())
             audit.append(connection, "plan.set", plan.to_json())
             return plan

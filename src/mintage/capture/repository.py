@@ -32,7 +32,7 @@ _INSERT_EVENT = (
 _KEY_BY_DIGEST = "SELECT id, customer, sha256, revoked_at FROM api_keys WHERE sha256 = ?"
 _OFFER = (
     "SELECT plans.name AS plan, plans.version, plans.unit, plans.price, plans.per, plans.currency,"
-    " plans.explanation_price"
+    " plans.explanation_price, plans.rate"
     " FROM products LEFT JOIN plans ON plans.name = products.plan"
     " WHERE products.name = ? ORDER BY plans.version DESC LIMIT 1"
 )
@@ -50,7 +50,7 @@ def key_by_digest(connection: Connection, sha256: str) -> Row[Any] | None:
 def offer(connection: Connection, product: str) -> Row[Any] | None:
     """The product's plan in its newest version.
 
-    ``plan, version, unit, price, per, currency, explanation_price``.
+    ``plan, version, unit, price, per, currency, explanation_price, rate``.
 
     All are NULL if that plan was never set; None if there is no such product.
     """

@@ -14,7 +14,7 @@ from mintage.core.clock import Clock
 from mintage.core.errors import QuotaReached
 from mintage.core.messages import _
 from mintage.core.ports import Gate
-from mintage.core.types import Permit
+from mintage.core.types import RATE_UNITS, Permit, Rate
 from mintage.store.engine import Database
 
 TRIAL = "trial"
@@ -28,7 +28,8 @@ class TrialGate:
 
     Those with a key go to the gate behind it. The limit is one for all visitors together, so that
     what a trial can cost is known, behind a proxy too. It holds across processes and restarts,
-    since recorded events count; calls of this process count from their admission.
+    since recorded events count; calls of this process count from their admission, and those of all
+    processes, until they are recorded, by the permit's rate.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class TrialGate:
             plan_version=self._plan.version,
             unit=self._plan.unit,
             price=self._plan.price,
+            rate=Rate(self._most_calls, RATE_UNITS["day"]),
         )
 
     def _check_limit(self, now: datetime, recorded: str | None) -> None:
@@ -85,8 +87,13 @@ class TrialGate:
         free_at = max(moments, default=now - _WINDOW) + _WINDOW
         if free_at <= now:
             return
-        raise QuotaReached(
-            _("The {most:,} free calls of this day are used up.", most=self._most_calls),
-            remedy=_("Try again later, or with a key: whoever runs this service issues keys."),
-            retry_after_seconds=math.ceil((free_at - now).total_seconds()),
-        )
+        raise used_up(self._most_calls, math.ceil((free_at - now).total_seconds()))
+
+
+def used_up(most_calls: int, wait_seconds: int) -> QuotaReached:
+    """The trial is over for today."""
+    return QuotaReached(
+        _("The {most:,} free calls of this day are used up.", most=most_calls),
+        remedy=_("Try again later, or with a key: whoever runs this service issues keys."),
+        retry_after_seconds=wait_seconds,
+    )

@@ -33,6 +33,13 @@ def publish(
             help="For one explanation besides, such as 0.05. (default: as before, or included)"
         ),
     ] = None,
+    rate: Annotated[
+        str | None,
+        typer.Option(
+            help="How many calls each customer may make: 10/second, 600/minute, 50000/day, or "
+            "none. (default: as before, or none)"
+        ),
+    ] = None,
     canary: Annotated[
         str | None,
         typer.Option(
@@ -54,6 +61,7 @@ def publish(
             price=price,
             currency=currency,
             explanation_price=explanation_price,
+            rate=rate,
             canary=share,
         )
     for text in done["warnings"]:
@@ -73,6 +81,8 @@ def publish(
         )
     )
     line(_("explanations: {price}", price=_explanation_price(plan)))
+    if plan["rate"] is not None:
+        line(_("each customer: {rate}", rate=plan["rate"]))
     if done["percent"] < 100:
         say(
             _(

@@ -64,6 +64,7 @@ def service_of(app: App, *, samples: Sequence[Sample] = ()) -> Service:
         engine=parts.engine,
         explanations=parts.explanations,
         gate=parts.gate,
+        limiter=parts.limiter,
         meter=parts.meter,
         accounts=parts.accounts,
         catalogue=parts.catalogue,

@@ -11,8 +11,7 @@ from __future__ import annotations
 import gettext
 import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from contextvars import ContextVar
 from functools import cache, lru_cache
 from pathlib import Path
@@ -82,14 +81,17 @@ def choose(language: Language | None) -> None:
     _chosen.set(language)
 
 
-@contextmanager
-def speaking(language: Language) -> Iterator[None]:
-    """Another language for a while."""
-    before = _chosen.set(language)
-    try:
-        yield
-    finally:
-        _chosen.reset(before)
+class speaking:  # noqa: N801 - it is used as a function is
+    """Another language for a while: ``with speaking("zh"): …``."""
+
+    def __init__(self, language: Language) -> None:
+        self._language: Language = language
+
+    def __enter__(self) -> None:
+        self._before = _chosen.set(self._language)
+
+    def __exit__(self, *error: object) -> None:
+        _chosen.reset(self._before)
 
 
 def from_environment() -> Language:

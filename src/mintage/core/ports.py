@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mintage.core.types import (
+    Allowance,
     Answer,
     Ingested,
     InputSpec,
     Permit,
     ProviderInfo,
+    Rate,
     Receipt,
     SourceListing,
     Usage,
@@ -163,6 +165,18 @@ class Gate(Protocol):
             Unauthenticated: no key, an unknown or a revoked one.
             NotAllowed: the key's customer may not call this product.
             RequestError: no such product (404).
+        """
+        ...
+
+
+class Limiter(Protocol):
+    """How many calls a customer may make in a while."""
+
+    def take(self, permit: Permit, rate: Rate, calls: int = 1) -> Allowance:
+        """Count calls that are about to be answered, all of them or none.
+
+        Raises:
+            ServiceError: they cannot be counted now, so they may not be answered.
         """
         ...
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
+from mintage.core.errors import QuotaReached
 from mintage.core.money import Price
 
 Split = Literal["train", "validation", "test"]
@@ -157,10 +158,38 @@ class ProviderInfo:
 
 
 @dataclass(frozen=True)
+class Rate:
+    """At most so many calls in so many seconds; as text ``600/minute``."""
+
+    calls: int
+    seconds: int
+
+    def __str__(self) -> str:
+        names = {seconds: name for name, seconds in RATE_UNITS.items()}
+        return f"{self.calls}/{names[self.seconds]}"
+
+
+RATE_UNITS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What is left of a rate after some calls were counted, or were refused."""
+
+    policy: str
+    rate: Rate
+    remaining: int
+    reset_seconds: int
+    """Until all of it is there again."""
+    refusal: QuotaReached | None = None
+
+
+@dataclass(frozen=True)
 class Permit:
     """The Gate's yes: this caller may use this product now, at this price.
 
-    ``explanation`` is what one explanation costs besides; None is nothing.
+    ``explanation`` is what one explanation costs besides; None is nothing. Without a ``rate``
+    calls are not counted.
     """
 
     customer: str
@@ -171,6 +200,7 @@ class Permit:
     unit: str
     price: Price
     explanation: Price | None = None
+    rate: Rate | None = None
 
 
 @dataclass  # not frozen: that made one in five times the time, for every call

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mintage.core.errors import ConfigError
 from mintage.core.messages import _
+from mintage.core.types import RATE_UNITS, Rate
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _NAME = re.compile(r"[\w](?:[\w.-]{0,62}[\w])?")
@@ -23,6 +24,21 @@ def parse_share(text: str) -> float:
     if not 0 <= share <= 1:
         raise ConfigError(_("Not a share: {text!r}.", text=text), remedy=_("Write it as 98%."))
     return share
+
+
+def parse_rate(text: str) -> Rate:
+    """A rate from ``600/minute``; also per second, hour or day.
+
+    Raises:
+        ConfigError: no whole number above 0 with one of those.
+    """
+    match = re.fullmatch(r"([1-9][0-9]{0,8})\s*/\s*(second|minute|hour|day)", text.strip())
+    if not match:
+        raise ConfigError(
+            _("Not a rate: {text!r}.", text=text),
+            remedy=_("Write it as 10/second, 600/minute, 5000/hour or 50000/day."),
+        )
+    return Rate(int(match[1]), RATE_UNITS[match[2]])
 
 
 def parse_duration(text: str) -> float:

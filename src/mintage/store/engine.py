@@ -24,6 +24,7 @@ from sqlalchemy.exc import DBAPIError
 
 from mintage.core.errors import ConfigError, DependencyDown, MintageError
 from mintage.core.messages import _
+from mintage.store.buckets import Buckets
 from mintage.store.epoch import Epoch
 from mintage.store.refusals import explained
 
@@ -54,6 +55,7 @@ class Database:
         self._closed = False
         self._known: Epoch | None = None
         self._writing: Connection | None = None
+        self._buckets: Buckets | None = None
 
     def epoch(self) -> int | None:
         """A number that stands for all that was committed but what only adds (see ``submit``).
@@ -76,6 +78,22 @@ class Database:
             except OSError as error:
                 raise explained(error, path) from error
         return self._known
+
+    def buckets(self) -> Buckets:
+        """What rate limits are counted with, in a file beside the database.
+
+        Raises:
+            DependencyDown: it cannot be made.
+        """
+        if self._buckets is None:
+            if self._refusal is not None:
+                raise self._refusal
+            path = self.path.with_name(f"{self.path.name}.rates")
+            try:
+                self._buckets = Buckets(path)
+            except OSError as error:
+                raise explained(error, path) from error
+        return self._buckets
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -165,8 +183,9 @@ class Database:
         if thread is not None:
             thread.join()
         self._engine.dispose()
-        if self._known is not None:
-            self._known.close()
+        for beside in (self._known, self._buckets):
+            if beside is not None:
+                beside.close()
 
     def _run(self) -> None:
         try:

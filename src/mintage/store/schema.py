@@ -92,6 +92,7 @@ plans = Table(
     Column("per", Integer, nullable=False),
     Column("explanation_price", String(40), nullable=False),  # for one, in the same currency
     Column("currency", String(3), nullable=False),
+    Column("rate", String(20)),  # such as 600/minute; none where calls are not counted
     Column("created_at", String(32), nullable=False),
 )
 

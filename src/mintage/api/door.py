@@ -1,0 +1,138 @@
+"""Where connections come in; while as many calls are in hand as may be, more are turned away here.
+
+Under a flood a refusal has to cost far less than an answer: here it is four system calls, no
+transport, no parser, and no body is read. Who asks for nothing that is sold is let in all the same:
+a page, or whether the server lives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections import deque
+from collections.abc import Callable
+
+from mintage.api.turned_away import Overload
+
+_CALL = b"POST "
+_MOST_AT_ONCE = 64
+_MOST_LEAVING = 256
+_LEAVE_SECONDS = 0.25
+_PAUSE_SECONDS = 0.1
+_SAY_SECONDS = 1.0
+_log = logging.getLogger(__name__)
+
+
+class Door:
+    """Accepts on a listening socket. Ends like one of asyncio's servers."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        protocol: Callable[[], asyncio.Protocol],
+        *,
+        context: ssl.SSLContext | None,
+        overload: Overload | None = None,
+    ) -> None:
+        """``overload`` says when calls are turned away, and with what.
+
+        Behind TLS none is turned away here: the refusal could not be read.
+        """
+        self._listener = listener
+        self._protocol = protocol
+        self._context = context
+        self._overload = None if context else overload
+        self._loop = asyncio.get_running_loop()
+        self._coming: set[asyncio.Task[None]] = set()
+        self._leaving: deque[socket.socket] = deque()
+        self._left_before = 0
+        self._turned_away = 0
+        listener.setblocking(False)
+        self._open()
+
+    def close(self) -> None:
+        """Let nobody in any more."""
+        self._loop.remove_reader(self._listener.fileno())
+        while self._leaving:
+            self._leaving.popleft().close()
+
+    async def wait_closed(self) -> None:
+        """Wait for those that are just coming in."""
+        if self._coming:
+            await asyncio.wait(self._coming)
+
+    def _open(self) -> None:
+        if self._listener.fileno() >= 0:
+            self._loop.add_reader(self._listener.fileno(), self._come)
+
+    def _come(self) -> None:
+        for __ in range(_MOST_AT_ONCE):
+            try:
+                connection, ___ = self._listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as error:  # no more files may be opened
+                _log.error("No connection can be accepted: %s.", error.strerror)
+                self._see_off()
+                self._loop.remove_reader(self._listener.fileno())
+                self._loop.call_later(_PAUSE_SECONDS, self._open)
+                return
+            connection.setblocking(False)
+            overload = self._overload
+            if overload is not None and overload.is_full() and _is_call(connection):
+                self._turn_away(connection, overload.refusal())
+            else:
+                task = self._loop.create_task(self._let_in(connection))
+                self._coming.add(task)
+                task.add_done_callback(self._coming.discard)
+
+    async def _let_in(self, connection: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(self._protocol, connection, ssl=self._context)
+        except OSError as error:  # it left, or speaks no TLS
+            _log.debug("A connection did not come about: %s.", error)
+            connection.close()
+
+    def _turn_away(self, connection: socket.socket, refusal: bytes) -> None:
+        """Answer, and close a moment later.
+
+        Closed at once, with its request unread, the client's system could throw the answer away.
+        """
+        try:
+            connection.send(refusal)
+            connection.shutdown(socket.SHUT_WR)
+        except OSError:
+            connection.close()
+            return
+        if not self._turned_away:
+            self._loop.call_later(_SAY_SECONDS, self._say)
+        self._turned_away += 1
+        if not self._leaving:
+            self._left_before = 0
+            self._loop.call_later(_LEAVE_SECONDS, self._see_off)
+        self._leaving.append(connection)
+        if len(self._leaving) > _MOST_LEAVING:
+            self._leaving.popleft().close()
+            self._left_before = max(0, self._left_before - 1)
+
+    def _see_off(self) -> None:
+        """Close those that were here at the last look already."""
+        for __ in range(min(self._left_before, len(self._leaving))):
+            self._leaving.popleft().close()
+        self._left_before = len(self._leaving)
+        if self._leaving:
+            self._loop.call_later(_LEAVE_SECONDS, self._see_off)
+
+    def _say(self) -> None:
+        _log.warning("%s connections were turned away in a second: overload.", self._turned_away)
+        self._turned_away = 0
+
+
+def _is_call(connection: socket.socket) -> bool:
+    """Whether the request that is here begins as a call does; one that is not here yet is none."""
+    try:
+        return connection.recv(len(_CALL), socket.MSG_PEEK) == _CALL
+    except OSError:
+        return False

@@ -1,0 +1,42 @@
+"""A customer's rate limit over HTTP: counted before a body is read, and told in every answer.
+
+The headers are those of draft-ietf-httpapi-ratelimit-headers-10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from typing import Any
+
+from mintage.api.service import Service
+from mintage.core.types import Allowance, Permit
+
+_ALLOWANCE = "allowance"
+
+
+def count(
+    service: Service, scope: MutableMapping[str, Any], permit: Permit, calls: int = 1
+) -> None:
+    """Count calls that were admitted.
+
+    Raises:
+        QuotaReached: they are more than the plan's rate leaves (429).
+        ServiceError: they cannot be counted now (503).
+    """
+    if permit.rate is None or service.limiter is None:
+        return
+    allowance = service.limiter.take(permit, permit.rate, calls)
+    scope["state"][_ALLOWANCE] = allowance
+    if allowance.refusal is not None:
+        raise allowance.refusal
+
+
+def headers(state: MutableMapping[str, Any]) -> list[tuple[bytes, bytes]]:
+    """What the answer's head says of it, if anything was counted."""
+    found: Allowance | None = state.get(_ALLOWANCE)
+    if found is None:
+        return []
+    name, rate = found.policy, found.rate
+    policy = f'"{name}";q={rate.calls};w={rate.seconds}'
+    left = f'"{name}";r={found.remaining};t={found.reset_seconds}'
+    return [(b"ratelimit-policy", policy.encode()), (b"ratelimit", left.encode())]

@@ -1,0 +1,45 @@
+"""What is said at the door to calls beyond those that may be in hand."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from mintage.api.intake import too_many
+from mintage.api.metrics import UNKNOWN
+from mintage.api.middleware import request_id_of
+from mintage.api.problems import problem
+from mintage.api.service import Service
+from mintage.core.ids import new_id
+from mintage.core.messages import speaking
+
+_ID = new_id("req")
+
+
+class Overload:
+    """When a service is full, and what it answers then; ``Door`` asks both."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._most = service.settings.max_queue
+
+    def is_full(self) -> bool:
+        """Whether as many calls are in hand as may be."""
+        return self._service.intake.calls >= self._most
+
+    def refusal(self) -> bytes:
+        """The whole answer, counted as given.
+
+        Nobody has read which language is asked for: it is English, like the log.
+        """
+        self._service.metrics.call(UNKNOWN, UNKNOWN, "shed")
+        return _answer(self._most).replace(_ID.encode(), request_id_of("").encode())
+
+
+@lru_cache
+def _answer(calls: int) -> bytes:
+    with speaking("en"):
+        answer = problem(too_many(calls), _ID)
+    answer.headers.update({"Connection": "close", "X-Request-Id": _ID, "Cache-Control": "no-store"})
+    lines = [b"%b: %b\r\n" % pair for pair in answer.raw_headers]
+    body = bytes(answer.body)
+    return b"".join((b"HTTP/1.1 503 Service Unavailable\r\n", *lines, b"\r\n", body))

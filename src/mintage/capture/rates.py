@@ -1,0 +1,72 @@
+"""Rate limits: how many calls of a plan a customer may make in a while, in all processes."""
+
+from __future__ import annotations
+
+import math
+
+from mintage.capture.trial import TRIAL, used_up
+from mintage.core.clock import Clock
+from mintage.core.errors import DependencyDown, MintageError, QuotaReached
+from mintage.core.messages import _
+from mintage.core.types import Allowance, Permit, Rate
+from mintage.store.buckets import Buckets
+from mintage.store.engine import Database
+
+
+class CallRates:
+    """Counts calls against their plan's rate; implements ``core.ports.Limiter``.
+
+    A customer may make the rate's calls at once; each is given back after its share of the time.
+    """
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def take(self, permit: Permit, rate: Rate, calls: int = 1) -> Allowance:
+        """Count calls that are about to be answered, all of them or none.
+
+        Raises:
+            DependencyDown: they cannot be counted now, so they may not be answered.
+            Overloaded: the same.
+        """
+        each = rate.seconds / rate.calls
+        poured = self._buckets().pour(
+            f"{permit.customer}/{permit.plan}",
+            calls * each,
+            room_seconds=rate.seconds,
+            now=self._clock.now().timestamp(),
+        )
+        left = (rate.seconds - poured.level_seconds) / each
+        missing = calls * each - (rate.seconds - poured.level_seconds)
+        return Allowance(
+            policy=permit.plan,
+            rate=rate,
+            remaining=max(0, math.floor(left + 1e-6)),
+            reset_seconds=math.ceil(poured.level_seconds),
+            refusal=None if poured.fitted else _refusal(permit, rate, calls, missing),
+        )
+
+    def _buckets(self) -> Buckets:
+        try:
+            return self._database.buckets()
+        except MintageError as error:
+            raise DependencyDown(
+                _("Calls cannot be counted: {reason}", reason=error.message), remedy=error.remedy
+            ) from error
+
+
+def _refusal(permit: Permit, rate: Rate, calls: int, missing_seconds: float) -> QuotaReached:
+    wait = max(1, math.ceil(missing_seconds))
+    if permit.key_id == TRIAL:
+        return used_up(rate.calls, wait)
+    if calls > rate.calls:
+        return QuotaReached(
+            _("{calls} calls at once are more than this plan's {rate}.", calls=calls, rate=rate),
+            remedy=_("Send 1 to {most}.", most=rate.calls),
+        )
+    return QuotaReached(
+        _("This plan's {rate} calls are used up.", rate=rate),
+        remedy=_("Send it again in {seconds} s.", seconds=wait),
+        retry_after_seconds=wait,
+    )

@@ -1,0 +1,91 @@
+"""A customer's limit over HTTP: refused before the body, told in every answer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from tests.api.conftest import InProcess
+
+from mintage.api.application import customer_app
+from mintage.core.errors import DependencyDown, QuotaReached
+from mintage.core.types import Allowance, Permit, Rate
+
+PREDICT = "/v1/products/tones/predict"
+RATE = Rate(3, 60)
+
+
+class Counter:
+    """Lets three calls through."""
+
+    def __init__(self) -> None:
+        self.taken: list[int] = []
+        self.fault: Exception | None = None
+
+    def take(self, permit: Permit, rate: Rate, calls: int = 1) -> Allowance:
+        if self.fault is not None:
+            raise self.fault
+        before = sum(self.taken)
+        if before + calls > rate.calls:
+            refusal = QuotaReached("Used up.", remedy="Wait.", retry_after_seconds=20)
+            return Allowance(permit.plan, rate, rate.calls - before, 60, refusal)
+        self.taken.append(calls)
+        return Allowance(permit.plan, rate, rate.calls - before - calls, 20 * sum(self.taken))
+
+
+@pytest.fixture
+def counter() -> Counter:
+    return Counter()
+
+
+@pytest.fixture
+def limited(service, desk, counter, key, monkeypatch):
+    admit = desk.admit
+    monkeypatch.setattr(desk, "admit", lambda *asked: replace(admit(*asked), rate=RATE))
+    counted = replace(service, limiter=counter, metrics=type(service.metrics)())
+    with InProcess(customer_app(counted), Authorization=f"Bearer {key}") as client:
+        yield client
+        client.call(counted.engine.close())
+
+
+def test_every_answer_says_what_is_left(limited, warm) -> None:
+    answer = limited.post(PREDICT, content=warm)
+    assert answer.status_code == 200
+    plan = answer.headers["RateLimit-Policy"].split(";")[0]
+    assert answer.headers["RateLimit-Policy"] == f"{plan};q=3;w=60"
+    assert answer.headers["RateLimit"] == f"{plan};r=2;t=20"
+    unreadable = limited.post(PREDICT, content=b"x")
+    assert (unreadable.status_code, unreadable.headers["RateLimit"]) == (422, f"{plan};r=1;t=40")
+
+
+def test_beyond_it_a_call_is_a_429_before_its_body_is_read(limited, warm, counter) -> None:
+    counter.taken = [3]
+    read: list[int] = []
+
+    def body():
+        read.append(1)
+        yield warm
+
+    refused = limited.post(PREDICT, content=body(), headers={"Content-Type": "image/png"})
+    assert (refused.status_code, refused.json()["code"], read) == (429, "quota_reached", [])
+    assert refused.headers["Retry-After"] == "20"
+    assert refused.headers["RateLimit"].endswith(";r=0;t=60")
+
+
+def test_several_pictures_count_as_several(limited, warm, counter) -> None:
+    files = [("file", ("a.png", warm, "image/png"))] * 2
+    assert limited.post(f"{PREDICT}:batch", files=files).status_code == 200
+    assert counter.taken == [1, 1]
+    refused = limited.post(f"{PREDICT}:batch", files=files)
+    assert (refused.status_code, refused.json()["code"]) == (429, "quota_reached")
+
+
+def test_what_cannot_be_counted_is_a_503(limited, warm, counter) -> None:
+    counter.fault = DependencyDown("The count is away.", retry_after_seconds=1)
+    refused = limited.post(PREDICT, content=warm)
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+    assert "RateLimit" not in refused.headers
+
+
+def test_without_a_rate_nothing_is_said(client, warm) -> None:
+    assert "RateLimit" not in client.post(PREDICT, content=warm).headers

@@ -1,0 +1,110 @@
+"""Rate limits of plans: per customer, exact, and told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mintage.capture.rates import CallRates
+from mintage.capture.trial import TRIAL
+from mintage.core.errors import ConfigError, DependencyDown
+from mintage.core.types import Rate
+from mintage.core.units import parse_rate
+
+MINUTE = Rate(5, 60)
+
+
+@pytest.fixture
+def rates(shop: Any) -> CallRates:
+    shop.plans.set("standard", "0.02", "EUR", rate=MINUTE)
+    return CallRates(shop.database, shop.clock)
+
+
+def test_a_rate_is_a_plans_and_its_change_a_new_version(shop: Any) -> None:
+    assert shop.permit().rate is None
+    limited = shop.plans.set("standard", "0.02", "EUR", rate=MINUTE)
+    assert (limited.version, limited.to_json()["rate"]) == (2, "5/minute")
+    assert shop.plans.set("standard", "0.02", "EUR", rate=MINUTE) == limited
+    assert shop.permit().rate == MINUTE  # a kept permit knows of the change
+    assert shop.plans.set("standard", "0.02", "EUR").version == 3
+    assert shop.permit().rate is None
+
+
+def test_its_calls_may_come_at_once_and_come_back_one_by_one(shop: Any, rates: CallRates) -> None:
+    permit = shop.permit()
+    assert [rates.take(permit, MINUTE).remaining for __ in range(5)] == [4, 3, 2, 1, 0]
+    refused = rates.take(permit, MINUTE)
+    assert refused.refusal is not None
+    assert refused.refusal.http_status == 429
+    assert refused.refusal.retry_after_seconds == 12
+    assert (refused.remaining, refused.reset_seconds) == (0, 60)
+    shop.clock.advance(12)
+    assert rates.take(permit, MINUTE).refusal is None
+    assert rates.take(permit, MINUTE).refusal is not None
+    shop.clock.advance(60)
+    assert rates.take(permit, MINUTE).remaining == 4
+
+
+def test_every_customer_has_their_own_and_several_calls_count_as_several(
+    shop: Any, rates: CallRates
+) -> None:
+    ada, bob = shop.permit("Ada"), shop.permit("Bob")
+    assert rates.take(ada, MINUTE, 5).refusal is None
+    assert rates.take(ada, MINUTE).refusal is not None
+    assert rates.take(bob, MINUTE, 3).remaining == 2
+    all_or_none = rates.take(bob, MINUTE, 3)
+    assert all_or_none.refusal is not None
+    assert (all_or_none.remaining, all_or_none.refusal.retry_after_seconds) == (2, 12)
+    never = rates.take(bob, MINUTE, 6).refusal
+    assert never is not None
+    assert (never.message, never.retry_after_seconds) == (
+        "6 calls at once are more than this plan's 5/minute.",
+        None,
+    )
+
+
+def test_it_holds_in_every_process_and_after_a_restart(
+    shop: Any, rates: CallRates, reopened: Any
+) -> None:
+    permit = shop.permit()
+    other = reopened()
+    elsewhere = CallRates(other.database, other.clock)
+    granted = [each.take(permit, MINUTE).refusal is None for each in (rates, elsewhere) * 4]
+    assert granted == [True] * 5 + [False] * 3
+    again = reopened()
+    assert CallRates(again.database, again.clock).take(permit, MINUTE).refusal is not None
+
+
+def test_a_trial_that_is_used_up_says_so_in_its_own_words(shop: Any, rates: CallRates) -> None:
+    permit = replace(shop.permit(), key_id=TRIAL)
+    assert rates.take(permit, Rate(1, 86_400)).refusal is None
+    refusal = rates.take(permit, Rate(1, 86_400)).refusal
+    assert refusal is not None
+    assert (str(refusal.message), refusal.retry_after_seconds) == (
+        "The 1 free calls of this day are used up.",
+        86_400,
+    )
+
+
+def test_what_cannot_be_counted_is_not_let_through(
+    shop: Any, rates: CallRates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_path: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("mintage.store.engine.Buckets", broken)
+    with pytest.raises(DependencyDown):
+        rates.take(shop.permit(), MINUTE)
+
+
+@pytest.mark.parametrize("text", ["10/second", "600/minute", "5000/hour", "50000/day"])
+def test_rates_are_written_as_they_are_read(text: str) -> None:
+    assert str(parse_rate(text)) == text
+
+
+@pytest.mark.parametrize("text", ["", "10", "0/minute", "-1/day", "1.5/hour", "10/week", "٣/day"])
+def test_what_is_no_rate_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="Not a rate"):
+        parse_rate(text)
