@@ -14,12 +14,10 @@ import ssl
 from collections import deque
 from collections.abc import Callable
 
-from mintage.api.turned_away import Overload
+from mintage.api.turned_away import CALL, LEAVE_SECONDS, Overload
 
-_CALL = b"POST "
 _MOST_AT_ONCE = 64
 _MOST_LEAVING = 256
-_LEAVE_SECONDS = 0.25
 _PAUSE_SECONDS = 0.1
 _SAY_SECONDS = 1.0
 _log = logging.getLogger(__name__)
@@ -111,7 +109,7 @@ class Door:
         self._turned_away += 1
         if not self._leaving:
             self._left_before = 0
-            self._loop.call_later(_LEAVE_SECONDS, self._see_off)
+            self._loop.call_later(LEAVE_SECONDS, self._see_off)
         self._leaving.append(connection)
         if len(self._leaving) > _MOST_LEAVING:
             self._leaving.popleft().close()
@@ -123,7 +121,7 @@ class Door:
             self._leaving.popleft().close()
         self._left_before = len(self._leaving)
         if self._leaving:
-            self._loop.call_later(_LEAVE_SECONDS, self._see_off)
+            self._loop.call_later(LEAVE_SECONDS, self._see_off)
 
     def _say(self) -> None:
         _log.warning("%s connections were turned away in a second: overload.", self._turned_away)
@@ -133,6 +131,6 @@ class Door:
 def _is_call(connection: socket.socket) -> bool:
     """Whether the request that is here begins as a call does; one that is not here yet is none."""
     try:
-        return connection.recv(len(_CALL), socket.MSG_PEEK) == _CALL
+        return connection.recv(len(CALL), socket.MSG_PEEK) == CALL
     except OSError:
         return False

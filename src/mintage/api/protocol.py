@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http
+import re
 from typing import Any
 from urllib.parse import unquote
 
@@ -15,6 +16,7 @@ from mintage.api.exchange import EXCHANGE, Exchange
 from mintage.api.heads import header_of
 from mintage.api.middleware import request_id_of
 from mintage.api.problems import problem
+from mintage.api.turned_away import CALL, LEAVE_SECONDS, Overload
 from mintage.core.errors import RequestError
 from mintage.core.messages import _, accepted, speaking
 
@@ -22,6 +24,7 @@ _MOST_HEAD_BYTES = 65_536
 _PIECE_BYTES = 8192  # what is parsed at once of a head, whose parts the parser keeps until complete
 _HEAD_SECONDS = 30.0
 _LINGER_SECONDS = 2.0
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,12})\r\n", re.IGNORECASE)
 
 
 class Protocol(HttpToolsProtocol):
@@ -29,8 +32,10 @@ class Protocol(HttpToolsProtocol):
 
     cycle: Any  # uvicorn's name for the Exchange that is under way, or was the last
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, *args: Any, overload: Overload | None = None, **options: Any) -> None:
+        """``overload`` says when calls are turned away, and with what."""
         super().__init__(*args, **options)
+        self._overload = overload
         self.headers = []
         self._in_head = self._head_begun = True
         self._head_bytes = 0
@@ -50,6 +55,8 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse a head piece by piece, so that none grows without bound."""
+        if self._is_turned_away(data):
+            return
         left = memoryview(data)
         while self._in_head and left and not self._closing():
             piece, left = left[:_PIECE_BYTES], left[_PIECE_BYTES:]
@@ -61,6 +68,17 @@ class Protocol(HttpToolsProtocol):
             super().data_received(left)  # type: ignore[arg-type]
         if self._head_begun and self._head_timer is None and not self._closing():
             self._expect_head()
+
+    def _is_turned_away(self, data: bytes) -> bool:
+        """Refuse a call that begins here while no more may come in, as the door does: unread."""
+        overload = self._overload
+        if overload is None or not data.startswith(CALL) or not overload.is_full():
+            return False
+        idle = self.cycle is None or self.cycle.response_complete
+        if not (idle and self._in_head) or self._head_bytes:
+            return False  # it is a body that begins as a call does, or a call behind others
+        self._end_with(overload.refusal(), linger_seconds=0 if _is_whole(data) else LEAVE_SECONDS)
+        return True
 
     def on_message_begin(self) -> None:
         """A head begins; most have ended with the piece that they began in."""
@@ -163,11 +181,27 @@ class Protocol(HttpToolsProtocol):
         )
         lines = [b"%s: %s\r\n" % pair for pair in answer.raw_headers]
         status = STATUS_LINE[answer.status_code]
-        self.transport.write(b"".join((status, *lines, b"\r\n", bytes(answer.body))))
+        self._end_with(b"".join((status, *lines, b"\r\n", bytes(answer.body))))
+
+    def _end_with(self, answer: bytes, linger_seconds: float = _LINGER_SECONDS) -> None:
+        """The last that this connection says."""
+        self._refused = True
+        self._forget_head()
+        self.transport.write(answer)
+        if not linger_seconds:
+            self.transport.close()
+            return
         # Closed while the client still sends, its system would throw the answer away.
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self.loop.call_later(_LINGER_SECONDS, self.transport.close)
+        self.loop.call_later(linger_seconds, self.transport.close)
+
+
+def _is_whole(data: bytes) -> bool:
+    """Whether a request that begins here ends here too, as far as its head says plainly."""
+    end = data.find(b"\r\n\r\n")
+    length = _LENGTH.search(data, 0, end) if end > 0 else None
+    return length is not None and len(data) == end + 4 + int(length[1])
 
 
 def _too_large() -> RequestError:

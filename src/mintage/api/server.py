@@ -133,7 +133,9 @@ class Server(uvicorn.Server):
         await self.lifespan.startup()
 
         def protocol() -> Protocol:
-            return Protocol(self.config, self.server_state, self.lifespan.state)
+            return Protocol(
+                self.config, self.server_state, self.lifespan.state, overload=self._overload
+            )
 
         doors = [
             Door(each, protocol, context=self._context, overload=self._overload)

@@ -12,6 +12,10 @@ from mintage.api.service import Service
 from mintage.core.ids import new_id
 from mintage.core.messages import speaking
 
+CALL = b"POST "
+"""How a request begins that may be turned away: not a page, nor whether the server lives."""
+LEAVE_SECONDS = 0.25
+"""How long a connection that was answered so stays open, for the answer to be read."""
 _ID = new_id("req")
 
 
