@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import cast
@@ -31,6 +32,7 @@ OnStarted = Callable[[str, str], None]
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _TICK_SECONDS = 0.05
 _SAMPLE_SECONDS = 0.5
+_SWITCH_SECONDS = 0.0005
 
 
 def serve(service: Service, *, on_started: OnStarted, stop: threading.Event | None = None) -> None:
@@ -168,9 +170,10 @@ async def _serve(
         overload=Overload(service),
     )
     servers = [facing] if beside is None else [facing, beside[0]]
-    with stopping(signals) as stopped:
+    with stopping(signals) as stopped, _interpreter_for_serving():
         try:
             await service.engine.start()
+            gc.freeze()
             async with asyncio.TaskGroup() as tasks:
                 watching: list[asyncio.Task[None]] = []
                 if beside is None:  # another process reads the metrics of this one
@@ -182,9 +185,6 @@ async def _serve(
                     tasks.create_task(beside[0].serve([beside[1]]))
                 while not all(server.started for server in servers):  # noqa: ASYNC110 - uvicorn's
                     await asyncio.sleep(_TICK_SECONDS)
-                # What is loaded stays: nobody has to look through it for garbage again and again.
-                gc.collect()
-                gc.freeze()
                 on_started()
                 while not (stopped.is_set() or (stop and stop.is_set())):  # noqa: ASYNC110
                     await asyncio.sleep(_TICK_SECONDS)
@@ -198,12 +198,29 @@ async def _serve(
                 for task in watching:
                     task.cancel()
         finally:
-            gc.unfreeze()
             if service.explanations is not None:
                 await service.explanations.close()
             await service.engine.close()
             if service.flush is not None:
                 await asyncio.to_thread(service.flush)
+
+
+@contextlib.contextmanager
+def _interpreter_for_serving() -> Iterator[None]:
+    """Python as a server wants it, and as it was afterwards.
+
+    What is loaded is looked through for garbage once and never again; the event loop waits half a
+    millisecond for a thread that computes, not five: with five, one in a hundred refusals under
+    a flood took twice as long, and answers a second are the same.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    gc.collect()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        sys.setswitchinterval(before)
 
 
 async def _sample(service: Service) -> None:
