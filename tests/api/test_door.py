@@ -2,29 +2,181 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import json
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
+
+from mintage.api.door import Door
 
 PREDICT = "/v1/products/tones/predict"
 
 
 @pytest.fixture
-def full(service) -> Iterator[None]:
-    """As many calls in hand as may be."""
-    places = [service.intake.place(10, 100) for __ in range(service.settings.max_queue)]
-    yield
+def fill(service) -> Iterator[Callable[[int], None]]:
+    """Have so many calls in hand."""
+    places = []
+
+    def take(count: int) -> None:
+        places.extend(service.intake.place(10, 100) for __ in range(count))
+
+    yield take
     for place in places:
         place.__exit__(None, None, None)
 
 
-def asked(address: str, head: bytes, body: bytes = b"") -> bytes:
-    """All that comes back for a request that is there when the connection is accepted."""
-    host, port = address.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
-        connection.sendall(head + body)
-        said = b""
-        while part := connection.recv(65_536):
-            said += part
-    return said
+@pytest.fixture
+def connect(running) -> Iterator[Callable[[], socket.socket]]:
+    made: list[socket.socket] = []
+
+    def opened() -> socket.socket:
+        host, port = running.address.removeprefix("http://").split(":")
+        made.append(socket.create_connection((host, int(port)), timeout=10))
+        return made[-1]
+
+    yield opened
+    for each in made:
+        each.close()
+
+
+def call(key: str, body: bytes, length: int | None = None) -> bytes:
+    lines = [
+        f"POST {PREDICT} HTTP/1.1",
+        "Host: x",
+        f"Authorization: Bearer {key}",
+        f"Content-Length: {len(body) if length is None else length}",
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def answer(connection: socket.socket) -> tuple[int, dict[str, str], dict]:
+    """The next answer on it."""
+    said = b""
+    while b"\r\n\r\n" not in said:
+        part = connection.recv(65_536)
+        assert part, said
+        said += part
+    head, __, body = said.partition(b"\r\n\r\n")
+    status, *lines = head.decode().split("\r\n")
+    headers = dict(line.lower().split(": ", 1) for line in lines)
+    while len(body) < int(headers["content-length"]):
+        body += connection.recv(65_536)
+    return int(status.split()[1]), headers, json.loads(body)
+
+
+def ends(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def shed(service) -> float:
+    lines = service.metrics.render().decode().splitlines()
+    counted = (line for line in lines if line.startswith("mintage_calls_total"))
+    return sum(float(line.split()[-1]) for line in counted if 'outcome="shed"' in line)
+
+
+def test_a_call_is_turned_away_without_its_body_and_told_when_to_come_back(
+    service, connect, fill, key
+) -> None:
+    fill(service.settings.max_queue)
+    connection = connect()
+    connection.sendall(call(key, b"only a part", length=50_000))
+    status, headers, problem = answer(connection)
+    assert (status, problem["code"], problem["status"]) == (503, "overloaded", 503)
+    assert (headers["retry-after"], headers["connection"]) == ("1", "close")
+    assert headers["content-type"] == "application/problem+json"
+    assert problem["instance"] == headers["x-request-id"]
+    assert problem["instance"].startswith("req_")
+    assert ends(connection)
+    assert shed(service) == 1
+
+
+def test_who_asks_for_nothing_that_is_sold_is_let_in(service, connect, fill, key, warm) -> None:
+    fill(service.settings.max_queue)
+    connection = connect()
+    connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answer(connection)[0] == 200
+    connection.sendall(call(key, warm))  # but not for long
+    assert answer(connection)[0] == 503
+    assert ends(connection)
+
+
+def test_a_connection_that_was_answered_is_turned_away_later(
+    service, connect, fill, key, warm
+) -> None:
+    connection = connect()
+    connection.sendall(call(key, warm))
+    assert answer(connection)[0] == 200
+    fill(service.settings.max_queue)
+    connection.sendall(call(key, warm))
+    assert answer(connection)[0] == 503
+    assert ends(connection)
+
+
+def test_a_body_that_begins_as_a_call_does_is_a_body(service, connect, fill, key) -> None:
+    connection = connect()
+    body = b"POST / HTTP/1.1"
+    connection.sendall(call(key, b"", length=len(body)))
+    end = time.monotonic() + 10
+    while service.intake.calls < 1:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    fill(service.settings.max_queue - 1)
+    connection.sendall(body)
+    assert answer(connection)[0] == 422
+
+
+def test_when_calls_have_ended_others_are_taken(service, connect, key, warm) -> None:
+    places = [service.intake.place(10, 100) for __ in range(service.settings.max_queue)]
+    refused = connect()
+    refused.sendall(call(key, warm))
+    assert answer(refused)[0] == 503
+    for place in places:
+        place.__exit__(None, None, None)
+    taken = connect()
+    taken.sendall(call(key, warm))
+    assert answer(taken)[0] == 200
+
+
+class Poor:
+    """A listener that may open no more files, once."""
+
+    def __init__(self, inner: socket.socket) -> None:
+        self._inner, self.refused = inner, 0
+
+    def __getattr__(self, name: str):
+        return getattr(self._inner, name)
+
+    def accept(self):
+        if not self.refused:
+            self.refused += 1
+            raise OSError(errno.EMFILE, "Too many open files")
+        return self._inner.accept()
+
+
+async def test_where_no_more_files_may_be_opened_it_tries_again_in_a_moment(caplog) -> None:
+    came = asyncio.Event()
+
+    class Told(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            came.set()
+            transport.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        poor = Poor(listener)
+        door = Door(poor, Told, context=None)
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        async with asyncio.timeout(10):
+            await came.wait()
+            assert await reader.read() == b""
+        writer.close()
+        door.close()
+        await door.wait_closed()
+    assert poor.refused == 1
+    assert "Too many open files" in caplog.text

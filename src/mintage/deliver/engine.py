@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +20,7 @@ from mintage.deliver.lane import Lane, Limits
 from mintage.deliver.versions import Catalogue, Loaded, OpenProvider, Versions
 
 _GLANCE_SECONDS = 0.05
+_NICENESS = 5
 
 BatchObserver = Callable[[str, Batch], None]
 """Told of every batch, with its product."""
@@ -66,7 +70,7 @@ class Engine:
             deadline_seconds=deadline_seconds,
         )
         self._poll_seconds = poll_seconds
-        self._workers = ThreadPoolExecutor(threads, "answer")
+        self._workers = ThreadPoolExecutor(threads, "answer", initializer=_stand_back)
         self._loader = ThreadPoolExecutor(1, "load")
         self._versions = Versions(open_provider, products, self._loader)
         self._lanes: dict[str, Lane] = {}
@@ -212,6 +216,12 @@ class Engine:
     def _told(self, product: str, batch: Batch) -> None:
         for observer in self._observers:
             observer(product, batch)
+
+
+def _stand_back() -> None:
+    """Let the event loop go first where a core is short, or refusals would wait for inference."""
+    if sys.platform == "linux":  # elsewhere a priority is a process's, not a thread's
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
 
 
 def _going_away() -> NotReady:
