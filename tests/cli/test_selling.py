@@ -26,6 +26,25 @@ def test_what_an_explanation_costs_is_said_where_prices_are(mintage: Terminal, h
     assert "Not an amount: 'dear'." in mintage.err
 
 
+def test_a_shadow_is_listed_beside_the_stable_version_and_taken_back(
+    mintage: Terminal, home: Path
+) -> None:
+    publish = ("publish", "pets@1", "--product", "pets", "--home", home)
+    mintage(*publish, "--shadow", "20%", status=2)
+    assert "There is no product 'pets'" in mintage.err
+    mintage(*publish)
+    done = mintage.json(*publish, "--shadow", "20%")
+    assert (done["alias"], done["percent"]) == ("shadow", 20)
+    (listed,) = mintage.json("products", "--home", home)
+    assert (listed["shadow"]["percent"], listed["canary"]) == (20, None)
+    assert "pets@1 (20 %)" in mintage("products", "--home", home)
+    mintage("rollback", "pets", "--home", home)
+    (listed,) = mintage.json("products", "--home", home)
+    assert listed["shadow"] is None
+    mintage(*publish, "--shadow", "20%", "--canary", "5%", status=2)
+    assert "not both" in mintage.err
+
+
 def test_a_rate_is_said_once_and_stays_until_it_is_lifted(mintage: Terminal, home: Path) -> None:
     publish = ("publish", "pets@1", "--product", "pets", "--home", home)
     mintage(*publish, "--rate", "600/minute")

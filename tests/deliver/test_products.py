@@ -34,6 +34,19 @@ def leaves(workspace: Workspace) -> list[dict]:
     return [json.loads(row) for row in rows]
 
 
+def test_a_shadow_stands_beside_the_stable_version_until_the_next_publish(products) -> None:
+    products.publish("pets", "pets", 1, DIGEST, "basic")
+    products.publish("pets", "pets", 2, OTHER, "basic", "shadow", 20)
+    stable, other = Pointer("pets", 1, DIGEST), Pointer("pets", 2, OTHER)
+    assert products.routing("pets") == Routing(stable, percent=20, shadow=other)
+    products.publish("pets", "pets", 2, OTHER, "basic", "canary", 5)
+    assert products.routing("pets") == Routing(stable, other, 5)
+    products.rollback("pets", products.before("pets"))
+    assert products.routing("pets") == Routing(stable, percent=20, shadow=other)
+    products.rollback("pets", products.before("pets"))
+    assert products.routing("pets") == Routing(stable)
+
+
 def test_publishing_makes_the_product_its_alias_and_one_leaf(products, workspace) -> None:
     products.publish("pets", "cats-and-dogs", 3, DIGEST, "per-picture")
     assert products.get("pets").plan == "per-picture"
@@ -99,14 +112,14 @@ def test_a_model_that_was_removed_in_the_meantime_is_not_published(products, wor
 
 def test_a_canary_stands_beside_the_stable_version_until_one_becomes_stable(products) -> None:
     with pytest.raises(RequestError, match="no stable version") as refused:
-        products.publish("pets", "pets", 2, OTHER, "basic", percent=5)
+        products.publish("pets", "pets", 2, OTHER, "basic", "canary", 5)
     assert refused.value.http_status == 409
     assert products.list() == []
     products.publish("pets", "pets", 1, DIGEST, "basic")
-    products.publish("pets", "pets", 2, OTHER, "basic", percent=5)
+    products.publish("pets", "pets", 2, OTHER, "basic", "canary", 5)
     stable, canary = Pointer("pets", 1, DIGEST), Pointer("pets", 2, OTHER)
     assert products.routing("pets") == Routing(stable, canary, 5)
-    products.publish("pets", "pets", 2, OTHER, "basic", percent=50)
+    products.publish("pets", "pets", 2, OTHER, "basic", "canary", 50)
     assert products.routing("pets").percent == 50
     products.publish("pets", "pets", 2, OTHER, "basic")
     assert products.routing("pets") == Routing(canary)
@@ -115,7 +128,7 @@ def test_a_canary_stands_beside_the_stable_version_until_one_becomes_stable(prod
 def test_each_rollback_takes_one_publish_back_and_the_log_keeps_all(products, workspace) -> None:
     stable, canary = Pointer("pets", 1, DIGEST), Pointer("pets", 2, OTHER)
     products.publish("pets", "pets", 1, DIGEST, "basic")
-    products.publish("pets", "pets", 2, OTHER, "basic", percent=5)
+    products.publish("pets", "pets", 2, OTHER, "basic", "canary", 5)
     products.publish("pets", "pets", 2, OTHER, "basic")
     expected = [Routing(stable, canary, 5), Routing(stable)]
     for routing in expected:

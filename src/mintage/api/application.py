@@ -17,6 +17,7 @@ from mintage.api.oip import infer_routes, oip_routes
 from mintage.api.pages import docs_routes, page_routes
 from mintage.api.routing import Direct
 from mintage.api.service import Service
+from mintage.api.tracing import Tracer
 from mintage.core.messages import current
 from mintage.core.version import __version__
 
@@ -26,12 +27,15 @@ _DESCRIPTION = "Pictures in, answers out, each with its price and a signed recei
 def customer_app(service: Service) -> ASGIApp:
     """The page and the API that customers reach."""
     app, sold = _customer_routes(service)
-    return Direct(app, sold, partial(Envelope, clock=service.clock))
+    return Direct(app, sold, partial(Envelope, clock=service.clock, tracer=service.tracer))
 
 
 def _customer_routes(service: Service) -> tuple[FastAPI, list[APIRouter]]:
     """All routes, and those among them that sell answers."""
-    app, sold = _bare_app(service), [predict_routes(service), infer_routes(service)]
+    app, sold = (
+        _bare_app(service, tracer=service.tracer),
+        [predict_routes(service), infer_routes(service)],
+    )
     for router in (*sold, customer_routes(service), oip_routes(service), page_routes(service)):
         app.include_router(router)
     return app, sold
@@ -68,7 +72,7 @@ def openapi_document(service: Service) -> dict[str, Any]:
     return openapi.complete(_customer_routes(service)[0].openapi())
 
 
-def _bare_app(service: Service, *, dull: bool = False) -> FastAPI:
+def _bare_app(service: Service, *, dull: bool = False, tracer: Tracer | None = None) -> FastAPI:
     # FastAPI's own documentation pages load from a CDN, so ours stand in their place.
     app = FastAPI(
         title="Mintage",
@@ -80,5 +84,5 @@ def _bare_app(service: Service, *, dull: bool = False) -> FastAPI:
         redirect_slashes=False,
     )
     problems.install(app)
-    app.add_middleware(Envelope, clock=service.clock, dull=dull)
+    app.add_middleware(Envelope, clock=service.clock, dull=dull, tracer=tracer)
     return app

@@ -23,6 +23,7 @@ from mintage.core.messages import speaking
 LogFormat = Literal["json", "text"]
 FIELDS = (
     "request_id",
+    "trace_id",
     "method",
     "route",
     "status",

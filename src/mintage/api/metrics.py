@@ -71,6 +71,13 @@ class Metrics:
             lambda product: (self._latency.labels(product), self._receipts.labels(product))
         )
 
+        self._shadows = Counter(
+            "mintage_shadow",
+            "Answers of a shadow, by how they compare with those that were given.",
+            ("product", "version", "compared"),
+            registry=self._registry,
+        )
+
     def _seconds(self, name: str, what: str) -> Histogram:
         return Histogram(
             name, what, ("product", "version"), buckets=_BATCH_SECONDS, registry=self._registry
@@ -89,6 +96,10 @@ class Metrics:
     def explanation(self, product: str, outcome: str) -> None:
         """Count an explanation that was asked for, and what became of it."""
         self._explanations.labels(product, outcome).inc()
+
+    def shadow(self, product: str, version: str, compared: str) -> None:
+        """Count an answer of a shadow, which nobody got."""
+        self._shadows.labels(product, version, compared).inc()
 
     def batch(self, product: str, batch: Batch) -> None:
         """Count a batch, what its calls waited for it, and what it took."""

@@ -6,11 +6,12 @@ import re
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mintage.api import logs
+from mintage.api import logs, tracing
 from mintage.api.exchange import EXCHANGE
 from mintage.api.heads import header
 from mintage.api.limits import headers as limited
 from mintage.api.problems import unforeseen
+from mintage.api.tracing import Tracer
 from mintage.core.clock import Clock, SystemClock
 from mintage.core.ids import new_id
 from mintage.core.messages import accepted, speaking
@@ -47,9 +48,17 @@ _HEALTH = {"/v2/health/live", "/v2/health/ready", "/v2/models/{model}/ready"}
 class Envelope:
     """Plain ASGI, so that bodies stream through it."""
 
-    def __init__(self, app: ASGIApp, clock: Clock | None = None, *, dull: bool = False) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        clock: Clock | None = None,
+        *,
+        dull: bool = False,
+        tracer: Tracer | None = None,
+    ) -> None:
         """``dull``: what is asked here is not worth a line of the log."""
         self._app = app
+        self._tracer = tracer
         self._clock = clock or SystemClock()
         self._dull = dull
 
@@ -66,20 +75,22 @@ class Envelope:
         state[WHOLE_BODY] = exchange.whole_body
         # A HEAD is a GET whose body the server keeps to itself.
         asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
-        try:
-            with speaking(accepted(header(scope, b"accept-language") or "")):
-                await self._answer(asked, exchange)
-        finally:
-            route = getattr(asked.get("route"), "path", None)
-            state["dull"] = self._dull or route in _HEALTH
-            elapsed = round(self._clock.monotonic() - began, 6)
-            logs.access(
-                scope,
-                route=route,
-                status=exchange.status,
-                bytes_in=exchange.bytes_in,
-                latency_seconds=elapsed,
-            )
+        with tracing.begin(self._tracer, scope) as span:
+            try:
+                with speaking(accepted(header(scope, b"accept-language") or "")):
+                    await self._answer(asked, exchange)
+            finally:
+                route = getattr(asked.get("route"), "path", None)
+                state["dull"] = self._dull or route in _HEALTH
+                said = {
+                    "route": route,
+                    "status": exchange.status,
+                    "bytes_in": exchange.bytes_in,
+                    "latency_seconds": round(self._clock.monotonic() - began, 6),
+                }
+                logs.access(scope, **said)
+                if span is not None:
+                    tracing.describe(span, state["logged"] | said)
 
     async def _answer(self, scope: Scope, exchange: _Watched) -> None:
         try:

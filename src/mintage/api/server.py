@@ -201,8 +201,7 @@ async def _serve(
             if service.explanations is not None:
                 await service.explanations.close()
             await service.engine.close()
-            if service.flush is not None:
-                await asyncio.to_thread(service.flush)
+            await asyncio.to_thread(service.finish)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mintage.api.intake import Intake
 from mintage.api.metrics import Metrics
 from mintage.api.recording import Recorder
+from mintage.api.tracing import Tracer
 from mintage.core.clock import Clock, SystemClock
 from mintage.core.messages import told
 from mintage.core.money import Price
@@ -132,6 +133,10 @@ class Engine(Protocol):
 
     def observe(self, observer: Callable[[str, Batch], None]) -> None:
         """Have every batch told, with its product."""
+        ...
+
+    def compare(self, observer: Callable[[str, str, Any], None]) -> None:
+        """Have every answer of a shadow told: product, version, how it compares."""
         ...
 
     def drain(self) -> None:
@@ -289,8 +294,8 @@ class Service:
     ``gate`` is called on the event loop, so it answers at once; ``flush`` is called last when the
     server ends. Without ``replays`` a repeated Idempotency-Key is a 409, and without
     ``explanations`` or ``feedback`` none is given or taken. ``limiter`` is called as ``gate`` is;
-    without it no call is counted against its plan's rate. ``public_keys`` are told to anyone, by
-    role; it is called in threads.
+    without it no call is counted against its plan's rate. ``tracer`` makes a span of each request.
+    ``public_keys`` are told to anyone, by role; it is called in threads.
     """
 
     settings: Settings
@@ -307,6 +312,7 @@ class Service:
     explanations: Explanations | None = None
     feedback: Feedback | None = None
     limiter: Limiter | None = None
+    tracer: Tracer | None = None
     public_keys: Callable[[], Mapping[str, Mapping[str, str]]] = dict
     intake: Intake = field(default_factory=Intake)
 
@@ -315,7 +321,15 @@ class Service:
         """Awaits the meter."""
         return Recorder(self.meter)
 
+    def finish(self) -> None:
+        """Send and write what is left, when the server ends; waits for it."""
+        if self.tracer is not None:
+            self.tracer.close()
+        if self.flush is not None:
+            self.flush()
+
     def __post_init__(self) -> None:
         """Have the engine tell its batches and queues to the metrics."""
         self.engine.observe(self.metrics.batch)
+        self.engine.compare(self.metrics.shadow)
         self.metrics.watch(self.engine.queues)

@@ -27,7 +27,7 @@ from mintage.core.types import Rate
 from mintage.core.units import check_name
 from mintage.deliver.engine import Engine
 from mintage.deliver.explain import Explanations
-from mintage.deliver.products import CANARY, STABLE, Products, Routing
+from mintage.deliver.products import STABLE, Pointer, Products, Routing, Trial
 from mintage.deliver.score import Work, score
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing, Role
@@ -91,12 +91,14 @@ class Delivering:
         explanation_price: str | None = None,
         rate: str | None = None,
         canary: float | None = None,
+        shadow: float | None = None,
     ) -> dict[str, Any]:
         """Verify a model, open it once, and let the product's ``stable`` point at it.
 
         With ``canary``, a share, so many of the customers get it, always the same ones, and the
-        others the stable version. Without a price the product keeps its plan; a new one gets the
-        default price.
+        others the stable version. With ``shadow``, a share, so many of the calls are asked of it
+        too, and its answers compared, never given. Without a price the product keeps its plan; a
+        new one gets the default price.
 
         Raises:
             SignatureMismatch: the bundle is not what was signed; the product stays as it was.
@@ -105,24 +107,24 @@ class Delivering:
                 another kind of question (409).
         """
         check_name(product, "product")
-        percent = None if canary is None else _percent(canary)
+        trial, percent = _trial(canary, shadow)
         bundle = self._create.model(model)
         row = self._create.model_row(model)
         self._create.open(bundle)
         warnings = [*_doubts(bundle.manifest), *self._undeclared(bundle.manifest)]
-        if percent is not None:
+        if trial is not None:
             warnings += self._differences(product, bundle.manifest)
         unit = registry.modalities().get(bundle.manifest.modality).unit
         sold = {each.name: each.plan for each in self.products.list()}
         terms = Terms(price, currency, explanation_price, rate)
         plan = agreed(self._capture.plans, product, terms, plan=sold.get(product), unit=unit)
         pointer = self.products.publish(
-            product, row["name"], row["version"], bundle.digest, plan.name, percent
+            product, row["name"], row["version"], bundle.digest, plan.name, trial, percent
         )
         return {
             "product": product,
-            "alias": STABLE if percent is None else CANARY,
-            "percent": 100 if percent is None else percent,
+            "alias": trial or STABLE,
+            "percent": percent,
             "model": pointer.reference,
             "bundle_digest": pointer.bundle_digest,
             "plan": plan.to_json(),
@@ -231,7 +233,8 @@ class Delivering:
                 "product": product.name,
                 "model": routings[product.name].stable.reference,
                 "bundle_digest": routings[product.name].stable.bundle_digest,
-                "canary": _canary(routings[product.name]),
+                "canary": _beside(routings[product.name], routings[product.name].canary),
+                "shadow": _beside(routings[product.name], routings[product.name].shadow),
                 "plan": self._capture.plans.current(product.plan).to_json(),
             }
             for product in self.products.list()
@@ -279,6 +282,30 @@ class Delivering:
         return self._create.open(self._create.published(model, version, digest), threads=1)
 
 
+def _trial(canary: float | None, shadow: float | None) -> tuple[Trial | None, int]:
+    """How a version stands trial, and for how many percent of the customers, or of the calls.
+
+    Raises:
+        ConfigError: both ways at once, or a share that is none.
+    """
+    if canary is not None and shadow is not None:
+        raise ConfigError(
+            _("A version stands beside another as its canary or as its shadow, not both."),
+            remedy=_("Say --canary or --shadow."),
+        )
+    if canary is not None:
+        return "canary", _percent(canary)
+    if shadow is None:
+        return None, 100
+    percent = round(shadow * 100)
+    if not 1 <= percent <= 100:
+        raise ConfigError(
+            _("A shadow gets 1 % to 100 % of the calls, not {share:g} %.", share=shadow * 100),
+            remedy=_("Write it as 20%."),
+        )
+    return "shadow", percent
+
+
 def _percent(share: float) -> int:
     """A canary's share of the customers, in whole percent.
 
@@ -294,12 +321,12 @@ def _percent(share: float) -> int:
     return percent
 
 
-def _canary(routing: Routing) -> dict[str, Any] | None:
-    if routing.canary is None:
+def _beside(routing: Routing, pointer: Pointer | None) -> dict[str, Any] | None:
+    if pointer is None:
         return None
     return {
-        "model": routing.canary.reference,
-        "bundle_digest": routing.canary.bundle_digest,
+        "model": pointer.reference,
+        "bundle_digest": pointer.bundle_digest,
         "percent": routing.percent,
     }
 

@@ -46,6 +46,12 @@ def publish(
             help="Try it on a share of the customers, such as 5%; the others keep theirs."
         ),
     ] = None,
+    shadow: Annotated[
+        str | None,
+        typer.Option(
+            help="Ask it a share of the calls too, such as 20%; customers get the others' answers."
+        ),
+    ] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -53,7 +59,6 @@ def publish(
 
     A server that runs takes it over without a failed call, as soon as it is loaded and warm.
     """
-    share = None if canary is None else parse_share(canary)
     with opened(home) as app:
         done = app.deliver.publish(
             model,
@@ -62,7 +67,8 @@ def publish(
             currency=currency,
             explanation_price=explanation_price,
             rate=rate,
-            canary=share,
+            canary=None if canary is None else parse_share(canary),
+            shadow=None if shadow is None else parse_share(shadow),
         )
     for text in done["warnings"]:
         warn(text)
@@ -83,7 +89,16 @@ def publish(
     line(_("explanations: {price}", price=_explanation_price(plan)))
     if plan["rate"] is not None:
         line(_("each customer: {rate}", rate=plan["rate"]))
-    if done["percent"] < 100:
+    if done["alias"] == "shadow":
+        say(
+            _(
+                "{percent} % of the calls are asked of it too; mintage_shadow_total on /metrics "
+                "says how its answers compare. Back: mintage rollback {product}",
+                percent=done["percent"],
+                product=product,
+            )
+        )
+    elif done["alias"] == "canary":
         say(
             _(
                 "{percent} % of the customers get it. For all: the same without --canary; back: "
@@ -128,18 +143,20 @@ def products(*, home: Home = None, as_json: Json = False) -> None:
         (
             product["product"],
             product["model"],
-            _canary(product["canary"]),
+            _beside(product["canary"]),
+            _beside(product["shadow"]),
             f"{product['plan']['price']} {product['plan']['currency']}",
             word(product["plan"]["unit"]),
             _explanation_price(product["plan"]),
         )
         for product in listed
     ]
-    table((_("product"), "stable", "canary", _("price"), _("per"), _("explanation")), rows)
+    head = (_("product"), "stable", "canary", "shadow", _("price"), _("per"), _("explanation"))
+    table(head, rows)
 
 
-def _canary(canary: dict[str, Any] | None) -> str:
-    return "" if canary is None else f"{canary['model']} ({canary['percent']} %)"
+def _beside(found: dict[str, Any] | None) -> str:
+    return "" if found is None else f"{found['model']} ({found['percent']} %)"
 
 
 def _explanation_price(plan: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from mintage.api.logs import LogFormat, logging_to
 from mintage.api.server import serve
 from mintage.api.service import Sample, Service
+from mintage.api.tracing import from_environment
 from mintage.api.workers import Place, supervise, work_at
 from mintage.app.root import App
 from mintage.core.machine import available_cores
@@ -65,6 +66,7 @@ def service_of(app: App, *, samples: Sequence[Sample] = ()) -> Service:
         explanations=parts.explanations,
         gate=parts.gate,
         limiter=parts.limiter,
+        tracer=from_environment(),
         meter=parts.meter,
         accounts=parts.accounts,
         catalogue=parts.catalogue,

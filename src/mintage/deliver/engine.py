@@ -17,6 +17,7 @@ from mintage.core.errors import NotReady, RequestError, ServiceError
 from mintage.core.messages import _
 from mintage.core.types import Answer, Batch, ProviderInfo
 from mintage.deliver.lane import Lane, Limits
+from mintage.deliver.shadow import ShadowObserver, Shadows
 from mintage.deliver.versions import Catalogue, Loaded, OpenProvider, Versions
 
 _GLANCE_SECONDS = 0.05
@@ -74,6 +75,7 @@ class Engine:
         self._loader = ThreadPoolExecutor(1, "load")
         self._versions = Versions(open_provider, products, self._loader)
         self._lanes: dict[str, Lane] = {}
+        self._shadows = Shadows(_stand_back)
         self._observers: list[BatchObserver] = []
         self._watcher: asyncio.Task[None] | None = None
         self._draining = False
@@ -87,6 +89,10 @@ class Engine:
     def observe(self, observer: BatchObserver) -> None:
         """Have every batch told."""
         self._observers.append(observer)
+
+    def compare(self, observer: ShadowObserver) -> None:
+        """Have every answer of a shadow told."""
+        self._shadows.observe(observer)
 
     async def answer(self, product: str, data: bytes, by: Loaded | None = None) -> Served:
         """Answer one input, by the version that ``current`` gave, or by the stable one.
@@ -111,6 +117,7 @@ class Engine:
                 http_status=504,
                 retry_after_seconds=1,
             ) from error
+        self._shadows.ask(product, self._versions.get(product), data, answer)
         return Served(answer, loaded.info, loaded.alias)
 
     async def current(self, product: str, customer: str = "", version: str | None = None) -> Loaded:
@@ -171,7 +178,7 @@ class Engine:
     def versions(self, product: str) -> list[str]:
         """The versions of a product that answer now, the stable one first."""
         current = self._versions.get(product)
-        return [] if current is None else [each.info.version for each in current.loaded.values()]
+        return [] if current is None else [each.info.version for each in current.answering()]
 
     def products(self) -> list[str]:
         """The products that can be answered now."""
@@ -194,6 +201,7 @@ class Engine:
                 await self._watcher
         for lane in self._lanes.values():
             await lane.drained()
+        await self._shadows.close()
         await self._versions.stop()
         for pool in (self._workers, self._loader):
             await asyncio.to_thread(pool.shutdown)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from mintage.core.errors import RequestError
 from mintage.core.messages import _
@@ -14,7 +14,9 @@ from mintage.deliver import repository
 from mintage.store.engine import Database
 from mintage.trust import audit
 
-STABLE, CANARY = "stable", "canary"
+STABLE, CANARY, SHADOW = "stable", "canary", "shadow"
+Trial = Literal["canary", "shadow"]
+"""How a version stands beside the stable one: it answers some customers, or nobody."""
 
 
 class Pointer(NamedTuple):
@@ -31,11 +33,16 @@ class Pointer(NamedTuple):
 
 
 class Routing(NamedTuple):
-    """Which versions answer for a product: ``percent`` of its customers get the canary."""
+    """Which versions answer for a product: ``percent`` of its customers get the canary.
+
+    Or so many of its calls are asked of the ``shadow`` too, whose answers nobody gets. There is one
+    of them at most.
+    """
 
     stable: Pointer
     canary: Pointer | None = None
     percent: int = 0
+    shadow: Pointer | None = None
 
     def alias_for(self, product: str, customer: str) -> str:
         """The alias whose version answers this customer: always the same one."""
@@ -46,8 +53,8 @@ class Routing(NamedTuple):
 
     def pointers(self) -> dict[str, Pointer]:
         """Each alias that there is."""
-        there = {STABLE: self.stable}
-        return there if self.canary is None else there | {CANARY: self.canary}
+        there = {STABLE: self.stable, CANARY: self.canary, SHADOW: self.shadow}
+        return {alias: pointer for alias, pointer in there.items() if pointer is not None}
 
 
 @dataclass(frozen=True)
@@ -75,12 +82,13 @@ class Products:
         version: int,
         bundle_digest: str,
         plan: str,
-        percent: int | None = None,
+        trial: Trial | None = None,
+        percent: int = 100,
     ) -> Pointer:
-        """Point ``stable`` at a version, or, with ``percent``, ``canary`` for so many customers.
+        """Point ``stable`` at a version, or have it stand trial beside it for ``percent``.
 
-        The product is made where it is new. What becomes stable ends the canary: it was tried, or
-        overtaken. Rows and the audit log's leaf are one transaction.
+        The product is made where it is new. Whatever is published ends the trial of what was
+        before: it was tried, or overtaken. Rows and the audit log's leaf are one transaction.
 
         Raises:
             ConfigError: the product's name cannot be one.
@@ -90,24 +98,25 @@ class Products:
         check_name(product, "product")
         moment = self._now()
         pointer = Pointer(model, version, bundle_digest)
-        alias = STABLE if percent is None else CANARY
+        alias = trial or STABLE
         row = {
             "product": product,
             "alias": alias,
             **pointer._asdict(),
-            "percent": 100 if percent is None else percent,
+            "percent": percent,
             "published_at": moment,
         }
 
         def work(connection: repository.Connection) -> Pointer:
             _check_stands(connection, pointer)
-            if alias == CANARY and not repository.standing_publications(connection, product):
+            if trial is not None and not repository.standing_publications(connection, product):
                 raise RequestError(
                     _(
-                        "{product} has no stable version that a canary could stand beside.",
+                        "{product} has no stable version that a {trial} could stand beside.",
                         product=product,
+                        trial=trial,
                     ),
-                    remedy=_("Publish one first, without --canary."),
+                    remedy=_("Publish one first, without --{trial}.", trial=trial),
                     http_status=409,
                 )
             repository.save_product(connection, product, model, plan, moment)
@@ -210,12 +219,12 @@ class Undone:
 
 
 def _routing(standing: Sequence[repository.Values]) -> Routing:
-    """What publications come to, the newest first: a stable one ends every canary before it."""
+    """What publications come to, the newest first: each ends every trial before it."""
     stable = next(_pointer(row) for row in standing if row["alias"] == STABLE)
     newest = standing[0]
     if newest["alias"] == STABLE:
         return Routing(stable)
-    return Routing(stable, _pointer(newest), newest["percent"])
+    return _beside(stable, newest)
 
 
 def _before(product: str, standing: Sequence[repository.Values]) -> Routing:
@@ -234,13 +243,12 @@ def _before(product: str, standing: Sequence[repository.Values]) -> Routing:
 def _settle(connection: repository.Connection, product: str, moment: str) -> None:
     """Make the aliases what the publications that stand come to."""
     routing = _routing(repository.standing_publications(connection, product))
-    percents = {STABLE: 100, CANARY: routing.percent}
     rows = [
         {
             "product": product,
             "alias": alias,
             **pointer._asdict(),
-            "percent": percents[alias],
+            "percent": 100 if alias == STABLE else routing.percent,
             "changed_at": moment,
         }
         for alias, pointer in routing.pointers().items()
@@ -262,17 +270,19 @@ def _pointer(row: repository.Values) -> Pointer:
 
 
 def _routings(rows: Sequence[repository.Values]) -> dict[str, Routing]:
-    by_alias = {(row["product"], row["alias"]): row for row in rows}
-    found = {}
-    for (product, alias), row in by_alias.items():
-        if alias == STABLE:
-            canary = by_alias.get((product, CANARY))
-            found[product] = Routing(
-                _pointer(row),
-                None if canary is None else _pointer(canary),
-                0 if canary is None else canary["percent"],
-            )
+    found = {row["product"]: Routing(_pointer(row)) for row in rows if row["alias"] == STABLE}
+    for row in rows:
+        if row["alias"] != STABLE and row["product"] in found:
+            found[row["product"]] = _beside(found[row["product"]].stable, row)
     return found
+
+
+def _beside(stable: Pointer, row: repository.Values) -> Routing:
+    """The stable version, and the one on trial that a row says."""
+    pointer, percent = _pointer(row), row["percent"]
+    if row["alias"] == SHADOW:
+        return Routing(stable, percent=percent, shadow=pointer)
+    return Routing(stable, pointer, percent)
 
 
 def _missing(name: str) -> RequestError:

@@ -18,7 +18,7 @@ from mintage.core.errors import SignatureMismatch
 from mintage.core.messages import _
 from mintage.core.ports import Provider
 from mintage.core.types import ProviderInfo
-from mintage.deliver.products import STABLE, Pointer, Routing
+from mintage.deliver.products import SHADOW, STABLE, Pointer, Routing
 
 OpenProvider = Callable[[str, int, str], Provider]
 """Open (model, version, bundle digest): verifies the bundle, or raises."""
@@ -69,8 +69,16 @@ class Current(NamedTuple):
         return {alias: each.pointer for alias, each in self.loaded.items()}
 
     def named(self, version: str) -> Loaded | None:
-        """The one of this version number, if one of them is."""
-        return next((each for each in self.loaded.values() if each.info.version == version), None)
+        """The one of this version number, if one of those that answer is."""
+        return next((each for each in self.answering() if each.info.version == version), None)
+
+    def answering(self) -> list[Loaded]:
+        """Those whose answers customers get, the stable one first."""
+        return [each for alias, each in self.loaded.items() if alias != SHADOW]
+
+    def shadow(self) -> Loaded | None:
+        """The one that is asked too, if there is one."""
+        return self.loaded.get(SHADOW)
 
 
 class Versions:

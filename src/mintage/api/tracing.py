@@ -1,0 +1,117 @@
+"""Tracing: the trace that a caller began (W3C Trace Context) goes on here.
+
+Its id is in the log's line of the request. Where OpenTelemetry is told by its own variables whom to
+export to, every request is a span too; that needs the extra ``mintage[otel]``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, MutableMapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol
+
+from mintage.api import logs
+from mintage.api.heads import header
+from mintage.core.errors import DependencyDown
+from mintage.core.messages import _
+
+_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+_PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_ATTRIBUTES = {
+    "method": "http.request.method",
+    "route": "http.route",
+    "status": "http.response.status_code",
+    "bytes_in": "http.request.body.size",
+    "request_id": "mintage.request_id",
+    "customer": "mintage.customer",
+    "product": "mintage.product",
+    "model": "mintage.model",
+    "model_version": "mintage.model_version",
+    "outcome": "mintage.outcome",
+}
+"""What a span says, by the names of the log's fields: what is not logged is in no span."""
+
+
+class Tracer(Protocol):
+    """What makes spans."""
+
+    def span(self, parent: str | None) -> AbstractContextManager[Any]:
+        """A context in which a request is answered; gives the span."""
+        ...
+
+    def close(self) -> None:
+        """Send what is left."""
+        ...
+
+
+def begin(tracer: Tracer | None, scope: MutableMapping[str, Any]) -> AbstractContextManager[Any]:
+    """The context of a request's span, which is None without a tracer; the trace's id is noted."""
+    parent = header(scope, b"traceparent")
+    found = None if parent is None else _PARENT.fullmatch(parent)
+    if found is not None:
+        logs.note(scope, trace_id=found[1])
+    return nullcontext() if tracer is None else tracer.span(parent if found else None)
+
+
+def describe(span: Any, said: Mapping[str, Any]) -> None:
+    """Have a span say what the log's line says."""
+    span.update_name(f"{said.get('method')} {said.get('route') or ''}".strip())
+    for field, name in _ATTRIBUTES.items():
+        if said.get(field) is not None:
+            span.set_attribute(name, said[field])
+
+
+def from_environment() -> Tracer | None:
+    """Spans as the variables of OpenTelemetry say; None where they say nothing.
+
+    Raises:
+        DependencyDown: they say something, and OpenTelemetry is not installed.
+    """
+    off = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    if off or not any(os.environ.get(name) for name in _VARIABLES):
+        return None
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
+            OTLPSpanExporter,
+        )
+    except ImportError as error:
+        raise DependencyDown(
+            _("Traces are to be exported, but OpenTelemetry is not installed."),
+            remedy=_("Install it with: pip install 'mintage[otel]'"),
+        ) from error
+    return Spans(OTLPSpanExporter())
+
+
+class Spans:
+    """OpenTelemetry's spans, exported by a thread of its own; a ``Tracer``."""
+
+    def __init__(self, exporter: Any) -> None:
+        # Loaded where it is asked for: it takes 0.2 s, and most servers run without.
+        from opentelemetry.sdk.resources import SERVICE_NAME, Resource  # noqa: PLC0415
+        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
+        named = {SERVICE_NAME: os.environ.get("OTEL_SERVICE_NAME", "mintage")}
+        self._provider = TracerProvider(resource=Resource.create(named))
+        self._provider.add_span_processor(BatchSpanProcessor(exporter))
+        self._tracer = self._provider.get_tracer("mintage")
+
+    def span(self, parent: str | None) -> AbstractContextManager[Any]:
+        """A server's span, below the caller's where there is one."""
+        from opentelemetry.trace import SpanKind  # noqa: PLC0415
+        from opentelemetry.trace.propagation.tracecontext import (  # noqa: PLC0415
+            TraceContextTextMapPropagator,
+        )
+
+        carrier = {} if parent is None else {"traceparent": parent}
+        context = TraceContextTextMapPropagator().extract(carrier)
+        span: AbstractContextManager[Any] = self._tracer.start_as_current_span(
+            "request", context, SpanKind.SERVER
+        )
+        return span
+
+    def close(self) -> None:
+        """Send what is left."""
+        self._provider.shutdown()

@@ -1,0 +1,107 @@
+"""Traces go on, and are exported where OpenTelemetry's own variables say so."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from dataclasses import replace
+
+import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from tests.api.conftest import InProcess
+
+from mintage.api.application import customer_app
+from mintage.api.logs import logging_to
+from mintage.api.tracing import Spans, from_environment
+from mintage.core.errors import DependencyDown
+
+PREDICT = "/v1/products/tones/predict"
+TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+PARENT = {"traceparent": f"00-{TRACE}-{SPAN}-01"}
+
+
+@pytest.fixture
+def exported() -> InMemorySpanExporter:
+    return InMemorySpanExporter()
+
+
+@pytest.fixture
+def made(service, exported, key):
+    """A client of a server that makes spans, and the spans so far."""
+    tracer = Spans(exported)
+    told = replace(service, tracer=tracer, metrics=type(service.metrics)())
+    with InProcess(customer_app(told), Authorization=f"Bearer {key}") as client:
+
+        def finished():
+            tracer._provider.force_flush()
+            return exported.get_finished_spans()
+
+        yield client, finished
+        client.call(told.engine.close())
+    tracer.close()
+
+
+def test_a_call_is_a_span_below_its_callers(made, warm) -> None:
+    client, finished = made
+    answer = client.post(PREDICT, content=warm, headers=PARENT)
+    (span,) = finished()
+    assert f"{span.context.trace_id:032x}" == TRACE
+    assert f"{span.parent.span_id:016x}" == SPAN
+    assert span.name == "POST /v1/products/{product}/predict"
+    said = dict(span.attributes)
+    assert said["mintage.request_id"] == answer.headers["X-Request-Id"]
+    assert said["http.response.status_code"] == 200
+    assert (said["mintage.product"], said["mintage.outcome"]) == ("tones", "ok")
+
+
+@pytest.mark.parametrize(
+    "junk", ["", "nonsense", f"00-{'0' * 32}-{SPAN}-01", f"ff-{TRACE}-{SPAN}-01"]
+)
+def test_what_is_no_trace_begins_a_new_one(made, warm, junk: str) -> None:
+    client, finished = made
+    client.post(PREDICT, content=warm, headers={"traceparent": junk})
+    (span,) = finished()
+    assert span.parent is None
+
+
+def test_a_failed_call_and_another_page_have_their_span_too(made) -> None:
+    client, finished = made
+    client.post(PREDICT, content=b"x")
+    client.get("/v1/products")
+    assert [(each.name, each.attributes["http.response.status_code"]) for each in finished()] == [
+        ("POST /v1/products/{product}/predict", 422),
+        ("GET /v1/products", 200),
+    ]
+
+
+def test_without_opentelemetry_the_log_still_says_the_trace(client, warm) -> None:
+    stream = io.StringIO()
+    with logging_to(stream):
+        client.post(PREDICT, content=warm, headers=PARENT)
+        client.post(PREDICT, content=warm, headers={"traceparent": "planted"})
+    lines = map(json.loads, stream.getvalue().splitlines())
+    first, second = (line for line in lines if line["event"] == "request")
+    assert first["trace_id"] == TRACE
+    assert "trace_id" not in second
+    assert "planted" not in stream.getvalue()
+
+
+def test_the_variables_of_opentelemetry_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert from_environment() is None
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    tracer = from_environment()
+    assert tracer is not None
+    tracer.close()
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    assert from_environment() is None
+
+
+def test_where_it_is_missing_the_line_that_installs_it_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+    with pytest.raises(DependencyDown) as missing:
+        from_environment()
+    assert "pip install 'mintage[otel]'" in str(missing.value.remedy)
