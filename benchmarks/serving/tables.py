@@ -45,11 +45,11 @@ def throughput(kept: Kept) -> list[str]:
         if ratios := _ratios(kept, ours, limit):
             what = f"{product}: Mintage, everything on / in-process"
             found.append(at_least(what, ratios, share, _OF_THE_LIMIT[product]))
-        for name, words in (("litserve", "LitServe"), ("bentoml", "BentoML")):
-            better = _better(kept, f"{product}: {name}", f"{product}: {name}, batches")
-            if ratios := _ratios(kept, ours, better):
-                what = f"{product}: Mintage / {words}, the better of its two"
-                found.append(at_least(what, ratios, times, 2.0))
+        found += [
+            at_least(f"{product}: Mintage / {NAMES[name]}", ratios, times, 2.0)
+            for name in ("litserve", "litserve, batches", "bentoml", "bentoml, batches")
+            if (ratios := _ratios(kept, ours, f"{product}: {name}"))
+        ]
         found += [
             Line(f"{product}: Mintage / {NAMES[name]}", ratios, times)
             for name in ("starlette", "mintage, unmetered")
@@ -129,8 +129,10 @@ def overload(kept: Kept) -> list[str]:
                     Line(f"{words}: refused after, p50", values_of(refused, "p50"), milliseconds),
                     at_most(f"{words}: refused after, p99", p99, milliseconds, 0.05),
                 ]
-            grown = [one["memory"]["after"] / one["memory"]["before"] for one in results]
-            found.append(at_most(f"{words}: memory after / before", grown, times, 1.05))
+            pairs = kept.both(f"{product}: {factor}", f"{product}: 1") if goal else []
+            if pairs:
+                grown = [one["memory"]["highest"] / at["memory"]["highest"] for one, at in pairs]
+                found.append(at_most(f"{words}: memory / at the peak's rate", grown, times, 1.05))
     return [*table(found), "", *_offers(kept)]
 
 
@@ -276,12 +278,3 @@ def _none(what: str, values: Sequence[float]) -> Line:
 
 def _ratios(kept: Kept, ours: str, theirs: str) -> list[float]:
     return [left["rate"] / right["rate"] for left, right in kept.both(ours, theirs)]
-
-
-def _better(kept: Kept, *sides: str) -> str:
-    """The side with the higher median rate; the first where neither was measured."""
-
-    def middle(side: str) -> float:
-        return statistics.median(values_of(kept.of(side), "rate") or [0.0])
-
-    return max(sides, key=middle)
