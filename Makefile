@@ -112,8 +112,9 @@ bench-train: $(VENV)/.dev $(KERAS)/.ready ## the same for training, beside Keras
 bench-serve: wrk $(VENV)/.dev $(LITSERVE)/.ready $(BENTOML)/.ready ## the same for serving, beside LitServe and others; two hours
 	$(BIN)/python -m benchmarks.serve
 
-soak: $(VENV)/.dev ## the tests of crashes, many rounds
-	MINTAGE_ROUNDS=200 $(BIN)/python -m pytest tests/capture tests/store tests/e2e
+soak: $(VENV)/.dev ## the tests of crashes, of mutated pictures and of the API, many rounds; an hour
+	MINTAGE_ROUNDS=200 $(BIN)/python -m pytest tests/capture tests/store tests/e2e tests/deliver/test_score.py \
+		tests/api/test_fuzz.py tests/api/test_schema.py
 
 docs: $(VENV)/.dev ## write the generated pages anew
 	$(BIN)/python docs/generate.py
