@@ -206,6 +206,12 @@ def test_what_cannot_be_is_refused_with_its_place_and_what_is_right(candidate, a
         from_toml(SHORT.format(candidate, augmentation), where="mine.toml")
 
 
+def test_a_network_of_one_size_takes_no_training_sides():
+    text = SHORT.format("training_sides = [32]", "").replace("compact", "seed-cnn")
+    with pytest.raises(ConfigError, match="seed-cnn has no training_sides: it takes one size"):
+        from_toml(text.replace("input_size = 48", "input_size = 28"), where="mine.toml")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

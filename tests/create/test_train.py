@@ -665,3 +665,17 @@ def test_weight_decay_leaves_scales_and_biases_alone():
     assert free["weight_decay"] == 0
     assert all(each.ndim > 1 for each in decayed["params"])
     assert len(decayed["params"]) + len(free["params"]) == len(list(network.parameters()))
+
+
+def test_a_network_that_has_learned_something_is_kept_where_training_makes_it_worse(
+    fitted, tmp_path
+):
+    first = fitted(epochs=6)
+    ruined = fitted(
+        replace(seed_cnn(), learning_rate=5.0, optimiser="sgd"),
+        epochs=2,
+        start=lambda: first.network,
+        checkpoint_folder=tmp_path / "again",
+    )
+    assert ruined.best_epoch == 0
+    assert ruined.validation_accuracy == first.validation_accuracy

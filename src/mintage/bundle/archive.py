@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mintage.bundle.format import OPTIONAL_FILES, REQUIRED_FILES
-from mintage.core.errors import DataError, said_by
+from mintage.core.errors import DataError, SignatureMismatch, said_by
 from mintage.core.messages import _
 from mintage.trust.signing import SIGNATURE_FILE
 
@@ -57,7 +57,8 @@ def unpack(data: bytes) -> dict[str, bytes]:
     """The files of an archive, nothing of them verified yet.
 
     Raises:
-        DataError: these are not, byte for byte, what ``pack`` writes.
+        DataError: this is no archive of ours.
+        SignatureMismatch: it was one, and something in it was changed.
     """
     files: dict[str, bytes] = {}
     position = 0
@@ -67,9 +68,14 @@ def unpack(data: bytes) -> dict[str, bytes]:
             raise _refused(_("it holds {name} twice", name=name))
         files[name] = data[start:end]
         position = end
-    if not files or pack(files) != data:
-        raise _refused(_("its bytes are not those that mintage export writes"))
-    return files
+    packed = pack(files) if files else b""
+    if packed == data and files:
+        return files
+    if len(packed) == len(data) > 0:
+        raise SignatureMismatch(
+            _("This bundle's archive was changed after it was exported."), remedy=_REMEDY
+        )
+    raise _refused(_("its bytes are not those that mintage export writes"))
 
 
 def read_archive(path: Path) -> dict[str, bytes]:

@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     """Calls that are answered together at most."""
     batch_delay_ms: Annotated[float, Field(ge=0, le=1000)] = 0.0
     """How long a batch that is not full waits for more calls; 0: it takes what is there."""
-    threads: int | None = None
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Threads for training and inference; None takes what the cgroup's CPU quota allows."""
     backbone: str | None = None
     """Pretrained weights that are at hand for `train`: a folder, or an id of the hub."""

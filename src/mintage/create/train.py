@@ -143,6 +143,8 @@ def fit(
             training.restore()
             for known in training.history:
                 log(known)
+        if start is not None:
+            training.offer_start()
         training.warm_up(after)
         while training.stopped_because is None:
             record = training.one_epoch(batches, progress, should_stop)
@@ -221,6 +223,22 @@ class _Training:
     def judged(self) -> PictureNetwork:
         """The network that is validated and kept: the average, where there is one."""
         return self.network if self.average is None else self.average.network
+
+    def offer_start(self) -> None:
+        """A network that has learned something already may be the best that there will be."""
+        if self.epoch:
+            return
+        logits = self.answers(self.validation_index)
+        labels = self.examples.of(self.validation_index)
+        self.checkpoint.offer(
+            self.judged,
+            {
+                "epoch": 0,
+                "validation_loss": _finite(self.plain_loss(logits, labels).item()),
+                "validation_accuracy": accuracy(logits, labels),
+                "validation_balanced_accuracy": balanced_accuracy(logits, labels),
+            },
+        )
 
     def warm_up(self, after: int) -> None:
         """Learn how long evaluating takes, so that the clock can keep time for the last ones."""
