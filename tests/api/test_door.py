@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import io
 import json
 import socket
 import time
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from mintage.api.door import Door
 
@@ -142,6 +145,75 @@ def test_when_calls_have_ended_others_are_taken(service, connect, key, warm) -> 
     taken = connect()
     taken.sendall(call(key, warm))
     assert answer(taken)[0] == 200
+
+
+def test_a_large_upload_gets_to_know_why_it_was_turned_away(service, connect, fill, key) -> None:
+    fill(service.settings.max_queue)
+    connection = connect()
+    body = bytes(90_000)
+    connection.sendall(call(key, body[:10], length=len(body)))
+    for start in range(10, len(body), 10_000):
+        time.sleep(0.02)
+        connection.sendall(body[start : start + 10_000])
+    assert answer(connection)[0] == 503
+
+
+@pytest.mark.parametrize("head", [b"CONNECT a:443 HTTP/1.1", b"GET http://a HTTP/1.1"])
+def test_an_address_without_a_path_is_answered(connect, head: bytes) -> None:
+    connection = connect()
+    connection.sendall(head + b"\r\nHost: a\r\n\r\n")
+    assert connection.recv(100).startswith(b"HTTP/1.1 ")
+
+
+def test_what_comes_behind_a_call_under_way_does_not_take_its_answer(
+    service, provider, connect, key, warm
+) -> None:
+    provider.held.clear()
+    connection = connect()
+    connection.sendall(call(key, warm) + b"GET /v1/products HTTP/1.1\r\nHost: x\r\n\r\n")
+    end = time.monotonic() + 10
+    while service.intake.calls < 1:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    connection.sendall(b"no HTTP at all\r\n\r\n")
+    time.sleep(0.1)
+    provider.held.set()
+    status, __, document = answer(connection)
+    assert (status, document["task"]) == (200, "class")
+
+
+def test_a_connection_that_sends_neither_head_nor_body_is_ended(connect, key, monkeypatch) -> None:
+    monkeypatch.setattr("mintage.api.protocol._HEAD_SECONDS", 0.2)
+    connection = connect()
+    connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answer(connection)[0] == 200
+    connection.sendall(b"\r\n")
+    connection.settimeout(3)
+    assert ends(connection)
+
+
+def test_a_client_that_left_during_a_large_call_pays_nothing(
+    service, desk, provider, connect, key
+) -> None:
+    provider.held.clear()
+    connection = connect()
+    stream = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 255, (160, 160, 3), np.uint8)
+    Image.fromarray(noise).save(stream, "PNG")
+    assert stream.tell() > 65_536
+    connection.sendall(call(key, stream.getvalue()))
+    end = time.monotonic() + 10
+    while service.intake.calls < 1:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    time.sleep(0.1)
+    connection.close()
+    time.sleep(0.1)
+    provider.held.set()
+    while service.intake.calls:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert [usage.outcome for usage, __ in desk.events.values()] == ["cancelled"]
 
 
 class Poor:

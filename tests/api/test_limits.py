@@ -19,18 +19,23 @@ class Counter:
     """Lets three calls through."""
 
     def __init__(self) -> None:
-        self.taken: list[int] = []
+        self.taken = 0
         self.fault: Exception | None = None
 
-    def take(self, permit: Permit, rate: Rate, calls: int = 1) -> Allowance:
+    def take(self, permit: Permit, rate: Rate) -> Allowance:
+        return self._allowance(permit, rate, 1)
+
+    def look(self, permit: Permit, rate: Rate) -> Allowance:
+        return self._allowance(permit, rate, 0)
+
+    def _allowance(self, permit: Permit, rate: Rate, calls: int) -> Allowance:
         if self.fault is not None:
             raise self.fault
-        before = sum(self.taken)
-        if before + calls > rate.calls:
+        if self.taken >= rate.calls:
             refusal = QuotaReached("Used up.", remedy="Wait.", retry_after_seconds=20)
-            return Allowance(permit.plan, rate, rate.calls - before, 60, refusal)
-        self.taken.append(calls)
-        return Allowance(permit.plan, rate, rate.calls - before - calls, 20 * sum(self.taken))
+            return Allowance(permit.plan, rate, 0, 60, refusal)
+        self.taken += calls
+        return Allowance(permit.plan, rate, rate.calls - self.taken, 20 * self.taken)
 
 
 @pytest.fixture
@@ -59,7 +64,7 @@ def test_every_answer_says_what_is_left(limited, warm) -> None:
 
 
 def test_beyond_it_a_call_is_a_429_before_its_body_is_read(limited, warm, counter) -> None:
-    counter.taken = [3]
+    counter.taken = 3
     read: list[int] = []
 
     def body():
@@ -72,12 +77,22 @@ def test_beyond_it_a_call_is_a_429_before_its_body_is_read(limited, warm, counte
     assert refused.headers["RateLimit"].endswith(";r=0;t=60")
 
 
-def test_several_pictures_count_as_several(limited, warm, counter) -> None:
-    files = [("file", ("a.png", warm, "image/png"))] * 2
-    assert limited.post(f"{PREDICT}:batch", files=files).status_code == 200
-    assert counter.taken == [1, 1]
+def test_of_several_pictures_each_counts_and_is_refused_by_itself(limited, warm, counter) -> None:
+    files = [("file", ("a.png", warm, "image/png"))] * 5
+    results = limited.post(f"{PREDICT}:batch", files=files).json()["results"]
+    assert [each["status"] for each in results] == [200, 200, 200, 429, 429]
+    assert results[3]["problem"]["code"] == "quota_reached"
     refused = limited.post(f"{PREDICT}:batch", files=files)
     assert (refused.status_code, refused.json()["code"]) == (429, "quota_reached")
+    assert counter.taken == 3
+
+
+def test_what_we_could_not_have_answered_is_not_counted(limited, service, warm, counter) -> None:
+    places = [service.intake.place(10, 100) for __ in range(service.settings.max_queue)]
+    assert limited.post(PREDICT, content=warm).status_code == 503
+    for place in places:
+        place.__exit__(None, None, None)
+    assert counter.taken == 0
 
 
 def test_what_cannot_be_counted_is_a_503(limited, warm, counter) -> None:

@@ -47,22 +47,27 @@ def test_its_calls_may_come_at_once_and_come_back_one_by_one(shop: Any, rates: C
     assert rates.take(permit, MINUTE).remaining == 4
 
 
-def test_every_customer_has_their_own_and_several_calls_count_as_several(
+def test_every_customer_has_their_own_and_who_only_looks_takes_none(
     shop: Any, rates: CallRates
 ) -> None:
     ada, bob = shop.permit("Ada"), shop.permit("Bob")
-    assert rates.take(ada, MINUTE, 5).refusal is None
+    for __ in range(5):
+        assert rates.look(ada, MINUTE).refusal is None
+        assert rates.take(ada, MINUTE).refusal is None
     assert rates.take(ada, MINUTE).refusal is not None
-    assert rates.take(bob, MINUTE, 3).remaining == 2
-    all_or_none = rates.take(bob, MINUTE, 3)
-    assert all_or_none.refusal is not None
-    assert (all_or_none.remaining, all_or_none.refusal.retry_after_seconds) == (2, 12)
-    never = rates.take(bob, MINUTE, 6).refusal
-    assert never is not None
-    assert (never.message, never.retry_after_seconds) == (
-        "6 calls at once are more than this plan's 5/minute.",
-        None,
-    )
+    looked = rates.look(ada, MINUTE).refusal
+    assert looked is not None
+    assert looked.retry_after_seconds == 12
+    assert rates.look(bob, MINUTE).remaining == 5
+    assert rates.take(bob, MINUTE).remaining == 4
+
+
+def test_another_rate_is_counted_anew(shop: Any, rates: CallRates) -> None:
+    permit, daily = shop.permit(), Rate(1, 86_400)
+    assert rates.take(permit, daily).refusal is None
+    assert rates.take(permit, daily).refusal is not None
+    assert rates.take(permit, Rate(600, 60)).refusal is None
+    assert rates.take(permit, Rate(1000, 86_400)).refusal is None
 
 
 def test_it_holds_in_every_process_and_after_a_restart(

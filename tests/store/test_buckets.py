@@ -47,6 +47,13 @@ def test_a_clock_that_went_back_leaves_it_full_at_most(here: Buckets) -> None:
     assert here.pour("a", 1, room_seconds=60, now=NOW + 1).fitted
 
 
+def test_a_clock_that_was_ahead_is_forgotten_when_it_is_right_again(here: Buckets) -> None:
+    year = 365 * 86_400
+    assert here.pour("a", 60, room_seconds=60, now=NOW + year).fitted
+    assert not here.pour("a", 1, room_seconds=60, now=NOW).fitted
+    assert here.pour("a", 1, room_seconds=60, now=NOW + 1).fitted
+
+
 def test_it_is_kept_and_shared(path: Path, here: Buckets) -> None:
     here.pour("a", 10, room_seconds=10, now=NOW)
     other = Buckets(path)

@@ -102,6 +102,7 @@ async def metered_batch(
             held.enter_context(_alone(service, request, permit, key))
         try:
             service.engine.check(product)
+            limits.look(service, request.scope, permit)
             items = await read()
         except ClientDisconnect as gone:
             _counted(service, request, product, "disconnected")
@@ -109,9 +110,6 @@ async def metered_batch(
         except MintageError as error:
             _counted(service, request, product, _refusal(error))
             raise
-
-        if len(items) > 1:  # the first was counted as the call was admitted
-            _limited(service, request, permit, len(items) - 1)
 
         async def answered(position: int, data: bytes) -> Answered:
             event_id = None if key is None else sha256_hex(f"{key}:{position}".encode())
@@ -158,16 +156,7 @@ def _admitted(service: Service, request: Request, product: str) -> Permit:
         service.metrics.call(UNKNOWN, UNKNOWN, error.code)
         raise
     logs.note(request.scope, customer=permit.customer, product=product)
-    _limited(service, request, permit, 1)
     return permit
-
-
-def _limited(service: Service, request: Request, permit: Permit, calls: int) -> None:
-    try:
-        limits.count(service, request.scope, permit, calls)
-    except MintageError as error:
-        _counted(service, request, permit.product, _refusal(error))
-        raise
 
 
 @dataclass
@@ -185,8 +174,10 @@ class _Call:
     async def run(self, read: Callable[[], Awaitable[bytes]], version: str | None) -> Answered:
         found = await self._find()
         if found is not None:
+            self._limit()
             return self._replayed(found, version, await _digest(await self._read(read)))
         current = await self._current(version)
+        self._limit()
         data = await self._read(read)
         digest = await _digest(data)
         try:
@@ -197,6 +188,14 @@ class _Call:
             if found is None:
                 raise
         return self._replayed(found, version, digest)
+
+    def _limit(self) -> None:
+        """Count it against its plan's rate: what we could not have answered is not counted."""
+        try:
+            limits.count(self.service, self.request.scope, self.permit)
+        except MintageError as error:
+            self._count(_refusal(error))
+            raise
 
     async def _find(self) -> StoredAnswer | None:
         if self.event_id is None:

@@ -7,15 +7,19 @@ a page, or whether the server lives.
 
 from __future__ import annotations
 
+import array
 import asyncio
+import fcntl
 import logging
 import socket
 import ssl
+import termios
 from collections import deque
 from collections.abc import Callable
 
-from mintage.api.turned_away import CALL, LEAVE_SECONDS, Overload
+from mintage.api.turned_away import CALL, LEAVE_SECONDS, Overload, is_whole
 
+_HEAD_BYTES = 4096
 _MOST_AT_ONCE = 64
 _MOST_LEAVING = 256
 _PAUSE_SECONDS = 0.1
@@ -129,8 +133,16 @@ class Door:
 
 
 def _is_call(connection: socket.socket) -> bool:
-    """Whether the request that is here begins as a call does; one that is not here yet is none."""
+    """Whether a whole request is here that begins as a call does.
+
+    Whoever still sends is let in, to be answered where their body is read on for a while.
+    """
     try:
-        return connection.recv(len(CALL), socket.MSG_PEEK) == CALL
+        head = connection.recv(_HEAD_BYTES, socket.MSG_PEEK)
+        if not head.startswith(CALL):
+            return False
+        there = array.array("i", [0])
+        fcntl.ioctl(connection.fileno(), termios.FIONREAD, there)
     except OSError:
         return False
+    return is_whole(head, there[0])

@@ -65,6 +65,11 @@ class Exchange:
                 _log.error("A request was left without an answer.")
                 self._transport.close()
 
+    def leave(self) -> None:
+        """The client is gone, or gets another answer."""
+        self.disconnected = True
+        self.message_event.set()
+
     def feed(self, data: bytes) -> None:
         """Keep a part of the body until it is asked for."""
         self._parts.append(data)
@@ -90,7 +95,6 @@ class Exchange:
             self._transport.write(_CONTINUE)
             self._expects_continue = False
         if not (self.disconnected or self.response_complete):
-            self._flow.resume_reading()
             await self.message_event.wait()
             self.message_event.clear()
         if self.disconnected or self.response_complete:
@@ -116,6 +120,7 @@ class Exchange:
 
     def _taken(self) -> bytes:
         parts, self._parts, self._waiting_bytes = self._parts, [], 0
+        self._flow.resume_reading()  # or nobody would notice that the client leaves
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _opened(self, head: dict[str, Any]) -> bytes:

@@ -14,18 +14,24 @@ from mintage.core.types import Allowance, Permit
 _ALLOWANCE = "allowance"
 
 
-def count(
-    service: Service, scope: MutableMapping[str, Any], permit: Permit, calls: int = 1
-) -> None:
-    """Count calls that were admitted.
+def count(service: Service, scope: MutableMapping[str, Any], permit: Permit) -> None:
+    """Count a call that is about to be read.
 
     Raises:
-        QuotaReached: they are more than the plan's rate leaves (429).
-        ServiceError: they cannot be counted now (503).
+        QuotaReached: nothing of its plan's rate is left (429).
+        ServiceError: it cannot be counted now (503).
     """
-    if permit.rate is None or service.limiter is None:
-        return
-    allowance = service.limiter.take(permit, permit.rate, calls)
+    if permit.rate is not None and service.limiter is not None:
+        _tell(scope, service.limiter.take(permit, permit.rate))
+
+
+def look(service: Service, scope: MutableMapping[str, Any], permit: Permit) -> None:
+    """``count`` before a body of several calls, which are counted one by one, is read."""
+    if permit.rate is not None and service.limiter is not None:
+        _tell(scope, service.limiter.look(permit, permit.rate))
+
+
+def _tell(scope: MutableMapping[str, Any], allowance: Allowance) -> None:
     scope["state"][_ALLOWANCE] = allowance
     if allowance.refusal is not None:
         raise allowance.refusal

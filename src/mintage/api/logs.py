@@ -13,7 +13,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
@@ -105,13 +105,18 @@ class _Lines(logging.StreamHandler[TextIO]):
     def flush(self) -> None:
         """Write what is kept."""
         self._write()
-        super().flush()
+        with suppress(OSError):  # said already, when it was written
+            super().flush()
 
     def _write(self) -> None:
         with self._keeping:
             kept, self._kept = self._kept, []
-            if kept:
-                self.stream.write("".join(map(_access_line, kept)))
+        if not kept:
+            return
+        try:
+            self.stream.write("".join(map(_access_line, kept)))
+        except Exception:  # noqa: BLE001 - as every handler does: a log that fails fails nothing else
+            self.handleError(logging.makeLogRecord({"msg": REQUEST, "name": _access.name}))
 
 
 _lines: _Lines | None = None
@@ -120,7 +125,7 @@ _lines: _Lines | None = None
 def _access_line(kept: tuple[float, Mapping[str, Any]]) -> str:
     moment, said = kept
     head = {"time": _moment(moment), "level": "info", "logger": _access.name, "event": REQUEST}
-    return json.dumps({**head, **_fields(said)}) + "\n"
+    return json.dumps({**head, **_fields(said)}, default=str) + "\n"
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import http
-import re
 from typing import Any
 from urllib.parse import unquote
 
@@ -16,21 +15,20 @@ from mintage.api.exchange import EXCHANGE, Exchange
 from mintage.api.heads import header_of
 from mintage.api.middleware import request_id_of
 from mintage.api.problems import problem
-from mintage.api.turned_away import CALL, LEAVE_SECONDS, Overload
+from mintage.api.turned_away import CALL, Overload, is_whole
 from mintage.core.errors import RequestError
 from mintage.core.messages import _, accepted, speaking
 
 _MOST_HEAD_BYTES = 65_536
 _PIECE_BYTES = 8192  # what is parsed at once of a head, whose parts the parser keeps until complete
 _HEAD_SECONDS = 30.0
-_LINGER_SECONDS = 2.0
-_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,12})\r\n", re.IGNORECASE)
+_LINGER_SECONDS, _MOST_LINGER_SECONDS = 2.0, 30.0
 
 
 class Protocol(HttpToolsProtocol):
     """Refuses a head that is too large, too slow or no HTTP, with a problem like any other."""
 
-    cycle: Any  # uvicorn's name for the Exchange that is under way, or was the last
+    cycle: Any  # uvicorn's name for the newest Exchange; those before it may be under way yet
 
     def __init__(self, *args: Any, overload: Overload | None = None, **options: Any) -> None:
         """``overload`` says when calls are turned away, and with what."""
@@ -39,9 +37,9 @@ class Protocol(HttpToolsProtocol):
         self.headers = []
         self._in_head = self._head_begun = True
         self._head_bytes = 0
-        self._begun = False
+        self._answering: Exchange | None = None
         self._head_timer: asyncio.TimerHandle | None = None
-        self._refused = False
+        self._refused = self._still_sends = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a first head, but not for ever."""
@@ -49,12 +47,16 @@ class Protocol(HttpToolsProtocol):
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing is expected any more."""
+        """Nothing is expected any more, and whoever still answers is told."""
         self._forget_head()
+        for exchange in (self._answering, *(waiting for waiting, __ in self.pipeline)):
+            if exchange is not None and not exchange.response_complete:
+                exchange.leave()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Parse a head piece by piece, so that none grows without bound."""
+        self._still_sends = True
         if self._is_turned_away(data):
             return
         left = memoryview(data)
@@ -66,7 +68,10 @@ class Protocol(HttpToolsProtocol):
                 self._refuse(_too_large())
         if left and not self._closing():
             super().data_received(left)  # type: ignore[arg-type]
-        if self._head_begun and self._head_timer is None and not self._closing():
+        # Whatever came ended the wait for a next request. Where nothing is answered something else
+        # has to: a head, what is left of a body that was refused, or bytes that are neither.
+        idle = self.cycle is None or self.cycle.response_complete
+        if (self._head_begun or idle) and self._head_timer is None and not self._closing():
             self._expect_head()
 
     def _is_turned_away(self, data: bytes) -> bool:
@@ -77,7 +82,7 @@ class Protocol(HttpToolsProtocol):
         idle = self.cycle is None or self.cycle.response_complete
         if not (idle and self._in_head) or self._head_bytes:
             return False  # it is a body that begins as a call does, or a call behind others
-        self._end_with(overload.refusal(), linger_seconds=0 if _is_whole(data) else LEAVE_SECONDS)
+        self._end_with(overload.refusal(), linger=not is_whole(data, len(data)))
         return True
 
     def on_message_begin(self) -> None:
@@ -88,14 +93,14 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """A head has ended: its request begins, or waits for those before it."""
         self._forget_head()
-        self._begun = True
         version, url = self.parser.get_http_version(), httptools.parse_url(self.url)
-        path = url.path.decode("ascii")
+        raw_path = url.path or b"/"
+        path = raw_path.decode("ascii")
         self.scope |= {
             "http_version": version,
             "method": self.parser.get_method().decode("ascii"),
             "path": unquote(path) if "%" in path else path,
-            "raw_path": url.path,
+            "raw_path": raw_path,
             "query_string": url.query or b"",
         }
         before = self.cycle
@@ -137,6 +142,7 @@ class Protocol(HttpToolsProtocol):
         )
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._answering = cycle
         task = self.loop.create_task(cycle.run(app))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
@@ -166,12 +172,16 @@ class Protocol(HttpToolsProtocol):
         """Answer, unless an answer is on its way already, and end the connection."""
         self._refused = True
         self._forget_head()
-        if self._begun and not self.cycle.response_complete:
-            if self.cycle.response_started:
+        running = self._answering
+        if running is not None and not running.response_complete:
+            if running is not self.cycle:  # others came behind it, of which this is one
+                self.pipeline.clear()
+                running.keep_alive = False
+                return
+            if running.response_started:
                 self.transport.close()
                 return
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+            running.leave()
         request_id = request_id_of(header_of(self.headers, b"x-request-id") or "")
         with speaking(accepted(header_of(self.headers, b"accept-language") or "")):
             answer = problem(error, request_id)
@@ -183,25 +193,31 @@ class Protocol(HttpToolsProtocol):
         status = STATUS_LINE[answer.status_code]
         self._end_with(b"".join((status, *lines, b"\r\n", bytes(answer.body))))
 
-    def _end_with(self, answer: bytes, linger_seconds: float = _LINGER_SECONDS) -> None:
-        """The last that this connection says."""
+    def _end_with(self, answer: bytes, *, linger: bool = True) -> None:
+        """The last that this connection says.
+
+        Closed while the client still sends, its system would throw the answer away: what comes is
+        read on until it pauses.
+        """
         self._refused = True
         self._forget_head()
         self.transport.write(answer)
-        if not linger_seconds:
+        if not linger:
             self.transport.close()
             return
-        # Closed while the client still sends, its system would throw the answer away.
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self.loop.call_later(linger_seconds, self.transport.close)
+        self._linger(self.loop.time() + _MOST_LINGER_SECONDS)
 
+    def _linger(self, until: float) -> None:
+        self._still_sends = False
+        self.loop.call_later(_LINGER_SECONDS, self._leave, until)
 
-def _is_whole(data: bytes) -> bool:
-    """Whether a request that begins here ends here too, as far as its head says plainly."""
-    end = data.find(b"\r\n\r\n")
-    length = _LENGTH.search(data, 0, end) if end > 0 else None
-    return length is not None and len(data) == end + 4 + int(length[1])
+    def _leave(self, until: float) -> None:
+        if self._still_sends and self.loop.time() < until:
+            self._linger(until)
+        else:
+            self.transport.close()
 
 
 def _too_large() -> RequestError:

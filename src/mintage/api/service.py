@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from threading import Thread
 from typing import Any, Protocol
 
 import numpy as np
@@ -276,6 +277,9 @@ class Feedback(Protocol):
         ...
 
 
+_TRACES_SECONDS = 2.0
+
+
 @dataclass(frozen=True)
 class Sample:
     """A picture that the page offers to click."""
@@ -323,10 +327,13 @@ class Service:
 
     def finish(self) -> None:
         """Send and write what is left, when the server ends; waits for it."""
-        if self.tracer is not None:
-            self.tracer.close()
         if self.flush is not None:
             self.flush()
+        if self.tracer is not None:
+            # A collector that does not answer must not hold up the end.
+            ending = Thread(target=self.tracer.close, name="traces", daemon=True)
+            ending.start()
+            ending.join(_TRACES_SECONDS)
 
     def __post_init__(self) -> None:
         """Have the engine tell its batches and queues to the metrics."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 from mintage.api.intake import too_many
@@ -15,8 +16,18 @@ from mintage.core.messages import speaking
 CALL = b"POST "
 """How a request begins that may be turned away: not a page, nor whether the server lives."""
 LEAVE_SECONDS = 0.25
-"""How long a connection that was answered so stays open, for the answer to be read."""
+"""How long a connection whose whole call was turned away stays open, for that to be read."""
 _ID = new_id("req")
+
+
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,12})\r\n", re.IGNORECASE)
+
+
+def is_whole(data: bytes, size: int) -> bool:
+    """Whether a request that begins so, ``size`` bytes of which are here, ends with them."""
+    end = data.find(b"\r\n\r\n")
+    length = _LENGTH.search(data, 0, end + 2) if end > 0 else None
+    return length is not None and size == end + 4 + int(length[1])
 
 
 class Overload:

@@ -23,28 +23,35 @@ class CallRates:
         self._database = database
         self._clock = clock
 
-    def take(self, permit: Permit, rate: Rate, calls: int = 1) -> Allowance:
-        """Count calls that are about to be answered, all of them or none.
+    def take(self, permit: Permit, rate: Rate) -> Allowance:
+        """Count a call that is about to be answered, if one is left.
 
         Raises:
-            DependencyDown: they cannot be counted now, so they may not be answered.
+            DependencyDown: it cannot be counted now, so it may not be answered.
             Overloaded: the same.
         """
+        return self._allowance(permit, rate, calls=1)
+
+    def look(self, permit: Permit, rate: Rate) -> Allowance:
+        """Whether ``take`` would count one now; it raises the same."""
+        return self._allowance(permit, rate, calls=0)
+
+    def _allowance(self, permit: Permit, rate: Rate, calls: int) -> Allowance:
         each = rate.seconds / rate.calls
         poured = self._buckets().pour(
-            f"{permit.customer}/{permit.plan}",
+            f"{permit.customer}/{permit.plan}/{rate}",  # another rate is counted anew
             calls * each,
             room_seconds=rate.seconds,
             now=self._clock.now().timestamp(),
         )
-        left = (rate.seconds - poured.level_seconds) / each
-        missing = calls * each - (rate.seconds - poured.level_seconds)
+        left = (rate.seconds - poured.level_seconds) / each + 1e-6
+        refused = not poured.fitted or (not calls and left < 1)
         return Allowance(
             policy=permit.plan,
             rate=rate,
-            remaining=max(0, math.floor(left + 1e-6)),
+            remaining=max(0, math.floor(left)),
             reset_seconds=math.ceil(poured.level_seconds),
-            refusal=None if poured.fitted else _refusal(permit, rate, calls, missing),
+            refusal=_refusal(permit, rate, (1 - left) * each) if refused else None,
         )
 
     def _buckets(self) -> Buckets:
@@ -56,15 +63,10 @@ class CallRates:
             ) from error
 
 
-def _refusal(permit: Permit, rate: Rate, calls: int, missing_seconds: float) -> QuotaReached:
+def _refusal(permit: Permit, rate: Rate, missing_seconds: float) -> QuotaReached:
     wait = max(1, math.ceil(missing_seconds))
     if permit.key_id == TRIAL:
         return used_up(rate.calls, wait)
-    if calls > rate.calls:
-        return QuotaReached(
-            _("{calls} calls at once are more than this plan's {rate}.", calls=calls, rate=rate),
-            remedy=_("Send 1 to {most}.", most=rate.calls),
-        )
     return QuotaReached(
         _("This plan's {rate} calls are used up.", rate=rate),
         remedy=_("Send it again in {seconds} s.", seconds=wait),

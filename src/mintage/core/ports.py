@@ -172,12 +172,16 @@ class Gate(Protocol):
 class Limiter(Protocol):
     """How many calls a customer may make in a while."""
 
-    def take(self, permit: Permit, rate: Rate, calls: int = 1) -> Allowance:
-        """Count calls that are about to be answered, all of them or none.
+    def take(self, permit: Permit, rate: Rate) -> Allowance:
+        """Count a call that is about to be answered, if one is left.
 
         Raises:
-            ServiceError: they cannot be counted now, so they may not be answered.
+            ServiceError: it cannot be counted now, so it may not be answered.
         """
+        ...
+
+    def look(self, permit: Permit, rate: Rate) -> Allowance:
+        """Whether ``take`` would count one now."""
         ...
 
 

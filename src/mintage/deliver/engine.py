@@ -229,7 +229,10 @@ class Engine:
 def _stand_back() -> None:
     """Let the event loop go first where a core is short, or refusals would wait for inference."""
     if sys.platform == "linux":  # elsewhere a priority is a process's, not a thread's
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        mine = threading.get_native_id()
+        with suppress(OSError):
+            now = os.getpriority(os.PRIO_PROCESS, mine)
+            os.setpriority(os.PRIO_PROCESS, mine, min(now + _NICENESS, 19))
 
 
 def _going_away() -> NotReady:

@@ -22,6 +22,8 @@ ShadowObserver = Callable[[str, str, Compared], None]
 """Told the product, the shadow's version, and how its answer compares."""
 
 _MOST_WAITING = 32
+_MOST_BYTES = 32_000_000
+_LAST_SECONDS = 1.0
 
 
 class Shadows:
@@ -34,6 +36,7 @@ class Shadows:
         self._owed: defaultdict[str, int] = defaultdict(int)
         self._asked: set[asyncio.Task[None]] = set()
         self._observers: list[ShadowObserver] = []
+        self._bytes = 0
 
     def observe(self, observer: ShadowObserver) -> None:
         """Have every comparison told."""
@@ -48,14 +51,20 @@ class Shadows:
         if self._owed[product] < 100:
             return
         self._owed[product] -= 100
+        if self._bytes + len(data) > _MOST_BYTES:
+            self._tell(product, shadow, "left out")
+            return
+        self._bytes += len(data)
         task = asyncio.create_task(self._compare(product, shadow, data, given))
         self._asked.add(task)
         task.add_done_callback(self._asked.discard)
 
     async def close(self) -> None:
-        """Wait for those that were asked, and let go of the thread."""
+        """Wait a moment for those that were asked, and let go of the thread."""
         if self._asked:
-            await asyncio.wait(self._asked)
+            __, late = await asyncio.wait(self._asked, timeout=_LAST_SECONDS)
+            for task in late:
+                task.cancel()
         for lane in self._lanes.values():
             await lane.drained()
         await asyncio.to_thread(self._thread.shutdown)
@@ -69,6 +78,11 @@ class Shadows:
             found = "left out"
         except Exception:  # noqa: BLE001 - whatever it is, no customer sees it
             found = "error"
+        finally:
+            self._bytes -= len(data)
+        self._tell(product, shadow, found)
+
+    def _tell(self, product: str, shadow: Loaded, found: Compared) -> None:
         for observer in self._observers:
             observer(product, shadow.info.version, found)
 

@@ -48,8 +48,13 @@ class Buckets:
         """
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         size = _SLOT.size * _SLOTS
-        if os.fstat(self._descriptor).st_size < size:
-            os.ftruncate(self._descriptor, size)  # zeros, whoever else does the same
+        try:
+            # Zeros where there was nothing, whoever else does the same; and room on the disk, since
+            # to write where there is none ends the process.
+            os.posix_fallocate(self._descriptor, 0, size)
+        except OSError:
+            os.close(self._descriptor)
+            raise
         self._mapped = mmap.mmap(self._descriptor, size)
         self._mine = threading.Lock()
 
@@ -73,7 +78,8 @@ class Buckets:
             fitted = level + seconds <= room_seconds + 1e-6
             if fitted:
                 level += seconds
-                _SLOT.pack_into(self._mapped, position, digest, now + level)
+            # Also where it did not fit: it may have held more, by another room or clock.
+            _SLOT.pack_into(self._mapped, position, digest, now + level)
         return Poured(fitted, level)
 
     def close(self) -> None:

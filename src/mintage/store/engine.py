@@ -212,6 +212,7 @@ class Database:
     def _commit(self, writes: list[_Write]) -> None:
         results: list[tuple[Future[Any], Any]] = []
         failures: list[tuple[Future[Any], BaseException]] = []
+        failed = False
         try:
             with self._exclusive(), self._changing(writes), self._committing() as connection:
                 for write in writes:
@@ -228,11 +229,13 @@ class Database:
             cause = explained(error, self.path)
             failures = [(write.done, cause) for write in writes]
             results = []
-            self._let_go()
+            failed = True
         for done, value in results:
             done.set_result(value)
         for done, reason in failures:
             done.set_exception(reason)
+        if failed:
+            self._let_go()
 
     def _changing(self, writes: list[_Write]) -> AbstractContextManager[None]:
         if all(write.only_adds for write in writes):
@@ -250,7 +253,8 @@ class Database:
     def _let_go(self) -> None:
         writing, self._writing = self._writing, None
         if writing is not None:
-            writing.close()
+            with suppress(Exception):  # it may be broken: another takes its place
+                writing.close()
 
     @contextmanager
     def _writer(self) -> Iterator[Connection]:
