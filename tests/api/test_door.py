@@ -188,7 +188,8 @@ def test_a_connection_that_sends_neither_head_nor_body_is_ended(connect, key, mo
     connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
     assert answer(connection)[0] == 200
     connection.sendall(b"\r\n")
-    connection.settimeout(3)
+    connection.settimeout(5)
+    assert answer(connection)[0] == 408
     assert ends(connection)
 
 

@@ -70,6 +70,8 @@ def recipes(draw):
             cutmix=draw(some.floats(0, 0.5)),
             augmentation=Augmentation(**drawn("augmentation")),
         )
+        if network == "seed-cnn":
+            candidate["training_sides"] = ()
         candidates.append(Candidate(**candidate))
     epochs = draw(some.none() | some.integers(1, 1000))
     seconds = draw(some.none() | some.floats(1e-3, 1e7)) if epochs is None else None

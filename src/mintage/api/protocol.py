@@ -49,7 +49,8 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is expected any more, and whoever still answers is told."""
         self._forget_head()
-        for exchange in (self._answering, *(waiting for waiting, __ in self.pipeline)):
+        under_way: list[Any] = [self._answering, *(waiting for waiting, __ in self.pipeline)]
+        for exchange in under_way:
             if exchange is not None and not exchange.response_complete:
                 exchange.leave()
         super().connection_lost(exc)

@@ -85,7 +85,7 @@ class Candidate:
             _check_range(self.name, name, getattr(self, name), low, high)
         for side in self.training_sides:
             _check_range(self.name, "training_sides", side, *TRAINING_SIDES)
-        if self.training_sides and self.network != "compact":
+        if self.training_sides and self.network == "seed-cnn":
             raise ConfigError(
                 _("{network} has no training_sides: it takes one size.", network=self.network),
                 remedy=_("Leave them out, or choose the network compact."),
