@@ -1,6 +1,6 @@
 """Where connections come in; while as many calls are in hand as may be, more are turned away here.
 
-Under a flood a refusal has to cost far less than an answer: here it is four system calls, no
+Under a flood a refusal has to cost far less than an answer: here it is a few system calls, no
 transport, no parser, and no body is read. Who asks for nothing that is sold is let in all the same:
 a page, or whether the server lives.
 """
