@@ -7,19 +7,17 @@ a page, or whether the server lives.
 
 from __future__ import annotations
 
-import array
 import asyncio
-import fcntl
 import logging
 import socket
 import ssl
-import termios
 from collections import deque
 from collections.abc import Callable
 
-from mintage.api.turned_away import CALL, LEAVE_SECONDS, Overload, is_whole
+from mintage.api.turned_away import CALL, LEAVE_SECONDS, Overload, size_of
 
 _HEAD_BYTES = 4096
+_MOST_UNREAD_BYTES = 65_536  # of a socket's 128 KiB that nobody has read
 _MOST_AT_ONCE = 64
 _MOST_LEAVING = 256
 _PAUSE_SECONDS = 0.1
@@ -133,16 +131,14 @@ class Door:
 
 
 def _is_call(connection: socket.socket) -> bool:
-    """Whether a whole request is here that begins as a call does.
+    """Whether a request is here that begins as a call does, and is sent without being read.
 
-    Whoever still sends is let in, to be answered where their body is read on for a while.
+    Whoever sends more than the system takes for us is let in, to be answered where their body is
+    read on for a while.
     """
     try:
         head = connection.recv(_HEAD_BYTES, socket.MSG_PEEK)
-        if not head.startswith(CALL):
-            return False
-        there = array.array("i", [0])
-        fcntl.ioctl(connection.fileno(), termios.FIONREAD, there)
     except OSError:
         return False
-    return is_whole(head, there[0])
+    size = size_of(head) if head.startswith(CALL) else None
+    return size is not None and size <= _MOST_UNREAD_BYTES

@@ -15,7 +15,7 @@ from mintage.api.exchange import EXCHANGE, Exchange
 from mintage.api.heads import header_of
 from mintage.api.middleware import request_id_of
 from mintage.api.problems import problem
-from mintage.api.turned_away import CALL, Overload, is_whole
+from mintage.api.turned_away import CALL, Overload, size_of
 from mintage.core.errors import RequestError
 from mintage.core.messages import _, accepted, speaking
 
@@ -83,7 +83,7 @@ class Protocol(HttpToolsProtocol):
         idle = self.cycle is None or self.cycle.response_complete
         if not (idle and self._in_head) or self._head_bytes:
             return False  # it is a body that begins as a call does, or a call behind others
-        self._end_with(overload.refusal(), linger=not is_whole(data, len(data)))
+        self._end_with(overload.refusal(), linger=size_of(data) != len(data))
         return True
 
     def on_message_begin(self) -> None:

@@ -23,11 +23,11 @@ _ID = new_id("req")
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,12})\r\n", re.IGNORECASE)
 
 
-def is_whole(data: bytes, size: int) -> bool:
-    """Whether a request that begins so, ``size`` bytes of which are here, ends with them."""
+def size_of(data: bytes) -> int | None:
+    """Bytes of the request that begins so, its head included; None where it does not say."""
     end = data.find(b"\r\n\r\n")
     length = _LENGTH.search(data, 0, end + 2) if end > 0 else None
-    return length is not None and size == end + 4 + int(length[1])
+    return None if length is None else end + 4 + int(length[1])
 
 
 class Overload:
