@@ -32,10 +32,8 @@ def customer_app(service: Service) -> ASGIApp:
 
 def _customer_routes(service: Service) -> tuple[FastAPI, list[APIRouter]]:
     """All routes, and those among them that sell answers."""
-    app, sold = (
-        _bare_app(service, tracer=service.tracer),
-        [predict_routes(service), infer_routes(service)],
-    )
+    app = _bare_app(service, tracer=service.tracer)
+    sold = [predict_routes(service), infer_routes(service)]
     for router in (*sold, customer_routes(service), oip_routes(service), page_routes(service)):
         app.include_router(router)
     return app, sold

@@ -88,7 +88,7 @@ class Spans:
     """OpenTelemetry's spans, exported by a thread of its own; a ``Tracer``."""
 
     def __init__(self, exporter: Any) -> None:
-        # Loaded where it is asked for: it takes 0.2 s, and most servers run without.
+        # Loaded where it is asked for: it takes 0.1 s, and most servers run without.
         from opentelemetry.sdk.resources import SERVICE_NAME, Resource  # noqa: PLC0415
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415

@@ -12,7 +12,7 @@ from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import emit, facts, line, say, stderr, table, warn
 from mintage.cli.words import word
 from mintage.core.errors import ConfigError, RequestError
-from mintage.core.messages import _
+from mintage.core.messages import Message, _
 from mintage.core.units import parse_share
 
 
@@ -89,26 +89,23 @@ def publish(
     line(_("explanations: {price}", price=_explanation_price(plan)))
     if plan["rate"] is not None:
         line(_("each customer: {rate}", rate=plan["rate"]))
-    if done["alias"] == "shadow":
-        say(
-            _(
-                "{percent} % of the calls are asked of it too; mintage_shadow_total on /metrics "
-                "says how its answers compare. Back: mintage rollback {product}",
-                percent=done["percent"],
-                product=product,
-            )
+    say(_what_now(done["alias"], percent=done["percent"], product=product))
+
+
+def _what_now(alias: str, **values: Any) -> Message:
+    if alias == "shadow":
+        return _(
+            "{percent} % of the calls are asked of it too; mintage_shadow_total on /metrics "
+            "says how its answers compare. Back: mintage rollback {product}",
+            **values,
         )
-    elif done["alias"] == "canary":
-        say(
-            _(
-                "{percent} % of the customers get it. For all: the same without --canary; back: "
-                "mintage rollback {product}",
-                percent=done["percent"],
-                product=product,
-            )
+    if alias == "canary":
+        return _(
+            "{percent} % of the customers get it. For all: the same without --canary; back: "
+            "mintage rollback {product}",
+            **values,
         )
-    else:
-        say(_("Next: mintage customer add NAME, then mintage serve"))
+    return _("Next: mintage customer add NAME, then mintage serve")
 
 
 def rollback(

@@ -21,7 +21,7 @@ _MOST_SECONDS = 8.0
 
 
 async def in_time(promised: asyncio.Future[T], seconds: float) -> T:
-    """What was promised; for a future of our own, a third of what ``asyncio.timeout`` takes.
+    """What was promised; for a future of our own, for a third of what ``asyncio.timeout`` adds.
 
     Raises:
         TimeoutError: it was not kept within so many seconds; the future says so too.
