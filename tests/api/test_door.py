@@ -7,6 +7,7 @@ import errno
 import io
 import json
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator
 
@@ -231,6 +232,18 @@ class Poor:
             self.refused += 1
             raise OSError(errno.EMFILE, "Too many open files")
         return self._inner.accept()
+
+
+async def test_who_never_shakes_hands_does_not_hold_up_the_end() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        door = Door(listener, asyncio.Protocol, context=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+        __, writer = await asyncio.open_connection(*listener.getsockname())
+        async with asyncio.timeout(5):
+            while not door._coming:  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.01)
+            door.close()
+            await door.wait_closed()
+        writer.close()
 
 
 async def test_where_no_more_files_may_be_opened_it_tries_again_in_a_moment(caplog) -> None:

@@ -59,7 +59,9 @@ class Door:
             self._leaving.popleft().close()
 
     async def wait_closed(self) -> None:
-        """Wait for those that are just coming in."""
+        """Give up those that are just coming in: none of them has asked for anything."""
+        for task in self._coming:
+            task.cancel()
         if self._coming:
             await asyncio.wait(self._coming)
 
