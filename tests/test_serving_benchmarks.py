@@ -461,7 +461,8 @@ def test_a_bare_predict_and_the_loop_that_is_the_limit_use_the_same_model(
 
 def _load(rate: float, p50: float = 0.010, p99: float = 0.015, **more: Any) -> dict[str, Any]:
     counted = {"requests": round(10 * rate), "failures": 0, "processor_rate": 1.1 * rate}
-    return {"rate": rate, "p50": p50, "p99": p99, **counted, **more}
+    rates = {"16": rate / 2, "32": rate}
+    return {"rate": rate, "p50": p50, "p99": p99, "rates": rates, **counted, **more}
 
 
 def _limit(rate: float) -> dict[str, Any]:
@@ -562,7 +563,7 @@ def rendered(tmp_path: Path) -> str:
             "at least 90.0% | **not reached**",
         ),
         (
-            "seed-cnn: Mintage / LitServe, batches of 16",
+            "seed-cnn: Mintage / LitServe, batches of 32",
             2,
             "2.20 × (2.00 × to 2.40 ×)",
             "at least 2.00 × | reached",
@@ -635,10 +636,11 @@ def test_the_page_says_what_was_measured_and_whether_it_is_enough(
 
 def test_the_page_has_a_row_for_each_server_and_what_was_really_offered(rendered: str) -> None:
     rows = rendered.splitlines()
-    assert "| compact: in-process, one by one | 300 | | | | 330 |" in rows
+    assert "| compact: in-process, one by one | 300 | | | | | 330 |" in rows
     waits = "10.0 ms (10.0 ms to 10.0 ms) | 15.0 ms (15.0 ms to 15.0 ms)"
-    counted = f"600 (550 to 650) | {waits} | 9 | 660 (605 to 715)"
-    assert f"| seed-cnn: BentoML, batches of 16 | {counted} |" in rows
+    rates = "600 (550 to 650) | 300 (275 to 325), 600 (550 to 650)"
+    counted = f"{rates} | {waits} | 9 | 660 (605 to 715)"
+    assert f"| seed-cnn: BentoML, batches of 32 | {counted} |" in rows
     offered = "10,000/s | 9,800/s | 9,000 | 88,000 | 0 | 3 | 0 | 100.0 ms, 200.0 ms | 220 MB |"
     assert f"| seed-cnn, 10 × | {offered}" in rows
 

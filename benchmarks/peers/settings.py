@@ -2,5 +2,5 @@
 
 BUNDLE = "BENCHMARK_BUNDLE"
 """The environment variable with the folder of the bundle whose graph they answer from."""
-BATCH = 16
+BATCH = 32
 """How many inputs those that make batches put together at most."""

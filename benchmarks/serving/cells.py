@@ -58,13 +58,18 @@ WHO: dict[str, Callable[[Shop, str], Start]] = {
 
 def _throughput(lab: Lab) -> list[Side]:
     scale = lab.scale
-    seconds = _START_SECONDS + scale.warm_up_seconds + scale.seconds
+    at_each = scale.saturating
+    seconds = _START_SECONDS + scale.warm_up_seconds + len(at_each) * scale.seconds
     found = []
     for product in PRODUCTS:
         loop = partial(in_process, product=product)
         found.append(Side(f"{product}: in-process", loop, 3.3 * scale.seconds + 4))
         found += [
-            Side(f"{product}: {name}", partial(served, start=start, product=product), seconds)
+            Side(
+                f"{product}: {name}",
+                partial(served, start=start, product=product, connections=at_each),
+                seconds,
+            )
             for name, start in WHO.items()
         ]
     return found

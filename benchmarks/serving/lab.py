@@ -33,6 +33,7 @@ class Scale:
     warm_up_seconds: float = 3
     seconds: float = 10
     connections: int = 16
+    saturating: tuple[int, ...] = (16, 32)
     crowd: int = 10_000
     cycles: int = 200
     slices: int = 10

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TypeAlias
@@ -78,20 +78,37 @@ def in_process(turn: Turn, *, product: str) -> Result:
 
 
 def served(
-    turn: Turn, *, start: Callable[[Shop, str], Start], product: str, workers: int = 1
+    turn: Turn,
+    *,
+    start: Callable[[Shop, str], Start],
+    product: str,
+    workers: int = 1,
+    connections: Sequence[int] = (),
 ) -> Result:
-    """What wrk counts, and as ``processor_rate`` the answers for each second of the processor.
+    """What wrk counts, with the number of connections at which it counts most answers.
 
-    That is of all the server's processes, and says more than the rate where others are busy.
+    ``processor_rate`` is the answers for each second of the processor, of all the server's
+    processes, and says more than the rate where others are busy; ``rates`` has each number's rate.
     """
     with loaded(turn, lambda shop: start(shop, product), workers) as (server, __):
-        used = server.processor_seconds()
-        with _wrk(server, turn.lab, turn.lab.scale.seconds) as load:
-            found = load.result()
-        used = server.processor_seconds() - used
+        found = [
+            _counted(turn, server, number)
+            for number in connections or (turn.lab.scale.connections,)
+        ]
         versions = dict(server.start.versions)
-    by_processor = found["rate"] * found["seconds"] / max(used, 0.01)
-    return {**found, "processor_rate": round(by_processor, 2), "versions": versions}
+    best = max(found, key=lambda one: float(one["rate"]))
+    rates = {str(one["connections"]): one["rate"] for one in found}
+    failures = sum(one["failures"] for one in found)
+    return {**best, "failures": failures, "rates": rates, "versions": versions}
+
+
+def _counted(turn: Turn, server: Server, connections: int) -> Result:
+    used = server.processor_seconds()
+    with _wrk(server, turn.lab, turn.lab.scale.seconds, connections) as load:
+        found = load.result()
+    used = server.processor_seconds() - used
+    by_processor = round(found["rate"] * found["seconds"] / max(used, 0.01), 2)
+    return {**found, "connections": connections, "processor_rate": by_processor}
 
 
 def arrivals(turn: Turn, *, product: str, times: float) -> Result:

@@ -8,23 +8,24 @@ from benchmarks.serving import tables
 _SECTIONS = {
     "throughput": Section(
         "Answers on one core",
-        "The server and all its processes are kept on one core, wrk on another: 16 connections "
-        "that each post the next photograph when the last is answered, 3 s to warm up and 10 s "
-        "measured; sides take turns, each in a fresh workspace. The photographs are 32 of `pets` "
+        "The server and all its processes are kept on one core, wrk on another. Its connections "
+        "each post the next photograph when the last is answered: 3 s to warm up, then 10 s with "
+        "16 connections and 10 s with 32, of which the one with more answers counts, for every "
+        "server; sides take turns, each in a fresh workspace. The photographs are 32 of `pets` "
         "that have 47 kB, give or take two; `seed-cnn` judges 28 px, `compact` 96. Mintage runs "
         "as `mintage serve` does: key check, a usage event on the disk before each answer, signed "
         "receipts, audit log, access log. The others have a bare predict and no access log: "
         "Pillow in draft mode, NumPy, ONNX Runtime with one thread that does not spin, a label "
         "and a probability. LitServe and BentoML have one worker, and are taken with batches of "
-        "up to 16 or without, whichever answers more; BentoML's batches come as forms, all else "
+        "up to 32 or without, whichever answers more; BentoML's batches come as forms, all else "
         "as it is. In-process is a loop of decode and infer with nothing around it, by Mintage's "
-        "predictor one by one and in batches of 16, and by the others' bare predict.",
+        "predictor one by one and in batches of 32, and by the others' bare predict.",
         tables.throughput,
     ),
     "latency": Section(
         "Latency",
-        "wrk as above. Each worker has a core; where there are only two, wrk shares the second "
-        "worker's.",
+        "wrk as above, with 16 connections. Each worker has a core; where there are only two, wrk "
+        "shares the second worker's.",
         tables.latency,
     ),
     "overload": Section(
@@ -52,8 +53,8 @@ _SECTIONS = {
     ),
     "steady": Section(
         "Ten minutes",
-        "wrk as above, slice after slice; memory and open files are looked at in the middle of "
-        "each.",
+        "wrk with 16 connections, slice after slice; memory and open files are looked at in the "
+        "middle of each.",
         tables.steady,
     ),
 }

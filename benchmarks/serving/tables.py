@@ -29,10 +29,18 @@ NAMES = {
     "mintage, unmetered": "Mintage without key check, metering and receipts",
     "starlette": "Starlette by hand",
     "litserve": "LitServe, one by one",
-    "litserve, batches": "LitServe, batches of 16",
+    "litserve, batches": "LitServe, batches of 32",
     "bentoml": "BentoML, one by one",
-    "bentoml, batches": "BentoML, batches of 16",
+    "bentoml, batches": "BentoML, batches of 32",
 }
+_RATES = (
+    "answers a second",
+    "at 16 and 32 connections",
+    "p50",
+    "p99",
+    "failed",
+    "answers for each second of the processor",
+)
 _OF_THE_LIMIT = {"seed-cnn": 0.75, "compact": 0.90}
 _MB = 1_000_000
 
@@ -60,8 +68,8 @@ def throughput(kept: Kept) -> list[str]:
 
 def _rates(kept: Kept) -> list[str]:
     lines = [
-        "| | answers a second | p50 | p99 | failed | answers for each second of the processor |",
-        "|---|---|---|---|---|---|",
+        f"| | {' | '.join(_RATES)} |",
+        "|---" * (len(_RATES) + 1) + "|",
     ]
     for product in PRODUCTS:
         limits = [one["ways"] for one in kept.of(f"{product}: in-process")]
@@ -70,7 +78,7 @@ def _rates(kept: Kept) -> list[str]:
                 spread(values_of([one[way] for one in limits], key), number)
                 for key in ("rate", "processor_rate")
             ]
-            lines.append(f"| {product}: in-process, {way} | {both[0]} | | | | {both[1]} |")
+            lines.append(f"| {product}: in-process, {way} | {both[0]} | | | | | {both[1]} |")
         for name, words in NAMES.items():
             if results := kept.of(f"{product}: {name}"):
                 lines.append(f"| {product}: {words} | {' | '.join(_counts(results))} |")
@@ -80,6 +88,10 @@ def _rates(kept: Kept) -> list[str]:
 def _counts(results: Sequence[Result]) -> list[str]:
     return [
         spread(values_of(results, "rate"), number),
+        ", ".join(
+            spread(values_of([one["rates"] for one in results], each), number)
+            for each in results[0]["rates"]
+        ),
         spread(values_of(results, "p50"), milliseconds),
         spread(values_of(results, "p99"), milliseconds),
         number(sum(values_of(results, "failures"))),
