@@ -93,6 +93,12 @@ def test_lines_that_say_nothing_of_a_picture_are_listed(tmp_path: Path) -> None:
     assert [each.path for each in sheet.skipped] == ["1.jpg", "line 3"]
 
 
+def test_two_columns_of_one_name_are_refused_since_one_would_be_lost(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("path,Ada, Ada\ncats/1.jpg,cats,dogs\n")
+    with pytest.raises(DataError, match="names the column 'Ada' twice"):
+        read_sheet(tmp_path / "a.csv")
+
+
 def test_a_table_without_a_picture_is_refused_with_the_names_it_may_have(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("who,what\nAda,cats\n")
     with pytest.raises(DataError, match="who, what") as raised:

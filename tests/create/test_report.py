@@ -10,6 +10,7 @@ from tests.pictures import two_classes
 
 from mintage.app.root import App
 from mintage.core import messages
+from mintage.core.errors import DataError
 from mintage.core.messages import speaking
 from mintage.core.settings import load_settings
 from mintage.create import plots
@@ -111,6 +112,17 @@ def test_what_training_had_no_time_for_is_measured_once_and_kept(home: Path) -> 
     assert "robustness" in after
     assert after["calibration"]["temperature"] == 7.5
     assert "What was not measured" not in html
+
+
+@pytest.mark.parametrize("left", [b"", b'{"run": ', b"[1, 2]", b"\xff\xfe"])
+def test_a_damaged_record_of_a_run_is_named(home: Path, left: bytes) -> None:
+    with App(load_settings(home=home, threads=1)) as app:
+        path = app.create.report("pets").with_name("run.json")
+        path.write_bytes(left)
+        with pytest.raises(DataError, match=r"run\.json of the run .* is missing or damaged"):
+            app.create.report("pets")
+        with pytest.raises(DataError, match="is missing or damaged"):
+            app.create.resume(path.parent.name)
 
 
 def test_a_report_without_its_dataset_says_what_could_not_be_measured(home: Path) -> None:

@@ -93,16 +93,24 @@ def test_a_budget_keeps_back_what_the_end_needs_and_counts_from_the_start() -> N
 
 
 @pytest.mark.parametrize(
-    ("train", "validation", "words"),
+    ("train", "validation", "examples", "words"),
     [
-        (0.99, 0.7, "overfits"),
-        (0.95, 0.9, "a little"),
-        (0.55, 0.55, "underfits"),
-        (0.9, 0.9, "as well"),
+        (0.99, 0.7, None, "by heart"),
+        (0.99, 0.7, 400, "by heart"),
+        (0.7, 0.55, 400, "overfits: what it learned"),
+        (0.7, 0.55, 20, "may overfit: 20 validation examples cannot tell"),
+        (1.0, 0.9, 30, "overfits a little"),
+        (0.95, 0.9, 1000, "a little"),
+        (0.55, 0.55, 400, "underfits"),
+        (0.9, 0.9, 400, "as well"),
     ],
 )
-def test_the_gap_is_said_in_words(train: float, validation: float, words: str) -> None:
-    assert words in gap_in_words(train, validation)
+def test_the_gap_is_said_in_words(
+    train: float, validation: float, examples: int | None, words: str
+) -> None:
+    figures = {"train_accuracy": train, "validation_accuracy": validation}
+    more = {} if examples is None else {"validation_examples": examples}
+    assert words in gap_in_words({**figures, **more})
 
 
 def test_the_model_with_the_best_validation_is_kept_whatever_the_order(home: Path) -> None:

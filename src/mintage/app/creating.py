@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from mintage.core.progress import Progress, Silent
 from mintage.core.units import check_name, format_duration
 from mintage.create import repository
 from mintage.create.dataset import Dataset
+from mintage.create.run_files import RECIPE_FILE, read_run_file
 
 if TYPE_CHECKING:
     from mintage.create.recipe import Recipe
@@ -127,7 +127,7 @@ class Creating(Reporting):
         """
         from mintage.create.recipe import Recipe  # noqa: PLC0415 - loads torch
         from mintage.create.request import Request  # noqa: PLC0415
-        from mintage.create.run import RECIPE_FILE, Run, RunResult  # noqa: PLC0415
+        from mintage.create.run import Run, RunResult  # noqa: PLC0415
         from mintage.create.trials import SHORTEST_SECONDS  # noqa: PLC0415
 
         row = self._run_row(run)
@@ -137,7 +137,7 @@ class Creating(Reporting):
             shown.say(_("The run {run} had finished; this is what it made.", run=run))
             return self._reported(RunResult.read(folder))
         request = Request.read(folder)
-        recipe = Recipe.from_json(json.loads((folder / RECIPE_FILE).read_text(encoding="utf-8")))
+        recipe = Recipe.from_json(read_run_file(folder, RECIPE_FILE))
         used = request.used_seconds + _seconds_used(folder)
         request = replace(request, used_seconds=used)
         budget = None

@@ -17,6 +17,7 @@ from mintage.core.progress import Progress, Silent
 from mintage.create.card import report_card
 from mintage.create.diagnose import PARTS, diagnose, lacks
 from mintage.create.prepare import decoded
+from mintage.create.run_files import RECIPE_FILE, RECORD_FILE, read_run_file
 
 REPORT, CARD = "report.html", "card.md"
 
@@ -30,30 +31,29 @@ class Reporting(Evaluating):
         What training had no time to measure is measured now, and kept in the run's record.
 
         Raises:
-            DataError: the run's record is gone (the model came from elsewhere).
+            DataError: the run's record is gone (the model came from elsewhere) or damaged.
         """
         folder = self._workspace.run_folder(self.model_row(reference)["run"])
-        if not (folder / "run.json").exists():
+        if not (folder / RECORD_FILE).exists():
             raise DataError(
                 _("The run of {reference} is not in this workspace.", reference=reference)
             )
-        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        record = read_run_file(folder, RECORD_FILE)
         known = record.get("diagnosis") or {}
         if lacks(known) or record["report"] is None:
             if lacks(known):
                 record["diagnosis"] = self._diagnosis(reference, known, progress or Silent())
             record["report"] = str(folder / REPORT)
-            write_atomic(folder / "run.json", json.dumps(record, indent=1).encode())
+            write_atomic(folder / RECORD_FILE, json.dumps(record, indent=1).encode())
         return self.write_report(folder)
 
     def write_report(self, folder: Path) -> Path:
         """Both files of a run's folder, from its record and recipe."""
         from mintage.create.report import render  # noqa: PLC0415 - loads Matplotlib
 
-        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        recipe = folder / "recipe.json"
-        if recipe.exists():
-            record["recipe"] = json.loads(recipe.read_text(encoding="utf-8"))
+        record = read_run_file(folder, RECORD_FILE)
+        if (folder / RECIPE_FILE).exists():
+            record["recipe"] = read_run_file(folder, RECIPE_FILE)
         write_atomic(folder / CARD, report_card(record, current()).encode())
         path = folder / REPORT
         write_atomic(path, render(record, current()).encode())

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from mintage.app.listing import Listing
 from mintage.app.stock import Stock, Thing, data_of
 from mintage.bundle import loader
-from mintage.core.errors import MintageError, SignatureMismatch
+from mintage.core.errors import DataError, MintageError, SignatureMismatch
 from mintage.core.messages import _
 from mintage.create import inspect
 from mintage.create.dataset import load_dataset
+from mintage.create.run_files import RECIPE_FILE, RECORD_FILE, read_run_file
 from mintage.store import inventory
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing, Role
@@ -88,8 +88,8 @@ class Showing:
         }
 
     def _run(self, thing: Thing) -> dict[str, Any]:
-        recipe = _read(thing.folder / "recipe.json")
-        record = _read(thing.folder / "run.json")
+        recipe = _read(thing.folder, RECIPE_FILE)
+        record = _read(thing.folder, RECORD_FILE)
         report = thing.folder / "report.html"
         return {
             "models": self._stock.models_by(thing),
@@ -128,10 +128,9 @@ class Showing:
         return {"key_id": key_id, "name": names.get(key_id, "own")}
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(folder: Path, name: str) -> dict[str, Any]:
     """A run's file as it was written; nothing where it is gone or was cut short."""
     try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        return read_run_file(folder, name)
+    except DataError:
         return {}
-    return found if isinstance(found, dict) else {}

@@ -161,12 +161,7 @@ def show_run(record: Mapping[str, Any]) -> None:
     if record["interrupted"]:
         line(_("Training was interrupted; this is what it had learned by then."))
     kept = next(c for c in record["candidates"] if c["name"] == record["candidate"])
-    line(
-        _(
-            "It {gap}.",
-            gap=gap_in_words(kept["train_accuracy"], kept["validation_accuracy"]),
-        )
-    )
+    line(_("It {gap}.", gap=gap_in_words(kept)))
     if record["ablation"]:
         _show_ablation(record["ablation"])
     low, high = record["evaluation"]["interval"]

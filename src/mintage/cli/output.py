@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
-from rich.table import Table
+from rich.table import Column, Table
 
 from mintage.core.messages import Message, _, told
 
@@ -84,6 +84,10 @@ def facts(rows: Iterable[tuple[str, object]]) -> None:
         line(name + " " * (width - cell_len(name) + 2) + value)
 
 
+def _whole() -> Column:
+    return Column(no_wrap=True)
+
+
 class TerminalProgress:
     """A bar where there is a terminal; elsewhere one line as each stage begins.
 
@@ -106,12 +110,13 @@ class TerminalProgress:
         if not stderr.is_terminal:
             say(title)
             return
+        # Where all of it is wider than the screen the bar gives way first; nothing is wrapped.
         self._bars = Bars(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", table_column=_whole()),
             BarColumn(bar_width=28),
-            TextColumn("" if total is None else "{task.percentage:>3.0f} %"),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("" if total is None else "{task.percentage:>3.0f} %", table_column=_whole()),
+            TimeElapsedColumn(table_column=_whole()),
+            TextColumn("{task.fields[note]}", table_column=_whole()),
             console=stderr,
         )
         self._task = self._bars.add_task(escape(shown(title)), total=total, note="")

@@ -43,10 +43,7 @@ def report_card(run: Mapping[str, Any], language: Language) -> str:
     data = run["data"]
     dataset = {"name": data["dataset"], **{key: data[key] for key in _OF_DATA}}
     kept = next(each for each in run["candidates"] if each["name"] == run["candidate"])
-    overfits = _(
-        "Overfitting: it {gap}",
-        gap=gap_in_words(kept["train_accuracy"], kept["validation_accuracy"]),
-    )
+    overfits = _("Overfitting: it {gap}", gap=gap_in_words(kept))
     against = [
         _("Against overfitting: {cure}", cure=cure)
         for cure in cures(recipe_of(run, run["candidate"]))

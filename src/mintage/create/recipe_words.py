@@ -36,7 +36,9 @@ _MEANINGS: Mapping[str, Message] = {
     "candidate.backbone_rate": _("share of the learning rate that hub's first layers get"),
     "candidate.width": _("channels of compact, times the usual"),
     "candidate.depth": _("residual blocks a stage of compact"),
-    "candidate.optimiser": _("what turns gradients into steps"),
+    "candidate.optimiser": _(
+        "AdamW, SGD with Nesterov momentum, or Muon for filters with AdamW for the rest"
+    ),
     "candidate.learning_rate": _("the highest rate of the schedule"),
     "candidate.schedule": _("how the rate changes"),
     "candidate.batch_size": _("examples a step"),

@@ -39,6 +39,7 @@ def candidate_record(each: Trained) -> dict[str, Any]:
         "name": each.candidate.name,
         "train_accuracy": each.fitted.train_accuracy,
         "validation_accuracy": each.score,
+        "validation_examples": each.folds * len(each.fitted.validation_labels),
         "validation_loss": each.fitted.validation_loss,
         "folds": each.folds,
         "epochs": each.fitted.epochs,

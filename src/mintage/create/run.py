@@ -24,6 +24,7 @@ from mintage.create.dataset import Dataset
 from mintage.create.diagnose import NO_TIME, NOT_ASKED, diagnose
 from mintage.create.inspect import findings
 from mintage.create.request import Request
+from mintage.create.run_files import RECIPE_FILE, RECORD_FILE, read_run_file
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
 
@@ -38,7 +39,6 @@ try:
 except ImportError as error:
     raise missing_extra("PyTorch", "train") from error
 
-RECIPE_FILE, RECORD_FILE = "recipe.json", "run.json"
 _SUSPECTS_SHARE = 0.3
 _EXPLAINING_SECONDS, _DIAGNOSING_SECONDS = 20.0, 120.0
 _SUSPECTS = 50
@@ -59,7 +59,7 @@ class RunResult:
     @classmethod
     def read(cls, folder: Path) -> RunResult:
         """What a finished run left in its folder."""
-        record = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
+        record = read_run_file(folder, RECORD_FILE)
         model, __, version = record["model"].rpartition("@")
         return cls(record["run"], model, int(version), folder, record)
 

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mintage.core.messages import Message, _, current, told
+from mintage.tasks.metrics import wilson_interval
 
+_LITTLE, _MUCH, _BY_HEART = 0.04, 0.1, 0.95
 TRAINING, VALIDATION, TEST = _("training"), _("validation"), _("test")
 """The parts of a dataset."""
 
@@ -16,12 +18,20 @@ def joined(sentences: Iterable[Message]) -> str:
     return ("" if current() == "zh" else " ").join(map(told, sentences))
 
 
-def gap_in_words(train: float, validation: float) -> Message:
-    """What the distance of training and validation accuracy says."""
+def gap_in_words(candidate: Mapping[str, Any]) -> Message:
+    """What the distance of training and validation accuracy says, from a candidate's record."""
+    train, validation = candidate["train_accuracy"], candidate["validation_accuracy"]
     gap = train - validation
-    if gap > 0.1:
+    examples = candidate.get("validation_examples")  # records of former versions have none
+    if gap > _LITTLE and examples:
+        __, highest = wilson_interval(validation * examples, examples)
+        if train <= highest:
+            return _("may overfit: {examples:,} validation examples cannot tell", examples=examples)
+    if gap > _MUCH and train > _BY_HEART:
         return _("learned its training data by heart: it overfits")
-    if gap > 0.04:
+    if gap > _MUCH:
+        return _("overfits: what it learned of its own examples does not hold for others")
+    if gap > _LITTLE:
         return _("overfits a little")
     if validation < 0.6 and train < 0.65:
         return _("has not learned much yet: it underfits")

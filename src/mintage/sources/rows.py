@@ -45,7 +45,7 @@ def read_table(location: Path, builder: ListingBuilder) -> Table:
     What is written in a file decides, not its ending: people rename workbooks to .csv.
 
     Raises:
-        DataError: it may not be read, is too large, or is nothing of ours.
+        DataError: it may not be read, is too large, names a column twice, or is nothing of ours.
     """
     data = _read(location)
     ending = location.suffix.lower()
@@ -138,14 +138,18 @@ def _lines(location: Path, text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _named(lines: Iterator[tuple[int, list[str]]], builder: ListingBuilder) -> Iterator[Row]:
-    """The cells by the names in the first row that holds any; empty rows say nothing."""
+    """The cells by the names in the first row that holds any; empty rows say nothing.
+
+    Raises:
+        DataError: two columns have the same name.
+    """
     names: list[str] = []
     for number, cells in lines:
         values = [cell.strip() for cell in cells]
         if not any(values):
             continue
         if not names:
-            names = values
+            names = _once_each(values)
         elif any(values[len(names) :]):
             builder.skip(
                 _("line {number}", number=number),
@@ -153,6 +157,17 @@ def _named(lines: Iterator[tuple[int, list[str]]], builder: ListingBuilder) -> I
             )
         else:
             yield number, dict(zip(names, values, strict=False))
+
+
+def _once_each(names: list[str]) -> list[str]:
+    """The header, in which of two equal columns one would be lost."""
+    twice = next((name for name in names if name and names.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(
+            _("The header of the table names the column {name!r} twice.", name=twice),
+            remedy=_("Give each column a name of its own, or remove one of them."),
+        )
+    return names
 
 
 def _json_rows(text: str, builder: ListingBuilder) -> Iterator[Row]:

@@ -60,7 +60,7 @@ def _candidates(candidates: Sequence[Mapping[str, Any]], kept: str) -> str:
         rows.append(
             (
                 name,
-                gap_in_words(train, validation),
+                gap_in_words(candidate),
                 f"{train:.1%}",
                 f"{validation:.1%}",
                 f"{100 * (train - validation):+.1f}",
@@ -127,7 +127,7 @@ def _against_overfitting(run: Mapping[str, Any]) -> str:
         "{name} {gap}: {train:.1%} of its training examples are right, {validation:.1%} of the "
         "validation examples.",
         name=kept["name"],
-        gap=gap_in_words(train, validation),
+        gap=gap_in_words(kept),
         train=train,
         validation=validation,
     )

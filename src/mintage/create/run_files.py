@@ -1,0 +1,34 @@
+"""What a run's folder holds as JSON, read with care: people copy, cut and edit such files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mintage.core.errors import DataError
+from mintage.core.messages import _
+
+RECIPE_FILE, RECORD_FILE = "recipe.json", "run.json"
+
+
+def read_run_file(folder: Path, name: str) -> dict[str, Any]:
+    """One of a run's files.
+
+    Raises:
+        DataError: it is gone or damaged.
+    """
+    try:
+        found = json.loads((folder / name).read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(folder, name) from error
+    if not isinstance(found, dict):
+        raise _damaged(folder, name)
+    return found
+
+
+def _damaged(folder: Path, name: str) -> DataError:
+    return DataError(
+        _("The file {file} of the run {run} is missing or damaged.", file=name, run=folder.name),
+        remedy=_("Restore it from a backup, or train again; the model itself is not concerned."),
+    )
