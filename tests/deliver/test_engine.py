@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -109,6 +110,44 @@ async def test_with_a_delay_calls_that_come_one_by_one_are_answered_together(
             await asyncio.sleep(0.01)
         await asyncio.gather(*calls)
     assert shelf.opened[0].batches == [1, 3]
+
+
+async def test_a_full_batch_waits_for_no_delay(engine_of, shelf, picture) -> None:
+    async with engine_of(threads=1, max_batch=2, batch_delay_seconds=1.5) as engine:
+        await engine.start()
+        began = asyncio.get_running_loop().time()
+        first = asyncio.create_task(engine.answer("pets", picture(9)))
+        await asyncio.sleep(0.05)
+        await asyncio.gather(first, engine.answer("pets", picture(9)))
+        assert asyncio.get_running_loop().time() - began < 1
+    assert shelf.opened[0].batches == [1, 2]
+
+
+async def test_pictures_that_take_long_to_decode_keep_no_others_waiting(
+    engine_of, shelf, picture, until, monkeypatch
+) -> None:
+    async with engine_of(threads=1) as engine:
+        await engine.start()
+        provider = shelf.opened[0]
+        decode = provider.decode
+
+        def slowly(data: bytes) -> object:
+            if data.endswith(b"slow"):
+                time.sleep(0.3)
+            return decode(data)
+
+        monkeypatch.setattr(provider, "decode", slowly)
+        provider.held.clear()
+        calls = [asyncio.create_task(engine.answer("pets", picture(9)))]
+        await until(lambda: len(provider.begun) == 2)
+        slow = picture(9) + b"slow"
+        for data in (picture(1), slow, slow, picture(2)):
+            calls.append(asyncio.create_task(engine.answer("pets", data)))
+        await until(lambda: engine.queues() == {"pets": 5})
+        provider.held.set()
+        await asyncio.gather(*calls)
+    assert provider.batches == [1, 1, 2, 1, 1]  # each slow one is the last of its batch
+    assert len(provider.decoded) == 6  # and none is decoded twice
 
 
 async def test_a_lone_call_waits_for_no_batch(engine_of, shelf, picture) -> None:

@@ -168,6 +168,27 @@ async def test_a_canary_answers_its_share_of_the_customers_and_always_the_same(
             await engine.current("pets", tried, "3")
 
 
+async def test_calls_of_two_versions_that_come_in_turn_still_make_batches(
+    engine_of, shelf, picture, until
+) -> None:
+    shelf.current["pets"] = Routing(Pointer("pets", 1, "a" * 64), SECOND, percent=50)
+    async with engine_of(threads=1) as engine:
+        await engine.start()
+        stable = await engine.current("pets", "cus", "1")
+        canary = await engine.current("pets", "cus", "2")
+        held = {each.info.version: each.provider for each in (stable, canary)}
+        held["1"].held.clear()
+        calls = [asyncio.create_task(engine.answer("pets", picture(9), stable))]
+        await until(lambda: len(held["1"].begun) == 2)
+        for loaded in (canary, stable) * 4:
+            calls.append(asyncio.create_task(engine.answer("pets", picture(9), loaded)))
+        await until(lambda: engine.queues() == {"pets": 9})
+        held["1"].held.set()
+        versions = [served.info.version for served in await asyncio.gather(*calls)]
+    assert versions == ["1", *["2", "1"] * 4]
+    assert [each.batches for each in held.values()] == [[1, 1, 4], [1, 4]]
+
+
 async def test_a_larger_share_takes_nobodys_canary_away() -> None:
     customers = [f"cus_{number}" for number in range(500)]
 
