@@ -88,3 +88,22 @@ async def test_a_call_that_was_given_up_does_not_take_the_others_along() -> None
     await asyncio.sleep(0)
     left.cancel()
     assert (await stays).id == "rcp_2.0"
+
+
+async def test_a_call_that_was_not_recorded_in_time_is_not_charged_later(caplog) -> None:
+    stalled: list[tuple[list[Usage], Future[list[Receipt]]]] = []
+
+    class Stalled(Books):
+        def record_all(self, usages: list[Usage]) -> Future[list[Receipt]]:
+            stalled.append((usages, Future()))
+            return stalled[-1][1]
+
+    books = Stalled()
+    usage = replace(USAGE, latency_seconds=3.0)
+    with pytest.raises(TimeoutError):
+        await Recorder(books).record(usage, seconds=0.01)
+    ((written, done),) = stalled
+    assert [each.abandoned for each in written] == [True]
+    done.set_result([books._receipt(usage)])  # it was on its way to the disk already
+    await asyncio.sleep(0.05)
+    assert "rcp_3.0 charges for an answer that was withheld" in caplog.text

@@ -54,6 +54,24 @@ def test_a_receipt_says_what_was_recorded_and_its_signature_holds(shop: Any) -> 
     assert receipt.event_id.startswith("evt_")
 
 
+@pytest.mark.parametrize(
+    ("outcome", "recorded"), [("ok", "timeout"), ("abstain", "timeout"), ("error", "error")]
+)
+def test_a_call_that_nobody_waits_for_any_more_is_recorded_free(
+    shop: Any, outcome: Any, recorded: str
+) -> None:
+    first, abandoned = shop.usage(), shop.usage(outcome=outcome)
+    held, begun = threading.Event(), threading.Event()
+    shop.database.submit(lambda __: (begun.set(), held.wait(5)))
+    begun.wait(5)
+    promised = shop.meter.record_all([first, abandoned])
+    abandoned.abandoned = True  # while it waits for the disk
+    held.set()
+    receipts = promised.result(5)
+    assert [receipt.price for receipt in receipts] == ["0.02", "0"]
+    assert receipts[1].statement["outcome"] == recorded
+
+
 def test_a_receipt_whose_price_was_changed_does_not_open(shop: Any) -> None:
     receipt = shop.meter.record(shop.usage()).result()
     other = shop.meter.record(shop.usage(quantities={"image": 2})).result()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from concurrent.futures import Future
 from functools import partial
 from typing import Final
@@ -12,6 +13,7 @@ from mintage.core.types import Receipt, Usage
 from mintage.core.waiting import in_time
 
 COMMIT_SECONDS: Final = 30.0
+_log = logging.getLogger(__name__)
 _Waiting = list[tuple[Usage, asyncio.Future[Receipt]]]
 
 
@@ -27,22 +29,29 @@ class Recorder:
         self._meter = meter
         self._waiting: _Waiting = []
 
-    async def record(self, usage: Usage) -> Receipt:
+    async def record(self, usage: Usage, seconds: float = COMMIT_SECONDS) -> Receipt:
         """The receipt, once the event is on disk.
+
+        An event without an id of the client's that is not written in time is abandoned: should it
+        be written yet, then as one whose answer was withheld, free of charge.
 
         Raises:
             MintageError: it cannot be priced, or is recorded already.
             TimeoutError: nobody knows yet whether it is recorded.
         """
         if usage.event_id is not None:  # may be there already, so it needs a write of its own
-            async with asyncio.timeout(COMMIT_SECONDS):
+            async with asyncio.timeout(seconds):
                 return await asyncio.wrap_future(self._meter.record(usage))
         loop = asyncio.get_running_loop()
         if not self._waiting:
             loop.call_soon(self._hand_over)
         promised: asyncio.Future[Receipt] = loop.create_future()
         self._waiting.append((usage, promised))
-        return await in_time(promised, COMMIT_SECONDS)
+        try:
+            return await in_time(promised, seconds)
+        except TimeoutError:
+            usage.abandoned = True
+            raise
 
     def _hand_over(self) -> None:
         taken, self._waiting = self._waiting, []
@@ -67,6 +76,8 @@ class Recorder:
         for (__, promised), receipt in zip(taken, done.result(), strict=True):
             if not promised.done():
                 promised.set_result(receipt)
+            elif receipt.price != "0":
+                _log.error("Receipt %s charges for an answer that was withheld.", receipt.id)
 
     def _failed(self, taken: _Waiting, error: BaseException) -> None:
         if len(taken) > 1:

@@ -22,6 +22,7 @@ from mintage.trust import audit
 from mintage.trust.keys import KeyRing
 
 CHARGED_OUTCOME = "ok"
+_ANSWERED = ("ok", "abstain")
 Found = TypeVar("Found")
 Signed = TypeVar("Signed")
 _Written = tuple[UsageRecord, audit.Leaf]
@@ -182,6 +183,7 @@ class _Draft:
 
     def record(self, now: str) -> UsageRecord:
         usage, permit, provider = self.usage, self.usage.permit, self.usage.provider
+        withheld = usage.abandoned and usage.outcome in _ANSWERED
         return UsageRecord(
             id=self.event,
             origin=usage.origin,
@@ -193,7 +195,7 @@ class _Draft:
             model=provider.model,
             model_version=provider.version,
             bundle_digest=provider.bundle_digest,
-            outcome=usage.outcome,
+            outcome="timeout" if withheld else usage.outcome,
             quantities=dict(usage.quantities),
             input_sha256=usage.input_sha256,
             output_sha256=usage.output_sha256,
@@ -203,7 +205,7 @@ class _Draft:
             compute_seconds=usage.compute_seconds,
             plan=permit.plan,
             plan_version=permit.plan_version,
-            price=self.price,
+            price="0" if withheld else self.price,
             currency=permit.price.currency,
             recorded_at=now,
         )

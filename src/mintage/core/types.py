@@ -208,6 +208,7 @@ class Usage:
     """What the server tells the Meter about one call that reached a product.
 
     ``stored_answer`` is kept for a while beside the event, for a repetition of the same action.
+    Of an abandoned one nobody waits for the record any more: no answer left, so nothing is owed.
     """
 
     permit: Permit
@@ -224,6 +225,7 @@ class Usage:
     origin: str = "server"
     event_id: str | None = None
     stored_answer: bytes | None = None
+    abandoned: bool = False
 
 
 @dataclass(frozen=True)
