@@ -18,10 +18,11 @@ from mintage.api.explanations import Explain
 from mintage.api.heads import header
 from mintage.api.intake import Action, Place, StillRunning
 from mintage.api.metrics import UNKNOWN
+from mintage.api.recording import COMMIT_SECONDS
 from mintage.api.replays import Answered
 from mintage.api.routing import ClientGone
 from mintage.api.service import Service, StoredAnswer, Told, Version
-from mintage.api.uploads import body_bytes
+from mintage.api.uploads import placed
 from mintage.core.canonical import canonical_json, sha256_hex
 from mintage.core.errors import (
     AccountError,
@@ -35,6 +36,7 @@ from mintage.core.errors import (
 from mintage.core.messages import _
 from mintage.core.types import EXPLANATION, Answer, Outcome, Permit, Receipt, Usage
 
+_FAILURE_SECONDS = 1.0  # a disk that stalls must not keep somebody from hearing what is wrong
 _HASH_INLINE_BYTES = 262_144  # 0.2 ms; above that a thread hashes
 _log = logging.getLogger(__name__)
 
@@ -129,9 +131,14 @@ async def metered_batch(
 
 
 def _placed(service: Service, request: Request, product: str) -> Place:
-    most_bytes = body_bytes(request, service.settings.max_upload_bytes)
+    settings = service.settings
     try:
-        return service.intake.place(most_bytes, service.settings.max_queue)
+        return placed(
+            request,
+            service.intake,
+            most_bytes=settings.max_upload_bytes,
+            most_calls=settings.max_queue,
+        )
     except Overloaded as error:
         _counted(service, request, product, _refusal(error))
         raise
@@ -245,7 +252,10 @@ class _Answering:
     async def run(self, data: bytes) -> Answered:
         service, product = self.call.service, self.call.permit.product
         try:
-            served = await self._served(data)
+            served = await self._wanted(data)
+        except ClientGone:
+            await self._record_failure("cancelled")
+            raise
         except (Overloaded, NotReady):
             self._count("shed")
             raise
@@ -261,25 +271,52 @@ class _Answering:
         service.metrics.answered(product, self._elapsed())
         return Answered.anew(served, receipt, self.call.explain)
 
+    async def _wanted(self, data: bytes) -> Told:
+        """The answer, as long as its client waits: for one who left nothing is worked out.
+
+        Raises:
+            ClientGone: nobody waits for it.
+        """
+        exchange = self.call.request.scope["state"].get(EXCHANGE)
+        task = asyncio.current_task()
+        if exchange is None or task is None:
+            return await self._served(data)
+        if exchange.disconnected:
+            raise ClientGone
+        exchange.waiting.add(task)
+        try:
+            return await self._served(data)
+        except asyncio.CancelledError:
+            if not exchange.disconnected or task.uncancel():
+                raise
+            raise ClientGone from None
+        finally:
+            exchange.waiting.discard(task)
+
     async def _served(self, data: bytes) -> Told:
         service, product, explain = self.call.service, self.call.permit.product, self.call.explain
         if explain != "false":
             return await explanations.explained(service, product, data, explain, self.current)
         return Told.of(await service.engine.answer(product, data, self.current))
 
-    async def _record(self, outcome: Outcome, served: Told | None = None) -> Receipt:
+    async def _record(
+        self, outcome: Outcome, served: Told | None = None, seconds: float = COMMIT_SECONDS
+    ) -> Receipt:
         """Wait until the event is on disk.
 
         An Idempotency-Key is spent by an answer alone, so that a failed call can be repeated.
         """
         usage = self._usage(outcome, served)
         try:
-            receipt = await self.call.service.recorder.record(usage)
+            receipt = await self.call.service.recorder.record(usage, seconds)
         except TimeoutError as error:
             self._count("unrecorded")
             raise ServiceError(
                 _("The call could not be recorded in time, so its answer is withheld."),
-                remedy=_("Send it again in a moment."),
+                remedy=_(
+                    "Send it again in a moment, best with an Idempotency-Key: one action is "
+                    "charged once."
+                ),
                 retry_after_seconds=5,
             ) from error
         except RequestError:
@@ -303,7 +340,7 @@ class _Answering:
 
     async def _record_failure(self, outcome: Outcome) -> None:
         try:
-            await self._record(outcome)
+            await self._record(outcome, seconds=_FAILURE_SECONDS)
         except Exception as error:  # noqa: BLE001 - the call's own error is the one to be told
             _log.error("A call's outcome %s was not recorded: %s.", outcome, type(error).__name__)
 

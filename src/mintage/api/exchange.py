@@ -43,6 +43,8 @@ class Exchange:
         self.response_started = False
         self.response_complete = False
         self.message_event = asyncio.Event()
+        self.waiting: set[asyncio.Task[Any]] = set()
+        """What works on the answer, and is cancelled when nobody wants it any more."""
         self._transport, self._flow, self._headers = transport, flow, headers
         self._on_end = on_end
         self._expects_continue = expects_continue
@@ -69,6 +71,8 @@ class Exchange:
         """The client is gone, or gets another answer."""
         self.disconnected = True
         self.message_event.set()
+        for task in tuple(self.waiting):
+            task.cancel()
 
     def feed(self, data: bytes) -> None:
         """Keep a part of the body until it is asked for."""
@@ -82,6 +86,11 @@ class Exchange:
         """The body is complete."""
         self._body_ended = True
         self.message_event.set()
+
+    @property
+    def has_arrived(self) -> bool:
+        """Whether all of the body has come."""
+        return self._body_ended
 
     def whole(self) -> bytes | None:
         """The body, if all of it is here and none was received yet."""

@@ -15,7 +15,7 @@ from mintage.api.calls import bearer_key
 from mintage.api.openapi import AUTHORIZED, FEEDBACK_BODY, problems
 from mintage.api.problems import malformed
 from mintage.api.service import Feedback, Service
-from mintage.api.uploads import body_bytes, decode_base64, json_object, read_json, too_large
+from mintage.api.uploads import decode_base64, json_object, placed, read_json, too_large
 from mintage.core.errors import RequestError
 from mintage.core.messages import _
 from mintage.core.types import Said
@@ -55,8 +55,8 @@ def feedback_routes(service: Service, feedback: Feedback) -> APIRouter:
         """
         customer = await customer_of(request)
         most = service.settings.max_upload_bytes
-        size = body_bytes(request, most)
-        with service.intake.place(size, service.settings.max_queue):
+        calls = service.settings.max_queue
+        with placed(request, service.intake, most_bytes=most, most_calls=calls):
             given = await read_json(request, most, lambda body: _given(json_object(body)))
             if len(given.data) > most:
                 raise too_large(most)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import http
+from collections.abc import Collection
 from typing import Any
 from urllib.parse import unquote
 
 import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from mintage.api import logs
@@ -23,6 +25,7 @@ _MOST_HEAD_BYTES = 65_536
 _PIECE_BYTES = 8192  # what is parsed at once of a head, whose parts the parser keeps until complete
 _HEAD_SECONDS = 30.0
 _LINGER_SECONDS, _MOST_LINGER_SECONDS = 2.0, 30.0
+_MOST_WAITING = 16  # requests that were sent behind the one that is answered
 
 
 class Protocol(HttpToolsProtocol):
@@ -36,7 +39,8 @@ class Protocol(HttpToolsProtocol):
         self._overload = overload
         self.headers = []
         self._in_head = self._head_begun = True
-        self._head_bytes = 0
+        self._head_bytes = self._beside_body = 0
+        self._body_came = False
         self._answering: Exchange | None = None
         self._head_timer: asyncio.TimerHandle | None = None
         self._refused = self._still_sends = False
@@ -44,6 +48,7 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a first head, but not for ever."""
         super().connection_made(transport)
+        self.flow = _Flow(transport, self.pipeline)
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -68,12 +73,25 @@ class Protocol(HttpToolsProtocol):
             if self._head_bytes > _MOST_HEAD_BYTES:
                 self._refuse(_too_large())
         if left and not self._closing():
+            self._body_came = False
             super().data_received(left)  # type: ignore[arg-type]
+            # What comes with a body and is none: the sizes of its chunks, and trailers behind it.
+            self._beside_body = 0 if self._body_came else self._beside_body + len(left)
+            if self._beside_body > _MOST_HEAD_BYTES:
+                self._end_body()
         # Whatever came ended the wait for a next request. Where nothing is answered something else
         # has to: a head, what is left of a body that was refused, or bytes that are neither.
         idle = self.cycle is None or self.cycle.response_complete
         if (self._head_begun or idle) and self._head_timer is None and not self._closing():
             self._expect_head()
+
+    def _end_body(self) -> None:
+        """Take no more of a body that goes on without one; it may have been answered already."""
+        if self.cycle.response_complete:
+            self._refused = True
+            self.transport.close()
+        else:
+            self._refuse(_too_large())
 
     def _is_turned_away(self, data: bytes) -> bool:
         """Refuse a call that begins here while no more may come in, as the door does: unread."""
@@ -91,8 +109,15 @@ class Protocol(HttpToolsProtocol):
         super().on_message_begin()
         self._head_begun = True
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header of the head; trailers, behind a body, say nothing here."""
+        if self._in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """A head has ended: its request begins, or waits for those before it."""
+        if self._refused:
+            return
         self._forget_head()
         version, url = self.parser.get_http_version(), httptools.parse_url(self.url)
         raw_path = url.path or b"/"
@@ -105,6 +130,9 @@ class Protocol(HttpToolsProtocol):
             "query_string": url.query or b"",
         }
         before = self.cycle
+        if len(self.pipeline) >= _MOST_WAITING:
+            self._refuse(_too_large())  # what was taken is answered; the rest has to come again
+            return
         self.cycle = Exchange(
             self.scope,
             self.transport,
@@ -123,14 +151,21 @@ class Protocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """A part of a body, which nobody wants once the answer is out."""
-        if not self.cycle.response_complete:
+        self._body_came = True
+        if not (self._refused or self.cycle.response_complete):
             self.cycle.feed(body)
 
     def on_message_complete(self) -> None:
         """A body has ended; what comes now is another head."""
-        if not self.cycle.response_complete:
+        if not (self._refused or self.cycle.response_complete):
             self.cycle.feed_end()
         self._in_head = True
+
+    def on_response_complete(self) -> None:
+        """The next request begins; when none waits, more are read."""
+        super().on_response_complete()
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
 
     def send_400_response(self, msg: str) -> None:
         """What could not be parsed is answered with a problem; ``msg`` says no more than that."""
@@ -147,13 +182,16 @@ class Protocol(HttpToolsProtocol):
         task = self.loop.create_task(cycle.run(app))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+        if self._overload is not None and cycle.scope["method"] == "POST":
+            self._overload.begun += 1
+            task.add_done_callback(self._overload.ended)
 
     def _expect_head(self) -> None:
         self._head_timer = self.loop.call_later(_HEAD_SECONDS, self._late)
 
     def _forget_head(self) -> None:
         self._in_head = self._head_begun = False
-        self._head_bytes = 0
+        self._head_bytes = self._beside_body = 0
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
@@ -175,7 +213,7 @@ class Protocol(HttpToolsProtocol):
         self._forget_head()
         running = self._answering
         if running is not None and not running.response_complete:
-            if running is not self.cycle:  # others came behind it, of which this is one
+            if running is not self.cycle or running.has_arrived:  # this came behind it
                 self.pipeline.clear()
                 running.keep_alive = False
                 return
@@ -219,6 +257,19 @@ class Protocol(HttpToolsProtocol):
             self._linger(until)
         else:
             self.transport.close()
+
+
+class _Flow(FlowControl):
+    """Reads no more while requests wait behind the one that is answered."""
+
+    def __init__(self, transport: asyncio.Transport, pipeline: Collection[object]) -> None:
+        super().__init__(transport)
+        self._pipeline = pipeline
+
+    def resume_reading(self) -> None:
+        """Go on reading, if what was read is under way."""
+        if not self._pipeline:
+            super().resume_reading()
 
 
 def _too_large() -> RequestError:

@@ -36,10 +36,17 @@ class Overload:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._most = service.settings.max_queue
+        self.begun = 0
+        """Calls whose heads were read and that have not ended: not all have got a place yet."""
+
+    def ended(self, _task: object) -> None:
+        """One of those that had begun."""
+        self.begun -= 1
 
     def is_full(self) -> bool:
         """Whether as many calls are in hand as may be."""
-        return self._service.intake.calls >= self._most
+        intake = self._service.intake
+        return self.begun - intake.late >= self._most or intake.calls >= self._most
 
     def refusal(self) -> bytes:
         """The whole answer, counted as given.

@@ -15,6 +15,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
 from mintage.api.heads import header
+from mintage.api.intake import PLACE, Intake, Place, too_slow
 from mintage.api.middleware import WHOLE_BODY
 from mintage.core.errors import RequestError
 from mintage.core.messages import Message, _
@@ -98,11 +99,17 @@ def content_type(request: Request) -> tuple[str, dict[bytes, bytes]]:
     return kind, options
 
 
-def body_bytes(request: Request, most_bytes: int) -> int:
-    """How many bytes the body has: what it announces, or the most that would be read of it."""
-    most = _most_json_bytes(most_bytes)
+def placed(request: Request, intake: Intake, *, most_bytes: int, most_calls: int) -> Place:
+    """A place for a call whose body has at most so many bytes, to be held until its end.
+
+    Raises:
+        Overloaded: too many calls or bytes are in flight.
+    """
     announced = header(request.scope, b"content-length") or ""
-    return min(int(announced), most) if announced.isdecimal() else most
+    size = int(announced) if announced.isdecimal() else most_bytes
+    place = intake.place(size, most_calls)
+    request.scope["state"][PLACE] = place
+    return place
 
 
 async def read_json(request: Request, most_bytes: int, take: Callable[[bytes], T]) -> T:
@@ -164,6 +171,7 @@ async def read_body(request: Request, most_bytes: int, limit: int) -> bytes:
     """The whole body, if it has at most ``limit`` bytes; ``most_bytes`` is what is told.
 
     Raises:
+        Overloaded: there is no room for it, or too many are as slow.
         RequestError: more came, or is announced (413); it took longer than a minute (408).
     """
     announced = header(request.scope, b"content-length") or ""
@@ -175,14 +183,19 @@ async def read_body(request: Request, most_bytes: int, limit: int) -> bytes:
             raise too_large(most_bytes)
         return whole
     parts, size = [], 0
+    place: Place = request.scope["state"].get(PLACE) or Place(0)
     try:
-        async with asyncio.timeout(_READ_SECONDS):
-            async for part in request.stream():
-                size += len(part)
-                if size > limit:
-                    raise too_large(most_bytes)
-                parts.append(part)
+        async with asyncio.timeout(_READ_SECONDS) as in_time:
+            with place.on_its_way(in_time):
+                async for part in request.stream():
+                    size += len(part)
+                    if size > limit:
+                        raise too_large(most_bytes)
+                    place.grows(size)
+                    parts.append(part)
     except TimeoutError as error:
+        if place.given_up:
+            raise too_slow() from error
         raise RequestError(
             _("The upload took longer than {seconds:g} seconds.", seconds=_READ_SECONDS),
             remedy=_("Send a smaller picture, or over a faster line."),
