@@ -151,7 +151,7 @@ class Delivering:
         }
 
     def _differences(self, product: str, manifest: Manifest) -> list[str]:
-        """What a canary's customers would get otherwise than the others."""
+        """What this version on trial answers otherwise than the stable one."""
         stable = self._create.published(*self.products.routing(product).stable).manifest
         if (stable.modality, stable.task) != (manifest.modality, manifest.task):
             raise RequestError(
@@ -168,7 +168,7 @@ class Delivering:
             return []
         return [
             _(
-                "The canary's labels are {labels}, the stable version's {stable}.",
+                "This version's labels are {labels}, the stable version's {stable}.",
                 labels=", ".join(manifest.labels),
                 stable=", ".join(stable.labels),
             )
