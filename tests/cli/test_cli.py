@@ -445,6 +445,23 @@ def test_a_locale_is_as_good_as_a_language(
     assert "MINTAGE_LANG" in mintage.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("train", "--foo"), "没有选项 --foo"),
+        (("nonsense",), "没有命令 'nonsense'"),
+        (("train", "pets", "--epochs", "x"), "应为整数"),
+        (("score",), "缺少参数 'source'"),
+    ],
+)
+def test_usage_errors_are_said_in_the_readers_language(
+    mintage: Terminal, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], said: str
+) -> None:
+    monkeypatch.setenv("MINTAGE_LANG", "zh")
+    mintage(*arguments, status=2)
+    assert said in mintage.err
+
+
 def test_a_collect_that_turns_a_name_back_says_so(mintage: Terminal, tmp_path: Path) -> None:
     photos = two_classes(tmp_path / "photos", each=6)
     first = mintage.json("collect", photos, "--name", "pets")["version"]

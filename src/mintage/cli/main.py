@@ -37,7 +37,7 @@ from mintage.cli.score import score
 from mintage.cli.show import show
 from mintage.core.errors import Bug, ConfigError, MintageError
 from mintage.core.ids import new_id
-from mintage.core.messages import _, told
+from mintage.core.messages import Message, _, told
 from mintage.core.version import __version__
 
 CREATE, DELIVER = "Create 创造", "Deliver 传递"
@@ -143,7 +143,7 @@ def run() -> NoReturn:
         message = error.format_message()  # none where the help was shown for want of a verb
         status = 2
         if message:
-            _explain(ConfigError(message, remedy=_HELP), as_json=as_json)
+            _explain(ConfigError(Message(message), remedy=_HELP), as_json=as_json)
     except typer.Abort:
         status = 130
     except KeyboardInterrupt:
