@@ -141,8 +141,22 @@ def test_others_are_served_without_tls_only_where_it_is_said_aloud(address: str)
     assert "--insecure" in refused.value.remedy
     assert certificate_of(Settings(host=address, insecure=True)) is None
     assert certificate_of(Settings(host=address, behind_proxy="10.0.0.2")) is None
-    with pytest.raises(ConfigError, match="unencrypted"):
-        certificate_of(Settings(operator_host=address, behind_proxy="10.0.0.2"))
+
+
+@pytest.mark.parametrize("shelter", ["nothing", "tls", "proxy"])
+def test_whatever_customers_have_the_operators_port_stays_on_this_machine(
+    pair: Pair, shelter: str
+) -> None:
+    given = {
+        "nothing": {},
+        "tls": {"tls_cert": pair[0], "tls_key": pair[1]},
+        "proxy": {"behind_proxy": "10.0.0.2"},
+    }[shelter]
+    certificate_of(Settings(operator_host="127.0.0.1", **given))
+    with pytest.raises(ConfigError, match=r"0\.0\.0\.0 .* operator's port, which has no TLS") as said:
+        certificate_of(Settings(operator_host="0.0.0.0", **given))
+    assert "MINTAGE_OPERATOR_HOST" in said.value.remedy
+    certificate_of(Settings(operator_host="0.0.0.0", insecure=True, **given))
 
 
 def test_what_is_no_pair_is_refused_with_what_is_wrong(pair: Pair, tmp_path: Path) -> None:

@@ -84,31 +84,49 @@ def certificate_of(settings: Settings) -> Certificate | None:
     """What customers are shown; None where they are served without TLS, as they may be.
 
     Raises:
-        ConfigError: others than this machine would be served without TLS and nobody said so, or
-            half of a pair is given.
+        ConfigError: others than this machine would be served without TLS and nobody said so
+            (the operator's port never has it), or half of a pair is given.
     """
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise ConfigError(
             _("TLS needs a certificate and its key."),
             remedy=_("Say both: --tls-cert FILE and --tls-key FILE."),
         )
-    if settings.tls_cert is not None and settings.tls_key is not None:
-        return Certificate(settings.tls_cert, settings.tls_key)
-    hosts = [settings.operator_host, *([] if settings.behind_proxy else [settings.host])]
-    open_hosts = [host for host in hosts if not is_loopback(host)]
-    if open_hosts and not settings.insecure:
+    _check_openness(settings)
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    return Certificate(settings.tls_cert, settings.tls_key)
+
+
+def _check_openness(settings: Settings) -> None:
+    """Whether nobody but this machine is served without TLS, unless it was said aloud."""
+    if settings.insecure:
+        return
+    if not is_loopback(settings.operator_host):  # it has no TLS, whatever customers have
+        raise ConfigError(
+            _(
+                "On {host} others than this machine would reach the operator's port, which has "
+                "no TLS.",
+                host=settings.operator_host,
+            ),
+            remedy=_(
+                "Leave MINTAGE_OPERATOR_HOST at 127.0.0.1, and reach it by a tunnel or a proxy "
+                "that has TLS; or say --insecure."
+            ),
+        )
+    sheltered = settings.tls_cert is not None or settings.behind_proxy is not None
+    if not sheltered and not is_loopback(settings.host):
         raise ConfigError(
             _(
                 "On {host} others than this machine are served, and keys and pictures would "
                 "travel unencrypted.",
-                host=open_hosts[0],
+                host=settings.host,
             ),
             remedy=_(
                 "Give --tls-cert and --tls-key; or name the proxy that has TLS with "
                 "--behind-proxy ADDRESS; or say --insecure."
             ),
         )
-    return None
 
 
 def is_loopback(host: str) -> bool:
