@@ -10,6 +10,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -241,7 +242,8 @@ class Poor:
 
 async def test_who_never_shakes_hands_does_not_hold_up_the_end() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        door = Door(listener, asyncio.Protocol, context=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+        shown = SimpleNamespace(context=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+        door = Door(listener, asyncio.Protocol, certificate=shown)
         __, writer = await asyncio.open_connection(*listener.getsockname())
         async with asyncio.timeout(5):
             while not door._coming:  # noqa: ASYNC110 - it tells nobody
@@ -261,7 +263,7 @@ async def test_where_no_more_files_may_be_opened_it_tries_again_in_a_moment(capl
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         poor = Poor(listener)
-        door = Door(poor, Told, context=None)
+        door = Door(poor, Told, certificate=None)
         reader, writer = await asyncio.open_connection(*listener.getsockname())
         async with asyncio.timeout(10):
             await came.wait()

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from tests.api.conftest import KEY, Running
 
 from mintage.api.tls import certificate_of, is_loopback
@@ -25,9 +25,9 @@ PREDICT = "/v1/products/tones/predict"
 Pair = tuple[Path, Path]
 
 
-def made(folder: Path, name: str) -> Pair:
-    """A certificate for 127.0.0.1, signed by itself, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
+def made(folder: Path, name: str, key: rsa.RSAPrivateKey | None = None) -> Pair:
+    """A certificate for 127.0.0.1, signed by itself, and its key: ECDSA where none is given."""
+    key = key or ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     now = dt.datetime.now(dt.UTC)
     certificate = (
@@ -121,6 +121,30 @@ def test_a_new_certificate_is_shown_to_new_connections_and_open_ones_go_on(
         assert client.post(PREDICT, content=warm, headers=headers).status_code == 200
 
 
+@pytest.mark.parametrize("way", ["ECDSA to RSA", "RSA to ECDSA"])
+def test_a_certificate_with_another_kind_of_key_replaces_the_old_one_for_all(
+    service, changed, provider, tmp_path: Path, warm, way: str
+) -> None:
+    rsa_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    kinds = (None, rsa_key) if way == "ECDSA to RSA" else (rsa_key, None)
+    first, second = made(tmp_path, "first", kinds[0]), made(tmp_path, "second", kinds[1])
+    context = ssl.create_default_context(cafile=str(first[0]))
+    headers = {"Authorization": f"Bearer {KEY}"}
+    server = Running(changed(service, tls_cert=first[0], tls_key=first[1]))
+    try:
+        with httpx.Client(base_url=server.address, verify=context, trust_env=False) as client:
+            assert client.post(PREDICT, content=warm, headers=headers).status_code == 200
+            for old, new in zip(first, second, strict=True):
+                new.replace(old)
+            _eventually(lambda: shown(server)[0] == "CN=second")
+            for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):  # both offer both
+                assert shown(server, maximum_version=version)[0] == "CN=second"
+            # The open connection began with the first, whose maker is the one it believes.
+            assert client.post(PREDICT, content=warm, headers=headers).status_code == 200
+    finally:
+        server.close()
+
+
 def _eventually(condition: Callable[[], bool], seconds: float = 20.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -153,7 +177,9 @@ def test_whatever_customers_have_the_operators_port_stays_on_this_machine(
         "proxy": {"behind_proxy": "10.0.0.2"},
     }[shelter]
     certificate_of(Settings(operator_host="127.0.0.1", **given))
-    with pytest.raises(ConfigError, match=r"0\.0\.0\.0 .* operator's port, which has no TLS") as said:
+    with pytest.raises(
+        ConfigError, match=r"0\.0\.0\.0 .* operator's port, which has no TLS"
+    ) as said:
         certificate_of(Settings(operator_host="0.0.0.0", **given))
     assert "MINTAGE_OPERATOR_HOST" in said.value.remedy
     certificate_of(Settings(operator_host="0.0.0.0", insecure=True, **given))

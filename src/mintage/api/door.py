@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import ssl
 from collections import deque
 from collections.abc import Callable
 
+from mintage.api.tls import Certificate
 from mintage.api.turned_away import CALL, LEAVE_SECONDS, Overload, size_of
 
 _HEAD_BYTES = 4096
@@ -33,17 +33,19 @@ class Door:
         listener: socket.socket,
         protocol: Callable[[], asyncio.Protocol],
         *,
-        context: ssl.SSLContext | None,
+        certificate: Certificate | None,
         overload: Overload | None = None,
     ) -> None:
-        """``overload`` says when calls are turned away, and with what.
+        """Each connection begins with the context that ``certificate`` has when it comes.
+
+        ``overload`` says when calls are turned away, and with what.
 
         Behind TLS none is turned away here: the refusal could not be read.
         """
         self._listener = listener
         self._protocol = protocol
-        self._context = context
-        self._overload = None if context else overload
+        self._certificate = certificate
+        self._overload = None if certificate else overload
         self._loop = asyncio.get_running_loop()
         self._coming: set[asyncio.Task[None]] = set()
         self._leaving: deque[socket.socket] = deque()
@@ -91,8 +93,9 @@ class Door:
                 task.add_done_callback(self._coming.discard)
 
     async def _let_in(self, connection: socket.socket) -> None:
+        context = None if self._certificate is None else self._certificate.context
         try:
-            await self._loop.connect_accepted_socket(self._protocol, connection, ssl=self._context)
+            await self._loop.connect_accepted_socket(self._protocol, connection, ssl=context)
         except OSError as error:  # it left, or speaks no TLS
             _log.debug("A connection did not come about: %s.", error)
             connection.close()

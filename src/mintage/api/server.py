@@ -9,7 +9,6 @@ import math
 import os
 import signal
 import socket
-import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -104,13 +103,13 @@ class Server(uvicorn.Server):
         app: ASGIApp,
         drain_seconds: float,
         *,
-        context: ssl.SSLContext | None = None,
+        certificate: Certificate | None = None,
         proxies: str | None = None,
         overload: Overload | None = None,
     ) -> None:
         """``proxies`` are those whose ``X-Forwarded-For`` and ``-Proto`` are believed.
 
-        ``overload`` is the ``Door``'s.
+        ``certificate`` and ``overload`` are the ``Door``'s.
         """
         config = uvicorn.Config(
             app,
@@ -126,7 +125,7 @@ class Server(uvicorn.Server):
             timeout_graceful_shutdown=math.ceil(drain_seconds),
         )
         config.load()
-        self._context = context
+        self._certificate = certificate
         self._overload = overload
         super().__init__(config)
 
@@ -140,7 +139,7 @@ class Server(uvicorn.Server):
             )
 
         doors = [
-            Door(each, protocol, context=self._context, overload=self._overload)
+            Door(each, protocol, certificate=self._certificate, overload=self._overload)
             for each in sockets or ()
         ]
         self.servers = cast("list[asyncio.base_events.Server]", doors)
@@ -165,7 +164,7 @@ async def _serve(
     facing = Server(
         customer_app(service),
         service.settings.drain_seconds,
-        context=None if certificate is None else certificate.context,
+        certificate=certificate,
         proxies=service.settings.behind_proxy,
         overload=Overload(service),
     )

@@ -17,7 +17,11 @@ _log = logging.getLogger(__name__)
 
 
 class Certificate:
-    """The pair of files that a server shows, and the context that its connections begin with."""
+    """The pair of files that a server shows, and the context that its connections begin with.
+
+    A new pair makes a new context: one that had another kind of key would keep its old pair beside
+    the new one (OpenSSL has a place for each kind), and go on showing it to whoever speaks both.
+    """
 
     def __init__(self, certificate: Path, key: Path) -> None:
         """Read both.
@@ -41,9 +45,9 @@ class Certificate:
                 continue
             self._seen = moments
             try:
-                self._fresh()  # of two files that are being replaced one may be the old one still
-                self.context.load_cert_chain(*self._files)
-            except (ConfigError, OSError) as error:
+                # Of two files that are being replaced one may be the old one still.
+                self.context = self._fresh()
+            except ConfigError as error:
                 _log.error("The new certificate is not used: %s", error)
             else:
                 _log.info("A new certificate is shown from now on.")
