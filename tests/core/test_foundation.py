@@ -97,3 +97,22 @@ def test_a_plug_in_is_found_by_name_and_named_only_once() -> None:
         plugs.register("a", object)
     with pytest.raises(ConfigError, match=r"There are: a\."):
         plugs.get("b")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("MAX_QUEUE", "0", "greater than or equal to 1"),
+        ("MAX_UPLOAD_BYTES", "0", "greater than or equal to 1"),
+        ("DRAIN_SECONDS", "-1", "greater than or equal to 0"),
+        ("DRAIN_SECONDS", "3601", "less than or equal to 3600"),
+        ("DRAIN_SECONDS", "inf", "finite"),
+        ("DRAIN_SECONDS", "nan", "finite"),
+    ],
+)
+def test_a_setting_that_no_server_could_run_with_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, reason: str
+) -> None:
+    monkeypatch.setenv(f"MINTAGE_{name}", value)
+    with pytest.raises(ConfigError, match=f"MINTAGE_{name}: .*{reason}"):
+        load_settings()

@@ -39,9 +39,9 @@ class Settings(BaseSettings):
     """A proxy has TLS: its addresses or networks, whose `X-Forwarded-*` headers are believed."""
     insecure: bool = False
     """Serve others than this machine without TLS."""
-    max_upload_bytes: int = 20_000_000
+    max_upload_bytes: Annotated[int, Field(ge=1)] = 20_000_000
     """An upload larger than this is refused with 413 while it is read."""
-    max_queue: int = 256
+    max_queue: Annotated[int, Field(ge=1)] = 256
     """Calls that may wait for inference; more are refused with 503."""
     trial: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """Free calls without a key in any 24 hours, all visitors' together; None allows none."""
@@ -55,7 +55,7 @@ class Settings(BaseSettings):
     """Threads for training and inference; None takes what the cgroup's CPU quota allows."""
     backbone: str | None = None
     """Pretrained weights that are at hand for `train`: a folder, or an id of the hub."""
-    drain_seconds: float = 10.0
+    drain_seconds: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 10.0
     """How long calls in flight may finish after SIGTERM."""
     log_format: Literal["json", "text"] | None = None
     """How a server logs; None means text to a terminal and JSON elsewhere."""
