@@ -13,6 +13,7 @@ import time
 
 import httpx
 import pytest
+from tests.api.conftest import Running
 
 from mintage.api.server import serve
 from mintage.client import Client
@@ -184,6 +185,20 @@ def test_calls_whose_bodies_are_still_read_count_and_the_next_is_a_503_before_it
     eventually(lambda: service.intake.calls == 0)
     assert service.intake.body_bytes == 0
     assert http.post(PREDICT, content=warm).status_code == 200
+
+
+def test_an_idle_connection_stays_open_for_as_long_as_is_set(service, changed) -> None:
+    server = Running(changed(service, keep_alive_seconds=1))
+    try:
+        with raw(server.address) as connection:
+            connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
+            answered = time.monotonic()
+            while connection.recv(65_536):
+                pass
+            assert 0.9 < time.monotonic() - answered < 4
+    finally:
+        server.close()
 
 
 def test_stopping_answers_calls_in_flight_then_ends(running, provider, http, warm) -> None:

@@ -269,6 +269,20 @@ def test_a_call_through_nginx_is_answered_with_its_own_id_and_touches_no_disk_of
     assert list((tmp_path / "client_body").rglob("*")) == []
 
 
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("nginx.conf", r"^    keepalive_timeout (\d+)s;"),
+        ("Caddyfile", r"^\t+keepalive (\d+)s"),
+    ],
+)
+def test_a_proxy_lets_go_of_an_idle_connection_before_mintage_does(file: str, line: str) -> None:
+    """Else it sends a call into one that is just being closed: 502, and a POST is not repeated."""
+    found = re.search(line, (DEPLOY / file).read_text(), re.MULTILINE)
+    assert found is not None
+    assert int(found[1]) <= Settings.model_fields["keep_alive_seconds"].default - 10
+
+
 def test_caddy_can_read_the_caddyfile() -> None:
     caddy = _needs("caddy")
     said = _run(caddy, "validate", "--config", DEPLOY / "Caddyfile", "--adapter", "caddyfile")

@@ -29,6 +29,7 @@ from mintage.core.settings import Settings
 
 OnStarted = Callable[[str, str], None]
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_IDLE_SECONDS = 5
 _TICK_SECONDS = 0.05
 _SAMPLE_SECONDS = 0.5
 _SWITCH_SECONDS = 0.0005
@@ -103,6 +104,7 @@ class Server(uvicorn.Server):
         app: ASGIApp,
         drain_seconds: float,
         *,
+        keep_alive_seconds: int = _IDLE_SECONDS,
         certificate: Certificate | None = None,
         proxies: str | None = None,
         overload: Overload | None = None,
@@ -122,6 +124,7 @@ class Server(uvicorn.Server):
             server_header=False,
             proxy_headers=proxies is not None,
             forwarded_allow_ips=proxies,
+            timeout_keep_alive=keep_alive_seconds,
             timeout_graceful_shutdown=math.ceil(drain_seconds),
         )
         config.load()
@@ -164,6 +167,7 @@ async def _serve(
     facing = Server(
         customer_app(service),
         service.settings.drain_seconds,
+        keep_alive_seconds=service.settings.keep_alive_seconds,
         certificate=certificate,
         proxies=service.settings.behind_proxy,
         overload=Overload(service),
