@@ -125,6 +125,10 @@ async def test_draining_is_not_ready_but_still_answers_what_was_taken(
     async with engine_of() as engine:
         await engine.start()
         assert engine.ready()
+        engine.retire()
+        assert not engine.ready()
+        assert not engine.ready("pets")
+        engine.check("pets")  # and still answers
         engine.drain()
         assert not engine.ready()
         with pytest.raises(NotReady):

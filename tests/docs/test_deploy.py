@@ -85,9 +85,11 @@ def test_the_unit_leaves_time_for_the_drain() -> None:
     service, environment = _unit()
     drain = float(environment["MINTAGE_DRAIN_SECONDS"])
     assert drain == Settings.model_fields["drain_seconds"].default
+    lame_duck = Settings.model_fields["lame_duck_seconds"].default
     # Both servers may take the whole of it, one after the other; the engine's deadline is 10 s.
-    assert float(service["TimeoutStopSec"]) >= 2 * drain + 15
+    assert float(service["TimeoutStopSec"]) >= lame_duck + 2 * drain + 15
     assert service["KillSignal"] == "SIGTERM"
+    assert service["KillMode"] == "mixed"  # the supervisor passes it on to its workers
 
 
 def test_the_unit_sets_only_what_is_a_setting_and_keeps_to_loopback() -> None:

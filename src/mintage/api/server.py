@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
@@ -38,8 +39,9 @@ _SWITCH_SECONDS = 0.0005
 def serve(service: Service, *, on_started: OnStarted, stop: threading.Event | None = None) -> None:
     """Serve until SIGTERM, SIGINT or ``stop``; then finish what was taken, and return.
 
-    A second signal ends it at once. ``on_started`` is told both addresses, such as
-    ``http://127.0.0.1:8000``, when both answer.
+    After a signal, calls are taken for ``lame_duck_seconds`` more, while it is not ready. A second
+    one ends it at once. ``on_started`` is told both addresses, such as ``http://127.0.0.1:8000``,
+    when both answer.
 
     Raises:
         DependencyDown: an address cannot be listened on.
@@ -72,7 +74,8 @@ def serve_customers(
 ) -> None:
     """``serve`` in one of several processes: on a socket that they share, without the operator's.
 
-    SIGINT is not for it: a terminal sends it to all of them, and whoever began them says when.
+    SIGINT is not for it: a terminal sends it to all of them, and whoever began them says when. Nor
+    is a second SIGTERM: one that goes to the whole group comes from the supervisor once more.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     certificate = certificate_of(service.settings)
@@ -191,8 +194,11 @@ async def _serve(
                 on_started()
                 while not (stopped.is_set() or (stop and stop.is_set())):  # noqa: ASYNC110
                     await asyncio.sleep(_TICK_SECONDS)
+                service.engine.retire()
+                if beside is not None:
+                    watching.append(tasks.create_task(_at_second_signal(stopped, servers)))
+                await _linger(service.settings.lame_duck_seconds, facing, stop)
                 service.engine.drain()
-                watching.append(tasks.create_task(_at_second_signal(stopped, servers)))
                 facing.should_exit = True
                 await running
                 # Until here the operator could watch the customers' calls end.
@@ -230,6 +236,15 @@ async def _sample(service: Service) -> None:
     while True:
         service.metrics.sample()
         await asyncio.sleep(_SAMPLE_SECONDS)
+
+
+async def _linger(seconds: float, facing: Server, stop: threading.Event | None) -> None:
+    """Go on answering until load balancers have seen that this server is not ready."""
+    until = time.monotonic() + seconds
+    while (  # noqa: ASYNC110 - a thread or another task says when it is over
+        time.monotonic() < until and not facing.force_exit and not (stop and stop.is_set())
+    ):
+        await asyncio.sleep(_TICK_SECONDS)
 
 
 async def _at_second_signal(stopped: asyncio.Event, servers: Sequence[Server]) -> None:

@@ -140,8 +140,12 @@ class Engine(Protocol):
         """Have every answer of a shadow told: product, version, how it compares."""
         ...
 
+    def retire(self) -> None:
+        """Be not ready from now on, and answer all the same."""
+        ...
+
     def drain(self) -> None:
-        """Be not ready from now on."""
+        """Take no more calls, and be not ready."""
         ...
 
     async def close(self) -> None:

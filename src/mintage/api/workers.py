@@ -112,7 +112,7 @@ def supervise(
                     operators,
                     lambda: on_started(*addresses),
                     stop,
-                    settings.drain_seconds + _GRACE_SECONDS,
+                    settings.lame_duck_seconds + settings.drain_seconds + _GRACE_SECONDS,
                 )
             )
 

@@ -57,6 +57,8 @@ class Settings(BaseSettings):
     """Pretrained weights that are at hand for `train`: a folder, or an id of the hub."""
     drain_seconds: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 10.0
     """How long calls in flight may finish after SIGTERM."""
+    lame_duck_seconds: Annotated[float, Field(ge=0, le=600, allow_inf_nan=False)] = 0.0
+    """How long after SIGTERM calls are still taken, while it is not ready for a load balancer."""
     keep_alive_seconds: Annotated[int, Field(gt=0, le=3600)] = 75
     """How long a customer's idle connection stays open; a proxy's own limit has to be shorter."""
     log_format: Literal["json", "text"] | None = None

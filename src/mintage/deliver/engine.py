@@ -78,6 +78,7 @@ class Engine:
         self._shadows = Shadows(_stand_back)
         self._observers: list[BatchObserver] = []
         self._watcher: asyncio.Task[None] | None = None
+        self._retired = False
         self._draining = False
         self._closed = False
 
@@ -173,7 +174,9 @@ class Engine:
     def ready(self, product: str | None = None) -> bool:
         """Whether the product, or any product at all, can be answered now."""
         names = self._versions.names()
-        return not self._draining and (bool(names) if product is None else product in names)
+        if self._retired or self._draining:
+            return False
+        return bool(names) if product is None else product in names
 
     def versions(self, product: str) -> list[str]:
         """The versions of a product that answer now, the stable one first."""
@@ -188,8 +191,12 @@ class Engine:
         """For each product, the calls that are not answered yet."""
         return {product: lane.calls for product, lane in self._lanes.items()}
 
+    def retire(self) -> None:
+        """Be not ready from now on, and answer all the same: others are still to notice."""
+        self._retired = True
+
     def drain(self) -> None:
-        """Be not ready from now on; calls that were taken are still answered."""
+        """Take no more calls, and be not ready; those that were taken are still answered."""
         self._draining = True
 
     async def close(self) -> None:
