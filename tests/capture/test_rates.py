@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from mintage.capture.rates import CallRates
-from mintage.capture.trial import TRIAL
 from mintage.core.errors import ConfigError, DependencyDown
 from mintage.core.types import Rate
 from mintage.core.units import parse_rate
@@ -82,15 +80,11 @@ def test_it_holds_in_every_process_and_after_a_restart(
     assert CallRates(again.database, again.clock).take(permit, MINUTE).refusal is not None
 
 
-def test_a_trial_that_is_used_up_says_so_in_its_own_words(shop: Any, rates: CallRates) -> None:
-    permit = replace(shop.permit(), key_id=TRIAL)
-    assert rates.take(permit, Rate(1, 86_400)).refusal is None
-    refusal = rates.take(permit, Rate(1, 86_400)).refusal
-    assert refusal is not None
-    assert (str(refusal.message), refusal.retry_after_seconds) == (
-        "The 1 free calls of this day are used up.",
-        86_400,
-    )
+def test_a_call_of_a_plan_is_not_given_back(shop: Any, rates: CallRates) -> None:
+    permit = shop.permit()
+    assert rates.take(permit, MINUTE).remaining == 4
+    assert rates.give_back(permit, MINUTE) is None
+    assert rates.look(permit, MINUTE).remaining == 4
 
 
 def test_what_cannot_be_counted_is_not_let_through(

@@ -1,4 +1,4 @@
-"""After SIGTERM: not ready, so that load balancers send their calls elsewhere, and answering yet."""
+"""After SIGTERM: not ready, so that balancers send their calls elsewhere, and still answering."""
 
 from __future__ import annotations
 

@@ -40,6 +40,13 @@ def test_it_holds_what_it_has_room_for_and_drains_a_second_in_a_second(here: Buc
     assert here.pour("b", 30, room_seconds=30, now=NOW).fitted  # another bucket
 
 
+def test_what_is_taken_out_again_leaves_it_empty_at_least(here: Buckets) -> None:
+    here.pour("a", 30, room_seconds=30, now=NOW)
+    assert here.pour("a", -10, room_seconds=30, now=NOW).level_seconds == 20
+    assert here.pour("a", -30, room_seconds=30, now=NOW).level_seconds == 0
+    assert not here.pour("a", 31, room_seconds=30, now=NOW).fitted
+
+
 def test_a_clock_that_went_back_leaves_it_full_at_most(here: Buckets) -> None:
     assert here.pour("a", 60, room_seconds=60, now=NOW).fitted
     poured = here.pour("a", 1, room_seconds=60, now=NOW - 86_400)

@@ -5,13 +5,16 @@ The headers are those of draft-ietf-httpapi-ratelimit-headers-10.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import MutableMapping
 from typing import Any
 
 from mintage.api.service import Service
+from mintage.core.errors import MintageError
 from mintage.core.types import Allowance, Permit
 
 _ALLOWANCE = "allowance"
+_log = logging.getLogger(__name__)
 
 
 def count(service: Service, scope: MutableMapping[str, Any], permit: Permit) -> None:
@@ -29,6 +32,19 @@ def look(service: Service, scope: MutableMapping[str, Any], permit: Permit) -> N
     """``count`` before a body of several calls, which are counted one by one, is read."""
     if permit.rate is not None and service.limiter is not None:
         _tell(scope, service.limiter.look(permit, permit.rate))
+
+
+def give_back(service: Service, scope: MutableMapping[str, Any], permit: Permit) -> None:
+    """A call that was counted has ended, and what is recorded of it is recorded."""
+    if permit.rate is None or service.limiter is None:
+        return
+    try:
+        allowance = service.limiter.give_back(permit, permit.rate)
+    except MintageError as error:  # its answer is not to blame
+        _log.warning("A call was not given back: %s", error.message)
+        return
+    if allowance is not None:
+        scope["state"][_ALLOWANCE] = allowance
 
 
 def _tell(scope: MutableMapping[str, Any], allowance: Allowance) -> None:

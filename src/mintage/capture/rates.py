@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from mintage.capture.trial import TRIAL, used_up
+from mintage.capture.trial import TRIAL, Tries
 from mintage.core.clock import Clock
 from mintage.core.errors import DependencyDown, MintageError, QuotaReached
 from mintage.core.messages import _
@@ -16,12 +16,14 @@ from mintage.store.engine import Database
 class CallRates:
     """Counts calls against their plan's rate; implements ``core.ports.Limiter``.
 
-    A customer may make the rate's calls at once; each is given back after its share of the time.
+    A customer may make the rate's calls at once; each comes back after its share of the time. The
+    trial's calls are counted by ``Tries``.
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        self._tries = Tries(database, clock, self._buckets)
 
     def take(self, permit: Permit, rate: Rate) -> Allowance:
         """Count a call that is about to be answered, if one is left.
@@ -30,11 +32,22 @@ class CallRates:
             DependencyDown: it cannot be counted now, so it may not be answered.
             Overloaded: the same.
         """
+        if permit.key_id == TRIAL:
+            return self._tries.take(permit, rate)
         return self._allowance(permit, rate, calls=1)
 
     def look(self, permit: Permit, rate: Rate) -> Allowance:
         """Whether ``take`` would count one now; it raises the same."""
+        if permit.key_id == TRIAL:
+            return self._tries.look(permit, rate)
         return self._allowance(permit, rate, calls=0)
+
+    def give_back(self, permit: Permit, rate: Rate) -> Allowance | None:
+        """The trial's call has ended; unless it was answered, it used nothing up.
+
+        Others do, however they end: a plan's rate is what a customer may ask of this machine.
+        """
+        return self._tries.give_back(permit, rate) if permit.key_id == TRIAL else None
 
     def _allowance(self, permit: Permit, rate: Rate, calls: int) -> Allowance:
         each = rate.seconds / rate.calls
@@ -51,7 +64,7 @@ class CallRates:
             rate=rate,
             remaining=max(0, math.floor(left)),
             reset_seconds=math.ceil(poured.level_seconds),
-            refusal=_refusal(permit, rate, (1 - left) * each) if refused else None,
+            refusal=_refusal(rate, (1 - left) * each) if refused else None,
         )
 
     def _buckets(self) -> Buckets:
@@ -63,10 +76,8 @@ class CallRates:
             ) from error
 
 
-def _refusal(permit: Permit, rate: Rate, missing_seconds: float) -> QuotaReached:
+def _refusal(rate: Rate, missing_seconds: float) -> QuotaReached:
     wait = max(1, math.ceil(missing_seconds))
-    if permit.key_id == TRIAL:
-        return used_up(rate.calls, wait)
     return QuotaReached(
         _("This plan's {rate} calls are used up.", rate=rate),
         remedy=_("Send it again in {seconds} s.", seconds=wait),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import sqlalchemy
@@ -36,9 +36,13 @@ _OFFER = (
     " FROM products LEFT JOIN plans ON plans.name = products.plan"
     " WHERE products.name = ? ORDER BY plans.version DESC LIMIT 1"
 )
-_NTH_NEWEST = (
-    "SELECT recorded_at FROM usage_events WHERE customer = ?"
-    " ORDER BY sequence DESC LIMIT 1 OFFSET ?"
+_NEWEST_UNTIL = (
+    "SELECT sequence FROM usage_events WHERE customer = ? AND recorded_at <= ?"
+    " ORDER BY sequence DESC LIMIT 1"
+)
+_OUTCOMES_AFTER = (
+    "SELECT sequence, recorded_at, outcome FROM usage_events WHERE customer = ? AND sequence > ?"
+    " ORDER BY sequence"
 )
 
 
@@ -67,10 +71,14 @@ def insert_events(connection: Connection, values: Sequence[Values]) -> bool:
     return driver_of(connection).executemany(_INSERT_EVENT, values).rowcount == len(values)
 
 
-def nth_newest_event(connection: Connection, customer: str, number: int) -> str | None:
-    """When the customer's ``number``-th newest event was recorded, if there are so many."""
-    found = connection.exec_driver_sql(_NTH_NEWEST, (customer, number - 1)).first()
-    return None if found is None else str(found[0])
+def newest_until(connection: Connection, customer: str, moment: str) -> int:
+    """The sequence of the customer's newest event that was recorded by then; 0 if there is none."""
+    return int(connection.exec_driver_sql(_NEWEST_UNTIL, (customer, moment)).scalar() or 0)
+
+
+def outcomes_after(connection: Connection, customer: str, sequence: int) -> Iterable[Row[Any]]:
+    """``sequence, recorded_at, outcome`` of the customer's later events, the oldest first."""
+    return connection.exec_driver_sql(_OUTCOMES_AFTER, (customer, sequence))
 
 
 def event_receipt(connection: Connection, customer: str, origin: str, event: str) -> str | None:

@@ -4,32 +4,37 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from threading import Lock
 
 from mintage.capture import repository
 from mintage.capture.customers import Customer
 from mintage.capture.gate import no_product
 from mintage.capture.plans import Plan
-from mintage.core.clock import Clock
-from mintage.core.errors import QuotaReached
+from mintage.core.clock import Clock, timestamp
+from mintage.core.errors import MintageError, QuotaReached
 from mintage.core.messages import _
 from mintage.core.ports import Gate
-from mintage.core.types import RATE_UNITS, Permit, Rate
+from mintage.core.types import RATE_UNITS, Allowance, Outcome, Permit, Rate
+from mintage.store.buckets import Buckets, Poured
 from mintage.store.engine import Database
 
 TRIAL = "trial"
 """The customer that calls without a key are recorded for, and the plan that makes them free."""
 
 _WINDOW = timedelta(hours=24)
+_USES: frozenset[Outcome] = frozenset({"ok", "abstain", "cancelled"})  # who left was answered too
+_EACH_SECONDS = 3600.0  # what a killed process had in hand is given back so long after
 
 
 class TrialGate:
     """Admits callers without a key as the customer ``trial``; implements ``core.ports.Gate``.
 
     Those with a key go to the gate behind it. The limit is one for all visitors together, so that
-    what a trial can cost is known, behind a proxy too. It holds across processes and restarts,
-    since recorded events count; calls of this process count from their admission, and those of all
-    processes, until they are recorded, by the permit's rate.
+    what a trial can cost is known, behind a proxy too. Whoever comes when it is used up is refused
+    here already; ``Tries`` counts the others.
     """
 
     def __init__(
@@ -42,14 +47,13 @@ class TrialGate:
         plan: Plan,
         most_calls: int,
     ) -> None:
-        """``most_calls`` are admitted in any 24 hours, at the price of ``plan``."""
+        """``most_calls`` are answered in any 24 hours, at the price of ``plan``."""
         self._gate = gate
         self._database = database
-        self._clock = clock
+        self._day = _Day(database, clock)
         self._customer = customer
         self._plan = plan
         self._most_calls = most_calls
-        self._admitted: deque[datetime] = deque(maxlen=most_calls)
 
     def admit(self, key: str | None, product: str) -> Permit:
         """The permit for a call; without a key, for one of the trial's.
@@ -61,13 +65,12 @@ class TrialGate:
         """
         if key is not None:
             return self._gate.admit(key, product)
-        now = self._clock.now()
         with self._database.read() as connection:
             if repository.offer(connection, product) is None:
                 raise no_product(product)
-            recorded = repository.nth_newest_event(connection, self._customer.id, self._most_calls)
-        self._check_limit(now, recorded)
-        self._admitted.append(now)
+        used = self._day.used(self._customer.id, self._most_calls)
+        if used.calls >= self._most_calls:
+            raise used_up(self._most_calls, used.wait_seconds)
         return Permit(
             customer=self._customer.id,
             key_id=TRIAL,
@@ -79,15 +82,113 @@ class TrialGate:
             rate=Rate(self._most_calls, RATE_UNITS["day"]),
         )
 
-    def _check_limit(self, now: datetime, recorded: str | None) -> None:
-        """Whether the call that would have to be older than a day is so."""
-        moments = [] if recorded is None else [datetime.fromisoformat(recorded)]
-        if len(self._admitted) == self._most_calls:
-            moments.append(self._admitted[0])
-        free_at = max(moments, default=now - _WINDOW) + _WINDOW
-        if free_at <= now:
-            return
-        raise used_up(self._most_calls, math.ceil((free_at - now).total_seconds()))
+
+class Tries:
+    """Counts the trial's calls: those answered in the last 24 hours, and those in hand.
+
+    A call is in hand from before its body is read until it has ended: in a bucket, so for all
+    processes. It is taken in hand before the answered ones are counted, and recorded before it is
+    given back, so at no moment is it in neither, and no more are answered than may be. One that
+    nobody answered uses nothing up.
+    """
+
+    def __init__(self, database: Database, clock: Clock, buckets: Callable[[], Buckets]) -> None:
+        self._day = _Day(database, clock)
+        self._clock = clock
+        self._buckets = buckets
+
+    def take(self, permit: Permit, rate: Rate) -> Allowance:
+        """Take one in hand, if one is left."""
+        poured = self._pour(permit, rate, 1)
+        try:
+            allowance = self._allowance(permit, rate, poured, asked=0)
+        except MintageError:
+            self._pour(permit, rate, -1)
+            raise
+        if allowance.refusal is not None and poured.fitted:
+            self._pour(permit, rate, -1)
+        return allowance
+
+    def look(self, permit: Permit, rate: Rate) -> Allowance:
+        """Whether ``take`` would take one now."""
+        return self._allowance(permit, rate, self._pour(permit, rate, 0), asked=1)
+
+    def give_back(self, permit: Permit, rate: Rate) -> Allowance:
+        """One that was taken has ended; what is left now."""
+        return self._allowance(permit, rate, self._pour(permit, rate, -1), asked=0)
+
+    def _pour(self, permit: Permit, rate: Rate, calls: int) -> Poured:
+        return self._buckets().pour(
+            f"{permit.customer}/{permit.plan}/in hand",
+            calls * _EACH_SECONDS,
+            room_seconds=rate.calls * _EACH_SECONDS,
+            now=self._clock.now().timestamp(),
+        )
+
+    def _allowance(self, permit: Permit, rate: Rate, poured: Poured, *, asked: int) -> Allowance:
+        """``asked`` are those that are not in hand yet."""
+        used = self._day.used(permit.customer, rate.calls)
+        in_hand = math.ceil(poured.level_seconds / _EACH_SECONDS - 1e-6)
+        left = rate.calls - used.calls - in_hand
+        refused = not poured.fitted or left < asked
+        return Allowance(
+            policy=permit.plan,
+            rate=rate,
+            remaining=max(0, left),
+            reset_seconds=rate.seconds if in_hand else used.reset_seconds,
+            refusal=used_up(rate.calls, used.wait_seconds) if refused else None,
+        )
+
+
+@dataclass(frozen=True)
+class _Used:
+    """What was used up of the last 24 hours' calls."""
+
+    calls: int
+    wait_seconds: int
+    """Until one more may be made; a moment, where those in hand make the difference."""
+    reset_seconds: int
+    """Until all of them may be made again."""
+
+
+class _Day:
+    """When calls of the last 24 hours were answered, in all processes.
+
+    What was recorded since the last look is read, and nothing twice: else whoever sends a million
+    calls that come to nothing would make each later one slow.
+    """
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._answered: deque[datetime] = deque()
+        self._read_to: int | None = None
+        self._mine = Lock()
+
+    def used(self, customer: str, most_calls: int) -> _Used:
+        """What of so many calls is used up."""
+        since = self._clock.now() - _WINDOW
+        with self._mine:
+            self._read_on(customer, since)
+            answered = self._answered
+            while answered and answered[0] <= since:
+                answered.popleft()
+            full = len(answered) >= most_calls
+            wait = _seconds(answered[-most_calls] - since) if full else 1
+            return _Used(len(answered), wait, _seconds(answered[-1] - since) if answered else 0)
+
+    def _read_on(self, customer: str, since: datetime) -> None:
+        with self._database.read() as connection:
+            if self._read_to is None:
+                self._read_to = repository.newest_until(connection, customer, timestamp(since))
+            for row in repository.outcomes_after(connection, customer, self._read_to):
+                self._read_to = row.sequence
+                if row.outcome in _USES:
+                    self._answered.append(datetime.fromisoformat(row.recorded_at))
+
+
+def _seconds(span: timedelta) -> int:
+    return math.ceil(span.total_seconds())
 
 
 def used_up(most_calls: int, wait_seconds: int) -> QuotaReached:

@@ -184,6 +184,13 @@ class Limiter(Protocol):
         """Whether ``take`` would count one now."""
         ...
 
+    def give_back(self, permit: Permit, rate: Rate) -> Allowance | None:
+        """A call that ``take`` counted has ended, and what is recorded of it is recorded.
+
+        What is left now, where only answered calls use a plan up; None where every call does.
+        """
+        ...
+
 
 class Meter(Protocol):
     """Record usage durably, exactly once."""

@@ -63,7 +63,7 @@ class Buckets:
 
         Args:
             name: which bucket.
-            seconds: how much, in the time that it takes to drain.
+            seconds: how much, in the time that it takes to drain; below 0 it is taken out again.
             room_seconds: how much the bucket holds.
             now: seconds since 1970. A clock that went back leaves the bucket full at most.
 
@@ -77,7 +77,7 @@ class Buckets:
             level = min(max(empty_at - now, 0.0), room_seconds)
             fitted = level + seconds <= room_seconds + 1e-6
             if fitted:
-                level += seconds
+                level = max(0.0, level + seconds)
             # Also where it did not fit: it may have held more, by another room or clock.
             _SLOT.pack_into(self._mapped, position, digest, now + level)
         return Poured(fitted, level)
