@@ -19,7 +19,7 @@ class Counter:
     """Lets three calls through."""
 
     def __init__(self) -> None:
-        self.taken = 0
+        self.taken = self.ended = 0
         self.fault: Exception | None = None
 
     def take(self, permit: Permit, rate: Rate) -> Allowance:
@@ -27,6 +27,9 @@ class Counter:
 
     def look(self, permit: Permit, rate: Rate) -> Allowance:
         return self._allowance(permit, rate, 0)
+
+    def give_back(self, permit: Permit, rate: Rate) -> None:
+        self.ended += 1
 
     def _allowance(self, permit: Permit, rate: Rate, calls: int) -> Allowance:
         if self.fault is not None:
@@ -85,6 +88,15 @@ def test_of_several_pictures_each_counts_and_is_refused_by_itself(limited, warm,
     refused = limited.post(f"{PREDICT}:batch", files=files)
     assert (refused.status_code, refused.json()["code"]) == (429, "quota_reached")
     assert counter.taken == 3
+
+
+def test_whatever_became_of_a_counted_call_its_end_is_told_once(limited, warm, counter) -> None:
+    assert limited.post(PREDICT, content=warm).status_code == 200
+    assert limited.post(PREDICT, content=b"").status_code >= 400
+    headers = {"Content-Type": "text/plain"}
+    assert limited.post(PREDICT, content=b"x", headers=headers).status_code == 415
+    assert limited.post(PREDICT, content=warm).status_code == 429
+    assert (counter.taken, counter.ended) == (3, 3)
 
 
 def test_what_we_could_not_have_answered_is_not_counted(limited, service, warm, counter) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -55,6 +56,33 @@ def test_a_visitor_without_a_key_is_answered_free_until_the_limit(
         names = {each.id: each.name for each in app.capture.customers.list()}
         events = app.capture.usage()
     assert [names[event["customer"]] for event in events] == ["Ada", "trial", "trial"]
+
+
+def test_calls_that_nobody_answered_leave_the_trial_as_it_was(home: Path, picture: bytes) -> None:
+    with served(home, trial=2) as (app, visitor):
+        for __ in range(3):
+            assert visitor.post(PREDICT, content=b"").status_code == 422
+            text = {"Content-Type": "text/plain"}
+            assert visitor.post(PREDICT, content=b"x", headers=text).status_code == 415
+            large = visitor.post(PREDICT, content=bytes(21_000_000))
+            assert large.status_code == 413
+            assert large.headers["RateLimit"].split(";")[1] == "r=2"
+            assert visitor.post("/v1/products/none/predict", content=picture).status_code == 404
+        assert {event["outcome"] for event in app.capture.usage()} == {"error"}
+        assert [visitor.post(PREDICT, content=picture).status_code for __ in range(3)] == [
+            200,
+            200,
+            429,
+        ]
+
+
+def test_of_64_calls_at_once_no_more_are_answered_than_the_trial_has(
+    home: Path, picture: bytes
+) -> None:
+    with served(home, trial=5) as (app, visitor), ThreadPoolExecutor(64) as many:
+        answers = list(many.map(lambda __: visitor.post(PREDICT, content=picture), range(64)))
+        assert sorted(answer.status_code for answer in answers) == [200] * 5 + [429] * 59
+        assert len(app.capture.usage()) == 5
 
 
 def test_without_the_option_there_is_no_trial(home: Path, picture: bytes) -> None:

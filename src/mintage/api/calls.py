@@ -177,8 +177,16 @@ class _Call:
     started: float
     place: Place
     explain: Explain
+    counted: bool = False
 
     async def run(self, read: Callable[[], Awaitable[bytes]], version: str | None) -> Answered:
+        try:
+            return await self._run(read, version)
+        finally:
+            if self.counted:
+                limits.give_back(self.service, self.request.scope, self.permit)
+
+    async def _run(self, read: Callable[[], Awaitable[bytes]], version: str | None) -> Answered:
         found = await self._find()
         if found is not None:
             self._limit()
@@ -200,6 +208,7 @@ class _Call:
         """Count it against its plan's rate: what we could not have answered is not counted."""
         try:
             limits.count(self.service, self.request.scope, self.permit)
+            self.counted = True
         except MintageError as error:
             self._count(_refusal(error))
             raise
