@@ -14,7 +14,7 @@ from tests.api.conftest import InProcess
 from mintage.api.application import customer_app
 from mintage.api.logs import logging_to
 from mintage.api.tracing import Spans, from_environment
-from mintage.core.errors import DependencyDown
+from mintage.core.errors import ConfigError, DependencyDown
 
 PREDICT = "/v1/products/tones/predict"
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -95,6 +95,30 @@ def test_the_variables_of_opentelemetry_decide(monkeypatch: pytest.MonkeyPatch) 
     tracer.close()
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
     assert from_environment() is None
+
+
+@pytest.mark.parametrize(
+    "name", ["OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"]
+)
+@pytest.mark.parametrize("protocol", ["grpc", "http/json"])
+def test_a_protocol_that_is_not_spoken_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, protocol: str
+) -> None:
+    monkeypatch.setenv(name, protocol)
+    assert from_environment() is None  # nothing is exported, so nothing is wrong
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(ConfigError, match=f"{name} is '{protocol}'") as refused:
+        from_environment()
+    assert "http/protobuf" in refused.value.remedy
+
+
+def test_the_protocol_for_traces_comes_before_that_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf")
+    tracer = from_environment()
+    assert tracer is not None
+    tracer.close()
 
 
 def test_where_it_is_missing_the_line_that_installs_it_is_said(

@@ -14,10 +14,13 @@ from typing import Any, Protocol
 
 from mintage.api import logs
 from mintage.api.heads import header
-from mintage.core.errors import DependencyDown
+from mintage.core.errors import ConfigError, DependencyDown
 from mintage.core.messages import _
 
 _VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+# The first that is set holds (OpenTelemetry Protocol Exporter, "Configuration Options").
+_PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+_SPOKEN = "http/protobuf"
 _PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _ATTRIBUTES = {
     "method": "http.request.method",
@@ -67,11 +70,13 @@ def from_environment() -> Tracer | None:
     """Spans as the variables of OpenTelemetry say; None where they say nothing.
 
     Raises:
+        ConfigError: they say another protocol than HTTP with protobuf, the only one spoken here.
         DependencyDown: they say something, and OpenTelemetry is not installed.
     """
     off = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
     if off or not any(os.environ.get(name) for name in _VARIABLES):
         return None
+    _check_protocol()
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
             OTLPSpanExporter,
@@ -82,6 +87,26 @@ def from_environment() -> Tracer | None:
             remedy=_("Install it with: pip install 'mintage[otel]'"),
         ) from error
     return Spans(OTLPSpanExporter())
+
+
+def _check_protocol() -> None:
+    """The exporter for HTTP asks no variable: what was said for gRPC's port would go nowhere."""
+    name = next((name for name in _PROTOCOLS if os.environ.get(name)), None)
+    if name is None or os.environ[name] == _SPOKEN:
+        return
+    raise ConfigError(
+        _(
+            "{name} is {given!r}: traces are sent by {spoken} alone.",
+            name=name,
+            given=os.environ[name],
+            spoken=_SPOKEN,
+        ),
+        remedy=_(
+            "Set it to {spoken} or unset it, and name the collector's port for that, which is "
+            "4318 by custom.",
+            spoken=_SPOKEN,
+        ),
+    )
 
 
 class Spans:
