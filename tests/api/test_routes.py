@@ -10,7 +10,7 @@ import pytest
 
 from mintage.api import pages
 from mintage.api.application import customer_app, openapi_document
-from mintage.api.models import Problem
+from mintage.api.models import InferProblem, Problem
 
 PREDICT = "/v1/products/tones/predict"
 INFER = "/v2/models/tones/infer"
@@ -49,6 +49,10 @@ def infer_body(*pictures: bytes, datatype: str = "BYTES") -> dict:
         ("POST", PREDICT, {"content": b"x"}, 422),
         ("POST", INFER, {"json": {}}, 400),
         ("POST", INFER, {"headers": {"Authorization": "Bearer wrong"}, "json": {}}, 401),
+        ("POST", INFER, {"content": b"x", "headers": {"Content-Type": "text/plain"}}, 415),
+        ("DELETE", INFER, {}, 405),
+        ("GET", "/v2/nothing", {}, 404),
+        ("GET", "/v2x", {}, 404),
         ("GET", "/v2/models/nothing", {}, 404),
         ("GET", "/v2/models/nothing/ready", {}, 404),
     ],
@@ -58,8 +62,9 @@ def test_every_error_is_a_problem_of_one_shape(client, method, path, options, st
     assert response.status_code == status, response.text
     assert response.headers["Content-Type"] == "application/problem+json"
     problem = response.json()
-    assert set(problem) == SHAPE
-    Problem.model_validate(problem)
+    inference = path.startswith("/v2/")
+    assert set(problem) == SHAPE | ({"error"} if inference else set())
+    (InferProblem if inference else Problem).model_validate(problem)
     assert problem["status"] == status
     assert problem["detail"]
     assert problem["instance"] == response.headers["X-Request-Id"]
@@ -98,6 +103,10 @@ def test_a_bug_in_a_route_is_a_problem_with_an_incident_that_the_log_repeats(
     [bug] = [record for record in caplog.records if record.getMessage() == "a bug"]
     assert problem["incident"] == bug.incident
     assert "inner" not in response.text
+    monkeypatch.setattr(desk, "card", lambda product: broken())
+    inference = client.get("/v2/models/tones").json()
+    assert set(inference) == SHAPE | {"incident", "error"}
+    assert inference["incident"] in inference["error"]
 
 
 # ---- the customer's own

@@ -7,13 +7,19 @@ import json
 import struct
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import httpx
 import numpy as np
 import pytest
 from tests.api.conftest import KEY, Running
 
+from mintage.core.errors import QuotaReached
+from mintage.core.messages import _
+
 triton = pytest.importorskip("tritonclient.http")
+
+InferenceServerException = pytest.importorskip("tritonclient.utils").InferenceServerException
 
 INFER = "/v2/models/tones/infer"
 HEADERS = {"Authorization": f"Bearer {KEY}"}
@@ -75,6 +81,29 @@ def test_what_is_refused_says_why_and_costs_nothing(client, desk, warm) -> None:
     with pytest.raises(Exception, match="No valid API key"):
         client.infer("tones", [picture(warm)])
     assert desk.events == {}
+
+
+def test_its_exception_says_what_was_wrong_and_what_to_do_with_the_status(
+    client, desk, service, monkeypatch, warm
+) -> None:
+    def refused(**headers: str) -> tuple[str, str]:
+        with pytest.raises(InferenceServerException) as raised:
+            client.infer("tones", [picture(warm)], headers=headers)
+        return raised.value.status(), raised.value.message()
+
+    status, said = refused()
+    assert status == "401"
+    assert said.startswith("No valid API key")
+    with monkeypatch.context() as patched:
+        spent = QuotaReached(_("Nothing is left."), remedy=_("Wait."), retry_after_seconds=9)
+        patched.setattr(desk, "admit", mock.Mock(side_effect=spent))
+        assert refused(**HEADERS) == ("429", "Nothing is left. Wait.")
+    service.engine.drain()
+    status, said = refused(**HEADERS)
+    assert status == "503"
+    assert not said.startswith("an exception occurred")
+    with pytest.raises(InferenceServerException, match="There is no 'nothing'"):
+        client.get_model_metadata("nothing")
 
 
 def packed(*elements: bytes) -> bytes:

@@ -24,6 +24,12 @@ class Problem(_Wire):
     incident: str | None = Field(None, description="Only where it is our mistake: tell us this.")
 
 
+class InferProblem(Problem):
+    """An error under ``/v2``: the Open Inference Protocol's, and an RFC 9457 one."""
+
+    error: str = Field(description="What was wrong and what to do next, in one text.")
+
+
 class CallPrice(_Wire):
     """What this call costs."""
 

@@ -6,6 +6,7 @@ https://github.com/kserve/open-inference-protocol
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -23,6 +24,7 @@ from mintage.core.messages import _
 from mintage.core.version import __version__
 
 _PLATFORM = "mintage_bundle"
+_problems = partial(problems, of=models.InferProblem)
 
 
 def oip_routes(service: Service) -> APIRouter:
@@ -41,7 +43,7 @@ def oip_routes(service: Service) -> APIRouter:
         "/health/ready",
         summary="Server ready",
         response_model=models.Ready,
-        responses=problems(503),
+        responses=_problems(503),
     )
     async def ready() -> dict[str, bool]:
         return _ready(service, None)
@@ -50,7 +52,7 @@ def oip_routes(service: Service) -> APIRouter:
         "/models/{model}",
         summary="Model metadata",
         response_model=models.ModelMetadata,
-        responses=problems(404),
+        responses=_problems(404),
     )
     async def metadata(model: str) -> dict[str, Any]:
         card = await asyncio.to_thread(service.catalogue.card, model)
@@ -73,7 +75,7 @@ def oip_routes(service: Service) -> APIRouter:
         "/models/{model}/ready",
         summary="Model ready",
         response_model=models.Ready,
-        responses=problems(404, 503),
+        responses=_problems(404, 503),
     )
     async def model_ready(model: str) -> dict[str, bool]:
         await asyncio.to_thread(service.catalogue.card, model)
@@ -83,7 +85,7 @@ def oip_routes(service: Service) -> APIRouter:
         "/models/{model}/versions/{version}",
         summary="Metadata of a version",
         response_model=models.ModelMetadata,
-        responses=problems(404, 503),
+        responses=_problems(404, 503),
     )
     async def version_metadata(model: str, version: str) -> dict[str, Any]:
         described = await metadata(model)
@@ -94,7 +96,7 @@ def oip_routes(service: Service) -> APIRouter:
         "/models/{model}/versions/{version}/ready",
         summary="Version ready",
         response_model=models.Ready,
-        responses=problems(404, 503),
+        responses=_problems(404, 503),
     )
     async def version_ready(model: str, version: str) -> dict[str, bool]:
         await asyncio.to_thread(service.catalogue.card, model)
@@ -109,7 +111,7 @@ def infer_routes(service: Service) -> APIRouter:
     router = APIRouter(prefix="/v2", tags=["open inference protocol"])
     describe: dict[str, Any] = {
         "response_model": models.InferResponse,
-        "responses": problems(400, 401, 402, 403, 404, 408, 409, 413, 415, 422, 429, 503, 504),
+        "responses": _problems(400, 401, 402, 403, 404, 408, 409, 413, 415, 422, 429, 503, 504),
         "openapi_extra": INFER_BODY | AUTHORIZED,
     }
 

@@ -6,7 +6,13 @@ from collections.abc import Iterator
 from typing import Any, get_args
 
 from mintage.api.explanations import Explain
-from mintage.api.models import FeedbackDocument, ImageDocument, InferRequest, Problem
+from mintage.api.models import (
+    FeedbackDocument,
+    ImageDocument,
+    InferProblem,
+    InferRequest,
+    Problem,
+)
 from mintage.api.problems import MEDIA_TYPE
 from mintage.core.messages import told
 
@@ -117,9 +123,9 @@ INFER_BODY: dict[str, Any] = {
 }
 
 
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def problems(*statuses: int, of: type[Problem] = Problem) -> dict[int | str, dict[str, Any]]:
     """The errors of a route, each as problem+json."""
-    schema = {"$ref": f"#/components/schemas/{Problem.__name__}"}
+    schema = {"$ref": f"#/components/schemas/{of.__name__}"}
     return {
         status: {
             "description": _TITLES[status],
@@ -133,16 +139,17 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
     """Add the schemas that only hand-read bodies and problems name; drop the framework's own."""
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
-    for model in (Problem, InferRequest):
+    for model in (Problem, InferProblem, InferRequest):
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(schema.pop("$defs", {}))
         schemas[model.__name__] = schema
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     components["securitySchemes"] = SECURITY_SCHEMES
-    for path in document["paths"].values():
-        for operation in path.values():
-            _mend(operation["responses"])
+    for path, operations in document["paths"].items():
+        kind = InferProblem if path.startswith("/v2") else Problem
+        for operation in operations.values():
+            _mend(operation["responses"], kind)
     return document
 
 
@@ -169,10 +176,10 @@ def told_document(document: Any) -> Any:
     return [told_document(found) for found in document] if isinstance(document, list) else document
 
 
-def _mend(responses: dict[str, Any]) -> None:
+def _mend(responses: dict[str, Any], kind: type[Problem]) -> None:
     for status in responses.keys() & {"200", "204"}:
         responses[status]["description"] = "Done."
     # FastAPI announces its own answer to invalid parameters; ours is a 400 problem.
     if "HTTPValidationError" in str(responses.get("422")):
         del responses["422"]
-        responses.setdefault("400", problems(400)[400])
+        responses.setdefault("400", problems(400, of=kind)[400])

@@ -6,7 +6,7 @@ import http
 import json
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -22,6 +22,7 @@ from mintage.core.ids import new_id
 from mintage.core.messages import Message, _, current, told
 
 MEDIA_TYPE = "application/problem+json"
+_OIP = "/v2"
 _CLOSING = {
     http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     http.HTTPStatus.REQUEST_TIMEOUT,
@@ -51,14 +52,27 @@ class ProblemResponse(Response):
 
     media_type = MEDIA_TYPE
 
-    def __init__(self, document: Mapping[str, Any], headers: Mapping[str, str]) -> None:
-        body = json.dumps(document, ensure_ascii=False).encode()
-        super().__init__(body, document["status"], headers)
-        self._noted = {name: document.get(name) for name in ("code", "incident")}
+    def __init__(self, document: Mapping[str, Any], headers: Mapping[str, str], said: str) -> None:
+        """``said`` is the document's words as one text."""
+        super().__init__(_encoded(document), document["status"], headers)
+        self._document, self._said = document, said
+
+    def at(self, path: str) -> Self:
+        """The error as it leaves at an address.
+
+        Under ``/v2`` the text is its member ``error`` too: clients of the Open Inference Protocol
+        read nothing else.
+        https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
+        """
+        if path == _OIP or path.startswith(f"{_OIP}/"):
+            self.body = _encoded({**self._document, "error": self._said})
+            self.headers["Content-Length"] = str(len(self.body))
+        return self
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send; with ``Connection: close`` and more to come, linger."""
-        logs.note(scope, **self._noted)
+        self.at(scope["path"])
+        logs.note(scope, **{name: self._document.get(name) for name in ("code", "incident")})
         if self.headers.get("connection") != "close" or scope["state"].get("body_ended"):
             await super().__call__(scope, receive, send)
             return
@@ -68,6 +82,10 @@ class ProblemResponse(Response):
         await send({"type": "http.response.body", "body": self.body, "more_body": True})
         await read_on(receive)
         await send({"type": "http.response.body", "body": b""})
+
+
+def _encoded(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, ensure_ascii=False).encode()
 
 
 def problem(error: MintageError, request_id: str, **more: Any) -> ProblemResponse:
@@ -89,7 +107,7 @@ def problem(error: MintageError, request_id: str, **more: Any) -> ProblemRespons
         headers["WWW-Authenticate"] = 'Bearer realm="mintage"'
     if error.http_status in _CLOSING:
         headers["Connection"] = "close"
-    return ProblemResponse(document, headers)
+    return ProblemResponse(document, headers, str(error))
 
 
 def unforeseen(error: Exception, request_id: str) -> ProblemResponse:
