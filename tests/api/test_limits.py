@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import replace
 
 import pytest
 from tests.api.conftest import InProcess
 
-from mintage.api.application import customer_app
+from mintage.api.application import customer_app, openapi_document
 from mintage.core.errors import DependencyDown, QuotaReached
 from mintage.core.types import Allowance, Permit, Rate
 
@@ -116,3 +117,60 @@ def test_what_cannot_be_counted_is_a_503(limited, warm, counter) -> None:
 
 def test_without_a_rate_nothing_is_said(client, warm) -> None:
     assert "RateLimit" not in client.post(PREDICT, content=warm).headers
+
+
+DESCRIBED = {
+    "x-request-id",
+    "retry-after",
+    "ratelimit",
+    "ratelimit-policy",
+    "idempotent-replayed",
+    "inference-header-content-length",
+}
+
+
+def test_the_headers_of_answers_are_described_where_they_are(limited, service, warm) -> None:
+    document = openapi_document(service)
+    image = base64.b64encode(warm).decode()
+    tensor = {"name": "image", "shape": [1], "datatype": "BYTES", "data": [image]}
+    infer = {"inputs": [tensor], "parameters": {"binary_data_output": True}}
+    once = {"Idempotency-Key": "once"}
+
+    def seen(path: str, **options) -> tuple[int, set[str]]:
+        answer = limited.post(
+            path.replace("{product}", "tones").replace("{model}", "tones"), **options
+        )
+        headers = DESCRIBED & set(answer.headers)
+        described = document["paths"][path]["post"]["responses"][str(answer.status_code)]
+        names = {name.lower() for name in described.get("headers", {})}
+        assert headers <= names, (path, answer.status_code)
+        return answer.status_code, headers
+
+    predict, batch, inference = (
+        "/v1/products/{product}/predict",
+        "/v1/products/{product}/predict:batch",
+        "/v2/models/{model}/infer",
+    )
+    rated = {"x-request-id", "ratelimit", "ratelimit-policy"}
+    assert seen(predict, content=warm, headers=once) == (200, rated)
+    assert seen(predict, content=warm, headers=once) == (200, rated | {"idempotent-replayed"})
+    binary = {"inference-header-content-length"}
+    assert seen(inference, json=infer, headers={"Idempotency-Key": "2"}) == (200, rated | binary)
+    assert seen(predict, content=warm) == (429, rated | {"retry-after"})
+    assert seen(batch, json={"images": [image]}) == (429, rated | {"retry-after"})
+    assert seen(predict, content=warm, headers={"Authorization": "Bearer x"}) == (
+        401,
+        {"x-request-id"},
+    )
+    taken = document["paths"][inference]["post"]
+    assert set(taken["requestBody"]["content"]) == {"application/json", "application/octet-stream"}
+    assert {each["name"] for each in taken["parameters"] if each["in"] == "header"} == {
+        "Idempotency-Key",
+        "Inference-Header-Content-Length",
+    }
+    assert "application/octet-stream" in taken["responses"]["200"]["content"]
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            assert all(
+                "X-Request-Id" in each["headers"] for each in operation["responses"].values()
+            )

@@ -42,6 +42,7 @@ def test_no_made_up_call_is_answered_otherwise_than_the_document_says(
                     schemathesis.checks.not_a_server_error,
                     checks.status_code_conformance,
                     checks.content_type_conformance,
+                    checks.response_headers_conformance,
                     checks.response_schema_conformance,
                 ],
             )

@@ -15,7 +15,15 @@ from mintage.api import logs, models
 from mintage.api.calls import bearer_key, metered_batch, metered_call
 from mintage.api.explanations import asked
 from mintage.api.feedback import feedback_routes
-from mintage.api.openapi import AUTHORIZED, BATCH_BODY, MOST_AT_ONCE, PREDICT_BODY, problems
+from mintage.api.openapi import (
+    AUTHORIZED,
+    BATCH_BODY,
+    MOST_AT_ONCE,
+    ONE_ANSWER,
+    PREDICT_BODY,
+    problems,
+    sold,
+)
 from mintage.api.problems import answer_to, unforeseen
 from mintage.api.replays import Answered
 from mintage.api.service import Service
@@ -43,7 +51,7 @@ def predict_routes(service: Service) -> APIRouter:
         "/products/{product}/predict",
         summary="Answer one picture",
         response_model=models.Prediction,
-        responses=problems(400, 401, 402, 403, 404, 408, 409, 413, 415, 422, 429, 503, 504),
+        responses=sold(*ONE_ANSWER),
         openapi_extra=PREDICT_BODY | AUTHORIZED,
         tags=["predict"],
     )
@@ -67,7 +75,7 @@ def predict_routes(service: Service) -> APIRouter:
         "/products/{product}/predict:batch",
         summary="Answer several pictures",
         response_model=models.Predictions,
-        responses=problems(400, 401, 402, 403, 404, 408, 409, 413, 415, 429, 503),
+        responses=sold(400, 401, 402, 403, 404, 408, 409, 413, 415, 429, 503, replayed=False),
         openapi_extra=BATCH_BODY | AUTHORIZED,
         tags=["predict"],
     )

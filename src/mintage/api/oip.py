@@ -15,7 +15,7 @@ from fastapi.responses import Response
 from mintage.api import models
 from mintage.api.calls import metered_call
 from mintage.api.customer import price_of
-from mintage.api.openapi import AUTHORIZED, INFER_BODY, problems
+from mintage.api.openapi import AUTHORIZED, INFER_BODY, ONE_ANSWER, problems, sold
 from mintage.api.service import Service
 from mintage.api.tensors import HEADER, OUTPUTS, Asked, header_bytes, response_of
 from mintage.api.uploads import content_type, read_json, too_large
@@ -111,7 +111,7 @@ def infer_routes(service: Service) -> APIRouter:
     router = APIRouter(prefix="/v2", tags=["open inference protocol"])
     describe: dict[str, Any] = {
         "response_model": models.InferResponse,
-        "responses": _problems(400, 401, 402, 403, 404, 408, 409, 413, 415, 422, 429, 503, 504),
+        "responses": sold(*ONE_ANSWER, of=models.InferProblem, binary=True),
         "openapi_extra": INFER_BODY | AUTHORIZED,
     }
 

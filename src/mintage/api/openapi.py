@@ -45,6 +45,45 @@ _IDEMPOTENCY_KEY = {
     "description": "One id per action: charged once, and answered alike for 24 hours.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
+_JSON_BYTES = "Inference-Header-Content-Length"
+_HEADER_BYTES = {
+    "name": _JSON_BYTES,
+    "in": "header",
+    "required": False,
+    "description": "How many bytes of the body are JSON, where tensors follow as bytes.",
+    "schema": {"type": "integer", "minimum": 0},
+}
+_HEADERS: dict[str, dict[str, Any]] = {
+    "X-Request-Id": {
+        "description": "The request's id: the caller's own where it is well-formed, else a new"
+        " one.",
+        "required": True,
+        "schema": {"type": "string"},
+    },
+    "Retry-After": {
+        "description": "In how many seconds to send it again.",
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "RateLimit-Policy": {
+        "description": "The plan's rate, if it has one: its name, calls (q), seconds (w).",
+        "schema": {"type": "string", "examples": ['"basic";q=600;w=60']},
+    },
+    "RateLimit": {
+        "description": "What is left of that rate: calls (r), and in how many seconds it is whole"
+        " again (t).",
+        "schema": {"type": "string", "examples": ['"basic";r=599;t=1']},
+    },
+    "Idempotent-Replayed": {
+        "description": "The first call with this Idempotency-Key got this answer; it is free now.",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
+    _JSON_BYTES: {
+        "description": "How many bytes of the answer are JSON, where tensors follow as bytes.",
+        "schema": {"type": "integer", "minimum": 0},
+    },
+}
+_LATER = {429, 503, 504}  # refused for now
+_UNCOUNTED = {401, 402, 403, 404}  # refused before the plan's rate is looked at
 _EXPLAIN = {
     "name": "explain",
     "in": "query",
@@ -77,6 +116,8 @@ FEEDBACK_BODY: dict[str, Any] = {
         "content": {"application/json": {"schema": FeedbackDocument.model_json_schema()}},
     },
 }
+ONE_ANSWER = (400, 401, 402, 403, 404, 408, 409, 413, 415, 422, 429, 503, 504)
+"""How a call for one answer may be refused."""
 MOST_AT_ONCE = 64
 """Pictures of one ``predict:batch``."""
 BATCH_BODY: dict[str, Any] = {
@@ -111,13 +152,14 @@ BATCH_BODY: dict[str, Any] = {
     },
 }
 INFER_BODY: dict[str, Any] = {
-    "parameters": [_IDEMPOTENCY_KEY],
+    "parameters": [_IDEMPOTENCY_KEY, _HEADER_BYTES],
     "requestBody": {
         "required": True,
         "content": {
             "application/json": {
                 "schema": {"$ref": f"#/components/schemas/{InferRequest.__name__}"}
-            }
+            },
+            "application/octet-stream": {"schema": _BINARY},
         },
     },
 }
@@ -129,10 +171,29 @@ def problems(*statuses: int, of: type[Problem] = Problem) -> dict[int | str, dic
     return {
         status: {
             "description": _TITLES[status],
+            "headers": _named("Retry-After") if status in _LATER else {},
             "content": {MEDIA_TYPE: {"schema": schema}},
         }
         for status in (*statuses, 500)
     }
+
+
+def sold(
+    *statuses: int, of: type[Problem] = Problem, replayed: bool = True, binary: bool = False
+) -> dict[int | str, dict[str, Any]]:
+    """What a route that sells answers says: ``problems``, and the headers of its answers.
+
+    ``replayed``: they say whether they are repeated; ``binary``: they may be bytes behind JSON.
+    """
+    answer: dict[str, Any] = {"headers": _named("Idempotent-Replayed") if replayed else {}}
+    if binary:
+        answer["headers"] |= _named(_JSON_BYTES)
+        answer["content"] = {"application/octet-stream": {"schema": _BINARY}}
+    found = {200: answer, **problems(*statuses, of=of)}
+    found[409]["headers"] |= _named("Retry-After")  # the first call still runs
+    for status in found.keys() - _UNCOUNTED:
+        found[status]["headers"] |= _named("RateLimit", "RateLimit-Policy")
+    return found
 
 
 def complete(document: dict[str, Any]) -> dict[str, Any]:
@@ -146,10 +207,13 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     components["securitySchemes"] = SECURITY_SCHEMES
+    components["headers"] = _HEADERS
     for path, operations in document["paths"].items():
         kind = InferProblem if path.startswith("/v2") else Problem
         for operation in operations.values():
             _mend(operation["responses"], kind)
+            for response in operation["responses"].values():
+                response.setdefault("headers", {}).update(_named("X-Request-Id"))
     return document
 
 
@@ -174,6 +238,10 @@ def told_document(document: Any) -> Any:
             for name, found in document.items()
         }
     return [told_document(found) for found in document] if isinstance(document, list) else document
+
+
+def _named(*names: str) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
 def _mend(responses: dict[str, Any], kind: type[Problem]) -> None:
