@@ -145,6 +145,37 @@ def test_a_header_that_is_no_length_of_this_body_is_a_400(running, length) -> No
     assert response.status_code == 400
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Type": "image/jpeg"},
+        {"Content-Type": "multipart/form-data; boundary=x"},
+        {"Content-Type": "text/plain"},
+        {"Content-Type": "application/json", "Content-Encoding": "gzip"},
+    ],
+    ids=str,
+)
+def test_a_body_of_another_kind_is_a_415_that_says_what_to_send(
+    running, desk, warm, headers
+) -> None:
+    response = httpx.post(running.address + INFER, content=warm, headers={**HEADERS, **headers})
+    assert response.status_code == 415
+    assert "application/json" in response.json()["remedy"]
+    assert desk.events == {}
+
+
+async def test_what_its_asyncio_client_sends_is_read_too(running, warm) -> None:
+    """It says of JSON as well that it is ``application/octet-stream``."""
+    aio = pytest.importorskip("tritonclient.http.aio")
+    text = triton.InferInput("image", [1], "BYTES")
+    coded = np.array([base64.b64encode(warm).decode()], dtype=np.object_)
+    text.set_data_from_numpy(coded, binary_data=False)
+    async with aio.InferenceServerClient(running.address.removeprefix("http://")) as client:
+        for tensor in (text, picture(warm)):
+            result = await client.infer("tones", [tensor], headers=dict(HEADERS))
+            assert result.as_numpy("label").tolist() == [b"warm"]
+
+
 def test_json_alone_goes_on_to_be_spoken(running, warm) -> None:
     data = base64.b64encode(warm).decode()
     tensor = {"name": "image", "shape": [1], "datatype": "BYTES", "data": [data]}

@@ -15,15 +15,20 @@ from fastapi.responses import Response
 from mintage.api import models
 from mintage.api.calls import metered_call
 from mintage.api.customer import price_of
+from mintage.api.documents import check_document
 from mintage.api.openapi import AUTHORIZED, INFER_BODY, ONE_ANSWER, problems, sold
 from mintage.api.service import Service
 from mintage.api.tensors import HEADER, OUTPUTS, Asked, header_bytes, response_of
-from mintage.api.uploads import content_type, read_json, too_large
+from mintage.api.uploads import read_json, too_large
 from mintage.core.errors import NotReady
 from mintage.core.messages import _
 from mintage.core.version import __version__
 
 _PLATFORM = "mintage_bundle"
+_REMEDY = _(
+    "Send JSON, not compressed, with 'Content-Type: application/json' and the picture in base64;"
+    " or let a library write it, such as tritonclient."
+)
 _problems = partial(problems, of=models.InferProblem)
 
 
@@ -151,7 +156,7 @@ class _Reading:
     async def __call__(self) -> bytes:
         """The picture."""
         request, most = self._request, self._most_bytes
-        content_type(request)
+        check_document(request, _REMEDY)
         json_bytes = header_bytes(request.headers.get(HEADER))
         self.asked = await read_json(request, most, lambda body: Asked.read(body, json_bytes))
         if len(self.asked.picture) > most:
