@@ -5,18 +5,20 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from tests.api.conftest import InProcess
+from tests.api.conftest import KEY, InProcess
 from tests.pictures import encoded, noise
 
 from mintage.api.application import customer_app
+from mintage.api.service import Service
 from mintage.app.clearing import clear
 from mintage.app.root import App
 from mintage.cli.serving import service_of
@@ -27,6 +29,7 @@ from mintage.modalities.image.modality import ImageModality
 from mintage.sources.labels import read_labels
 
 PREDICT = "/v1/products/pets/predict"
+SAID = "/v1/receipts/rcp_1/feedback"
 
 
 @dataclass
@@ -97,6 +100,14 @@ def opened(home: Path) -> Iterator[Callable[..., Shop]]:
 @pytest.fixture
 def shop(opened: Callable[..., Shop]) -> Shop:
     return opened()
+
+
+@pytest.fixture
+def unkept(service: Service) -> Iterator[InProcess]:
+    """A customer of a service that takes feedback, and has nowhere to keep it."""
+    taking = replace(service, feedback=mock.Mock(spec=["keep", "withdraw"]))
+    with InProcess(customer_app(taking), Authorization=f"Bearer {KEY}") as customer:
+        yield customer
 
 
 def test_a_wrong_answer_becomes_an_example_of_the_next_dataset(shop: Shop, home: Path) -> None:
@@ -242,6 +253,25 @@ def test_a_key_is_needed_and_sizes_are_bounded_while_they_are_read(
     del shop.customer.headers["Authorization"]
     assert shop.say(answer, picture, label="dark").status_code == 401
     assert shop.customer.delete(address(answer)).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Type": "text/plain"},
+        {"Content-Type": "application/x-www-form-urlencoded"},
+        {"Content-Type": "multipart/form-data; boundary=x"},
+        {"Content-Type": "image/jpeg"},
+        {"Content-Type": "application/json", "Content-Encoding": "gzip"},
+    ],
+    ids=str,
+)
+def test_a_body_of_another_kind_is_refused_before_it_is_read(
+    unkept: InProcess, headers: dict[str, str]
+) -> None:
+    refused = unkept.request("PUT", SAID, content=b"{}", headers=headers)
+    assert refused.status_code == 415
+    assert "application/json" in refused.json()["remedy"]
 
 
 def test_a_service_without_room_for_any_takes_none(opened: Callable[..., Shop]) -> None:

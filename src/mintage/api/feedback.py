@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from mintage.api import logs, models
 from mintage.api.calls import bearer_key
+from mintage.api.documents import check_document
 from mintage.api.openapi import AUTHORIZED, FEEDBACK_BODY, problems
 from mintage.api.problems import malformed
 from mintage.api.service import Feedback, Service
@@ -21,6 +22,7 @@ from mintage.core.messages import _
 from mintage.core.types import Said
 
 _ADDRESS = "/receipts/{receipt_id}/feedback"
+_REMEDY = _("Send one JSON object, not compressed, with 'Content-Type: application/json'.")
 _SHOWN = tuple(models.KeptFeedback.model_fields)
 
 
@@ -54,6 +56,7 @@ def feedback_routes(service: Service, feedback: Feedback) -> APIRouter:
         what was said before; metadata of the picture, such as its place, is never kept.
         """
         customer = await customer_of(request)
+        check_document(request, _REMEDY)
         most = service.settings.max_upload_bytes
         calls = service.settings.max_queue
         with placed(request, service.intake, most_bytes=most, most_calls=calls):
