@@ -103,9 +103,13 @@ def shop(opened: Callable[..., Shop]) -> Shop:
 
 
 @pytest.fixture
-def unkept(service: Service) -> Iterator[InProcess]:
-    """A customer of a service that takes feedback, and has nowhere to keep it."""
-    taking = replace(service, feedback=mock.Mock(spec=["keep", "withdraw"]))
+def taking(service: Service) -> Service:
+    """A service that takes feedback, and has nowhere to keep it."""
+    return replace(service, feedback=mock.Mock(spec=["keep", "withdraw"]))
+
+
+@pytest.fixture
+def unkept(taking: Service) -> Iterator[InProcess]:
     with InProcess(customer_app(taking), Authorization=f"Bearer {KEY}") as customer:
         yield customer
 
@@ -272,6 +276,33 @@ def test_a_body_of_another_kind_is_refused_before_it_is_read(
     refused = unkept.request("PUT", SAID, content=b"{}", headers=headers)
     assert refused.status_code == 415
     assert "application/json" in refused.json()["remedy"]
+
+
+def test_whoever_leaves_while_sending_it_is_no_bug_of_ours(
+    unkept: InProcess, taking: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    coming = [{"type": "http.request", "body": b"{", "more_body": True}]
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return coming.pop() if coming else {"type": "http.disconnect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "PUT",
+        "path": SAID,
+        "query_string": b"",
+        "headers": [(b"authorization", f"Bearer {KEY}".encode())],
+    }
+    with caplog.at_level("INFO"):
+        unkept.call(customer_app(taking)(scope, receive, send))
+    assert sent[0]["status"] == 499
+    assert taking.intake.calls == taking.intake.body_bytes == 0
+    assert "a bug" not in [record.getMessage() for record in caplog.records]
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 def test_a_service_without_room_for_any_takes_none(opened: Callable[..., Shop]) -> None:

@@ -15,7 +15,7 @@ from mintage.api.customer import customer_routes, predict_routes
 from mintage.api.middleware import Envelope
 from mintage.api.oip import infer_routes, oip_routes
 from mintage.api.pages import docs_routes, page_routes
-from mintage.api.routing import Direct
+from mintage.api.routing import ClientGone, Direct, to_nobody
 from mintage.api.service import Service
 from mintage.api.tracing import Tracer
 from mintage.core.messages import current
@@ -82,5 +82,6 @@ def _bare_app(service: Service, *, dull: bool = False, tracer: Tracer | None = N
         redirect_slashes=False,
     )
     problems.install(app)
+    app.add_exception_handler(ClientGone, to_nobody)
     app.add_middleware(Envelope, clock=service.clock, dull=dull, tracer=tracer)
     return app

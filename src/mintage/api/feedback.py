@@ -9,12 +9,14 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import ValidationError
+from starlette.requests import ClientDisconnect
 
 from mintage.api import logs, models
 from mintage.api.calls import bearer_key
 from mintage.api.documents import check_document
 from mintage.api.openapi import AUTHORIZED, FEEDBACK_BODY, problems
 from mintage.api.problems import malformed
+from mintage.api.routing import ClientGone
 from mintage.api.service import Feedback, Service
 from mintage.api.uploads import decode_base64, json_object, placed, read_json, too_large
 from mintage.core.errors import RequestError
@@ -60,7 +62,10 @@ def feedback_routes(service: Service, feedback: Feedback) -> APIRouter:
         most = service.settings.max_upload_bytes
         calls = service.settings.max_queue
         with placed(request, service.intake, most_bytes=most, most_calls=calls):
-            given = await read_json(request, most, lambda body: _given(json_object(body)))
+            try:
+                given = await read_json(request, most, lambda body: _given(json_object(body)))
+            except ClientDisconnect as gone:
+                raise ClientGone from gone
             if len(given.data) > most:
                 raise too_large(most)
             kept = await asyncio.to_thread(

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mintage.api.problems import answer_to
 from mintage.core.errors import MintageError
 
-_CLIENT_CLOSED_REQUEST = 499  # nobody reads it
+_CLIENT_CLOSED_REQUEST = 499
 
 
 class ClientGone(Exception):
@@ -52,6 +52,11 @@ class Direct:
         await self._app(scope, receive, send)
 
 
+async def to_nobody(*_: object) -> Response:
+    """What is answered where the client has gone; nobody reads it but the log."""
+    return Response(status_code=_CLIENT_CLOSED_REQUEST)
+
+
 async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
     """The endpoint's response, or the problem that it raised."""
     request = Request(scope, receive, send)
@@ -61,5 +66,5 @@ async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
     except MintageError as error:
         response = answer_to(error, request.state.request_id)
     except ClientGone:
-        response = Response(status_code=_CLIENT_CLOSED_REQUEST)
+        response = await to_nobody()
     await response(scope, receive, send)
