@@ -74,6 +74,18 @@ def test_what_concerns_all_of_them_is_one_problem(
     assert desk.events == {}
 
 
+@pytest.mark.parametrize("explain", ["true", "map", "png", "nonsense"])
+def test_an_explanation_that_is_asked_for_is_not_left_out_in_silence(
+    client: InProcess, desk: Desk, warm: bytes, explain: str
+) -> None:
+    answer = client.post(f"{BATCH}?explain={explain}", files=form(warm))
+    assert answer.status_code == 400
+    assert "explain" in answer.json()["detail"]
+    assert answer.json()["remedy"]
+    assert desk.events == {}
+    assert client.post(f"{BATCH}?explain=false", files=form(warm)).status_code == 200
+
+
 def test_without_a_key_nothing_is_read(client: InProcess, desk: Desk, warm: bytes) -> None:
     client.headers.pop("Authorization")
     assert client.post(BATCH, files=form(warm)).status_code == 401

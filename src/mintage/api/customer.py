@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 
 from mintage.api import logs, models
 from mintage.api.calls import bearer_key, metered_batch, metered_call
-from mintage.api.explanations import asked
+from mintage.api.explanations import asked, none_asked
 from mintage.api.feedback import feedback_routes
 from mintage.api.openapi import (
     AUTHORIZED,
@@ -85,6 +85,7 @@ def predict_routes(service: Service) -> APIRouter:
         ``results`` are in their order: an ``answer``, or the ``problem`` that it alone had. With an
         ``Idempotency-Key`` the same pictures in the same order are charged once.
         """
+        none_asked(request)
 
         async def read() -> list[bytes]:
             return await read_uploads(request, service.settings.max_upload_bytes, MOST_AT_ONCE)

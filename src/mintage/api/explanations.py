@@ -38,6 +38,19 @@ def asked(request: Request) -> Explain:
     raise malformed(fault)
 
 
+def none_asked(request: Request) -> None:
+    """Refuse to explain the answers to several pictures at once.
+
+    Raises:
+        RequestError: that is asked for (400).
+    """
+    if asked(request) != "false":
+        raise RequestError(
+            _("Answers to several pictures at once are not explained."),
+            remedy=_("Leave explain out, or send each picture alone to predict?explain=true."),
+        )
+
+
 def check(service: Service, product: str) -> None:
     """Refuse early, before a body is read.
 
