@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import pytest
 from tests.api.conftest import (  # noqa: F401 - fixtures
     KEY,
+    changed,
     desk,
     draw,
     gray,
@@ -19,6 +20,7 @@ from tests.api.conftest import (  # noqa: F401 - fixtures
     settings,
     warm,
 )
+from tests.api.test_tls import pair, secure  # noqa: F401 - fixtures
 from tests.client.wire import Wire
 
 from mintage.client import AsyncClient, Client

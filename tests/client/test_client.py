@@ -86,6 +86,41 @@ def test_a_picture_goes_as_it_is_with_the_key_in_its_header_alone(client, canned
     assert "cat.jpg" not in str(headers)
 
 
+@pytest.mark.parametrize(
+    ("explain", "asked"),
+    [
+        (False, ""),
+        ("false", ""),
+        (True, "?explain=true"),
+        ("true", "?explain=true"),
+        ("map", "?explain=map"),
+        ("png", "?explain=png"),
+    ],
+)
+def test_an_explanation_is_asked_for_in_the_servers_words(connect, canned, explain, asked) -> None:
+    connect(canned.address).predict("pets", b"x", explain=explain)
+    assert [path for __, path, __, __ in canned.got] == [f"/v1/products/pets/predict{asked}"]
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        [],
+        [{"status": 200, "answer": {}, "problem": None}] * 2,
+        [{"status": 422, "answer": None, "problem": None}],
+        [{"answer": {}}, "x"],
+        "x",
+        None,
+    ],
+)
+def test_results_that_are_not_those_of_the_pictures_are_an_error_of_the_servers(
+    connect, canned, results
+) -> None:
+    canned.body = json.dumps({"results": results}).encode()
+    with pytest.raises(errors.DependencyDown):
+        connect(canned.address).predict_batch("pets", [b"x"])
+
+
 def test_usage_asks_for_what_was_asked(client, canned) -> None:
     canned.body = b'{"usage": [{"id": "evt_1"}]}'
     assert client.usage(product="pets", after="rcp_1", limit=5) == [{"id": "evt_1"}]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import ssl
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from tests.api.conftest import KEY, Colours, Desk, Running
+from tests.api.test_tls import Pair
 from tests.client.wire import Fault, Wire
 
 from mintage.client import AsyncClient, Client
@@ -53,6 +55,106 @@ def test_a_picture_is_a_path_its_bytes_or_an_open_file(
     else:
         answer = client.predict("tones", given(path if given in (str, Path) else warm))
     assert answer["output"]["label"] == "warm"
+
+
+def test_several_pictures_of_one_call_have_each_its_answer_or_its_error(
+    connect: Connect, running: Running, desk: Desk, warm: bytes, gray: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "cat.png"
+    path.write_bytes(warm)
+    client = connect(running.address)
+    first, bad, last = client.predict_batch("tones", [path, b"no picture", io.BytesIO(gray)])
+    assert first["output"]["label"] == "warm"
+    assert last["output"]["unusual"] is True
+    assert isinstance(bad, errors.DataError)
+    assert bad.http_status == 422
+    assert bad.request_id
+    assert desk.outcomes.count("ok") == 1
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_several_pictures_over_a_bad_wire_are_each_charged_once(
+    connect: Connect, wire: String, desk: Desk, draw: Callable[..., bytes], fault: Fault
+) -> None:
+    pictures = [draw((10 * number, 90, 130)) for number in range(4)]
+    found = connect(wire(fault, fault).address).predict_batch("tones", pictures)
+    assert [each["output"]["label"] for each in found] == ["cold"] * 4
+    assert len(desk.events) == 4
+
+
+def test_the_same_pictures_with_one_key_are_charged_once_and_those_that_failed_tried_again(
+    connect: Connect, running: Running, desk: Desk, provider: Colours, warm: bytes, gray: bytes
+) -> None:
+    client = connect(running.address)
+    provider.fault = RuntimeError("for now")
+    assert all(
+        isinstance(each, errors.Bug)
+        for each in client.predict_batch("tones", [warm, gray], idempotency_key="order 7")
+    )
+    provider.fault = None
+    first, again = (
+        client.predict_batch("tones", [warm, gray], idempotency_key="order 7") for __ in range(2)
+    )
+    assert [each["id"] for each in first] == [each["id"] for each in again]
+    assert len([usage for usage in desk.usages if usage.origin == "client"]) == 2
+
+
+def test_what_concerns_all_pictures_of_a_call_is_raised(
+    connect: Connect, running: Running, desk: Desk, warm: bytes, tmp_path: Path
+) -> None:
+    client = connect(running.address)
+    for sources, kind in (
+        ([], errors.ConfigError),
+        ([warm, tmp_path / "nothing.jpg"], errors.DataError),
+        ([warm] * 65, errors.RequestError),
+    ):
+        with pytest.raises(kind):
+            client.predict_batch("tones", sources)
+    with pytest.raises(errors.Unauthenticated):
+        connect(running.address, "mk_wrong").predict_batch("tones", [warm])
+    assert desk.events == {}
+
+
+def test_a_server_of_a_private_authority_is_reached_with_its_certificate(
+    secure: Running, pair: Pair, connect: Connect, warm: bytes
+) -> None:
+    certificate, __ = pair
+    context = ssl.create_default_context(cafile=certificate)
+    for ca in (certificate, str(certificate), context):
+        answer = connect(secure.address, ca=ca).predict("tones", warm)
+        assert answer["output"]["label"] == "warm"
+    with pytest.raises(errors.DependencyDown, match="CERTIFICATE_VERIFY_FAILED"):
+        connect(secure.address, retries=0).predict("tones", warm)
+
+
+def test_certificates_that_cannot_be_read_are_said(connect: Connect, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.pem"
+    empty.write_text("no certificate")
+    for ca in (empty, tmp_path / "nothing.pem", tmp_path, "nul\0.pem"):
+        with pytest.raises(errors.ConfigError, match="certificates in") as refused:
+            connect("https://127.0.0.1", ca=ca)
+        assert "PEM" in refused.value.remedy
+
+
+def test_a_proxy_is_gone_through_where_one_is_given(
+    connect: Connect, wire: String, warm: bytes
+) -> None:
+    """Nothing listens at the address: only the proxy, which relays, makes an answer of it."""
+    proxy = wire()
+    answer = connect("http://127.0.0.1:9", proxy=proxy.address).predict("tones", warm)
+    assert answer["output"]["label"] == "warm"
+    assert len(proxy.met) == 1
+
+
+@pytest.mark.parametrize(
+    "proxy", ["", "proxy:3128", "socks5://h", "http://", "http://u:secret@h:x"]
+)
+def test_an_address_that_no_proxy_has_is_refused_without_its_password(
+    connect: Connect, proxy: str
+) -> None:
+    with pytest.raises(errors.ConfigError, match="proxy") as refused:
+        connect("http://127.0.0.1:9", proxy=proxy)
+    assert "secret" not in str(refused.value)
 
 
 def test_what_cannot_be_read_is_said_and_nothing_is_sent(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx
@@ -63,17 +63,32 @@ def not_ours(response: httpx.Response) -> DependencyDown:
 
 def problem_of(response: httpx.Response, document: dict[str, Any]) -> MintageError:
     """The error that the server's problem names; by its status where it names none of ours."""
-    status = response.status_code
+    wait = asked_to_wait(response.headers.get("Retry-After"))
+    return error_of(
+        response.status_code,
+        document,
+        retry_after_seconds=None if wait is None else math.ceil(wait),
+        request_id=response.headers.get("X-Request-Id"),
+    )
+
+
+def error_of(
+    status: int,
+    document: Mapping[str, Any],
+    *,
+    retry_after_seconds: int | None = None,
+    request_id: str | None = None,
+) -> MintageError:
+    """``problem_of`` where the problem came by itself, without a head."""
     known = {kind.code: kind for kind in _tree(MintageError)} | _BY_CODE
     fallback: type[MintageError] = ServiceError if status > 500 else RequestError
     kind = known.get(str(document.get("code")), _BY_STATUS.get(status, fallback))
-    wait = asked_to_wait(response.headers.get("Retry-After"))
     return kind(
         str(document.get("detail") or "") or _("The server answered {status}.", status=status),
         remedy=str(document.get("remedy") or ""),
         http_status=status,
-        retry_after_seconds=None if wait is None else math.ceil(wait),
-        request_id=response.headers.get("X-Request-Id"),
+        retry_after_seconds=retry_after_seconds,
+        request_id=request_id,
     )
 
 

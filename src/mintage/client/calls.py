@@ -7,19 +7,24 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Generic, TypeVar
+from typing import Any, BinaryIO, Generic, Literal, TypeVar
 from urllib.parse import quote
 
-from mintage.core.errors import ConfigError, DataError, said_by
+import httpx
+
+from mintage.client.answers import error_of
+from mintage.core.errors import ConfigError, DataError, MintageError, said_by
 from mintage.core.ids import new_id
 from mintage.core.messages import _, current
 
 T = TypeVar("T")
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 """A picture: its path, its bytes, or a file opened for reading bytes."""
+Explain = bool | Literal["false", "true", "map", "png"]
+"""Where an answer comes from: as numbers (``map``), drawn (``png``), or both (True)."""
 
 _KEY = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?")
 
@@ -50,8 +55,55 @@ class Call(Generic[T]):
         }
 
 
-def predict(product: str, data: bytes, idempotency_key: str | None = None) -> Call[dict[str, Any]]:
+def predict(
+    product: str, data: bytes, idempotency_key: str | None = None, explain: Explain = False
+) -> Call[dict[str, Any]]:
     """One picture; without a key of the caller's the action gets one here, once.
+
+    Raises:
+        ConfigError: the key cannot stand in a header.
+    """
+    headers = {"Content-Type": "application/octet-stream", **_once(idempotency_key)}
+    address = f"/v1/products/{quote(product, safe='')}/predict"
+    asked = str(explain).lower()
+    params = {} if asked == "false" else {"explain": asked}
+    return Call("POST", address, dict, _with_language(headers), params, data)
+
+
+def predict_batch(
+    product: str, pictures: Sequence[bytes], idempotency_key: str | None = None
+) -> Call[list[dict[str, Any] | MintageError]]:
+    """Several pictures in one request, as a form; one key is that of all of them together.
+
+    Raises:
+        ConfigError: the key cannot stand in a header, or there are no pictures.
+    """
+    if not pictures:
+        raise ConfigError(_("{count} at once is none.", count=0), remedy=_("Give 1 or more."))
+    # A form that httpx writes each time anew would differ from try to try.
+    form = httpx.Request("POST", "http://form", files=[("file", (None, each)) for each in pictures])
+    headers = {"Content-Type": form.headers["Content-Type"], **_once(idempotency_key)}
+    address = f"/v1/products/{quote(product, safe='')}/predict:batch"
+
+    def read(document: dict[str, Any]) -> list[dict[str, Any] | MintageError]:
+        results = [_result(each) for each in document["results"]]
+        if len(results) != len(pictures):
+            raise ValueError(len(results))
+        return results
+
+    return Call("POST", address, read, _with_language(headers), content=form.read())
+
+
+def _result(one: Mapping[str, Any]) -> dict[str, Any] | MintageError:
+    """The answer to one of several, or its error."""
+    if one["answer"] is not None:
+        return dict(one["answer"])
+    problem = dict(one["problem"])
+    return error_of(int(one["status"]), problem, request_id=problem.get("instance"))
+
+
+def _once(idempotency_key: str | None) -> dict[str, str]:
+    """The header by which an action is carried out once.
 
     Raises:
         ConfigError: the key cannot stand in a header.
@@ -62,9 +114,7 @@ def predict(product: str, data: bytes, idempotency_key: str | None = None) -> Ca
             _("Not an Idempotency-Key: {key!r}.", key=key[:80]),
             remedy=_("Use 1 to 255 characters of ASCII, such as a UUID."),
         )
-    headers = {"Content-Type": "application/octet-stream", "Idempotency-Key": key}
-    address = f"/v1/products/{quote(product, safe='')}/predict"
-    return Call("POST", address, dict, headers=_with_language(headers), content=data)
+    return {"Idempotency-Key": key}
 
 
 def usage(product: str | None, after: str | None, limit: int) -> Call[list[dict[str, Any]]]:

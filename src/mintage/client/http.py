@@ -14,9 +14,10 @@ from typing import Any, Self, TypeVar, cast
 import httpx
 
 from mintage.client import calls
-from mintage.client.calls import Call, Source, bytes_of
+from mintage.client.calls import Call, Explain, Source, bytes_of
 from mintage.client.exchange import Patience, exchange
 from mintage.client.many import in_turn, in_turn_async
+from mintage.client.way import CA, through, trusting
 from mintage.core.clock import Clock, SystemClock
 from mintage.core.errors import ConfigError, MintageError
 from mintage.core.messages import _
@@ -41,13 +42,20 @@ class _Connection(ABC):
         timeout_seconds: float = 30.0,
         retries: int = 3,
         deadline_seconds: float = 120.0,
+        ca: CA | None = None,
+        proxy: str | None = None,
         chance: random.Random | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Nothing is sent yet.
 
+        ``ca`` are the only certificates that the server's is trusted by, a file in PEM or a context
+        made elsewhere; without it those of public authorities are. ``proxy`` is the address of the
+        one that calls go through.
+
         Raises:
-            ConfigError: the address is none of http or https, or the key or a number is none.
+            ConfigError: the address is none of http or https, or the key or a number is none; the
+                certificates cannot be read, or the proxy's address cannot be used.
         """
         if not url.startswith(("http://", "https://")):
             raise ConfigError(
@@ -69,7 +77,14 @@ class _Connection(ABC):
             chance=chance or random.Random(),  # noqa: S311 - it spreads waiting, and keeps no secret
         )
         # No proxy or netrc from the environment: the key goes where it was told to go.
-        self._open(base_url=url, headers=headers, limits=_LIMITS, trust_env=False)
+        self._open(
+            base_url=url,
+            headers=headers,
+            limits=_LIMITS,
+            trust_env=False,
+            verify=trusting(ca),
+            proxy=through(proxy),
+        )
 
     @abstractmethod
     def _open(self, **options: Any) -> None:
@@ -89,18 +104,41 @@ class Client(_Connection):
     """
 
     def predict(
-        self, product: str, source: Source, *, idempotency_key: str | None = None
+        self,
+        product: str,
+        source: Source,
+        *,
+        idempotency_key: str | None = None,
+        explain: Explain = False,
     ) -> dict[str, Any]:
         """Send one picture, a path, its bytes or an open file; the answer with receipt and price.
 
         The same ``idempotency_key`` and picture are charged once, and for 24 hours answered alike;
-        without one the call has a key of its own.
+        without one the call has a key of its own. With ``explain`` the answer has an
+        ``explanation``, at the price that the plan states.
 
         Raises:
             DataError: the file cannot be read, or the bytes are no picture.
             MintageError: whatever the server says.
         """
-        return self._run(calls.predict(product, bytes_of(source), idempotency_key))
+        return self._run(calls.predict(product, bytes_of(source), idempotency_key, explain))
+
+    def predict_batch(
+        self, product: str, sources: Iterable[Source], *, idempotency_key: str | None = None
+    ) -> list[dict[str, Any] | MintageError]:
+        """Send several pictures, at most 64, in one call; for each its answer or error, in order.
+
+        Each is charged, or refused, by itself. The same ``idempotency_key`` and pictures, in the
+        same order, are charged once, and those that had an error are tried again; without one the
+        call has a key of its own.
+
+        Raises:
+            DataError: a file cannot be read; nothing is sent.
+            ConfigError: there are no pictures.
+            MintageError: what the server says of all of them.
+        """
+        pictures = [bytes_of(source) for source in sources]
+        return self._run(calls.predict_batch(product, pictures, idempotency_key))
 
     def predict_many(
         self, product: str, files: Iterable[S], *, at_once: int = 8
@@ -190,11 +228,23 @@ class AsyncClient(_Connection):
     """
 
     async def predict(
-        self, product: str, source: Source, *, idempotency_key: str | None = None
+        self,
+        product: str,
+        source: Source,
+        *,
+        idempotency_key: str | None = None,
+        explain: Explain = False,
     ) -> dict[str, Any]:
         """As ``Client.predict``."""
         data = await _read(source)
-        return await self._run(calls.predict(product, data, idempotency_key))
+        return await self._run(calls.predict(product, data, idempotency_key, explain))
+
+    async def predict_batch(
+        self, product: str, sources: Iterable[Source], *, idempotency_key: str | None = None
+    ) -> list[dict[str, Any] | MintageError]:
+        """As ``Client.predict_batch``."""
+        pictures = [await _read(source) for source in sources]
+        return await self._run(calls.predict_batch(product, pictures, idempotency_key))
 
     def predict_many(
         self, product: str, files: Iterable[S], *, at_once: int = 8
