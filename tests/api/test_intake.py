@@ -36,7 +36,7 @@ def test_bytes_and_calls_are_bounded_and_come_back_however_a_call_ends() -> None
 
 
 def test_an_action_runs_once_at_a_time() -> None:
-    intake = Intake()
+    intake = Intake(100)
     with (
         intake.action("cus_1", "a"),
         intake.action("cus_2", "a"),
@@ -48,7 +48,9 @@ def test_an_action_runs_once_at_a_time() -> None:
         pass
 
 
-def test_a_body_beyond_the_bytes_in_flight_is_a_503_before_it_is_read(service, warm, key) -> None:
+def test_a_body_beyond_the_bytes_in_flight_is_a_503_before_it_is_read(
+    service, changed, warm, key
+) -> None:
     from tests.api.conftest import InProcess
 
     read: list[int] = []
@@ -57,7 +59,7 @@ def test_a_body_beyond_the_bytes_in_flight_is_a_503_before_it_is_read(service, w
         read.append(1)
         yield warm
 
-    small = replace(service, intake=Intake(150_000), metrics=type(service.metrics)())
+    small = replace(changed(service, max_body_bytes=150_000), metrics=type(service.metrics)())
     with (
         InProcess(customer_app(small), Authorization=f"Bearer {key}") as client,
         small.intake.place(100_000, most_calls=4),

@@ -20,6 +20,8 @@ _HEAD_BYTES = 4096
 _MOST_UNREAD_BYTES = 65_536  # of a socket's 128 KiB that nobody has read
 _MOST_AT_ONCE = 64
 _MOST_LEAVING = 256
+_UNREAD: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux's
+_UNREAD_MILLISECONDS = 30_000  # who reads nothing of an answer for so long has left (RFC 5482)
 _PAUSE_SECONDS = 0.1
 _SAY_SECONDS = 1.0
 _log = logging.getLogger(__name__)
@@ -84,6 +86,8 @@ class Door:
                 self._loop.call_later(_PAUSE_SECONDS, self._open)
                 return
             connection.setblocking(False)
+            if _UNREAD is not None:
+                connection.setsockopt(socket.IPPROTO_TCP, _UNREAD, _UNREAD_MILLISECONDS)
             overload = self._overload
             if overload is not None and overload.is_full() and _is_call(connection):
                 self._turn_away(connection, overload.refusal())

@@ -13,7 +13,6 @@ from mintage.core.messages import _
 
 PLACE = "place"
 """Under this name a request's state holds its place, which its body grows into."""
-_MOST_BODY_BYTES = 512_000_000
 _ASSUMED_BYTES = 1_000_000
 """At most so much is set aside for a body before it comes; whatever it announces is a claim."""
 _PATIENCE_SECONDS = 2.0
@@ -100,7 +99,7 @@ class Intake:
         body_bytes: what their bodies hold, or are about to.
     """
 
-    def __init__(self, most_body_bytes: int = _MOST_BODY_BYTES) -> None:
+    def __init__(self, most_body_bytes: int) -> None:
         self._most_body_bytes = most_body_bytes
         self.calls = self.body_bytes = 0
         self._late: dict[Place, asyncio.Timeout] = {}

@@ -322,7 +322,11 @@ class Service:
     limiter: Limiter | None = None
     tracer: Tracer | None = None
     public_keys: Callable[[], Mapping[str, Mapping[str, str]]] = dict
-    intake: Intake = field(default_factory=Intake)
+
+    @cached_property
+    def intake(self) -> Intake:
+        """What is in hand."""
+        return Intake(self.settings.max_body_bytes)
 
     @cached_property
     def recorder(self) -> Recorder:

@@ -257,6 +257,7 @@ class Delivering:
             max_queue=self._settings.max_queue,
             max_batch=self._settings.max_batch,
             batch_delay_seconds=self._settings.batch_delay_ms / 1000,
+            deadline_seconds=self._settings.deadline_seconds,
         )
         keys = KeyRing(self._workspace.key_folder)
         return Serving(

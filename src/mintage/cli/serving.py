@@ -42,9 +42,16 @@ def run_server(
 
 
 def _shared(settings: Settings, workers: int) -> Settings:
-    """A worker's settings: its share of the cores, and of the calls that may wait."""
-    threads = max(1, (settings.threads or available_cores()) // workers)
-    changes = {"threads": threads, "max_queue": max(1, settings.max_queue // workers)}
+    """A worker's settings: its share of the cores, and of the calls and bytes that may wait."""
+
+    def share(whole: int) -> int:
+        return max(1, whole // workers)
+
+    changes = {
+        "threads": share(settings.threads or available_cores()),
+        "max_queue": share(settings.max_queue),
+        "max_body_bytes": share(settings.max_body_bytes),
+    }
     return settings.model_copy(update=changes)
 
 

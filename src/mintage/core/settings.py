@@ -43,6 +43,10 @@ class Settings(BaseSettings):
     """An upload larger than this is refused with 413 while it is read."""
     max_queue: Annotated[int, Field(ge=1)] = 256
     """Calls that may wait for inference; more are refused with 503."""
+    max_body_bytes: Annotated[int, Field(ge=1)] = 512_000_000
+    """Uploads in memory at once hold so much together; more are refused with 503."""
+    deadline_seconds: Annotated[float, Field(gt=0, le=600)] = 10.0
+    """How long an upload that is here waits for its answer; then it is a 504."""
     trial: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """Free calls without a key in any 24 hours, all visitors' together; None allows none."""
     feedback_bytes: Annotated[int, Field(ge=0)] = 1_000_000_000
