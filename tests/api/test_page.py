@@ -123,6 +123,8 @@ def test_the_page_answers_pictures_and_says_what_went_wrong(
     page.click(".program summary")
     assert "$MINTAGE_KEY" in page.inner_text("#curl")
     assert '--data-binary @cat.jpg -H "Content-Type: image/jpeg"' in page.inner_text("#curl")
+    assert '-H "Idempotency-Key: $(uuidgen)"' in page.inner_text("#curl")
+    assert page.inner_text("#python").splitlines()[0] == "# pip install mintage"
     assert "import mintage" in page.inner_text("#python").splitlines()
     assert 'client.predict("tones", "cat.jpg")' in page.inner_text("#python")
     assert key not in page.content()
@@ -204,6 +206,37 @@ def test_the_documentation_renders_every_route_without_the_network(
 
 def _lang(told: bool) -> str:
     return "zh-Hans" if told else "en"
+
+
+_EDGES = """(ids) => ids.map((id) => {
+  const element = document.getElementById(id);
+  const [own, page] = [getComputedStyle(element), getComputedStyle(document.body)];
+  return [own.borderTopColor, own.backgroundColor, page.backgroundColor];
+})"""
+
+
+def _luminance(colour: str) -> float:
+    """Relative luminance (WCAG 2.2) of ``rgb(r, g, b)``."""
+    parts = [int(each) / 255 for each in re.findall(r"\d+", colour)[:3]]
+    linear = [
+        each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4 for each in parts
+    ]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _contrast(one: str, other: str) -> float:
+    darker, lighter = sorted((_luminance(one), _luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_edges_of_fields_and_lists_are_seen(visit, running, scheme: str) -> None:
+    page = visit(color_scheme=scheme).page
+    page.goto(running.address)
+    page.wait_for_selector("#key")
+    for edge, inside, outside in page.evaluate(_EDGES, ["key", "products"]):
+        assert _contrast(edge, inside) >= 3  # WCAG 2.2, 1.4.11
+        assert _contrast(edge, outside) >= 3
 
 
 def test_every_word_is_there_in_both_languages_and_of_the_same_kind(visit, running) -> None:

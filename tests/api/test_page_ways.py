@@ -17,7 +17,7 @@ from mintage.core.messages import _
 from mintage.core.types import Permit
 
 pytestmark = pytest.mark.browser
-chromium, visit = test_page.chromium, test_page.visit
+chromium, files, visit = test_page.chromium, test_page.files, test_page.visit
 
 _HAND_OVER = """([kind, encoded]) => {
   const carried = new DataTransfer();
@@ -295,6 +295,77 @@ def test_an_overloaded_server_is_said_so_and_asked_again(
         place.__exit__(None, None, None)
     page.click(".note.failed button")
     page.wait_for_selector(".verdict")
+
+
+def test_an_overload_is_said_in_the_readers_language_though_the_server_spoke_english(
+    visit, running, service, key, warm, tmp_path: Path
+) -> None:
+    page = visit(locale="zh-CN").page
+    page.goto(f"{running.address}/#key={key}")
+    page.wait_for_selector("#sample-list img")
+    picture = tmp_path / "warm.png"
+    picture.write_bytes(warm)
+    places = [service.intake.place(10, 100) for __ in range(4)]
+    page.set_input_files("#files", [picture])
+    page.wait_for_selector(".note.failed")
+    said = page.inner_text(".note.failed")
+    assert "当前调用过多\n请一秒后重新发送。" in said.replace("\n\n", "\n")
+    assert "Send it" not in said
+    assert page.get_attribute(".note.failed strong", "lang") is None  # the page's own
+    assert page.inner_text("#status") == "warm.png：当前调用过多"
+    page.click("#language")  # now it is told as the server said it
+    assert "Too many calls at this moment" in page.inner_text(".note.failed")
+    for place in places:
+        place.__exit__(None, None, None)
+
+
+_HERE = "() => document.activeElement.closest('.result')?.getAttribute('aria-label') ?? null"
+
+
+def test_who_tries_again_by_the_keyboard_stays_at_the_picture(
+    visit, running, provider, key, warm, tmp_path: Path
+) -> None:
+    page = visit(locale="en-US").page
+    page.goto(f"{running.address}/#key={key}")
+    page.wait_for_selector("#sample-list img")
+    picture = tmp_path / "warm.png"
+    picture.write_bytes(warm)
+    page.route("**/predict", lambda route: route.abort(), times=1)
+    page.set_input_files("#files", [picture])
+    page.focus(".note.failed button")
+    provider.held.clear()
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".waiting")
+    assert page.evaluate(_HERE) == "warm.png"
+    provider.held.set()
+    page.wait_for_selector(".verdict")
+    assert page.evaluate(_HERE) == "warm.png"
+
+
+_LOADS = """address => new Promise((done) => {
+  const image = new Image();
+  image.addEventListener("load", () => done(true));
+  image.addEventListener("error", () => done(false));
+  image.src = address;
+})"""
+
+
+def test_a_picture_that_is_shown_is_not_held_by_its_address_any_more(
+    visit, running, key, files
+) -> None:
+    page = visit(locale="en-US").page
+    page.goto(f"{running.address}/#key={key}")
+    page.wait_for_selector("#drop:not([hidden])")
+    page.set_input_files("#files", list(files))
+    page.wait_for_selector(".shot.blank")
+    page.wait_for_selector(".note.unusual")
+    page.wait_for_function("() => document.querySelector('.shot img')?.complete")
+    address = page.get_attribute(".shot img", "src")
+    assert address.startswith("blob:")
+    assert page.evaluate(_LOADS, address) is False
+    page.click("#language")
+    assert page.inner_text(".shot.blank") == "此格式无法预览"
+    assert page.evaluate("() => document.querySelector('.shot img').naturalWidth") == 32
 
 
 def test_a_page_that_cannot_ask_the_server_says_so(visit, running, key) -> None:

@@ -13,7 +13,7 @@ const tell = (call) => listeners.forEach((listener) => listener(call));
 export function ask(files) {
   if (!state.card) return;
   for (const file of files) {
-    const call = { file, name: file.name, address: URL.createObjectURL(file), card: state.card };
+    const call = { file, name: file.name, card: state.card };
     state.calls.unshift(call);
     queue(call);
   }

@@ -1,6 +1,6 @@
 // What a call looks like: the picture, and beside it the answer or what went wrong.
 import { again } from "./calls.js";
-import { find, make, waiting } from "./dom.js";
+import { find, make, refill, waiting } from "./dom.js";
 import { explanationOf, paint } from "./explanations.js";
 import { feedbackOf } from "./feedback.js";
 import { duration, money, share } from "./format.js";
@@ -16,7 +16,7 @@ export function show(call) {
     find("results").prepend(call.element);
   }
   call.element.classList.toggle("bad", Boolean(call.outcome?.code));
-  call.element.replaceChildren(shot(call), make("div", { class: "said" }, ...said(call)));
+  refill(call.element, shot(call), make("div", { class: "said" }, ...said(call)));
   paint(call);
 }
 
@@ -31,10 +31,20 @@ export function announce(call) {
   find("status").textContent = text;
 }
 
+// Made once a call: an image that is here needs its address no more, and the browser may forget it.
 function shot(call) {
-  const image = make("img", { src: call.address, alt: call.name });
+  call.shot ??= framed(call);
+  if (call.shot.classList.contains("blank")) call.shot.replaceChildren(words().noPreview);
+  return call.shot;
+}
+
+function framed({ file, name }) {
+  const address = URL.createObjectURL(file);
+  const image = make("img", { src: address, alt: name });
   const frame = make("div", { class: "shot" }, image);
+  image.addEventListener("load", () => URL.revokeObjectURL(address));
   image.addEventListener("error", () => {
+    URL.revokeObjectURL(address);
     frame.classList.add("blank");
     frame.replaceChildren(words().noPreview);
   });

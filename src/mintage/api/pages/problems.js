@@ -13,13 +13,18 @@ export function problemWords(problem) {
   }
   if (problem.code === "between") return words().between(problem.status);
   if (problem.code === "offline") return words().offline;
-  return [problem.title, joined(problem.detail, problem.remedy)];
+  return toldHere(problem) ?? [problem.title, joined(problem.detail, problem.remedy)];
+}
+
+// A server that has no time to read which language is asked for says it in English.
+function toldHere({ code, language }) {
+  return language && language !== state.language ? words().problems[code] : undefined;
 }
 
 export function problemNote(problem, onAgain) {
   const [title, advice] = problemWords(problem);
   const { code, instance, language, status } = problem;
-  const lang = language ? { lang: language } : {}; // told once, also where the page changes over
+  const lang = language && !toldHere(problem) ? { lang: language } : {}; // told once, also where the page changes over
   const note = make("div", { class: "note failed" }, make("strong", lang, title));
   if (advice) note.append(make("p", lang, advice));
   if (problem.again) note.append(make("p", {}, words().possibleAt(moment(problem.again))));

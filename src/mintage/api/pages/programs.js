@@ -6,10 +6,11 @@ export function renderPrograms(product) {
   const address = `${location.origin}/v1/products/${encodeURIComponent(product)}/predict`;
   find("curl").textContent = [
     'curl --data-binary @cat.jpg -H "Content-Type: image/jpeg" \\',
-    '    -H "Authorization: Bearer $MINTAGE_KEY" \\',
+    '    -H "Authorization: Bearer $MINTAGE_KEY" -H "Idempotency-Key: $(uuidgen)" \\',
     `    ${address}`,
   ].join("\n");
   find("python").textContent = [
+    "# pip install mintage",
     "import os",
     "",
     "import mintage",
