@@ -48,10 +48,14 @@ def counter() -> Counter:
 
 
 @pytest.fixture
-def limited(service, desk, counter, key, monkeypatch):
+def counted(service, desk, counter, monkeypatch):
     admit = desk.admit
     monkeypatch.setattr(desk, "admit", lambda *asked: replace(admit(*asked), rate=RATE))
-    counted = replace(service, limiter=counter, metrics=type(service.metrics)())
+    return replace(service, limiter=counter, metrics=type(service.metrics)())
+
+
+@pytest.fixture
+def limited(counted, key):
     with InProcess(customer_app(counted), Authorization=f"Bearer {key}") as client:
         yield client
         client.call(counted.engine.close())
@@ -100,8 +104,8 @@ def test_whatever_became_of_a_counted_call_its_end_is_told_once(limited, warm, c
     assert (counter.taken, counter.ended) == (3, 3)
 
 
-def test_what_we_could_not_have_answered_is_not_counted(limited, service, warm, counter) -> None:
-    places = [service.intake.place(10, 100) for __ in range(service.settings.max_queue)]
+def test_what_we_could_not_have_answered_is_not_counted(limited, counted, warm, counter) -> None:
+    places = [counted.intake.place(10, 100) for __ in range(counted.settings.max_queue)]
     assert limited.post(PREDICT, content=warm).status_code == 503
     for place in places:
         place.__exit__(None, None, None)
