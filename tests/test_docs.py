@@ -152,3 +152,26 @@ def test_the_readmes_python_example_runs(tmp_path: Path) -> None:
     lines = done.stdout.splitlines()
     assert lines[0] == "120 examples, 0 unreadable"
     assert 0 <= float(lines[1]) <= 1
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
+def test_the_readme_leads_to_every_how_to_in_its_language(readme: str) -> None:
+    text = (ROOT / readme).read_text(encoding="utf-8")
+    chinese = readme in [page.name for page in CHINESE]
+    pages = (ROOT / "docs/how-to").glob("*.md")
+    ours = [page.name for page in pages if page.name.endswith(".zh-CN.md") is chinese]
+    assert ours
+    assert [name for name in ours if f"(docs/how-to/{name})" not in text] == []
+
+
+def test_security_does_not_call_missing_what_a_setting_is_there_for() -> None:
+    from mintage.core.settings import Settings
+
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    defended, missing = text.split("\nNot yet:")
+    assert "tls_cert" in Settings.model_fields
+    assert "TLS" not in missing
+    assert "TLS" in defended
+    named = re.findall(r"`(tests/[\w./]+)`", text)
+    assert named
+    assert [path for path in named if not (ROOT / path).exists()] == []
