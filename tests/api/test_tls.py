@@ -121,6 +121,15 @@ def test_a_new_certificate_is_shown_to_new_connections_and_open_ones_go_on(
         assert client.post(PREDICT, content=warm, headers=headers).status_code == 200
 
 
+def test_an_idle_connection_does_not_hold_up_the_servers_end(secure, pair: Pair) -> None:
+    context = ssl.create_default_context(cafile=str(pair[0]))
+    with httpx.Client(base_url=secure.address, verify=context, trust_env=False) as client:
+        assert client.get("/v2/health/live").status_code == 200
+        secure.stop.set()
+        secure.thread.join(10)  # a client in no hurry ends its side when it is asked next
+        assert not secure.thread.is_alive()
+
+
 @pytest.mark.parametrize("way", ["ECDSA to RSA", "RSA to ECDSA"])
 def test_a_certificate_with_another_kind_of_key_replaces_the_old_one_for_all(
     service, changed, provider, tmp_path: Path, warm, way: str

@@ -12,6 +12,7 @@ import logging
 import socket
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from mintage.api.tls import Certificate
 from mintage.api.turned_away import CALL, LEAVE_SECONDS, Overload, size_of
@@ -22,6 +23,7 @@ _MOST_AT_ONCE = 64
 _MOST_LEAVING = 256
 _UNREAD: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux's
 _UNREAD_MILLISECONDS = 30_000  # who reads nothing of an answer for so long has left (RFC 5482)
+_GOODBYE_SECONDS = 1.0  # for a client's own end of TLS, without which it ends all the same
 _PAUSE_SECONDS = 0.1
 _SAY_SECONDS = 1.0
 _log = logging.getLogger(__name__)
@@ -97,9 +99,12 @@ class Door:
                 task.add_done_callback(self._coming.discard)
 
     async def _let_in(self, connection: socket.socket) -> None:
-        context = None if self._certificate is None else self._certificate.context
+        over_tls: dict[str, Any] = {}
+        if self._certificate is not None:
+            over_tls["ssl"] = self._certificate.context
+            over_tls["ssl_shutdown_timeout"] = _GOODBYE_SECONDS
         try:
-            await self._loop.connect_accepted_socket(self._protocol, connection, ssl=context)
+            await self._loop.connect_accepted_socket(self._protocol, connection, **over_tls)
         except OSError as error:  # it left, or speaks no TLS
             _log.debug("A connection did not come about: %s.", error)
             connection.close()

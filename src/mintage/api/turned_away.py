@@ -60,7 +60,7 @@ class Overload:
 @lru_cache
 def _answer(calls: int) -> bytes:
     with speaking("en"):
-        answer = problem(too_many(calls), _ID)
+        answer = problem(too_many(calls), _ID).at("/v2/")  # whoever asks there reads no other text
     answer.headers.update({"Connection": "close", "X-Request-Id": _ID, "Cache-Control": "no-store"})
     lines = [b"%b: %b\r\n" % pair for pair in answer.raw_headers]
     body = bytes(answer.body)
