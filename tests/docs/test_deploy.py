@@ -348,7 +348,7 @@ def test_the_page_about_watching_names_every_alert_and_every_metric() -> None:
 
 def test_the_queues_alert_is_at_half_of_the_queue() -> None:
     text = (DEPLOY / "alerts.yml").read_text()
-    found = re.search(r"mintage_queue_length > (\d+)", text)
+    found = re.search(r"mintage_queue_length\) > (\d+)", text)
     assert found
     assert 2 * int(found[1]) == Settings.model_fields["max_queue"].default
 
