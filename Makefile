@@ -113,7 +113,7 @@ bench-serve: wrk $(VENV)/.dev $(LITSERVE)/.ready $(BENTOML)/.ready ## the same f
 	$(BIN)/python -m benchmarks.serve
 
 soak: $(VENV)/.dev ## the tests of crashes, of mutated pictures and of the API, many rounds; an hour
-	MINTAGE_ROUNDS=200 $(BIN)/python -m pytest tests/capture tests/store tests/e2e tests/deliver/test_score.py \
+	MINTAGE_ROUNDS=200 $(BIN)/python -m pytest --timeout 7200 tests/capture tests/store tests/e2e tests/deliver/test_score.py \
 		tests/api/test_fuzz.py tests/api/test_schema.py
 
 docs: $(VENV)/.dev ## write the generated pages anew
