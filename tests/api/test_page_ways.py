@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -366,6 +369,26 @@ def test_a_picture_that_is_shown_is_not_held_by_its_address_any_more(
     page.click("#language")
     assert page.inner_text(".shot.blank") == "此格式无法预览"
     assert page.evaluate("() => document.querySelector('.shot img').naturalWidth") == 32
+
+
+def test_the_program_on_the_page_runs_as_it_stands(
+    visit, running, desk, key, warm, tmp_path
+) -> None:
+    page = visit(locale="en-US").page
+    page.goto(f"{running.address}/#key={key}")
+    page.click(".program summary")
+    (tmp_path / "cat.jpg").write_bytes(warm)
+    said = subprocess.run(
+        [sys.executable, "-c", page.inner_text("#python")],
+        cwd=tmp_path,
+        env={**os.environ, "MINTAGE_KEY": key},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "'label': 'warm'" in said
+    assert "'amount': '0.02'" in said
+    assert [usage.event_id is not None for usage, __ in desk.events.values()] == [True]
 
 
 def test_a_page_that_cannot_ask_the_server_says_so(visit, running, key) -> None:

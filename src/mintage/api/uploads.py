@@ -216,7 +216,9 @@ def decode_base64(text: object, field: str) -> bytes:
     except (binascii.Error, ValueError):
         pass
     raise RequestError(
-        _("The field {field!r} is not a base64 string.", field=field),
+        _("The body has no field {field!r}.", field=field)
+        if text is None
+        else _("The field {field!r} is not a base64 string.", field=field),
         remedy=_('Send {{"{field}": "..."}} with the picture\'s bytes in base64.', field=field),
     )
 

@@ -114,6 +114,7 @@ class Delivering:
         warnings = [*_doubts(bundle.manifest), *self._undeclared(bundle.manifest)]
         if trial is not None:
             warnings += self._differences(product, bundle.manifest)
+        before = self.products.routings().get(product)
         unit = registry.modalities().get(bundle.manifest.modality).unit
         sold = {each.name: each.plan for each in self.products.list()}
         terms = Terms(price, currency, explanation_price, rate)
@@ -121,6 +122,7 @@ class Delivering:
         pointer = self.products.publish(
             product, row["name"], row["version"], bundle.digest, plan.name, trial, percent
         )
+        warnings += _ended(before, pointer)
         return {
             "product": product,
             "alias": trial or STABLE,
@@ -330,6 +332,22 @@ def _beside(routing: Routing, pointer: Pointer | None) -> dict[str, Any] | None:
         "bundle_digest": pointer.bundle_digest,
         "percent": routing.percent,
     }
+
+
+def _ended(before: Routing | None, published: Pointer) -> list[str]:
+    """What was on trial until now, unless it is this that is published."""
+    if before is None:
+        return []
+    on_trial = {"canary": before.canary, "shadow": before.shadow}
+    return [
+        _(
+            "{model} is no {alias} any more: one version at a time stands on trial.",
+            model=pointer.reference,
+            alias=alias,
+        )
+        for alias, pointer in on_trial.items()
+        if pointer is not None and pointer != published
+    ]
 
 
 def _doubts(manifest: Manifest) -> list[str]:

@@ -136,7 +136,7 @@ class Tries:
             rate=rate,
             remaining=max(0, left),
             reset_seconds=rate.seconds if in_hand else used.reset_seconds,
-            refusal=used_up(rate.calls, used.wait_seconds) if refused else None,
+            refusal=_refusal(used, rate.calls) if refused else None,
         )
 
 
@@ -189,6 +189,16 @@ class _Day:
 
 def _seconds(span: timedelta) -> int:
     return math.ceil(span.total_seconds())
+
+
+def _refusal(used: _Used, most_calls: int) -> QuotaReached:
+    if used.calls >= most_calls:
+        return used_up(most_calls, used.wait_seconds)
+    return QuotaReached(
+        _("The free calls that are left are being answered at this moment."),
+        remedy=_("Send it again in a moment: one that comes to nothing is free again."),
+        retry_after_seconds=1,
+    )
 
 
 def used_up(most_calls: int, wait_seconds: int) -> QuotaReached:

@@ -90,6 +90,7 @@ def collect(
         return
     if change:
         show_change(change)
+        _say_what_holds(found["about"], said)
     _show_dataset(found)
     if before is not None and before.version != found["version"]:
         say(
@@ -110,6 +111,19 @@ def collect(
             )
         )
     say(_("Next: mintage train {name} --time 5m", name=found["dataset"]))
+
+
+def _say_what_holds(about: Mapping[str, str], given: Origin) -> None:
+    """A card that speaks for new examples as it did for the old ones, without being asked."""
+    stated = [key for key, text in about.items() if text and not getattr(given, key)]
+    if stated:
+        warn(
+            _(
+                "What the dataset states stands for the new examples too: {stated}. If it is not "
+                "so, collect them under another name.",
+                stated=", ".join(f"{key} {about[key]!r}" for key in stated),
+            )
+        )
 
 
 def collected_json(found: Mapping[str, Any], change: Mapping[str, Any] | None) -> dict[str, Any]:

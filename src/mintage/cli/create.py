@@ -121,13 +121,22 @@ def train(
         emit(result.to_json())
         return
     show_run(result.record)
-    say(
-        _(
-            "Next: mintage predict {model}@{version} PICTURE, "
-            "or mintage publish {model}@{version} --product {model}",
-            model=result.model,
-            version=result.version,
+    say(_next(result.record))
+
+
+def _next(record: Mapping[str, Any]) -> Message:
+    """To sell it, unless it is no better than whoever always says the same."""
+    metrics = record["metrics"]
+    if metrics["interval"][0] <= metrics["majority_accuracy"]:
+        return _(
+            "It is not better than always answering the most frequent class. Next: more pictures "
+            "or more time, such as mintage train {dataset} --time 5m",
+            dataset=record["data"]["dataset"],
         )
+    return _(
+        "Next: mintage predict {model} PICTURE, or mintage publish {model} --product {product}",
+        model=record["model"],
+        product=record["model"].partition("@")[0],
     )
 
 

@@ -12,6 +12,7 @@ from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import emit, facts, line, say, stderr, table, warn
 from mintage.cli.words import word
 from mintage.core.errors import ConfigError, RequestError
+from mintage.core.machine import available_cores
 from mintage.core.messages import Message, _
 from mintage.core.units import parse_share
 
@@ -80,7 +81,7 @@ def publish(
         _(
             "{product} → {model}, {price} {currency} per {unit}",
             product=product,
-            model=done["model"],
+            model=_with_share(done),
             price=plan["price"],
             currency=plan["currency"],
             unit=word(plan["unit"]),
@@ -90,6 +91,13 @@ def publish(
     if plan["rate"] is not None:
         line(_("each customer: {rate}", rate=plan["rate"]))
     say(_what_now(done["alias"], percent=done["percent"], product=product))
+
+
+def _with_share(done: Mapping[str, Any]) -> str:
+    """The version, and how much of the calls it gets where that is not all."""
+    if done["alias"] == "stable":
+        return str(done["model"])
+    return f"{done['model']} ({done['alias']}, {done['percent']} %)"
 
 
 def _what_now(alias: str, **values: Any) -> Message:
@@ -145,11 +153,12 @@ def products(*, home: Home = None, as_json: Json = False) -> None:
             f"{product['plan']['price']} {product['plan']['currency']}",
             word(product["plan"]["unit"]),
             _explanation_price(product["plan"]),
+            product["plan"]["rate"] or "",
         )
         for product in listed
     ]
     head = (_("product"), "stable", "canary", "shadow", _("price"), _("per"), _("explanation"))
-    table(head, rows)
+    table((*head, _("rate")), rows)
 
 
 def _beside(found: dict[str, Any] | None) -> str:
@@ -207,6 +216,16 @@ def serve(
         raise ConfigError(
             _("Customers and operator cannot share the port {port}.", port=port),
             remedy=_("Give --port and --operator-port two numbers, or 0 for any free one."),
+        )
+    most = max(4, 4 * available_cores())
+    if workers > most:
+        raise ConfigError(
+            _(
+                "{workers} processes would only slow each other down on {cores} cores.",
+                workers=workers,
+                cores=available_cores(),
+            ),
+            remedy=_("Give --workers {most} at most; 1 for each core is best.", most=most),
         )
     settings: dict[str, Any] = {
         "host": host,

@@ -143,7 +143,7 @@ def _signed(found: Document) -> Row:
 def _price(plan: Mapping[str, Any] | None) -> str:
     if plan is None:
         return _("the plan was never set")
-    return _(
+    terms = _(
         "{name}, version {version}: {price} {currency} for {per} × {unit}",
         name=plan["name"],
         version=plan["version"],
@@ -152,6 +152,9 @@ def _price(plan: Mapping[str, Any] | None) -> str:
         per=plan["per"],
         unit=Message(word(plan["unit"])),
     )
+    if plan["rate"] is None:
+        return terms
+    return _("{terms}, each customer {rate}", terms=terms, rate=plan["rate"])
 
 
 def _recipe(recipe: Mapping[str, Any]) -> Iterator[Row]:

@@ -100,9 +100,13 @@ def unanswered(address: object, error: httpx.RequestError) -> MintageError:
             remedy=_("Try again in a moment, or give the Client a longer timeout_seconds."),
             http_status=504,
         )
+    reason = str(error).rstrip(".")
+    untrusted = "CERTIFICATE_VERIFY_FAILED" in reason
     return DependencyDown(
-        _("{base_url} cannot be reached: {error}.", base_url=address, error=error),
-        remedy=_("Check the address, and that the server runs."),
+        _("{base_url} cannot be reached: {error}.", base_url=address, error=reason),
+        remedy=_("If its certificate is your own authority's, give that one's file: ca=PATH.")
+        if untrusted
+        else _("Check the address, whether it begins with https, and that the server runs."),
     )
 
 

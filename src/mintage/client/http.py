@@ -59,7 +59,8 @@ class _Connection(ABC):
         """
         if not url.startswith(("http://", "https://")):
             raise ConfigError(
-                _("Not an address: {url!r}.", url=url), remedy=_("Write http://HOST:PORT.")
+                _("Not an address: {url!r}.", url=url),
+                remedy=_("Write https://HOST:PORT, or http:// on this machine."),
             )
         headers = {"User-Agent": f"mintage/{__version__}"}
         if key is not None:

@@ -22,7 +22,10 @@ def parse_share(text: str) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(%?)", text.strip())
     share = float(match[1]) / (100 if match[2] else 1) if match else -1.0
     if not 0 <= share <= 1:
-        raise ConfigError(_("Not a share: {text!r}.", text=text), remedy=_("Write it as 98%."))
+        raise ConfigError(
+            _("Not a share: {text!r}.", text=text),
+            remedy=_("Write it as a number from 0% to 100%."),
+        )
     return share
 
 

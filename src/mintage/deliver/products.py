@@ -230,7 +230,10 @@ def _routing(standing: Sequence[repository.Values]) -> Routing:
 def _before(product: str, standing: Sequence[repository.Values]) -> Routing:
     if not any(row["alias"] == STABLE for row in standing[1:]):
         raise RequestError(
-            _("{product} was published once: there is nothing to go back to.", product=product),
+            _(
+                "{product} stands as it was first published: there is nothing to go back to.",
+                product=product,
+            ),
             remedy=_(
                 "Publish another version: mintage publish MODEL@VERSION --product {product}",
                 product=product,
@@ -288,9 +291,6 @@ def _beside(stable: Pointer, row: repository.Values) -> Routing:
 def _missing(name: str) -> RequestError:
     return RequestError(
         _("There is no product {name!r}.", name=name),
-        remedy=_(
-            "GET /v1/products lists what is sold here;"
-            " publish with: mintage publish MODEL@VERSION --product NAME"
-        ),
+        remedy=_("See what is sold here: GET /v1/products, or mintage products."),
         http_status=404,
     )

@@ -10,13 +10,22 @@ export function renderPrograms(product) {
     `    ${address}`,
   ].join("\n");
   find("python").textContent = [
-    "# pip install mintage",
-    "import os",
+    "# pip install httpx",
+    "import os, pathlib, uuid",
     "",
-    "import mintage",
+    "import httpx",
     "",
-    `client = mintage.Client("${location.origin}", os.environ["MINTAGE_KEY"])`,
-    `answer = client.predict(${JSON.stringify(product)}, "cat.jpg")`,
+    "response = httpx.post(",
+    `    ${JSON.stringify(address)},`,
+    '    content=pathlib.Path("cat.jpg").read_bytes(),',
+    "    headers={",
+    `        "Authorization": f"Bearer {os.environ['MINTAGE_KEY']}",`,
+    '        "Content-Type": "image/jpeg",',
+    '        "Idempotency-Key": str(uuid.uuid4()),  # the same again: charged once',
+    "    },",
+    "    timeout=60,",
+    ")",
+    "answer = response.raise_for_status().json()",
     'print(answer["output"], answer["price"])',
   ].join("\n");
 }
