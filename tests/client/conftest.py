@@ -32,10 +32,10 @@ class Waited:
     """``AsyncClient`` with the face of ``Client``: each call is awaited on a loop of its own."""
 
     def __init__(self, *words: Any, **options: Any) -> None:
+        self.client = AsyncClient(*words, **options)  # first: it may refuse what it is given
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever)
         self.thread.start()
-        self.client = AsyncClient(*words, **options)
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
