@@ -56,6 +56,8 @@ class Door:
         self._left_before = 0
         self._turned_away = 0
         listener.setblocking(False)
+        if _UNREAD is not None:  # whom it lets in has it too; set on each it cost half a refusal
+            listener.setsockopt(socket.IPPROTO_TCP, _UNREAD, _UNREAD_MILLISECONDS)
         self._open()
 
     def close(self) -> None:
@@ -88,8 +90,6 @@ class Door:
                 self._loop.call_later(_PAUSE_SECONDS, self._open)
                 return
             connection.setblocking(False)
-            if _UNREAD is not None:
-                connection.setsockopt(socket.IPPROTO_TCP, _UNREAD, _UNREAD_MILLISECONDS)
             overload = self._overload
             if overload is not None and overload.is_full() and _is_call(connection):
                 self._turn_away(connection, overload.refusal())
