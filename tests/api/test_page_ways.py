@@ -14,6 +14,7 @@ import pytest
 from tests.api import test_page
 from tests.api.conftest import KEY, Desk, Running
 
+from mintage.api.intake import Place
 from mintage.api.service import Service
 from mintage.core.errors import QuotaReached
 from mintage.core.messages import _
@@ -279,17 +280,24 @@ def test_every_refusal_is_said_in_words_with_what_to_do(
     assert "Something on the way to the server answered (502)" in refusal()
 
 
+def _refused_for_overload(
+    page: Any, running: Running, service: Service, key: str, data: bytes, folder: Path
+) -> list[Place]:
+    """Send a picture while all places are taken; they are those to be given back."""
+    page.goto(f"{running.address}/#key={key}")
+    page.wait_for_selector("#sample-list img")
+    (folder / "warm.png").write_bytes(data)
+    places = [service.intake.place(10, 100) for __ in range(4)]
+    page.set_input_files("#files", [folder / "warm.png"])
+    page.wait_for_selector(".note.failed")
+    return places
+
+
 def test_an_overloaded_server_is_said_so_and_asked_again(
     visit, running, service, key, warm, tmp_path: Path
 ) -> None:
     page = visit(locale="en-US").page
-    page.goto(f"{running.address}/#key={key}")
-    page.wait_for_selector("#sample-list img")
-    picture = tmp_path / "warm.png"
-    picture.write_bytes(warm)
-    places = [service.intake.place(10, 100) for __ in range(4)]
-    page.set_input_files("#files", [picture])
-    page.wait_for_selector(".note.failed")
+    places = _refused_for_overload(page, running, service, key, warm, tmp_path)
     said = page.inner_text(".note.failed")
     assert "Too many calls at this moment" in said
     assert "Send it again in a second." in said
@@ -304,13 +312,7 @@ def test_an_overload_is_said_in_the_readers_language_though_the_server_spoke_eng
     visit, running, service, key, warm, tmp_path: Path
 ) -> None:
     page = visit(locale="zh-CN").page
-    page.goto(f"{running.address}/#key={key}")
-    page.wait_for_selector("#sample-list img")
-    picture = tmp_path / "warm.png"
-    picture.write_bytes(warm)
-    places = [service.intake.place(10, 100) for __ in range(4)]
-    page.set_input_files("#files", [picture])
-    page.wait_for_selector(".note.failed")
+    places = _refused_for_overload(page, running, service, key, warm, tmp_path)
     said = page.inner_text(".note.failed")
     assert "当前调用过多\n请一秒后重新发送。" in said.replace("\n\n", "\n")
     assert "Send it" not in said

@@ -56,7 +56,7 @@ class Door:
         self._left_before = 0
         self._turned_away = 0
         listener.setblocking(False)
-        if _UNREAD is not None:  # whom it lets in has it too; set on each it cost half a refusal
+        if _UNREAD is not None:  # whom it lets in has it too
             listener.setsockopt(socket.IPPROTO_TCP, _UNREAD, _UNREAD_MILLISECONDS)
         self._open()
 
