@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import io
 import json
 import socket
@@ -17,6 +18,8 @@ import pytest
 from PIL import Image
 
 from mintage.api.door import Door
+from mintage.api.exchange import Exchange
+from mintage.api.protocol import Protocol
 
 PREDICT = "/v1/products/tones/predict"
 
@@ -109,19 +112,95 @@ def test_who_asks_for_nothing_that_is_sold_is_let_in(service, connect, fill, key
     assert answer(connection)[0] == 200
     connection.sendall(call(key, warm))  # but not for long
     assert answer(connection)[0] == 503
-    assert ends(connection)
 
 
-def test_a_connection_that_was_answered_is_turned_away_later(
-    service, connect, fill, key, warm
+def test_a_connection_stays_when_a_call_on_it_is_turned_away(
+    service, connect, key, warm, monkeypatch
 ) -> None:
+    monkeypatch.setattr("mintage.api.protocol._HEAD_SECONDS", 0.2)
     connection = connect()
     connection.sendall(call(key, warm))
     assert answer(connection)[0] == 200
-    fill(service.settings.max_queue)
+    places = [service.intake.place(10, 100) for __ in range(service.settings.max_queue)]
+    for __ in range(2):
+        connection.sendall(call(key, warm))
+        status, headers, problem = answer(connection)
+        assert (status, problem["code"], headers["retry-after"]) == (503, "overloaded", "1")
+        assert "connection" not in headers
+    connection.sendall(call(key, warm[:10], length=len(warm)))  # told so by its head alone
+    assert answer(connection)[0] == 503
+    for place in places:
+        place.__exit__(None, None, None)
+    connection.sendall(warm[10:])  # and thrown away
+    time.sleep(0.4)  # longer than a head may take
     connection.sendall(call(key, warm))
+    assert answer(connection)[0] == 200
+    assert shed(service) == 3
+
+
+@pytest.mark.parametrize("wish", [b"Connection: close", b"Expect: 100-continue"])
+def test_a_call_that_is_turned_away_is_the_last_where_it_says_so(
+    connect, fill, service, key, warm, wish: bytes
+) -> None:
+    connection = connect()
+    connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answer(connection)[0] == 200
+    fill(service.settings.max_queue)
+    head = call(key, b"", length=len(warm)).replace(b"Host: x", b"Host: x\r\n" + wish)
+    connection.sendall(head)
+    status, headers, __ = answer(connection)
+    assert (status, headers["connection"]) == (503, "close")
+    assert ends(connection)
+
+
+def test_the_rest_of_a_call_that_is_turned_away_is_not_waited_for(
+    connect, fill, service, key, monkeypatch
+) -> None:
+    monkeypatch.setattr("mintage.api.protocol._HEAD_SECONDS", 0.2)
+    connection = connect()
+    connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answer(connection)[0] == 200
+    fill(service.settings.max_queue)
+    connection.sendall(call(key, b"only a part", length=50_000))
     assert answer(connection)[0] == 503
     assert ends(connection)
+
+
+def test_who_reads_no_refusal_is_sent_no_more(connect, fill, service, key) -> None:
+    connection = connect()
+    connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answer(connection)[0] == 200
+    fill(service.settings.max_queue)
+    calls = call(key, b"") * 500
+    for __ in range(100):
+        connection.sendall(calls)  # read, since it lingers, and thrown away
+    told = [-1.0, shed(service)]
+    while told[-1] != told[-2]:
+        time.sleep(0.3)
+        told.append(shed(service))
+    assert 1 <= told[-1] < 25_000
+
+
+def test_answers_leave_nothing_for_the_garbage_collector(connect, key, warm) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        connections = [connect() for __ in range(3)]
+        for connection in connections * 4:
+            connection.sendall(call(key, warm))
+            assert answer(connection)[0] == 200
+            connection.sendall(b"GET /v1/products HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert answer(connection)[0] == 200
+        for connection in connections:
+            connection.close()
+        end = time.monotonic() + 10
+        kinds = (Exchange, Protocol)
+        while left := [each for each in gc.get_objects() if isinstance(each, kinds)]:
+            assert time.monotonic() < end, left
+            time.sleep(0.05)
+            del left
+    finally:
+        gc.enable()
 
 
 def test_a_body_that_begins_as_a_call_does_is_a_body(service, connect, fill, key) -> None:

@@ -57,6 +57,8 @@ class Exchange:
 
     async def run(self, app: ASGIApp) -> None:
         """Have it answered; whatever the application forgets ends the connection."""
+        state = self.scope["state"]
+        state[EXCHANGE] = self
         try:
             await app(self.scope, self.receive, self.send)
         except Exception:  # noqa: BLE001 - whatever it is, the others' connections live
@@ -66,6 +68,8 @@ class Exchange:
             if not self.response_complete and not self.disconnected:
                 _log.error("A request was left without an answer.")
                 self._transport.close()
+        finally:
+            del state[EXCHANGE]  # a circle would stay until garbage is looked for: a halt for all
 
     def leave(self) -> None:
         """The client is gone, or gets another answer."""

@@ -89,6 +89,7 @@ class Envelope:
                     "latency_seconds": round(self._clock.monotonic() - began, 6),
                 }
                 logs.access(scope, **said)
+                del state[WHOLE_BODY]  # which knows the state: see Exchange.run
                 if span is not None:
                     tracing.describe(span, state["logged"] | said)
 

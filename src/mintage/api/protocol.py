@@ -13,11 +13,11 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from mintage.api import logs
-from mintage.api.exchange import EXCHANGE, Exchange
+from mintage.api.exchange import Exchange
 from mintage.api.heads import header_of
 from mintage.api.middleware import request_id_of
 from mintage.api.problems import problem
-from mintage.api.turned_away import CALL, Overload, size_of
+from mintage.api.turned_away import Overload
 from mintage.core.errors import RequestError
 from mintage.core.messages import _, accepted, speaking
 
@@ -59,12 +59,11 @@ class Protocol(HttpToolsProtocol):
             if exchange is not None and not exchange.response_complete:
                 exchange.leave()
         super().connection_lost(exc)
+        self.cycle = self._answering = None  # they know this connection: see Exchange.run
 
     def data_received(self, data: bytes) -> None:
         """Parse a head piece by piece, so that none grows without bound."""
         self._still_sends = True
-        if self._is_turned_away(data):
-            return
         left = memoryview(data)
         while self._in_head and left and not self._closing():
             piece, left = left[:_PIECE_BYTES], left[_PIECE_BYTES:]
@@ -81,28 +80,17 @@ class Protocol(HttpToolsProtocol):
                 self._end_body()
         # Whatever came ended the wait for a next request. Where nothing is answered something else
         # has to: a head, what is left of a body that was refused, or bytes that are neither.
-        idle = self.cycle is None or self.cycle.response_complete
-        if (self._head_begun or idle) and self._head_timer is None and not self._closing():
+        waits = self._head_timer is not None or self.timeout_keep_alive_task is not None
+        if (self._head_begun or self._is_idle()) and not waits and not self._closing():
             self._expect_head()
 
     def _end_body(self) -> None:
         """Take no more of a body that goes on without one; it may have been answered already."""
-        if self.cycle.response_complete:
+        if self._is_idle():
             self._refused = True
             self.transport.close()
         else:
             self._refuse(_too_large())
-
-    def _is_turned_away(self, data: bytes) -> bool:
-        """Refuse a call that begins here while no more may come in, as the door does: unread."""
-        overload = self._overload
-        if overload is None or not data.startswith(CALL) or not overload.is_full():
-            return False
-        idle = self.cycle is None or self.cycle.response_complete
-        if not (idle and self._in_head) or self._head_bytes:
-            return False  # it is a body that begins as a call does, or a call behind others
-        self._end_with(overload.refusal(), linger=size_of(data) != len(data))
-        return True
 
     def on_message_begin(self) -> None:
         """A head begins; most have ended with the piece that they began in."""
@@ -119,17 +107,22 @@ class Protocol(HttpToolsProtocol):
         if self._refused:
             return
         self._forget_head()
-        version, url = self.parser.get_http_version(), httptools.parse_url(self.url)
+        version, method = self.parser.get_http_version(), self.parser.get_method()
+        keep_alive = version != "1.0" and self.parser.should_keep_alive()
+        is_next, overload = self._is_idle(), self._overload
+        if is_next and method == b"POST" and overload is not None and overload.is_full():
+            self._turn_away(overload, keep_alive=keep_alive)
+            return
+        url = httptools.parse_url(self.url)
         raw_path = url.path or b"/"
         path = raw_path.decode("ascii")
         self.scope |= {
             "http_version": version,
-            "method": self.parser.get_method().decode("ascii"),
+            "method": method.decode("ascii"),
             "path": unquote(path) if "%" in path else path,
             "raw_path": raw_path,
             "query_string": url.query or b"",
         }
-        before = self.cycle
         if len(self.pipeline) >= _MOST_WAITING:
             self._refuse(_too_large())  # what was taken is answered; the rest has to come again
             return
@@ -138,12 +131,11 @@ class Protocol(HttpToolsProtocol):
             self.transport,
             self.flow,
             self.server_state.default_headers,
-            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            keep_alive=keep_alive,
             expects_continue=self.expect_100_continue,
             on_end=self.on_response_complete,
         )
-        self.scope["state"][EXCHANGE] = self.cycle
-        if before is None or before.response_complete:
+        if is_next:
             self._start_asgi_task(self.cycle, self.app)
         else:
             self.flow.pause_reading()
@@ -152,12 +144,15 @@ class Protocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """A part of a body, which nobody wants once the answer is out."""
         self._body_came = True
-        if not (self._refused or self.cycle.response_complete):
+        if not (self._refused or self._is_idle()):
             self.cycle.feed(body)
 
     def on_message_complete(self) -> None:
         """A body has ended; what comes now is another head."""
-        if not (self._refused or self.cycle.response_complete):
+        if self.cycle is None and not self._refused:  # of a call that was turned away
+            self._forget_head()
+            self.on_response_complete()
+        elif not (self._refused or self.cycle.response_complete):
             self.cycle.feed_end()
         self._in_head = True
 
@@ -176,6 +171,22 @@ class Protocol(HttpToolsProtocol):
                 remedy=_("Let a library write the request: a browser, curl or mintage.Client."),
             )
         )
+
+    def _is_idle(self) -> bool:
+        """Whether whatever was asked here is answered."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def _turn_away(self, overload: Overload, *, keep_alive: bool) -> None:
+        """Refuse the call whose head has come, before its body.
+
+        Where it can the connection stays, and the body is thrown away as it comes: a new connection
+        costs more than that.
+        """
+        self.cycle = None
+        if keep_alive and not (self.expect_100_continue or self.flow.write_paused):
+            self.transport.write(overload.refusal(keep_alive=True))
+        else:
+            self._end_with(overload.refusal())
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._answering = cycle
@@ -232,7 +243,7 @@ class Protocol(HttpToolsProtocol):
         status = STATUS_LINE[answer.status_code]
         self._end_with(b"".join((status, *lines, b"\r\n", bytes(answer.body))))
 
-    def _end_with(self, answer: bytes, *, linger: bool = True) -> None:
+    def _end_with(self, answer: bytes) -> None:
         """The last that this connection says.
 
         Closed while the client still sends, its system would throw the answer away: what comes is
@@ -241,9 +252,6 @@ class Protocol(HttpToolsProtocol):
         self._refused = True
         self._forget_head()
         self.transport.write(answer)
-        if not linger:
-            self.transport.close()
-            return
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._linger(self.loop.time() + _MOST_LINGER_SECONDS)

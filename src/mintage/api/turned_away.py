@@ -48,20 +48,22 @@ class Overload:
         intake = self._service.intake
         return self.begun - intake.late >= self._most or intake.calls >= self._most
 
-    def refusal(self) -> bytes:
+    def refusal(self, *, keep_alive: bool = False) -> bytes:
         """The whole answer, counted as given.
 
         Nobody has read which language is asked for: it is English, like the log.
         """
         self._service.metrics.call(UNKNOWN, UNKNOWN, "shed")
-        return _answer(self._most).replace(_ID.encode(), request_id_of("").encode())
+        return _answer(self._most, keep_alive).replace(_ID.encode(), request_id_of("").encode())
 
 
 @lru_cache
-def _answer(calls: int) -> bytes:
+def _answer(calls: int, keep_alive: bool) -> bytes:
     with speaking("en"):
         answer = problem(too_many(calls), _ID).at("/v2/")  # whoever asks there reads no other text
-    answer.headers.update({"Connection": "close", "X-Request-Id": _ID, "Cache-Control": "no-store"})
+    answer.headers.update({"X-Request-Id": _ID, "Cache-Control": "no-store"})
+    if not keep_alive:
+        answer.headers["Connection"] = "close"
     lines = [b"%b: %b\r\n" % pair for pair in answer.raw_headers]
     body = bytes(answer.body)
     return b"".join((b"HTTP/1.1 503 Service Unavailable\r\n", *lines, b"\r\n", body))
