@@ -234,7 +234,7 @@ class Protocol(HttpToolsProtocol):
             running.leave()
         request_id = request_id_of(header_of(self.headers, b"x-request-id") or "")
         with speaking(accepted(header_of(self.headers, b"accept-language") or "")):
-            answer = problem(error, request_id)
+            answer = problem(error, request_id).at("/v2/")  # the address may not have come yet
         answer.headers.update({"Connection": "close", "X-Request-Id": request_id})
         logs.access(
             {"state": {}}, request_id=request_id, status=answer.status_code, code=error.code
