@@ -136,6 +136,26 @@ def test_pictures_grow_with_the_time_and_never_beyond_the_data():
     assert side(600, typical_side=20, examples=200) == 48
 
 
+def test_little_time_gets_a_narrow_network_and_enough_of_it_a_whole_one():
+    def chosen(seconds, typical_side=375):
+        found = compact(examples=3600, typical_side=typical_side, seconds=seconds)
+        return found.width, found.augmentation.crop
+
+    assert chosen(10) == (0.5, 0.0)
+    assert chosen(60) == (0.5, 0.35)
+    assert chosen(300) == (1.0, 0.8)
+    assert chosen(300, typical_side=32) == (1.0, 0.8)
+    for typical_side in (32, 100, 375):
+        assert compact(examples=3600, typical_side=typical_side).width == 1.0
+
+
+def test_by_the_clock_the_seed_network_is_trained_for_what_it_can_learn_in_that_time():
+    (candidate,) = design("seed-cnn", **PETS, seconds=5).candidates
+    assert (candidate.schedule, candidate.augmentation.flips) == ("one_cycle", "measure")
+    assert candidate.answer_mirrored
+    assert candidate.early_stopping_patience is None
+
+
 def test_a_slow_machine_gets_what_a_fast_one_gets_in_less_time():
     for seconds in (10, 30, 100, 300):
         fast = compact(examples=3600, typical_side=375, seconds=seconds)

@@ -35,8 +35,10 @@ OFTEN = 20
 _SELDOM = 10  # with fewer, changes cost more than they help: 80 against 76 % after 14 s
 _SEEN_OFTEN = Augmentation(crop=0.8, brightness=0.4, contrast=0.4, colour=0.3, erasing=0.3)
 _SIDES_OFTEN, _SIDES_SELDOM = (1 / 3, 4 / 9, 2 / 3), (0.4, 0.6, 0.8)
-PASSES_NEEDED = 4
-"""With fewer compact is worse than seed-cnn: 62 % after 2 passes, where that has 70 % by then."""
+PASSES_NEEDED = 6
+"""With fewer compact is worse than seed-cnn: 70 % after 4 passes, where that has 73 % by then."""
+_WIDE = 45
+_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.25, 0.25, 0.25)
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,13 @@ class Size:
 
 
 SIZES = (
-    Size(48, 1.0, 1, PASSES_NEEDED),
-    Size(64, 1.0, 1, 5),
-    Size(80, 1.0, 1, _SELDOM),
-    Size(96, 1.0, 1, 14),
-    Size(112, 1.0, 1, 16),
-    Size(144, 1.0, 1, OFTEN),
+    Size(48, 0.5, 1, PASSES_NEEDED),
+    Size(64, 0.5, 1, PASSES_NEEDED),
+    Size(80, 0.5, 1, 7),
+    Size(96, 0.5, 1, 14),
+    Size(112, 0.5, 1, 18),
+    Size(144, 0.5, 1, 25),
+    Size(144, 1.0, 1, _WIDE),
     Size(176, 1.0, 1, 100),
 )
 
@@ -103,12 +106,13 @@ def cost_ms(candidate: Candidate) -> float | None:
 def compact_ms(candidate: Candidate) -> float:
     """The same of a compact network.
 
-    Width counts by its power of 1.6: narrow convolutions are bound by memory (measured from 1 to
-    2 on 2 Xeon cores).
+    Width counts by a power of it: narrow convolutions are bound by memory (measured from 1 to 2 on
+    2 Xeon cores, and at a half on 2 EPYC).
     """
     sides = candidate.training_sides or (candidate.input_size,)
     each = sum(example_ms(side, candidate.batch_size) for side in sides) / len(sides)
-    return float(each * candidate.width**1.6 * (0.55 + 0.45 * candidate.depth))
+    by_width = candidate.width ** (1.6 if candidate.width >= 1 else 1.25)
+    return float(each * by_width * (0.55 + 0.45 * candidate.depth))
 
 
 def _precision() -> str:
@@ -116,15 +120,30 @@ def _precision() -> str:
 
 
 def seed_cnn(seconds: float | None = None) -> Candidate:
-    """28×28×3 and one convolution: the least that learns pictures, as a textbook trains it."""
-    return Candidate(
+    """28×28×3 and one convolution: the least that learns pictures.
+
+    By epochs as a textbook trains it, until it gets no better; by the clock as is best for so
+    little time (measured in docs/explanation/training.md).
+    """
+    textbook = Candidate(
         name="seed-cnn",
         network="seed-cnn",
         input_size=28,
         initialisation="glorot_uniform",
         precision=_precision(),
-        # By epochs it stops by itself; by the clock the clock does.
-        early_stopping_patience=None if seconds else 10,
+        early_stopping_patience=10,
+    )
+    if seconds is None:
+        return textbook
+    return replace(
+        textbook,
+        early_stopping_patience=None,
+        learning_rate=0.002,
+        schedule="one_cycle",
+        answer_mirrored=True,
+        mean=_MEAN,
+        deviation=_DEVIATION,
+        augmentation=replace(Augmentation.none(), flips="measure"),
     )
 
 
@@ -132,11 +151,12 @@ def sized(size: Size, examples: int, passes: float, name: str = "compact") -> Ca
     """A compact network of some size, with the cures that so many passes over the data call for.
 
     Where pictures are seen often they are changed more, so that the network does not learn them
-    by heart; where they are not, that costs accuracy. Mixing pictures and averaging weights helped
-    nothing at this size (docs/explanation/training.md); a search tries the former.
+    by heart; where they are not, or the network is too narrow for that, it costs accuracy. Mixing
+    pictures and averaging weights helped nothing at this size (docs/explanation/training.md); a
+    search tries the former.
     """
     large = examples >= _LARGE
-    changes = _SEEN_OFTEN if passes >= OFTEN else Augmentation()
+    changes = _SEEN_OFTEN if passes >= OFTEN and size.width >= 1 else Augmentation()
     if passes < _SELDOM:
         changes = replace(Augmentation.none(), flips="measure")
     return Candidate(
@@ -154,8 +174,8 @@ def sized(size: Size, examples: int, passes: float, name: str = "compact") -> Ca
         precision=_precision(),
         training_sides=_training_sides(size.side, changes),
         answer_mirrored=True,
-        mean=(0.485, 0.456, 0.406),
-        deviation=(0.25, 0.25, 0.25),
+        mean=_MEAN,
+        deviation=_DEVIATION,
         weight_decay=0.5,
         label_smoothing=0.1,
         augmentation=changes,
@@ -169,6 +189,12 @@ def _training_sides(side: int, changes: Augmentation) -> tuple[int, ...]:
     return tuple(max(32, round(side * part / 4) * 4) for part in parts)
 
 
+def _sizes_up_to(typical_side: int) -> list[Size]:
+    """The table's rows for pictures of such sides; the last are as wide as a network should be."""
+    found = [size for size in SIZES if size.side <= max(typical_side, SIZES[0].side)]
+    return found if found[-1].width == 1 else [*found, replace(found[-1], width=1.0, passes=_WIDE)]
+
+
 def compact(
     *, examples: int, typical_side: int, seconds: float | None = None, speed: float = 1.0
 ) -> Candidate:
@@ -176,7 +202,7 @@ def compact(
 
     It is the last row of the table whose passes fit; without a time that of 144 px.
     """
-    fitting = [size for size in SIZES if size.side <= max(typical_side, SIZES[0].side)]
+    fitting = _sizes_up_to(typical_side)
     if seconds is None:
         size = [size for size in fitting if size.side <= 144][-1]
         return sized(size, examples, default_epochs("compact", examples))

@@ -19,7 +19,7 @@ try:
     import torch
 
     from mintage.create import probe
-    from mintage.create.design import SIZES, compact_ms, sized
+    from mintage.create.design import SIZES, Size, compact_ms, sized
     from mintage.create.forward import answers, evaluate
     from mintage.create.losses import probabilities
     from mintage.create.pace import TrainProgress
@@ -57,11 +57,10 @@ def candidate(side: int, shown: int, passes: int, *, uneven: bool) -> Candidate:
 
     The last weights are kept: the best could be told by labels alone that are to be judged.
     """
-    size = next(size for size in SIZES if size.side == side)
     # Muon's step costs the same for any number of examples, so that small batches are dear.
     batch = 64 if shown >= 1000 else 32
     return replace(
-        sized(size, shown, passes, name="suspects"),
+        sized(Size(side, 1.0, 1, passes), shown, passes, name="suspects"),
         batch_size=batch,
         learning_rate=0.03,
         mixup=0.0,
