@@ -157,8 +157,8 @@ def products(*, home: Home = None, as_json: Json = False) -> None:
         )
         for product in listed
     ]
-    head = (_("product"), "stable", "canary", "shadow", _("price"), _("per"), _("explanation"))
-    table((*head, _("rate")), rows)
+    versions = _("stable"), _("canary"), _("shadow")
+    table((_("product"), *versions, _("price"), _("per"), _("explanation"), _("rate")), rows)
 
 
 def _beside(found: dict[str, Any] | None) -> str:
