@@ -153,6 +153,73 @@ def test_a_call_that_is_turned_away_is_the_last_where_it_says_so(
     assert ends(connection)
 
 
+def test_many_calls_at_once_are_not_all_turned_away_one_by_one(connect, fill, service, key) -> None:
+    connection = connect()
+    connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answer(connection)[0] == 200
+    fill(service.settings.max_queue)
+    connection.sendall(call(key, b"") * 50)
+    said = b""
+    while part := connection.recv(65_536):
+        said += part
+    assert said.count(b"HTTP/1.1 503") == 16
+    assert said.count(b"connection: close") == 1
+
+
+def test_a_head_behind_a_call_that_is_turned_away_may_take_as_long_as_any(
+    connect, fill, service, key, monkeypatch
+) -> None:
+    monkeypatch.setattr("mintage.api.protocol._HEAD_SECONDS", 0.2)
+    connection = connect()
+    connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answer(connection)[0] == 200
+    fill(service.settings.max_queue)
+    connection.sendall(call(key, b"") + b"G")
+    assert answer(connection)[0] == 503
+    connection.settimeout(5)
+    assert answer(connection)[0] == 408
+    assert ends(connection)
+
+
+@pytest.mark.parametrize(
+    "framing",
+    [
+        b"Transfer-Encoding: chunked\r\n",
+        b"Content-Length: 2000000\r\n",
+        b"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 0\r\n",
+    ],
+)
+def test_a_body_that_is_long_or_does_not_say_how_long_is_not_read_to_its_end(
+    connect, fill, service, key, framing: bytes
+) -> None:
+    connection = connect()
+    connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answer(connection)[0] == 200
+    fill(service.settings.max_queue)
+    connection.sendall(b"POST /v1/x HTTP/1.1\r\nHost: x\r\n" + framing + b"\r\n")
+    status, headers, __ = answer(connection)
+    assert (status, headers["connection"]) == (503, "close")
+    assert ends(connection)
+
+
+def test_the_log_says_how_many_calls_were_turned_away(
+    connect, fill, service, key, monkeypatch, caplog
+) -> None:
+    monkeypatch.setattr("mintage.api.turned_away._SAY_SECONDS", 0.2)
+    connection = connect()
+    connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answer(connection)[0] == 200
+    fill(service.settings.max_queue)
+    for each in (connection, connection, connect()):
+        each.sendall(call(key, b""))
+        assert answer(each)[0] == 503
+    end = time.monotonic() + 10
+    while "turned away in a second" not in caplog.text:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert "3 calls were turned away" in caplog.text
+
+
 def test_the_rest_of_a_call_that_is_turned_away_is_not_waited_for(
     connect, fill, service, key, monkeypatch
 ) -> None:
@@ -171,9 +238,8 @@ def test_who_reads_no_refusal_is_sent_no_more(connect, fill, service, key) -> No
     connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
     assert answer(connection)[0] == 200
     fill(service.settings.max_queue)
-    calls = call(key, b"") * 500
-    for __ in range(100):
-        connection.sendall(calls)  # read, since it lingers, and thrown away
+    for __ in range(5000):
+        connection.sendall(call(key, b"") * 10)  # read, since it lingers, and thrown away
     told = [-1.0, shed(service)]
     while told[-1] != told[-2]:
         time.sleep(0.3)

@@ -97,6 +97,13 @@ def test_a_search_tries_candidates_that_differ_from_the_tables_choice_in_one_thi
         )
 
 
+def test_a_search_among_narrow_networks_tries_one_of_full_width():
+    favourite, *others = design("compact", **PETS, seconds=60, search=True).candidates
+    assert favourite.width == 0.5
+    assert 1.0 in {other.width for other in others}
+    assert favourite.augmentation.crop >= max(other.augmentation.crop for other in others)
+
+
 def test_auto_falls_back_to_the_seed_network_when_compact_would_hardly_begin():
     large = PETS | {"data": Data((50_000, 50_000), 375)}
     assert names(design("auto", **large, seconds=20)) == ["seed-cnn"]
@@ -145,6 +152,8 @@ def test_little_time_gets_a_narrow_network_and_enough_of_it_a_whole_one():
     assert chosen(60) == (0.5, 0.35)
     assert chosen(300) == (1.0, 0.8)
     assert chosen(300, typical_side=32) == (1.0, 0.8)
+    # Of many pictures enough is seen in fewer passes.
+    assert compact(examples=50_000, typical_side=32, seconds=600).width == 1.0
     for typical_side in (32, 100, 375):
         assert compact(examples=3600, typical_side=typical_side).width == 1.0
 

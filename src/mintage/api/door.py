@@ -25,7 +25,6 @@ _UNREAD: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux's
 _UNREAD_MILLISECONDS = 30_000  # who reads nothing of an answer for so long has left (RFC 5482)
 _GOODBYE_SECONDS = 1.0  # for a client's own end of TLS, without which it ends all the same
 _PAUSE_SECONDS = 0.1
-_SAY_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -54,7 +53,6 @@ class Door:
         self._coming: set[asyncio.Task[None]] = set()
         self._leaving: deque[socket.socket] = deque()
         self._left_before = 0
-        self._turned_away = 0
         listener.setblocking(False)
         if _UNREAD is not None:  # whom it lets in has it too
             listener.setsockopt(socket.IPPROTO_TCP, _UNREAD, _UNREAD_MILLISECONDS)
@@ -120,9 +118,6 @@ class Door:
         except OSError:
             connection.close()
             return
-        if not self._turned_away:
-            self._loop.call_later(_SAY_SECONDS, self._say)
-        self._turned_away += 1
         if not self._leaving:
             self._left_before = 0
             self._loop.call_later(LEAVE_SECONDS, self._see_off)
@@ -138,10 +133,6 @@ class Door:
         self._left_before = len(self._leaving)
         if self._leaving:
             self._loop.call_later(LEAVE_SECONDS, self._see_off)
-
-    def _say(self) -> None:
-        _log.warning("%s connections were turned away in a second: overload.", self._turned_away)
-        self._turned_away = 0
 
 
 def _is_call(connection: socket.socket) -> bool:

@@ -26,6 +26,7 @@ _PIECE_BYTES = 8192  # what is parsed at once of a head, whose parts the parser 
 _HEAD_SECONDS = 30.0
 _LINGER_SECONDS, _MOST_LINGER_SECONDS = 2.0, 30.0
 _MOST_WAITING = 16  # requests that were sent behind the one that is answered
+_MOST_THROWN_AWAY_BYTES = 1_000_000  # of a body that nobody wants
 
 
 class Protocol(HttpToolsProtocol):
@@ -39,7 +40,7 @@ class Protocol(HttpToolsProtocol):
         self._overload = overload
         self.headers = []
         self._in_head = self._head_begun = True
-        self._head_bytes = self._beside_body = 0
+        self._head_bytes = self._beside_body = self._turned_away = 0
         self._body_came = False
         self._answering: Exchange | None = None
         self._head_timer: asyncio.TimerHandle | None = None
@@ -64,6 +65,7 @@ class Protocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse a head piece by piece, so that none grows without bound."""
         self._still_sends = True
+        self._turned_away = 0
         left = memoryview(data)
         while self._in_head and left and not self._closing():
             piece, left = left[:_PIECE_BYTES], left[_PIECE_BYTES:]
@@ -95,7 +97,9 @@ class Protocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A head begins; most have ended with the piece that they began in."""
         super().on_message_begin()
+        self._unset_keepalive_if_required()  # armed by a call that ended in this piece
         self._head_begun = True
+        self._head_bytes = max(self._head_bytes, 1)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header of the head; trailers, behind a body, say nothing here."""
@@ -179,11 +183,20 @@ class Protocol(HttpToolsProtocol):
     def _turn_away(self, overload: Overload, *, keep_alive: bool) -> None:
         """Refuse the call whose head has come, before its body.
 
-        Where it can the connection stays, and the body is thrown away as it comes: a new connection
-        costs more than that.
+        Where it can the connection stays, and a body that says how short it is is thrown away as it
+        comes: a new connection costs more than that.
         """
         self.cycle = None
-        if keep_alive and not (self.expect_100_continue or self.flow.write_paused):
+        self._turned_away += 1
+        announced = header_of(self.headers, b"content-length") or ""
+        if (
+            keep_alive
+            and announced.isdecimal()
+            and int(announced) <= _MOST_THROWN_AWAY_BYTES
+            and self._turned_away < _MOST_WAITING
+            and not (self.flow.write_paused or self.expect_100_continue)
+            and not self.parser.should_upgrade()
+        ):
             self.transport.write(overload.refusal(keep_alive=True))
         else:
             self._end_with(overload.refusal())

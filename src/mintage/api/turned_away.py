@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import re
 from functools import lru_cache
 
@@ -18,9 +20,9 @@ CALL = b"POST "
 LEAVE_SECONDS = 0.25
 """How long a connection whose whole call was turned away stays open, for that to be read."""
 _ID = new_id("req")
-
-
+_SAY_SECONDS = 1.0
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,12})\r\n", re.IGNORECASE)
+_log = logging.getLogger(__name__)
 
 
 def size_of(data: bytes) -> int | None:
@@ -38,6 +40,7 @@ class Overload:
         self._most = service.settings.max_queue
         self.begun = 0
         """Calls whose heads were read and that have not ended: not all have got a place yet."""
+        self._turned_away = 0
 
     def ended(self, _task: object) -> None:
         """One of those that had begun."""
@@ -53,8 +56,15 @@ class Overload:
 
         Nobody has read which language is asked for: it is English, like the log.
         """
+        if not self._turned_away:
+            asyncio.get_running_loop().call_later(_SAY_SECONDS, self._say)
+        self._turned_away += 1
         self._service.metrics.call(UNKNOWN, UNKNOWN, "shed")
         return _answer(self._most, keep_alive).replace(_ID.encode(), request_id_of("").encode())
+
+    def _say(self) -> None:
+        _log.warning("%s calls were turned away in a second: overload.", self._turned_away)
+        self._turned_away = 0
 
 
 @lru_cache

@@ -37,7 +37,7 @@ _SEEN_OFTEN = Augmentation(crop=0.8, brightness=0.4, contrast=0.4, colour=0.3, e
 _SIDES_OFTEN, _SIDES_SELDOM = (1 / 3, 4 / 9, 2 / 3), (0.4, 0.6, 0.8)
 PASSES_NEEDED = 6
 """With fewer compact is worse than seed-cnn: 70 % after 4 passes, where that has 73 % by then."""
-_WIDE = 45
+_WIDE_PASSES, _WIDE_EXAMPLES = 45, 135_000  # from where on a network of full width is better
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.25, 0.25, 0.25)
 
 
@@ -58,10 +58,10 @@ SIZES = (
     Size(48, 0.5, 1, PASSES_NEEDED),
     Size(64, 0.5, 1, PASSES_NEEDED),
     Size(80, 0.5, 1, 7),
-    Size(96, 0.5, 1, 14),
-    Size(112, 0.5, 1, 18),
+    Size(96, 0.5, 1, 18),
+    Size(112, 0.5, 1, OFTEN),
     Size(144, 0.5, 1, 25),
-    Size(144, 1.0, 1, _WIDE),
+    Size(144, 1.0, 1, _WIDE_PASSES),
     Size(176, 1.0, 1, 100),
 )
 
@@ -189,10 +189,19 @@ def _training_sides(side: int, changes: Augmentation) -> tuple[int, ...]:
     return tuple(max(32, round(side * part / 4) * 4) for part in parts)
 
 
-def _sizes_up_to(typical_side: int) -> list[Size]:
-    """The table's rows for pictures of such sides; the last are as wide as a network should be."""
+def _sizes_up_to(typical_side: int, examples: int) -> list[Size]:
+    """The table's rows for pictures of such sides; the last are as wide as a network should be.
+
+    That is worth its time when many examples were seen, not only each of a few thousand often.
+    """
     found = [size for size in SIZES if size.side <= max(typical_side, SIZES[0].side)]
-    return found if found[-1].width == 1 else [*found, replace(found[-1], width=1.0, passes=_WIDE)]
+    if found[-1].width < 1:
+        found.append(replace(found[-1], width=1.0, passes=_WIDE_PASSES))
+    passes = min(_WIDE_PASSES, max(OFTEN, round(_WIDE_EXAMPLES / examples)))
+    return [
+        replace(size, passes=passes) if (size.width, size.passes) == (1, _WIDE_PASSES) else size
+        for size in found
+    ]
 
 
 def compact(
@@ -202,7 +211,7 @@ def compact(
 
     It is the last row of the table whose passes fit; without a time that of 144 px.
     """
-    fitting = _sizes_up_to(typical_side)
+    fitting = _sizes_up_to(typical_side, examples)
     if seconds is None:
         size = [size for size in fitting if size.side <= 144][-1]
         return sized(size, examples, default_epochs("compact", examples))
@@ -289,7 +298,7 @@ def _candidates(
 def neighbours(favourite: Candidate, data: Data) -> list[Candidate]:
     """What a search tries beside the table's choice, the likeliest to help first.
 
-    Each differs from it in one thing.
+    Each differs from it in one thing. A narrow one is not changed more: that costs it accuracy.
     """
     stronger = replace(
         favourite.augmentation, crop=1.0, rotation_degrees=15.0, colour=0.4, erasing=0.5
@@ -297,9 +306,10 @@ def neighbours(favourite: Candidate, data: Data) -> list[Candidate]:
     sides = sorted({size.side for size in SIZES if size.side <= max(data.typical_side, 48)})
     at = sides.index(favourite.input_size)
     larger, smaller = sides[at + 1 : at + 2], sides[max(0, at - 1) : at]
+    changed_more = replace(favourite, name="compact-changed-more", augmentation=stronger)
     return [
-        replace(favourite, name="compact-changed-more", augmentation=stronger),
-        replace(favourite, name="compact-wider", width=1.5 * favourite.width),
+        *([changed_more] if favourite.width >= 1 else []),
+        replace(favourite, name="compact-wider", width=max(1.0, 1.5 * favourite.width)),
         *(_resized(favourite, side) for side in larger),
         replace(favourite, name="compact-deeper", depth=favourite.depth + 1),
         *(_resized(favourite, side) for side in smaller),
