@@ -299,7 +299,8 @@ def _show_concerns(found: Mapping[str, Any]) -> None:
             )
         )
     if not found["concerns"]:
-        line(_("Nothing else seems wrong."))
+        nothing = _("Nothing else seems wrong.")
+        line(_("Nothing seems wrong of what was looked for.") if found["left_out"] else nothing)
     for concern in found["concerns"]:
         line()
         line(concern["found"])

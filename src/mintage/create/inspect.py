@@ -135,7 +135,7 @@ def _judged(
     )
     if found.why_not is None:
         return found, Message("")
-    reason = _("Wrong labels and outliers were not looked for: {reason}.", reason=found.why_not)
+    reason = _("Wrong labels and outliers cannot be told: {reason}.", reason=found.why_not)
     return None, reason
 
 
