@@ -35,7 +35,7 @@ def gap_in_words(candidate: Mapping[str, Any]) -> Message:
         return _("overfits a little")
     if validation < 0.6 and train < 0.65:
         return _("has not learned much yet: it underfits")
-    return _("does as well on new examples as on its own")
+    return _("does as well on validation data as on its own examples")
 
 
 def parts_of(folds: int | None) -> dict[str, Message]:
