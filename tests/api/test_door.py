@@ -38,6 +38,18 @@ def fill(service) -> Iterator[Callable[[int], None]]:
 
 
 @pytest.fixture
+def late_door(monkeypatch) -> None:
+    """Who comes in has sent their call by then, however busy the machine is."""
+    come = Door._come
+
+    def later(door: Door) -> None:
+        time.sleep(0.1)
+        come(door)
+
+    monkeypatch.setattr(Door, "_come", later)
+
+
+@pytest.fixture
 def connect(running) -> Iterator[Callable[[], socket.socket]]:
     made: list[socket.socket] = []
 
@@ -89,6 +101,7 @@ def shed(service) -> float:
     return sum(float(line.split()[-1]) for line in counted if 'outcome="shed"' in line)
 
 
+@pytest.mark.usefixtures("late_door")
 def test_a_call_is_turned_away_without_its_body_and_told_when_to_come_back(
     service, connect, fill, key
 ) -> None:
