@@ -63,6 +63,20 @@ def connect(running) -> Iterator[Callable[[], socket.socket]]:
         each.close()
 
 
+@pytest.fixture
+def full(connect, fill, service) -> Callable[[], socket.socket]:
+    """A connection that was answered, to a server that has no place left since."""
+
+    def opened() -> socket.socket:
+        connection = connect()
+        connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert answer(connection)[0] == 200
+        fill(service.settings.max_queue)
+        return connection
+
+    return opened
+
+
 def call(key: str, body: bytes, length: int | None = None) -> bytes:
     lines = [
         f"POST {PREDICT} HTTP/1.1",
@@ -153,12 +167,9 @@ def test_a_connection_stays_when_a_call_on_it_is_turned_away(
 
 @pytest.mark.parametrize("wish", [b"Connection: close", b"Expect: 100-continue"])
 def test_a_call_that_is_turned_away_is_the_last_where_it_says_so(
-    connect, fill, service, key, warm, wish: bytes
+    full, key, warm, wish: bytes
 ) -> None:
-    connection = connect()
-    connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
-    assert answer(connection)[0] == 200
-    fill(service.settings.max_queue)
+    connection = full()
     head = call(key, b"", length=len(warm)).replace(b"Host: x", b"Host: x\r\n" + wish)
     connection.sendall(head)
     status, headers, __ = answer(connection)
@@ -166,11 +177,8 @@ def test_a_call_that_is_turned_away_is_the_last_where_it_says_so(
     assert ends(connection)
 
 
-def test_many_calls_at_once_are_not_all_turned_away_one_by_one(connect, fill, service, key) -> None:
-    connection = connect()
-    connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
-    assert answer(connection)[0] == 200
-    fill(service.settings.max_queue)
+def test_many_calls_at_once_are_not_all_turned_away_one_by_one(full, key) -> None:
+    connection = full()
     connection.sendall(call(key, b"") * 50)
     said = b""
     while part := connection.recv(65_536):
@@ -180,13 +188,10 @@ def test_many_calls_at_once_are_not_all_turned_away_one_by_one(connect, fill, se
 
 
 def test_a_head_behind_a_call_that_is_turned_away_may_take_as_long_as_any(
-    connect, fill, service, key, monkeypatch
+    full, key, monkeypatch
 ) -> None:
     monkeypatch.setattr("mintage.api.protocol._HEAD_SECONDS", 0.2)
-    connection = connect()
-    connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
-    assert answer(connection)[0] == 200
-    fill(service.settings.max_queue)
+    connection = full()
     connection.sendall(call(key, b"") + b"G")
     assert answer(connection)[0] == 503
     connection.settimeout(5)
@@ -203,12 +208,9 @@ def test_a_head_behind_a_call_that_is_turned_away_may_take_as_long_as_any(
     ],
 )
 def test_a_body_that_is_long_or_does_not_say_how_long_is_not_read_to_its_end(
-    connect, fill, service, key, framing: bytes
+    full, framing: bytes
 ) -> None:
-    connection = connect()
-    connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
-    assert answer(connection)[0] == 200
-    fill(service.settings.max_queue)
+    connection = full()
     connection.sendall(b"POST /v1/x HTTP/1.1\r\nHost: x\r\n" + framing + b"\r\n")
     status, headers, __ = answer(connection)
     assert (status, headers["connection"]) == (503, "close")
@@ -216,13 +218,10 @@ def test_a_body_that_is_long_or_does_not_say_how_long_is_not_read_to_its_end(
 
 
 def test_the_log_says_how_many_calls_were_turned_away(
-    connect, fill, service, key, monkeypatch, caplog
+    full, connect, key, monkeypatch, caplog
 ) -> None:
     monkeypatch.setattr("mintage.api.turned_away._SAY_SECONDS", 0.2)
-    connection = connect()
-    connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
-    assert answer(connection)[0] == 200
-    fill(service.settings.max_queue)
+    connection = full()
     for each in (connection, connection, connect()):
         each.sendall(call(key, b""))
         assert answer(each)[0] == 503
@@ -233,24 +232,16 @@ def test_the_log_says_how_many_calls_were_turned_away(
     assert "3 calls were turned away" in caplog.text
 
 
-def test_the_rest_of_a_call_that_is_turned_away_is_not_waited_for(
-    connect, fill, service, key, monkeypatch
-) -> None:
+def test_the_rest_of_a_call_that_is_turned_away_is_not_waited_for(full, key, monkeypatch) -> None:
     monkeypatch.setattr("mintage.api.protocol._HEAD_SECONDS", 0.2)
-    connection = connect()
-    connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
-    assert answer(connection)[0] == 200
-    fill(service.settings.max_queue)
+    connection = full()
     connection.sendall(call(key, b"only a part", length=50_000))
     assert answer(connection)[0] == 503
     assert ends(connection)
 
 
-def test_who_reads_no_refusal_is_sent_no_more(connect, fill, service, key) -> None:
-    connection = connect()
-    connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
-    assert answer(connection)[0] == 200
-    fill(service.settings.max_queue)
+def test_who_reads_no_refusal_is_sent_no_more(full, service, key) -> None:
+    connection = full()
     for __ in range(5000):
         connection.sendall(call(key, b"") * 10)  # read, since it lingers, and thrown away
     told = [-1.0, shed(service)]

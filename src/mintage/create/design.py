@@ -61,7 +61,6 @@ SIZES = (
     Size(96, 0.5, 1, 18),
     Size(112, 0.5, 1, OFTEN),
     Size(144, 0.5, 1, 25),
-    Size(144, 1.0, 1, _WIDE_PASSES),
     Size(176, 1.0, 1, 100),
 )
 
@@ -190,18 +189,14 @@ def _training_sides(side: int, changes: Augmentation) -> tuple[int, ...]:
 
 
 def _sizes_up_to(typical_side: int, examples: int) -> list[Size]:
-    """The table's rows for pictures of such sides; the last are as wide as a network should be.
+    """The rows for pictures of such sides: the narrow ones, and from some passes on full width.
 
     That is worth its time when many examples were seen, not only each of a few thousand often.
     """
-    found = [size for size in SIZES if size.side <= max(typical_side, SIZES[0].side)]
-    if found[-1].width < 1:
-        found.append(replace(found[-1], width=1.0, passes=_WIDE_PASSES))
+    fitting = [size for size in SIZES if size.side <= max(typical_side, SIZES[0].side)]
+    narrow = [size for size in fitting if size.width < 1]
     passes = min(_WIDE_PASSES, max(OFTEN, round(_WIDE_EXAMPLES / examples)))
-    return [
-        replace(size, passes=passes) if (size.width, size.passes) == (1, _WIDE_PASSES) else size
-        for size in found
-    ]
+    return [*narrow, replace(narrow[-1], width=1.0, passes=passes), *fitting[len(narrow) :]]
 
 
 def compact(
