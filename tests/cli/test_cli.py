@@ -468,3 +468,35 @@ def test_a_collect_that_turns_a_name_back_says_so(mintage: Terminal, tmp_path: P
     two_classes(tmp_path / "photos", each=7)
     mintage("collect", photos, "--name", "pets")
     assert f"before, it was pets#{first[:12]}" in mintage.err
+
+
+def test_what_is_loaded_is_set_apart_from_what_can_be_garbage() -> None:
+    program = (
+        "import gc, sys, typer; "
+        "typer.main.get_command = lambda _: sys.exit("
+        "print(gc.isenabled(), gc.get_freeze_count() > 10_000)); "
+        "from mintage.__main__ import run; run()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == ["True", "True"], done.stderr
+
+
+def test_ctrl_c_while_the_verbs_are_loaded_shows_no_traceback() -> None:
+    program = """
+import sys
+
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == "mintage.cli.main":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupting())
+from mintage.__main__ import run
+run()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (130, "")

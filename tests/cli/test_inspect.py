@@ -131,7 +131,7 @@ def test_where_torch_is_not_installed_the_line_that_installs_it_is_said(pets: Pa
     program = (
         "import sys; sys.modules['torch'] = None; "
         f"sys.argv = ['mintage', 'inspect', 'pets', '--home', {str(pets)!r}]; "
-        "from mintage.cli.main import run; run()"
+        "from mintage.__main__ import run; run()"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
