@@ -270,3 +270,13 @@ def test_the_whole_of_it_in_a_process_that_cannot_show_chinese(home: Path) -> No
     assert lines["terminal encoding"]["status"] == "warning"
     assert "C.UTF-8" in lines["terminal encoding"]["remedy"]
     assert lines["GPU"]["status"] == "ok"
+
+
+def test_from_its_source_alone_there_is_nothing_to_say_of_extras(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def unknown(name: str) -> None:
+        raise machine_check.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(machine_check.metadata, "requires", unknown)
+    assert list(machine_check._extras()) == []

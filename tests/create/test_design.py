@@ -5,6 +5,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from mintage.core.errors import ConfigError
 from mintage.core.machine import has_bfloat16
@@ -60,6 +61,13 @@ def test_the_seed_network_is_trained_as_in_the_textbook():
     )
     assert candidate.initialisation == "glorot_uniform"
     assert candidate.augmentation == replace(candidate.augmentation).none()
+
+
+@pytest.mark.parametrize(("able", "precision"), [(True, "bfloat16"), (False, "float32")])
+def test_an_accelerator_decides_on_the_precision_not_the_processor(able, precision, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: able)
+    assert design("compact", **PETS, seconds=60).candidates[0].precision == precision
 
 
 def test_under_fifteen_minutes_auto_trains_one_candidate_and_then_searches():

@@ -435,6 +435,18 @@ def test_a_resumed_training_ends_with_the_weights_of_one_that_went_through(
     np.testing.assert_array_equal(through.validation_logits, resumed.validation_logits)
 
 
+def test_what_an_optimiser_remembers_goes_back_to_where_its_weights_are():
+    network = build("compact", 2, 32)
+    before = optimiser_for(SMALL, network)
+    network(torch.ones(2, 3, 32, 32)).sum().backward()
+    before.step(1.0)
+    # A device that every machine has, and that is not the processor.
+    after = optimiser_for(SMALL, build("compact", 2, 32).to("meta"))
+    after.restore(before.state())
+    assert after.state().keys() == before.state().keys()
+    assert {value.device.type for value in after.state().values()} == {"meta"}
+
+
 def test_a_state_cut_short_by_a_power_failure_is_no_state(fitted, tmp_path):
     through = fitted(epochs=4, checkpoint_folder=tmp_path / "through")
     fitted(epochs=4, checkpoint_folder=tmp_path)

@@ -72,7 +72,11 @@ def _version(name: str) -> str | None:
 def _extras() -> Iterator[Finding]:
     """Each extra of the package: whether all that it brings is there."""
     wanted: dict[str, list[str]] = {}
-    for line in metadata.requires("mintage") or ():
+    try:
+        required = metadata.requires("mintage")
+    except metadata.PackageNotFoundError:  # run from its source, without being installed
+        return
+    for line in required or ():
         found = re.match(r"([\w.-]+).*extra == ['\"]([\w-]+)['\"]", line)
         if found and found[2] not in _NOT_FOR_USERS:
             wanted.setdefault(found[2], []).append(found[1])

@@ -12,11 +12,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
+import torch
+
 from mintage.core.errors import ConfigError
 from mintage.core.machine import has_bfloat16
 from mintage.core.messages import Message, _
 from mintage.create.cost import example_ms
 from mintage.create.dataset import Dataset
+from mintage.create.forward import device
 from mintage.create.recipe import Candidate, Recipe
 from mintage.modalities.image.augment import Augmentation
 
@@ -115,7 +118,9 @@ def compact_ms(candidate: Candidate) -> float:
 
 
 def _precision() -> str:
-    return "bfloat16" if has_bfloat16() else "float32"
+    """What the accelerator or the processor that trains is fastest in."""
+    fast = torch.cuda.is_bf16_supported() if device().type == "cuda" else has_bfloat16()
+    return "bfloat16" if fast else "float32"
 
 
 def seed_cnn(seconds: float | None = None) -> Candidate:

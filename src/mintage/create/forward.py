@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mintage.core.machine import describe
 from mintage.create.losses import predicted_classes
 from mintage.create.recipe import Candidate
 from mintage.modalities.image.networks import PictureNetwork
@@ -25,6 +26,13 @@ EVALUATION_BATCH = 128
 def device() -> torch.device:
     """Where networks are trained: an accelerator that CUDA drives, if there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def machine() -> str:
+    """What trains here, in a few words, for a report."""
+    if device().type == "cpu":
+        return describe()
+    return f"{describe()}, {torch.cuda.get_device_name()}"
 
 
 def gather(images: Pixels, index: Index, where: torch.device) -> Tensor:

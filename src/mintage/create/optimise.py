@@ -105,9 +105,10 @@ class Optimiser:
         for key, value in state.items():
             number, __, name = key.partition(".")
             part, parameter = self._members[int(number)]
-            # Fused optimisers go through memory side by side: laid out as the weights are.
-            kept = torch.empty_like(parameter).copy_(value) if value.ndim else value.clone()
-            part.state[parameter][name] = kept
+            # Fused optimisers go through memory side by side: laid out as the weights are, and
+            # where they are.
+            kept = torch.empty_like(parameter) if value.ndim else parameter.new_empty(())
+            part.state[parameter][name] = kept.copy_(value)
 
 
 class Steps(ABC):

@@ -16,7 +16,6 @@ from mintage.core.canonical import canonical_json
 from mintage.core.errors import missing_extra
 from mintage.core.files import write_atomic
 from mintage.core.ids import new_id
-from mintage.core.machine import describe
 from mintage.core.messages import _
 from mintage.core.progress import Progress
 from mintage.create import repository
@@ -31,6 +30,7 @@ from mintage.trust.keys import KeyRing
 try:
     from mintage.create.ablation import Ablation
     from mintage.create.attribution import explain_examples
+    from mintage.create.forward import machine
     from mintage.create.minting import Mint, Minted
     from mintage.create.recipe import Recipe
     from mintage.create.record import best_of, candidate_record, flips_record, why_kept
@@ -304,7 +304,7 @@ class Run:
             "bundle_digest": minted.digest,
             "report": str(self.folder / "report.html") if self.request.report else None,
             "ended_at": self.workspace.now(),
-            "machine": describe(),
+            "machine": machine(),
             "seed": self.recipe.seed,
             "candidate": best.candidate.name,
             "why_kept": why_kept(trained, best, search=self.search is not None),
