@@ -98,8 +98,7 @@ def test_a_worker_killed_under_load_costs_its_own_calls_alone_and_is_replaced(
         over.set()
         for thread in threads:
             thread.join()
-    # At most what each customer had with the one that died; connections that nobody had taken yet
-    # were taken by the other.
+    # At most what each customer had; the next test tells the survivor's from the dead one's.
     assert len(broken) <= ROUNDS * len(threads)
     assert refused == []
     recorded = [event["receipt"] for event in usage(home)]
@@ -108,6 +107,61 @@ def test_a_worker_killed_under_load_costs_its_own_calls_alone_and_is_replaced(
     assert len(recorded) - len(acknowledged) <= ROUNDS * len(threads)
     # What the dead ones had counted is still in the sum.
     assert count_of(server, "mintage_receipts_total") >= len(acknowledged) - ROUNDS * len(threads)
+
+
+def begun_calls(server: Server, key: str, body: bytes, count: int) -> list[socket.socket]:
+    """Calls that lack their last byte, taken one after another."""
+    head = (
+        f"POST /v1/products/pets/predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
+        f"Authorization: Bearer {key}\r\nConnection: close\r\n\r\n"
+    )
+    halves = []
+    for __ in range(count):
+        halves.append(socket.create_connection(address_of(server)))
+        halves[-1].sendall(head.encode() + body[:-1])
+        time.sleep(0.05)
+    return halves
+
+
+def ended(half: socket.socket, last: bytes) -> int | None:
+    """The status of the answer to a begun call; None where its worker is no more."""
+    with half:
+        try:
+            half.sendall(last)
+            return int(half.recv(4096).split()[1])
+        except (ConnectionError, IndexError):
+            return None
+
+
+def test_open_connections_are_shared_evenly_and_a_dead_worker_takes_none_of_the_others(
+    sold: tuple[Path, str], server: Server, trained_home: Path
+) -> None:
+    body = picture_of(trained_home)
+    halves = begun_calls(server, sold[1], body, 8)
+    os.kill(workers(server)[0], signal.SIGKILL)
+    statuses = [ended(half, body[-1:]) for half in halves]
+    assert set(statuses) == {None, 200}
+    assert 3 <= statuses.count(200) <= 5  # on an idle machine 4
+
+
+def test_while_the_last_calls_end_nobody_is_kept_waiting_at_the_door(
+    sold: tuple[Path, str], server: Server, trained_home: Path
+) -> None:
+    body = picture_of(trained_home)
+    halves = begun_calls(server, sold[1], body, 2)
+    server.process.send_signal(signal.SIGTERM)
+
+    def is_refused() -> bool:
+        try:
+            socket.create_connection(address_of(server)).close()
+        except ConnectionRefusedError:
+            return True
+        return False
+
+    eventually(is_refused, seconds=2)
+    assert [ended(half, body[-1:]) for half in halves] == [200, 200]
+    server.process.communicate(timeout=30)
+    assert server.process.returncode == 0
 
 
 def test_a_publish_and_a_revocation_reach_every_worker(
@@ -145,14 +199,8 @@ def test_ctrl_c_in_a_terminal_reaches_all_of_them_and_calls_in_flight_are_answer
 ) -> None:
     home, key = sold
     server = Server(home, "--workers", "2", process_group=0)
-    headers = {"Authorization": f"Bearer {key}", "Connection": "close"}
-    url, body = f"{server.url}/v1/products/pets/predict", picture_of(trained_home)
-    statuses: list[int] = []
-    halves = [socket.create_connection(address_of(server)) for _ in range(4)]
-    head = f"POST {httpx.URL(url).path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
-    for half in halves:
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        half.sendall(f"{head}{lines}\r\n".encode() + body[:-1])
+    body = picture_of(trained_home)
+    halves = begun_calls(server, key, body, 4)
     time.sleep(0.5)  # all of them are taken, and wait for their last byte
     pids = workers(server)
     for pid in pids:  # what the terminal says is the supervisor's to hear, however late it does
@@ -162,11 +210,7 @@ def test_ctrl_c_in_a_terminal_reaches_all_of_them_and_calls_in_flight_are_answer
     assert workers(server) == pids
     os.killpg(server.process.pid, signal.SIGINT)
     time.sleep(0.5)
-    for half in halves:
-        half.sendall(body[-1:])
-        statuses.append(int(half.recv(4096).split()[1]))
-        half.close()
-    assert statuses == [200] * 4
+    assert [ended(half, body[-1:]) for half in halves] == [200] * 4
     server.process.communicate(timeout=30)
     assert server.process.returncode == 0
 

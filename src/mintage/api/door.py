@@ -16,6 +16,7 @@ from typing import Any
 
 from mintage.api.tls import Certificate
 from mintage.api.turned_away import CALL, LEAVE_SECONDS, Overload, size_of
+from mintage.api.turns import WAIT_SECONDS, Turns
 
 _HEAD_BYTES = 4096
 _MOST_UNREAD_BYTES = 65_536  # of a socket's 128 KiB that nobody has read
@@ -38,10 +39,12 @@ class Door:
         *,
         certificate: Certificate | None,
         overload: Overload | None = None,
+        turns: Turns | None = None,
     ) -> None:
         """Each connection begins with the context that ``certificate`` has when it comes.
 
-        ``overload`` says when calls are turned away, and with what.
+        ``overload`` says when calls are turned away, and with what; ``turns`` when a connection is
+        left to another process on the same socket.
 
         Behind TLS none is turned away here: the refusal could not be read.
         """
@@ -49,6 +52,7 @@ class Door:
         self._protocol = protocol
         self._certificate = certificate
         self._overload = None if certificate else overload
+        self._turns = turns
         self._loop = asyncio.get_running_loop()
         self._coming: set[asyncio.Task[None]] = set()
         self._leaving: deque[socket.socket] = deque()
@@ -75,26 +79,44 @@ class Door:
         if self._listener.fileno() >= 0:
             self._loop.add_reader(self._listener.fileno(), self._come)
 
+    def _shut(self, seconds: float, then: Callable[[], None]) -> None:
+        self._loop.remove_reader(self._listener.fileno())
+        self._loop.call_later(seconds, then)
+
     def _come(self) -> None:
         for __ in range(_MOST_AT_ONCE):
-            try:
-                connection, ___ = self._listener.accept()
-            except (BlockingIOError, ConnectionAbortedError):
+            if self._turns is not None and self._turns.is_anothers(len(self._coming)):
+                self._shut(WAIT_SECONDS, self._take_even_so)
                 return
-            except OSError as error:  # no more files may be opened
-                _log.error("No connection can be accepted: %s.", error.strerror)
-                self._see_off()
-                self._loop.remove_reader(self._listener.fileno())
-                self._loop.call_later(_PAUSE_SECONDS, self._open)
+            if not self._take():
                 return
-            connection.setblocking(False)
-            overload = self._overload
-            if overload is not None and overload.is_full() and _is_call(connection):
-                self._turn_away(connection, overload.refusal())
-            else:
-                task = self._loop.create_task(self._let_in(connection))
-                self._coming.add(task)
-                task.add_done_callback(self._coming.discard)
+
+    def _take_even_so(self) -> None:
+        """Another had time to take this one; a process that hangs has the fewest and takes none."""
+        self._open()
+        if self._listener.fileno() >= 0:
+            self._take()
+
+    def _take(self) -> bool:
+        """Let in or turn away whoever is there; False where nobody is."""
+        try:
+            connection, ___ = self._listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return False
+        except OSError as error:  # no more files may be opened
+            _log.error("No connection can be accepted: %s.", error.strerror)
+            self._see_off()
+            self._shut(_PAUSE_SECONDS, self._open)
+            return False
+        connection.setblocking(False)
+        overload = self._overload
+        if overload is not None and overload.is_full() and _is_call(connection):
+            self._turn_away(connection, overload.refusal())
+        else:
+            task = self._loop.create_task(self._let_in(connection))
+            self._coming.add(task)
+            task.add_done_callback(self._coming.discard)
+        return True
 
     async def _let_in(self, connection: socket.socket) -> None:
         over_tls: dict[str, Any] = {}

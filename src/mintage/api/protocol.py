@@ -18,6 +18,7 @@ from mintage.api.heads import header_of
 from mintage.api.middleware import request_id_of
 from mintage.api.problems import problem
 from mintage.api.turned_away import Overload
+from mintage.api.turns import Turns
 from mintage.core.errors import RequestError
 from mintage.core.messages import _, accepted, speaking
 
@@ -34,10 +35,17 @@ class Protocol(HttpToolsProtocol):
 
     cycle: Any  # uvicorn's name for the newest Exchange; those before it may be under way yet
 
-    def __init__(self, *args: Any, overload: Overload | None = None, **options: Any) -> None:
-        """``overload`` says when calls are turned away, and with what."""
+    def __init__(
+        self,
+        *args: Any,
+        overload: Overload | None = None,
+        turns: Turns | None = None,
+        **options: Any,
+    ) -> None:
+        """``overload`` says when calls are turned away, and with what; ``turns`` counts this."""
         super().__init__(*args, **options)
         self._overload = overload
+        self._turns = turns
         self.headers = []
         self._in_head = self._head_begun = True
         self._head_bytes = self._beside_body = self._turned_away = 0
@@ -49,11 +57,15 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a first head, but not for ever."""
         super().connection_made(transport)
+        if self._turns is not None:
+            self._turns.come()
         self.flow = _Flow(transport, self.pipeline)
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is expected any more, and whoever still answers is told."""
+        if self._turns is not None:
+            self._turns.left()
         self._forget_head()
         under_way: list[Any] = [self._answering, *(waiting for waiting, __ in self.pipeline)]
         for exchange in under_way:

@@ -24,6 +24,7 @@ from mintage.api.protocol import Protocol
 from mintage.api.service import Service
 from mintage.api.tls import Certificate, certificate_of
 from mintage.api.turned_away import Overload
+from mintage.api.turns import Turns
 from mintage.core.errors import DependencyDown
 from mintage.core.messages import Message, _
 from mintage.core.settings import Settings
@@ -69,6 +70,7 @@ def serve_customers(
     service: Service,
     customers: socket.socket,
     *,
+    turns: Turns,
     on_started: Callable[[], None],
     stop: threading.Event,
 ) -> None:
@@ -81,7 +83,15 @@ def serve_customers(
     certificate = certificate_of(service.settings)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(
-            _serve(service, customers, certificate, on_started, stop, signals=(signal.SIGTERM,))
+            _serve(
+                service,
+                customers,
+                certificate,
+                on_started,
+                stop,
+                signals=(signal.SIGTERM,),
+                turns=turns,
+            )
         )
 
 
@@ -111,10 +121,11 @@ class Server(uvicorn.Server):
         certificate: Certificate | None = None,
         proxies: str | None = None,
         overload: Overload | None = None,
+        turns: Turns | None = None,
     ) -> None:
         """``proxies`` are those whose ``X-Forwarded-For`` and ``-Proto`` are believed.
 
-        ``certificate`` and ``overload`` are the ``Door``'s.
+        ``certificate``, ``overload`` and ``turns`` are the ``Door``'s.
         """
         config = uvicorn.Config(
             app,
@@ -133,6 +144,7 @@ class Server(uvicorn.Server):
         config.load()
         self._certificate = certificate
         self._overload = overload
+        self._turns = turns
         super().__init__(config)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -141,11 +153,21 @@ class Server(uvicorn.Server):
 
         def protocol() -> Protocol:
             return Protocol(
-                self.config, self.server_state, self.lifespan.state, overload=self._overload
+                self.config,
+                self.server_state,
+                self.lifespan.state,
+                overload=self._overload,
+                turns=self._turns,
             )
 
         doors = [
-            Door(each, protocol, certificate=self._certificate, overload=self._overload)
+            Door(
+                each,
+                protocol,
+                certificate=self._certificate,
+                overload=self._overload,
+                turns=self._turns,
+            )
             for each in sockets or ()
         ]
         self.servers = cast("list[asyncio.base_events.Server]", doors)
@@ -165,6 +187,7 @@ async def _serve(
     stop: threading.Event | None,
     beside: tuple[Server, socket.socket] | None = None,
     signals: Sequence[signal.Signals] = SIGNALS,
+    turns: Turns | None = None,
 ) -> None:
     """Serve customers until a signal or ``stop``; the server ``beside`` ends after theirs."""
     facing = Server(
@@ -174,6 +197,7 @@ async def _serve(
         certificate=certificate,
         proxies=service.settings.behind_proxy,
         overload=Overload(service),
+        turns=turns,
     )
     servers = [facing] if beside is None else [facing, beside[0]]
     with stopping(signals) as stopped, _interpreter_for_serving():

@@ -38,6 +38,7 @@ from mintage.api.server import (
 )
 from mintage.api.service import Service
 from mintage.api.tls import certificate_of
+from mintage.api.turns import Turns
 from mintage.core.errors import ServiceError
 from mintage.core.messages import _
 
@@ -56,6 +57,7 @@ class Place:
 
     customers: socket.socket
     supervisor: Connection
+    turns: Turns
 
 
 Work = Callable[[Place], None]
@@ -77,7 +79,7 @@ def work_at(place: Place, service: Service) -> None:
         with contextlib.suppress(OSError):
             place.supervisor.send_bytes(_READY)
 
-    serve_customers(service, place.customers, on_started=ready, stop=stop)
+    serve_customers(service, place.customers, turns=place.turns, on_started=ready, stop=stop)
 
 
 def supervise(
@@ -164,13 +166,14 @@ class _Crew:
         self._customers, self._work, self._count, self._folder = customers, work, count, folder
         # A fork would share the database's connections and the threads' locks.
         self._context = multiprocessing.get_context("spawn")
+        self._held = self._context.RawArray("i", count)
         self._workers: list[_Worker] = []
         self._began = time.monotonic()
         self._ever_ready = False
 
     def begin(self) -> None:
         """Begin as many as there are to be."""
-        self._workers = [self._new() for __ in range(self._count)]
+        self._workers = [self._new(position) for position in range(self._count)]
 
     def is_ready(self) -> bool:
         """Whether all of them serve."""
@@ -202,12 +205,16 @@ class _Crew:
                     worker.process.exitcode,
                 )
                 self._bury(worker)
-                self._workers[position] = self._new()
+                self._workers[position] = self._new(position)
         if not self._ever_ready and time.monotonic() - self._began > _START_SECONDS:
             raise _never_ready()
 
     def ask_to_end(self) -> None:
-        """Have all of them finish what they have taken."""
+        """Have all of them finish what they have taken.
+
+        The last of them to close the socket refuses whoever comes then: nobody waits here.
+        """
+        self._customers.close()
         for worker in self._workers:
             worker.process.terminate()
 
@@ -219,11 +226,10 @@ class _Crew:
             worker.process.join()
             self._bury(worker)
 
-    def _new(self) -> _Worker:
+    def _new(self, position: int) -> _Worker:
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(
-            target=self._work, args=(Place(self._customers, theirs),), name="mintage worker"
-        )
+        place = Place(self._customers, theirs, Turns(self._held, position))
+        process = self._context.Process(target=self._work, args=(place,), name="mintage worker")
         process.start()
         theirs.close()
         return _Worker(process, ours, time.monotonic())
