@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from mintage.app.root import App
+from mintage.core.errors import NotReady, SignatureMismatch
 from mintage.core.settings import load_settings
 from mintage.core.types import Batch
 
@@ -29,3 +32,42 @@ def test_calls_are_answered_together_as_the_settings_say(home: Path, trained_hom
         asyncio.run(answered(app))
     assert [batch.items for batch in told] == [2, 1]
     assert told[1].queue_seconds[0] >= 0.05
+
+
+def test_a_damaged_bundle_takes_no_other_product_with_it(
+    home: Path, trained_home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    picture = (trained_home.parent / "photos/light/003.jpg").read_bytes()
+
+    async def answered(app: App) -> None:
+        engine = app.deliver.serving().engine
+        await engine.start()
+        try:
+            assert (await engine.answer("pets", picture)).info.version == "1"
+            with pytest.raises(NotReady):
+                await engine.answer("other", picture)
+        finally:
+            await engine.close()
+
+    with App(load_settings(home=home, threads=1)) as app:
+        app.create.train("pets", recipe="seed-cnn", epochs=1, report=False, model="other")
+        app.deliver.publish("pets", "pets")
+        app.deliver.publish("other", "other")
+    change(home / "models/other/1/model.onnx")
+    with App(load_settings(home=home, threads=1)) as app:
+        asyncio.run(answered(app))
+        assert "other@1 cannot be loaded (SignatureMismatch" in caplog.text
+        with pytest.raises(NotReady, match="'other'"):
+            app.deliver.offers.card("other")
+    change(home / "models/pets/1/model.onnx")
+    with (
+        App(load_settings(home=home, threads=1)) as app,
+        pytest.raises(SignatureMismatch, match=r"model\.onnx was changed"),
+    ):
+        app.deliver.serving()
+
+
+def change(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)

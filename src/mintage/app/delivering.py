@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from mintage.capture.answers import Answers
 from mintage.capture.metering import UsageMeter
 from mintage.core import registry
 from mintage.core.clock import Clock
-from mintage.core.errors import ConfigError, RequestError
+from mintage.core.errors import ConfigError, RequestError, SignatureMismatch
 from mintage.core.messages import _
 from mintage.core.money import Price
 from mintage.core.ports import Gate, Limiter
@@ -25,7 +25,7 @@ from mintage.core.progress import Progress, Silent
 from mintage.core.settings import Settings
 from mintage.core.types import Rate
 from mintage.core.units import check_name
-from mintage.deliver.engine import Engine
+from mintage.deliver.engine import Engine, no_version
 from mintage.deliver.explain import Explanations
 from mintage.deliver.products import STABLE, Pointer, Products, Routing, Trial
 from mintage.deliver.score import Work, score
@@ -244,14 +244,16 @@ class Delivering:
         ]
 
     def serving(self) -> Serving:
-        """Everything that a server needs, joined; every published bundle is verified first.
+        """Everything that a server needs, joined.
+
+        A product whose bundle is not what was published is not answered, and the log says so; the
+        others are.
 
         Raises:
-            SignatureMismatch: one of them is not what was published.
+            SignatureMismatch: no product's bundle is what was published.
         """
         products = self.products
-        for name in products.routings():
-            self.offers.card(name)
+        self._check_published(products.routings())
         engine = Engine(
             self._open,
             products,
@@ -275,6 +277,16 @@ class Delivering:
             replays=Answers(self._workspace.database, keys, self._workspace.clock),
             public_keys=partial(_public_keys, keys),
         )
+
+    def _check_published(self, names: Collection[str]) -> None:
+        damaged: list[SignatureMismatch] = []
+        for name in names:
+            try:
+                self.offers.manifest(name)
+            except SignatureMismatch as error:
+                damaged.append(error)
+        if damaged and len(damaged) == len(names):
+            raise damaged[0]
 
     def _open(self, model: str, version: int, digest: str) -> Predictor:
         """Open what an alias points at: the bundle that was published, and no other."""
@@ -416,15 +428,32 @@ class Offers:
         """Every product's name."""
         return [product.name for product in self._products.list()]
 
-    def card(self, product: str) -> Offer:
-        """One product; raises RequestError (404)."""
-        found = self._products.get(product)
+    def manifest(self, product: str) -> Manifest:
+        """What the product's stable bundle says of itself, verified once.
+
+        Raises:
+            RequestError: there is no such product (404).
+            SignatureMismatch: the bundle is not what was published.
+        """
         pointer = self._products.routing(product).stable
         if pointer.bundle_digest not in self._manifests:
             bundle = self._create.published(pointer.model, pointer.version, pointer.bundle_digest)
             self._manifests[bundle.digest] = bundle.manifest
-        manifest = self._manifests[pointer.bundle_digest]
-        plan = self._capture.plans.current(found.plan)
+        return self._manifests[pointer.bundle_digest]
+
+    def card(self, product: str) -> Offer:
+        """One product.
+
+        Raises:
+            RequestError: there is none (404).
+            NotReady: its bundle is not what was published: nothing answers for it.
+        """
+        plan = self._capture.plans.current(self._products.get(product).plan)
+        pointer = self._products.routing(product).stable
+        try:
+            manifest = self.manifest(product)
+        except SignatureMismatch as error:
+            raise no_version(product) from error
         return Offer(
             name=product,
             task=manifest.task,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -14,8 +15,11 @@ from mintage.api.service import Sample, Service
 from mintage.api.tracing import from_environment
 from mintage.api.workers import Place, supervise, work_at
 from mintage.app.root import App
+from mintage.core.errors import MintageError
 from mintage.core.machine import available_cores
 from mintage.core.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 
 def run_server(
@@ -57,11 +61,13 @@ def _shared(settings: Settings, workers: int) -> Settings:
 
 def _work(settings: Settings, home: Path, place: Place) -> None:
     """One worker process, from its opening of the workspace to its end."""
-    with (
-        App(settings.model_copy(update={"home": home}), make=False) as app,
-        logging_to(sys.stderr, settings.log_format),
-    ):
-        work_at(place, service_of(app))
+    with logging_to(sys.stderr, settings.log_format):
+        try:
+            with App(settings.model_copy(update={"home": home}), make=False) as app:
+                work_at(place, service_of(app))
+        except MintageError as error:
+            _log.error("A worker ends: %s %s", error.message, error.remedy)
+            sys.exit(error.exit_status)
 
 
 def service_of(app: App, *, samples: Sequence[Sample] = ()) -> Service:

@@ -137,13 +137,7 @@ class Engine:
             await self._versions.refresh()
             current = self._versions.get(product)
         if current is None:
-            raise NotReady(
-                _("No version of {product!r} is ready.", product=product),
-                remedy=_(
-                    "Send it again in a moment; if it stays so, tell whoever runs the service."
-                ),
-                retry_after_seconds=5,
-            )
+            raise no_version(product)
         if version is None:
             return current.for_customer(product, customer)
         named = current.named(version)
@@ -240,6 +234,15 @@ def _stand_back() -> None:
         with suppress(OSError):
             now = os.getpriority(os.PRIO_PROCESS, mine)
             os.setpriority(os.PRIO_PROCESS, mine, min(now + _NICENESS, 19))
+
+
+def no_version(product: str) -> NotReady:
+    """What is said where nothing answers for a product."""
+    return NotReady(
+        _("No version of {product!r} is ready.", product=product),
+        remedy=_("Send it again in a moment; if it stays so, tell whoever runs the service."),
+        retry_after_seconds=5,
+    )
 
 
 def _going_away() -> NotReady:
