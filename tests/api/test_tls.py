@@ -176,6 +176,14 @@ def test_others_are_served_without_tls_only_where_it_is_said_aloud(address: str)
     assert certificate_of(Settings(host=address, behind_proxy="10.0.0.2")) is None
 
 
+@pytest.mark.parametrize("named", ["", "*", "nonsense", "10.0.0.2,", "10.0.0.2, 300.1.1.1"])
+def test_a_proxy_that_is_no_address_shelters_nobody(named: str) -> None:
+    with pytest.raises(ConfigError, match="Not a proxy's address"):
+        certificate_of(Settings(host="0.0.0.0", behind_proxy=named))
+    for good in ("127.0.0.1", "10.0.0.0/8, ::1"):
+        assert certificate_of(Settings(host="0.0.0.0", behind_proxy=good)) is None
+
+
 @pytest.mark.parametrize("shelter", ["nothing", "tls", "proxy"])
 def test_whatever_customers_have_the_operators_port_stays_on_this_machine(
     pair: Pair, shelter: str

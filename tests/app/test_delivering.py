@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mintage.app.root import App
-from mintage.core.errors import NotReady, SignatureMismatch
+from mintage.core.errors import NotReady, ServiceError, SignatureMismatch
 from mintage.core.settings import load_settings
 from mintage.core.types import Batch
 
@@ -65,6 +65,25 @@ def test_a_damaged_bundle_takes_no_other_product_with_it(
         pytest.raises(SignatureMismatch, match=r"model\.onnx was changed"),
     ):
         app.deliver.serving()
+
+
+def test_an_explanation_has_as_long_as_the_settings_say(home: Path, trained_home: Path) -> None:
+    picture = (trained_home.parent / "photos/light/003.jpg").read_bytes()
+
+    async def explained(app: App) -> None:
+        parts = app.deliver.serving()
+        await parts.engine.start()
+        try:
+            by = await parts.engine.current("pets")
+            with pytest.raises(ServiceError, match=r"within 0\.001 seconds"):
+                await parts.explanations.explain("pets", picture, drawn=True, by=by)
+        finally:
+            await parts.explanations.close()
+            await parts.engine.close()
+
+    with App(load_settings(home=home, threads=1, deadline_seconds=0.001)) as app:
+        app.deliver.publish("pets", "pets")
+        asyncio.run(explained(app))
 
 
 def change(file: Path) -> None:

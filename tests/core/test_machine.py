@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from mintage.core.machine import (
+    available_cores,
     file_system,
     has_bfloat16,
     machine_memory_bytes,
@@ -80,9 +81,52 @@ def test_free_memory_is_the_machines_or_what_the_cgroup_leaves(tmp_path: Path) -
     meminfo.write_text("MemTotal: 100 kB\nMemAvailable:   5000 kB\n")
     cgroup = tmp_path / "cgroup"
     cgroup.mkdir()
-    assert memory_free_bytes(cgroup, meminfo) == 5_120_000
+    assert memory_free_bytes(cgroup, meminfo=meminfo) == 5_120_000
     (cgroup / "memory.max").write_text("4000000\n")
     (cgroup / "memory.current").write_text("3500000\n")
     (cgroup / "memory.stat").write_text("anon 1\ninactive_file 200000\n")
-    assert memory_free_bytes(cgroup, meminfo) == 700_000
-    assert memory_free_bytes(tmp_path / "none", tmp_path / "nothing") is None
+    assert memory_free_bytes(cgroup, meminfo=meminfo) == 700_000
+    assert memory_free_bytes(tmp_path / "none", meminfo=tmp_path / "nothing") is None
+
+
+@pytest.mark.parametrize(
+    ("line", "folder", "files"),
+    [
+        ("0::/system.slice/shop.service", "", {"cpu.max": "100000 100000"}),
+        ("0::/system.slice/shop.service", "", {"cpu.max": "150000 100000"}),  # shared out fully
+        (
+            "4:cpu,cpuacct:/system.slice/shop.service",
+            "cpu",
+            {"cpu.cfs_quota_us": "100000", "cpu.cfs_period_us": "100000"},
+        ),
+    ],
+)
+@pytest.mark.parametrize("depth", [2, 1, 0], ids=["own group", "group above", "root"])
+def test_the_quota_of_a_services_own_group_counts_and_of_those_above(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    line: str,
+    folder: str,
+    files: dict[str, str],
+    depth: int,
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(16)), raising=False)
+    membership = tmp_path / "self"
+    membership.write_text(f"1:name=systemd:/x\n{line}\n")
+    group = tmp_path / folder / Path(*("system.slice", "shop.service")[:depth])
+    group.mkdir(parents=True, exist_ok=True)
+    assert available_cores(tmp_path, membership) == 16
+    for name, text in files.items():
+        (group / name).write_text(text)
+    assert available_cores(tmp_path, membership) == (2 if "150000" in str(files) else 1)
+
+
+def test_the_least_of_several_limits_counts(tmp_path: Path) -> None:
+    membership = tmp_path / "self"
+    membership.write_text("0::/a/b\n")
+    (tmp_path / "a/b").mkdir(parents=True)
+    for group, limit, used in (("a", 600_000_000, 500_000_000), ("a/b", 700_000_000, 1_000_000)):
+        (tmp_path / group / "memory.max").write_text(str(limit))
+        (tmp_path / group / "memory.current").write_text(str(used))
+    assert memory_limit_bytes(tmp_path, membership) == 600_000_000
+    assert memory_free_bytes(tmp_path, membership) == 100_000_000

@@ -96,10 +96,26 @@ def certificate_of(settings: Settings) -> Certificate | None:
             _("TLS needs a certificate and its key."),
             remedy=_("Say both: --tls-cert FILE and --tls-key FILE."),
         )
+    _check_proxies(settings.behind_proxy)
     _check_openness(settings)
     if settings.tls_cert is None or settings.tls_key is None:
         return None
     return Certificate(settings.tls_cert, settings.tls_key)
+
+
+def _check_proxies(addresses: str | None) -> None:
+    """Whether a proxy that was named is an address, or a network, or several of them."""
+    for address in () if addresses is None else addresses.split(","):
+        try:
+            ipaddress.ip_network(address.strip(), strict=False)
+        except ValueError as error:
+            raise ConfigError(
+                _("Not a proxy's address: {address!r}.", address=address),
+                remedy=_(
+                    "Give its IP address or network, such as --behind-proxy 127.0.0.1 or "
+                    "10.0.0.0/8,::1."
+                ),
+            ) from error
 
 
 def _check_openness(settings: Settings) -> None:

@@ -32,6 +32,6 @@ class Turns:
         self._held[self._own] -= 1
 
     def is_anothers(self, coming: int) -> bool:
-        """Whether another process has fewer than this one, that has ``coming`` more on their way."""
+        """Whether another process has fewer than this one, with ``coming`` more on their way."""
         fewest: int = min(self._held)
         return bool(self._held[self._own] + coming > fewest + fewest // _SLACK)

@@ -268,7 +268,9 @@ class Delivering:
             settings=self._settings,
             clock=self._workspace.clock,
             engine=engine,
-            explanations=Explanations(self._open_explaining),
+            explanations=Explanations(
+                self._open_explaining, deadline_seconds=self._settings.deadline_seconds
+            ),
             gate=self._capture.admitting(self._settings.trial),
             limiter=self._capture.limiter(),
             meter=self._capture.meter(),

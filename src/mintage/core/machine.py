@@ -6,31 +6,49 @@ import os
 import platform
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+_CGROUP, _MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
-def available_cores(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+
+def available_cores(cgroup: Path = _CGROUP, membership: Path = _MEMBERSHIP) -> int:
     """Whole cores that the affinity mask and the cgroup's CPU quota leave us, at least 1.
 
     Libraries count the host's cores and then fight over the quota; this is the number to give
-    them (cgroup v2 ``cpu.max``, v1 ``cpu.cfs_quota_us``).
+    them (cgroup v2 ``cpu.max``, v1 ``cpu.cfs_quota_us``, of this group and of those above it).
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    quota, period = _quota(cgroup)
-    if quota > 0 and period > 0:
-        cores = min(cores or 1, max(1, round(quota / period)))
-    return max(1, cores or 1)
+    quotas = [_quota(group) for group in _groups("cpu", cgroup, membership)]
+    allowed = [max(1, round(each)) for each in quotas if each is not None]
+    return min([cores or 1, *allowed])
 
 
-def _quota(cgroup: Path) -> tuple[int, int]:
-    try:
-        quota, period = (cgroup / "cpu.max").read_text().split()
-    except (OSError, ValueError):
-        quota, period = (
-            _read(cgroup / "cpu/cpu.cfs_quota_us"),
-            _read(cgroup / "cpu/cpu.cfs_period_us"),
-        )
-    return (int(quota), int(period)) if quota.isdigit() and period.isdigit() else (0, 0)
+def _groups(controller: str, cgroup: Path, membership: Path) -> list[Path]:
+    """The folders of this process's own control group and of all above it, of v2 and of v1.
+
+    A service of systemd is in a group of its own; in a container its own is mounted as the root.
+    """
+    found = [cgroup, cgroup / controller]
+    for line in _read(membership).splitlines():
+        __, controllers, path = line.split(":", 2)
+        if controllers and controller not in controllers.split(","):
+            continue
+        folder = cgroup / controller if controllers else cgroup
+        for part in Path(path).parts[1:]:
+            folder /= part
+            found.append(folder)
+    return found
+
+
+def _quota(group: Path) -> float | None:
+    """Cores that a group may use; None where it sets no limit."""
+    words = _read(group / "cpu.max").split() or [
+        _read(group / "cpu.cfs_quota_us"),
+        _read(group / "cpu.cfs_period_us"),
+    ]
+    quota, period = (int(word) if word.isdigit() else 0 for word in words)
+    return quota / period if quota and period else None
 
 
 def _read(path: Path) -> str:
@@ -40,28 +58,34 @@ def _read(path: Path) -> str:
         return ""
 
 
-def memory_limit_bytes(cgroup: Path = Path("/sys/fs/cgroup")) -> int | None:
+def memory_limit_bytes(cgroup: Path = _CGROUP, membership: Path = _MEMBERSHIP) -> int | None:
     """The cgroup's limit, if it has one (v2 ``memory.max``, v1 ``memory.limit_in_bytes``)."""
+    return min((limit for limit, __ in _memory_limits(cgroup, membership)), default=None)
+
+
+def _memory_limits(cgroup: Path, membership: Path) -> Iterator[tuple[int, Path]]:
+    """Each limit on memory that this process is under, and the group that sets it."""
     machine = machine_memory_bytes()
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        found = _read(cgroup / name)
+    for group in _groups("memory", cgroup, membership):
+        found = _read(group / "memory.max") or _read(group / "memory.limit_in_bytes")
         if found.isdigit() and (machine is None or int(found) < machine):  # v1 says 2**63 for none
-            return int(found)
-    return None
+            yield int(found), group
 
 
 def memory_free_bytes(
-    cgroup: Path = Path("/sys/fs/cgroup"), meminfo: Path = Path("/proc/meminfo")
+    cgroup: Path = _CGROUP,
+    membership: Path = _MEMBERSHIP,
+    meminfo: Path = Path("/proc/meminfo"),
 ) -> int | None:
     """What may still be taken: the machine's available memory, or what the cgroup leaves."""
     found = re.search(r"MemAvailable:\s+(\d+) kB", _read(meminfo))
     free = [int(found[1]) * 1024] if found else []
-    limit = memory_limit_bytes(cgroup)
-    used = _read(cgroup / "memory.current") or _read(cgroup / "memory/memory.usage_in_bytes")
-    if limit is not None and used.isdigit():
-        # Pages of files count as used and are given back when they are wanted.
-        cached = re.search(r"^inactive_file (\d+)", _read(cgroup / "memory.stat"), re.MULTILINE)
-        free.append(limit - int(used) + (int(cached[1]) if cached else 0))
+    for limit, group in _memory_limits(cgroup, membership):
+        used = _read(group / "memory.current") or _read(group / "memory.usage_in_bytes")
+        if used.isdigit():
+            # Pages of files count as used and are given back when they are wanted.
+            cached = re.search(r"^inactive_file (\d+)", _read(group / "memory.stat"), re.MULTILINE)
+            free.append(limit - int(used) + (int(cached[1]) if cached else 0))
     return min(free) if free else None
 
 
