@@ -83,7 +83,7 @@ NOISE = Image.effect_noise((64, 64), 90).convert("RGB")
         (bomb(), "image/png", "megapixels"),
         (b"just some text", "image/jpeg", "not"),
         (animated(), "image/webp", "more than one picture"),
-        (saved(NOISE.convert("P"), "GIF"), "image/gif", "GIF"),
+        (saved(NOISE.convert("P"), "GIF"), "image/png", "GIF"),
         (os.urandom(500), "image/png", "not"),
     ],
     ids=["truncated", "empty", "bomb", "text", "animated", "gif", "random"],

@@ -259,6 +259,13 @@ def test_a_key_is_needed_and_sizes_are_bounded_while_they_are_read(
     assert shop.customer.delete(address(answer)).status_code == 401
 
 
+def test_another_method_is_told_all_that_there_are(unkept: InProcess) -> None:
+    refused = unkept.post(SAID, content=b"{}")
+    assert refused.status_code == 405
+    assert refused.headers["Allow"] == "PUT, DELETE"
+    assert "PUT, DELETE" in refused.json()["remedy"]
+
+
 @pytest.mark.parametrize(
     "headers",
     [
@@ -266,7 +273,7 @@ def test_a_key_is_needed_and_sizes_are_bounded_while_they_are_read(
         {"Content-Type": "application/x-www-form-urlencoded"},
         {"Content-Type": "multipart/form-data; boundary=x"},
         {"Content-Type": "image/jpeg"},
-        {"Content-Type": "application/json", "Content-Encoding": "gzip"},
+        {"Content-Type": "application/json", "Content-Encoding": "br"},
     ],
     ids=str,
 )

@@ -46,6 +46,7 @@ def test_a_problem_is_told_in_the_language_that_was_asked_for(client, chinese) -
         ("GET", "/v1/keys", {}),
         ("POST", PREDICT, {"headers": {"Authorization": "Bearer wrong"}}),
         ("POST", PREDICT, {"content": b"x", "headers": {"Content-Type": "text/plain"}}),
+        ("POST", PREDICT, {"content": b"x", "headers": {"Content-Encoding": "br"}}),
         ("POST", PREDICT, {"content": b"x", "headers": {"Content-Encoding": "gzip"}}),
         ("POST", PREDICT, {"content": b"x" * 100_001}),
         ("POST", PREDICT, {"content": b"x"}),

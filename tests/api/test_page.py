@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -123,7 +124,10 @@ def test_the_page_answers_pictures_and_says_what_went_wrong(
     page.click(".program summary")
     assert "$MINTAGE_KEY" in page.inner_text("#curl")
     assert '--data-binary @cat.jpg -H "Content-Type: image/jpeg"' in page.inner_text("#curl")
-    assert '-H "Idempotency-Key: $(uuidgen)"' in page.inner_text("#curl")
+    made = re.search(r'-H "Idempotency-Key: \$\((.+)\)" ', page.inner_text("#curl"))
+    keys = {subprocess.check_output(["sh", "-c", made[1]], text=True) for __ in range(2)}
+    assert len(keys) == 2
+    assert all(re.fullmatch(r"[0-9a-f]{16}\n?", key) for key in keys)
     assert page.inner_text("#python").splitlines()[0] == "# pip install httpx"
     assert key not in page.content()
     page.click("#language")

@@ -257,7 +257,7 @@ def test_every_refusal_is_said_in_words_with_what_to_do(
     send_as("text/plain")
     said = refusal()
     assert "A body of type 'text/plain' is not read." in said
-    assert "Send the picture itself" in said
+    assert "Send a JPEG, PNG" in said
     assert "Try again" not in said  # it would fail again
 
     provider.held.clear()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import threading
 import time
+import zlib
 
+import httpx
 import pytest
 
 from mintage.api.models import Prediction
@@ -121,13 +124,49 @@ def test_an_upload_above_the_limit_is_a_413(client, desk, form) -> None:
     [
         {"Content-Type": "text/plain"},
         {"Content-Type": "application/x-www-form-urlencoded"},
-        {"Content-Type": "image/png", "Content-Encoding": "gzip"},
+        {"Content-Type": "image/gif"},
+        {"Content-Type": "image/svg+xml"},
+        {"Content-Type": "image/png", "Content-Encoding": "br"},
+        {"Content-Type": "image/png", "Content-Encoding": "gzip, gzip"},
     ],
 )
 def test_another_content_type_is_a_415_that_says_what_is_read(client, warm, headers) -> None:
     response = client.post(PREDICT, content=warm, headers=headers)
     assert response.status_code == 415
     assert "Content-Type: image/jpeg" in response.json()["remedy"]
+
+
+@pytest.mark.parametrize("form", ["raw", "multipart", "json"])
+@pytest.mark.parametrize("coding", ["gzip", "X-Gzip", "deflate"])
+def test_a_compressed_body_is_unpacked(client, warm, form, coding) -> None:
+    plain = {
+        "raw": {"content": warm, "headers": IMAGE},
+        "multipart": {"files": {"file": ("a.png", warm, "image/png")}},
+        "json": {"json": {"image": base64.b64encode(warm).decode()}},
+    }[form]
+    request = httpx.Request("POST", "http://x", **plain)
+    pack = zlib.compress if coding == "deflate" else gzip.compress
+    headers = {"Content-Type": request.headers["Content-Type"], "Content-Encoding": coding}
+    answer = client.post(PREDICT, content=pack(request.read()), headers=headers)
+    assert answer.json()["output"]["label"] == "warm"
+
+
+def test_what_unpacks_to_more_than_the_limit_is_a_413(client, desk) -> None:
+    small = gzip.compress(b"\xff" * 100_001)
+    assert len(small) < 1000
+    refused = client.post(PREDICT, content=small, headers=IMAGE | {"Content-Encoding": "gzip"})
+    assert refused.status_code == 413
+    assert "100,000 bytes" in refused.json()["detail"]
+    assert desk.events == {}
+
+
+@pytest.mark.parametrize("spoil", [lambda z: z[:-9], lambda z: z + b"more", lambda _: b"no gzip"])
+def test_what_is_not_compressed_as_it_says_is_a_400(client, desk, warm, spoil) -> None:
+    body = spoil(gzip.compress(warm))
+    refused = client.post(PREDICT, content=body, headers=IMAGE | {"Content-Encoding": "gzip"})
+    assert refused.status_code == 400
+    assert "'gzip'" in refused.json()["detail"]
+    assert desk.events == {}
 
 
 @pytest.mark.parametrize("data", [b"", b"GIF89a nothing", b"\xff\xd8\xff\xe0 half a JPEG"])

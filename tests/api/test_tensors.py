@@ -151,7 +151,7 @@ def test_a_header_that_is_no_length_of_this_body_is_a_400(running, length) -> No
         {"Content-Type": "image/jpeg"},
         {"Content-Type": "multipart/form-data; boundary=x"},
         {"Content-Type": "text/plain"},
-        {"Content-Type": "application/json", "Content-Encoding": "gzip"},
+        {"Content-Type": "application/json", "Content-Encoding": "br"},
     ],
     ids=str,
 )
@@ -162,6 +162,13 @@ def test_a_body_of_another_kind_is_a_415_that_says_what_to_send(
     assert response.status_code == 415
     assert "application/json" in response.json()["remedy"]
     assert desk.events == {}
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+def test_what_its_client_compresses_is_read(client, warm, coding) -> None:
+    asked = {"request_compression_algorithm": coding, "response_compression_algorithm": coding}
+    result = client.infer("tones", [picture(warm)], headers=dict(HEADERS), **asked)
+    assert result.as_numpy("label").tolist() == [b"warm"]
 
 
 async def test_what_its_asyncio_client_sends_is_read_too(running, warm) -> None:

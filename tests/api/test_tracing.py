@@ -56,13 +56,57 @@ def test_a_call_is_a_span_below_its_callers(made, warm) -> None:
 
 
 @pytest.mark.parametrize(
-    "junk", ["", "nonsense", f"00-{'0' * 32}-{SPAN}-01", f"ff-{TRACE}-{SPAN}-01"]
+    "junk",
+    [
+        *("", "nonsense", f"00-{'0' * 32}-{SPAN}-01", f"ff-{TRACE}-{SPAN}-01"),
+        f"00-{TRACE}-{SPAN}-01-more",
+    ],
 )
 def test_what_is_no_trace_begins_a_new_one(made, warm, junk: str) -> None:
     client, finished = made
     client.post(PREDICT, content=warm, headers={"traceparent": junk})
     (span,) = finished()
     assert span.parent is None
+
+
+def test_what_a_later_version_says_besides_is_passed_over(made, warm) -> None:
+    client, finished = made
+    client.post(PREDICT, content=warm, headers={"traceparent": f"01-{TRACE}-{SPAN}-01-more"})
+    (span,) = finished()
+    assert f"{span.context.trace_id:032x}" == TRACE
+
+
+def test_a_service_that_cannot_answer_is_an_error_and_a_wrong_call_is_none(
+    made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, finished = made
+    client.post(PREDICT, content=b"x")
+    client.get("/v2/models/nothing/versions/9/ready")
+    assert {each.status.status_code.name for each in finished()} == {"UNSET"}
+    monkeypatch.setattr("mintage.deliver.engine.Engine.ready", lambda *_: False)
+    client.get("/v2/health/ready")
+    *__, last = finished()
+    assert (last.attributes["http.response.status_code"], last.status.status_code.name) == (
+        *(503, "ERROR"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("variables", "name"),
+    [
+        ({}, "mintage"),
+        ({"OTEL_SERVICE_NAME": "shop"}, "shop"),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "service.name=shop,team=a"}, "shop"),
+    ],
+)
+def test_the_service_has_the_name_that_the_variables_give(
+    monkeypatch: pytest.MonkeyPatch, exported, variables: dict[str, str], name: str
+) -> None:
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, value)
+    tracer = Spans(exported)
+    assert tracer._provider.resource.attributes["service.name"] == name
+    tracer.close()
 
 
 def test_a_failed_call_and_another_page_have_their_span_too(made) -> None:

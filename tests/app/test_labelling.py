@@ -15,7 +15,6 @@ from mintage.app.labelling import (
     check_classes,
     labeller_of,
     next_command,
-    parse_share,
     split_classes,
 )
 from mintage.app.root import App
@@ -150,15 +149,6 @@ def test_the_labeller_is_the_systems_user_unless_named(monkeypatch: pytest.Monke
         with pytest.raises(ConfigError) as refused:
             labeller_of(name)
         assert "--labeller" in refused.value.remedy
-
-
-def test_a_share_is_a_percentage_or_a_part_of_one() -> None:
-    assert [parse_share(text) for text in ("20%", "20 %", "0.2", "0", "100%", "12.5%")] == [
-        *(0.2, 0.2, 0.2, 0.0, 1.0, 0.125),
-    ]
-    for text in ("20", "-1%", "101%", "half", "nan", ""):
-        with pytest.raises(ConfigError):
-            parse_share(text)
 
 
 def test_the_next_command_can_be_pasted(photos: Path, tmp_path: Path) -> None:

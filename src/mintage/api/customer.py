@@ -111,7 +111,12 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",",
 def _result(answered: Answered | Exception, request_id: str) -> dict[str, Any]:
     """One of several, as it leaves."""
     if isinstance(answered, Answered):
-        return {"status": 200, "answer": prediction(answered), "problem": None}
+        return {
+            "status": 200,
+            "answer": prediction(answered),
+            "problem": None,
+            "replayed": answered.replayed,
+        }
     problem = (
         answer_to(answered, request_id)
         if isinstance(answered, MintageError)
@@ -121,6 +126,7 @@ def _result(answered: Answered | Exception, request_id: str) -> dict[str, Any]:
         "status": problem.status_code,
         "answer": None,
         "problem": json.loads(bytes(problem.body)),
+        "replayed": False,
     }
 
 

@@ -24,7 +24,7 @@ from mintage.core.messages import _
 from mintage.core.types import Said
 
 _ADDRESS = "/receipts/{receipt_id}/feedback"
-_REMEDY = _("Send one JSON object, not compressed, with 'Content-Type: application/json'.")
+_REMEDY = _("Send one JSON object, as it is or with gzip, with 'Content-Type: application/json'.")
 _SHOWN = tuple(models.KeptFeedback.model_fields)
 
 

@@ -15,7 +15,7 @@ PLACE = "place"
 """Under this name a request's state holds its place, which its body grows into."""
 _ASSUMED_BYTES = 1_000_000
 """At most so much is set aside for a body before it comes; whatever it announces is a claim."""
-_PATIENCE_SECONDS = 2.0
+_PATIENCE_SECONDS = 0.25
 
 
 class Place:

@@ -106,6 +106,7 @@ class BatchResult(_Wire):
     status: int = Field(description="As if it had come alone.")
     answer: Prediction | None
     problem: dict[str, Any] | None
+    replayed: bool = Field(description="Whether it is the stored answer of an earlier call, free.")
 
 
 class Predictions(_Wire):
@@ -253,7 +254,7 @@ class InferRequest(BaseModel):
     """An inference request of the Open Inference Protocol."""
 
     id: str | None = Field(None, max_length=200)
-    inputs: list[InferInput]
+    inputs: list[InferInput] = Field(json_schema_extra={"minItems": 1, "maxItems": 1})
     outputs: list[dict[str, Any]] = []
     parameters: dict[str, Any] = {}
 

@@ -26,8 +26,8 @@ from mintage.core.version import __version__
 
 _PLATFORM = "mintage_bundle"
 _REMEDY = _(
-    "Send JSON, not compressed, with 'Content-Type: application/json' and the picture in base64;"
-    " or let a library write it, such as tritonclient."
+    "Send JSON, as it is or with gzip, with 'Content-Type: application/json' and the picture in"
+    " base64; or let a library write it, such as tritonclient."
 )
 _problems = partial(problems, of=models.InferProblem)
 

@@ -14,6 +14,7 @@ from mintage.api.models import (
     Problem,
 )
 from mintage.api.problems import MEDIA_TYPE
+from mintage.api.uploads import PICTURES
 from mintage.core.messages import told
 
 _TITLES = {
@@ -97,7 +98,7 @@ PREDICT_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            "image/*": {"schema": _BINARY},
+            **{kind: {"schema": _BINARY} for kind in PICTURES},
             "application/octet-stream": {"schema": _BINARY},
             "multipart/form-data": {
                 "schema": {
@@ -129,7 +130,12 @@ BATCH_BODY: dict[str, Any] = {
                 "schema": {
                     "type": "object",
                     "properties": {
-                        "file": {"type": "array", "items": _BINARY, "maxItems": MOST_AT_ONCE}
+                        "file": {
+                            "type": "array",
+                            "items": _BINARY,
+                            "minItems": 1,
+                            "maxItems": MOST_AT_ONCE,
+                        }
                     },
                     "required": ["file"],
                 }

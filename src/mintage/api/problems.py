@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
 from mintage.api import logs
@@ -41,6 +42,7 @@ _RULES = {
     "extra_forbidden": _("no such field"),
     "model_attributes_type": _("an object"),
 }
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _log = logging.getLogger(__name__)
 
 
@@ -143,8 +145,12 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def framework(request: Request, error: HTTPException) -> Response:
-        answer = problem(_of_framework(request, error), request.state.request_id)
-        answer.headers.update(error.headers or {})
+        headers = dict(error.headers or {})
+        if error.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = _allowed(request)
+        found = _of_framework(request, error.status_code, headers)
+        answer = problem(found, request.state.request_id)
+        answer.headers.update(headers)
         return answer
 
 
@@ -186,8 +192,17 @@ def _rule(fault: Mapping[str, Any]) -> Message:
             return _RULES.get(kind, _("of another kind"))
 
 
-def _of_framework(request: Request, error: HTTPException) -> RequestError:
-    status = error.status_code
+def _allowed(request: Request) -> str:
+    """Every method of an address; the framework names those of one of its routes alone."""
+    routes, scope = request.app.routes, request.scope
+    return ", ".join(
+        method
+        for method in _METHODS
+        if any(each.matches({**scope, "method": method})[0] is Match.FULL for each in routes)
+    )
+
+
+def _of_framework(request: Request, status: int, headers: Mapping[str, str]) -> RequestError:
     if status == http.HTTPStatus.NOT_FOUND:
         return RequestError(
             _("There is nothing at this address."),
@@ -195,10 +210,9 @@ def _of_framework(request: Request, error: HTTPException) -> RequestError:
             http_status=status,
         )
     if status == http.HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = (error.headers or {}).get("Allow", "GET")
         return RequestError(
             _("{method} is not possible at this address.", method=request.scope["method"]),
-            remedy=_("Use {methods}.", methods=allowed),
+            remedy=_("Use {methods}.", methods=headers["Allow"]),
             http_status=status,
         )
     return RequestError(

@@ -6,6 +6,7 @@ export to, every request is a span too; that needs the extra ``mintage[otel]``.
 
 from __future__ import annotations
 
+import http
 import os
 import re
 from collections.abc import Mapping, MutableMapping
@@ -21,7 +22,9 @@ _VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT
 # The first that is set holds (OpenTelemetry Protocol Exporter, "Configuration Options").
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _SPOKEN = "http/protobuf"
-_PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_PARENT = re.compile(
+    r"(00|(?!ff)[0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?"
+)
 _ATTRIBUTES = {
     "method": "http.request.method",
     "route": "http.route",
@@ -53,8 +56,10 @@ def begin(tracer: Tracer | None, scope: MutableMapping[str, Any]) -> AbstractCon
     """The context of a request's span, which is None without a tracer; the trace's id is noted."""
     parent = header(scope, b"traceparent")
     found = None if parent is None else _PARENT.fullmatch(parent)
+    if found is not None and found[1] == "00" and found[3]:
+        found = None  # later versions may say more, this one does not (W3C Trace Context, 3.2.4)
     if found is not None:
-        logs.note(scope, trace_id=found[1])
+        logs.note(scope, trace_id=found[2])
     return nullcontext() if tracer is None else tracer.span(parent if found else None)
 
 
@@ -64,6 +69,10 @@ def describe(span: Any, said: Mapping[str, Any]) -> None:
     for field, name in _ATTRIBUTES.items():
         if said.get(field) is not None:
             span.set_attribute(name, said[field])
+    if said.get("status", 0) >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
+        from opentelemetry.trace import StatusCode  # noqa: PLC0415 - there is a span of its
+
+        span.set_status(StatusCode.ERROR)
 
 
 def from_environment() -> Tracer | None:
@@ -114,12 +123,16 @@ class Spans:
 
     def __init__(self, exporter: Any) -> None:
         # Loaded where it is asked for: it takes 0.1 s, and most servers run without.
-        from opentelemetry.sdk.resources import SERVICE_NAME, Resource  # noqa: PLC0415
+        from opentelemetry.sdk.resources import (  # noqa: PLC0415
+            OTELResourceDetector,
+            Resource,
+        )
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
 
-        named = {SERVICE_NAME: os.environ.get("OTEL_SERVICE_NAME", "mintage")}
-        self._provider = TracerProvider(resource=Resource.create(named))
+        said = OTELResourceDetector().detect()  # what the variables say comes before our name
+        named = Resource({"service.name": "mintage"}).merge(said)
+        self._provider = TracerProvider(resource=Resource.create().merge(named))
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("mintage")
 

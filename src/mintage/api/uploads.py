@@ -14,6 +14,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
+from mintage.api.encodings import CODINGS, TooLarge, decompressed
 from mintage.api.heads import header
 from mintage.api.intake import PLACE, Intake, Place, too_slow
 from mintage.api.middleware import WHOLE_BODY
@@ -32,6 +33,23 @@ _JSON = "application/json"
 _MULTIPART = "multipart/form-data"
 _REMEDY_JSON = _("Send one JSON object in UTF-8 with the picture's bytes in base64.")
 _RAW = "application/octet-stream"
+PICTURES = ("image/jpeg", "image/png", "image/webp", "image/bmp", "image/tiff")
+"""Content types of pictures that are read."""
+_KINDS = frozenset(
+    (
+        _RAW,
+        _JSON,
+        _MULTIPART,
+        *PICTURES,
+        "image/jpg",
+        "image/pjpeg",
+        "image/x-png",
+        "image/x-ms-bmp",
+    )
+)
+# What a body takes while it is read, in its own bytes: its parts and the whole; what was taken out
+# of a form; the text, its bytes and what base64 stood for.
+_AS_IT_IS, _FORM_COPIES, _JSON_COPIES = 2, 4, 5
 
 
 async def read_upload(request: Request, most_bytes: int) -> bytes:
@@ -42,12 +60,12 @@ async def read_upload(request: Request, most_bytes: int) -> bytes:
     """
     kind, options = content_type(request)
     if kind == _MULTIPART:
-        body = await read_body(request, most_bytes, most_bytes + _FRAMING_BYTES)
+        body = await _form(request, most_bytes)
         data = await _decoded(body, partial(_file_of, boundary=options.get(b"boundary", b"")))
     elif kind == _JSON:
         data = await read_json(request, most_bytes, lambda body: _image_of(json_object(body)))
     else:
-        return await read_body(request, most_bytes, most_bytes)
+        return await _body(request, most_bytes, most_bytes, _AS_IT_IS)
     if len(data) > most_bytes:
         raise too_large(most_bytes)
     return data
@@ -62,7 +80,7 @@ async def read_uploads(request: Request, most_bytes: int, most: int) -> list[byt
     """
     kind, options = content_type(request)
     if kind == _MULTIPART:
-        body = await read_body(request, most_bytes, most_bytes + _FRAMING_BYTES)
+        body = await _form(request, most_bytes)
         boundary = options.get(b"boundary", b"")
         files = await _decoded(body, partial(_files_of, boundary=boundary, most=most))
     elif kind == _JSON:
@@ -85,16 +103,17 @@ def content_type(request: Request) -> tuple[str, dict[bytes, bytes]]:
     """The body's content type, in lower case, and its options.
 
     Raises:
-        RequestError: it is none that an upload may have, or the body is compressed (415).
+        RequestError: it is none that an upload may have, or one compressed in a way that is not
+            read (415).
     """
-    encoding = (header(request.scope, b"content-encoding") or "identity").lower()
-    if encoding != "identity":
+    encoding = _coding(request)
+    if encoding not in ("identity", *CODINGS):
         raise _unsupported(
             _("A body compressed with {encoding!r} is not read.", encoding=encoding[:20])
         )
     found, options = parse_options_header(header(request.scope, b"content-type") or _RAW)
     kind = found.decode("latin-1").lower()
-    if kind not in (_RAW, _JSON, _MULTIPART) and not kind.startswith("image/"):
+    if kind not in _KINDS:
         raise _unsupported(_("A body of type {media_type!r} is not read.", media_type=kind[:80]))
     return kind, options
 
@@ -118,8 +137,12 @@ async def read_json(request: Request, most_bytes: int, take: Callable[[bytes], T
     Raises:
         RequestError: too large (413), or what ``take`` raises.
     """
-    body = await read_body(request, most_bytes, _most_json_bytes(most_bytes))
+    body = await _body(request, most_bytes, _most_json_bytes(most_bytes), _JSON_COPIES)
     return await _decoded(body, take)
+
+
+async def _form(request: Request, most_bytes: int) -> bytes:
+    return await _body(request, most_bytes, most_bytes + _FRAMING_BYTES, _FORM_COPIES)
 
 
 async def _decoded(body: bytes, decode: Callable[[bytes], T]) -> T:
@@ -167,13 +190,40 @@ def json_object(body: bytes) -> dict[str, Any]:
     return document
 
 
-async def read_body(request: Request, most_bytes: int, limit: int) -> bytes:
-    """The whole body, if it has at most ``limit`` bytes; ``most_bytes`` is what is told.
+async def _body(request: Request, most_bytes: int, limit: int, copies: int) -> bytes:
+    """The whole body, unpacked, if it has at most ``limit`` bytes; ``most_bytes`` is what is told.
+
+    ``copies`` is how often it will be in memory at once: of so many bytes its place takes account.
 
     Raises:
         Overloaded: there is no room for it, or too many are as slow.
-        RequestError: more came, or is announced (413); it took longer than a minute (408).
+        RequestError: more came, is announced or is in it (413); it took longer than a minute (408);
+            it is not compressed as it says (400).
     """
+    body = await _as_sent(request, most_bytes, limit, copies)
+    coding = _coding(request)
+    if coding == "identity":
+        return body
+    place: Place = request.scope["state"].get(PLACE) or Place(0)
+    place.grows(len(body) + copies * limit)  # whatever it becomes
+    try:
+        body = await asyncio.to_thread(decompressed, body, coding, limit)
+    except TooLarge as error:
+        raise too_large(most_bytes) from error
+    except ValueError as error:
+        raise RequestError(
+            _("The body is not {encoding!r}, as it says.", encoding=coding),
+            remedy=_("Compress it as 'Content-Encoding' says, or send it as it is."),
+        ) from error
+    place.holds(copies * len(body))
+    return body
+
+
+def _coding(request: Request) -> str:
+    return (header(request.scope, b"content-encoding") or "identity").lower()
+
+
+async def _as_sent(request: Request, most_bytes: int, limit: int, copies: int) -> bytes:
     announced = header(request.scope, b"content-length") or ""
     if announced.isdecimal() and int(announced) > limit:
         raise too_large(most_bytes)
@@ -191,7 +241,7 @@ async def read_body(request: Request, most_bytes: int, limit: int) -> bytes:
                     size += len(part)
                     if size > limit:
                         raise too_large(most_bytes)
-                    place.grows(size)
+                    place.grows(copies * size)
                     parts.append(part)
     except TimeoutError as error:
         if place.given_up:
@@ -236,8 +286,8 @@ def _unsupported(message: Message) -> RequestError:
     return RequestError(
         message,
         remedy=_(
-            "Send the picture itself with 'Content-Type: image/jpeg' (or its own type),"
-            " as multipart field 'file', or as JSON {\"image\": base64}."
+            "Send a JPEG, PNG, WebP, BMP or TIFF picture itself with 'Content-Type: image/jpeg'"
+            " (or its own type), as multipart field 'file', or as JSON {\"image\": base64}."
         ),
         http_status=415,
     )
@@ -301,7 +351,9 @@ class _Parts:
         if len(self.found) == self._most:
             raise RequestError(
                 _("The form has more than {most_parts} parts.", most_parts=self._most),
-                remedy=_("Send the picture alone."),
+                remedy=_("Send the picture alone.")
+                if self._most == _MOST_PARTS
+                else _("Send 1 to {most}.", most=self._most),
             )
         self._name, self._data, self._header_bytes = b"", [], 0
 

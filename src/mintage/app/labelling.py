@@ -25,7 +25,6 @@ from mintage.sources.pictures import find_pictures
 FILE = "labels.jsonl"
 MOST_CLASSES = 50
 _LONGEST_NAME = 100
-_SHARE = re.compile(r"(\d{1,3}(?:\.\d+)?)\s*%")
 
 
 class Labelling:
@@ -160,24 +159,6 @@ def labeller_of(name: str) -> str:
             remedy=_("Say who labels: --labeller NAME"),
         )
     return name
-
-
-def parse_share(text: str) -> float:
-    """A share such as ``20%``, or 0.2 of one, from 0 to 1.
-
-    Raises:
-        ConfigError: it is none.
-    """
-    percent = _SHARE.fullmatch(text.strip())
-    try:
-        share = float(percent[1]) / 100 if percent else float(text)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share <= 1:
-        raise ConfigError(
-            _("Not a share: {text!r}.", text=text), remedy=_("Write it as 20%, or as 0.2.")
-        )
-    return share
 
 
 def _header(

@@ -71,6 +71,7 @@ def publish(
             canary=None if canary is None else parse_share(canary),
             shadow=None if shadow is None else parse_share(shadow),
         )
+        has_customers = bool(app.capture.customers.list())
     for text in done["warnings"]:
         warn(text)
     if as_json:
@@ -90,7 +91,7 @@ def publish(
     line(_("explanations: {price}", price=_explanation_price(plan)))
     if plan["rate"] is not None:
         line(_("each customer: {rate}", rate=plan["rate"]))
-    say(_what_now(done["alias"], percent=done["percent"], product=product))
+    say(_what_now(done["alias"], has_customers, percent=done["percent"], product=product))
 
 
 def _with_share(done: Mapping[str, Any]) -> str:
@@ -100,7 +101,7 @@ def _with_share(done: Mapping[str, Any]) -> str:
     return f"{done['model']} ({done['alias']}, {done['percent']} %)"
 
 
-def _what_now(alias: str, **values: Any) -> Message:
+def _what_now(alias: str, has_customers: bool, **values: Any) -> Message:
     if alias == "shadow":
         return _(
             "{percent} % of the calls are asked of it too; mintage_shadow_total on /metrics "
@@ -113,6 +114,8 @@ def _what_now(alias: str, **values: Any) -> Message:
             "mintage rollback {product}",
             **values,
         )
+    if has_customers:
+        return _("Next: mintage serve")
     return _("Next: mintage customer add NAME, then mintage serve")
 
 

@@ -13,10 +13,11 @@ from typing import Annotated, Any
 
 import typer
 
-from mintage.app.labelling import Labelling, next_command, parse_share, split_classes
+from mintage.app.labelling import Labelling, next_command, split_classes
 from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import emit, facts, line, say, table, warn
 from mintage.core.messages import Message, _
+from mintage.core.units import parse_share
 from mintage.create.labelling import LabelSession
 
 _SHOWN = 10

@@ -24,7 +24,7 @@ def parse_share(text: str) -> float:
     if not 0 <= share <= 1:
         raise ConfigError(
             _("Not a share: {text!r}.", text=text),
-            remedy=_("Write it as a number from 0% to 100%."),
+            remedy=_("Write it as 20%, or as 0.2."),
         )
     return share
 

@@ -16,7 +16,9 @@ export function show(call) {
     find("results").prepend(call.element);
   }
   call.element.classList.toggle("bad", Boolean(call.outcome?.code));
-  refill(call.element, shot(call), make("div", { class: "said" }, ...said(call)));
+  // For the eye: who hears the page is told the name by the card's label.
+  const file = make("p", { class: "file", title: call.name, "aria-hidden": "true" }, call.name);
+  refill(call.element, shot(call), make("div", { class: "said" }, file, ...said(call)));
   paint(call);
 }
 

@@ -6,7 +6,8 @@ export function renderPrograms(product) {
   const address = `${location.origin}/v1/products/${encodeURIComponent(product)}/predict`;
   find("curl").textContent = [
     'curl --data-binary @cat.jpg -H "Content-Type: image/jpeg" \\',
-    '    -H "Authorization: Bearer $MINTAGE_KEY" -H "Idempotency-Key: $(uuidgen)" \\',
+    '    -H "Authorization: Bearer $MINTAGE_KEY" \\',
+    `    -H "Idempotency-Key: $(od -An -tx8 -N8 /dev/urandom | tr -d ' ')" \\`,
     `    ${address}`,
   ].join("\n");
   find("python").textContent = [
