@@ -24,7 +24,7 @@ from mintage.create.cures import cures
 from mintage.create.design import compact
 from mintage.create.recipe import Recipe
 from mintage.create.trials import Budget
-from mintage.create.words import gap_in_words
+from mintage.create.words import gap_in_words, promise_in_words
 from mintage.tasks.metrics import wilson_interval
 
 
@@ -111,6 +111,27 @@ def test_the_gap_is_said_in_words(
     figures = {"train_accuracy": train, "validation_accuracy": validation}
     more = {} if examples is None else {"validation_examples": examples}
     assert words in gap_in_words({**figures, **more})
+
+
+@pytest.mark.parametrize(
+    ("promised", "asked", "shown", "tested", "broken"),
+    [
+        (0.99, 400, 0.94, 200, True),
+        (0.96, 400, 0.945, 200, False),  # chance
+        (0.90, 400, 0.99, 200, False),  # better
+        (1.0, 40, 0.90, 20, True),
+        (1.0, 40, 0.95, 20, False),
+        (0.5, 400, 0.5, 200, False),
+        (1.0, None, 0.5, 200, False),  # an older record
+    ],
+)
+def test_a_test_below_what_validation_promised_is_said_where_chance_does_not_explain_it(
+    promised, asked, shown, tested, broken
+) -> None:
+    candidate = {"validation_accuracy": promised, "validation_examples": asked}
+    said = promise_in_words(candidate, {"accuracy": shown, "examples": tested})
+    assert (said is not None) is broken
+    assert said is None or f"{shown:.1%}" in said
 
 
 def test_the_model_with_the_best_validation_is_kept_whatever_the_order(home: Path) -> None:

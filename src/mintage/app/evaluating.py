@@ -261,6 +261,11 @@ class Evaluating(Collecting):
 
 
 def _bytes(path: Path) -> bytes:
+    if path.is_dir():
+        raise DataError(
+            _("it is a folder: mintage score answers all that is in one"),
+            remedy=_("Run mintage score FOLDER --model MODEL --out answers.csv."),
+        )
     try:
         return path.read_bytes()
     except OSError as error:

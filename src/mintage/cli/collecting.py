@@ -242,7 +242,8 @@ def _show_dataset(found: Mapping[str, Any]) -> None:
     if found["folds"]:
         line(
             _(
-                "Too few for a validation split: {folds} folds of the training data choose.",
+                "Too few for a validation split: {folds} folds of the training data choose; by the "
+                "clock (--time) the first of them alone.",
                 folds=found["folds"],
             )
         )

@@ -17,7 +17,7 @@ from mintage.core.machine import process_age_seconds
 from mintage.core.messages import Message, _
 from mintage.core.units import format_duration, parse_duration, parse_share
 from mintage.create.cures import help_in_words, name_of
-from mintage.create.words import gap_in_words
+from mintage.create.words import gap_in_words, promise_in_words
 
 _SHOWN = 10
 _WIDE = 0.15
@@ -178,6 +178,10 @@ def show_run(record: Mapping[str, Any]) -> None:
         line(_("Few examples: the interval is wide. More pictures help most, then more time."))
     line()
     show_evaluation({"model": record["model"], **record["evaluation"]})
+    broken = promise_in_words(kept, record["evaluation"])
+    if broken is not None:
+        line(broken)
+        line()
     line(_("bundle  {bundle}", bundle=record["bundle"]))
     if record["report"] is None:
         line(_("report  none yet: mintage report {model}", model=record["model"]))

@@ -183,6 +183,13 @@ def predict(
             [_answer_row(answer, explained=explain is not None) for answer in answers],
             numbers=1,
         )
+        if explain is not None:
+            say(
+                _(
+                    "In the drawings, hiding what is orange makes the answer less probable, hiding "
+                    "what is blue more; the figures say by how much."
+                )
+            )
     failed = [answer for answer in answers if "error" in answer]
     if failed:
         say(_("{count} of {files} could not be read.", count=len(failed), files=len(answers)))

@@ -174,7 +174,7 @@ def _recipe(recipe: Mapping[str, Any]) -> Iterator[Row]:
             ),
         )
     if recipe.get("seconds"):
-        yield _("trained for"), format_duration(recipe["seconds"])
+        yield _("time given"), format_duration(recipe["seconds"])
     elif recipe:
         yield _("epochs"), recipe["epochs"]
     if recipe:

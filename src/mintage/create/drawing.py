@@ -77,12 +77,15 @@ def name_axes(axes: Axes, across: str, up: str) -> None:
 
 
 def in_percent(*directions: Any) -> None:
-    """Ticks as whole percentages; ``directions`` are an axes' ``xaxis`` and ``yaxis``."""
-    from matplotlib.ticker import AutoLocator  # noqa: PLC0415
+    """Ticks as percentages, whole where they are not close to one another.
 
-    percent: Callable[[float, int], str] = lambda share, __: f"{share:.0%}"  # noqa: E731
+    ``directions`` are an axes' ``xaxis`` and ``yaxis``.
+    """
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
+
+    percent: Callable[[float, int], str] = lambda share, __: f"{round(100 * share, 1):g}%"  # noqa: E731
     for direction in directions:
-        direction.set_major_locator(AutoLocator())
+        direction.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10]))
         direction.set_major_formatter(percent)
 
 

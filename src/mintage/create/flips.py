@@ -57,8 +57,8 @@ class Flips:
         return _(
             "mirrored left to right, validation examples lose {across:.0%} of what was learned, "
             "upside down {down:.0%}; up to {limit:.0%} is allowed",
-            across=max(0.0, self.across),
-            down=max(0.0, self.down),
+            across=min(max(0.0, self.across), 1.0),
+            down=min(max(0.0, self.down), 1.0),
             limit=_MAY_COST,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from mintage.core.messages import Message, _, current, told
 from mintage.tasks.metrics import wilson_interval
 
 _LITTLE, _MUCH, _BY_HEART = 0.04, 0.1, 0.95
+_CERTAIN = 1.96  # standard errors
 TRAINING, VALIDATION, TEST = _("training"), _("validation"), _("test")
 """The parts of a dataset."""
 
@@ -36,6 +38,29 @@ def gap_in_words(candidate: Mapping[str, Any]) -> Message:
     if validation < 0.6 and train < 0.65:
         return _("has not learned much yet: it underfits")
     return _("does as well on validation data as on its own examples")
+
+
+def promise_in_words(candidate: Mapping[str, Any], evaluation: Mapping[str, Any]) -> Message | None:
+    """That the test shows less than validation promised, where chance does not explain it (95 %).
+
+    Of both as shares of their examples (a two-proportion test, one-sided at 2.5 %); records of
+    former versions do not say how many validated.
+    """
+    promised, shown = candidate["validation_accuracy"], evaluation["accuracy"]
+    asked, tested = candidate.get("validation_examples"), evaluation["examples"]
+    if not asked:
+        return None
+    pooled = (promised * asked + shown * tested) / (asked + tested)
+    error = math.sqrt(pooled * (1 - pooled) * (1 / asked + 1 / tested))
+    if promised - shown <= _CERTAIN * error:
+        return None
+    return _(
+        "The test shows {shown:.1%}, where validation had promised {promised:.1%}: more than "
+        "chance explains. Believe the test; validation data chose the candidate and the epoch, and "
+        "flatters both.",
+        shown=shown,
+        promised=promised,
+    )
 
 
 def parts_of(folds: int | None) -> dict[str, Message]:
@@ -176,8 +201,9 @@ def robustness_in_words(found: Mapping[str, Any]) -> Message:
     """Which kind of damage hurts most, at its strongest."""
     if found["worst"] is None:
         return _(
-            "No damage that was tried costs it more accuracy than chance explains (95 %, with "
-            "Bonferroni's correction for {count} comparisons).",
+            "No damage that was tried costs it more accuracy than chance explains on {examples:,} "
+            "examples (95 %, with Bonferroni's correction for {count} comparisons).",
+            examples=found["examples"],
             count=len(found["settings"]),
         )
     worst = [row for row in found["settings"] if row["kind"] == found["worst"]][-1]

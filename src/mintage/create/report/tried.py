@@ -19,7 +19,13 @@ from mintage.create.report.page import (
     table,
     title,
 )
-from mintage.create.words import TRAINING, VALIDATION, curve_in_words, gap_in_words
+from mintage.create.words import (
+    TRAINING,
+    VALIDATION,
+    curve_in_words,
+    gap_in_words,
+    promise_in_words,
+)
 
 
 def tried(run: Mapping[str, Any]) -> str:
@@ -131,7 +137,11 @@ def _against_overfitting(run: Mapping[str, Any]) -> str:
         train=train,
         validation=validation,
     )
-    sentences = [verdict, curve_in_words(kept["history"])]
+    sentences = [
+        verdict,
+        promise_in_words(kept, run["evaluation"]),
+        curve_in_words(kept["history"]),
+    ]
     found = cures(recipe_of(run, kept["name"]))
     done = (
         _("What was done against it:")
