@@ -168,6 +168,23 @@ def test_overfitting_is_said_in_words_with_what_was_done_about_it(record: dict[s
     assert "<li>weight decay (L2) of 0.05</li>" in html
 
 
+def test_scaling_that_did_not_help_is_said(home: Path) -> None:
+    with App(load_settings(home=home, threads=1)) as app:
+        record = json.loads(app.create.report("pets").with_name("run.json").read_text())
+    found = record["diagnosis"]["calibration"]
+    found["before"]["log_loss"], found["after"]["log_loss"] = 0.3, 0.4
+    assert "log loss is 0.400 with it and 0.300 without" in render(record)
+    found["after"]["log_loss"] = 0.3
+    assert "did not help" not in render(record)
+
+
+def test_a_test_below_what_validation_promised_is_said(record: dict[str, Any]) -> None:
+    kept = {**record["candidates"][0], "validation_accuracy": 1.0, "validation_examples": 400}
+    shown = {**record["evaluation"], "accuracy": 0.9, "examples": 100}
+    html = render({**record, "candidates": [kept], "evaluation": shown})
+    assert "The test shows 90.0%, where validation had promised 100.0%" in html
+
+
 def test_an_ablation_a_search_and_what_was_skipped_are_shown_with_what_did_not_help(
     record: dict[str, Any],
 ) -> None:

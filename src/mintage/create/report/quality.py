@@ -64,8 +64,21 @@ def _calibration(found: Mapping[str, Any] | None) -> str:
     )
     return (
         title(_("Does a probability mean what it says?"))
-        + paragraph(calibration_in_words(found), kind="note")
+        + paragraph(*filter(None, (calibration_in_words(found), _worse(found))), kind="note")
         + side_by_side(figure(drawing, caption), table(head, rows, numbers=2))
+    )
+
+
+def _worse(found: Mapping[str, Any]) -> Message | None:
+    """That scaling did not help, where it did not."""
+    before, after = found["before"]["log_loss"], found["after"]["log_loss"]
+    if after <= before:
+        return None
+    return _(
+        "Scaling, fitted on validation data, did not help on the test examples: their log loss is "
+        "{after:.3f} with it and {before:.3f} without.",
+        before=before,
+        after=after,
     )
 
 
