@@ -175,6 +175,9 @@ def test_a_visitor_on_a_phone_without_a_key_is_asked_once_and_then_answered(
     assert page.evaluate("innerWidth") == 390
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert page.evaluate("find => document.querySelector(find).scrollWidth > 390", "#curl")
+    page.set_viewport_size({"width": 320, "height": 640})  # WCAG 1.4.10
+    assert page.evaluate("document.documentElement.scrollWidth") == 320
+    page.set_viewport_size({"width": 390, "height": 844})
     page.reload()
     page.wait_for_selector("#sample-list img")
     assert page.is_hidden("#key-form")  # this tab remembers

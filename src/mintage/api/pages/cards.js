@@ -17,7 +17,7 @@ export function show(call) {
   }
   call.element.classList.toggle("bad", Boolean(call.outcome?.code));
   // For the eye: who hears the page is told the name by the card's label.
-  const file = make("p", { class: "file", title: call.name, "aria-hidden": "true" }, call.name);
+  const file = make("p", { class: "filename", title: call.name, "aria-hidden": "true" }, call.name);
   refill(call.element, shot(call), make("div", { class: "said" }, file, ...said(call)));
   paint(call);
 }
