@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import typer
-from typer import rich_utils
 
 from mintage.core.messages import _, told
 
@@ -53,8 +53,6 @@ _("Input should be {choices}")
 
 def localise(command: Any) -> None:
     """Say a command tree's help in the current language."""
-    for name, heading in _HEADINGS.items():
-        setattr(rich_utils, name, told(heading))
     typer.Context.formatter_class = _Formatter
     _localise(command)
 
@@ -66,7 +64,19 @@ class _Formatter(typer.Context.formatter_class):  # type: ignore[misc, valid-typ
         super().write_usage(prog, args, prefix or told(_("Usage: ")))
 
 
+def _under_our_headings(format_help: Callable[..., None]) -> Callable[..., None]:
+    def formatted(*given: Any) -> None:
+        from typer import rich_utils  # noqa: PLC0415 - a tenth of a command's start, for help alone
+
+        for name, heading in _HEADINGS.items():
+            setattr(rich_utils, name, told(heading))
+        format_help(*given)
+
+    return formatted
+
+
 def _localise(command: Any) -> None:
+    command.format_help = _under_our_headings(command.format_help)
     command.help = told(command.help or "")
     help_option = command.get_help_option(typer.Context(command, help_option_names=HELP_OPTIONS))
     help_option.help = told(_("Show this message and exit."))
