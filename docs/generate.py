@@ -11,7 +11,7 @@ os.environ |= {"COLUMNS": "96", "NO_COLOR": "1", "TERM": "dumb", "MINTAGE_LANG":
 
 import typer.main
 
-from mintage.cli.main import cli
+from mintage.cli.main import command_line
 
 PAGE = Path(__file__).parent / "reference" / "cli.md"
 
@@ -21,7 +21,7 @@ def reference() -> str:
     parts = [
         "# Command-line reference\n\nWritten by `make docs` from `mintage --help`; do not edit.\n"
     ]
-    root = typer.main.get_command(cli)
+    root = typer.main.get_command(command_line())
     for name, command in sorted(root.commands.items()):  # type: ignore[attr-defined]
         parts.append(_section(f"mintage {name}", command))
         for sub, nested in sorted(getattr(command, "commands", {}).items()):

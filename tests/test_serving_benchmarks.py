@@ -411,7 +411,7 @@ def test_a_process_that_is_gone_takes_nothing() -> None:
 def shop(home: Path) -> lab.Shop:
     """A workspace with a product, and a customer's key."""
     with App(load_settings(home=home, threads=1)) as app:
-        app.deliver.publish("pets", "pets")
+        app.publishing.publish("pets", "pets")
         __, issued = app.capture.add_customer("Ada")
     return lab.Shop(home, issued.key.reveal())
 

@@ -26,7 +26,7 @@ from babel.messages.pofile import read_po, write_po
 from mintage.api import openapi
 from mintage.api.application import openapi_document
 from mintage.app.root import App
-from mintage.cli.main import cli
+from mintage.cli.main import command_line
 from mintage.cli.serving import service_of
 from mintage.core.messages import DOMAIN, LOCALE_FOLDER
 from mintage.core.settings import Settings
@@ -44,7 +44,7 @@ def extracted() -> Catalog:
     )
     for name, _line, message, _comments, _context in calls:
         found.add(message, locations=[(name, 0)])
-    for text in help_texts(typer.main.get_command(cli)):
+    for text in help_texts(typer.main.get_command(command_line())):
         found.add(text, locations=[("cli/help", 0)])
     for text in openapi_texts():
         found.add(text, locations=[("openapi", 0)])

@@ -42,7 +42,7 @@ class Shop:
 @pytest.fixture
 def shop(home: Path) -> Iterator[Shop]:
     with App(load_settings(home=home, threads=1)) as app:
-        app.deliver.publish("pets@1", "pets", price="0.02", explanation_price="0.005")
+        app.publishing.publish("pets@1", "pets", price="0.02", explanation_price="0.005")
         __, issued = app.capture.add_customer("Ada")
         service = service_of(app)
         headers = {"Authorization": f"Bearer {issued.key.reveal()}"}
@@ -110,7 +110,7 @@ def test_a_repetition_gets_the_same_explanation_free_and_another_form_is_another
 
 def test_what_an_explanation_costs_stays_until_it_is_said_anew(shop: Shop) -> None:
     def plan(**prices: str) -> tuple[str, str, str]:
-        found = shop.app.deliver.publish("pets@1", "pets", **prices)["plan"]
+        found = shop.app.publishing.publish("pets@1", "pets", **prices)["plan"]
         return found["price"], found["explanation_price"], found["currency"]
 
     assert plan() == ("0.02", "0.005", "EUR")
@@ -121,9 +121,9 @@ def test_what_an_explanation_costs_stays_until_it_is_said_anew(shop: Shop) -> No
     assert plan(price="0.03", currency="USD", explanation_price="0") == ("0.03", "0", "USD")
     assert plan(price="3", currency="CNY") == ("3", "0", "CNY")
     # A product that was never sold begins at the default price, with explanations included.
-    other = shop.app.deliver.publish("pets@1", "others", explanation_price="0.1")["plan"]
+    other = shop.app.publishing.publish("pets@1", "others", explanation_price="0.1")["plan"]
     assert (other["name"], other["price"], other["explanation_price"]) == ("others", "0.02", "0.1")
-    assert shop.app.deliver.publish("pets@1", "more")["plan"]["explanation_price"] == "0"
+    assert shop.app.publishing.publish("pets@1", "more")["plan"]["explanation_price"] == "0"
 
 
 def test_an_explanation_is_said_in_the_language_that_is_asked_for(

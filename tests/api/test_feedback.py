@@ -76,7 +76,7 @@ def opened(home: Path) -> Iterator[Callable[..., Shop]]:
 
     def open_one(**settings: Any) -> Shop:
         app = App(load_settings(home=home, threads=1, **settings))
-        app.deliver.publish("pets@1", "pets", price="0.02")
+        app.publishing.publish("pets@1", "pets", price="0.02")
         __, issued = app.capture.add_customer("Ada")
         service = service_of(app)
         headers = {"Authorization": f"Bearer {issued.key.reveal()}"}

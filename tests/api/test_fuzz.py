@@ -34,7 +34,7 @@ KINDS: dict[str, dict[str, object]] = {
 @pytest.fixture
 def customer(home: Path) -> Iterator[InProcess]:
     with App(load_settings(home=home, threads=1, max_upload_bytes=200_000)) as app:
-        app.deliver.publish("pets@1", "pets")
+        app.publishing.publish("pets@1", "pets")
         __, issued = app.capture.add_customer("Ada")
         service = service_of(app)
         authorization = f"Bearer {issued.key.reveal()}"

@@ -28,7 +28,7 @@ def picture(trained_home: Path) -> bytes:
 def served(home: Path, trial: int | None) -> Iterator[tuple[App, InProcess]]:
     """A visitor without a key before a server."""
     with App(load_settings(home=home, threads=1, trial=trial)) as app:
-        app.deliver.publish("pets@1", "pets", price="0.02")
+        app.publishing.publish("pets@1", "pets", price="0.02")
         service = service_of(app)
         with InProcess(customer_app(service)) as visitor:
             yield app, visitor
@@ -94,4 +94,4 @@ def test_without_the_option_there_is_no_trial(home: Path, picture: bytes) -> Non
 
 def test_no_product_may_take_the_trials_plan(home: Path) -> None:
     with App(load_settings(home=home)) as app, pytest.raises(ConfigError, match="'trial'"):
-        app.deliver.publish("pets@1", "trial", price="0.02")
+        app.publishing.publish("pets@1", "trial", price="0.02")

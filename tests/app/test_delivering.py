@@ -28,7 +28,7 @@ def test_calls_are_answered_together_as_the_settings_say(home: Path, trained_hom
 
     settings = load_settings(home=home, threads=1, max_batch=2, batch_delay_ms=50)
     with App(settings) as app:
-        app.deliver.publish("pets", "pets")
+        app.publishing.publish("pets", "pets")
         asyncio.run(answered(app))
     assert [batch.items for batch in told] == [2, 1]
     assert told[1].queue_seconds[0] >= 0.05
@@ -51,8 +51,8 @@ def test_a_damaged_bundle_takes_no_other_product_with_it(
 
     with App(load_settings(home=home, threads=1)) as app:
         app.create.train("pets", recipe="seed-cnn", epochs=1, report=False, model="other")
-        app.deliver.publish("pets", "pets")
-        app.deliver.publish("other", "other")
+        app.publishing.publish("pets", "pets")
+        app.publishing.publish("other", "other")
     change(home / "models/other/1/model.onnx")
     with App(load_settings(home=home, threads=1)) as app:
         asyncio.run(answered(app))
@@ -82,7 +82,7 @@ def test_an_explanation_has_as_long_as_the_settings_say(home: Path, trained_home
             await parts.engine.close()
 
     with App(load_settings(home=home, threads=1, deadline_seconds=0.001)) as app:
-        app.deliver.publish("pets", "pets")
+        app.publishing.publish("pets", "pets")
         asyncio.run(explained(app))
 
 

@@ -125,7 +125,7 @@ def test_what_is_sold_cannot_be_removed_by_whoever_looked_before_it_was(
 ) -> None:
     """Between the question and the answer another terminal publishes it."""
     assert keeping.removal("pets@1").consequences == ()
-    app.deliver.publish("pets@1", "pets")
+    app.publishing.publish("pets@1", "pets")
     with pytest.raises(ConfigError, match="is sold as pets"):
         keeping.remove("pets@1")
     assert app.create.model("pets@1").subject == "pets@1"

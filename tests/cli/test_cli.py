@@ -483,6 +483,24 @@ def test_what_is_loaded_is_set_apart_from_what_can_be_garbage() -> None:
     assert done.stdout.split() == ["True", "True"], done.stderr
 
 
+@pytest.mark.parametrize(
+    "words", ["products", "rollback pets", "usage", "customer list", "key list Ada"]
+)
+def test_verbs_of_sale_wait_for_no_numerics(home: Path, words: str) -> None:
+    program = (
+        "import sys; from mintage.__main__ import run\n"
+        "try: run()\n"
+        "finally: print({'numpy', 'onnxruntime', 'PIL', 'torch'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words.split(), "--home", home],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.rstrip().endswith("set()"), done.stdout + done.stderr
+
+
 def test_ctrl_c_while_the_verbs_are_loaded_shows_no_traceback() -> None:
     program = """
 import sys

@@ -20,7 +20,7 @@ OUTPUT = {"label": "light", "probability": 0.9}
 def receipts(home: Path) -> list[str]:
     """Two pictures that were answered ``light``, and are dark."""
     with App(load_settings(home=home, threads=1)) as app:
-        app.deliver.publish("pets@1", "pets")
+        app.publishing.publish("pets@1", "pets")
         customer, issued = app.capture.add_customer("Ada")
         meter, given = app.capture.meter(), []
         for seed in (7001, 7002):

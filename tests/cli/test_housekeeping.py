@@ -27,7 +27,7 @@ def mintage(
 def sold(home: Path) -> Path:
     """The workspace, with ``pets@1`` sold as ``pets`` and one customer."""
     with App(load_settings(home=home)) as app:
-        app.deliver.publish("pets@1", "pets", price="0.05", currency="EUR")
+        app.publishing.publish("pets@1", "pets", price="0.05", currency="EUR")
     return home
 
 
@@ -187,7 +187,7 @@ def test_a_model_from_elsewhere_is_shown_as_imported(mintage: Terminal, home: Pa
 
 def test_a_product_alone_is_not_removed_and_that_is_said(mintage: Terminal, home: Path) -> None:
     with App(load_settings(home=home)) as app:
-        app.deliver.publish("pets@1", "sorting", price="0.05", currency="EUR")
+        app.publishing.publish("pets@1", "sorting", price="0.05", currency="EUR")
     mintage("remove", "sorting", "--yes", status=2)
     assert "sorting is a product, and products are not removed" in mintage.err
     assert "mintage key revoke" in mintage.err

@@ -24,7 +24,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mintage.cli.main import cli
+from mintage.cli.main import command_line
 
 _PROGRAM = re.compile(
     r"^((?:<!--[^\n]*-->\n)*)```(python|text)\n(.*?)^```", re.MULTILINE | re.DOTALL
@@ -116,7 +116,7 @@ def unknown(words: list[str]) -> str:
     """The verb or option among the words that the command line does not have, or ''."""
     import typer.main
 
-    command = typer.main.get_command(cli)
+    command = typer.main.get_command(command_line())
     at = 0
     while at < len(words) and hasattr(command, "commands") and not words[at].startswith("-"):
         if words[at] not in command.commands:

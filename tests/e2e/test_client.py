@@ -30,7 +30,7 @@ class Shop:
 
     def __init__(self, home: Path) -> None:
         with App(load_settings(home=home, threads=1)) as app:
-            app.deliver.publish("pets", "pets")
+            app.publishing.publish("pets", "pets")
             self.key = app.capture.add_customer("Ada")[1].key.reveal()
         self.home = home
         self.server = Server(home)

@@ -37,7 +37,7 @@ def train(app: App, _photos: Path) -> Any:
 
 
 def publish(app: App, _photos: Path) -> Any:
-    return app.deliver.publish("pets@1", "sold", price="0.07", currency="EUR")
+    return app.publishing.publish("pets@1", "sold", price="0.07", currency="EUR")
 
 
 def add_customer(app: App, _photos: Path) -> Any:
@@ -61,7 +61,7 @@ def disk(tmp_path: Path, trained_home: Path) -> Iterator[Path]:
     with small_disk(tmp_path / "disk", 64) as folder:
         home = Path(shutil.copytree(trained_home, folder / "home"))
         with App(load_settings(home=home, threads=1)) as app:
-            app.deliver.publish("pets@1", "first", price="0.05", currency="EUR")
+            app.publishing.publish("pets@1", "first", price="0.05", currency="EUR")
             (home / "key").write_text(app.capture.add_customer("first")[1].key.reveal())
             app.capture.audit()  # so that the log's key is there
         yield folder
@@ -209,7 +209,7 @@ def test_what_only_reads_works_on_a_disk_that_can_only_be_read(
         for writes in (
             lambda: app.create.collect(trained_home.parent / "photos", "more"),
             lambda: app.create.train("pets", recipe="seed-cnn", epochs=1),
-            lambda: app.deliver.publish("pets@1", "sold"),
+            lambda: app.publishing.publish("pets@1", "sold"),
             lambda: app.capture.add_customer("second"),
             lambda: keeping.remove("pets@1"),
             lambda: app.create.report("pets@1"),

@@ -63,7 +63,7 @@ class Server:
 def sold(home: Path) -> tuple[Path, str]:
     """A workspace with a product and a customer's key."""
     with App(load_settings(home=home, threads=1)) as app:
-        app.deliver.publish("pets", "pets")
+        app.publishing.publish("pets", "pets")
         __, issued = app.capture.add_customer("Ada")
     return home, issued.key.reveal()
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from mintage.app.downloads import Downloads, checked, is_address
+from mintage.app.names import instead
 from mintage.core.errors import ConfigError, RequestError
 from mintage.core.machine import available_cores
 from mintage.core.messages import _
@@ -257,14 +257,3 @@ def check_target(name: str | None, into: str | None) -> None:
             else _("It is not said where the examples go."),
             remedy=_("Give --name NAME for a new dataset, or --into NAME to add to one."),
         )
-
-
-def instead(name: str, names: Sequence[str], otherwise: str) -> str:
-    """What somebody who misspelt a name, or a version, may have meant."""
-    if name in names:
-        return _(
-            "{name} exists, but not in that version; leave the version out for the newest.",
-            name=name,
-        )
-    near = difflib.get_close_matches(name, names, n=1)
-    return _("Did you mean {name}?", name=near[0]) if near else otherwise

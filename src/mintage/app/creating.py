@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mintage.app.collecting import instead
+from mintage.app.names import instead
 from mintage.app.reporting import Reporting
 from mintage.core.errors import ConfigError, RequestError
 from mintage.core.messages import _

@@ -1,4 +1,4 @@
-"""The verbs of delivery over one workspace: publish, and the parts of a server."""
+"""The verbs of delivery over one workspace: score, and the parts of a server."""
 
 from __future__ import annotations
 
@@ -8,26 +8,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mintage.app.bundles import Bundles
 from mintage.app.capturing import Capturing
 from mintage.app.creating import Creating
-from mintage.app.pricing import Terms, agreed
 from mintage.bundle.format import Manifest
 from mintage.bundle.predictor import Predictor
 from mintage.capture.answers import Answers
 from mintage.capture.metering import UsageMeter
-from mintage.core import registry
 from mintage.core.clock import Clock
-from mintage.core.errors import ConfigError, RequestError, SignatureMismatch
-from mintage.core.messages import _
+from mintage.core.errors import SignatureMismatch
 from mintage.core.money import Price
 from mintage.core.ports import Gate, Limiter
 from mintage.core.progress import Progress, Silent
 from mintage.core.settings import Settings
 from mintage.core.types import Rate
-from mintage.core.units import check_name
 from mintage.deliver.engine import Engine, no_version
 from mintage.deliver.explain import Explanations
-from mintage.deliver.products import STABLE, Pointer, Products, Routing, Trial
+from mintage.deliver.products import Products
 from mintage.deliver.score import Work, score
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing, Role
@@ -69,136 +66,22 @@ class Serving:
 
 
 class Delivering:
-    """Puts models into production."""
+    """Answers with what is on sale."""
 
     def __init__(
-        self, workspace: Workspace, settings: Settings, create: Creating, capture: Capturing
+        self,
+        workspace: Workspace,
+        settings: Settings,
+        create: Creating,
+        capture: Capturing,
+        products: Products,
     ) -> None:
         self._workspace = workspace
         self._settings = settings
         self._create = create
         self._capture = capture
-        self.products = Products(workspace.database, workspace.now)
-        self.offers = Offers(create, capture, self.products)
-
-    def publish(
-        self,
-        model: str,
-        product: str,
-        *,
-        price: str | None = None,
-        currency: str | None = None,
-        explanation_price: str | None = None,
-        rate: str | None = None,
-        canary: float | None = None,
-        shadow: float | None = None,
-    ) -> dict[str, Any]:
-        """Verify a model, open it once, and let the product's ``stable`` point at it.
-
-        With ``canary``, a share, so many of the customers get it, always the same ones, and the
-        others the stable version. With ``shadow``, a share, so many of the calls are asked of it
-        too, and its answers compared, never given. Without a price the product keeps its plan; a
-        new one gets the default price.
-
-        Raises:
-            SignatureMismatch: the bundle is not what was signed; the product stays as it was.
-            ConfigError: prices that cannot be, a name that is taken, or a share that is none.
-            RequestError: nothing is stable yet beside which a canary could stand, or it answers
-                another kind of question (409).
-        """
-        check_name(product, "product")
-        trial, percent = _trial(canary, shadow)
-        bundle = self._create.model(model)
-        row = self._create.model_row(model)
-        self._create.open(bundle)
-        warnings = [*_doubts(bundle.manifest), *self._undeclared(bundle.manifest)]
-        if trial is not None:
-            warnings += self._differences(product, bundle.manifest)
-        before = self.products.routings().get(product)
-        unit = registry.modalities().get(bundle.manifest.modality).unit
-        sold = {each.name: each.plan for each in self.products.list()}
-        terms = Terms(price, currency, explanation_price, rate)
-        plan = agreed(self._capture.plans, product, terms, plan=sold.get(product), unit=unit)
-        pointer = self.products.publish(
-            product, row["name"], row["version"], bundle.digest, plan.name, trial, percent
-        )
-        warnings += _ended(before, pointer)
-        return {
-            "product": product,
-            "alias": trial or STABLE,
-            "percent": percent,
-            "model": pointer.reference,
-            "bundle_digest": pointer.bundle_digest,
-            "plan": plan.to_json(),
-            "warnings": warnings,
-        }
-
-    def rollback(self, product: str) -> dict[str, Any]:
-        """Take the product's last publish back; prices stay as they are.
-
-        Raises:
-            RequestError: there is no such product (404), or nothing to go back to (409).
-            SignatureMismatch: what stood before is not what was published; nothing was changed.
-        """
-        before = self.products.before(product)
-        for pointer in before.pointers().values():
-            self._create.published(*pointer)
-        undone = self.products.rollback(product, before)
-        return {
-            "product": product,
-            "undone": {"alias": undone.alias, "model": undone.pointer.reference},
-            "aliases": {
-                alias: pointer.reference for alias, pointer in undone.routing.pointers().items()
-            },
-        }
-
-    def _differences(self, product: str, manifest: Manifest) -> list[str]:
-        """What this version on trial answers otherwise than the stable one."""
-        stable = self._create.published(*self.products.routing(product).stable).manifest
-        if (stable.modality, stable.task) != (manifest.modality, manifest.task):
-            raise RequestError(
-                _(
-                    "{product} takes {modality} and answers {task}; this model does not.",
-                    product=product,
-                    modality=stable.modality,
-                    task=stable.task,
-                ),
-                remedy=_("Sell it as another product."),
-                http_status=409,
-            )
-        if stable.labels == manifest.labels:
-            return []
-        return [
-            _(
-                "This version's labels are {labels}, the stable version's {stable}.",
-                labels=", ".join(manifest.labels),
-                stable=", ".join(stable.labels),
-            )
-        ]
-
-    def _undeclared(self, manifest: Manifest) -> list[str]:
-        """What should be known of the data before its model is sold."""
-        reference = f"{manifest.dataset['name']}#{manifest.dataset['version'][:12]}"
-        try:
-            about = self._create.dataset(reference).card["about"]
-        except RequestError:
-            return [
-                _(
-                    "The dataset {reference} is not in this workspace: what it states of its "
-                    "licence, consent and origin is in the model's card alone.",
-                    reference=reference,
-                )
-            ]
-        missing = [name for name, value in about.items() if not value]
-        if not missing:
-            return []
-        return [
-            _(
-                "The dataset does not state: {missing}. Say it with mintage collect … {options}",
-                missing=", ".join(missing),
-                options=" ".join(f"--{name} TEXT" for name in missing),
-            )
-        ]
+        self.products = products
+        self.offers = Offers(create.bundles, capture, products)
 
     def score(
         self,
@@ -226,22 +109,6 @@ class Delivering:
         location, __ = self._create.located(source, progress)
         work = Work(self._create.open(bundle), bundle.manifest.labels, location, label)
         return score(work, out, force=force, progress=progress, clock=self._workspace.clock)
-
-    def catalogue(self) -> list[dict[str, Any]]:
-        """Every product with what it points at."""
-        routings = self.products.routings()
-        return [
-            {
-                "product": product.name,
-                "model": routings[product.name].stable.reference,
-                "bundle_digest": routings[product.name].stable.bundle_digest,
-                "canary": _beside(routings[product.name], routings[product.name].canary),
-                "shadow": _beside(routings[product.name], routings[product.name].shadow),
-                "plan": self._capture.plans.current(product.plan).to_json(),
-            }
-            for product in self.products.list()
-            if product.name in routings
-        ]
 
     def serving(self) -> Serving:
         """Everything that a server needs, joined.
@@ -292,92 +159,11 @@ class Delivering:
 
     def _open(self, model: str, version: int, digest: str) -> Predictor:
         """Open what an alias points at: the bundle that was published, and no other."""
-        return self._create.open(self._create.published(model, version, digest))
+        return self._create.open(self._create.bundles.published(model, version, digest))
 
     def _open_explaining(self, model: str, version: int, digest: str) -> Predictor:
         """The same once more, for one core: what is explained must not slow what is answered."""
-        return self._create.open(self._create.published(model, version, digest), threads=1)
-
-
-def _trial(canary: float | None, shadow: float | None) -> tuple[Trial | None, int]:
-    """How a version stands trial, and for how many percent of the customers, or of the calls.
-
-    Raises:
-        ConfigError: both ways at once, or a share that is none.
-    """
-    if canary is not None and shadow is not None:
-        raise ConfigError(
-            _("A version stands beside another as its canary or as its shadow, not both."),
-            remedy=_("Say --canary or --shadow."),
-        )
-    if canary is not None:
-        return "canary", _percent(canary)
-    if shadow is None:
-        return None, 100
-    percent = round(shadow * 100)
-    if not 1 <= percent <= 100:
-        raise ConfigError(
-            _("A shadow gets 1 % to 100 % of the calls, not {share:g} %.", share=shadow * 100),
-            remedy=_("Write it as 20%."),
-        )
-    return "shadow", percent
-
-
-def _percent(share: float) -> int:
-    """A canary's share of the customers, in whole percent.
-
-    Raises:
-        ConfigError: it is not between 1 % and 99 %.
-    """
-    percent = round(share * 100)
-    if not 1 <= percent <= 99:
-        raise ConfigError(
-            _("A canary gets 1 % to 99 % of the customers, not {share:g} %.", share=share * 100),
-            remedy=_("Leave --canary out to have all customers get it."),
-        )
-    return percent
-
-
-def _beside(routing: Routing, pointer: Pointer | None) -> dict[str, Any] | None:
-    if pointer is None:
-        return None
-    return {
-        "model": pointer.reference,
-        "bundle_digest": pointer.bundle_digest,
-        "percent": routing.percent,
-    }
-
-
-def _ended(before: Routing | None, published: Pointer) -> list[str]:
-    """What was on trial until now, unless it is this that is published."""
-    if before is None:
-        return []
-    on_trial = {"canary": before.canary, "shadow": before.shadow}
-    return [
-        _(
-            "{model} is no {alias} any more: one version at a time stands on trial.",
-            model=pointer.reference,
-            alias=alias,
-        )
-        for alias, pointer in on_trial.items()
-        if pointer is not None and pointer != published
-    ]
-
-
-def _doubts(manifest: Manifest) -> list[str]:
-    """What its own evaluation says against selling a model."""
-    metrics = manifest.metrics
-    low, majority = metrics["interval"][0], metrics["majority_accuracy"]
-    if low > majority:
-        return []
-    return [
-        _(
-            "This model cannot be told from one that always answers the most frequent class: "
-            "{accuracy:.1%} right, against {majority:.1%}.",
-            accuracy=metrics["accuracy"],
-            majority=majority,
-        )
-    ]
+        return self._create.open(self._create.bundles.published(model, version, digest), threads=1)
 
 
 def _public_keys(keys: KeyRing) -> dict[str, dict[str, str]]:
@@ -420,8 +206,8 @@ class Accounts:
 class Offers:
     """What is sold here, for anyone to see."""
 
-    def __init__(self, create: Creating, capture: Capturing, products: Products) -> None:
-        self._create = create
+    def __init__(self, bundles: Bundles, capture: Capturing, products: Products) -> None:
+        self._bundles = bundles
         self._capture = capture
         self._products = products
         self._manifests: dict[str, Manifest] = {}
@@ -439,7 +225,7 @@ class Offers:
         """
         pointer = self._products.routing(product).stable
         if pointer.bundle_digest not in self._manifests:
-            bundle = self._create.published(pointer.model, pointer.version, pointer.bundle_digest)
+            bundle = self._bundles.published(pointer.model, pointer.version, pointer.bundle_digest)
             self._manifests[bundle.digest] = bundle.manifest
         return self._manifests[pointer.bundle_digest]
 

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mintage.app.collecting import Collecting, instead
+from mintage.app.bundles import Bundles
+from mintage.app.collecting import Collecting
 from mintage.app.downloads import Downloads
 from mintage.app.explaining import Drawings
 from mintage.bundle.format import Manifest
 from mintage.bundle.graph import Graph
-from mintage.bundle.loader import LoadedBundle, load
+from mintage.bundle.loader import LoadedBundle
 from mintage.bundle.predictor import Predictor
 from mintage.core.errors import (
-    ConfigError,
     DataError,
     InputError,
     RequestError,
-    SignatureMismatch,
     said_by,
 )
 from mintage.core.machine import available_cores
@@ -28,8 +27,7 @@ from mintage.core.messages import _
 from mintage.core.progress import Progress, Silent
 from mintage.core.settings import Settings
 from mintage.core.types import Split
-from mintage.core.units import Reference
-from mintage.create import against, compare, evaluate, human, repository
+from mintage.create import against, compare, evaluate, human
 from mintage.create.dataset import Dataset
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
@@ -41,6 +39,7 @@ class Evaluating(Collecting):
     def __init__(self, workspace: Workspace, keys: KeyRing, settings: Settings) -> None:
         super().__init__(workspace, keys, Downloads(workspace.download_folder))
         self._settings = settings
+        self.bundles = Bundles(workspace, keys)
 
     @property
     def threads(self) -> int:
@@ -48,70 +47,8 @@ class Evaluating(Collecting):
         return self._settings.threads or available_cores()
 
     def model(self, reference: str) -> LoadedBundle:
-        """The verified bundle of ``name`` or ``name@version``, or of a path with a ``/`` in it.
-
-        Raises:
-            RequestError: there is none (404).
-            SignatureMismatch: any byte, name or file of it is not what was signed.
-        """
-        if os.sep in reference:
-            return load(Path(reference), self._keys)
-        row = self.model_row(reference)
-        name, version = row["name"], row["version"]
-        folder = self._workspace.model_folder(name, version)
-        bundle = load(folder, self._keys, subject=f"{name}@{version}")
-        if bundle.digest != row["bundle_digest"]:
-            raise SignatureMismatch(
-                _(
-                    "{name}@{version} is not the bundle that was signed here.",
-                    name=name,
-                    version=version,
-                ),
-                remedy=_("Restore it from a backup, or train it again."),
-            )
-        return bundle
-
-    def published(self, name: str, version: int, digest: str) -> LoadedBundle:
-        """The verified bundle of ``name@version``, if it is the one that was published.
-
-        Raises:
-            SignatureMismatch: it is not.
-        """
-        bundle = self.model(f"{name}@{version}")
-        if bundle.digest != digest:
-            raise SignatureMismatch(
-                _(
-                    "{name}@{version} is not the bundle that was published.",
-                    name=name,
-                    version=version,
-                ),
-                remedy=_("Publish it again, if you trust what is there now."),
-            )
-        return bundle
-
-    def model_row(self, reference: str) -> Mapping[str, Any]:
-        """What the workspace knows of a model.
-
-        Raises:
-            RequestError: there is none (404).
-        """
-        wanted = Reference.parse(reference, mark="@", kind="model")
-        if wanted.version is not None and not wanted.version.isdecimal():
-            raise ConfigError(
-                _("Not a model's version: {version!r}.", version=wanted.version),
-                remedy=_("Write it as pets@3 or pets@latest."),
-            )
-        number = None if wanted.version is None else int(wanted.version)
-        with self._workspace.database.read() as connection:
-            row = repository.find_model(connection, wanted.name, number)
-            names = repository.names(connection, "models")
-        if row is None:
-            raise RequestError(
-                _("There is no model {reference!r}.", reference=reference),
-                remedy=instead(wanted.name, names, _("Train one: mintage train DATASET.")),
-                http_status=404,
-            )
-        return row
+        """The verified bundle of ``name`` or ``name@version``, or of a path; see ``Bundles``."""
+        return self.bundles.find(reference)
 
     def predictor(self, reference: str) -> Predictor:
         """The model, ready to answer."""
@@ -215,7 +152,7 @@ class Evaluating(Collecting):
 
     def _made(self, reference: str) -> int:
         """What orders models by age; a bundle from elsewhere counts as the oldest."""
-        return -1 if os.sep in reference else int(self.model_row(reference)["log_position"])
+        return -1 if os.sep in reference else int(self.bundles.row(reference)["log_position"])
 
     def _trained_on(self, manifest: Manifest) -> Dataset | None:
         """The model's dataset, where this workspace has it."""

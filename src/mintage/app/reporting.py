@@ -33,7 +33,7 @@ class Reporting(Evaluating):
         Raises:
             DataError: the run's record is gone (the model came from elsewhere) or damaged.
         """
-        folder = self._workspace.run_folder(self.model_row(reference)["run"])
+        folder = self._workspace.run_folder(self.bundles.row(reference)["run"])
         if not (folder / RECORD_FILE).exists():
             raise DataError(
                 _("The run of {reference} is not in this workspace.", reference=reference)

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from mintage.app.capturing import Capturing
-from mintage.app.creating import Creating
-from mintage.app.delivering import Delivering
-from mintage.app.feedback import CustomerFeedback
-from mintage.app.labelling import Labelling
-from mintage.app.moving import Moving
 from mintage.core.clock import Clock
 from mintage.core.settings import Settings, load_settings
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
 
+if TYPE_CHECKING:
+    from mintage.app.capturing import Capturing
+    from mintage.app.creating import Creating
+    from mintage.app.delivering import Delivering
+    from mintage.app.feedback import CustomerFeedback
+    from mintage.app.labelling import Labelling
+    from mintage.app.moving import Moving
+    from mintage.app.publishing import Publishing
+    from mintage.bundle.loader import LoadedBundle
+    from mintage.deliver.products import Products
+
 
 class App:
     """The verbs, in the three movements; ``create`` makes, ``deliver`` serves, ``capture`` sells.
+
+    Each part is loaded when it is asked for: whoever lists usage waits for no numerics.
 
     Raises (on opening):
         ConfigError: the workspace cannot be used.
@@ -36,26 +44,64 @@ class App:
     @cached_property
     def create(self) -> Creating:
         """Collect, inspect, train, evaluate, predict."""
+        from mintage.app.creating import Creating  # noqa: PLC0415
+
         return Creating(self.workspace, self.keys, self.settings)
 
     @cached_property
     def labelling(self) -> Labelling:
         """Label unsorted pictures, with a model of this workspace at hand."""
+        from mintage.app.labelling import Labelling  # noqa: PLC0415
+
         return Labelling(self.create, self.workspace.clock)
 
     @cached_property
+    def products(self) -> Products:
+        """What is sold, and which versions answer for it."""
+        from mintage.deliver.products import Products  # noqa: PLC0415
+
+        return Products(self.workspace.database, self.workspace.now)
+
+    @cached_property
+    def publishing(self) -> Publishing:
+        """Publish, try out, take back."""
+        from mintage.app.bundles import Bundles  # noqa: PLC0415
+        from mintage.app.publishing import Publishing  # noqa: PLC0415
+
+        return Publishing(
+            self.products,
+            Bundles(self.workspace, self.keys),
+            self.capture,
+            try_out=self._try_out,
+            about=self._about,
+        )
+
+    def _try_out(self, bundle: LoadedBundle) -> None:
+        self.create.open(bundle)
+
+    def _about(self, reference: str) -> Mapping[str, str]:
+        about: Mapping[str, str] = self.create.dataset(reference).card["about"]
+        return about
+
+    @cached_property
     def deliver(self) -> Delivering:
-        """Publish, and what a server needs."""
-        return Delivering(self.workspace, self.settings, self.create, self.capture)
+        """Score, and what a server needs."""
+        from mintage.app.delivering import Delivering  # noqa: PLC0415
+
+        return Delivering(self.workspace, self.settings, self.create, self.capture, self.products)
 
     @cached_property
     def capture(self) -> Capturing:
         """Customers, keys, plans, usage."""
+        from mintage.app.capturing import Capturing  # noqa: PLC0415
+
         return Capturing(self.workspace, self.keys)
 
     @cached_property
     def feedback(self) -> CustomerFeedback:
         """What customers said of answers, for the next dataset."""
+        from mintage.app.feedback import CustomerFeedback  # noqa: PLC0415
+
         return CustomerFeedback(
             self.workspace,
             self.create,
@@ -67,6 +113,8 @@ class App:
     @cached_property
     def moving(self) -> Moving:
         """Export, import, and whose keys are trusted."""
+        from mintage.app.moving import Moving  # noqa: PLC0415
+
         return Moving(self.workspace, self.keys, self.create)
 
     def close(self) -> None:

@@ -61,7 +61,7 @@ def publish(
     A server that runs takes it over without a failed call, as soon as it is loaded and warm.
     """
     with opened(home) as app:
-        done = app.deliver.publish(
+        done = app.publishing.publish(
             model,
             product,
             price=price,
@@ -131,7 +131,7 @@ def rollback(
     second, and no call fails.
     """
     with opened(home) as app:
-        done = app.deliver.rollback(product)
+        done = app.publishing.rollback(product)
     if as_json:
         emit(done)
         return
@@ -143,7 +143,7 @@ def rollback(
 def products(*, home: Home = None, as_json: Json = False) -> None:
     """List what is sold, and which model answers for it."""
     with opened(home) as app:
-        listed = app.deliver.catalogue()
+        listed = app.publishing.catalogue()
     if as_json:
         emit(listed)
         return
@@ -241,7 +241,7 @@ def serve(
         "insecure": insecure or None,  # None leaves it to MINTAGE_INSECURE
     }
     with opened(home, **settings) as app:
-        if not app.deliver.products.list():
+        if not app.products.list():
             raise RequestError(
                 _("Nothing is published yet."),
                 remedy=_("Publish a model first: mintage publish pets@latest --product pets"),

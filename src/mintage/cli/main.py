@@ -7,34 +7,16 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Annotated, NoReturn
 
 import typer
 from rich.markup import escape
 from typer.exceptions import TyperException
 
-from mintage.cli import (
-    capture,
-    collecting,
-    comparing,
-    create,
-    deliver,
-    evaluating,
-    housekeeping,
-    moving,
-    trust,
-)
-from mintage.cli.demo import demo
-from mintage.cli.doctor import doctor
-from mintage.cli.feedback import feedback
-from mintage.cli.get import get
 from mintage.cli.help import HELP_OPTIONS, localise
-from mintage.cli.label import label
 from mintage.cli.output import emit, say, shown, stderr
-from mintage.cli.recipe import recipe
-from mintage.cli.score import score
-from mintage.cli.show import show
 from mintage.core.errors import Bug, ConfigError, MintageError
 from mintage.core.ids import new_id
 from mintage.core.messages import Message, _, told
@@ -45,66 +27,83 @@ CAPTURE, TRUST = "Capture 获取收入", "Trust 信任"
 WORKSPACE = "Workspace 工作区"
 _HELP = _("See: mintage --help, or mintage VERB --help.")
 
-cli = typer.Typer(
-    name="mintage",
-    help="Turn labelled data into a model that a business can sell. 把标注数据铸成可以出售的模型。",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": HELP_OPTIONS},
-)
-_VERBS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
+_VERBS = {
     CREATE: {
-        "get": get,
-        "label": label,
-        "collect": collecting.collect,
-        "feedback": feedback,
-        "inspect": collecting.inspect,
-        "diff": comparing.diff,
-        "recipe": recipe,
-        "train": create.train,
-        "evaluate": evaluating.evaluate,
-        "report": create.report,
-        "compare": comparing.compare,
-        "demo": demo,
+        "get": "get:get",
+        "label": "label:label",
+        "collect": "collecting:collect",
+        "feedback": "feedback:feedback",
+        "inspect": "collecting:inspect",
+        "diff": "comparing:diff",
+        "recipe": "recipe:recipe",
+        "train": "create:train",
+        "evaluate": "evaluating:evaluate",
+        "report": "create:report",
+        "compare": "comparing:compare",
+        "demo": "demo:demo",
     },
     DELIVER: {
-        "predict": evaluating.predict,
-        "score": score,
-        "export": moving.export,
-        "import": moving.import_model,
-        "publish": deliver.publish,
-        "rollback": deliver.rollback,
-        "products": deliver.products,
-        "serve": deliver.serve,
+        "predict": "evaluating:predict",
+        "score": "score:score",
+        "export": "moving:export",
+        "import": "moving:import_model",
+        "publish": "deliver:publish",
+        "rollback": "deliver:rollback",
+        "products": "deliver:products",
+        "serve": "deliver:serve",
     },
     CAPTURE: {
-        "customer": capture.customer,
-        "key": capture.key,
-        "usage": capture.usage,
-        "receipt": capture.receipt,
+        "customer": "capture:customer",
+        "key": "capture:key",
+        "usage": "capture:usage",
+        "receipt": "capture:receipt",
     },
     TRUST: {
-        "verify": trust.verify,
-        "public-key": trust.public_key,
-        "trust": trust.trust_keys,
-        "log": trust.log,
+        "verify": "trust:verify",
+        "public-key": "trust:public_key",
+        "trust": "trust:trust_keys",
+        "log": "trust:log",
     },
     WORKSPACE: {
-        "list": housekeeping.list_all,
-        "show": show,
-        "remove": housekeeping.remove,
-        "gc": housekeeping.gc,
-        "doctor": doctor,
+        "list": "housekeeping:list_all",
+        "show": "show:show",
+        "remove": "housekeeping:remove",
+        "gc": "housekeeping:gc",
+        "doctor": "doctor:doctor",
     },
 }
-for _panel, _verbs in _VERBS.items():
-    for _name, _verb in _verbs.items():
-        if isinstance(_verb, typer.Typer):
-            cli.add_typer(_verb, name=_name, rich_help_panel=_panel)
-        else:
-            cli.command(_name, rich_help_panel=_panel)(_verb)
+"""Each panel's verbs, and the module of this package and the name where each is."""
+
+
+def command_line(arguments: Sequence[str] = ()) -> typer.Typer:
+    """The command with the verb that is asked for, or with all where none of them is.
+
+    Each loads what it needs; to load all of them takes longer than most of them do.
+    """
+    cli = typer.Typer(
+        name="mintage",
+        help="Turn labelled data into a model that a business can sell. "
+        "把标注数据铸成可以出售的模型。",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": HELP_OPTIONS},
+        callback=options,
+    )
+    every = {verb: where for verbs in _VERBS.values() for verb, where in verbs.items()}
+    asked = next((each for each in arguments if not each.startswith("-")), None)
+    for panel, verbs in _VERBS.items():
+        for name, where in verbs.items():
+            if asked in every and asked != name:
+                continue
+            module, __, attribute = where.partition(":")
+            verb = getattr(import_module(f"mintage.cli.{module}"), attribute)
+            if isinstance(verb, typer.Typer):
+                cli.add_typer(verb, name=name, rich_help_panel=panel)
+            else:
+                cli.command(name, rich_help_panel=panel)(verb)
+    return cli
 
 
 def _version(asked: bool) -> None:
@@ -113,7 +112,6 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@cli.callback()
 def options(
     *,
     version: Annotated[
@@ -136,7 +134,7 @@ def run() -> NoReturn:
             # A terminal that cannot show a letter of a file's name shows its number instead.
             stream.reconfigure(errors="backslashreplace")
     try:
-        command = typer.main.get_command(cli)
+        command = typer.main.get_command(command_line(sys.argv[1:]))
         localise(command)
         status = command(standalone_mode=False)
     except TyperException as error:  # an option or argument that is not as it should be

@@ -53,7 +53,7 @@ def show(folder: Path, *, once: bool, seconds: float, drawings: int) -> None:
         _collect(app, folder / "drawings", planted)
         record = _train(app, seconds, planted)
         _step(7, _("deploy: signed, verified, published, served"))
-        app.deliver.publish(record["model"], NAME, price="0.02")
+        app.publishing.publish(record["model"], NAME, price="0.02")
         line(
             _(
                 "{name} → {model}, 0.02 EUR per image, bundle {bundle_digest}",

@@ -1,0 +1,91 @@
+"""The signed models of one workspace, found by name and verified each time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mintage.app.names import instead
+from mintage.bundle.loader import LoadedBundle, load
+from mintage.core.errors import ConfigError, RequestError, SignatureMismatch
+from mintage.core.messages import _
+from mintage.core.units import Reference
+from mintage.create import repository
+from mintage.store.workspace import Workspace
+from mintage.trust.keys import KeyRing
+
+
+class Bundles:
+    """Finds and verifies them. None is opened, and no numerics are loaded."""
+
+    def __init__(self, workspace: Workspace, keys: KeyRing) -> None:
+        self._workspace = workspace
+        self._keys = keys
+
+    def find(self, reference: str) -> LoadedBundle:
+        """The verified bundle of ``name`` or ``name@version``, or of a path with a ``/`` in it.
+
+        Raises:
+            RequestError: there is none (404).
+            SignatureMismatch: any byte, name or file of it is not what was signed.
+        """
+        if os.sep in reference:
+            return load(Path(reference), self._keys)
+        row = self.row(reference)
+        name, version = row["name"], row["version"]
+        folder = self._workspace.model_folder(name, version)
+        bundle = load(folder, self._keys, subject=f"{name}@{version}")
+        if bundle.digest != row["bundle_digest"]:
+            raise SignatureMismatch(
+                _(
+                    "{name}@{version} is not the bundle that was signed here.",
+                    name=name,
+                    version=version,
+                ),
+                remedy=_("Restore it from a backup, or train it again."),
+            )
+        return bundle
+
+    def published(self, name: str, version: int, digest: str) -> LoadedBundle:
+        """The verified bundle of ``name@version``, if it is the one that was published.
+
+        Raises:
+            SignatureMismatch: it is not.
+        """
+        bundle = self.find(f"{name}@{version}")
+        if bundle.digest != digest:
+            raise SignatureMismatch(
+                _(
+                    "{name}@{version} is not the bundle that was published.",
+                    name=name,
+                    version=version,
+                ),
+                remedy=_("Publish it again, if you trust what is there now."),
+            )
+        return bundle
+
+    def row(self, reference: str) -> Mapping[str, Any]:
+        """What the workspace knows of a model.
+
+        Raises:
+            RequestError: there is none (404).
+        """
+        wanted = Reference.parse(reference, mark="@", kind="model")
+        if wanted.version is not None and not wanted.version.isdecimal():
+            raise ConfigError(
+                _("Not a model's version: {version!r}.", version=wanted.version),
+                remedy=_("Write it as pets@3 or pets@latest."),
+            )
+        number = None if wanted.version is None else int(wanted.version)
+        with self._workspace.database.read() as connection:
+            row = repository.find_model(connection, wanted.name, number)
+            names = repository.names(connection, "models")
+        if row is None:
+            raise RequestError(
+                _("There is no model {reference!r}.", reference=reference),
+                remedy=instead(wanted.name, names, _("Train one: mintage train DATASET.")),
+                http_status=404,
+            )
+        return row
