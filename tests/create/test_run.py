@@ -10,22 +10,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from tests.pictures import two_classes
 
 from mintage.app.root import App
+from mintage.core.clock import SystemClock
 from mintage.core.errors import ConfigError, DataError, RequestError
 from mintage.core.messages import Message, _
 from mintage.core.progress import Silent
 from mintage.core.settings import load_settings
 from mintage.create import checkpoint, minting, repository, suspects, trials
 from mintage.create import run as runs
-from mintage.create.ablation import CURES, alone, judged, without
+from mintage.create.ablation import CURES, TRAININGS, alone, judged, together, without
 from mintage.create.cures import cures
-from mintage.create.design import compact
+from mintage.create.design import compact, seed_cnn
 from mintage.create.recipe import Recipe
 from mintage.create.trials import Budget
 from mintage.create.words import gap_in_words, promise_in_words
-from mintage.tasks.metrics import wilson_interval
 
 
 @dataclass
@@ -151,6 +152,15 @@ def test_five_folds_are_named_only_where_five_folds_chose(home: Path) -> None:
     assert "five folds" not in timed.record["why_kept"]
 
 
+class Ticking(SystemClock):
+    """The system's clock, and what a test lets pass besides."""
+
+    ahead = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead
+
+
 class Stopwatch:
     """A clock that the test moves on."""
 
@@ -162,10 +172,42 @@ class Stopwatch:
 
 
 def test_where_the_start_was_slow_more_is_kept_back_for_the_end() -> None:
-    clock = Stopwatch()
-    budget = Budget(100.0, 0.0, clock)
-    assert budget.for_training(2.5) - budget.for_training(7.5) == pytest.approx(9.0)
-    assert budget.for_training(0.0) == budget.for_training(2.5)
+    quick, usual, slow = (
+        Budget(100.0, 0.0, Stopwatch(), start_seconds=seconds) for seconds in (0.0, 2.5, 7.5)
+    )
+    assert usual.for_training() - slow.for_training() == pytest.approx(9.0)
+    assert quick.for_training() == usual.for_training()
+
+
+def test_what_looking_for_suspects_takes_is_not_taken_for_a_slow_start(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Ticking()
+    given: list[float] = []
+    fit = trials.fit
+
+    def slow(*_: object, seconds: float, **__: object) -> Found:
+        assert seconds <= 0.3 * 600
+        clock.ahead += 150
+        return Found(Message("none of them"))
+
+    def watched(*args: Any, **options: Any) -> Any:
+        given.append(options["seconds"])
+        return fit(*args, **options | {"seconds": None, "epochs": 1})
+
+    monkeypatch.setattr(suspects, "find", slow)
+    monkeypatch.setattr(trials, "fit", watched)
+    with App(load_settings(home=home, threads=1), clock) as app:
+        app.create.train("pets", recipe="seed-cnn", seconds=600, drop_suspect=True)
+    assert given[0] == pytest.approx(600 - 150 - 4.5 - 0.045 * 600, abs=10)
+
+
+@pytest.mark.parametrize(("minutes", "search"), [(14.9, False), (15, True)])
+def test_from_fifteen_minutes_on_of_the_time_that_is_given_candidates_compete(
+    home: Path, minutes: float, search: bool
+) -> None:
+    with opened(home) as app:
+        assert app.create.recipe("pets", seconds=60 * minutes).search is search
 
 
 def test_a_search_halves_the_candidates_and_trains_the_last_for_the_rest(home: Path) -> None:
@@ -212,13 +254,14 @@ def test_an_ablation_trains_without_cures_with_each_alone_and_with_all(home: Pat
     with opened(home) as app:
         result = app.create.train("pets", recipe="seed-cnn", epochs=2, ablate=True)
     rows = {row["cure"]: row for row in result.record["ablation"]}
-    assert list(rows) == ["none", *CURES, "all"]
+    assert list(rows) == ["none", *CURES, "all", "recipe"]
+    assert len(rows) == TRAININGS
     for row in rows.values():
         assert row["gap"] == pytest.approx(row["train_accuracy"] - row["validation_accuracy"])
         assert row["epochs"] == 2
     assert rows["none"]["helps"] is None
     (kept,) = result.record["candidates"]
-    assert kept["validation_accuracy"] == rows["all"]["validation_accuracy"]
+    assert kept["validation_accuracy"] == rows["recipe"]["validation_accuracy"]
 
 
 def test_an_ablation_of_two_candidates_is_refused(home: Path) -> None:
@@ -238,15 +281,43 @@ def test_each_variant_of_an_ablation_has_its_one_cure_and_no_other() -> None:
         assert changed <= own
 
 
-def _row(cure: str, validation: float) -> dict[str, object]:
-    interval = wilson_interval(round(validation * 1000), 1000)
-    return {"cure": cure, "validation_accuracy": validation, "validation_interval": interval,
-            "helps": None}  # fmt: skip
+def test_with_all_means_every_cure_there_is() -> None:
+    for given in (seed_cnn(), compact(examples=3600, typical_side=300, seconds=300)):
+        everything = together(given)
+        for cure, usual in CURES.items():
+            names = ["augmentation"] if cure == "augmentation" else usual
+            assert any(
+                getattr(everything, each) != getattr(without(given), each) for each in names
+            ), cure
+
+
+def _rights(*wrong: tuple[int, int]) -> NDArray[np.bool_]:
+    """Of 200 answers those from the first to the second of each pair are wrong."""
+    right = np.ones(200, dtype=bool)
+    for first, last in wrong:
+        right[first:last] = False
+    return right
 
 
 def test_a_cure_helps_only_by_more_than_chance_would() -> None:
-    rows = judged([_row("none", 0.8), _row("l1", 0.81), _row("mixing", 0.85), _row("all", 0.7)])
+    right = {
+        "none": _rights((0, 40)),
+        "l1": _rights((0, 36)),  # two points better, which four answers make
+        "mixing": _rights((0, 15)),
+        "all": _rights((0, 40), (150, 180)),
+    }
+    rows = judged([{"cure": cure, "helps": None} for cure in right], right)
     assert [row["helps"] for row in rows] == [None, None, True, False]
+
+
+def test_of_equal_cures_hardly_one_is_called_better_or_worse() -> None:
+    chance = np.random.default_rng(0)
+    called = 0
+    for __ in range(200):
+        right = {cure: chance.random(200) < 0.8 for cure in ["none", *CURES]}
+        rows = judged([{"cure": cure, "helps": None} for cure in right], right)
+        called += any(row["helps"] is not None for row in rows)
+    assert called <= 0.1 * 200
 
 
 def test_a_run_killed_in_mid_training_is_resumed_to_the_same_bundle(
@@ -395,10 +466,10 @@ def test_time_that_is_up_ends_an_ablation_and_says_what_is_missing(
     monkeypatch.setattr(Budget, "for_training", left)
     with opened(home) as app:
         result = app.create.train("pets", seconds=60, ablate=True)  # auto: of two the larger
-    assert [row["cure"] for row in result.record["ablation"]] == ["all"]
+    assert [row["cure"] for row in result.record["ablation"]] == ["recipe"]
     assert len(fitted) == 1
     skipped = {each["name"]: each["reason"] for each in result.record["skipped"]}
-    assert len(skipped) == len(CURES) + 1
+    assert len(skipped) == TRAININGS - 1
     assert set(skipped.values()) == {"no time is left for it."}
 
 
@@ -416,7 +487,7 @@ def test_a_variant_that_gets_to_no_step_does_not_cost_the_run(
         result = app.create.train("pets", recipe="seed-cnn", epochs=1, ablate=True)
     assert [each["name"] for each in result.record["skipped"]] == ["only-l1"]
     cures = [row["cure"] for row in result.record["ablation"]]
-    assert cures == ["none", *(cure for cure in CURES if cure != "l1"), "all"]
+    assert cures == ["none", *(cure for cure in CURES if cure != "l1"), "all", "recipe"]
 
 
 def test_ctrl_c_as_a_second_candidate_begins_signs_the_first(home: Path) -> None:

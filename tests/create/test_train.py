@@ -639,7 +639,7 @@ def test_adam_and_sgd_step_as_pytorchs_own_classes_do(name):
     oracle = (
         torch.optim.AdamW(groups, lr=0.02, betas=(0.9, 0.99))
         if name == "adam"
-        else torch.optim.SGD(groups, lr=0.02, momentum=0.9, nesterov=True)
+        else torch.optim.SGD(theirs.parameters(), lr=0.02, momentum=0.9, nesterov=True)
     )
     optimiser = optimiser_for(candidate, ours)
     chance = torch.Generator().manual_seed(3)
@@ -648,6 +648,10 @@ def test_adam_and_sgd_step_as_pytorchs_own_classes_do(name):
             mine.grad = torch.randn(mine.shape, generator=chance)
             other.grad = mine.grad.clone()
         optimiser.step(1.0)
+        if name == "sgd":  # PyTorch's own has no decoupled weight decay
+            with torch.no_grad():
+                for other in groups[0]["params"]:
+                    other.mul_(1 - 0.02 * 0.3)
         oracle.step()
     for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-6)

@@ -66,15 +66,24 @@ class Creating(Reporting):
             raise ConfigError(
                 _("--sure is a share between 50 % and 100 %, not {sure:.0%}.", sure=sure)
             )
+        from mintage.create.ablation import TRAININGS  # noqa: PLC0415 - loads torch
         from mintage.create.request import Request  # noqa: PLC0415
-        from mintage.create.run import Run  # noqa: PLC0415 - loads torch
+        from mintage.create.run import SUSPECTS_SHARE, Run  # noqa: PLC0415
 
         shown = progress or Silent()
         dataset = self.dataset(reference)
         name = check_name(model or dataset.name, "model")
         budget = self._budget(seconds, started, looks=report)
         found, speed = self._recipe(
-            dataset, recipe, budget, epochs=epochs, seed=seed, search=search, progress=shown
+            dataset,
+            recipe,
+            budget,
+            epochs=epochs,
+            seed=seed,
+            search=False if ablate and search is None else search,
+            int8=int8,
+            share=(1 - SUSPECTS_SHARE if drop_suspect else 1) / (TRAININGS if ablate else 1),
+            progress=shown,
         )
         if loss is not None:
             candidates = tuple(replace(candidate, loss=loss) for candidate in found.candidates)
@@ -211,8 +220,9 @@ class Creating(Reporting):
                 ),
             )
         clock = self._workspace.clock
-        started = clock.monotonic() if started is None else started
-        return Budget(seconds, started, clock.monotonic, looks)
+        now = clock.monotonic()
+        started = now if started is None else started
+        return Budget(seconds, started, clock.monotonic, looks, start_seconds=now - started)
 
     def _recipe(
         self,
@@ -224,9 +234,15 @@ class Creating(Reporting):
         seed: int | None,
         search: bool | None,
         progress: Progress,
+        int8: bool = False,
+        share: float = 1.0,
     ) -> tuple[Recipe, float | None]:
-        """The recipe, and this machine's speed where it was measured."""
+        """The recipe, and this machine's speed where it was measured.
+
+        ``share`` is what one training gets of the time for all that is asked for.
+        """
         from mintage.create.design import (  # noqa: PLC0415 - loads torch
+            SEARCH_FROM_SECONDS,
             data_of,
             default_epochs,
             design,
@@ -249,11 +265,13 @@ class Creating(Reporting):
             speed = self._speed(found.seconds, progress) if found.search else None
             return (found if seed is None else replace(found, seed=seed)), speed
         data = data_of(dataset)
+        if search is None and budget is not None:  # of the time that was said, not what is left
+            search = recipe == "auto" and budget.seconds >= SEARCH_FROM_SECONDS
         speed = self._speed(None if budget is None else budget.seconds, progress)
         found = design(
             recipe,
             data=data,
-            seconds=None if budget is None else max(1.0, budget.for_training()),
+            seconds=None if budget is None else max(1.0, share * budget.for_training(int8=int8)),
             epochs=epochs,
             seed=seed or 0,
             threads=self.threads,

@@ -99,9 +99,11 @@ class Publishing:
         for pointer in before.pointers().values():
             self._bundles.published(*pointer)
         undone = self._products.rollback(product, before)
+        plan = self._capture.plans.current(self._products.get(product).plan)
         return {
             "product": product,
             "undone": {"alias": undone.alias, "model": undone.pointer.reference},
+            "plan": plan.to_json(),
             "aliases": {
                 alias: pointer.reference for alias, pointer in undone.routing.pointers().items()
             },

@@ -39,6 +39,17 @@ class Reporting(Evaluating):
                 _("The run of {reference} is not in this workspace.", reference=reference)
             )
         record = read_run_file(folder, RECORD_FILE)
+        asked = self.model(reference).subject
+        if record["model"] != asked:
+            raise DataError(
+                _(
+                    "{asked} was signed when its run was interrupted; the run went on, and its "
+                    "report is that of {model}.",
+                    asked=asked,
+                    model=record["model"],
+                ),
+                remedy=_("Run mintage report {model}.", model=record["model"]),
+            )
         known = record.get("diagnosis") or {}
         if lacks(known) or record["report"] is None:
             if lacks(known):

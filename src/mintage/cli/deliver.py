@@ -137,7 +137,16 @@ def rollback(
         return
     answers = ", ".join(f"{alias} → {model}" for alias, model in done["aliases"].items())
     line(f"{product}: {answers}")
-    say(_("{model} is taken back.", model=done["undone"]["model"]))
+    plan = done["plan"]
+    say(
+        _(
+            "Undone: the publish of {model} as {alias}. The price stays {price} {currency}.",
+            model=done["undone"]["model"],
+            alias=done["undone"]["alias"],
+            price=plan["price"],
+            currency=plan["currency"],
+        )
+    )
 
 
 def products(*, home: Home = None, as_json: Json = False) -> None:

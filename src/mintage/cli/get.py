@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from mintage.app.collecting import Got
+from mintage.cli.collecting import conflicting
 from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import TerminalProgress, emit, facts, say
 from mintage.core.errors import ConfigError
@@ -90,7 +91,7 @@ def _show(got: Got, found: dict[str, Any]) -> None:
             *((label, f"{count:,}") for label, count in classes.items()),
             (_("unreadable, left out"), f"{len(found['skipped']):,}"),
             (_("exact copies, left out"), f"{copies:,}"),
-            (_("same picture with two labels, left out"), f"{len(found['conflicts']):,}"),
+            (_("same picture with two labels, left out"), f"{conflicting(found['conflicts']):,}"),
         ]
     )
 

@@ -150,12 +150,21 @@ def _train(app: App, seconds: float, planted: drawn_pets.Drawn) -> Mapping[str, 
     line()
     doubted = [suspect["path"] for suspect in result.record["suspects"]]
     hit = len(set(doubted) & set(planted.wrong_labels))
+    if not doubted:
+        line(
+            _(
+                "The kept model doubts no label, though {planted} wrong ones were planted: it had "
+                "too little time for that on this machine.",
+                planted=len(planted.wrong_labels),
+            )
+        )
+        return result.record
     line(
         _(
             "The kept model doubts {count} labels (first: {first}). Of the {planted} wrong ones "
             "planted, {hit} are among them; all are listed in the report.",
             count=len(doubted),
-            first=", ".join(doubted[:3]) or "–",
+            first=", ".join(doubted[:3]),
             planted=len(planted.wrong_labels),
             hit=hit,
         )

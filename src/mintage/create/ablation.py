@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from statistics import NormalDist
 from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from mintage.core.messages import _
 from mintage.create.cures import name_of
+from mintage.create.losses import predicted_classes
 from mintage.create.recipe import Candidate
 from mintage.create.trials import Trained, Trials
 from mintage.modalities.image.augment import Augmentation
-from mintage.tasks.metrics import wilson_interval
+from mintage.tasks.metrics import paired_interval, wilson_interval
 
 CURES: Mapping[str, Mapping[str, Any]] = {
     "augmentation": {},
     "mixing": {"mixup": 0.25, "cutmix": 0.25},
     "weight_decay": {"weight_decay": 0.05},
-    "l1": {"l1": 1e-3},
+    "l1": {"l1": 3e-5},  # divided by the learning rate: what a step takes off a weight at its peak
     "dropout": {"dropout": 0.3},
     "label_smoothing": {"label_smoothing": 0.1},
     "averaging": {"averaging": 0.99},
     "early_stopping": {"early_stopping_patience": 10, "restore_best_weights": True},
 }
 """By their names (``cures.name_of`` says them to people): how strong where the recipe has none."""
+
+TRAININGS = len(CURES) + 3
+"""The recipe's own, one without cures, one with each alone and one with all."""
 
 
 def without(candidate: Candidate) -> Candidate:
@@ -50,7 +59,7 @@ def alone(candidate: Candidate, cure: str) -> Candidate:
     if cure == "augmentation":
         given = candidate.augmentation
         return replace(bare, augmentation=Augmentation() if given == Augmentation.none() else given)
-    usual = CURES[cure]
+    usual = _usual(candidate, cure)
     own = {name: getattr(candidate, name) for name in usual}
     chosen = {**usual, **own} if any(own.values()) else usual
     if cure == "early_stopping" and chosen["early_stopping_patience"] is None:
@@ -58,30 +67,48 @@ def alone(candidate: Candidate, cure: str) -> Candidate:
     return replace(bare, **chosen)
 
 
+def together(candidate: Candidate) -> Candidate:
+    """The candidate with every cure, each as strong as its recipe has it, else as usual."""
+    found = replace(candidate, name="all-cures")
+    for cure, usual in CURES.items():
+        one = alone(candidate, cure)
+        names = ("augmentation",) if cure == "augmentation" else usual
+        found = replace(found, **{name: getattr(one, name) for name in names})
+    return found
+
+
+def _usual(candidate: Candidate, cure: str) -> Mapping[str, Any]:
+    if cure == "l1":
+        return {"l1": CURES["l1"]["l1"] / candidate.learning_rate}
+    return CURES[cure]
+
+
 def variants(candidate: Candidate) -> dict[str, Candidate]:
     """Every training beside the candidate's own, by its cure's name."""
-    return {"none": without(candidate)} | {cure: alone(candidate, cure) for cure in CURES}
+    each = {cure: alone(candidate, cure) for cure in CURES}
+    return {"none": without(candidate)} | each | {"all": together(candidate)}
 
 
 class Ablation:
     """The trainings of one run: the recipe's candidate, which is kept, and its variants.
 
-    By the clock each gets the same time. Cures are judged on the data that chooses.
+    By the clock each gets the same time, at most. Cures are judged on the data that chooses.
     """
 
     def __init__(self, trials: Trials) -> None:
         self.trials = trials
         self._trained: dict[str, Trained] = {}
+        self._share = float("inf")
 
     def train(self) -> list[Trained]:
-        """Train the recipe's first candidate with all its cures, then its variants.
+        """Train the recipe's candidate as it is, then its variants.
 
         Raises:
             ConfigError: it could not be trained.
         """
         trials = self.trials
         (candidate,) = trials.recipe.candidates
-        all_of_them = {"all": candidate} | variants(candidate)
+        all_of_them = {"recipe": candidate} | variants(candidate)
         for position, (cure, variant) in enumerate(all_of_them.items()):
             if self._trained and trials.should_stop():
                 break
@@ -96,18 +123,37 @@ class Ablation:
                 )
             )
             waiting = list(all_of_them.values())[position:]
-            found = trials.attempt(variant, lambda w=waiting: trials.share(w), stage=cure)  # type: ignore[misc]
+            found = trials.attempt(variant, self._share_of(waiting), stage=cure)
             if found is not None:
                 self._trained[cure] = found
-        return trials.some([each for cure, each in self._trained.items() if cure == "all"])
+        return trials.some([each for cure, each in self._trained.items() if cure == "recipe"])
+
+    def _share_of(self, waiting: Sequence[Candidate]) -> Callable[[], float | None]:
+        """What the first got: what it left over would make those after it look better."""
+
+        def share() -> float | None:
+            found = self.trials.share(waiting)
+            if found is not None:
+                self._share = found = min(found, self._share)
+            return found
+
+        return share
 
     def table(self) -> list[dict[str, Any]]:
         """One line a training, as JSON; nothing is judged where ``none`` was not reached."""
         examples = int(self.trials.validation().sum())
         rows = [_row(cure, found, examples) for cure, found in self._trained.items()]
-        order = ["none", *CURES, "all"]
+        order = ["none", *CURES, "all", "recipe"]
         rows.sort(key=lambda row: order.index(row["cure"]))
-        return judged(rows) if "none" in self._trained else rows
+        right = {cure: _right(found) for cure, found in self._trained.items()}
+        return judged(rows, right) if "none" in self._trained else rows
+
+
+def _right(found: Trained) -> NDArray[np.bool_]:
+    """bool[V]: which validation examples are answered right."""
+    fitted = found.fitted
+    chosen = predicted_classes(torch.from_numpy(fitted.validation_logits)).numpy()
+    return np.asarray(chosen == fitted.validation_labels)
 
 
 def _row(cure: str, found: Trained, examples: int) -> dict[str, Any]:
@@ -125,22 +171,21 @@ def _row(cure: str, found: Trained, examples: int) -> dict[str, Any]:
     }
 
 
-def judged(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def judged(
+    rows: list[dict[str, Any]], right: Mapping[str, NDArray[np.bool_]]
+) -> list[dict[str, Any]]:
     """Say of each cure whether it helped: better on validation data than none by more than chance.
 
-    Chance is one standard error of the difference of two proportions; ``helps`` is None where the
-    difference is within it, and for ``none`` itself.
+    By Tango's interval for pairs, since all answer the same examples (bool[V] each, by cure),
+    as wide as so many comparisons ask for (95 %, Bonferroni); ``helps`` is None where nothing can
+    be told, and for ``none`` itself.
     """
-    bare = next(each for each in rows if each["cure"] == "none")
-    for each in rows:
-        if each is bare:
-            continue
-        spread = _variance(each) + _variance(bare)
-        difference = each["validation_accuracy"] - bare["validation_accuracy"]
-        each["helps"] = None if difference**2 <= spread else difference > 0
+    compared = [each for each in rows if each["cure"] != "none"]
+    strict = NormalDist().inv_cdf(1 - 0.025 / max(len(compared), 1))
+    bare = right["none"]
+    for each in compared:
+        own = right[each["cure"]]
+        won, lost = int((own & ~bare).sum()), int((bare & ~own).sum())
+        least, most = paired_interval(won, lost, len(bare), strict)
+        each["helps"] = True if least > 0 else False if most < 0 else None
     return rows
-
-
-def _variance(each: Mapping[str, Any]) -> float:
-    low, high = each["validation_interval"]
-    return float((high - low) / (2 * 1.96)) ** 2

@@ -57,6 +57,7 @@ _NAMES: Mapping[str, Message] = {
     "averaging": _("weight averaging"),
     "early_stopping": _("early stopping"),
     "all": _("all"),
+    "recipe": _("as in the recipe"),
 }
 
 

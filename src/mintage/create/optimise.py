@@ -29,7 +29,8 @@ def optimiser_for(candidate: Candidate, network: PictureNetwork) -> Optimiser:
     """Adam (with decoupled weight decay), SGD with Nesterov momentum, or Muon with AdamW beside.
 
     Weight decay and L1 hold for matrices and filters alone: pulling the scales and biases of
-    batch normalisation to zero helps nothing.
+    batch normalisation to zero helps nothing. Beside Muon, weight decay holds for the filters that
+    it trains: neither for the first ones, on the colours, nor for the last layer.
     """
     if candidate.optimiser == "muon":
         return _muon(candidate, network)
@@ -179,17 +180,20 @@ class AdamW(Steps):
 class SGD(Steps):
     """Stochastic gradient descent with Nesterov's momentum of 0.9.
 
-    Weight decay is added to the gradient here, as the textbook has it.
+    Weight decay is decoupled here too (SGDW; Loshchilov and Hutter 2019): through the gradient,
+    momentum would make it ten times as strong.
     """
 
     def change(self, weights: list[Tensor], rate: float, decay: float) -> None:
         """One step for all of them."""
         remembered: list[Tensor | None] = list(self.memory("momentum", weights))
+        if decay:
+            torch._foreach_mul_(weights, 1 - rate * decay)
         sgd(
             weights,
             gradients(weights),
             remembered,
-            weight_decay=decay,
+            weight_decay=0.0,
             momentum=0.9,
             lr=rate,
             dampening=0.0,

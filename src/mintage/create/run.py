@@ -39,7 +39,7 @@ try:
 except ImportError as error:
     raise missing_extra("PyTorch", "train") from error
 
-_SUSPECTS_SHARE = 0.3
+SUSPECTS_SHARE = 0.3
 _EXPLAINING_SECONDS, _DIAGNOSING_SECONDS = 20.0, 120.0
 _SUSPECTS = 50
 _STATES = "checkpoints/**/state.safetensors"
@@ -196,7 +196,7 @@ class Run:
         """Seconds for a look at the finished model: a share of what the report leaves.
 
         None where somebody waits for the end, or wants no report; ``mintage report`` makes up for
-        it.
+        it, but for maps that need the trained network.
         """
         if self.should_stop() or not self.request.report:
             return 0.0
@@ -247,10 +247,14 @@ class Run:
         """
         from mintage.create import suspects  # noqa: PLC0415 - trains networks of its own
 
+        seconds = None
+        if self.budget is not None:  # on a slow machine the end alone needs most of the time
+            left = max(0.0, self.budget.for_training(int8=self.request.int8))
+            seconds = min(SUSPECTS_SHARE * self.budget.seconds, 0.5 * left)
         found = suspects.find(
             self.workspace,
             self.dataset,
-            seconds=None if self.budget is None else _SUSPECTS_SHARE * self.budget.seconds,
+            seconds=seconds,
             threads=self.recipe.threads,
             seed=self.recipe.seed,
             progress=self.progress,

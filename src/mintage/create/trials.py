@@ -25,7 +25,6 @@ from mintage.create.splits import FOLDS
 from mintage.store.workspace import Workspace
 
 try:
-    from mintage.create import probe
     from mintage.create.checkpoint import is_lost
     from mintage.create.design import cost_ms
     from mintage.create.memory import memory_left, memory_needed
@@ -55,28 +54,29 @@ _LEAST_SECONDS = 1.0  # of a training that is begun at all
 class Budget:
     """The time for everything, from ``started`` (``clock()`` then) to the signed bundle.
 
-    ``looks`` says whether a look at the finished model from all sides is part of it.
+    ``looks`` says whether a look at the finished model from all sides is part of it, and
+    ``start_seconds`` how long imports and reading the workspace had taken.
     """
 
     seconds: float
     started: float
     clock: Callable[[], float]
     looks: bool = True
+    start_seconds: float = 0.0
 
     @property
     def left(self) -> float:
         """Seconds until the bundle must stand."""
         return self.seconds - (self.clock() - self.started)
 
-    def for_training(self, start_seconds: float = _USUAL_START, *, int8: bool = False) -> float:
+    def for_training(self, *, int8: bool = False) -> float:
         """What training may use, the network's runs afterwards among it.
 
         The rest is for exporting (1.0 s), making strangers (2.0 s), signing and the report (1.5 s
         on 2 cores, one of them busy), and from two minutes on for a look at the model from all
-        sides. ``start_seconds`` is how long the start had taken, ``int8`` says whether the graph
-        will be quantised and both graphs raced (3.5 s).
+        sides. ``int8`` says whether the graph will be quantised and both graphs raced (3.5 s).
         """
-        slower = min(max(start_seconds / _USUAL_START, 1.0), 6.0)
+        slower = min(max(self.start_seconds / _USUAL_START, 1.0), 6.0)
         looking = 0.03 if self.looks and self.seconds >= 120 else 0.0
         fixed = 4.5 + (3.5 if int8 else 0.0)
         return self.left - fixed * slower - (0.015 + looking) * self.seconds
@@ -99,8 +99,7 @@ class Trials:
     """The candidates of one run; ``folder`` is the run's own.
 
     ``dropped`` are digests of examples that are not trained on; ``after`` is how many pictures
-    the kept network is run on when training is over; ``speed`` is the machine's, as measured by
-    ``probe``.
+    the kept network is run on when training is over; ``speed`` is the machine's, as measured.
     """
 
     workspace: Workspace
@@ -126,10 +125,6 @@ class Trials:
         self.targets = np.array([labels.index(e.label) for e in examples], dtype=np.int64)
         if self.resume:  # what is resumed writes its lines again, as far as it had come
             (self.folder / "log.jsonl").unlink(missing_ok=True)
-        self.start_seconds = 0.0
-        if self.budget is not None:  # a probe, if there was one, took what it was given
-            probed = 0.0 if self.speed is None else probe.seconds_for(self.budget.seconds)
-            self.start_seconds = self.budget.seconds - self.budget.left - probed
 
     @property
     def checkpoints(self) -> Path:
@@ -223,7 +218,7 @@ class Trials:
         """Whether the budget leaves nothing to train it in; then it is skipped, which is said."""
         if self.budget is None:
             return False
-        late = self.budget.for_training(self.start_seconds, int8=self.int8) < _LEAST_SECONDS
+        late = self.budget.for_training(int8=self.int8) < _LEAST_SECONDS
         if late:
             self.skip(candidate, _("no time is left for it."))
         return late
@@ -233,7 +228,7 @@ class Trials:
         if self.budget is None:
             return None
         weights = [_time_weight(each) for each in candidates]
-        left = self.budget.for_training(self.start_seconds, int8=self.int8)
+        left = self.budget.for_training(int8=self.int8)
         return max(_LEAST_SECONDS, left * weights[0] / sum(weights))
 
     def seconds_a_pass(self, candidate: Candidate) -> float | None:

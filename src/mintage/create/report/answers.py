@@ -13,7 +13,13 @@ from mintage.create.words import RESTS_ON, answer_in_words
 def explained(answers: Sequence[Mapping[str, Any]]) -> str:
     """Right and wrong answers, each with its map of integrated gradients."""
     if not answers:
-        return ""
+        return title(_("What its answers rest on")) + paragraph(
+            _(
+                "No maps were drawn: there was no time for them, which need the network as it was "
+                "trained. A longer --time has some; mintage predict --explain draws others."
+            ),
+            kind="small",
+        )
     note = _(
         "A few validation examples, and on the right what in each spoke for the answer (orange) or "
         "against it (blue), by integrated gradients over the trained network. Where that is not "

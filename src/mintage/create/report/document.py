@@ -29,7 +29,7 @@ def render(run: Mapping[str, Any], language: Language = "en") -> str:
                 tried(run),
                 quality(run),
                 weaknesses(run.get("diagnosis") or {}),
-                explained(run.get("explanations") or ()),
+                explained(run["explanations"]) if "explanations" in run else "",
                 _data(run["data"], len(run.get("dropped") or ())),
                 _suspects(run["suspects"]),
                 _made(run),

@@ -196,5 +196,8 @@ def _ablation(rows: Sequence[Mapping[str, Any]]) -> str:
         _("gap, points"),
         _("time"),
     )
-    explained = _("The same network without any cure, with each alone, and with all.")
+    explained = _(
+        "The same network without any cure, with each alone, with all, and with those of the "
+        "recipe, which is the one that was kept. By the clock each had the same time."
+    )
     return title(_("Each cure by itself")) + paragraph(explained) + table(head, lines, numbers=5)
