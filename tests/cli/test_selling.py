@@ -38,6 +38,9 @@ def test_a_shadow_is_listed_beside_the_stable_version_and_taken_back(
     (listed,) = mintage.json("products", "--home", home)
     assert (listed["shadow"]["percent"], listed["canary"]) == (20, None)
     assert "pets@1 (20 %)" in mintage("products", "--home", home)
+    mintage(*publish, "--shadow", "20%", "--price", "0.5")
+    mintage("rollback", "pets", "--home", home)
+    assert "Undone: the publish of pets@1 as shadow. The price stays 0.5 EUR." in mintage.err
     mintage("rollback", "pets", "--home", home)
     (listed,) = mintage.json("products", "--home", home)
     assert listed["shadow"] is None

@@ -50,3 +50,13 @@ def test_of_uneven_classes_ignorance_is_knowing_their_shares():
     rare = torch.tensor([0] * 95 + [1] * 5)  # whoever knows the shares alone loses 0.199
     assert measure(losses(0.195, 0.1, 0.1), rare) is None
     assert measure(losses(0.10, 0.10, 0.10), rare).chosen == "both"
+
+
+def test_what_seems_to_cost_too_much_by_chance_alone_is_asked_again():
+    plain = torch.full((100,), 0.2)
+    scattered = torch.tensor([-0.5, 0.8] * 50) + 0.2  # 0.15 more on average, give or take 0.065
+    given = {(): plain, (3,): scattered, (2,): plain}
+    assert measure(given.__getitem__, LABELS) is None
+    assert measure(given.__getitem__, LABELS, last=True).chosen == "vertical"
+    certain = {**given, (3,): plain + 0.15}
+    assert measure(certain.__getitem__, LABELS).chosen == "vertical"

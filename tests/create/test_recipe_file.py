@@ -15,7 +15,7 @@ from hypothesis import strategies as some
 from mintage.core.errors import ConfigError
 from mintage.core.messages import speaking
 from mintage.create import recipe_words
-from mintage.create.recipe import Candidate, Recipe
+from mintage.create.recipe import _KEYS_OF, Candidate, Recipe
 from mintage.create.recipe_file import from_json, from_toml, is_file, read, to_toml
 from mintage.modalities.image.augment import Augmentation
 
@@ -70,8 +70,9 @@ def recipes(draw):
             cutmix=draw(some.floats(0, 0.5)),
             augmentation=Augmentation(**drawn("augmentation")),
         )
-        if network == "seed-cnn":
-            candidate["training_sides"] = ()
+        for networks, keys in _KEYS_OF.items():
+            if network not in networks:
+                candidate |= keys
         candidates.append(Candidate(**candidate))
     epochs = draw(some.none() | some.integers(1, 1000))
     seconds = draw(some.none() | some.floats(1e-3, 1e7)) if epochs is None else None
@@ -180,6 +181,7 @@ def test_what_a_person_leaves_out_has_its_default():
         ("zzz = 1", "", r"It has: name, network"),
         ("seed = 3", "", r"It belongs to the top of the file"),
         ("crop = 0.3", "", r"It belongs to \[candidates.augmentation\]"),
+        ('flip = "none"', "", r"Did you mean 'flips', of \[candidates.augmentation\]"),
         ("", "mixup = 0.3", r"It belongs to \[\[candidates\]\]"),
         ('dropout = "much"', "", r'dropout must be a number; it is "much"'),
         ("depth = 1.5", "", r"depth must be a whole number; it is 1.5"),
@@ -208,9 +210,14 @@ def test_what_cannot_be_is_refused_with_its_place_and_what_is_right(candidate, a
         from_toml(SHORT.format(candidate, augmentation), where="mine.toml")
 
 
-def test_a_network_of_one_size_takes_no_training_sides():
-    text = SHORT.format("training_sides = [32]", "").replace("compact", "seed-cnn")
-    with pytest.raises(ConfigError, match="seed-cnn has no training_sides: it takes one size"):
+@pytest.mark.parametrize(
+    "line",
+    ["training_sides = [32]", "width = 4.0", "depth = 5", "backbone_rate = 0.5",
+     'weights_sha256 = "00"'],
+)  # fmt: skip
+def test_a_key_that_a_network_does_not_have_is_refused(line):
+    text = SHORT.format(line, "").replace("compact", "seed-cnn")
+    with pytest.raises(ConfigError, match=f"seed-cnn has no {line.partition(' ')[0]}"):
         from_toml(text.replace("input_size = 48", "input_size = 28"), where="mine.toml")
 
 

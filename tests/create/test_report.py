@@ -125,6 +125,15 @@ def test_a_damaged_record_of_a_run_is_named(home: Path, left: bytes) -> None:
             app.create.resume(path.parent.name)
 
 
+def test_the_report_of_a_model_whose_run_went_on_is_refused_by_name(home: Path) -> None:
+    with App(load_settings(home=home, threads=1)) as app:
+        path = app.create.report("pets").with_name("run.json")
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"model": "pets@2"}))
+        with pytest.raises(DataError, match="the run went on") as refused:
+            app.create.report("pets@1")
+    assert "mintage report pets@2" in refused.value.remedy
+
+
 def test_a_report_without_its_dataset_says_what_could_not_be_measured(home: Path) -> None:
     with App(load_settings(home=home, threads=1)) as app:
         run = json.loads(app.create.report("pets").with_name("run.json").read_text())

@@ -314,7 +314,7 @@ def _one_of(found: Recipe, asked: str, progress: Progress) -> Recipe:
     if asked != "auto":
         raise ConfigError(
             _("An ablation takes one candidate, not {count}.", count=len(found.candidates)),
-            remedy=_("Name it: --recipe compact, or --recipe seed-cnn."),
+            remedy=_("Name it: --recipe compact, or --recipe seed-cnn; of a file leave one in it."),
         )
     chosen = next(
         (each for each in found.candidates if each.network != "seed-cnn"), found.candidates[0]

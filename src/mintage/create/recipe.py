@@ -85,11 +85,7 @@ class Candidate:
             _check_range(self.name, name, getattr(self, name), low, high)
         for side in self.training_sides:
             _check_range(self.name, "training_sides", side, *TRAINING_SIDES)
-        if self.training_sides and self.network == "seed-cnn":
-            raise ConfigError(
-                _("{network} has no training_sides: it takes one size.", network=self.network),
-                remedy=_("Leave them out, or choose the network compact."),
-            )
+        self._check_network()
         for name, (low, high) in CHANGES.items():
             _check_range(self.name, name, getattr(self.augmentation, name), low, high)
         for name in ("answer_mirrored", "restore_best_weights"):
@@ -99,7 +95,23 @@ class Candidate:
         if (self.network == "hub") != (self.weights is not None):
             raise ConfigError(_("The network hub, and no other, needs weights."))
 
+    def _check_network(self) -> None:
+        """Refuse a key that its network does not have; it would do nothing."""
+        for networks, keys in _KEYS_OF.items():
+            for key, nothing in keys.items():
+                if self.network not in networks and getattr(self, key) != nothing:
+                    raise ConfigError(
+                        _("{network} has no {key}.", network=self.network, key=key),
+                        remedy=_("Leave it out, or choose the network {other}.", other=networks[0]),
+                    )
 
+
+# What is of some networks alone, and what says that it is not asked for.
+_KEYS_OF: dict[tuple[str, ...], dict[str, Any]] = {
+    ("compact", "hub"): {"training_sides": ()},
+    ("compact",): {"width": 1.0, "depth": 1},
+    ("hub",): {"backbone_rate": 0.1, "weights_sha256": None},
+}
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,59}")
 CHOICES = {
     "optimiser": ("adam", "sgd", "muon"),

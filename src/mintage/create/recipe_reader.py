@@ -181,10 +181,18 @@ def _unknown(key: str, kind: Any, place: _Place) -> ConfigError:
     names = {each: [field.name for field in dataclasses.fields(each)] for each in homes}
     home = next((homes[each] for each in homes if key in names[each]), None)
     near = difflib.get_close_matches(key, names[kind], n=1, cutoff=0.5)
+    elsewhere = [
+        (name, homes[each])
+        for each in homes
+        for name in difflib.get_close_matches(key, names[each], n=1, cutoff=0.8)
+    ]
     if home is not None:
         remedy = _("It belongs to {table}.", table=home)
     elif near:
         remedy = _("Did you mean {name!r}?", name=near[0])
+    elif elsewhere:
+        name, table = elsewhere[0]
+        remedy = _("Did you mean {name!r}, of {table}?", name=name, table=table)
     else:
         remedy = _("It has: {names}.", names=", ".join(names[kind]))
     return ConfigError(

@@ -350,8 +350,9 @@ class _Training:
             return self.plain_loss.each(logits, labels, 0.0)
 
         self.flips_tried += 1
-        self.flips = flips.measure(losses_of, labels)
-        if self.flips is None and self.flips_tried == len(flips.MEASURED_AT):
+        last = self.flips_tried == len(flips.MEASURED_AT)
+        self.flips = flips.measure(losses_of, labels, last=last)
+        if self.flips is None and last:
             self.flips = flips.Flips("none")
         if self.flips is not None:
             self.show_mirrored(self.flips.chosen)
