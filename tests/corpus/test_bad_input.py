@@ -278,11 +278,12 @@ def test_a_folder_and_a_file_that_may_not_be_read_are_named(
         if Path(path).stem == "closed":
             raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(os, "scandir", lambda path: (refuse(path), scandir(path))[1])
-    monkeypatch.setattr(
-        os, "open", lambda path, *mode, **more: (refuse(path), opened(path, *mode, **more))[1]
-    )
-    dataset = gather(photos)
+    with monkeypatch.context() as closed:
+        closed.setattr(os, "scandir", lambda path: (refuse(path), scandir(path))[1])
+        closed.setattr(
+            os, "open", lambda path, *mode, **more: (refuse(path), opened(path, *mode, **more))[1]
+        )
+        dataset = gather(photos)
     assert skipped(dataset) == {
         "dark/closed": "a folder that cannot be read: Permission denied",
         "dark/closed.jpg": "cannot be read: Permission denied",

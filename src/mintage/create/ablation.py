@@ -8,16 +8,22 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from mintage.core.errors import missing_extra
 from mintage.core.messages import _
 from mintage.create.cures import name_of
-from mintage.create.losses import predicted_classes
-from mintage.create.recipe import Candidate
-from mintage.create.trials import Trained, Trials
-from mintage.modalities.image.augment import Augmentation
 from mintage.tasks.metrics import paired_interval, wilson_interval
+
+try:
+    import torch
+
+    from mintage.create.losses import predicted_classes
+    from mintage.create.recipe import Candidate
+    from mintage.create.trials import Trained, Trials
+    from mintage.modalities.image.augment import Augmentation
+except ImportError as error:
+    raise missing_extra("PyTorch", "train") from error
 
 CURES: Mapping[str, Mapping[str, Any]] = {
     "augmentation": {},
