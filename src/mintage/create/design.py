@@ -181,7 +181,8 @@ def sized(size: Size, examples: int, passes: float, name: str = "compact") -> Ca
         mean=_MEAN,
         deviation=_DEVIATION,
         weight_decay=0.5,
-        label_smoothing=0.1,
+        # With little time it costs: 85.2 in place of 88.7 % after 30 s.
+        label_smoothing=0.1 if changes == _SEEN_OFTEN else 0.0,
         augmentation=changes,
     )
 
