@@ -202,6 +202,19 @@ def test_what_looking_for_suspects_takes_is_not_taken_for_a_slow_start(
     assert given[0] == pytest.approx(600 - 150 - 4.5 - 0.045 * 600, abs=10)
 
 
+def test_where_no_time_is_left_for_it_nobody_looks_for_suspects(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suspects, "find", lambda *_, **__: pytest.fail("looked"))
+    clock = Ticking()
+    with App(load_settings(home=home, threads=1), clock) as app:
+        begun = clock.monotonic() - 9  # a slow start: the end needs most of what is left
+        result = app.create.train(
+            "pets", recipe="seed-cnn", seconds=30, started=begun, drop_suspect=True, int8=True
+        )
+    assert result.record["dropped"] == []
+
+
 @pytest.mark.parametrize(("minutes", "search"), [(14.9, False), (15, True)])
 def test_from_fifteen_minutes_on_of_the_time_that_is_given_candidates_compete(
     home: Path, minutes: float, search: bool

@@ -40,6 +40,7 @@ except ImportError as error:
     raise missing_extra("PyTorch", "train") from error
 
 SUSPECTS_SHARE = 0.3
+_SHORTEST_SUSPECTS = 5.0
 _EXPLAINING_SECONDS, _DIAGNOSING_SECONDS = 20.0, 120.0
 _SUSPECTS = 50
 _STATES = "checkpoints/**/state.safetensors"
@@ -251,6 +252,14 @@ class Run:
         if self.budget is not None:  # on a slow machine the end alone needs most of the time
             left = max(0.0, self.budget.for_training(int8=self.request.int8))
             seconds = min(SUSPECTS_SHARE * self.budget.seconds, 0.5 * left)
+            if seconds < _SHORTEST_SUSPECTS:  # a pass of each network alone takes longer
+                self.progress.say(
+                    _(
+                        "No doubtful label is left out: {reason}.",
+                        reason=_("no time is left for it"),
+                    )
+                )
+                return None
         found = suspects.find(
             self.workspace,
             self.dataset,
