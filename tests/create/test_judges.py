@@ -70,3 +70,10 @@ def test_larger_pictures_cost_more_and_some_side_is_always_there():
     assert costs == sorted(costs, reverse=True)
     assert sides_up_to(10) == [min(sides_up_to(1000))]
     assert candidate(64, 2000, 10, uneven=True).class_weights == "balanced"
+
+
+def test_asking_can_be_stopped(tmp_path, small):
+    judge = trainer(tmp_path, "light")
+    network = judge.fit(small, np.arange(64), "asked", passes=1, seconds=None)
+    stopped = replace(judge, should_stop=lambda: True)
+    assert stopped.ask(network, small, np.arange(96)) is None

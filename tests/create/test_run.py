@@ -27,6 +27,7 @@ from mintage.create.design import compact, seed_cnn
 from mintage.create.recipe import Recipe
 from mintage.create.trials import Budget
 from mintage.create.words import gap_in_words, promise_in_words
+from mintage.modalities.image import modality
 
 
 @dataclass
@@ -86,7 +87,7 @@ def test_a_budget_keeps_back_what_the_end_needs_and_counts_from_the_start() -> N
     now = [100.0]
     budget = Budget(60.0, 90.0, lambda: now[0])
     assert budget.left == 50.0
-    assert 35 < budget.for_training() < 47
+    assert 45 < budget.for_training() < 48
     now[0] = 151.0
     assert budget.left == -1.0
     whole, plain = (Budget(300.0, 0.0, lambda: 0.0, looks=looks) for looks in (True, False))
@@ -172,11 +173,47 @@ class Stopwatch:
 
 
 def test_where_the_start_was_slow_more_is_kept_back_for_the_end() -> None:
-    quick, usual, slow = (
-        Budget(100.0, 0.0, Stopwatch(), start_seconds=seconds) for seconds in (0.0, 2.5, 7.5)
+    quick, usual, waited, slow = (
+        Budget(100.0, 0.0, Stopwatch(), start_seconds=seconds, start_work=work)
+        for seconds, work in ((0.0, 0.0), (2.0, 2.0), (6.0, 2.0), (6.0, 6.0))
     )
-    assert usual.for_training() - slow.for_training() == pytest.approx(9.0)
     assert quick.for_training() == usual.for_training()
+    for late in (waited, slow):
+        assert usual.for_training() - late.for_training() == pytest.approx(4.0)
+        assert usual.for_training(int8=True) - late.for_training(int8=True) == pytest.approx(6.0)
+
+
+def test_what_is_kept_back_follows_how_long_work_waits_just_before_training() -> None:
+    budget = Budget(100.0, 0.0, Stopwatch(), start_seconds=6.0, start_work=2.0)
+    beside_nobody, beside_four = (budget.for_training(waiting=each) for each in (0.98, 2.5))
+    assert beside_nobody - beside_four == pytest.approx(3.0)
+    assert beside_nobody > budget.for_training()
+
+
+def test_strangers_are_made_before_training_and_show_how_long_work_waits(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit, made, waiting = trials.fit, modality.strangers, []
+
+    def slow(side: int) -> Any:
+        time.sleep(1.0)  # as beside others' work
+        return made(side, count=24)
+
+    def watched(*args: Any, **options: Any) -> Any:
+        monkeypatch.setattr(modality, "strangers", lambda _: pytest.fail("made again"))
+        return fit(*args, **options | {"seconds": None, "epochs": 1})
+
+    def left(_budget: Budget, **options: Any) -> float:
+        waiting.append(options.get("waiting"))
+        return 30.0
+
+    monkeypatch.setattr(modality, "strangers", slow)
+    monkeypatch.setattr(trials, "fit", watched)
+    monkeypatch.setattr(Budget, "for_training", left)
+    with opened(home) as app:
+        app.create.train("pets", recipe="seed-cnn", seconds=60)
+    assert waiting[0] is None
+    assert waiting[-1] > 2
 
 
 def test_what_looking_for_suspects_takes_is_not_taken_for_a_slow_start(
@@ -199,7 +236,7 @@ def test_what_looking_for_suspects_takes_is_not_taken_for_a_slow_start(
     monkeypatch.setattr(trials, "fit", watched)
     with App(load_settings(home=home, threads=1), clock) as app:
         app.create.train("pets", recipe="seed-cnn", seconds=600, drop_suspect=True)
-    assert given[0] == pytest.approx(600 - 150 - 4.5 - 0.045 * 600, abs=10)
+    assert given[0] == pytest.approx(600 - 150 - 2.0 - 0.045 * 600, abs=10)
 
 
 def test_where_no_time_is_left_for_it_nobody_looks_for_suspects(

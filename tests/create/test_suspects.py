@@ -1,5 +1,6 @@
 """Suspect labels: judged by networks that never saw them, kept, and never dropped from a test."""
 
+import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -276,10 +277,29 @@ def test_the_clock_bounds_the_trainings_where_their_passes_do_not_fit(
     opened: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(suspects, "_LEARNED", -9.0)  # in a second little is learned
+    monkeypatch.setattr(out_of_fold, "_LATEST", 100.0)
     dataset = opened.create.collect(two_classes(tmp_path / "photos", each=60), "pets")
     found = found_in(opened.workspace, dataset, seconds=1.0)
     assert not found.in_full
     assert found.seconds < 10  # of a second, four evaluations, and a machine with other work
+
+
+def test_what_takes_far_longer_than_it_may_is_stopped_and_nothing_is_kept_of_it(
+    opened: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    plain, asked = judges.evaluate, []
+
+    def slow(*given, **options):
+        asked.append(time.monotonic())
+        time.sleep(1.0)  # as beside many busy processes
+        return plain(*given, **options)
+
+    monkeypatch.setattr(judges, "evaluate", slow)
+    dataset = opened.create.collect(two_classes(tmp_path / "photos", each=60), "pets")
+    found = found_in(opened.workspace, dataset, seconds=1.0)
+    assert "stopped" in str(found.why_not)
+    assert len(asked) <= 4  # one batch of two views, begun in time; a fold is one batch here
+    assert not arrays.place(opened.workspace, dataset, ALGORITHM.replace("/", "-") + "-0").exists()
 
 
 def test_by_passes_the_same_seed_gives_the_same_answers(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -221,8 +222,10 @@ class Creating(Reporting):
             )
         clock = self._workspace.clock
         now = clock.monotonic()
-        started = now if started is None else started
-        return Budget(seconds, started, clock.monotonic, looks, start_seconds=now - started)
+        if started is None:
+            return Budget(seconds, now, clock.monotonic, looks)
+        work = min(time.process_time(), now - started)
+        return Budget(seconds, started, clock.monotonic, looks, now - started, work)
 
     def _recipe(
         self,

@@ -20,9 +20,9 @@ try:
 
     from mintage.create import probe
     from mintage.create.design import SIZES, Size, compact_ms, sized
-    from mintage.create.forward import answers, evaluate
+    from mintage.create.forward import EVALUATION_BATCH, answers, evaluate
     from mintage.create.losses import probabilities
-    from mintage.create.pace import TrainProgress
+    from mintage.create.pace import ThreadKeeper, TrainProgress, computing_with
     from mintage.create.recipe import Candidate
     from mintage.create.train import fit
     from mintage.modalities.image.augment import Augmentation
@@ -142,21 +142,33 @@ class Trainer:
 
     def ask(
         self, network: PictureNetwork, chosen: Candidate, asked: Positions
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
         """Probabilities float32[M, k] of all views together, and features float32[M, D].
+
+        None where it was stopped.
 
         Views are the whole picture and its middle, as they are and mirrored where that shows the
         same thing. Photographs of cats and dogs: whole 86.2 % right, mirrored as well 87.1 %, the
         middle as well 87.8 % (one run).
         """
         edge = self.images.shape[1] // _EDGE
-        middle = self.images[:, edge:-edge, edge:-edge]
-        found = [
-            evaluate(network, chosen, view, asked, computed_in=chosen.precision)
-            for view in (self.images, middle)
-        ]
-        logits = torch.stack([each for each, __ in found]).mean(dim=0)
-        return probabilities(logits).numpy(), found[0][1].numpy()
+        views = (self.images, self.images[:, edge:-edge, edge:-edge])
+        chances, features = [], []
+        keeper = ThreadKeeper(self.threads)
+        with computing_with(self.threads):
+            for start in range(0, len(asked), EVALUATION_BATCH):
+                if self.should_stop():
+                    return None
+                few = asked[start : start + EVALUATION_BATCH]
+                found = [
+                    evaluate(network, chosen, view, few, computed_in=chosen.precision)
+                    for view in views
+                ]
+                logits = torch.stack([each for each, __ in found]).mean(dim=0)
+                chances.append(probabilities(logits).numpy())
+                features.append(found[0][1].numpy())
+                keeper.after_step()
+        return np.concatenate(chances), np.concatenate(features)
 
     def same_mirrored(
         self,

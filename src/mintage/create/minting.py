@@ -120,8 +120,7 @@ class Mint:
         train = np.flatnonzero(self.trials.learned_from())
         chosen = train[:: max(1, len(train) // _FEATURE_EXAMPLES)][:_FEATURE_EXAMPLES]
         __, learned = graph.run(images[chosen])
-        spec = self.trials.spec(best.candidate)
-        apart = [graph.run(kind)[1] for kind in self.trials.kind.strangers(spec)]
+        apart = [graph.run(kind)[1] for kind in self.trials.strangers(best.candidate)]
         detector = Detector.fit(learned, features, apart)
         targets = best.fitted.validation_labels
         temperature = round(self.task.fit_temperature(logits, targets), 6)
@@ -129,7 +128,7 @@ class Mint:
             modality=self.dataset.card["modality"],
             task=self.dataset.card["task"],
             labels=self.dataset.labels,
-            input=spec,
+            input=self.trials.spec(best.candidate),
             temperature=temperature,
             abstain_threshold=self._threshold(logits, targets, temperature),
             novelty=None if detector is None else detector.to_json(),

@@ -42,6 +42,8 @@ Positions = NDArray[np.int64]
 _MANY = 1500
 # A fold goes by passes, which can be repeated exactly, where they fit well within its time.
 _ROOM = 1.2
+# Of its time, what it may take at most.
+_LATEST = 1.25
 # Rather than with fewer of its passes than this share, a network is trained on smaller pictures.
 _LEAST_OF_ITS_PASSES = 0.6
 _FEWEST_PASSES, _MOST_PASSES = 5, 100
@@ -116,7 +118,8 @@ def judge_unseen(
 ) -> OutOfFold | None:
     """Train a network for each fold and ask it about that fold; None where it was stopped.
 
-    ``seconds`` is all that this may take but for decoding. By passes, which is what happens where
+    ``seconds`` is all that this may take but for decoding; what takes a quarter longer, beside
+    other work on the machine, is stopped. By passes, which is what happens where
     the time suffices, the same seed and thread count give the same answers.
 
     Raises:
@@ -137,7 +140,12 @@ def judge_unseen(
     )
     labels = dataset.labels
     targets = np.array([labels.index(each.label) for each in dataset.examples], dtype=np.int64)
-    trainer = judges.Trainer(images, targets, threads, seed, folder, should_stop)
+    latest = time.monotonic() + _LATEST * seconds
+
+    def should_end() -> bool:
+        return should_stop() or time.monotonic() > latest
+
+    trainer = judges.Trainer(images, targets, threads, seed, folder, should_end)
     try:
         return _Work(dataset, plan, trainer, seconds, progress).done()
     finally:
@@ -201,6 +209,7 @@ class _Work:
     def __post_init__(self) -> None:
         """From now on the clock runs."""
         self.began = time.monotonic()
+        self.asking = 0.1 * self.limit / self.plan.folds  # as long as nobody knows
         self.milliseconds = self.plan.milliseconds
         self.in_full = True
 
@@ -215,12 +224,15 @@ class _Work:
                 return None
             network = self.train(fold, candidate)
             own = self.plan.judged(fold)
-            chances[own], found = self.trainer.ask(network, candidate, own)
+            began = time.monotonic()
+            asked = self.trainer.ask(network, candidate, own)
+            if asked is None:
+                return None
+            self.asking = time.monotonic() - began
+            chances[own], found = asked
             if not features.shape[1]:
                 features = np.zeros((count, found.shape[1]), dtype=np.float32)
             features[own] = found
-        if self.trainer.should_stop():
-            return None
         seconds = time.monotonic() - self.began
         return OutOfFold(self.plan.fold, chances, features, seconds, self.in_full)
 
@@ -274,9 +286,10 @@ class _Work:
         return share
 
     def _share(self, fold: int) -> float:
-        """Seconds for this fold, of what is left for it and those after it."""
+        """Seconds for training this fold's network, of what is left for it and those after it."""
         left = self.limit - (time.monotonic() - self.began)
-        return max(left / (self.plan.folds - fold), 0.1 * self.limit / self.plan.folds)
+        least = 0.1 * self.limit / self.plan.folds
+        return max(left / (self.plan.folds - fold) - self.asking, least)
 
     def _show(self, fold: int, state: TrainProgress) -> None:
         done = (fold + state.fraction) / self.plan.folds

@@ -12,6 +12,7 @@ from mintage.create.design import Size, sized
 from mintage.create.forward import device, precision, scaled
 from mintage.create.losses import loss_function
 from mintage.create.optimise import optimiser_for
+from mintage.create.pace import ThreadKeeper
 from mintage.modalities.image.augment import augment
 from mintage.modalities.image.networks import build, channels_last, initialise
 
@@ -32,18 +33,22 @@ def measure(threads: int, seconds: float = PROBE_SECONDS) -> float:
 
     Trains ``compact`` at 64 px on noise, by the same steps as a real training; the fastest step
     counts, since whatever else the machine does only ever makes it slower. One thread is tried
-    too: beside a busy process several may wait for one another twenty times as long, and by the
-    clock training drops to one as well (``pace.ThreadKeeper``).
+    first, and alone where it has to wait for others: several may wait for one another twenty times
+    as long, and by the clock training drops to one as well (``pace.ThreadKeeper``).
     """
     keep_freed_memory()
     before = torch.get_num_threads()
-    counts = sorted({1, threads})  # one thread first: it alone takes no longer than it must
+    counts = sorted({1, threads})
     try:
         with torch.random.fork_rng():
-            found = []
+            found: list[float] = []
             for count in counts:
                 torch.set_num_threads(count)
-                found.append(_fastest_step(time.monotonic(), seconds / len(counts)))
+                began, worked = time.monotonic(), time.thread_time()
+                found.append(_fastest_step(began, seconds / len(counts)))
+                waited = time.monotonic() - began
+                if time.thread_time() - worked < ThreadKeeper.BUSY_ENOUGH * waited:
+                    break
     finally:
         torch.set_num_threads(before)
     return 1000 * min(found) / _BATCH / example_ms(_SIDE, _BATCH)

@@ -208,7 +208,9 @@ class Run:
     @property
     def _end_seconds(self) -> float:
         """What the record and the report take."""
-        return 0.0 if self.budget is None else 1.0 + 0.01 * self.budget.seconds
+        if self.budget is None:
+            return 0.0
+        return self.budget.slowness(self.trials.waiting) + 0.01 * self.budget.seconds
 
     def _explained(
         self, best: Trained, minted: Minted, images: NDArray[np.uint8]
@@ -252,7 +254,8 @@ class Run:
         if self.budget is not None:  # on a slow machine the end alone needs most of the time
             left = max(0.0, self.budget.for_training(int8=self.request.int8))
             seconds = min(SUSPECTS_SHARE * self.budget.seconds, 0.5 * left)
-            if seconds < _SHORTEST_SUSPECTS:  # a pass of each network alone takes longer
+            shortest = _SHORTEST_SUSPECTS * self.budget.slowness(None)
+            if seconds < shortest:  # a pass of each network alone takes longer
                 self.progress.say(
                     _(
                         "No doubtful label is left out: {reason}.",

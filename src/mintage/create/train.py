@@ -43,7 +43,7 @@ from mintage.create.forward import (
 )
 from mintage.create.losses import balanced_weights, loss_function
 from mintage.create.optimise import optimiser_for, rate_share
-from mintage.create.pace import Pace, Tally, ThreadKeeper, TrainProgress
+from mintage.create.pace import Pace, Tally, ThreadKeeper, TrainProgress, computing_with
 from mintage.create.recipe import Candidate
 from mintage.modalities.image.augment import augment, mix
 from mintage.modalities.image.networks import (
@@ -120,7 +120,7 @@ def fit(
     started = time.monotonic()
     _check(candidate, images, seconds, epochs)
     classes = int(labels.max()) + 1
-    with _memory_kept(), _threads(threads), torch.random.fork_rng():
+    with _memory_kept(), computing_with(threads), torch.random.fork_rng():
         torch.manual_seed(seed)  # dropout alone draws from the global generator
         network = _new_network(candidate, classes, seed) if start is None else start()
         channels_last(network.to(device()))
@@ -215,6 +215,7 @@ class _Training:
         self.epoch = self.step = 0
         self.rate = candidate.learning_rate
         self.validation_seconds = 0.0
+        self.after = 0
         # By epochs the same threads throughout, since weights depend on their number.
         self.keeper = ThreadKeeper(1 if pace.seconds is None else torch.get_num_threads())
         self.stopped_because: str | None = None
@@ -242,6 +243,7 @@ class _Training:
 
     def warm_up(self, after: int) -> None:
         """Learn how long evaluating takes, so that the clock can keep time for the last ones."""
+        self.after = after
         if self.pace.seconds is None or self.stopped_because:
             return
         for __ in range(2):  # the first time, kernels are built as well
@@ -251,9 +253,17 @@ class _Training:
             each = (time.monotonic() - began) / max(len(few), 1)
         if self.candidate.answer_mirrored and self.augmentation.flips == "measure":
             each *= 2  # mirror images may yet be found to show the same
-        # One validation as in training, one in float32 (twice the time), the gap's examples, and
-        # what follows in float32.
-        last = 3 * len(self.validation_index) + self.gap_examples + 2 * after
+        self.keep_time_for_the_end(each)
+
+    def keep_time_for_the_end(self, each: float) -> None:
+        """Where answering one example took so many seconds lately, leave what the end will take.
+
+        That is one validation as in training, one in float32 (twice the time), the gap's examples,
+        and what follows in float32.
+        """
+        if self.pace.seconds is None:
+            return
+        last = 3 * len(self.validation_index) + self.gap_examples + 2 * self.after
         self.pace.reserve_seconds = min(1.25 * each * last + 0.2, 0.4 * self.pace.seconds)
 
     @property
@@ -393,7 +403,9 @@ class _Training:
             record["validation_accuracy"] = accuracy(logits, labels)
             record["validation_balanced_accuracy"] = balanced_accuracy(logits, labels)
             self.checkpoint.offer(self.judged, record)
-            self.validation_seconds += time.monotonic() - began
+            taken = time.monotonic() - began
+            self.validation_seconds += taken
+            self.keep_time_for_the_end(taken / max(len(labels), 1))
         self.history.append(record)
         self.stop_if_hopeless(tally)
         if self.stopped_because is None and self.checkpoint.is_due():
@@ -536,16 +548,6 @@ def _check(candidate: Candidate, images: Pixels, seconds: float | None, epochs: 
                 height=images.shape[1],
             ),
         )
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

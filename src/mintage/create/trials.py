@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,9 +45,9 @@ AFTERWARDS = 1600
 _HEAD_SHARE = 0.35
 """Of a pretrained network's time, for fitting its head before all of it learns."""
 
-# On the machine these were measured on, imports and reading the workspace had taken this long
+# On the machine these were measured on, imports and reading the workspace had computed this long
 # when training began; elsewhere all that is fixed is taken to be slower in proportion.
-_USUAL_START = 2.5
+_USUAL_WORK = 2.0
 _LEAST_SECONDS = 1.0  # of a training that is begun at all
 
 
@@ -54,8 +55,9 @@ _LEAST_SECONDS = 1.0  # of a training that is begun at all
 class Budget:
     """The time for everything, from ``started`` (``clock()`` then) to the signed bundle.
 
-    ``looks`` says whether a look at the finished model from all sides is part of it, and
-    ``start_seconds`` how long imports and reading the workspace had taken.
+    ``looks`` says whether a look at the finished model from all sides is part of it.
+    ``start_seconds`` is how long imports and reading the workspace had taken, and
+    ``start_work`` how much of that one processor had computed.
     """
 
     seconds: float
@@ -63,23 +65,32 @@ class Budget:
     clock: Callable[[], float]
     looks: bool = True
     start_seconds: float = 0.0
+    start_work: float = 0.0
 
     @property
     def left(self) -> float:
         """Seconds until the bundle must stand."""
         return self.seconds - (self.clock() - self.started)
 
-    def for_training(self, *, int8: bool = False) -> float:
+    def for_training(self, *, int8: bool = False, waiting: float | None = None) -> float:
         """What training may use, the network's runs afterwards among it.
 
-        The rest is for exporting (1.0 s), making strangers (2.0 s), signing and the report (1.5 s
-        on 2 cores, one of them busy), and from two minutes on for a look at the model from all
-        sides. ``int8`` says whether the graph will be quantised and both graphs raced (3.5 s).
+        The rest is for exporting, the detector, signing and the report (2.0 s on 2 cores with
+        nothing else to do), and from two minutes on for a look at the model from all sides.
+        ``int8`` says whether the graph will be quantised and both graphs raced (2.5 s).
+        ``waiting`` is how many times longer work takes than it computes, which others' work on
+        this machine decides; left out, the start tells it.
         """
-        slower = min(max(self.start_seconds / _USUAL_START, 1.0), 6.0)
         looking = 0.03 if self.looks and self.seconds >= 120 else 0.0
-        fixed = 4.5 + (3.5 if int8 else 0.0)
-        return self.left - fixed * slower - (0.015 + looking) * self.seconds
+        slowness = self.slowness(waiting)
+        fixed = 2.0 * slowness + (1.5 + slowness if int8 else 0.0)
+        return self.left - fixed - (0.015 + looking) * self.seconds
+
+    def slowness(self, waiting: float | None) -> float:
+        """How many times longer than usual what one processor computes takes here and now."""
+        if waiting is None:
+            waiting = min(self.start_seconds / max(self.start_work, _USUAL_WORK), 6.0)
+        return max(1.0, waiting) * max(1.0, self.start_work / _USUAL_WORK)
 
 
 @dataclass(frozen=True)
@@ -100,6 +111,7 @@ class Trials:
 
     ``dropped`` are digests of examples that are not trained on; ``after`` is how many pictures
     the kept network is run on when training is over; ``speed`` is the machine's, as measured.
+    ``waiting`` is how many times longer work takes on it than it computes, as last seen.
     """
 
     workspace: Workspace
@@ -117,12 +129,15 @@ class Trials:
     skipped: list[dict[str, Any]] = field(default_factory=list)
     kind: Modality = field(init=False)
     targets: NDArray[np.int64] = field(init=False)
+    waiting: float | None = field(init=False, default=None)
+    _strangers: dict[int, Sequence[NDArray[np.uint8]]] = field(init=False)
 
     def __post_init__(self) -> None:
         """Find the code for the dataset's kind of data, and number its labels."""
         self.kind = registry.modalities().get(self.dataset.card["modality"])
         labels, examples = self.dataset.labels, self.dataset.examples
         self.targets = np.array([labels.index(e.label) for e in examples], dtype=np.int64)
+        self._strangers = {}
         if self.resume:  # what is resumed writes its lines again, as far as it had come
             (self.folder / "log.jsonl").unlink(missing_ok=True)
 
@@ -218,7 +233,7 @@ class Trials:
         """Whether the budget leaves nothing to train it in; then it is skipped, which is said."""
         if self.budget is None:
             return False
-        late = self.budget.for_training(int8=self.int8) < _LEAST_SECONDS
+        late = self.left_for_training(self.budget) < _LEAST_SECONDS
         if late:
             self.skip(candidate, _("no time is left for it."))
         return late
@@ -228,8 +243,26 @@ class Trials:
         if self.budget is None:
             return None
         weights = [_time_weight(each) for each in candidates]
-        left = self.budget.for_training(int8=self.int8)
+        left = self.left_for_training(self.budget)
         return max(_LEAST_SECONDS, left * weights[0] / sum(weights))
+
+    def left_for_training(self, budget: Budget) -> float:
+        """Seconds until training must be over, as slow as this machine is now."""
+        return budget.for_training(int8=self.int8, waiting=self.waiting)
+
+    def strangers(self, candidate: Candidate) -> Sequence[NDArray[np.uint8]]:
+        """Inputs made up to be unlike the training data, which the detector of novelty needs.
+
+        They are made before training. Work on one thread, as what follows it is, they show how
+        much longer that takes beside what else this machine does.
+        """
+        side = candidate.input_size
+        if side not in self._strangers:
+            began, busy = time.monotonic(), time.thread_time()
+            self._strangers[side] = self.kind.strangers(self.spec(candidate))
+            worked = max(time.thread_time() - busy, 1e-3)
+            self.waiting = (time.monotonic() - began) / worked
+        return self._strangers[side]
 
     def seconds_a_pass(self, candidate: Candidate) -> float | None:
         """How long one pass over the training data should take; None where nobody knows."""
@@ -246,6 +279,7 @@ class Trials:
         stage: str,
     ) -> Trained:
         images = self.images(candidate)
+        self.strangers(candidate)
         given = seconds()
         # Five trainings of each are for comparing; by the clock they would starve each other.
         several = len(self.recipe.candidates) > 1 and not self.recipe.search
