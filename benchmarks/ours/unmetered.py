@@ -25,7 +25,7 @@ def main() -> None:
         """Lets everybody in, for nothing."""
 
         def admit(self, key: str | None, product: str) -> Permit:  # noqa: ARG002 - the protocol's
-            return Permit("anyone", "none", product, "free", 1, "image", Price("0", "EUR"))
+            return Permit("anyone", "none", product, "free", 1, {"image": Price("0", "EUR")}, "EUR")
 
     class NoMeter:
         """Forgets every call."""

@@ -122,7 +122,7 @@ class Desk:
         if product not in self.names_listed:
             raise _missing(product)
         self.admitted += 1
-        return Permit(customer, "key_1", product, "basic", 1, "image", PRICE)
+        return Permit(customer, "key_1", product, "basic", 1, {"image": PRICE}, PRICE.currency)
 
     def customer(self, key: str | None) -> str:
         if key != KEY:

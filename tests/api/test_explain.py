@@ -204,7 +204,7 @@ def test_a_full_lane_is_a_503_before_the_body_and_plain_answers_go_on(
     provider.held.set()
     assert caller.post(TONES, content=warm).status_code == 200
     assert desk.outcomes == ["timeout", "ok"]  # what was shed is a count, not a row
-    assert [usage.permit.price.amount for usage in desk.usages] == ["0.02"] * 2
+    assert [usage.permit.prices["image"].amount for usage in desk.usages] == ["0.02"] * 2
     assert [dict(usage.quantities) for usage in desk.usages] == [{"image": 1}] * 2
     assert counted(explaining) == {"timeout": 1, "shed": 1}
 

@@ -14,7 +14,7 @@ from mintage.core.messages import _
 from mintage.core.money import Price
 from mintage.core.types import Permit, ProviderInfo, Receipt, Usage
 
-PERMIT = Permit("cus_1", "key_1", "tones", "basic", 1, "image", Price("0.02", "EUR"))
+PERMIT = Permit("cus_1", "key_1", "tones", "basic", 1, {"image": Price("0.02", "EUR")}, "EUR")
 USAGE = Usage(
     PERMIT, ProviderInfo("tones", "1", "a", "class", "image"), "stable", "ok", {"image": 1},
     "1", "2", 0.01, 0.01,

@@ -241,7 +241,13 @@ def test_gc_frees_no_example_where_a_manifest_is_damaged(app: App, keeping: Hous
 
 def test_gc_forgets_stored_answers_past_their_time(workspace: Workspace, clock: Any) -> None:
     event = {column.name: "" for column in schema.usage_events.columns}
-    event |= {"sequence": 1, "receipt": "rcp_1", "abstained": False, "latency_seconds": 0.0}
+    event |= {
+        "sequence": 1,
+        "receipt": "rcp_1",
+        "abstained": False,
+        "final": True,
+        "latency_seconds": 0.0,
+    }
     event |= {"compute_seconds": 0.0, "probability": None, "plan_version": 1, "log_position": 0}
     kept = {"receipt": "rcp_1", "answer": b"x" * 700, "expires_at": workspace.now()}
 

@@ -250,7 +250,9 @@ def test_a_price_is_exact_to_the_last_digit(
     units: int, decimals: int, per: int, quantity: int
 ) -> None:
     amount = f"{units}e-{decimals}"
-    permit = Permit("cus_1", "key_1", "pets", "gold", 1, "image", Price(amount, "EUR", per))
+    permit = Permit(
+        "cus_1", "key_1", "pets", "gold", 1, {"image": Price(amount, "EUR", per)}, "EUR"
+    )
     provider = ProviderInfo("pets", "3", "b" * 64, "class", "image")
     usage = Usage(permit, provider, "stable", "ok", {"image": quantity}, "1", "2", 0.0, 0.0)
     assert Fraction(price_of(usage)) == Fraction(units, 10**decimals) * quantity / per

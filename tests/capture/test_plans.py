@@ -8,16 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mintage.capture.plans import _checked_price
+from mintage.capture.pricing.terms import Terms
 from mintage.core.canonical import canonical_json
 from mintage.core.errors import ConfigError, RequestError
+from mintage.core.money import Price
 from mintage.core.types import Rate
 
 
 def test_the_default_plan_is_made_once_and_never_overrides_a_price(shop: Any) -> None:
     made = shop.plans.ensure_default()
-    assert (made.name, made.version, made.unit) == ("standard", 1, "image")
-    assert str(made.price) == "Price(amount='0.02', currency='EUR', per=1)"
+    assert (made.name, made.version, made.unit("pets")) == ("standard", 1, "image")
+    assert made.prices("pets") == {"image": Price("0.02", "EUR")}
     raised = shop.plans.set("standard", "0.05", "EUR")
     assert shop.plans.ensure_default() == raised
 
@@ -76,6 +77,6 @@ def test_what_is_no_price_is_refused(shop: Any, wrong: dict[str, Any]) -> None:
 @given(amount=st.decimals(0, 10**12 - 1, places=18))
 def test_a_price_is_kept_exactly_whatever_its_spelling(amount: Decimal) -> None:
     spellings = {str(amount), format(amount, "f"), format(amount, "f") + "0"}
-    kept = {_checked_price(spelling, "EUR", 1) for spelling in spellings}
+    kept = {Terms.per_unit("image", spelling, "EUR").plainly() for spelling in spellings}
     assert len(kept) == 1
-    assert Fraction(kept.pop().amount) == Fraction(amount)
+    assert Fraction(kept.pop().charges[0].tiers[0].price) == Fraction(amount)

@@ -49,7 +49,7 @@ def test_a_call_without_a_key_is_the_trials_and_free(shop: Any, trial: Any) -> N
 def test_a_key_is_admitted_as_ever_and_a_wrong_one_is_no_trial(shop: Any, trial: Any) -> None:
     gate = trial(most_calls=1)
     for __ in range(3):
-        assert gate.admit(shop.key_of("Ada"), "pets").price.amount == "0.02"
+        assert gate.admit(shop.key_of("Ada"), "pets").prices["image"].amount == "0.02"
     with pytest.raises(Unauthenticated):
         gate.admit("mk_nonsense", "pets")
     gate.admit(None, "pets")

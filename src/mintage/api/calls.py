@@ -23,6 +23,7 @@ from mintage.api.replays import Answered
 from mintage.api.routing import ClientGone
 from mintage.api.service import Service, StoredAnswer, Told, Version
 from mintage.api.uploads import placed
+from mintage.core import registry
 from mintage.core.canonical import canonical_json, sha256_hex
 from mintage.core.errors import (
     AccountError,
@@ -354,17 +355,18 @@ class _Answering:
             _log.error("A call's outcome %s was not recorded: %s.", outcome, type(error).__name__)
 
     def _usage(self, outcome: Outcome, served: Told | None) -> Usage:
-        permit, event_id = self.call.permit, self.call.event_id
+        event_id = self.call.event_id
         answer = served.answer if served else None
         spent = served if event_id is not None else None
         version = served or self.current
+        unit = registry.modalities().get(version.info.modality).unit
         has_explanation = served is not None and served.explanation is not None
         return Usage(
-            permit=permit,
+            permit=self.call.permit,
             provider=version.info,
             alias=version.alias,
             outcome=outcome,
-            quantities={permit.unit: 1} | ({EXPLANATION: 1} if has_explanation else {}),
+            quantities={unit: 1} | ({EXPLANATION: 1} if has_explanation else {}),
             input_sha256=self.digest,
             output_sha256=sha256_hex(canonical_json(dict(answer.output))) if answer else "",
             latency_seconds=self._elapsed(),

@@ -237,6 +237,7 @@ class Offers:
             NotReady: its bundle is not what was published: nothing answers for it.
         """
         plan = self._capture.plans.current(self._products.get(product).plan)
+        said = plan.offer(product)
         pointer = self._products.routing(product).stable
         try:
             manifest = self.manifest(product)
@@ -249,8 +250,8 @@ class Offers:
             labels=manifest.labels,
             model=pointer.model,
             model_version=str(pointer.version),
-            unit=plan.unit,
-            price=plan.price,
-            explanation=plan.explanation,
+            unit=said["unit"],
+            price=Price(said["price"], said["currency"], said["per"]),
+            explanation=Price(said["explanation_price"], said["currency"]),
             rate=plan.rate,
         )

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from mintage.capture.plans import DEFAULT_CURRENCY, DEFAULT_PLAN, DEFAULT_PRICE, Plan, Plans
 from mintage.capture.trial import TRIAL
 from mintage.core.errors import ConfigError
 from mintage.core.messages import _
-from mintage.core.money import Price
 from mintage.core.types import Rate
 from mintage.core.units import parse_rate
 
 
 @dataclass(frozen=True)
-class Terms:
+class Asked:
     """What is said of prices, as decimal strings; None leaves what there was.
 
     ``price`` is for one unit, ``explanation`` for one explanation besides; ``rate`` is how many
@@ -27,7 +28,7 @@ class Terms:
     rate: str | None = None
 
 
-def agreed(plans: Plans, product: str, terms: Terms, *, plan: str | None, unit: str) -> Plan:
+def agreed(plans: Plans, product: str, asked: Asked, *, plan: str | None, unit: str) -> Plan:
     """The plan that a product is sold under from now on; its own is named after it.
 
     ``plan`` is the one that it has been sold under, None where it is new: it then gets the default
@@ -37,7 +38,7 @@ def agreed(plans: Plans, product: str, terms: Terms, *, plan: str | None, unit: 
         ConfigError: a currency without a price, a price or a rate that is none, a plan's name of
             our own, or another currency that leaves an explanation's price in the old one.
     """
-    if terms.currency is not None and terms.price is None:
+    if asked.currency is not None and asked.price is None:
         raise ConfigError(
             _("A currency needs a price."), remedy=_("Say both: --price and --currency.")
         )
@@ -46,20 +47,28 @@ def agreed(plans: Plans, product: str, terms: Terms, *, plan: str | None, unit: 
             _("{product!r} is the name of a plan of Mintage's own.", product=product),
             remedy=_("Name the product otherwise."),
         )
-    if (terms.price, terms.explanation, terms.rate) == (None, None, None):
+    if (asked.price, asked.explanation, asked.rate) == (None, None, None):
         return plans.ensure_default() if plan is None else plans.current(plan)
     before = None if plan is None else plans.current(plan)
-    price = Price(DEFAULT_PRICE, DEFAULT_CURRENCY) if before is None else before.price
-    if terms.price is not None:
-        price = Price(terms.price, terms.currency or DEFAULT_CURRENCY)
+    if before is not None and not before.terms.is_per_unit:
+        raise ConfigError(
+            _("The plan {plan} is more than a price for each unit.", plan=before.reference),
+            remedy=_("Change it as a file: mintage plan show {plan} --toml", plan=before.name),
+        )
+    standing = None if before is None else before.offer(product)
+    amount, currency, per = DEFAULT_PRICE, DEFAULT_CURRENCY, 1
+    if standing is not None:
+        amount, currency, per = standing["price"], standing["currency"], standing["per"]
+    if asked.price is not None:
+        amount, currency, per = asked.price, asked.currency or DEFAULT_CURRENCY, 1
     return plans.set(
         product,
-        price.amount,
-        price.currency,
+        amount,
+        currency,
         unit=unit,
-        per=price.per,
-        explanation=terms.explanation or _explanation(before, price.currency),
-        rate=_rate(before, terms.rate),
+        per=per,
+        explanation=asked.explanation or _explanation(standing, currency),
+        rate=_rate(before, asked.rate),
     )
 
 
@@ -69,17 +78,17 @@ def _rate(before: Plan | None, said: str | None) -> Rate | None:
     return None if said == "none" else parse_rate(said)
 
 
-def _explanation(before: Plan | None, currency: str) -> str:
+def _explanation(standing: Mapping[str, Any] | None, currency: str) -> str:
     """What an explanation has cost, if that can be said in this currency."""
-    if before is None or not before.explanation.times(1):
+    if standing is None or standing["explanation_price"] == "0":
         return "0"
-    if before.explanation.currency != currency:
+    if standing["currency"] != currency:
         raise ConfigError(
             _(
                 "An explanation has cost {amount} {currency} so far.",
-                amount=before.explanation.amount,
-                currency=before.explanation.currency,
+                amount=standing["explanation_price"],
+                currency=standing["currency"],
             ),
             remedy=_("Say what it costs now: --explanation-price"),
         )
-    return before.explanation.amount
+    return str(standing["explanation_price"])

@@ -7,7 +7,7 @@ from typing import Any
 
 from mintage.app.bundles import Bundles
 from mintage.app.capturing import Capturing
-from mintage.app.pricing import Terms, agreed
+from mintage.app.pricing import Asked, agreed
 from mintage.bundle.format import Manifest
 from mintage.bundle.loader import LoadedBundle
 from mintage.core import registry
@@ -72,8 +72,8 @@ class Publishing:
         before = self._products.routings().get(product)
         unit = registry.modalities().get(bundle.manifest.modality).unit
         sold = {each.name: each.plan for each in self._products.list()}
-        terms = Terms(price, currency, explanation_price, rate)
-        plan = agreed(self._capture.plans, product, terms, plan=sold.get(product), unit=unit)
+        asked = Asked(price, currency, explanation_price, rate)
+        plan = agreed(self._capture.plans, product, asked, plan=sold.get(product), unit=unit)
         pointer = self._products.publish(
             product, row["name"], row["version"], bundle.digest, plan.name, trial, percent
         )
@@ -84,7 +84,7 @@ class Publishing:
             "percent": percent,
             "model": pointer.reference,
             "bundle_digest": pointer.bundle_digest,
-            "plan": plan.to_json(),
+            "plan": plan.offer(product),
             "warnings": warnings,
         }
 
@@ -103,7 +103,7 @@ class Publishing:
         return {
             "product": product,
             "undone": {"alias": undone.alias, "model": undone.pointer.reference},
-            "plan": plan.to_json(),
+            "plan": plan.offer(product),
             "aliases": {
                 alias: pointer.reference for alias, pointer in undone.routing.pointers().items()
             },
@@ -167,7 +167,7 @@ class Publishing:
                 "bundle_digest": routings[product.name].stable.bundle_digest,
                 "canary": _beside(routings[product.name], routings[product.name].canary),
                 "shadow": _beside(routings[product.name], routings[product.name].shadow),
-                "plan": self._capture.plans.current(product.plan).to_json(),
+                "plan": self._capture.plans.current(product.plan).offer(product.name),
             }
             for product in self._products.list()
             if product.name in routings

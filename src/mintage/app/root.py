@@ -13,6 +13,7 @@ from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
 
 if TYPE_CHECKING:
+    from mintage.app.billing import Billing
     from mintage.app.capturing import Capturing
     from mintage.app.creating import Creating
     from mintage.app.delivering import Delivering
@@ -96,6 +97,13 @@ class App:
         from mintage.app.capturing import Capturing  # noqa: PLC0415
 
         return Capturing(self.workspace, self.keys)
+
+    @cached_property
+    def billing(self) -> Billing:
+        """Plans from files, and what they come to."""
+        from mintage.app.billing import Billing  # noqa: PLC0415
+
+        return Billing(self.workspace, self.settings, self.capture)
 
     @cached_property
     def feedback(self) -> CustomerFeedback:

@@ -8,6 +8,7 @@ from typing import Any
 from mintage.app.listing import Listing
 from mintage.app.stock import Stock, Thing, data_of
 from mintage.bundle import loader
+from mintage.capture.plans import Plan
 from mintage.core.errors import DataError, MintageError, SignatureMismatch
 from mintage.core.messages import _
 from mintage.create import inspect
@@ -115,9 +116,10 @@ class Showing:
             },
         }
 
-    def _plan(self, product: Thing) -> inventory.Row | None:
+    def _plan(self, product: Thing) -> dict[str, Any] | None:
         with self._workspace.database.read() as connection:
-            return inventory.plan_of(connection, product.row["plan"])
+            row = inventory.plan_of(connection, product.row["plan"])
+        return None if row is None else Plan.from_row(row).offer(product.reference)
 
     def _signer(self, thing: Thing, role: Role) -> dict[str, str]:
         """The key that signed a folder, and whose it is: ``own``, or the name it is trusted by."""

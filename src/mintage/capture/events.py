@@ -16,7 +16,10 @@ _COLUMN_NAMES = {"model": "provider_model", "model_version": "provider_version"}
 
 @dataclass  # not frozen: that made one in four times the time, for every call
 class UsageRecord:
-    """One usage event. ``price`` is a decimal string in major units, times are in seconds."""
+    """One usage event. ``price`` is a decimal string in major units, times are in seconds.
+
+    Unless it is ``final``, what is due for the call depends on what else is used in the month.
+    """
 
     id: str
     origin: str
@@ -40,6 +43,7 @@ class UsageRecord:
     plan_version: int
     price: str
     currency: str
+    final: bool
     recorded_at: str
 
     def to_json(self) -> dict[str, Any]:

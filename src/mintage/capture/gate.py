@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hmac
+from typing import Any
 
 from mintage.capture import repository
 from mintage.capture.keys import ApiKey, refused
+from mintage.capture.plans import Plan
 from mintage.core.errors import NotReady, RequestError
 from mintage.core.messages import _
-from mintage.core.money import Price
 from mintage.core.types import Permit
-from mintage.core.units import parse_rate
 from mintage.store.engine import Database
 
 _MOST_PERMITS = 10_000
@@ -64,22 +64,31 @@ class KeyGate:
             offer = repository.offer(connection, product)
         if offer is None:
             raise no_product(product)
-        if offer.plan is None:
+        if offer.name is None:
             raise NotReady(
                 _("The product {product!r} has no price yet.", product=product),
                 remedy=_("Whoever runs this service has to set its plan's price."),
             )
+        plan = Plan.from_row(offer._asdict())
         return Permit(
             customer=customer,
             key_id=key_id,
             product=product,
-            plan=offer.plan,
-            plan_version=offer.version,
-            unit=offer.unit,
-            price=Price(offer.price, offer.currency, offer.per),
-            explanation=Price(offer.explanation_price, offer.currency),
-            rate=parse_rate(offer.rate) if offer.rate else None,
+            plan=plan.name,
+            plan_version=plan.version,
+            **priced(plan, product),
         )
+
+
+def priced(plan: Plan, product: str) -> dict[str, Any]:
+    """What a permit says of prices."""
+    return {
+        "prices": plan.prices(product),
+        "currency": plan.terms.currency,
+        "rate": plan.rate,
+        "final": plan.terms.is_final(product),
+        "charge_abstained": plan.terms.charge_abstained,
+    }
 
 
 def no_product(product: str) -> RequestError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from typing import Self, TypeVar
 
@@ -21,8 +22,8 @@ from mintage.store.engine import Database
 from mintage.trust import audit
 from mintage.trust.keys import KeyRing
 
-CHARGED_OUTCOME = "ok"
-_ANSWERED = ("ok", "abstain")
+CHARGED_OUTCOME, ABSTAINED = "ok", "abstain"
+_ANSWERED = (CHARGED_OUTCOME, ABSTAINED)
 Found = TypeVar("Found")
 Signed = TypeVar("Signed")
 _Written = tuple[UsageRecord, audit.Leaf]
@@ -47,42 +48,44 @@ class DuplicateEvent(RequestError):
 
 
 def price_of(usage: Usage) -> str:
-    """What the call costs: quantities times prices as an exact decimal string, ``0`` unless ``ok``.
+    """What the call costs: quantities times prices as an exact decimal string, ``0`` if it is free.
 
     Raises:
-        ConfigError: a quantity is negative, or the plan's unit was not counted.
+        ConfigError: a quantity is negative, or the plan charges for what was not counted.
     """
-    if any(quantity < 0 for quantity in usage.quantities.values()):
+    counted, permit = usage.quantities, usage.permit
+    if any(quantity < 0 for quantity in counted.values()):
         raise ConfigError(
-            _("A quantity is negative: {quantities}.", quantities=dict(usage.quantities)),
+            _("A quantity is negative: {quantities}.", quantities=dict(counted)),
             remedy=_("This is a mistake in the product's modality; report it."),
         )
-    if usage.outcome != CHARGED_OUTCOME:
+    if not is_charged(usage.outcome, charge_abstained=permit.charge_abstained):
         return "0"
-    unit = usage.permit.unit
-    if unit not in usage.quantities:
+    charged = tuple(
+        (permit.prices[unit], n) for unit, n in counted.items() if unit in permit.prices
+    )
+    if not charged and permit.prices.keys() - {EXPLANATION}:
         raise ConfigError(
             _(
-                "The plan {plan!r} charges by {unit!r}, but the call counted {quantities}.",
-                plan=usage.permit.plan,
-                unit=unit,
-                quantities=sorted(usage.quantities),
+                "The plan {plan!r} charges by {units}, but the call counted {quantities}.",
+                plan=permit.plan,
+                units=sorted(permit.prices),
+                quantities=sorted(counted),
             ),
             remedy=_("Give the product a plan whose unit its model counts."),
         )
-    explanations = usage.quantities.get(EXPLANATION, 0)
-    return _amount(
-        usage.permit.price, usage.quantities[unit], usage.permit.explanation, explanations
-    )
+    return _amount(charged)
+
+
+def is_charged(outcome: str, *, charge_abstained: bool) -> bool:
+    """Whether a call that ended so is charged; of answers without a label the plan decides."""
+    return outcome == CHARGED_OUTCOME or (outcome == ABSTAINED and charge_abstained)
 
 
 @lru_cache(maxsize=4096)
-def _amount(price: Price, units: int, explanation: Price | None, explanations: int) -> str:
+def _amount(charged: tuple[tuple[Price, int], ...]) -> str:
     """The same few for every call of a plan, and 10 µs to work out."""
-    amount = price.times(units)
-    if explanation is not None:
-        amount += explanation.times(explanations)
-    return decimal_text(amount)
+    return decimal_text(sum((price.times(units) for price, units in charged), Fraction(0)))
 
 
 class UsageMeter:
@@ -206,7 +209,8 @@ class _Draft:
             plan=permit.plan,
             plan_version=permit.plan_version,
             price="0" if withheld else self.price,
-            currency=permit.price.currency,
+            currency=permit.currency,
+            final=permit.final,
             recorded_at=now,
         )
 

@@ -1,19 +1,20 @@
-"""Plans: what a unit costs. A change makes a new version; what was used before keeps its price."""
+"""Plans: what is agreed. A change makes a new version; what was used before keeps its price."""
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import Any
 
 from mintage.capture import repository
+from mintage.capture.pricing.terms import Terms
+from mintage.core.canonical import canonical_json
 from mintage.core.clock import Clock, timestamp
-from mintage.core.errors import ConfigError, RequestError
+from mintage.core.errors import RequestError
 from mintage.core.messages import _
 from mintage.core.money import Price
-from mintage.core.types import Rate
+from mintage.core.types import EXPLANATION, Rate
 from mintage.core.units import check_name, parse_rate
 from mintage.store.engine import Database
 from mintage.trust import audit
@@ -21,48 +22,75 @@ from mintage.trust import audit
 DEFAULT_PLAN = "standard"
 DEFAULT_PRICE = "0.02"
 DEFAULT_CURRENCY = "EUR"
-_HIGHEST_PRICE = 10**12  # so that every product with a quantity has an exact decimal string
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One version of a price agreement: ``price.amount`` for every ``price.per`` of ``unit``.
-
-    ``explanation`` is what an explanation costs besides; 0 where it is included. ``rate`` is how
-    many calls a customer may make in a while; None where they are not counted.
-    """
+    """One version of a price agreement."""
 
     name: str
     version: int
-    unit: str
-    price: Price
-    explanation: Price
+    terms: Terms
     created_at: str
-    rate: Rate | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """The plan as lists, rows and the audit log hold it; the price is a decimal string."""
+    @property
+    def reference(self) -> str:
+        """``name@version``."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def rate(self) -> Rate | None:
+        """How many calls a customer may make in a while; None where they are not counted."""
+        return None if self.terms.rate is None else parse_rate(self.terms.rate)
+
+    def prices(self, product: str) -> dict[str, Price]:
+        """What one unit of each kind costs before anything is used and nothing included."""
+        found = {}
+        for unit, charge in self.terms.charges_of(product).items():
+            amount, per = charge.list_price
+            found[unit] = Price(amount, self.terms.currency, per)
+        return found
+
+    def unit(self, product: str) -> str | None:
+        """What a call of this product is counted in; None where nothing is charged for it."""
+        return next((unit for unit in self.prices(product) if unit != EXPLANATION), None)
+
+    def offer(self, product: str) -> dict[str, Any]:
+        """What a product costs by it, in a few words: what the first unit would."""
+        prices, unit = self.prices(product), self.unit(product)
+        first = prices.get(unit or "", Price("0", self.terms.currency))
+        besides = prices.get(EXPLANATION)
         return {
             "name": self.name,
             "version": self.version,
-            "unit": self.unit,
-            "price": self.price.amount,
-            "per": self.price.per,
-            "explanation_price": self.explanation.amount,
-            "currency": self.price.currency,
-            "rate": None if self.rate is None else str(self.rate),
+            "unit": unit or "call",
+            "price": first.amount,
+            "per": first.per,
+            "explanation_price": "0" if besides is None else besides.amount,
+            "currency": self.terms.currency,
+            "rate": self.terms.rate,
+            "created_at": self.created_at,
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as lists and the audit log hold it; amounts are decimal strings."""
+        named = {"name": self.name, "version": self.version, "created_at": self.created_at}
+        return named | self.terms.to_json()
+
+    def to_row(self) -> repository.Values:
+        """The plan as its row holds it."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "terms": canonical_json(self.terms.to_json()).decode(),
             "created_at": self.created_at,
         }
 
     @classmethod
     def from_row(cls, row: repository.Values) -> Plan:
         """Read a plan's row."""
-        price = Price(row["price"], row["currency"], row["per"])
-        explanation = Price(row["explanation_price"], row["currency"])
-        rate = parse_rate(row["rate"]) if row["rate"] else None
-        return cls(
-            row["name"], row["version"], row["unit"], price, explanation, row["created_at"], rate
-        )
+        terms = Terms.from_json(json.loads(row["terms"]))
+        return cls(row["name"], row["version"], terms, row["created_at"])
 
 
 class Plans:
@@ -71,6 +99,30 @@ class Plans:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+
+    def agree(self, name: str, terms: Terms) -> Plan:
+        """Put terms in force; a new version only where they differ from those that stand.
+
+        Raises:
+            ConfigError: not a name.
+        """
+        check_name(name, "plan")
+        terms = terms.plainly()
+
+        def work(connection: repository.Connection) -> Plan:
+            row = repository.current_plan(connection, name)
+            standing = Plan.from_row(row) if row else None
+            if standing is not None and standing.terms == terms:
+                return standing
+            # Inside the transaction, so that versions and times have one order.
+            plan = Plan(name, 1, terms, timestamp(self._clock.now()))
+            if standing is not None:
+                plan = replace(plan, version=standing.version + 1)
+            repository.add_plan(connection, plan.to_row())
+            audit.append(connection, "plan.set", plan.to_json())
+            return plan
+
+        return self._database.write(work)
 
     def set(
         self,
@@ -83,34 +135,14 @@ class Plans:
         explanation: str = "0",
         rate: Rate | None = None,
     ) -> Plan:
-        """Put a price in force; a new version only where it differs from the one that stands.
+        """Put a price for each unit in force, and one for each explanation besides.
 
         Raises:
             ConfigError: not a name, a decimal price, an ISO 4217 code or a unit.
         """
-        check_name(name, "plan")
-        agreed = _checked_price(price, currency, per)
-        besides = _checked_price(explanation, currency, 1)
-        if not re.fullmatch(r"[a-z][a-z_]{0,19}", unit):
-            raise ConfigError(
-                _("Not a unit: {unit!r}.", unit=unit), remedy=_("Write it as image or input_token.")
-            )
-
-        def work(connection: repository.Connection) -> Plan:
-            row = repository.current_plan(connection, name)
-            standing = Plan.from_row(row) if row else None
-            # Inside the transaction, so that versions and times have one order.
-            now = timestamp(self._clock.now())
-            plan = Plan(name, 1, unit, agreed, besides, now, rate)
-            if standing:
-                if replace(standing, version=1, created_at=now) == plan:
-                    return standing
-                plan = replace(plan, version=standing.version + 1)
-            repository.add_plan(connection, plan.to_json())
-            audit.append(connection, "plan.set", plan.to_json())
-            return plan
-
-        return self._database.write(work)
+        text = None if rate is None else str(rate)
+        terms = Terms.per_unit(unit, price, currency, per=per, explanation=explanation, rate=text)
+        return self.agree(name, terms)
 
     def current(self, name: str) -> Plan:
         """The version in force now.
@@ -118,15 +150,16 @@ class Plans:
         Raises:
             RequestError: no such plan (404).
         """
+        return self.find(name)
+
+    def find(self, name: str, version: int | None = None) -> Plan:
+        """A version of a plan; the newest, where none is named.
+
+        Raises:
+            RequestError: no such plan, or no such version of it (404).
+        """
         with self._database.read() as connection:
-            row = repository.current_plan(connection, name)
-        if row is None:
-            raise RequestError(
-                _("There is no plan {name!r}.", name=name),
-                remedy=_("Name one that exists, or set its price first."),
-                http_status=404,
-            )
-        return Plan.from_row(row)
+            return found(connection, name, version)
 
     def list(self) -> Sequence[Plan]:
         """Every version of every plan, by name and version."""
@@ -142,27 +175,25 @@ class Plans:
         return self.set(DEFAULT_PLAN, DEFAULT_PRICE, DEFAULT_CURRENCY)
 
 
-def _checked_price(amount: str, currency: str, per: int) -> Price:
-    if not re.fullmatch(r"[A-Z]{3}", currency):
-        raise ConfigError(
-            _("Not a currency: {currency!r}.", currency=currency),
-            remedy=_("Write its ISO 4217 code, such as EUR."),
+def found(connection: repository.Connection, name: str, version: int | None = None) -> Plan:
+    """A version of a plan; the newest, where none is named.
+
+    Raises:
+        RequestError: no such plan, or no such version of it (404).
+    """
+    row = repository.current_plan(connection, name)
+    if row is None:
+        raise RequestError(
+            _("There is no plan {name!r}.", name=name),
+            remedy=_("Name one that exists, or set its price first."),
+            http_status=404,
         )
-    exact = Price(amount, currency).times(1)
-    if exact >= _HIGHEST_PRICE:
-        raise ConfigError(
-            _(
-                "A price is below {highest_price:,}, not {amount}.",
-                highest_price=_HIGHEST_PRICE,
-                amount=amount,
-            ),
-            remedy=_("Write it in major units, such as 0.02."),
-        )
-    # One spelling of each price (0.020 is 0.02), or the same price would be a new version.
-    plain = Price(amount, currency).text_for(1)
-    if Fraction(plain) != exact:
-        raise ConfigError(
-            _("A price has at most 18 decimals: {amount}.", amount=amount),
-            remedy=_("State it for a larger quantity: 0.27 for 1,000,000."),
-        )
-    return Price(plain, currency, per)
+    if version is not None and version != row["version"]:
+        newest, row = row["version"], repository.plan_version(connection, name, version)
+        if row is None:
+            raise RequestError(
+                _("There is no version {version} of the plan {name}.", version=version, name=name),
+                remedy=_("Its newest is {newest}.", newest=newest),
+                http_status=404,
+            )
+    return Plan.from_row(row)

@@ -33,7 +33,7 @@ def statement(record: UsageRecord, position: int, leaf_hash: bytes) -> dict[str,
         "quantities": dict(record.quantities),
         "price": record.price,
         "currency": record.currency,
-        "final": True,  # a per-unit price depends on no later usage
+        "final": record.final,
         "plan": record.plan,
         "plan_version": record.plan_version,
         "recorded_at": record.recorded_at,

@@ -31,8 +31,7 @@ _INSERT_EVENT = (
 )
 _KEY_BY_DIGEST = "SELECT id, customer, sha256, revoked_at FROM api_keys WHERE sha256 = ?"
 _OFFER = (
-    "SELECT plans.name AS plan, plans.version, plans.unit, plans.price, plans.per, plans.currency,"
-    " plans.explanation_price, plans.rate"
+    "SELECT plans.name, plans.version, plans.terms, plans.created_at"
     " FROM products LEFT JOIN plans ON plans.name = products.plan"
     " WHERE products.name = ? ORDER BY plans.version DESC LIMIT 1"
 )
@@ -52,9 +51,7 @@ def key_by_digest(connection: Connection, sha256: str) -> Row[Any] | None:
 
 
 def offer(connection: Connection, product: str) -> Row[Any] | None:
-    """The product's plan in its newest version.
-
-    ``plan, version, unit, price, per, currency, explanation_price, rate``.
+    """The product's plan in its newest version: ``name, version, terms, created_at``.
 
     All are NULL if that plan was never set; None if there is no such product.
     """
@@ -190,11 +187,22 @@ def is_waiting_file(connection: Connection, sha256: str) -> bool:
 
 
 def usage_counts(connection: Connection, customer: str) -> list[Values]:
-    """How many events share outcome, plan version and quantities."""
+    """How many events share outcome, product, plan version and quantities."""
     e = usage_events.c
-    alike = (e.outcome, e.plan, e.plan_version, e.quantities)
+    alike = (e.outcome, e.product, e.plan, e.plan_version, e.quantities)
     statement = select(*alike, func.count().label("events")).group_by(*alike)
     return _all(connection, statement.where(e.customer == customer))
+
+
+def computed(connection: Connection, product: str | None) -> tuple[int, float]:
+    """How many calls were answered, of this product or of all, and the seconds they computed."""
+    e = usage_events.c
+    counted = select(func.count(), func.coalesce(func.sum(e.compute_seconds), 0.0))
+    answered = counted.where(e.outcome.in_(("ok", "abstain")))
+    if product is not None:
+        answered = answered.where(e.product == product)
+    calls, seconds = connection.execute(answered).one()
+    return int(calls), float(seconds)
 
 
 def add_customer(connection: Connection, values: Values) -> None:
@@ -244,6 +252,12 @@ def current_plan(connection: Connection, name: str) -> Values | None:
     return _first(
         connection, select(plans).where(plans.c.name == name).order_by(plans.c.version.desc())
     )
+
+
+def plan_version(connection: Connection, name: str, version: int) -> Values | None:
+    """One version of a plan."""
+    wanted = (plans.c.name == name) & (plans.c.version == version)
+    return _first(connection, select(plans).where(wanted))
 
 
 def all_plans(connection: Connection) -> list[Values]:

@@ -11,7 +11,7 @@ from threading import Lock
 
 from mintage.capture import repository
 from mintage.capture.customers import Customer
-from mintage.capture.gate import no_product
+from mintage.capture.gate import no_product, priced
 from mintage.capture.plans import Plan
 from mintage.core.clock import Clock, timestamp
 from mintage.core.errors import MintageError, QuotaReached
@@ -77,9 +77,7 @@ class TrialGate:
             product=product,
             plan=self._plan.name,
             plan_version=self._plan.version,
-            unit=self._plan.unit,
-            price=self._plan.price,
-            rate=Rate(self._most_calls, RATE_UNITS["day"]),
+            **priced(self._plan, product) | {"rate": Rate(self._most_calls, RATE_UNITS["day"])},
         )
 
 

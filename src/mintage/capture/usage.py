@@ -12,13 +12,13 @@ from typing import Any
 
 from mintage.capture import repository
 from mintage.capture.events import UsageRecord
-from mintage.capture.metering import CHARGED_OUTCOME
+from mintage.capture.metering import is_charged
 from mintage.capture.plans import Plan
 from mintage.capture.receipts import SIGNING_KEY, sign_receipt
 from mintage.core.errors import RequestError
 from mintage.core.messages import _
 from mintage.core.money import decimal_text
-from mintage.core.types import EXPLANATION, Receipt
+from mintage.core.types import Receipt
 from mintage.store.engine import Database
 from mintage.trust.keys import KeyRing, Signer
 
@@ -110,18 +110,23 @@ class UsageHistory:
         totals: dict[str, Fraction] = {}
         for row in counts:
             outcomes[row["outcome"]] += row["events"]
-            if row["outcome"] == CHARGED_OUTCOME:
-                plan = agreed[row["plan"], row["plan_version"]]
-                quantities = json.loads(row["quantities"])
-                amount = plan.price.times(quantities[plan.unit])
-                amount += plan.explanation.times(quantities.get(EXPLANATION, 0))
-                before = totals.get(plan.price.currency, Fraction(0))
-                totals[plan.price.currency] = before + amount * row["events"]
+            terms = agreed[row["plan"], row["plan_version"]].terms
+            if is_charged(row["outcome"], charge_abstained=terms.charge_abstained):
+                amount = _list_price(agreed[row["plan"], row["plan_version"]], row)
+                before = totals.get(terms.currency, Fraction(0))
+                totals[terms.currency] = before + amount * row["events"]
         return UsageSummary(customer, outcomes, totals)
 
     @cached_property
     def _signer(self) -> Signer:
         return self._keys.signer(SIGNING_KEY)
+
+
+def _list_price(plan: Plan, row: repository.Values) -> Fraction:
+    prices = plan.prices(row["product"])
+    counted = json.loads(row["quantities"])
+    charged = (prices[unit].times(n) for unit, n in counted.items() if unit in prices)
+    return sum(charged, Fraction(0))
 
 
 def _event(

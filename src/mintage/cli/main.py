@@ -55,6 +55,7 @@ _VERBS = {
     CAPTURE: {
         "customer": "capture:customer",
         "key": "capture:key",
+        "plan": "plans:plan",
         "usage": "capture:usage",
         "receipt": "capture:receipt",
     },

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation, localcontext
 from fractions import Fraction
 
+from mintage.core.currencies import exponent_of
 from mintage.core.errors import ConfigError
 from mintage.core.messages import _
 
@@ -22,6 +23,15 @@ def _decimal(text: str) -> Decimal:
             _("Not an amount: {text!r}.", text=text), remedy=_("Write a decimal such as 0.02.")
         )
     return value
+
+
+def parse_exact(text: str) -> Fraction:
+    """The number that a decimal string says.
+
+    Raises:
+        ConfigError: it says none.
+    """
+    return Fraction(_decimal(text))
 
 
 def _plain(value: Decimal) -> str:
@@ -66,6 +76,26 @@ class Money:
 
     def __str__(self) -> str:
         return f"{self.amount} {self.currency}"
+
+    @classmethod
+    def rounded(cls, exact: Fraction, currency: str) -> Money:
+        """The nearest amount that a document can say, in whole minor units; halves away from 0.
+
+        Raises:
+            ConfigError: no currency that goods are priced in.
+        """
+        minor = 10 ** exponent_of(currency)
+        twice = abs(exact) * minor * 2 + 1
+        whole = twice.numerator // (2 * twice.denominator)
+        return cls((whole if exact >= 0 else -whole) * NANOS // minor, currency)
+
+    @property
+    def exact(self) -> Fraction:
+        """The amount in major units."""
+        return Fraction(self.nanos, NANOS)
+
+    def __neg__(self) -> Money:
+        return Money(-self.nanos, self.currency)
 
     def __add__(self, other: Money) -> Money:
         if other.currency != self.currency:

@@ -186,10 +186,11 @@ class Allowance:
 
 @dataclass(frozen=True)
 class Permit:
-    """The Gate's yes: this caller may use this product now, at this price.
+    """The Gate's yes: this caller may use this product now, at these prices.
 
-    ``explanation`` is what one explanation costs besides; None is nothing. Without a ``rate``
-    calls are not counted.
+    ``prices`` are those of one unit of each kind, before anything is used up or included; what a
+    call costs by them is ``final`` where no other call changes it. Without a ``rate`` calls are
+    not counted.
     """
 
     customer: str
@@ -197,10 +198,11 @@ class Permit:
     product: str
     plan: str
     plan_version: int
-    unit: str
-    price: Price
-    explanation: Price | None = None
+    prices: Mapping[str, Price]
+    currency: str
     rate: Rate | None = None
+    final: bool = True
+    charge_abstained: bool = False
 
 
 @dataclass  # not frozen: that made one in five times the time, for every call

@@ -87,12 +87,7 @@ plans = Table(
     metadata,
     Column("name", String(64), primary_key=True),
     Column("version", Integer, primary_key=True),
-    Column("unit", String(20), nullable=False),
-    Column("price", String(40), nullable=False),  # decimal string, for `per` units
-    Column("per", Integer, nullable=False),
-    Column("explanation_price", String(40), nullable=False),  # for one, in the same currency
-    Column("currency", String(3), nullable=False),
-    Column("rate", String(20)),  # such as 600/minute; none where calls are not counted
+    Column("terms", Text, nullable=False),  # canonical JSON
     Column("created_at", String(32), nullable=False),
 )
 
@@ -178,6 +173,7 @@ usage_events = Table(
     Column("plan_version", Integer, nullable=False),
     Column("price", String(60), nullable=False),
     Column("currency", String(3), nullable=False),
+    Column("final", Boolean, nullable=False),
     Column("recorded_at", String(32), nullable=False),
     Column("log_position", Integer, nullable=False),
     UniqueConstraint("customer", "origin", "id"),

@@ -1,0 +1,1 @@
+"""What things cost, by arithmetic alone; the other rooms of ``capture`` call it."""

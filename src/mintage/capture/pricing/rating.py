@@ -1,0 +1,211 @@
+"""From terms, days and usage to the lines of an invoice, exactly; rounding is the invoice's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from fractions import Fraction
+from typing import Any, Literal
+
+from mintage.capture.pricing.charges import WHOLE, Charge, Step
+from mintage.capture.pricing.periods import Period, Span, share_of, span_of, year_from
+from mintage.capture.pricing.terms import Terms
+from mintage.core.money import decimal_text, parse_exact
+
+Kind = Literal["fee", "fee_back", "usage", "minimum", "maximum", "discount"]
+Units = Mapping[tuple[str, str], int]
+"""How many units were used, by product and unit."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One sum of an invoice before it is rounded; ``amount`` is in major units.
+
+    ``span`` are the days that a fee is for. ``steps`` are the sums within a line of usage, and
+    ``share`` says of which share of the month its tiers and included units are.
+    """
+
+    kind: Kind
+    plan: str
+    version: int
+    amount: Fraction
+    span: Span | None = None
+    unit: str | None = None
+    units: int = 0
+    included: int = 0
+    used: Mapping[str, int] = field(default_factory=dict)
+    share: Fraction = WHOLE
+    steps: tuple[Step, ...] = ()
+    percent: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The line as an invoice holds it, but for what rounding adds."""
+        found: dict[str, Any] = {"kind": self.kind, "plan": f"{self.plan}@{self.version}"}
+        if self.span is not None:
+            found |= {"first": self.span.first.isoformat(), "end": self.span.end.isoformat()}
+        if self.unit is not None:
+            found |= {
+                "unit": self.unit,
+                "units": self.units,
+                "included": self.included,
+                "products": dict(sorted(self.used.items())),
+                "steps": [step.to_json() for step in self.steps],
+            }
+        if self.share != WHOLE:
+            found["share"] = f"{self.share.numerator}/{self.share.denominator}"
+        if self.percent is not None:
+            found["percent"] = self.percent
+        return found | {"exact": decimal_text(self.amount)}
+
+
+@dataclass(frozen=True)
+class Held:
+    """The days on which one subscription's plan was in force; ``end`` is None while it is.
+
+    ``begun`` is when the subscription began: what trials and yearly fees are counted from.
+    """
+
+    first: date
+    end: date | None
+    begun: date
+
+    def span(self) -> Span:
+        """The days; without an end, as many as there ever may be."""
+        return Span(self.first, self.end or date.max)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One version of a plan within a month: its days, and what was used under it.
+
+    Without ``held`` it is a plan that nobody begins: it is in force all month, without a fee.
+    """
+
+    plan: str
+    version: int
+    terms: Terms
+    usage: Units
+    held: tuple[Held, ...] = ()
+
+
+def lines_of(part: Part, period: Period) -> list[Line]:
+    """The lines that one plan comes to in a month: fees, usage, and what bounds or lessens them."""
+    terms, share = part.terms, share_in(part, period)
+    fees = _fees(part, period)
+    usage = [
+        line for charge in terms.charges if (line := _usage_line(part, charge, share)) is not None
+    ]
+    bound = _bound(part, sum((line.amount for line in usage), Fraction(0)), share)
+    lines = [*fees, *usage, *bound]
+    total = sum((line.amount for line in lines), Fraction(0))
+    if terms.discount and total > 0:
+        off = Line(
+            "discount",
+            part.plan,
+            part.version,
+            -total * terms.discount,
+            percent=terms.discount_percent,
+        )
+        lines.append(off)
+    return lines
+
+
+def share_in(part: Part, period: Period) -> Fraction:
+    """Which share of the month the plan was in force, as far as it is shared.
+
+    Usage of a plan that was in force on none of its days, because a call was under way when it
+    ended, is counted by one day.
+    """
+    if not part.held or not part.terms.prorate:
+        return WHOLE
+    days = sum(_charged_days(part.terms, held, period).days for held in part.held)
+    return min(WHOLE, share_of(max(1, days), period))
+
+
+def trial_end(terms: Terms, begun: date) -> date:
+    """The first day that is charged for."""
+    return begun + timedelta(days=terms.trial_days)
+
+
+def _charged_days(terms: Terms, held: Held, period: Period) -> Span:
+    after_trial = Span(trial_end(terms, held.begun), date.max)
+    return held.span().within(after_trial).within(span_of(period))
+
+
+def _fees(part: Part, period: Period) -> list[Line]:
+    fee = parse_exact(part.terms.fee)
+    if not fee:
+        return []
+    each = _monthly if part.terms.fee_every == "month" else _yearly
+    return [line for held in part.held for line in each(part, held, period, fee)]
+
+
+def _monthly(part: Part, held: Held, period: Period, fee: Fraction) -> Sequence[Line]:
+    """At the month's end, for its days."""
+    span = _charged_days(part.terms, held, period)
+    if not span.days:
+        return []
+    share = share_of(span.days, period) if part.terms.prorate else WHOLE
+    return [Line("fee", part.plan, part.version, fee * share, span=span, share=share)]
+
+
+def _yearly(part: Part, held: Held, period: Period, fee: Fraction) -> Sequence[Line]:
+    """In the month in which a year begins, for all of it; what is not used of it, at the end."""
+    lines, month = [], span_of(period)
+    begins = trial_end(part.terms, held.begun)
+    for number in range(max(0, period.year - begins.year - 1), period.year - begins.year + 1):
+        year = year_from(begins, number)
+        in_force = held.first <= year.first and (held.end is None or year.first < held.end)
+        if in_force and month.first <= year.first < month.end:
+            lines.append(Line("fee", part.plan, part.version, fee, span=year))
+        end = held.end
+        if in_force and part.terms.prorate and end is not None and month.first < end <= month.end:
+            unused = Span(end, year.end)
+            if 0 < unused.days < year.days:
+                share = Fraction(unused.days, year.days)
+                lines.append(
+                    Line(
+                        "fee_back", part.plan, part.version, -fee * share, span=unused, share=share
+                    )
+                )
+    return lines
+
+
+def _usage_line(part: Part, charge: Charge, share: Fraction) -> Line | None:
+    """What all products that the charge is for used together."""
+    used = {
+        product: units
+        for (product, unit), units in part.usage.items()
+        if unit == charge.unit and charge.is_for(product) and units
+    }
+    units = sum(used.values())
+    steps = tuple(charge.steps(units, share))
+    if not units and not (steps and part.held):
+        return None
+    return Line(
+        "usage",
+        part.plan,
+        part.version,
+        sum((step.amount for step in steps), Fraction(0)),
+        unit=charge.unit,
+        units=units,
+        included=min(units, charge.included_in(share)),
+        used=used,
+        share=share,
+        steps=steps,
+    )
+
+
+def _bound(part: Part, used: Fraction, share: Fraction) -> list[Line]:
+    """What is missing to the minimum, or taken off above the maximum."""
+    terms = part.terms
+    if terms.minimum is not None and part.held:
+        missing = parse_exact(terms.minimum) * share - used
+        if missing > 0:
+            return [Line("minimum", part.plan, part.version, missing, share=share)]
+    if terms.maximum is not None:
+        above = used - parse_exact(terms.maximum) * share
+        if above > 0:
+            return [Line("maximum", part.plan, part.version, -above, share=share)]
+    return []
