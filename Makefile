@@ -7,6 +7,8 @@ KERAS := .venv-keras
 LITSERVE := .venv-litserve
 BENTOML := .venv-bentoml
 PREDICT := numpy pillow onnxruntime
+POSTGRES = $(or $(lastword $(sort $(wildcard /usr/lib/postgresql/*/bin/postgres))),postgres)
+NO_CLUSTER := /etc/postgresql-common/createcluster.d/mintage.conf
 # TORCH_INDEX, if set, is a further package index, such as PyTorch's own for builds without GPU.
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
@@ -76,8 +78,14 @@ demo: $(VENV)/.train ## install, then the whole way once: draw, train, sign, ser
 
 install: $(VENV)/.dev ## everything for working on Mintage; quick when nothing changed
 
-system: # a browser for the tests that look at the page; they are skipped without one
+# A browser for the tests that look at the page, which are skipped without one; and PostgreSQL, which
+# the tests start themselves, so the package is told to set up no server of its own.
+system:
 	$(call from_apt,chromium,chromium fonts-noto-cjk,the page's tests,the page's tests are skipped)
+	@command -v $(POSTGRES) >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	mkdir -p $(dir $(NO_CLUSTER)) && echo 'create_main_cluster = false' > $(NO_CLUSTER); } || true
+	$(call from_apt,$(POSTGRES),postgresql,the tests of PostgreSQL,install PostgreSQL 13 or later for its tests)
+	@rm -f $(NO_CLUSTER)
 
 wrk: # the load generator of the benchmarks of serving; without it they are left out
 	$(call from_apt,wrk,wrk,the benchmarks of serving,install wrk to measure serving)
@@ -91,7 +99,7 @@ define from_apt
 endef
 
 test: lint system $(VENV)/.dev $(LIGHT)/.ready ## every check that must pass
-	MINTAGE_TEST_LIGHT=1 $(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term
+	MINTAGE_TEST_POSTGRES=1 MINTAGE_TEST_LIGHT=1 $(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term
 
 lint: $(VENV)/.dev ## style, types and the direction of imports
 	$(BIN)/ruff check .

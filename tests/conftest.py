@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 # Before torch or ONNX Runtime is imported: two suites on two cores must not fight over spinning.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -16,6 +17,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from mintage.core.clock import timestamp
 from mintage.store.workspace import Workspace
+from tests.postgres import REQUIRED, Server, binaries, without_postgres
 
 
 class ManualClock:
@@ -44,9 +46,30 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A real PostgreSQL, started for these tests alone."""
+    if binaries() is None:
+        without_postgres(required=REQUIRED)
+    server = Server()
+    try:
+        server.begin()
+        yield server
+    finally:
+        server.end()
+
+
 @pytest.fixture
-def workspace(tmp_path: Path, clock: ManualClock) -> Iterator[Workspace]:
-    with Workspace(tmp_path / "workspace", clock) as opened:
+def database_url() -> SecretStr | None:
+    """SQLite, but for the folders whose tests run on both (``tests.databases``)."""
+    return None
+
+
+@pytest.fixture
+def workspace(
+    tmp_path: Path, clock: ManualClock, database_url: SecretStr | None
+) -> Iterator[Workspace]:
+    with Workspace(tmp_path / "workspace", clock, database_url=database_url) as opened:
         yield opened
 
 

@@ -9,7 +9,9 @@ from threading import Event
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import event, insert
+from tests.databases import database_url
 
 from mintage.capture.customers import Customers
 from mintage.capture.gate import KeyGate
@@ -21,6 +23,8 @@ from mintage.core.types import Permit, ProviderInfo, Usage
 from mintage.store import schema
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
+
+__all__ = ["database_url"]
 
 
 @dataclass
@@ -107,12 +111,13 @@ def shop(workspace: Workspace) -> Shop:
 
 
 @pytest.fixture
-def reopened(shop: Shop) -> Iterator[Callable[[], Shop]]:
+def reopened(shop: Shop, database_url: SecretStr | None) -> Iterator[Callable[[], Shop]]:
     """The same workspace, opened once more as another process would."""
     opened: list[Workspace] = []
 
     def reopen() -> Shop:
-        opened.append(Workspace(shop.workspace.home, shop.clock))
+        home, clock = shop.workspace.home, shop.clock
+        opened.append(Workspace(home, clock, database_url=database_url))
         return Shop(opened[-1], shop.keys)
 
     yield reopen

@@ -15,6 +15,7 @@ from pathlib import Path
 from mintage.capture.gate import KeyGate
 from mintage.capture.metering import UsageMeter
 from mintage.core.clock import SystemClock
+from mintage.core.settings import load_settings
 from mintage.core.types import ProviderInfo, Usage
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
@@ -27,7 +28,7 @@ def say(word: str, event: str) -> None:
 
 
 def main(home: str, key: str, number: str) -> None:
-    workspace = Workspace(Path(home))
+    workspace = Workspace(Path(home), database_url=load_settings().database_url)
     gate = KeyGate(workspace.database)
     meter = UsageMeter(workspace.database, KeyRing(workspace.key_folder), SystemClock())
 

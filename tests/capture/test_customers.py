@@ -3,9 +3,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from mintage.core.canonical import canonical_json, sha256_hex
 from mintage.core.errors import ConfigError, RequestError, Unauthenticated
+from mintage.store import schema
 
 
 def test_a_customer_is_found_by_name_and_by_id(shop: Any) -> None:
@@ -48,7 +50,9 @@ def test_of_a_key_only_its_digest_and_last_four_are_kept(shop: Any) -> None:
     assert (kept.id, kept.last4, kept.revoked_at) == (issued.id, issued.key.last4, None)
     key = issued.key.reveal().encode()
     shop.gate.admit(issued.key.reveal(), "pets")
-    stored = b"".join(
+    with shop.database.read() as connection:
+        rows = [connection.execute(select(table)).all() for table in schema.metadata.sorted_tables]
+    stored = repr(rows).encode() + b"".join(
         path.read_bytes() for path in shop.workspace.home.rglob("*") if path.is_file()
     )
     assert sha256_hex(key).encode() in stored

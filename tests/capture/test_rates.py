@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.databases import sqlite_alone
 
 from mintage.capture.rates import CallRates
 from mintage.core.errors import ConfigError, DependencyDown
@@ -87,13 +88,14 @@ def test_a_call_of_a_plan_is_not_given_back(shop: Any, rates: CallRates) -> None
     assert rates.look(permit, MINUTE).remaining == 4
 
 
+@sqlite_alone
 def test_what_cannot_be_counted_is_not_let_through(
     shop: Any, rates: CallRates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(_path: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("mintage.store.engine.Buckets", broken)
+    monkeypatch.setattr("mintage.store.sqlite.FileBuckets", broken)
     with pytest.raises(DependencyDown):
         rates.take(shop.permit(), MINUTE)
 

@@ -9,10 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
+from tests.databases import sqlite_alone
 
 from mintage.core.errors import DependencyDown, Overloaded
 from mintage.store import buckets
-from mintage.store.buckets import Buckets
+from mintage.store.buckets import Buckets, FileBuckets
+from mintage.store.workspace import Workspace
 
 NOW = 1_800_000_000.0
 
@@ -23,10 +26,9 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def here(path: Path):
-    made = Buckets(path)
-    yield made
-    made.close()
+def here(workspace: Workspace) -> Buckets:
+    """A file beside SQLite, or a table of PostgreSQL."""
+    return workspace.database.buckets()
 
 
 def test_it_holds_what_it_has_room_for_and_drains_a_second_in_a_second(here: Buckets) -> None:
@@ -61,22 +63,26 @@ def test_a_clock_that_was_ahead_is_forgotten_when_it_is_right_again(here: Bucket
     assert here.pour("a", 1, room_seconds=60, now=NOW + 1).fitted
 
 
-def test_it_is_kept_and_shared(path: Path, here: Buckets) -> None:
+def test_it_is_kept_and_shared(
+    workspace: Workspace, database_url: SecretStr | None, here: Buckets
+) -> None:
     here.pour("a", 10, room_seconds=10, now=NOW)
-    other = Buckets(path)
-    assert not other.pour("a", 1, room_seconds=10, now=NOW).fitted
-    other.close()
+    with Workspace(workspace.home, database_url=database_url) as other:
+        assert not other.database.buckets().pour("a", 1, room_seconds=10, now=NOW).fitted
 
 
-def test_processes_that_pour_at_once_let_through_exactly_what_fits(path: Path) -> None:
+def test_processes_that_pour_at_once_let_through_exactly_what_fits(workspace: Workspace) -> None:
     program = (
-        "import sys; from pathlib import Path; from mintage.store.buckets import Buckets\n"
-        "here = Buckets(Path(sys.argv[1])); print('ready', flush=True); input()\n"
+        "import sys; from pathlib import Path; from mintage.store.workspace import Workspace\n"
+        "from mintage.core.settings import load_settings\n"
+        "url = load_settings().database_url\n"
+        "here = Workspace(Path(sys.argv[1]), database_url=url).database.buckets()\n"
+        "print('ready', flush=True); input()\n"
         f"print(sum(here.pour('a', 1, room_seconds=500, now={NOW}).fitted for _ in range(400)))"
     )
     running = [
         subprocess.Popen(
-            [sys.executable, "-c", program, str(path)],
+            [sys.executable, "-c", program, str(workspace.home)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -93,6 +99,7 @@ def test_processes_that_pour_at_once_let_through_exactly_what_fits(path: Path) -
     assert sum(int(process.communicate(timeout=60)[0]) for process in running) == 500
 
 
+@sqlite_alone
 def test_drained_buckets_make_room_for_others_and_full_ones_do_not(
     here: Buckets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,10 +111,12 @@ def test_drained_buckets_make_room_for_others_and_full_ones_do_not(
     assert here.pour("b", 1, room_seconds=5, now=NOW + 6).fitted
 
 
-def test_a_file_that_another_holds_is_no_reason_to_wait_for_ever(path: Path, here: Buckets) -> None:
+def test_a_file_that_another_holds_is_no_reason_to_wait_for_ever(path: Path) -> None:
+    here = FileBuckets(path)
     descriptor = os.open(path, os.O_RDWR)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     with pytest.raises(DependencyDown, match="held by another process"):
         here.pour("a", 1, room_seconds=5, now=NOW)
     os.close(descriptor)  # as its end would
     assert here.pour("a", 1, room_seconds=5, now=NOW).fitted
+    here.close()

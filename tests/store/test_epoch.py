@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import insert
 
 from mintage.store import schema
@@ -50,12 +51,14 @@ def test_a_writer_killed_in_a_change_leaves_nothing_to_be_kept_until_the_next(
     assert epoch.now() not in (None, before)
 
 
-def test_only_what_adds_leaves_the_databases_number_as_it_is(workspace: Workspace) -> None:
+def test_only_what_adds_leaves_the_databases_number_as_it_is(
+    workspace: Workspace, database_url: SecretStr | None
+) -> None:
     database = workspace.database
     before = database.epoch()
     database.submit(lambda connection: None, only_adds=True).result()
     assert database.epoch() == before
     database.write(lambda connection: connection.execute(insert(schema.customers), CUSTOMER) and 0)
     assert database.epoch() not in (None, before)
-    with Workspace(workspace.home) as other:
+    with Workspace(workspace.home, database_url=database_url) as other:
         assert other.database.epoch() == database.epoch()

@@ -9,20 +9,23 @@ import threading
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from mintage.core.canonical import sha256_hex
 from mintage.core.errors import ConfigError, DataError, DependencyDown, SignatureMismatch
 from mintage.core.ids import new_id
 from mintage.store import leftovers, place, schema
-from mintage.store.engine import Database
+from mintage.store.sqlite import Sqlite
 from mintage.store.workspace import Workspace
 
 
-def test_a_folder_that_never_got_its_row_is_left_for_gc(tmp_path: Path) -> None:
-    with Workspace(tmp_path) as opened:
+def test_a_folder_that_never_got_its_row_is_left_for_gc(
+    tmp_path: Path, database_url: SecretStr | None
+) -> None:
+    with Workspace(tmp_path, database_url=database_url) as opened:
         orphan = opened.model_folder("pets", 1)
         orphan.mkdir(parents=True)
-    with Workspace(tmp_path) as again:
+    with Workspace(tmp_path, database_url=database_url) as again:
         assert leftovers.orphans(again.home, again.database) == [orphan]
 
 
@@ -82,11 +85,13 @@ def test_one_at_a_time_holds_the_lock_of_a_name(tmp_path: Path) -> None:
     assert order == ["others", "first", "second"]
 
 
-def test_nobody_sweeps_while_somebody_else_is_working(tmp_path: Path) -> None:
-    with Workspace(tmp_path) as first:
+def test_nobody_sweeps_while_somebody_else_is_working(
+    tmp_path: Path, database_url: SecretStr | None
+) -> None:
+    with Workspace(tmp_path, database_url=database_url) as first:
         unfinished = first.dataset_folder("pets", "ab")
         unfinished.mkdir(parents=True)
-        with Workspace(tmp_path):
+        with Workspace(tmp_path, database_url=database_url):
             assert unfinished.exists()
 
 
@@ -133,22 +138,26 @@ def test_a_description_of_another_kind_is_refused(tmp_path: Path, content: str) 
         Workspace(tmp_path)
 
 
-def test_a_newer_database_is_refused_also_while_its_maker_works_in_it(tmp_path: Path) -> None:
-    with Workspace(tmp_path) as maker:
+def test_a_newer_database_is_refused_also_while_its_maker_works_in_it(
+    tmp_path: Path, database_url: SecretStr | None
+) -> None:
+    with Workspace(tmp_path, database_url=database_url) as maker:
         maker.database.write(
             lambda c: c.exec_driver_sql("UPDATE alembic_version SET version_num = '9'").rowcount
         )
         with pytest.raises(ConfigError, match=r"newer Mintage.*pip install"):
-            Workspace(tmp_path)
+            Workspace(tmp_path, database_url=database_url)
 
 
-def test_tables_are_made_by_nobody_while_somebody_else_is_inside(tmp_path: Path) -> None:
-    with Workspace(tmp_path) as old:
+def test_tables_are_made_by_nobody_while_somebody_else_is_inside(
+    tmp_path: Path, database_url: SecretStr | None
+) -> None:
+    with Workspace(tmp_path, database_url=database_url) as old:
         old.database.write(
             lambda c: c.exec_driver_sql("DELETE FROM alembic_version").rowcount  # an older shape
         )
         with pytest.raises(ConfigError, match=r"in use by another process.*Stop the server"):
-            Workspace(tmp_path)
+            Workspace(tmp_path, database_url=database_url)
 
 
 OPENING = (
@@ -306,8 +315,13 @@ def test_what_is_open_for_reading_only_writes_nothing(tmp_path: Path) -> None:
         assert sorted(path.name for path in (tmp_path / "home").iterdir()) == before
 
 
-def test_a_workspace_that_cannot_be_alone_is_shared_again(tmp_path: Path) -> None:
-    with Workspace(tmp_path) as one, Workspace(tmp_path) as two:
+def test_a_workspace_that_cannot_be_alone_is_shared_again(
+    tmp_path: Path, database_url: SecretStr | None
+) -> None:
+    with (
+        Workspace(tmp_path, database_url=database_url) as one,
+        Workspace(tmp_path, database_url=database_url) as two,
+    ):
         with pytest.raises(ConfigError, match="in use"), one.alone():
             pytest.fail("two were alone")
         with pytest.raises(ConfigError, match="in use"), two.alone():
@@ -324,13 +338,13 @@ def test_a_workspace_that_cannot_be_alone_is_shared_again(tmp_path: Path) -> Non
 def test_a_failing_migration_lets_go_of_everything(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_self: Database) -> None:
+    def full(_self: Sqlite) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     ours = Path("/proc/self/fd")  # on Linux
     open_before = len(list(ours.glob("*")))
     with monkeypatch.context() as patch:
-        patch.setattr(Database, "_exclusive", full)
+        patch.setattr(Sqlite, "writer", full)
         with pytest.raises(DependencyDown, match="Make room"):
             Workspace(tmp_path / "home")
     assert len(list(ours.glob("*"))) == open_before
@@ -338,15 +352,17 @@ def test_a_failing_migration_lets_go_of_everything(
         assert opened.database.is_current()
 
 
-def test_the_folder_of_a_run_that_was_removed_is_swept(tmp_path: Path) -> None:
-    with Workspace(tmp_path) as opened:
+def test_the_folder_of_a_run_that_was_removed_is_swept(
+    tmp_path: Path, database_url: SecretStr | None
+) -> None:
+    with Workspace(tmp_path, database_url=database_url) as opened:
         folder = opened.run_folder(new_id("run"))
         folder.mkdir(parents=True)
         row = {"id": folder.name, "dataset": "pets", "dataset_version": "a", "status": "failed"}
         row |= {"started_at": opened.now(), "removed_at": opened.now()}
         insert = schema.runs.insert().values(**row)
         opened.database.write(lambda connection: connection.execute(insert))
-    Workspace(tmp_path).close()
+    Workspace(tmp_path, database_url=database_url).close()
     assert not folder.exists()
 
 

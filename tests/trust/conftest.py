@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.databases import database_url
 
 from mintage.trust.keys import KeyRing
 from mintage.trust.signing import SIGNATURE_FILE, sign_files
+
+__all__ = ["database_url"]
 
 FILES = {
     "bundle.json": b'{"format":1}',

@@ -4,6 +4,7 @@ import hashlib
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from mintage.core.canonical import canonical_json
 from mintage.core.errors import ConfigError, DataError, LogForked
@@ -28,9 +29,9 @@ def add(workspace: Workspace, count: int, start: int = 0) -> list[Leaf]:
     )
 
 
-def execute(workspace: Workspace, statement: str, *values: Any) -> None:
+def execute(workspace: Workspace, statement: str, **values: Any) -> None:
     workspace.database.write(
-        lambda connection: connection.exec_driver_sql(statement, tuple(values)).rowcount
+        lambda connection: connection.execute(text(statement), values).rowcount
     )
 
 
@@ -105,24 +106,24 @@ def test_a_position_that_does_not_exist_is_an_input_error(
 
 
 @pytest.mark.parametrize(
-    ("statement", "values", "message"),
+    ("statement", "to", "message"),
     [
-        ("UPDATE log_leaves SET record = ? WHERE position = 2", (b'{"kind":"usage"}',), "2 was"),
-        ("UPDATE log_leaves SET salt = ? WHERE position = 0", (b"0" * 16,), "position 0 was"),
-        ("UPDATE log_leaves SET leaf_hash = ? WHERE position = 4", (b"0" * 32,), "4 was changed"),
-        ("UPDATE log_leaves SET kind = ? WHERE position = 3", ("login",), "position 3 is not"),
-        ("DELETE FROM log_leaves WHERE position = 0", (), "position 0 is missing"),
-        ("DELETE FROM log_leaves WHERE position = 3", (), "position 3 is missing"),
-        ("UPDATE log_leaves SET position = 9 WHERE position = 4", (), "position 4 is missing"),
-        ("UPDATE log_leaves SET position = -1 WHERE position = 4", (), "position 0 is missing"),
+        ("UPDATE log_leaves SET record = :to WHERE position = 2", b'{"kind":"usage"}', "2 was"),
+        ("UPDATE log_leaves SET salt = :to WHERE position = 0", b"0" * 16, "position 0 was"),
+        ("UPDATE log_leaves SET leaf_hash = :to WHERE position = 4", b"0" * 32, "4 was changed"),
+        ("UPDATE log_leaves SET kind = :to WHERE position = 3", "login", "position 3 is not"),
+        ("DELETE FROM log_leaves WHERE position = 0", None, "position 0 is missing"),
+        ("DELETE FROM log_leaves WHERE position = 3", None, "position 3 is missing"),
+        ("UPDATE log_leaves SET position = 9 WHERE position = 4", None, "position 4 is missing"),
+        ("UPDATE log_leaves SET position = -1 WHERE position = 4", None, "position 0 is missing"),
     ],
 )
 def test_whatever_is_changed_in_the_table_the_check_names_the_first_entry(
-    workspace: Workspace, log: AuditLog, statement: str, values: tuple[Any, ...], message: str
+    workspace: Workspace, log: AuditLog, statement: str, to: Any, message: str
 ) -> None:
     add(workspace, 5)
     assert log.check() == 5
-    execute(workspace, statement, *values)
+    execute(workspace, statement, **({} if to is None else {"to": to}))
     with pytest.raises(LogForked, match=message) as caught:
         log.check()
     assert caught.value.exit_status == 3
@@ -140,7 +141,8 @@ def cut_short(workspace: Workspace) -> None:
 
 def swap(workspace: Workspace) -> None:
     for before, after in ((1, 99), (2, 1), (99, 2)):
-        execute(workspace, "UPDATE log_leaves SET position = ? WHERE position = ?", after, before)
+        statement = "UPDATE log_leaves SET position = :after WHERE position = :before"
+        execute(workspace, statement, before=before, after=after)
 
 
 @pytest.mark.parametrize("crime", [rewrite, cut_short, swap])

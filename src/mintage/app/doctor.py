@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from mintage.app.finding import Finding
 from mintage.app.machine_check import examine_machine
 from mintage.app.workspace_check import examine_workspace
@@ -22,13 +24,14 @@ def examine(home: Path | None = None, clock: Clock | None = None) -> Iterator[Fi
         settings = load_settings(home=home)
     except ConfigError as error:
         yield Finding(_("settings"), "problem", error.message, error.remedy)
-        settings = Settings.model_construct()
+        address = os.environ.get("MINTAGE_DATABASE_URL")
+        settings = Settings.model_construct(database_url=SecretStr(address) if address else None)
         home = home or Path(os.environ.get("MINTAGE_HOME") or settings.home)
     else:
         yield Finding(_("settings"), "ok", _("the workspace is {home}", home=settings.home))
         home = settings.home
     try:
-        yield from examine_workspace(home, clock)
+        yield from examine_workspace(home, clock, settings.database_url)
     except OSError as error:
         yield Finding(
             _("workspace"),

@@ -6,6 +6,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
+
 from mintage.app.clearing import Cleared, clear
 from mintage.app.listing import KINDS, Listing
 from mintage.app.removing import Removal, removal, remove
@@ -49,16 +51,22 @@ class Housekeeping:
         return remove(self._workspace, reference, force=force)
 
 
-def clear_workspace(home: Path, clock: Clock | None = None, *, dry_run: bool = False) -> Cleared:
+def clear_workspace(
+    home: Path,
+    clock: Clock | None = None,
+    *,
+    database_url: SecretStr | None = None,
+    dry_run: bool = False,
+) -> Cleared:
     """Free what nothing needs in the workspace at ``home``, even where the disk is full.
 
     Raises:
         ConfigError: another process has it open.
     """
     try:
-        workspace = Workspace(home, clock)
+        workspace = Workspace(home, clock, database_url=database_url)
     except DependencyDown:
         # On a full disk a database opens for reading only, and what it names is all we need.
-        workspace = Workspace(home, clock, reading=True)
+        workspace = Workspace(home, clock, database_url=database_url, reading=True)
     with workspace:
         return clear(workspace, dry_run=dry_run)

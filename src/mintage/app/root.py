@@ -39,7 +39,9 @@ class App:
     ) -> None:
         """``make`` says whether a workspace that is not there is begun."""
         self.settings = settings or load_settings()
-        self.workspace = Workspace(self.settings.home, clock, make=make)
+        self.workspace = Workspace(
+            self.settings.home, clock, database_url=self.settings.database_url, make=make
+        )
         self.keys = KeyRing(self.workspace.key_folder)
 
     @cached_property

@@ -10,15 +10,18 @@ import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from mintage.app.finding import Finding
 from mintage.bundle.format import REQUIRED_FILES
 from mintage.core.clock import Clock
+from mintage.core.errors import ConfigError
 from mintage.core.machine import file_system
 from mintage.core.messages import _
 from mintage.core.units import format_size
 from mintage.store.checkup import Health, examine
 from mintage.store.place import NETWORK_FILE_SYSTEMS
-from mintage.store.workspace import FORMAT, described_format
+from mintage.store.workspace import FORMAT, described_format, elsewhere
 from mintage.trust.audit import leaf_of
 from mintage.trust.signing import SIGNATURE_FILE
 
@@ -29,7 +32,9 @@ _MODEL_FILES = REQUIRED_FILES | {SIGNATURE_FILE}
 _BACKUP = _("Restore the workspace from a backup.")
 
 
-def examine_workspace(home: Path, clock: Clock) -> Iterator[Finding]:
+def examine_workspace(
+    home: Path, clock: Clock, database_url: SecretStr | None = None
+) -> Iterator[Finding]:
     """Each finding as soon as it is known; a home that does not exist yet is no fault."""
     check = _("workspace")
     try:
@@ -57,7 +62,13 @@ def examine_workspace(home: Path, clock: Clock) -> Iterator[Finding]:
     yield _format(home)
     yield from _permissions(home)
     yield from _keys(home / "keys")
-    yield from _database(home / "mintage.db", clock, writable=writable.status == "ok")
+    misplaced = _elsewhere(home, database_url)
+    if misplaced is not None:
+        yield Finding(_("database"), "problem", misplaced.message, misplaced.remedy)
+    elif database_url is not None:
+        yield from _examined(home, database_url, writable=True)
+    else:
+        yield from _file(home / "mintage.db", clock, writable=writable.status == "ok")
 
 
 def _disk(folder: Path) -> Finding:
@@ -157,12 +168,30 @@ def _keys(folder: Path) -> Iterator[Finding]:
         )
 
 
-def _database(path: Path, clock: Clock, *, writable: bool) -> Iterator[Finding]:
-    check = _("database")
+def _elsewhere(home: Path, database_url: SecretStr | None) -> ConfigError | None:
+    try:
+        return elsewhere(home, (home / "workspace.json").read_bytes(), database_url)
+    except (OSError, ValueError, AttributeError):  # said already, as its format
+        return None
+
+
+def _file(path: Path, clock: Clock, *, writable: bool) -> Iterator[Finding]:
     if not path.exists():
-        yield Finding(check, "problem", _("{path} is gone", path=path), _BACKUP)
+        yield Finding(_("database"), "problem", _("{path} is gone", path=path), _BACKUP)
         return
-    health = examine(path, writable=writable)
+    yield from _examined(path.parent, None, writable=writable)
+    if path.stat().st_mtime > clock.now().timestamp() + _AHEAD_SECONDS:
+        yield Finding(
+            _("clock"),
+            "problem",
+            _("the last record was written later than the clock now says"),
+            _("Set the machine's clock, best by NTP; bills need it."),
+        )
+
+
+def _examined(home: Path, database_url: SecretStr | None, *, writable: bool) -> Iterator[Finding]:
+    check = _("database")
+    health = examine(home, database_url, writable=writable)
     if health.damage:
         yield Finding(check, "problem", health.damage, health.remedy)
         return
@@ -174,16 +203,9 @@ def _database(path: Path, clock: Clock, *, writable: bool) -> Iterator[Finding]:
             _("It was made by another version; open it with that, or name another workspace."),
         )
         return
-    yield Finding(check, "ok", _("sound, {size}", size=format_size(path.stat().st_size)))
+    yield Finding(check, "ok", _("sound, {size}", size=format_size(health.size_bytes)))
     yield _log(health)
-    yield from _files(path.parent, health)
-    if path.stat().st_mtime > clock.now().timestamp() + _AHEAD_SECONDS:
-        yield Finding(
-            _("clock"),
-            "problem",
-            _("the last record was written later than the clock now says"),
-            _("Set the machine's clock, best by NTP; bills need it."),
-        )
+    yield from _files(home, health)
 
 
 def _log(health: Health) -> Finding:

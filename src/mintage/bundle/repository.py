@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection
-from sqlalchemy.dialects.sqlite import insert
 
 from mintage.store.schema import models
+from mintage.store.statements import insert_or_change
 from mintage.trust.audit import append
 
 
@@ -17,11 +17,7 @@ def add_imported(connection: Connection, record: Mapping[str, Any]) -> None:
     leaf = append(connection, "model.imported", record)
     row = {name: value for name, value in record.items() if name in models.c}
     row |= {"log_position": leaf.position, "removed_at": None}
-    connection.execute(
-        insert(models)
-        .values(row)
-        .on_conflict_do_update(index_elements=["name", "version"], set_=row)
-    )
+    insert_or_change(connection, models, row, row, key=("name", "version"))
 
 
 def restore(connection: Connection, record: Mapping[str, Any]) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import Row, Select, and_, delete, func, insert, select, update
 
-from mintage.store.engine import driver_of
 from mintage.store.schema import (
     answers,
     api_keys,
@@ -18,36 +17,39 @@ from mintage.store.schema import (
     plans,
     usage_events,
 )
+from mintage.store.statements import Statement
 
 Connection = sqlalchemy.Connection  # so that the rest of the room need not import SQLAlchemy
 Values = dict[str, Any]
 
 _EVENT_COLUMNS = [column.name for column in usage_events.columns if column.name != "sequence"]
 # DO NOTHING instead of an error: a repeated id must not cost its neighbours anything.
-_INSERT_EVENT = (
+_INSERT_EVENT = Statement(
     f"INSERT INTO usage_events ({', '.join(_EVENT_COLUMNS)})"  # noqa: S608 - our own column names
     f" VALUES ({', '.join(f':{name}' for name in _EVENT_COLUMNS)})"
     " ON CONFLICT (customer, origin, id) DO NOTHING"
 )
-_KEY_BY_DIGEST = "SELECT id, customer, sha256, revoked_at FROM api_keys WHERE sha256 = ?"
-_OFFER = (
+_KEY_BY_DIGEST = Statement(
+    "SELECT id, customer, sha256, revoked_at FROM api_keys WHERE sha256 = :sha256"
+)
+_OFFER = Statement(
     "SELECT plans.name, plans.version, plans.terms, plans.created_at"
     " FROM products LEFT JOIN plans ON plans.name = products.plan"
-    " WHERE products.name = ? ORDER BY plans.version DESC LIMIT 1"
+    " WHERE products.name = :product ORDER BY plans.version DESC LIMIT 1"
 )
-_NEWEST_UNTIL = (
-    "SELECT sequence FROM usage_events WHERE customer = ? AND recorded_at <= ?"
+_NEWEST_UNTIL = Statement(
+    "SELECT sequence FROM usage_events WHERE customer = :customer AND recorded_at <= :moment"
     " ORDER BY sequence DESC LIMIT 1"
 )
-_OUTCOMES_AFTER = (
-    "SELECT sequence, recorded_at, outcome FROM usage_events WHERE customer = ? AND sequence > ?"
-    " ORDER BY sequence"
+_OUTCOMES_AFTER = Statement(
+    "SELECT sequence, recorded_at, outcome FROM usage_events"
+    " WHERE customer = :customer AND sequence > :sequence ORDER BY sequence"
 )
 
 
 def key_by_digest(connection: Connection, sha256: str) -> Row[Any] | None:
     """``id, customer, sha256, revoked_at`` of the key with this digest."""
-    return connection.exec_driver_sql(_KEY_BY_DIGEST, (sha256,)).first()
+    return _KEY_BY_DIGEST.execute(connection, sha256=sha256).first()
 
 
 def offer(connection: Connection, product: str) -> Row[Any] | None:
@@ -55,7 +57,7 @@ def offer(connection: Connection, product: str) -> Row[Any] | None:
 
     All are NULL if that plan was never set; None if there is no such product.
     """
-    return connection.exec_driver_sql(_OFFER, (product,)).first()
+    return _OFFER.execute(connection, product=product).first()
 
 
 def insert_event(connection: Connection, values: Values) -> bool:
@@ -65,17 +67,18 @@ def insert_event(connection: Connection, values: Values) -> bool:
 
 def insert_events(connection: Connection, values: Sequence[Values]) -> bool:
     """Whether all of them are new; where one is not, none may stay."""
-    return driver_of(connection).executemany(_INSERT_EVENT, values).rowcount == len(values)
+    return _INSERT_EVENT.execute_many(connection, values) == len(values)
 
 
 def newest_until(connection: Connection, customer: str, moment: str) -> int:
     """The sequence of the customer's newest event that was recorded by then; 0 if there is none."""
-    return int(connection.exec_driver_sql(_NEWEST_UNTIL, (customer, moment)).scalar() or 0)
+    found = _NEWEST_UNTIL.execute(connection, customer=customer, moment=moment)
+    return int(found.scalar() or 0)
 
 
 def outcomes_after(connection: Connection, customer: str, sequence: int) -> Iterable[Row[Any]]:
     """``sequence, recorded_at, outcome`` of the customer's later events, the oldest first."""
-    return connection.exec_driver_sql(_OUTCOMES_AFTER, (customer, sequence))
+    return _OUTCOMES_AFTER.execute(connection, customer=customer, sequence=sequence)
 
 
 def event_receipt(connection: Connection, customer: str, origin: str, event: str) -> str | None:

@@ -154,7 +154,8 @@ def gc(
     as_json: Json = False,
 ) -> None:
     """Free what nothing needs: cache, downloads, unused examples, runs without a model."""
-    cleared = clear_workspace(load_settings(home=home).home, dry_run=dry_run)
+    settings = load_settings(home=home)
+    cleared = clear_workspace(settings.home, database_url=settings.database_url, dry_run=dry_run)
     for text in cleared.left:
         warn(text)
     if as_json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mintage.core.errors import ConfigError
@@ -23,6 +23,8 @@ class Settings(BaseSettings):
     """The language of what people read, `en` or `zh`; None takes the locale's."""
     home: Path = Path(".mintage")
     """The workspace's folder."""
+    database_url: SecretStr | None = None
+    """A PostgreSQL database, `postgresql+psycopg://…`; None: SQLite in the workspace's folder."""
     host: str = "127.0.0.1"
     """Where customers reach the server."""
     port: int = 8000

@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 import sqlalchemy
 from sqlalchemy import func, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from mintage.store.schema import datasets, models, runs
+from mintage.store.statements import insert_or_change
 from mintage.trust.audit import append
 
 Connection = sqlalchemy.Connection  # so that other rooms need not import SQLAlchemy
@@ -28,14 +28,9 @@ def add_dataset(connection: Connection, record: Mapping[str, Any]) -> None:
     ).scalar_one()
     leaf = append(connection, "dataset.collected", record)
     row = {key: value for key, value in record.items() if key in datasets.c}
-    row |= {"number": number, "log_position": leaf.position}
-    statement = insert(datasets).values(row)
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["name", "version"],
-            set_={"number": number, "log_position": leaf.position, "removed_at": None},
-        )
-    )
+    newest = {"number": number, "log_position": leaf.position}
+    changes = newest | {"removed_at": None}
+    insert_or_change(connection, datasets, row | newest, changes, key=("name", "version"))
 
 
 def dataset_version(connection: Connection, name: str, prefix: str | None) -> str | None:

@@ -1,8 +1,9 @@
 """Leaky buckets that every process of a workspace pours into: what rate limits are counted with.
 
-A bucket is the moment at which it will be empty (GCRA, ITU-T I.371): eight bytes in a mapped file,
-found by the hash of its name. Whoever pours holds the file's ``flock``, which ends with its holder,
-so that what all processes let through together is exact, and costs no write to the database.
+A bucket is the moment at which it will be empty (GCRA, ITU-T I.371). Beside SQLite that is eight
+bytes in a mapped file, found by the hash of its name; PostgreSQL has a table of them. Whoever pours
+holds the file's ``flock``, which ends with its holder, so that what all processes let through
+together is exact, and costs no write to the database.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from mintage.core.errors import DependencyDown, Overloaded
 from mintage.core.messages import _
@@ -37,8 +39,26 @@ class Poured:
     level_seconds: float
 
 
-class Buckets:
-    """A file of buckets, each draining by one second in a second."""
+class Buckets(Protocol):
+    """Buckets by name, each draining by one second in a second."""
+
+    def pour(self, name: str, seconds: float, *, room_seconds: float, now: float) -> Poured:
+        """Pour so many seconds' worth into a bucket, if it has room for all of it.
+
+        Args:
+            name: which bucket.
+            seconds: how much, in the time that it takes to drain; below 0 it is taken out again.
+            room_seconds: how much the bucket holds.
+            now: seconds since 1970. A clock that went back leaves the bucket full at most.
+
+        Raises:
+            DependencyDown: it cannot be counted now.
+            Overloaded: more buckets are in use than there is place for.
+        """
+
+
+class FileBuckets:
+    """A file of buckets."""
 
     def __init__(self, path: Path) -> None:
         """Open or make the file.
@@ -59,13 +79,7 @@ class Buckets:
         self._mine = threading.Lock()
 
     def pour(self, name: str, seconds: float, *, room_seconds: float, now: float) -> Poured:
-        """Pour so many seconds' worth into a bucket, if it has room for all of it.
-
-        Args:
-            name: which bucket.
-            seconds: how much, in the time that it takes to drain; below 0 it is taken out again.
-            room_seconds: how much the bucket holds.
-            now: seconds since 1970. A clock that went back leaves the bucket full at most.
+        """See ``Buckets``.
 
         Raises:
             DependencyDown: another process has held the file for too long.

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import SecretStr
 from sqlalchemy import Connection, func, inspect, select
 from sqlalchemy.exc import DBAPIError
 
 from mintage.core.errors import ConfigError, MintageError
 from mintage.core.messages import _
 from mintage.store import inventory
+from mintage.store.backend import Backend, backend_of
 from mintage.store.engine import Database
 from mintage.store.schema import log_leaves, metadata
 
@@ -29,6 +31,7 @@ class Health:
     damage: str
     remedy: str = ""
     lacking: tuple[str, ...] = ()
+    size_bytes: int = 0
     leaves: int = 0
     gapless: bool = True
     latest: tuple[tuple[bytes, bytes, bytes], ...] = ()
@@ -36,14 +39,17 @@ class Health:
     models: tuple[inventory.Row, ...] = ()
 
 
-def examine(path: Path, *, writable: bool) -> Health:
-    """Look at the database; ``writable`` says whether files can be made beside it."""
-    refusal = None if writable else ConfigError(_("Nothing is written while examining."))
-    database = Database(path, refusal)
+def examine(home: Path, database_url: SecretStr | None = None, *, writable: bool) -> Health:
+    """Look at the database; ``writable`` says whether files can be made in the folder."""
+    try:
+        backend = backend_of(home, database_url, writable=writable)
+    except MintageError as error:
+        return Health(error.message, error.remedy)
+    database = Database(backend, ConfigError(_("Nothing is written while examining.")))
     try:
         database.is_current()
         with database.read() as connection:
-            return _health(connection)
+            return _health(backend, connection)
     except MintageError as error:
         return Health(error.message, error.remedy)
     except DBAPIError as error:
@@ -52,9 +58,9 @@ def examine(path: Path, *, writable: bool) -> Health:
         database.close()
 
 
-def _health(connection: Connection) -> Health:
-    said = str(connection.exec_driver_sql("PRAGMA quick_check(1)").scalar())
-    if said != "ok":
+def _health(backend: Backend, connection: Connection) -> Health:
+    said = backend.damage(connection)
+    if said:
         damaged = _("The database is damaged: {said}.", said=said)
         return Health(damaged, _("Restore the workspace from a backup."))
     lacking = tuple(_lacking(connection))
@@ -71,6 +77,7 @@ def _health(connection: Connection) -> Health:
     )
     return Health(
         "",
+        size_bytes=backend.size_bytes(connection),
         leaves=count,
         gapless=last == count - 1 and first in (0, None),
         latest=latest,

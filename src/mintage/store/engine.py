@@ -1,32 +1,24 @@
 """One database, one thread that commits: writes that wait together share one flush.
 
-SQLite's own waiting starves under load, so the committer holds an exclusive ``flock`` beside the
-database from BEGIN IMMEDIATE to COMMIT; it survives kill -9 of whoever held it.
+What is SQLite's or PostgreSQL's own way is behind ``Backend``.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
 import queue
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeVar, cast
-from urllib.parse import quote
+from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, inspect
 
 from mintage.core.errors import ConfigError, DependencyDown, MintageError
 from mintage.core.messages import _
+from mintage.store.backend import Backend
 from mintage.store.buckets import Buckets
-from mintage.store.epoch import Epoch
-from mintage.store.refusals import explained
 
 T = TypeVar("T")
 REVISIONS = ("0001",)
@@ -44,18 +36,21 @@ class _Write:
 class Database:
     """Reads go through a pool; every write goes through the one committer of this process."""
 
-    def __init__(self, path: Path, refusal: MintageError | None = None) -> None:
-        """``refusal`` is why nothing can be written: then files are only read."""
-        self.path = path
+    def __init__(self, backend: Backend, refusal: MintageError | None = None) -> None:
+        """``refusal`` is why nothing can be written."""
+        self._backend = backend
         self._refusal = refusal
-        self._engine = _engine(path) if refusal is None else _reading_engine(path)
+        self._engine = backend.engine
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._closed = False
-        self._known: Epoch | None = None
         self._writing: Connection | None = None
-        self._buckets: Buckets | None = None
+
+    @property
+    def where(self) -> str:
+        """What messages call it: a path, or host and name."""
+        return self._backend.where
 
     def epoch(self) -> int | None:
         """A number that stands for all that was committed but what only adds (see ``submit``).
@@ -66,34 +61,17 @@ class Database:
         Raises:
             DependencyDown: its file cannot be made.
         """
-        if self._refusal is not None:
-            return None
-        return self._epoch().now()
-
-    def _epoch(self) -> Epoch:
-        if self._known is None:
-            path = self.path.with_name(f"{self.path.name}.epoch")
-            try:
-                self._known = Epoch(path)
-            except OSError as error:
-                raise explained(error, path) from error
-        return self._known
+        return None if self._refusal is not None else self._backend.epoch()
 
     def buckets(self) -> Buckets:
-        """What rate limits are counted with, in a file beside the database.
+        """What rate limits are counted with, by all processes together.
 
         Raises:
-            DependencyDown: it cannot be made.
+            DependencyDown: they cannot be made.
         """
-        if self._buckets is None:
-            if self._refusal is not None:
-                raise self._refusal
-            path = self.path.with_name(f"{self.path.name}.rates")
-            try:
-                self._buckets = Buckets(path)
-            except OSError as error:
-                raise explained(error, path) from error
-        return self._buckets
+        if self._refusal is not None:
+            raise self._refusal
+        return self._backend.buckets()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -101,11 +79,13 @@ class Database:
         try:
             with self._engine.connect() as connection, connection.begin():
                 yield connection
-        except (DBAPIError, sqlite3.Error) as error:
-            raise explained(error, self.path) from error
+        except self._backend.errors as error:
+            raise self._backend.explained(error) from error
 
     def submit(self, work: Callable[[Connection], T], *, only_adds: bool = False) -> Future[T]:
         """Queue a write; resolved once it is on disk. A failing write fails alone.
+
+        Nothing is tried twice: where it fails with DependencyDown it may have been committed.
 
         ``only_adds``: it adds rows that nobody keeps in memory, such as usage events, so that it
         leaves ``epoch`` as it is.
@@ -132,14 +112,14 @@ class Database:
         Raises:
             ConfigError: they were made by a newer Mintage.
         """
-        if not self.path.exists():
+        if not self._backend.exists():
             return False
         with self.read() as connection:
             return self._revision(connection) == REVISIONS[-1]
 
     def is_empty(self) -> bool:
         """Whether there are no tables of ours yet."""
-        if not self.path.exists():
+        if not self._backend.exists():
             return True
         with self.read() as connection:
             return self._revision(connection) is None
@@ -151,12 +131,16 @@ class Database:
             ConfigError: they were made by a newer Mintage.
             DependencyDown: the database cannot be written.
         """
+        refusals: tuple[type[Exception], ...] = (*self._backend.errors, OSError)
         try:
-            with self._exclusive(), self._writer() as connection:
+            with (
+                self._backend.writer() as connection,
+                self._backend.committing(connection, changes=False),
+            ):
                 if self._revision(connection) != REVISIONS[-1]:
                     _upgrade(connection)
-        except (DBAPIError, sqlite3.Error, OSError) as error:
-            raise explained(error, self.path) from error
+        except refusals as error:
+            raise self._backend.explained(error) from error
 
     def _revision(self, connection: Connection) -> str | None:
         if not inspect(connection).has_table("alembic_version"):
@@ -166,7 +150,7 @@ class Database:
             raise ConfigError(
                 _(
                     "{path} was made by a newer Mintage (schema {found}, ours {revision}).",
-                    path=self.path,
+                    path=self.where,
                     found=found,
                     revision=REVISIONS[-1],
                 ),
@@ -182,10 +166,7 @@ class Database:
             self._queue.put(None)
         if thread is not None:
             thread.join()
-        self._engine.dispose()
-        for beside in (self._known, self._buckets):
-            if beside is not None:
-                beside.close()
+        self._backend.close()
 
     def _run(self) -> None:
         try:
@@ -210,23 +191,23 @@ class Database:
                 self._commit(writes)
 
     def _commit(self, writes: list[_Write]) -> None:
+        backend = self._backend
         results: list[tuple[Future[Any], Any]] = []
         failures: list[tuple[Future[Any], BaseException]] = []
         failed = False
         try:
-            with self._exclusive(), self._changing(writes), self._committing() as connection:
+            with self._committing(writes) as connection:
                 for write in writes:
                     try:
-                        with _savepoint(connection) if len(writes) > 1 else nullcontext():
+                        with backend.savepoint(connection) if len(writes) > 1 else nullcontext():
                             results.append((write.done, write.work(connection)))
                     except Exception as error:
-                        # A full disk makes SQLite take the whole transaction back, and a COMMIT
-                        # after that succeeds: nobody's write holds.
-                        if len(writes) == 1 or not _in_transaction(connection):
+                        # Where the whole transaction is gone, nobody's write holds.
+                        if len(writes) == 1 or not backend.is_whole(connection):
                             raise
-                        failures.append((write.done, explained(error, self.path)))
+                        failures.append((write.done, backend.explained(error)))
         except Exception as error:  # noqa: BLE001 - the commit itself failed: nobody's write holds
-            cause = explained(error, self.path)
+            cause = backend.explained(error)
             failures = [(write.done, cause) for write in writes]
             results = []
             failed = True
@@ -237,84 +218,40 @@ class Database:
         if failed:
             self._let_go()
 
-    def _changing(self, writes: list[_Write]) -> AbstractContextManager[None]:
-        if all(write.only_adds for write in writes):
-            return nullcontext()
-        return self._epoch().changing()
-
     @contextmanager
-    def _committing(self) -> Iterator[Connection]:
+    def _committing(self, writes: list[_Write]) -> Iterator[Connection]:
+        changes = not all(write.only_adds for write in writes)
+        with ExitStack() as stack:
+            yield self._begun(stack, changes=changes)
+
+    def _begun(self, stack: ExitStack, *, changes: bool) -> Connection:
         """The committer's own connection, which it keeps: the pool's takes 70 µs of each commit."""
+        kept = self._writing is not None
+        connection = self._kept()
+        try:
+            stack.enter_context(self._backend.committing(connection, changes=changes))
+        except self._backend.errors:
+            if not kept or not self._backend.is_lost(connection):
+                raise
+            # It ended while nobody used it, and nothing was asked of it yet.
+            self._let_go()
+            connection = self._kept()
+            stack.enter_context(self._backend.committing(connection, changes=changes))
+        return connection
+
+    def _kept(self) -> Connection:
         if self._writing is None:
-            self._writing = self._engine.connect().execution_options(mintage_write=True)
-        with self._writing.begin():
-            yield self._writing
+            self._writing = self._backend.writer()
+        return self._writing
 
     def _let_go(self) -> None:
         writing, self._writing = self._writing, None
-        if writing is not None:
-            with suppress(Exception):  # it may be broken: another takes its place
-                writing.close()
-
-    @contextmanager
-    def _writer(self) -> Iterator[Connection]:
-        with self._engine.connect() as plain:
-            connection = plain.execution_options(mintage_write=True)
-            with connection.begin():
-                yield connection
-
-    @contextmanager
-    def _exclusive(self) -> Iterator[None]:
-        descriptor = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
-
-
-def _engine(path: Path) -> Engine:
-    url = URL.create("sqlite", database=str(path))
-    # Parameters hold customers' data: they belong in no message.
-    engine = create_engine(url, pool_size=16, max_overflow=48, hide_parameters=True)
-
-    @event.listens_for(engine, "connect")
-    def configure(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # SQLAlchemy's "begin" event says BEGIN, not the driver
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-            connection.execute(f"PRAGMA {pragma}")
-        connection.execute("PRAGMA busy_timeout=10000")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        writing = connection.get_execution_options().get("mintage_write")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
-
-    return engine
-
-
-def _reading_engine(path: Path) -> Engine:
-    """An engine over files that are only read, on a disk where nothing can be made beside them."""
-    # Reading in WAL mode needs the index of the log (-shm); where there is no log, because whoever
-    # wrote last closed it in order, SQLite does without if it is told that nobody writes.
-    log = path.with_name(f"{path.name}-wal")
-    mode = "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
-    address = f"file:{quote(str(path))}?{mode}"
-    engine = create_engine(
-        URL.create("sqlite", database=str(path)),
-        creator=lambda: sqlite3.connect(address, uri=True, check_same_thread=False),
-        hide_parameters=True,
-    )
-
-    @event.listens_for(engine, "connect")
-    def configure(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN")
-
-    return engine
+        if writing is None:
+            return
+        with suppress(Exception):  # it may be broken: another takes its place
+            if self._backend.is_lost(writing):
+                writing.invalidate()
+            writing.close()
 
 
 def _upgrade(connection: Connection) -> None:
@@ -326,27 +263,3 @@ def _upgrade(connection: Connection) -> None:
     config.set_main_option("script_location", "mintage.store:migrations")
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
-
-
-@contextmanager
-def _savepoint(connection: Connection) -> Iterator[None]:
-    """A write among others that stand when it fails; by the driver: 1 µs, not 57."""
-    driver = driver_of(connection)
-    driver.execute("SAVEPOINT one_of_several")
-    try:
-        yield
-    except BaseException:
-        if driver.in_transaction:
-            driver.execute("ROLLBACK TO one_of_several")
-            driver.execute("RELEASE one_of_several")
-        raise
-    driver.execute("RELEASE one_of_several")
-
-
-def _in_transaction(connection: Connection) -> bool:
-    return driver_of(connection).in_transaction
-
-
-def driver_of(connection: Connection) -> sqlite3.Connection:
-    """What is under SQLAlchemy, for the few statements of every call: 2 µs, not 15."""
-    return cast("sqlite3.Connection", connection.connection.driver_connection)

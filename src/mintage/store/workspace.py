@@ -11,10 +11,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+from pydantic import SecretStr
+
 from mintage.core.clock import Clock, SystemClock, timestamp
 from mintage.core.errors import ConfigError
 from mintage.core.files import readable_failures, write_atomic
 from mintage.core.messages import _
+from mintage.store.backend import backend_of
 from mintage.store.blobs import FolderBlobs
 from mintage.store.engine import Database
 from mintage.store.leftovers import folders, sweep
@@ -22,15 +25,24 @@ from mintage.store.lock import WorkspaceLock
 from mintage.store.place import why_not_written, workspace_folder
 
 FORMAT = 1
+_POSTGRESQL = "postgresql"
 
 
 class Workspace:
     """Paths, database and blobs of one workspace."""
 
     def __init__(
-        self, home: Path, clock: Clock | None = None, *, reading: bool = False, make: bool = True
+        self,
+        home: Path,
+        clock: Clock | None = None,
+        *,
+        database_url: SecretStr | None = None,
+        reading: bool = False,
+        make: bool = True,
     ) -> None:
         """Open the folder; where it is new, make it, unless ``make`` is False.
+
+        ``database_url`` is where the facts are, if not in SQLite in that folder.
 
         On a disk that can only be read, what is there can be read. ``reading`` writes nothing
         in the database either, so that a workspace opens even where its disk is full.
@@ -45,8 +57,9 @@ class Workspace:
         self.refusal = why_not_written(self.home, reading=reading)
         self._lock = WorkspaceLock(self.home / "workspace.lock", writable=self.refusal is None)
         try:
-            self._check_format()
-            self.database = Database(self.home / "mintage.db", self.refusal)
+            self._check_description(database_url)
+            backend = backend_of(self.home, database_url, writable=self.refusal is None)
+            self.database = Database(backend, self.refusal)
             self.blobs = FolderBlobs(self.home / "blobs")
             self.feedback = FolderBlobs(self.home / "feedback")
             try:
@@ -149,13 +162,15 @@ class Workspace:
     ) -> None:
         self.close()
 
-    def _check_format(self) -> None:
+    def _check_description(self, database_url: SecretStr | None) -> None:
         path = self.home / "workspace.json"
         with readable_failures(path):
             if not path.exists():
                 if self.refusal is not None:
                     raise self.refusal
                 described = {"format": FORMAT, "created_at": self.now()}
+                if database_url is not None:
+                    described["database"] = _POSTGRESQL
                 write_atomic(path, json.dumps(described).encode() + b"\n")
             text = path.read_bytes()
         found = described_format(text)
@@ -174,6 +189,9 @@ class Workspace:
                 ),
                 remedy=_("Upgrade with: pip install --upgrade mintage"),
             )
+        misplaced = elsewhere(self.home, text, database_url)
+        if misplaced is not None:
+            raise misplaced
 
     def _enter(self) -> None:
         """Alone: bring the tables up to date and clear up. With others inside: join them."""
@@ -195,7 +213,7 @@ class Workspace:
                 remedy=_(
                     "Restore {database} from a backup; nothing was changed. Without one: move "
                     "the folders datasets, models and runs elsewhere and collect again.",
-                    database=self.database.path,
+                    database=self.database.where,
                 ),
             )
         self.database.migrate()
@@ -211,3 +229,22 @@ def described_format(text: bytes) -> int | None:
     except (ValueError, KeyError, TypeError):
         return None
     return found if isinstance(found, int) else None
+
+
+def elsewhere(home: Path, description: bytes, database_url: SecretStr | None) -> ConfigError | None:
+    """Why this is not where the workspace's facts are; None where it is.
+
+    Otherwise a forgotten setting would show an empty workspace in place of the full one.
+    """
+    in_postgresql = json.loads(description).get("database") == _POSTGRESQL
+    if in_postgresql and database_url is None:
+        return ConfigError(
+            _("The facts of the workspace {home} are in PostgreSQL.", home=home),
+            remedy=_("Say in which with MINTAGE_DATABASE_URL."),
+        )
+    if database_url is not None and not in_postgresql:
+        return ConfigError(
+            _("The facts of the workspace {home} are in its own mintage.db.", home=home),
+            remedy=_("Unset MINTAGE_DATABASE_URL, or begin another workspace with --home."),
+        )
+    return None

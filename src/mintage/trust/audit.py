@@ -10,6 +10,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -151,8 +152,8 @@ class AuditLog:
             LogForked: something was changed, added or removed; the message names the first.
         """
         leaves: list[bytes] = []
-        with self._database.read() as connection:
-            for row in repository.read_rows(connection):
+        with self._database.read() as connection, closing(repository.read_rows(connection)) as rows:
+            for row in rows:
                 _check_row(row, len(leaves))
                 leaves.append(row.leaf_hash)
         for head in earlier:

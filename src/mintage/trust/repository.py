@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
-from mintage.store.engine import driver_of
 from mintage.store.schema import log_leaves
+from mintage.store.statements import Statement
 
 __all__ = ["Connection", "LogRow", "add_leaves", "leaf_hashes", "read_row", "read_rows"]
 
@@ -18,6 +18,11 @@ _COLUMNS = (
     log_leaves.c.record,
     log_leaves.c.salt,
     log_leaves.c.leaf_hash,
+)
+_LAST = Statement("SELECT max(position) FROM log_leaves")
+_INSERT = Statement(
+    "INSERT INTO log_leaves (position, kind, record, salt, leaf_hash)"
+    " VALUES (:position, :kind, :record, :salt, :leaf_hash)"
 )
 
 
@@ -37,13 +42,10 @@ def add_leaves(connection: Connection, rows: Sequence[tuple[str, bytes, bytes, b
 
     The caller's transaction holds the log alone.
     """
-    driver = driver_of(connection)
-    (last,) = driver.execute("SELECT max(position) FROM log_leaves").fetchone()
+    last = _LAST.only(connection)
     first = 0 if last is None else int(last) + 1
-    driver.executemany(
-        "INSERT INTO log_leaves (position, kind, record, salt, leaf_hash) VALUES (?, ?, ?, ?, ?)",
-        [(first + number, *row) for number, row in enumerate(rows)],
-    )
+    leaves = [LogRow(first + number, *row) for number, row in enumerate(rows)]
+    _INSERT.execute_many(connection, [vars(leaf) for leaf in leaves])
     return first
 
 
@@ -61,8 +63,9 @@ def read_row(connection: Connection, position: int) -> LogRow | None:
     return LogRow(*row) if row else None
 
 
-def read_rows(connection: Connection) -> Iterator[LogRow]:
-    """All entries, in order, not all in memory at once."""
+def read_rows(connection: Connection) -> Generator[LogRow, None, None]:
+    """All entries, in order, not all in memory at once; to be closed."""
     statement = select(*_COLUMNS).order_by(log_leaves.c.position)
-    for row in connection.execution_options(yield_per=1000).execute(statement):
-        yield LogRow(*row)
+    with connection.execution_options(yield_per=1000).execute(statement) as rows:
+        for row in rows:
+            yield LogRow(*row)
