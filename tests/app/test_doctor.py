@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.postgres import PASSWORD, Server
 
 from mintage.app import machine_check, workspace_check
 from mintage.app.doctor import examine
@@ -280,3 +281,21 @@ def test_from_its_source_alone_there_is_nothing_to_say_of_extras(
 
     monkeypatch.setattr(machine_check.metadata, "requires", unknown)
     assert list(machine_check._extras()) == []
+
+
+def test_facts_in_postgresql_are_looked_at_there_and_the_password_is_not_told(
+    tmp_path: Path, postgres: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = postgres.new_database()
+    Workspace(tmp_path / "home", database_url=address).close()
+    assert "MINTAGE_DATABASE_URL" in problems(tmp_path / "home")["database"]
+    monkeypatch.setenv("MINTAGE_DATABASE_URL", address.get_secret_value())
+    lines = found(tmp_path / "home")
+    assert {each.status for each in lines.values()} <= {"ok", "warning"}
+    assert lines["database"].found.startswith("sound, ")
+    assert lines["audit log"].status == "ok"
+    monkeypatch.setenv("MINTAGE_DATABASE_URL", address.get_secret_value().replace("@/", "@/no-"))
+    gone = problems(tmp_path / "home")
+    assert "does not answer" in gone["database"]
+    assert PASSWORD not in repr(lines) + repr(gone)
+    postgres.give_back(address)

@@ -24,6 +24,8 @@ from mintage.store.postgres_refusals import explained
 from mintage.store.postgres_shared import Line, SharedBuckets, SharedEpoch
 
 _DRIVER = "postgresql+psycopg"
+_SAVEPOINT = "SAVEPOINT one_of_several"
+_NEXT_SAVEPOINT = f"RELEASE one_of_several; {_SAVEPOINT}"
 _LOCK = int.from_bytes(b"mintage", "big")
 # The committer and the line for epoch and buckets come on top.
 _POOL = {"pool_size": 5, "max_overflow": 10, "pool_timeout": 10}
@@ -61,6 +63,7 @@ class Postgres:
         self.engine = _engine(url)
         self._line = Line(lambda: _connected(self.engine, url))
         self._epoch = SharedEpoch(self._line)
+        self._saved = False
 
     def exists(self) -> bool:
         """Whoever runs PostgreSQL has made it."""
@@ -75,6 +78,7 @@ class Postgres:
     def committing(self, connection: Connection, *, changes: bool) -> Iterator[None]:
         """Under the advisory lock, which ends with the transaction or its connection."""
         with connection.begin():
+            self._saved = False
             driver = _driver(connection)
             driver.execute(f"SELECT pg_advisory_xact_lock({_LOCK})")
             if changes:
@@ -85,17 +89,16 @@ class Postgres:
 
     @contextmanager
     def savepoint(self, connection: Connection) -> Iterator[None]:
-        """By the driver."""
+        """By the driver; the one before is let go of in the same round trip, the last by COMMIT."""
         driver = _driver(connection)
-        driver.execute("SAVEPOINT one_of_several")
+        driver.execute(_NEXT_SAVEPOINT if self._saved else _SAVEPOINT, prepare=False)
+        self._saved = True
         try:
             yield
         except BaseException:
             if not driver.closed:
                 driver.execute("ROLLBACK TO one_of_several")
-                driver.execute("RELEASE one_of_several")
             raise
-        driver.execute("RELEASE one_of_several")
 
     def is_whole(self, connection: Connection) -> bool:
         """Not where a statement failed and nothing was rolled back since."""
