@@ -84,7 +84,7 @@ system:
 	$(call from_apt,chromium,chromium fonts-noto-cjk,the page's tests,the page's tests are skipped)
 	@command -v $(POSTGRES) >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 	mkdir -p $(dir $(NO_CLUSTER)) && echo 'create_main_cluster = false' > $(NO_CLUSTER); } || true
-	$(call from_apt,$(POSTGRES),postgresql,the tests of PostgreSQL,install PostgreSQL 13 or later for its tests)
+	$(call from_apt,$(POSTGRES),postgresql,the tests of PostgreSQL,install PostgreSQL 14 or later for its tests)
 	@rm -f $(NO_CLUSTER)
 
 wrk: # the load generator of the benchmarks of serving; without it they are left out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from pathlib import Path
 
@@ -15,11 +16,12 @@ from sqlalchemy import Connection, select
 from sqlalchemy.exc import IntegrityError
 from tests.postgres import PASSWORD, Server, without_postgres
 
-from mintage.core.errors import ConfigError, DependencyDown, Overloaded, RequestError
+from mintage.core.errors import ConfigError, DependencyDown, RequestError
 from mintage.core.settings import load_settings
 from mintage.store import postgres as backend
 from mintage.store.backend import backend_of
 from mintage.store.engine import Database
+from mintage.store.postgres_shared import Door
 from mintage.store.schema import customers
 from mintage.store.workspace import Workspace
 
@@ -205,7 +207,7 @@ def test_more_readers_than_connections_wait_and_are_told(
     few = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 0.1}
     monkeypatch.setattr(backend, "_POOL", few)
     with Workspace(tmp_path, database_url=database_url) as opened:
-        with opened.database.read(), pytest.raises(Overloaded, match="in use"):
+        with opened.database.read(), pytest.raises(DependencyDown, match="in use"):
             names(opened.database)
         assert names(opened.database) == []
 
@@ -258,9 +260,35 @@ def test_while_it_is_away_nothing_is_kept_or_counted_and_then_all_goes_on(
         postgres.start()
     assert database.write(add("b")) == "b"
     assert names(database) == ["b"]
-    threading.Event().wait(1.1)  # its address is not asked on every call
     assert not buckets.pour("a", 1, room_seconds=1, now=0).fitted
     assert database.epoch() not in (None, before)
+
+
+def test_an_address_that_swallows_everything_takes_half_of_the_time_of_whoever_asks() -> None:
+    door, asked = Door(), []
+
+    def slowly(**_given: object) -> None:
+        asked.append(time.sleep(0.2))
+        raise psycopg.OperationalError("timeout expired")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(psycopg, "connect", slowly)
+        begun = time.monotonic()
+        while time.monotonic() < begun + 1:
+            with pytest.raises(psycopg.OperationalError, match="expired"):
+                door.connect()
+            time.sleep(0.01)
+    assert 2 <= len(asked) <= 3
+
+
+def test_limits_of_long_ago_are_forgotten(workspace: Workspace, database_url: SecretStr) -> None:
+    buckets = workspace.database.buckets()
+    for name, now in (("old", time.time() - 100_000), ("new", time.time())):
+        buckets.pour(name, 10, room_seconds=10, now=now)
+    with Workspace(workspace.home, database_url=database_url) as other:
+        other.database.buckets()
+    with aside(database_url) as connection:
+        assert connection.execute("SELECT name FROM rate_buckets").fetchall() == [("new",)]
 
 
 def test_without_postgresql_its_tests_are_skipped_and_in_make_test_they_fail() -> None:

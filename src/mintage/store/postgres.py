@@ -21,7 +21,7 @@ from mintage.core.errors import ConfigError
 from mintage.core.messages import _
 from mintage.store.buckets import Buckets
 from mintage.store.postgres_refusals import explained
-from mintage.store.postgres_shared import Line, SharedBuckets, SharedEpoch
+from mintage.store.postgres_shared import Door, Line, SharedBuckets, SharedEpoch
 
 _DRIVER = "postgresql+psycopg"
 _SAVEPOINT = "SAVEPOINT one_of_several"
@@ -39,6 +39,13 @@ _CONNECTING = {
     "keepalives_count": "2",
     "tcp_user_timeout": "15000",
     "options": "-c idle_in_transaction_session_timeout=60s -c lock_timeout=30s",
+}
+# For what the event loop waits for.
+_ASKING: dict[str, Any] = {
+    "autocommit": True,
+    "connect_timeout": "2",
+    "tcp_user_timeout": "2000",
+    "options": "-c statement_timeout=2s",
 }
 # What is acknowledged is on the disk, whatever the server's own setting.
 _DURABLE = (
@@ -60,9 +67,12 @@ class Postgres:
         """
         url = _parsed(address)
         self.where = _where(url)
-        self.engine = _engine(url)
-        self._line = Line(lambda: _connected(self.engine, url))
+        door = Door()
+        self.engine = _engine(url, door)
+        __, given = self.engine.dialect.create_connect_args(url)
+        self._line = Line(lambda: door.connect(**{**_CONNECTING, **_ASKING, **given}))
         self._epoch = SharedEpoch(self._line)
+        self._buckets: SharedBuckets | None = None
         self._saved = False
 
     def exists(self) -> bool:
@@ -114,7 +124,9 @@ class Postgres:
 
     def buckets(self) -> Buckets:
         """In a table."""
-        return SharedBuckets(self._line, self.explained)
+        if self._buckets is None:
+            self._buckets = SharedBuckets(self._line, self.explained)
+        return self._buckets
 
     def damage(self, connection: Connection) -> str:  # noqa: ARG002
         """It checks itself."""
@@ -160,12 +172,7 @@ def _where(url: URL) -> str:
     return f"PostgreSQL {host}{port}/{url.database or ''}"
 
 
-def _connected(engine: Engine, url: URL) -> psycopg.Connection:
-    __, given = engine.dialect.create_connect_args(url)
-    return psycopg.connect(**{**_CONNECTING, **given}, autocommit=True)
-
-
-def _engine(url: URL) -> Engine:
+def _engine(url: URL, door: Door) -> Engine:
     connecting = {name: value for name, value in _CONNECTING.items() if name not in url.query}
     engine = create_engine(
         url,
@@ -175,6 +182,10 @@ def _engine(url: URL) -> Engine:
         hide_parameters=True,
         **_POOL,
     )
+
+    @event.listens_for(engine, "do_connect")
+    def connect(_dialect: Any, _record: Any, _: Any, given: dict[str, Any]) -> psycopg.Connection:
+        return door.connect(**given)
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:

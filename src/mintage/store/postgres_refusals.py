@@ -7,7 +7,7 @@ from psycopg import errors
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoneFree
 
-from mintage.core.errors import DependencyDown, MintageError, Overloaded, RequestError
+from mintage.core.errors import DependencyDown, MintageError, RequestError
 from mintage.core.files import failure
 from mintage.core.messages import _
 
@@ -17,7 +17,7 @@ def explained(error: BaseException, where: str) -> BaseException:
     if isinstance(error, MintageError):
         return error
     if isinstance(error, NoneFree):
-        return Overloaded(
+        return DependencyDown(
             _("All connections to {database} are in use.", database=where),
             remedy=_("Send it again in a moment."),
             retry_after_seconds=1,

@@ -11,8 +11,34 @@ import psycopg
 
 from mintage.store.buckets import Poured
 
-_PAUSE_SECONDS = 1.0  # an address that does not answer is not asked on every call
-_ANSWER_SECONDS = 2
+
+class Door:
+    """Connects; where that took long and failed, it fails at once for as long again.
+
+    So of the event loop, which waits for it, an address that swallows everything takes half.
+    """
+
+    def __init__(self) -> None:
+        self._refused: psycopg.Error | None = None
+        self._closed_until = 0.0
+
+    def connect(self, **given: Any) -> psycopg.Connection:
+        """A connection.
+
+        Raises:
+            psycopg.Error: there is none.
+        """
+        begun = time.monotonic()
+        if self._refused is not None and begun < self._closed_until:
+            raise self._refused.with_traceback(None)
+        try:
+            connection = psycopg.connect(**given)
+        except psycopg.Error as error:
+            now = time.monotonic()
+            self._refused, self._closed_until = error, now + (now - begun)
+            raise
+        self._refused = None
+        return connection
 
 
 class Line:
@@ -25,8 +51,6 @@ class Line:
         self._connect = connect
         self._mine = Lock()
         self._connection: psycopg.Connection | None = None
-        self._refused: psycopg.Error | None = None
-        self._again_at = 0.0
 
     def ask(self, statement: str, values: dict[str, Any] | None = None) -> tuple[Any, ...]:
         """The one row of an answer; asked again where the connection had ended meanwhile.
@@ -49,29 +73,16 @@ class Line:
             self._drop()
 
     def _asked(self, statement: str, values: dict[str, Any] | None) -> tuple[Any, ...]:
-        connection = self._connected()
+        if self._connection is None:
+            self._connection = self._connect()
         try:
-            row = connection.execute(statement, values, prepare=True).fetchone()
+            row = self._connection.execute(statement, values, prepare=True).fetchone()
         finally:
-            if connection.closed:
+            if self._connection.closed:
                 self._drop()
         if row is None:
             raise psycopg.DataError("a row is missing")
         return row
-
-    def _connected(self) -> psycopg.Connection:
-        if self._connection is None:
-            if self._refused is not None and time.monotonic() < self._again_at:
-                raise self._refused
-            try:
-                self._connection = self._connect()
-                self._connection.execute(f"SET statement_timeout = '{_ANSWER_SECONDS}s'")
-            except psycopg.Error as error:
-                self._refused, self._again_at = error, time.monotonic() + _PAUSE_SECONDS
-                self._drop()
-                raise
-            self._refused = None
-        return self._connection
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
@@ -107,12 +118,26 @@ RETURNING fitted, empty_at - %(now)s
 """  # noqa: S608 - our own text
 
 
+# What drained a day ago is as good as none, by any clock.
+_CLEAR = """
+WITH gone AS (
+    DELETE FROM rate_buckets WHERE empty_at < extract(epoch FROM now()) - 86400 RETURNING 1
+) SELECT count(*) FROM gone
+"""
+
+
 class SharedBuckets:
     """A table of buckets; each pour is one statement, so that all servers' together are exact."""
 
     def __init__(self, line: Line, explained: Callable[[BaseException], BaseException]) -> None:
+        """Forget those of long ago.
+
+        Raises:
+            DependencyDown: PostgreSQL does not answer.
+        """
         self._line = line
         self._explained = explained
+        self._ask(_CLEAR, {})
 
     def pour(self, name: str, seconds: float, *, room_seconds: float, now: float) -> Poured:
         """See ``Buckets``.
@@ -121,8 +146,11 @@ class SharedBuckets:
             DependencyDown: PostgreSQL does not answer.
         """
         numbers = {"seconds": float(seconds), "room": float(room_seconds), "now": float(now)}
+        fitted, level = self._ask(_POUR, {"name": name, **numbers})
+        return Poured(fitted, level)
+
+    def _ask(self, statement: str, values: dict[str, Any]) -> tuple[Any, ...]:
         try:
-            fitted, level = self._line.ask(_POUR, {"name": name, **numbers})
+            return self._line.ask(statement, values)
         except psycopg.Error as error:
             raise self._explained(error) from error
-        return Poured(fitted, level)
