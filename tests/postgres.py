@@ -67,17 +67,17 @@ class Server:
 
     def __init__(self) -> None:
         self._binaries = binaries()
-        self._folder = Path(tempfile.mkdtemp(prefix="mintage-postgres-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="mintage-postgres-"))
         self._numbers = itertools.count()
         self._process: subprocess.Popen[bytes] | None = None
         self._clean: list[str] = []
 
     def begin(self) -> None:
-        secret = self._folder / "secret"
+        secret = self.folder / "secret"
         secret.write_text(PASSWORD)
         if os.geteuid() == 0:
             user = pwd.getpwnam("postgres")
-            for path in (self._folder, secret):
+            for path in (self.folder, secret):
                 os.chown(path, user.pw_uid, user.pw_gid)
         self._run(
             "initdb",
@@ -94,13 +94,13 @@ class Server:
         ).communicate()
         self.start()
         self._execute("CREATE DATABASE template_of_ours")
-        database = Database(backend_of(self._folder, self._url("template_of_ours")))
+        database = Database(backend_of(self.folder, self._url("template_of_ours")))
         database.migrate()
         database.close()
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        settings = [f"unix_socket_directories={self._folder}", "listen_addresses=", *_QUICK]
+        settings = [f"unix_socket_directories={self.folder}", "listen_addresses=", *_QUICK]
         self._process = self._run("postgres", *(word for each in settings for word in ("-c", each)))
         end = time.monotonic() + _START_SECONDS
         while True:
@@ -137,19 +137,19 @@ class Server:
         """Stop it and remove its folder."""
         if self._process is not None and self._process.poll() is None:
             self.stop()
-        shutil.rmtree(self._folder)
+        shutil.rmtree(self.folder)
 
     def _url(self, name: str) -> SecretStr:
-        return SecretStr(f"postgresql+psycopg://{USER}:{PASSWORD}@/{name}?host={self._folder}")
+        return SecretStr(f"postgresql+psycopg://{USER}:{PASSWORD}@/{name}?host={self.folder}")
 
     def _execute(self, statement: str, database: str = "postgres") -> None:
         with psycopg.connect(
-            host=str(self._folder), user=USER, password=PASSWORD, dbname=database, autocommit=True
+            host=str(self.folder), user=USER, password=PASSWORD, dbname=database, autocommit=True
         ) as connection:
             connection.execute(statement)
 
     def _run(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
-        command = [str(self._binaries / program), "-D", str(self._folder / "data"), *arguments]
+        command = [str(self._binaries / program), "-D", str(self.folder / "data"), *arguments]
         # It refuses to be root; and it is told where its parent ends, whatever kills that.
         if os.geteuid() == 0:
             us = ["--reuid", "postgres", "--regid", "postgres", "--clear-groups"]
@@ -157,6 +157,6 @@ class Server:
             us = []
         if shutil.which("setpriv"):
             command = ["setpriv", *us, "--pdeathsig", "INT", *command]
-        log = (self._folder / "log").open("ab")
+        log = (self.folder / "log").open("ab")
         with log:
-            return subprocess.Popen(command, cwd=self._folder, stdout=log, stderr=log)
+            return subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)

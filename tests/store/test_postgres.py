@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -286,7 +287,7 @@ def test_limits_of_long_ago_are_forgotten(workspace: Workspace, database_url: Se
     for name, now in (("old", time.time() - 100_000), ("new", time.time())):
         buckets.pour(name, 10, room_seconds=10, now=now)
     with Workspace(workspace.home, database_url=database_url) as other:
-        other.database.buckets()
+        other.database.buckets().pour("new", 0, room_seconds=10, now=time.time())
     with aside(database_url) as connection:
         assert connection.execute("SELECT name FROM rate_buckets").fetchall() == [("new",)]
 
@@ -297,3 +298,28 @@ def test_without_postgresql_its_tests_are_skipped_and_in_make_test_they_fail() -
     with pytest.raises(pytest.fail.Exception):
         without_postgres(required=True)
     assert "MINTAGE_TEST_POSTGRES=1" in (ROOT / "Makefile").read_text()
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs Linux and its setpriv")
+def test_a_suite_that_is_killed_leaves_no_postgresql_running(postgres: Server) -> None:
+    program = (
+        "from tests.postgres import Server\n"
+        "server = Server(); server.begin(); print(server.folder, flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as child:
+        assert child.stdout is not None
+        folder = Path(child.stdout.readline().strip())
+        number = int((folder / "data/postmaster.pid").read_text().split()[0])
+        assert Path(f"/proc/{number}").exists()
+        child.kill()
+    end = time.monotonic() + 30
+    while time.monotonic() < end and Path(f"/proc/{number}").exists():
+        time.sleep(0.02)
+    assert not Path(f"/proc/{number}").exists()
+    shutil.rmtree(folder)

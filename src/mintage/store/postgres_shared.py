@@ -118,10 +118,10 @@ RETURNING fitted, empty_at - %(now)s
 """  # noqa: S608 - our own text
 
 
-# What drained a day ago is as good as none, by any clock.
+# What drained a day ago is as good as none, by anybody's clock.
 _CLEAR = """
 WITH gone AS (
-    DELETE FROM rate_buckets WHERE empty_at < extract(epoch FROM now()) - 86400 RETURNING 1
+    DELETE FROM rate_buckets WHERE empty_at < %(now)s - 86400 RETURNING 1
 ) SELECT count(*) FROM gone
 """
 
@@ -130,14 +130,9 @@ class SharedBuckets:
     """A table of buckets; each pour is one statement, so that all servers' together are exact."""
 
     def __init__(self, line: Line, explained: Callable[[BaseException], BaseException]) -> None:
-        """Forget those of long ago.
-
-        Raises:
-            DependencyDown: PostgreSQL does not answer.
-        """
         self._line = line
         self._explained = explained
-        self._ask(_CLEAR, {})
+        self._cleared = False
 
     def pour(self, name: str, seconds: float, *, room_seconds: float, now: float) -> Poured:
         """See ``Buckets``.
@@ -146,6 +141,9 @@ class SharedBuckets:
             DependencyDown: PostgreSQL does not answer.
         """
         numbers = {"seconds": float(seconds), "room": float(room_seconds), "now": float(now)}
+        if not self._cleared:  # once a process: those of long ago
+            self._ask(_CLEAR, {"now": float(now)})
+            self._cleared = True
         fitted, level = self._ask(_POUR, {"name": name, **numbers})
         return Poured(fitted, level)
 
