@@ -66,9 +66,10 @@ def test_publishing_again_moves_the_alias_and_the_log_keeps_both(products, works
 
 
 def test_another_process_sees_the_publish_at_once(products, workspace) -> None:
+    from mintage.store.backend import backend_of
     from mintage.store.engine import Database
 
-    other = Database(workspace.database.path)
+    other = Database(backend_of(workspace.home, None))
     try:
         products.publish("pets", "pets", 1, DIGEST, "basic")
         assert Products(other, workspace.now).routing("pets").stable.version == 1
