@@ -140,7 +140,7 @@ def test_a_revoked_key_is_refused_as_one_that_never_was(workspace, clock) -> Non
     customers = Customers(workspace.database, clock)
     customers.add("Ada")
     issued = customers.issue_key("Ada")
-    gate = KeyGate(workspace.database)
+    gate = KeyGate(workspace.database, workspace.clock)
     assert gate.customer(issued.key.reveal())
     customers.revoke_key(issued.id)
     said = []

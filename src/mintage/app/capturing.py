@@ -31,7 +31,7 @@ class Capturing:
         self._keys = keys
         self.customers = Customers(workspace.database, workspace.clock)
         self.plans = Plans(workspace.database, workspace.clock)
-        self.gate = KeyGate(workspace.database)
+        self.gate = KeyGate(workspace.database, workspace.clock)
         self.history = UsageHistory(workspace.database, keys)
 
     def meter(self) -> UsageMeter:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from mintage.capture import repository
+from mintage.capture.details import NO_DETAILS, Details
 from mintage.capture.keys import ApiKey, IssuedKey, KeyInfo
+from mintage.core.canonical import canonical_json
 from mintage.core.clock import Clock, timestamp
 from mintage.core.errors import ConfigError, RequestError
 from mintage.core.ids import new_id
@@ -20,15 +23,25 @@ _LONGEST_NAME = 200
 
 @dataclass(frozen=True)
 class Customer:
-    """Who pays."""
+    """Who pays; ``details`` are what invoices say of them."""
 
     id: str
     name: str
     created_at: str
+    details: Details = NO_DETAILS
 
-    def to_json(self) -> dict[str, str]:
+    def to_json(self) -> dict[str, Any]:
         """The customer as lists show it."""
-        return asdict(self)
+        return asdict(self) | {"details": self.details.to_json()}
+
+    def to_row(self) -> repository.Values:
+        """The customer as its row holds it."""
+        return self.to_json() | {"details": canonical_json(self.details.to_json()).decode()}
+
+    @classmethod
+    def from_row(cls, row: repository.Values) -> Customer:
+        """Read a customer's row."""
+        return cls(row["id"], row["name"], row["created_at"], Details.parse(row["details"]))
 
 
 class Customers:
@@ -54,7 +67,7 @@ class Customers:
                     remedy=_("Choose another name, or go on with that customer."),
                     http_status=409,
                 )
-            repository.add_customer(connection, customer.to_json())
+            repository.add_customer(connection, customer.to_row())
             audit.append(connection, "customer.added", customer.to_json())
             return customer
 
@@ -67,12 +80,29 @@ class Customers:
             RequestError: there is none (404).
         """
         with self._database.read() as connection:
-            return _found(connection, customer)
+            return found_customer(connection, customer)
 
     def list(self) -> Sequence[Customer]:
         """Every customer, by name."""
         with self._database.read() as connection:
-            return [Customer(**row) for row in repository.all_customers(connection)]
+            return [Customer.from_row(row) for row in repository.all_customers(connection)]
+
+    def set_details(self, customer: str, details: Details) -> Customer:
+        """What invoices say of a customer from now on; issued ones stay as they are.
+
+        Raises:
+            RequestError: no such customer (404).
+        """
+
+        def work(connection: repository.Connection) -> Customer:
+            changed = replace(found_customer(connection, customer), details=details)
+            repository.change_customer(
+                connection, changed.id, {"details": changed.to_row()["details"]}
+            )
+            audit.append(connection, "customer.changed", changed.to_json())
+            return changed
+
+        return self._database.write(work)
 
     def issue_key(self, customer: str) -> IssuedKey:
         """Make a key; ``key.reveal()`` can be shown now and never again.
@@ -83,7 +113,7 @@ class Customers:
         key, key_id, now = ApiKey.generate(), new_id("key"), self._now()
 
         def work(connection: repository.Connection) -> IssuedKey:
-            owner = _found(connection, customer)
+            owner = found_customer(connection, customer)
             kept = KeyInfo(key_id, owner.id, key.last4, now, revoked_at=None)
             repository.add_key(connection, kept.to_json() | {"sha256": key.sha256})
             audit.append(connection, "key.issued", kept.to_json())
@@ -122,14 +152,19 @@ class Customers:
             RequestError: no such customer (404).
         """
         with self._database.read() as connection:
-            owner = _found(connection, customer)
+            owner = found_customer(connection, customer)
             return [KeyInfo(**row) for row in repository.keys_of(connection, owner.id)]
 
     def _now(self) -> str:
         return timestamp(self._clock.now())
 
 
-def _found(connection: repository.Connection, customer: str) -> Customer:
+def found_customer(connection: repository.Connection, customer: str) -> Customer:
+    """The customer of this name or id.
+
+    Raises:
+        RequestError: there is none (404).
+    """
     row = repository.find_customer(connection, customer)
     if row is None:
         raise RequestError(
@@ -137,7 +172,7 @@ def _found(connection: repository.Connection, customer: str) -> Customer:
             remedy=_("Name one that exists, or add this one first."),
             http_status=404,
         )
-    return Customer(**row)
+    return Customer.from_row(row)
 
 
 def _checked_name(name: str) -> str:

@@ -16,6 +16,7 @@ from mintage.store.schema import (
     feedback,
     log_leaves,
     plans,
+    subscriptions,
     usage_events,
 )
 
@@ -210,6 +211,11 @@ def add_customer(connection: Connection, values: Values) -> None:
     connection.execute(insert(customers).values(values))
 
 
+def change_customer(connection: Connection, customer: str, values: Values) -> None:
+    """Change what is kept of a customer."""
+    connection.execute(update(customers).where(customers.c.id == customer).values(values))
+
+
 def find_customer(connection: Connection, name_or_id: str) -> Values | None:
     """The customer of this id or this name."""
     either = (customers.c.id == name_or_id) | (customers.c.name == name_or_id)
@@ -263,6 +269,25 @@ def plan_version(connection: Connection, name: str, version: int) -> Values | No
 def all_plans(connection: Connection) -> list[Values]:
     """Every version of every plan."""
     return _all(connection, select(plans).order_by(plans.c.name, plans.c.version))
+
+
+def add_subscription(connection: Connection, values: Values) -> None:
+    """Keep what a customer has begun."""
+    connection.execute(insert(subscriptions).values(values))
+
+
+def change_subscription(connection: Connection, subscription: str, values: Values) -> None:
+    """Say when it ended, and by what."""
+    connection.execute(
+        update(subscriptions).where(subscriptions.c.id == subscription).values(values)
+    )
+
+
+def subscriptions_of(connection: Connection, customer: str) -> list[Values]:
+    """What a customer has ever begun, the oldest first."""
+    s = subscriptions.c
+    asked = select(subscriptions).where(s.customer == customer).order_by(s.started_at, s.id)
+    return _all(connection, asked)
 
 
 def _key_columns() -> Select[Any]:

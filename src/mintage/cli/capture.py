@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from mintage.capture.subscriptions import Subscription
 from mintage.cli.options import Home, Json, opened
-from mintage.cli.output import emit, line, say, table
+from mintage.cli.output import emit, facts, line, say, table
 from mintage.cli.words import word
 from mintage.core.messages import _, told
 
@@ -52,6 +54,83 @@ def list_customers(*, home: Home = None, as_json: Json = False) -> None:
     else:
         rows = [(found["name"], found["id"], found["created_at"][:16]) for found in listed]
         table((_("customer"), _("id"), _("since")), rows)
+
+
+@customer.command("set")
+def set_details(
+    owner: _Customer,
+    path: Annotated[Path, typer.Argument(help="A TOML file: legal_name, address, taxes …")],
+    *,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Set what invoices say of a customer: names, address, tax number, bank, taxes, language."""
+    with opened(home) as app:
+        changed = app.billing.set_details(owner, path)
+    if as_json:
+        emit(changed.to_json())
+        return
+    said = {**changed.details.to_json(), "taxes": ""}
+    said["taxes"] = ", ".join(f"{tax.name} {tax.percent} %" for tax in changed.details.taxes)
+    facts((name, value) for name, value in said.items() if value)
+
+
+@customer.command("begin")
+def begin_plan(
+    owner: _Customer,
+    plan: Annotated[str, typer.Argument(help="A plan: gold, or gold@2.")],
+    *,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Begin a plan for a customer, from now on.
+
+    It takes the place of plans for the same products; the month is shared by the day.
+    """
+    with opened(home) as app:
+        begun = app.billing.begin(owner, plan)
+    _say_begun([begun], as_json=as_json)
+
+
+@customer.command("cancel")
+def cancel_plan(
+    owner: _Customer,
+    plan: Annotated[str, typer.Argument(help="The plan's name.")],
+    *,
+    at_month_end: Annotated[
+        bool, typer.Option("--at-month-end", help="Not now, but with the month.")
+    ] = False,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """End a customer's plan, now or with the month."""
+    with opened(home) as app:
+        ended = app.billing.subscriptions.cancel(owner, plan, at_month_end=at_month_end)
+    _say_begun([ended], as_json=as_json)
+
+
+@customer.command("plans")
+def list_begun(owner: _Customer, *, home: Home = None, as_json: Json = False) -> None:
+    """List the plans that a customer has begun, ended ones too."""
+    with opened(home) as app:
+        found = list(app.billing.subscriptions.list(owner))
+    _say_begun(found, as_json=as_json)
+
+
+def _say_begun(found: list[Subscription], *, as_json: bool) -> None:
+    if as_json:
+        emit([each.to_json() for each in found])
+        return
+    rows = [
+        (
+            f"{each.plan}@{each.plan_version}",
+            each.started_at[:16],
+            (each.ended_at or "")[:16],
+            "" if each.ended_by is None else word(each.ended_by),
+        )
+        for each in found
+    ]
+    table((_("plan"), _("since"), _("until"), _("by")), rows)
 
 
 @key.command("add")

@@ -56,6 +56,8 @@ _VERBS = {
         "customer": "capture:customer",
         "key": "capture:key",
         "plan": "plans:plan",
+        "invoice": "invoices:invoice",
+        "ledger": "invoices:ledger",
         "usage": "capture:usage",
         "receipt": "capture:receipt",
     },

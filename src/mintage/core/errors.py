@@ -7,7 +7,8 @@ MintageError ─┬─ InputError    yours to mend       exit 2   HTTP 400 404 4
               ├─ TrustError    do not go on        exit 3   HTTP 403
               │    ├─ SignatureMismatch   what was signed is not what is here
               │    ├─ SealBroken          an encrypted thing does not open
-              │    └─ LogForked           the audit log contradicts itself
+              │    ├─ LogForked           the audit log contradicts itself
+              │    └─ BooksBroken         money or usage does not add up
               ├─ AccountError  your account        exit 4
               │    ├─ Unauthenticated HTTP 401
               │    ├─ NotAllowed      HTTP 403
@@ -109,6 +110,12 @@ class LogForked(TrustError):
     """The audit log contradicts what it said before."""
 
     code = "log_forked"
+
+
+class BooksBroken(TrustError):
+    """What is owed does not follow from what was recorded."""
+
+    code = "books_broken"
 
 
 class AccountError(MintageError):
