@@ -36,7 +36,7 @@ class Shop:
         self.database, self.clock = database, clock
         self.customers = Customers(database, clock)
         self.plans = Plans(database, clock)
-        self.gate = KeyGate(database)
+        self.gate = KeyGate(database, clock)
         self.meter = UsageMeter(database, self.keys, clock)
         self.history = UsageHistory(database, self.keys)
 

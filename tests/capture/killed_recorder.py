@@ -28,7 +28,7 @@ def say(word: str, event: str) -> None:
 
 def main(home: str, key: str, number: str) -> None:
     workspace = Workspace(Path(home))
-    gate = KeyGate(workspace.database)
+    gate = KeyGate(workspace.database, workspace.clock)
     meter = UsageMeter(workspace.database, KeyRing(workspace.key_folder), SystemClock())
 
     def record(thread: int) -> None:
