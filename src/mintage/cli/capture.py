@@ -157,7 +157,7 @@ def list_keys(owner: _Customer, *, home: Home = None, as_json: Json = False) -> 
             _("key"),
             _("name"),
             _("ends"),
-            _("may"),
+            _("scopes"),
             _("products"),
             _("networks"),
             _("since"),
