@@ -203,9 +203,11 @@ def test_an_unknown_a_revoked_and_an_expired_key_get_one_identical_answer(
         said = httpx.request(
             method, f"{server.url}{address}", content=picture, headers=headers, trust_env=False
         )
-        return said.status_code, dict(said.headers), said.content
+        head = {name: text for name, text in said.headers.items() if name != "date"}
+        return said.status_code, head, said.content
 
     try:
+        assert answer(keys["valid"], "POST", PREDICT)[0] == 200
         for method, address in (
             ("POST", PREDICT),
             ("POST", "/v1/products/none/predict"),
@@ -218,7 +220,6 @@ def test_an_unknown_a_revoked_and_an_expired_key_get_one_identical_answer(
             assert first[0] == 401
             assert json.loads(first[2])["code"] == "unauthenticated"
             assert all(other == first for other in others)
-        assert answer(keys["valid"], "POST", PREDICT)[0] == 200
     finally:
         with contextlib.suppress(ProcessLookupError):
             server.end()
