@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Row, Select, and_, delete, func, insert, select, update
+from sqlalchemy import Row, RowMapping, Select, and_, delete, func, insert, select, update
 
 from mintage.store.engine import driver_of
 from mintage.store.schema import (
@@ -30,7 +30,10 @@ _INSERT_EVENT = (
     f" VALUES ({', '.join(f':{name}' for name in _EVENT_COLUMNS)})"
     " ON CONFLICT (customer, origin, id) DO NOTHING"
 )
-_KEY_BY_DIGEST = "SELECT id, customer, sha256, revoked_at FROM api_keys WHERE sha256 = ?"
+_KEY_BY_DIGEST = (
+    "SELECT id, customer, sha256, scopes, products, networks, expires_at, revoked_at"
+    " FROM api_keys WHERE sha256 = ?"
+)
 _OFFER = (
     "SELECT plans.name, plans.version, plans.terms, plans.created_at"
     " FROM products LEFT JOIN plans ON plans.name = products.plan"
@@ -46,9 +49,9 @@ _OUTCOMES_AFTER = (
 )
 
 
-def key_by_digest(connection: Connection, sha256: str) -> Row[Any] | None:
-    """``id, customer, sha256, revoked_at`` of the key with this digest."""
-    return connection.exec_driver_sql(_KEY_BY_DIGEST, (sha256,)).first()
+def key_by_digest(connection: Connection, sha256: str) -> RowMapping | None:
+    """``id, customer, sha256``, limits and ``revoked_at`` of the key with this digest."""
+    return connection.exec_driver_sql(_KEY_BY_DIGEST, (sha256,)).mappings().first()
 
 
 def offer(connection: Connection, product: str) -> Row[Any] | None:
@@ -91,18 +94,26 @@ def events(
     *,
     customer: str | None,
     product: str | None,
+    among: Collection[str] | None,
     before: int | None,
     limit: int,
 ) -> list[Values]:
-    """Usage events, newest first; ``before`` is a sequence number."""
+    """Usage events, newest first; ``among`` are products, ``before`` is a sequence number."""
     statement = select(usage_events).order_by(usage_events.c.sequence.desc()).limit(limit)
     if customer is not None:
         statement = statement.where(usage_events.c.customer == customer)
     if product is not None:
         statement = statement.where(usage_events.c.product == product)
+    if among is not None:
+        statement = statement.where(usage_events.c.product.in_(among))
     if before is not None:
         statement = statement.where(usage_events.c.sequence < before)
     return _all(connection, statement)
+
+
+def is_shown(row: Values, customer: str | None, among: Collection[str] | None) -> bool:
+    """Whether a record is this customer's and of one of these products; None is any."""
+    return customer in (None, row["customer"]) and (among is None or row["product"] in among)
 
 
 def event_by_receipt(connection: Connection, receipt: str) -> Values | None:
@@ -241,6 +252,17 @@ def keys_of(connection: Connection, customer: str) -> list[Values]:
     """A customer's keys, oldest first."""
     statement = _key_columns().where(api_keys.c.customer == customer).order_by(api_keys.c.id)
     return _all(connection, statement)
+
+
+def key_that_replaces(connection: Connection, key_id: str) -> str | None:
+    """The id of the key that was made in place of this one."""
+    wanted = select(api_keys.c.id).where(api_keys.c.replaces == key_id)
+    return connection.execute(wanted).scalar()
+
+
+def expire_key(connection: Connection, key_id: str, moment: str) -> None:
+    """Have a key expire at another moment."""
+    connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(expires_at=moment))
 
 
 def revoke_key(connection: Connection, key_id: str, moment: str) -> None:

@@ -127,7 +127,7 @@ class AccountError(MintageError):
 
 
 class Unauthenticated(AccountError):
-    """No key, an unknown one, or one that was revoked: all answered alike."""
+    """No key, an unknown one, one that was revoked or has expired: all answered alike."""
 
     code = "unauthenticated"
     default_http_status = 401

@@ -155,8 +155,14 @@ api_keys = Table(
     metadata,
     Column("id", String(40), primary_key=True),
     Column("customer", String(40), ForeignKey("customers.id"), nullable=False),
+    Column("name", String(200)),
     Column("sha256", String(64), nullable=False, unique=True),
     Column("last4", String(4), nullable=False),
+    Column("scopes", Text, nullable=False),  # canonical JSON, as the two below; NULL is no limit
+    Column("products", Text),
+    Column("networks", Text),
+    Column("expires_at", String(32)),
+    Column("replaces", String(40), ForeignKey("api_keys.id"), unique=True),
     Column("created_at", String(32), nullable=False),
     Column("revoked_at", String(32)),
 )
