@@ -24,7 +24,12 @@ def main() -> None:
     class OpenGate:
         """Lets everybody in, for nothing."""
 
-        def admit(self, key: str | None, product: str) -> Permit:  # noqa: ARG002 - the protocol's
+        def admit(
+            self,
+            key: str | None,  # noqa: ARG002 - the protocol's
+            product: str,
+            address: str | None = None,  # noqa: ARG002
+        ) -> Permit:
             return Permit("anyone", "none", product, "free", 1, {"image": Price("0", "EUR")}, "EUR")
 
     class NoMeter:

@@ -22,15 +22,25 @@ from mintage.api.server import serve
 from mintage.api.service import Sample, Service
 from mintage.capture.keys import refused
 from mintage.core import messages
-from mintage.core.errors import DataError, RequestError
+from mintage.core.errors import DataError, NotAllowed, RequestError
 from mintage.core.messages import _
 from mintage.core.money import Price
 from mintage.core.settings import Settings
-from mintage.core.types import Answer, Permit, ProviderInfo, Rate, Receipt, Usage
+from mintage.core.types import (
+    SCOPES,
+    Answer,
+    Caller,
+    Permit,
+    ProviderInfo,
+    Rate,
+    Receipt,
+    Scope,
+    Usage,
+)
 from mintage.deliver.engine import Engine
 from mintage.deliver.products import Pointer, Routing
 
-KEY = "mk_planted_canary_key_0123456789"
+KEY = "mtg_live_planted_canary_key_0123456789"
 T = TypeVar("T")
 PRICE = Price("0.02", "EUR")
 
@@ -113,21 +123,26 @@ class Desk:
         self.hold = False
         self.fault: Exception | None = None
         self.admitted = 0
+        self.scopes: Sequence[Scope] = SCOPES
+        self.addresses: list[str | None] = []
         self.names_listed = ["tones"]
         self.expired = False
         self.public_keys: dict[str, dict[str, str]] = {}
 
-    def admit(self, key: str | None, product: str) -> Permit:
-        customer = self.customer(key)
+    def admit(self, key: str | None, product: str, address: str | None = None) -> Permit:
+        customer = self.caller(key, "predict", address).customer
         if product not in self.names_listed:
             raise _missing(product)
         self.admitted += 1
         return Permit(customer, "key_1", product, "basic", 1, {"image": PRICE}, PRICE.currency)
 
-    def customer(self, key: str | None) -> str:
+    def caller(self, key: str | None, scope: Scope, address: str | None) -> Caller:
+        self.addresses.append(address)
         if key != KEY:
             raise refused()
-        return "cus_1"
+        if scope not in self.scopes:
+            raise NotAllowed(_("Not this."), remedy=_("Ask."))
+        return Caller("cus_1")
 
     def record(self, usage: Usage) -> Future[Receipt]:
         if self.fault is not None:
@@ -190,17 +205,17 @@ class Desk:
     def outcomes(self) -> list[str]:
         return [usage.outcome for usage in self.usages]
 
-    def usage(self, customer: str, *, product: str | None, after: str | None, limit: int):
+    def usage(self, caller: Caller, *, product: str | None, after: str | None, limit: int):
         rows = [
             {"id": receipt.event_id, "receipt": receipt.id, "outcome": usage.outcome}
             for usage, receipt in self.events.values()
-            if usage.permit.customer == customer and product in (None, usage.permit.product)
+            if usage.permit.customer == caller.customer and product in (None, usage.permit.product)
         ]
         return rows[::-1][:limit]
 
-    def receipt(self, customer: str, receipt_id: str):
+    def receipt(self, caller: Caller, receipt_id: str):
         for usage, receipt in self.events.values():
-            if receipt.id == receipt_id and usage.permit.customer == customer:
+            if receipt.id == receipt_id and usage.permit.customer == caller.customer:
                 return receipt.to_json()
         raise _missing(receipt_id)
 

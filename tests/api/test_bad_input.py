@@ -117,7 +117,7 @@ def test_a_picture_of_an_unusual_kind_is_answered(real, image, kind) -> None:
 
 
 @pytest.mark.parametrize(
-    "authorization", ["", "Bearer", "Basic eDp5", "Bearer mk_x", "Bearer 密钥"]
+    "authorization", ["", "Bearer", "Basic eDp5", "Bearer mtg_live_x", "Bearer 密钥"]
 )
 @pytest.mark.parametrize("path", [PREDICT, "/v2/models/tones/infer", "/v1/usage"])
 def test_without_a_key_all_are_refused_alike(client, authorization, path) -> None:
@@ -140,13 +140,13 @@ def test_a_revoked_key_is_refused_as_one_that_never_was(workspace, clock) -> Non
     customers = Customers(workspace.database, clock)
     customers.add("Ada")
     issued = customers.issue_key("Ada")
-    gate = KeyGate(workspace.database)
-    assert gate.customer(issued.key.reveal())
+    gate = KeyGate(workspace.database, clock)
+    assert gate.caller(issued.key.reveal(), "usage")
     customers.revoke_key(issued.id)
     said = []
-    for key in (issued.key.reveal(), "mk_never", None):
+    for key in (issued.key.reveal(), "mtg_live_never", None):
         with pytest.raises(Unauthenticated) as refused:
-            gate.customer(key)
+            gate.caller(key, "usage")
         said.append((refused.value.message, refused.value.remedy))
     assert len(set(said)) == 1
 

@@ -52,7 +52,7 @@ def test_trailers_without_end_are_refused(running, key, begin, more) -> None:
 @pytest.mark.parametrize(("begin", "more"), TRAILERS)
 def test_trailers_without_end_behind_an_answer_end_the_connection(running, begin, more) -> None:
     with raw(running.address) as connection:
-        connection.sendall(head("mk_nobody", "Transfer-Encoding: chunked") + begin)
+        connection.sendall(head("mtg_live_nobody", "Transfer-Encoding: chunked") + begin)
         assert connection.recv(65_536).startswith(b"HTTP/1.1 401 ")
         assert flood(connection, more, 50_000_000) < 50_000_000
 

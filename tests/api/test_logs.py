@@ -253,3 +253,14 @@ def test_mintage_serve_logs_json_to_a_stderr_that_is_no_terminal(tmp_path, capsy
         thread.join(20)
     [line] = requests_of([json.loads(line) for line in capsys.readouterr().err.splitlines()])
     assert (line["route"], line["status"]) == ("/v2", 200)
+
+
+@pytest.mark.parametrize("spelled", [str, str.upper, str.lower])
+def test_an_api_key_that_a_library_quotes_is_hidden_however_it_is_spelled(spelled) -> None:
+    secret = "A1b2C3" * 6
+    quoted = spelled(f"https://x_mtg_live_{secret}/?mtg_live_{secret}&more")
+    record = logging.makeLogRecord({"msg": quoted, "levelno": 40, "levelname": "ERROR"})
+    for formatter in (JsonFormatter(), TextFormatter()):
+        line = formatter.format(record)
+        assert secret.lower() not in line.lower()
+        assert "more" in line.lower()

@@ -157,7 +157,7 @@ def test_a_visitor_on_a_phone_without_a_key_is_asked_once_and_then_answered(
     assert page.inner_text("#lead") == "选择图片，或拍一张"
     page.tap("#sample-list li:nth-child(2) button")
     page.wait_for_selector("#key:focus")
-    page.fill("#key", "mk_wrong")
+    page.fill("#key", "mtg_live_wrong")
     page.keyboard.press("Enter")
     page.wait_for_selector(".note.failed")
     failed = page.inner_text(".note.failed")  # in the words of the server
@@ -173,6 +173,7 @@ def test_a_visitor_on_a_phone_without_a_key_is_asked_once_and_then_answered(
     page.tap(".receipt summary")
     assert page.is_visible("#python")
     assert page.evaluate("innerWidth") == 390
+    assert key not in page.content()  # nor in the program that it offers
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert page.evaluate("find => document.querySelector(find).scrollWidth > 390", "#curl")
     page.set_viewport_size({"width": 320, "height": 640})  # WCAG 1.4.10

@@ -28,7 +28,9 @@ class Box:
     kept: dict[str, tuple[Said, bytes]] = field(default_factory=dict)
     full: bool = False
 
-    def keep(self, customer: str, receipt: str, said: Said, data: bytes) -> Mapping[str, Any]:
+    def keep(
+        self, customer: str, receipt: str, said: Said, data: bytes, among: Any = None
+    ) -> Mapping[str, Any]:
         if self.full:
             raise QuotaReached(
                 _("{count:,} of your pictures wait to be used, as many as may.", count=9)
@@ -44,7 +46,7 @@ class Box:
             "given_at": "2026-11-23T12:00:00.000000Z",
         }
 
-    def withdraw(self, receipt: str, customer: str | None = None) -> None:
+    def withdraw(self, receipt: str, customer: str | None = None, among: Any = None) -> None:
         del self.kept[receipt]
 
 

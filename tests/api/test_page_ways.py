@@ -179,16 +179,16 @@ def on_trial(
     """A server that admits one call without a key."""
     admit, left = desk.admit, [1]
 
-    def admitting(key: str | None, product: str) -> Permit:
+    def admitting(key: str | None, product: str, address: str | None) -> Permit:
         if key is not None:
-            return admit(key, product)
+            return admit(key, product, address)
         if not left[0]:
             raise QuotaReached(
                 _("The {most:,} free calls of this day are used up.", most=1),
                 retry_after_seconds=7,
             )
         left[0] -= 1
-        return admit(KEY, product)
+        return admit(KEY, product, address)
 
     monkeypatch.setattr(desk, "admit", admitting)
     server = Running(changed(service, trial=1))

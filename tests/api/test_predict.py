@@ -308,7 +308,7 @@ def test_a_client_that_leaves_before_the_commit_is_cancelled_and_free(service, d
             "raw_path": PREDICT.encode(),
             "query_string": b"",
             "headers": [
-                (b"authorization", b"Bearer mk_planted_canary_key_0123456789"),
+                (b"authorization", b"Bearer mtg_live_planted_canary_key_0123456789"),
                 (b"content-type", b"image/png"),
             ],
         }

@@ -63,7 +63,7 @@ def test_the_python_client_and_the_server_understand_each_other(
             client.predict("tones", warm + b"\n", idempotency_key="a")
         assert reused.value.http_status == 422
         assert len(client.usage()) == 4
-    with Client(running.address, "mk_wrong") as stranger, pytest.raises(Unauthenticated):
+    with Client(running.address, "mtg_live_wrong") as stranger, pytest.raises(Unauthenticated):
         stranger.predict("tones", warm)
 
 
@@ -105,7 +105,7 @@ def test_an_announced_large_body_is_refused_before_a_byte_of_it(running, key) ->
 
 def test_without_a_key_the_answer_comes_before_a_byte_of_the_body(running) -> None:
     with raw(running.address) as connection:
-        connection.sendall(head("mk_wrong", "Content-Length: 5000"))
+        connection.sendall(head("mtg_live_wrong", "Content-Length: 5000"))
         assert connection.recv(65_536).startswith(b"HTTP/1.1 401 ")
 
 

@@ -173,3 +173,12 @@ def test_where_it_is_missing_the_line_that_installs_it_is_said(
     with pytest.raises(DependencyDown) as missing:
         from_environment()
     assert "pip install 'mintage[otel]'" in str(missing.value.remedy)
+
+
+def test_of_an_exception_a_span_says_the_kind_alone(exported) -> None:
+    spans = Spans(exported)
+    with pytest.raises(ValueError, match="secret"), spans.span(None):
+        raise ValueError("secret")
+    spans.close()
+    (span,) = exported.get_finished_spans()
+    assert (span.status.is_ok, span.status.description, span.events) == (False, "ValueError", ())

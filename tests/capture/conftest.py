@@ -13,11 +13,15 @@ from pydantic import SecretStr
 from sqlalchemy import event, insert
 from tests.databases import database_url
 
+from mintage.capture.books.invoices import Invoices
+from mintage.capture.books.ledger import Ledger
+from mintage.capture.books.rollup import Rollup
 from mintage.capture.customers import Customers
 from mintage.capture.gate import KeyGate
 from mintage.capture.keys import IssuedKey
 from mintage.capture.metering import UsageMeter
 from mintage.capture.plans import Plans
+from mintage.capture.subscriptions import Subscriptions
 from mintage.capture.usage import UsageHistory
 from mintage.core.types import Permit, ProviderInfo, Usage
 from mintage.store import schema
@@ -40,9 +44,13 @@ class Shop:
         self.database, self.clock = database, clock
         self.customers = Customers(database, clock)
         self.plans = Plans(database, clock)
-        self.gate = KeyGate(database)
+        self.gate = KeyGate(database, clock)
         self.meter = UsageMeter(database, self.keys, clock)
         self.history = UsageHistory(database, self.keys)
+        self.subscriptions = Subscriptions(database, clock)
+        self.invoices = Invoices(database, clock)
+        self.ledger = Ledger(database)
+        self.rollup = Rollup(database, clock)
 
     def sell(self, product: str, plan: str = "standard") -> None:
         row = {"name": product, "model": "pets", "plan": plan, "created_at": str(self.clock)}

@@ -29,7 +29,7 @@ def say(word: str, event: str) -> None:
 
 def main(home: str, key: str, number: str) -> None:
     workspace = Workspace(Path(home), database_url=load_settings().database_url)
-    gate = KeyGate(workspace.database)
+    gate = KeyGate(workspace.database, workspace.clock)
     meter = UsageMeter(workspace.database, KeyRing(workspace.key_folder), SystemClock())
 
     def record(thread: int) -> None:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
+from mintage.capture.key_limits import KeyLimits
+from mintage.capture.keys import ApiKey
 from mintage.core.canonical import canonical_json, sha256_hex
 from mintage.core.errors import ConfigError, RequestError, Unauthenticated
 from mintage.store import schema
@@ -57,7 +60,7 @@ def test_of_a_key_only_its_digest_and_last_four_are_kept(shop: Any) -> None:
     )
     assert sha256_hex(key).encode() in stored
     assert key not in stored
-    assert key[3:-6] not in stored
+    assert key[9:-6] not in stored
 
 
 def test_each_change_is_a_row_and_a_leaf(shop: Any) -> None:
@@ -101,3 +104,101 @@ def test_another_key_of_the_same_customer_goes_on(shop: Any) -> None:
     assert shop.gate.admit(second, "pets").key_id != shop.issued["Ada"].id
     with pytest.raises(Unauthenticated):
         shop.gate.admit(first, "pets")
+
+
+def test_a_key_says_in_lists_what_it_is_bound_to(shop: Any) -> None:
+    shop.customers.add("Ada")
+    limits = KeyLimits.asked(
+        shop.clock.now(), scopes=["predict"], products=["pets"], networks=["::1"], expires="90d"
+    )
+    issued = shop.customers.issue_key("Ada", limits, name=" ci ")
+    [kept] = shop.customers.keys("Ada")
+    assert kept == issued.info
+    assert (kept.name, kept.limits) == ("ci", limits)
+    [leaf] = shop.leaves("key.issued")
+    assert leaf["record"] == canonical_json(kept.to_json() | {"kind": "key.issued"})
+
+
+def test_a_key_for_a_product_that_is_not_sold_is_refused(shop: Any) -> None:
+    shop.customers.add("Ada")
+    with pytest.raises(RequestError, match="'pest'") as refused:
+        shop.customers.issue_key("Ada", KeyLimits(products=("pets", "pest")))
+    assert refused.value.http_status == 404
+    assert list(shop.customers.keys("Ada")) == []
+
+
+def test_an_api_key_is_no_name_and_is_not_repeated(shop: Any) -> None:
+    secret = ApiKey.generate().reveal()
+    shop.customers.add("Ada")
+    for attempt in (
+        lambda: shop.customers.add(f"Ada {secret}"),
+        lambda: shop.customers.issue_key("Ada", name=secret),
+        lambda: shop.customers.revoke_key(secret),
+        lambda: shop.customers.rotate_key(secret, 0),
+    ):
+        with pytest.raises((ConfigError, RequestError)) as refused:
+            attempt()
+        assert secret[9:20] not in f"{refused.value}"
+
+
+def test_a_rotated_key_and_the_one_in_its_place_are_both_taken_until_the_overlap_is_over(
+    shop: Any, reopened: Any
+) -> None:
+    old, other = shop.key_of("Ada"), reopened()
+    shop.gate.admit(old, "pets")
+    other.gate.admit(old, "pets")
+    rotated = shop.customers.rotate_key(shop.issued["Ada"].id, 3600)
+    new = rotated.issued.key.reveal()
+    assert new != old
+    for gate in (shop.gate, other.gate):
+        assert gate.admit(old, "pets").customer == gate.admit(new, "pets").customer
+    shop.clock.advance(3600)
+    for gate in (shop.gate, other.gate):
+        assert gate.admit(new, "pets").key_id == rotated.issued.id
+        with pytest.raises(Unauthenticated):
+            gate.admit(old, "pets")
+
+
+def test_a_rotation_keeps_name_limits_and_end_and_never_lengthens_the_old_ones(shop: Any) -> None:
+    shop.customers.add("Ada")
+    limits = KeyLimits.asked(shop.clock.now(), scopes=["predict"], products=["pets"], expires="1h")
+    first = shop.customers.issue_key("Ada", limits, name="ci")
+    rotated = shop.customers.rotate_key(first.id, 86_400)
+    assert rotated.replaced == first.info
+    new = rotated.issued.info
+    assert (new.name, new.limits, new.replaces) == ("ci", limits, first.id)
+    later = shop.customers.rotate_key(new.id, 0, expires_at="2027-01-01T00:00:00.000000Z")
+    assert later.issued.info.limits == replace(limits, expires_at="2027-01-01T00:00:00.000000Z")
+    assert later.replaced.limits.expires_at == str(shop.clock)
+    assert [key.replaces for key in shop.customers.keys("Ada")] == [None, first.id, new.id]
+
+
+def test_a_rotation_is_two_leaves(shop: Any) -> None:
+    shop.key_of("Ada")
+    rotated = shop.customers.rotate_key(shop.issued["Ada"].id, 60)
+    [leaf] = shop.leaves("key.rotated")
+    assert leaf["record"] == canonical_json(rotated.replaced.to_json() | {"kind": "key.rotated"})
+    issued = shop.leaves("key.issued")[-1]
+    record = rotated.issued.info.to_json() | {"kind": "key.issued"}
+    assert issued["record"] == canonical_json(record)
+    assert rotated.replaced in shop.customers.keys("Ada")
+
+
+def test_a_key_is_rotated_once_and_only_while_it_is_taken(shop: Any) -> None:
+    shop.key_of("Ada")
+    first = shop.issued["Ada"].id
+    second = shop.customers.rotate_key(first, 60).issued.id
+    with pytest.raises(RequestError, match="has been rotated") as refused:
+        shop.customers.rotate_key(first, 60)
+    assert second in refused.value.remedy
+    shop.customers.revoke_key(second)
+    with pytest.raises(RequestError, match="revoked or has expired"):
+        shop.customers.rotate_key(second, 60)
+    limits = KeyLimits.asked(shop.clock.now(), expires="1h")
+    third = shop.customers.issue_key("Ada", limits).id
+    shop.clock.advance(3600)
+    with pytest.raises(RequestError, match="revoked or has expired") as late:
+        shop.customers.rotate_key(third, 60)
+    assert late.value.http_status == refused.value.http_status == 409
+    with pytest.raises(ConfigError, match="too long"):
+        shop.customers.rotate_key(third, 1e15)

@@ -8,19 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mintage.capture.keys import PREFIX, ApiKey, IssuedKey
+from mintage.capture.keys import PREFIX, ApiKey, IssuedKey, KeyInfo
 from mintage.core.errors import Unauthenticated
 
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
-def test_a_key_has_a_typed_prefix_and_more_than_160_random_bits() -> None:
+def test_a_key_has_a_typed_prefix_and_more_than_150_random_bits() -> None:
     key = ApiKey.generate().reveal()
-    assert key.startswith("mk_")
+    assert key.startswith("mtg_live_")
     random_part = key[len(PREFIX) : -6]
     assert set(random_part) <= set(BASE62)
-    # What `last4` shows is no secret any more: 160 bits have to be left without it.
-    assert len(random_part) * math.log2(62) - 4 * math.log2(62) > 160
+    # What `last4` shows is no secret any more: 150 bits have to be left without it.
+    assert len(random_part) * math.log2(62) - 4 * math.log2(62) > 150
 
 
 def test_the_last_six_characters_are_the_crc32_of_the_rest_in_base62() -> None:
@@ -41,7 +41,7 @@ def test_a_key_is_read_back_as_itself() -> None:
     assert key.last4 == key.reveal()[-4:]
 
 
-@given(place=st.integers(0, 40), character=st.characters())
+@given(place=st.integers(0, 44), character=st.characters())
 def test_one_wrong_character_is_always_refused(place: int, character: str) -> None:
     key = ApiKey.generate().reveal()
     wrong = key[:place] + character + key[place + 1 :]
@@ -61,7 +61,7 @@ def test_what_is_no_key_is_refused_with_one_and_the_same_answer(text: str | None
 
 def test_a_key_does_not_show_itself() -> None:
     key = ApiKey.generate()
-    issued = IssuedKey("key_1", "cus_1", key)
+    issued = IssuedKey(KeyInfo("key_1", "cus_1", key.last4, "2026-11-23"), key)
     shown = [repr(key), str(key), f"{key}", repr([key]), repr(issued)]
     shown += [str(ValueError(key)), _traceback_with_locals(key)]
     secret = key.reveal()[len(PREFIX) : -6]

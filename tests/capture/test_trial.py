@@ -51,7 +51,7 @@ def test_a_key_is_admitted_as_ever_and_a_wrong_one_is_no_trial(shop: Any, trial:
     for __ in range(3):
         assert gate.admit(shop.key_of("Ada"), "pets").prices["image"].amount == "0.02"
     with pytest.raises(Unauthenticated):
-        gate.admit("mk_nonsense", "pets")
+        gate.admit("mtg_live_nonsense", "pets")
     gate.admit(None, "pets")
 
 

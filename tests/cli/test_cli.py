@@ -282,9 +282,9 @@ def test_the_way_of_a_sale_by_the_verbs(mintage: Terminal, home: Path) -> None:
     mintage("publish", "pets", "--product", "animals", "--home", home)
     assert mintage.json("products", "--home", home)[0]["plan"]["version"] == 1
     added = mintage.json("customer", "add", "Ada & Söhne", "--home", home)
-    assert added["key"].startswith("mk_")
+    assert added["key"].startswith("mtg_live_")
     second = mintage("key", "add", "Ada & Söhne", "--home", home).strip()
-    assert second.startswith("mk_")
+    assert second.startswith("mtg_live_")
     listed = mintage.json("key", "list", "Ada & Söhne", "--home", home)
     assert [key["revoked_at"] for key in listed] == [None, None]
     assert second not in json.dumps(listed)

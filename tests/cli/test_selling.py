@@ -78,3 +78,59 @@ def test_the_trial_is_an_option_of_serve_and_a_setting(
     monkeypatch.setenv("MINTAGE_TRIAL", "0")
     mintage("serve", "--home", home, status=2)
     assert "MINTAGE_TRIAL" in mintage.err
+
+
+def test_a_key_is_bound_listed_and_rotated_by_the_verbs(mintage: Terminal, home: Path) -> None:
+    at = ("--home", home)
+    mintage("publish", "pets@1", "--product", "pets", *at)
+    mintage("customer", "add", "Ada", *at)
+    add = ("key", "add", "Ada", "--scope", "predict,usage", "--product", "pets")
+    more = ("--network", "10.0.0.0/8", "--network", "::1", "--expires", "90d", "--name", "ci")
+    made = mintage.json(*add, *more, *at)
+    assert made["key"].startswith("mtg_live_")
+    assert (made["scopes"], made["products"], made["name"]) == (
+        ["predict", "usage"],
+        ["pets"],
+        "ci",
+    )
+    assert made["networks"] == ["10.0.0.0/8", "::1/128"]
+    rotated = mintage.json("key", "rotate", made["key_id"], "--overlap", "1h", *at)
+    assert rotated["expires_at"] == made["expires_at"] > rotated["replaced"]["expires_at"]
+    first, old, new = mintage.json("key", "list", "Ada", *at)
+    assert (first["products"], first["networks"], first["expires_at"]) == (None, None, None)
+    assert old == rotated["replaced"]
+    assert (new["replaces"], new["name"], new["scopes"]) == (old["id"], "ci", old["scopes"])
+    shown = mintage("key", "list", "Ada", *at)
+    for word in ("10.0.0.0/8", "predict, usage", "any product", "anywhere", new["expires_at"][:16]):
+        assert word in shown
+    secret = mintage("key", "rotate", new["id"], "--expires", "2100-01-01", *at).strip()
+    assert f"in place of {new['id']}" in mintage.err
+    assert secret not in mintage.err
+    assert mintage.json("key", "list", "Ada", *at)[-1]["expires_at"][:10] == "2100-01-01"
+
+
+def test_a_wrong_limit_of_a_key_is_refused_and_no_key_is_ever_quoted(
+    mintage: Terminal, home: Path
+) -> None:
+    at = ("--home", home)
+    key = mintage.json("customer", "add", "Ada", *at)["key"]
+    for option, value, fault in (
+        ("--scope", "admin", "There is no scope 'admin'."),
+        ("--scope", "", "There is no scope ''."),
+        ("--product", "pest", "There is no product 'pest'."),
+        ("--network", "10.0.0.1/8", "Not a network: '10.0.0.1/8'."),
+        ("--expires", "soon", "Not a time for a key to expire: 'soon'."),
+        ("--expires", "2020-01-01", "would never be valid"),
+        ("--name", key, "Not a name for a key"),
+    ):
+        mintage("key", "add", "Ada", option, value, *at, status=2)
+        assert fault in mintage.err
+        assert key not in mintage.err
+    assert len(mintage.json("key", "list", "Ada", *at)) == 1
+    for words in (("key", "revoke", key), ("key", "rotate", key), ("key", "list", key), (key,)):
+        mintage(*words, *at, "--json", status=2)
+        assert key[9:20] not in mintage.out + mintage.err
+    mintage("--debug", "key", "rotate", key, *at, status=2)
+    assert key[9:20] not in mintage.err
+    mintage("key", "rotate", "key_none", "--overlap", "long", *at, status=2)
+    assert "Not a duration: 'long'." in mintage.err

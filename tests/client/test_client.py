@@ -70,7 +70,7 @@ def canned() -> Iterator[Canned]:
 
 @pytest.fixture
 def client(canned: Canned) -> Iterator[Client]:
-    with Client(canned.address, "mk_key", timeout_seconds=2, retries=0) as opened:
+    with Client(canned.address, "mtg_live_key", timeout_seconds=2, retries=0) as opened:
         yield opened
 
 
@@ -81,7 +81,7 @@ def test_a_picture_goes_as_it_is_with_the_key_in_its_header_alone(client, canned
     assert client.predict("my pets", path, idempotency_key="once") == {"id": "evt_1"}
     [(method, address, headers, data)] = canned.got
     assert (method, address, data) == ("POST", "/v1/products/my%20pets/predict", b"the bytes")
-    assert headers["authorization"] == "Bearer mk_key"
+    assert headers["authorization"] == "Bearer mtg_live_key"
     assert headers["idempotency-key"] == "once"
     assert "cat.jpg" not in str(headers)
 
@@ -209,7 +209,7 @@ def test_a_success_that_is_no_json_object_is_an_error_too(client, canned, body) 
 
 def test_a_server_that_is_not_there_is_said_with_its_address() -> None:
     with (
-        Client("http://127.0.0.1:9", "mk_key", retries=0) as client,
+        Client("http://127.0.0.1:9", "mtg_live_key", retries=0) as client,
         pytest.raises(errors.DependencyDown, match=r"127\.0\.0\.1:9"),
     ):
         client.usage()
@@ -218,7 +218,7 @@ def test_a_server_that_is_not_there_is_said_with_its_address() -> None:
 def test_a_server_that_does_not_answer_in_time_is_a_504(canned) -> None:
     canned.patience.clear()
     with (
-        Client(canned.address, "mk_key", timeout_seconds=0.1, retries=0) as client,
+        Client(canned.address, "mtg_live_key", timeout_seconds=0.1, retries=0) as client,
         pytest.raises(errors.ServiceError) as late,
     ):
         client.usage()
@@ -235,14 +235,14 @@ def test_a_file_that_is_not_there_is_a_data_error_and_nothing_is_sent(
 
 def test_what_is_no_address_is_refused_before_any_call() -> None:
     with pytest.raises(errors.ConfigError):
-        Client("ftp://example", "mk_key")
+        Client("ftp://example", "mtg_live_key")
 
 
 def test_the_key_shows_in_no_error_and_no_repr(client, canned) -> None:
     canned.problem("bug", 500)
     with pytest.raises(errors.Bug) as raised:
         client.usage()
-    assert "mk_key" not in f"{raised.value!r}{raised.value}{client!r}"
+    assert "mtg_live_key" not in f"{raised.value!r}{raised.value}{client!r}"
 
 
 def test_the_client_loads_no_server_no_database_and_no_arrays() -> None:

@@ -111,7 +111,7 @@ def test_what_concerns_all_pictures_of_a_call_is_raised(
         with pytest.raises(kind):
             client.predict_batch("tones", sources)
     with pytest.raises(errors.Unauthenticated):
-        connect(running.address, "mk_wrong").predict_batch("tones", [warm])
+        connect(running.address, "mtg_live_wrong").predict_batch("tones", [warm])
     assert desk.events == {}
 
 
@@ -267,15 +267,15 @@ def test_a_key_that_cannot_stand_in_a_header_is_refused_here(
     with pytest.raises(errors.ConfigError, match="Idempotency-Key"):
         connect(running.address).predict("tones", warm, idempotency_key=key)
     with pytest.raises(errors.ConfigError, match="no API key") as refused:
-        connect(running.address, key=f"mk_{key}\n")
-    assert "mk_" not in f"{refused.value}"
+        connect(running.address, key=f"mtg_live_{key}\n")
+    assert "mtg_live_" not in f"{refused.value}"
     assert desk.admitted == 0
 
 
 @pytest.mark.parametrize(
     ("product", "key", "picture", "kind"),
     [
-        ("tones", "mk_wrong", b"", errors.Unauthenticated),
+        ("tones", "mtg_live_wrong", b"", errors.Unauthenticated),
         ("nothing", KEY, b"", errors.RequestError),
         ("tones", KEY, b"no picture", errors.DataError),
         ("tones", KEY, bytes(200_000), errors.RequestError),

@@ -148,7 +148,7 @@ def test_what_the_server_offers_is_there(
 def test_a_stranger_and_a_wrong_file_are_refused_and_cost_nothing(
     sold: tuple[Path, str], server: Server
 ) -> None:
-    with Client(server.url, "mk_wrong") as stranger, pytest.raises(Unauthenticated):
+    with Client(server.url, "mtg_live_wrong") as stranger, pytest.raises(Unauthenticated):
         stranger.predict("pets", b"x")
     with Client(server.url, sold[1]) as client, pytest.raises(DataError, match="not a JPEG"):
         client.predict("pets", b"not a picture")

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import traceback
+from decimal import Decimal
 from pathlib import Path
 
 import psycopg
@@ -323,3 +324,9 @@ def test_a_suite_that_is_killed_leaves_no_postgresql_running(postgres: Server) -
         time.sleep(0.02)
     assert not Path(f"/proc/{number}").exists()
     shutil.rmtree(folder)
+
+
+def test_a_sum_of_integers_is_an_integer_as_it_is_in_sqlite(workspace: Workspace) -> None:
+    with workspace.database.read() as connection:
+        row = connection.exec_driver_sql("SELECT sum(n), avg(n) FROM generate_series(1, 2) n").one()
+    assert [type(each) for each in row] == [int, Decimal]

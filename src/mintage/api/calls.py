@@ -35,7 +35,16 @@ from mintage.core.errors import (
     ServiceError,
 )
 from mintage.core.messages import _
-from mintage.core.types import EXPLANATION, Answer, Outcome, Permit, Receipt, Usage
+from mintage.core.types import (
+    EXPLANATION,
+    Answer,
+    Caller,
+    Outcome,
+    Permit,
+    Receipt,
+    Scope,
+    Usage,
+)
 
 _FAILURE_SECONDS = 1.0  # a disk that stalls must not keep somebody from hearing what is wrong
 _HASH_INLINE_BYTES = 262_144  # 0.2 ms; above that a thread hashes
@@ -46,6 +55,24 @@ def bearer_key(request: Request) -> str | None:
     """The key of ``Authorization: Bearer KEY``; None where there is none."""
     scheme, __, key = (header(request.scope, b"authorization") or "").partition(" ")
     return key.strip() or None if scheme.lower() == "bearer" else None
+
+
+def caller_address(request: Request) -> str | None:
+    """Where a call comes from; behind a proxy that is believed, where it says."""
+    client = request.scope.get("client")
+    return client[0] if client else None
+
+
+def caller_of(service: Service, request: Request, scope: Scope) -> Caller:
+    """Who asks for what is no call of a product; waits for the database, so not on the event loop.
+
+    Raises:
+        Unauthenticated: no valid key.
+        NotAllowed: the key is not for this.
+    """
+    caller = service.accounts.caller(bearer_key(request), scope, caller_address(request))
+    logs.note(request.scope, customer=caller.customer)
+    return caller
 
 
 async def has_left(request: Request) -> bool:
@@ -159,7 +186,7 @@ async def _given(data: bytes) -> bytes:
 
 def _admitted(service: Service, request: Request, product: str) -> Permit:
     try:
-        permit = service.gate.admit(bearer_key(request), product)
+        permit = service.gate.admit(bearer_key(request), product, caller_address(request))
     except AccountError as error:
         service.metrics.call(UNKNOWN, UNKNOWN, error.code)
         raise

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 
-from mintage.api import logs, models
-from mintage.api.calls import bearer_key, metered_batch, metered_call
+from mintage.api import models
+from mintage.api.calls import caller_of, metered_batch, metered_call
 from mintage.api.explanations import asked, none_asked
 from mintage.api.feedback import feedback_routes
 from mintage.api.openapi import (
@@ -180,7 +180,7 @@ def _add_account(router: APIRouter, service: Service) -> None:
         "/usage",
         summary="List your usage",
         response_model=models.UsageList,
-        responses=problems(400, 401, 404),
+        responses=problems(400, 401, 403, 404),
         openapi_extra=AUTHORIZED,
         tags=["account"],
     )
@@ -193,12 +193,10 @@ def _add_account(router: APIRouter, service: Service) -> None:
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> JSONResponse:
         """The key's customer's own usage events, newest first."""
-        key = bearer_key(request)
 
         def read() -> list[dict[str, Any]]:
-            customer = service.accounts.customer(key)
-            logs.note(request.scope, customer=customer)
-            return service.accounts.usage(customer, product=product, after=after, limit=limit)
+            caller = caller_of(service, request, "usage")
+            return service.accounts.usage(caller, product=product, after=after, limit=limit)
 
         return JSONResponse({"usage": await asyncio.to_thread(read)})
 
@@ -206,18 +204,15 @@ def _add_account(router: APIRouter, service: Service) -> None:
         "/receipts/{receipt_id}",
         summary="Fetch a receipt again",
         response_model=models.SignedReceipt,
-        responses=problems(401, 404),
+        responses=problems(401, 403, 404),
         openapi_extra=AUTHORIZED,
         tags=["account"],
     )
     async def receipt(receipt_id: str, request: Request) -> JSONResponse:
         """The receipt of one call, if it was this customer's: the same statement, signed anew."""
-        key = bearer_key(request)
 
         def read() -> Mapping[str, Any]:
-            customer = service.accounts.customer(key)
-            logs.note(request.scope, customer=customer)
-            return service.accounts.receipt(customer, receipt_id)
+            return service.accounts.receipt(caller_of(service, request, "usage"), receipt_id)
 
         return JSONResponse(dict(await asyncio.to_thread(read)))
 

@@ -11,8 +11,8 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 
-from mintage.api import logs, models
-from mintage.api.calls import bearer_key
+from mintage.api import models
+from mintage.api.calls import caller_of
 from mintage.api.documents import check_document
 from mintage.api.openapi import AUTHORIZED, FEEDBACK_BODY, problems
 from mintage.api.problems import malformed
@@ -38,16 +38,11 @@ def feedback_routes(service: Service, feedback: Feedback) -> APIRouter:
     """One word a receipt: a second one takes the first one's place."""
     router = APIRouter(tags=["feedback"])
 
-    async def customer_of(request: Request) -> str:
-        customer = await asyncio.to_thread(service.accounts.customer, bearer_key(request))
-        logs.note(request.scope, customer=customer)
-        return customer
-
     @router.put(
         _ADDRESS,
         summary="Say whether an answer was right",
         response_model=models.KeptFeedback,
-        responses=problems(400, 401, 404, 408, 409, 413, 415, 422, 429, 503),
+        responses=problems(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 503),
         openapi_extra=FEEDBACK_BODY | AUTHORIZED,
     )
     async def keep(receipt_id: str, request: Request) -> JSONResponse:
@@ -57,7 +52,7 @@ def feedback_routes(service: Service, feedback: Feedback) -> APIRouter:
         be those of the receipt. Without consent nothing is kept. A repetition takes the place of
         what was said before; metadata of the picture, such as its place, is never kept.
         """
-        customer = await customer_of(request)
+        caller = await asyncio.to_thread(caller_of, service, request, "feedback")
         check_document(request, _REMEDY)
         most = service.settings.max_upload_bytes
         calls = service.settings.max_queue
@@ -69,7 +64,12 @@ def feedback_routes(service: Service, feedback: Feedback) -> APIRouter:
             if len(given.data) > most:
                 raise too_large(most)
             kept = await asyncio.to_thread(
-                feedback.keep, customer, receipt_id, given.said, given.data
+                feedback.keep,
+                caller.customer,
+                receipt_id,
+                given.said,
+                given.data,
+                caller.products,
             )
         return JSONResponse({name: kept[name] for name in _SHOWN})
 
@@ -77,13 +77,13 @@ def feedback_routes(service: Service, feedback: Feedback) -> APIRouter:
         _ADDRESS,
         summary="Take back what was said of an answer",
         status_code=204,
-        responses=problems(401, 404, 409),
+        responses=problems(401, 403, 404, 409),
         openapi_extra=AUTHORIZED,
     )
     async def withdraw(receipt_id: str, request: Request) -> Response:
         """Forget it and the picture, unless they are part of a dataset by now (409)."""
-        customer = await customer_of(request)
-        await asyncio.to_thread(feedback.withdraw, receipt_id, customer)
+        caller = await asyncio.to_thread(caller_of, service, request, "feedback")
+        await asyncio.to_thread(feedback.withdraw, receipt_id, caller.customer, caller.products)
         return Response(status_code=204)
 
     return router

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, MutableMapping
@@ -19,6 +18,7 @@ from typing import Any, Literal, TextIO
 
 from mintage.core.clock import timestamp
 from mintage.core.messages import speaking
+from mintage.core.redaction import without_keys
 
 LogFormat = Literal["json", "text"]
 FIELDS = (
@@ -43,8 +43,6 @@ REQUEST = "request"
 _KEPT_SECONDS, _MOST_KEPT = 0.1, 256
 _access = logging.getLogger("mintage.access")
 _LEVELS = {"": logging.WARNING, "mintage": logging.INFO}
-# Whatever a library's error quotes: an API key is never shown.
-_KEY = re.compile(r"\bmk_\w+")
 _TERMINAL = ("product", "outcome", "code", "incident", "request_id")
 
 
@@ -200,23 +198,19 @@ def _moment(seconds: float) -> str:
 
 def _event(record: logging.LogRecord) -> str:
     with speaking("en"):  # an error among the arguments would speak the customer's language
-        return _without_keys(record.getMessage().strip())
+        return without_keys(record.getMessage().strip())
 
 
 def _fields(given: Mapping[str, Any]) -> Mapping[str, Any]:
     known = ((name, given[name]) for name in FIELDS if given.get(name) is not None)
-    return {name: _without_keys(each) if isinstance(each, str) else each for name, each in known}
+    return {name: without_keys(each) if isinstance(each, str) else each for name, each in known}
 
 
 def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
     if not record.exc_info:
         return ""
     with speaking("en"):
-        return _without_keys(formatter.formatException(record.exc_info))
-
-
-def _without_keys(text: str) -> str:
-    return _KEY.sub("mk_…", text) if "mk_" in text else text
+        return without_keys(formatter.formatException(record.exc_info))
 
 
 def _printable(text: str) -> str:

@@ -15,6 +15,7 @@ from mintage.api.tracing import Tracer
 from mintage.core.clock import Clock, SystemClock
 from mintage.core.ids import new_id
 from mintage.core.messages import accepted, speaking
+from mintage.core.redaction import has_key
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -144,5 +145,5 @@ class _Watched:
 
 
 def request_id_of(given: str) -> str:
-    """The client's own ``X-Request-Id`` where it is well-formed, else a new one."""
-    return given if _REQUEST_ID.fullmatch(given) else new_id("req")
+    """The client's own ``X-Request-Id`` where it is well-formed and no API key, else a new one."""
+    return given if _REQUEST_ID.fullmatch(given) and not has_key(given) else new_id("req")

@@ -21,6 +21,7 @@ from mintage.api.titles import title_of
 from mintage.core.errors import Bug, DependencyDown, MintageError, RequestError
 from mintage.core.ids import new_id
 from mintage.core.messages import Message, _, current, told
+from mintage.core.redaction import without_keys
 
 MEDIA_TYPE = "application/problem+json"
 _OIP = "/v2"
@@ -91,14 +92,17 @@ def _encoded(document: Mapping[str, Any]) -> bytes:
 
 
 def problem(error: MintageError, request_id: str, **more: Any) -> ProblemResponse:
-    """The error as it leaves, told in the current language; its ``code`` is no word."""
+    """The error as it leaves, told in the current language; its ``code`` is no word.
+
+    What it quotes of a call may be a key in a wrong place, such as the address.
+    """
     document = {
         "type": f"urn:mintage:problem:{error.code}",
         "title": told(title_of(error)),
         "status": error.http_status,
-        "detail": told(error.message),
+        "detail": without_keys(told(error.message)),
         "code": error.code,
-        "remedy": told(error.remedy),
+        "remedy": without_keys(told(error.remedy)),
         "instance": request_id,
         **more,
     }
@@ -109,7 +113,7 @@ def problem(error: MintageError, request_id: str, **more: Any) -> ProblemRespons
         headers["WWW-Authenticate"] = 'Bearer realm="mintage"'
     if error.http_status in _CLOSING:
         headers["Connection"] = "close"
-    return ProblemResponse(document, headers, str(error))
+    return ProblemResponse(document, headers, without_keys(str(error)))
 
 
 def unforeseen(error: Exception, request_id: str) -> ProblemResponse:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from threading import Thread
@@ -20,7 +20,7 @@ from mintage.core.messages import told
 from mintage.core.money import Price
 from mintage.core.ports import Gate, Limiter, Meter
 from mintage.core.settings import Settings
-from mintage.core.types import Answer, Batch, ProviderInfo, Rate, Receipt, Said
+from mintage.core.types import Answer, Batch, Caller, ProviderInfo, Rate, Receipt, Said, Scope
 
 
 class Version(Protocol):
@@ -222,18 +222,18 @@ class Catalogue(Protocol):
 class Accounts(Protocol):
     """A customer's own records. May wait for the database: it is called in threads."""
 
-    def customer(self, key: str | None) -> str:
-        """Whose key this is; raises Unauthenticated."""
+    def caller(self, key: str | None, scope: Scope, address: str | None) -> Caller:
+        """Whose key this is; raises Unauthenticated, and NotAllowed where it is not for this."""
         ...
 
     def usage(
-        self, customer: str, *, product: str | None, after: str | None, limit: int
+        self, caller: Caller, *, product: str | None, after: str | None, limit: int
     ) -> list[dict[str, Any]]:
-        """The customer's usage events, newest first; ``after`` is a page's last receipt."""
+        """The caller's usage events, newest first; ``after`` is a page's last receipt."""
         ...
 
-    def receipt(self, customer: str, receipt_id: str) -> Mapping[str, Any]:
-        """One receipt; raises RequestError (404) where it is not this customer's."""
+    def receipt(self, caller: Caller, receipt_id: str) -> Mapping[str, Any]:
+        """One receipt; raises RequestError (404) where it is not for this caller."""
         ...
 
 
@@ -272,12 +272,25 @@ class Replays(Protocol):
 class Feedback(Protocol):
     """What customers say of answers. May wait for disk and database: it is called in threads."""
 
-    def keep(self, customer: str, receipt: str, said: Said, data: bytes) -> Mapping[str, Any]:
-        """Keep the picture and what is said of its answer; what is kept, as JSON."""
+    def keep(
+        self,
+        customer: str,
+        receipt: str,
+        said: Said,
+        data: bytes,
+        among: Collection[str] | None = None,
+    ) -> Mapping[str, Any]:
+        """Keep the picture and what is said of its answer; what is kept, as JSON.
+
+        Raises RequestError (404) where the receipt is not this customer's, or not of a product
+        that is ``among`` these.
+        """
         ...
 
-    def withdraw(self, receipt: str, customer: str | None = None) -> None:
-        """Forget both; raises RequestError (404) where it is not this customer's."""
+    def withdraw(
+        self, receipt: str, customer: str | None = None, among: Collection[str] | None = None
+    ) -> None:
+        """Forget both; raises RequestError (404) as ``keep`` does."""
         ...
 
 

@@ -19,6 +19,7 @@ TITLES: dict[str, Message] = {
     "signature_mismatch": _("A signature does not match"),
     "seal_broken": _("Something encrypted does not open"),
     "log_forked": _("The audit log contradicts itself"),
+    "books_broken": _("Money or usage does not add up"),
     "account_error": _("The account does not allow this"),
     "unauthenticated": _("No valid key"),
     "not_allowed": _("The key may not do this"),

@@ -9,8 +9,8 @@ from __future__ import annotations
 import http
 import os
 import re
-from collections.abc import Mapping, MutableMapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
 
 from mintage.api import logs
@@ -136,19 +136,31 @@ class Spans:
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("mintage")
 
-    def span(self, parent: str | None) -> AbstractContextManager[Any]:
-        """A server's span, below the caller's where there is one."""
-        from opentelemetry.trace import SpanKind  # noqa: PLC0415
+    @contextmanager
+    def span(self, parent: str | None) -> Iterator[Any]:
+        """A server's span, below the caller's where there is one.
+
+        Of an exception it says the kind alone: what it quotes is in the log, without keys.
+        """
+        from opentelemetry.trace import SpanKind, StatusCode  # noqa: PLC0415
         from opentelemetry.trace.propagation.tracecontext import (  # noqa: PLC0415
             TraceContextTextMapPropagator,
         )
 
         carrier = {} if parent is None else {"traceparent": parent}
         context = TraceContextTextMapPropagator().extract(carrier)
-        span: AbstractContextManager[Any] = self._tracer.start_as_current_span(
-            "request", context, SpanKind.SERVER
-        )
-        return span
+        with self._tracer.start_as_current_span(
+            "request",
+            context,
+            SpanKind.SERVER,
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+            try:
+                yield span
+            except Exception as error:
+                span.set_status(StatusCode.ERROR, type(error).__name__)
+                raise
 
     def close(self) -> None:
         """Send what is left."""

@@ -1,27 +1,37 @@
-"""The verbs of money over one workspace: plans from files, and what they would come to."""
+"""The verbs of money over one workspace: plans, subscriptions, invoices, the ledger."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 
 from mintage.app.capturing import Capturing
-from mintage.capture import repository
+from mintage.capture import details, repository
+from mintage.capture.books.invoices import Invoice, Invoices, Ran
+from mintage.capture.books.ledger import Balances, Ledger
+from mintage.capture.books.rollup import Rollup
+from mintage.capture.customers import Customer
+from mintage.capture.details import NO_DETAILS
 from mintage.capture.plans import Plan
 from mintage.capture.pricing import terms_file
 from mintage.capture.pricing.periods import Period
 from mintage.capture.pricing.simulate import Simulated, simulate
 from mintage.capture.pricing.terms import Terms
+from mintage.capture.subscriptions import Subscription, Subscriptions
 from mintage.core.currencies import exponent_of
 from mintage.core.errors import ConfigError
 from mintage.core.messages import _
-from mintage.core.money import Price
+from mintage.core.money import Money, Price
 from mintage.core.settings import Settings
 from mintage.core.types import EXPLANATION
 from mintage.core.units import Reference
 from mintage.store.workspace import Workspace
+
+MANUAL = "manual"
+"""The provider of payments that the operator notes."""
 
 _ANY = "any"  # a product that no price names
 
@@ -44,6 +54,85 @@ class Billing:
         self._workspace = workspace
         self._settings = settings
         self._capture = capture
+        database, clock = workspace.database, workspace.clock
+        self.subscriptions = Subscriptions(database, clock)
+        self.ledger = Ledger(database)
+        self._rollup = Rollup(database, clock)
+
+    @cached_property
+    def invoices(self) -> Invoices:
+        """The invoices, in the name of whoever MINTAGE_SELLER says.
+
+        Raises:
+            ConfigError: that file cannot be read.
+        """
+        path = self._settings.seller
+        seller = NO_DETAILS if path is None else details.read(path)
+        return Invoices(self._workspace.database, self._workspace.clock, seller)
+
+    def run(self, period: str, customer: str | None = None, *, issue: bool = False) -> Ran:
+        """Draft the invoices of a month, of all customers or of one; ``issue`` them at once.
+
+        Raises:
+            ConfigError: no month.
+            RequestError: no such customer (404).
+        """
+        owner = None if customer is None else self._capture.customers.find(customer).id
+        ran = self.invoices.run(Period.parse(period), owner)
+        if issue:
+            ran = replace(ran, drafted=[self.invoices.issue(each.id) for each in ran.drafted])
+        return ran
+
+    def listed(
+        self, customer: str | None = None, period: str | None = None, status: str | None = None
+    ) -> list[Invoice]:
+        """Invoices and credit notes, the oldest first.
+
+        Raises:
+            ConfigError: no month.
+            RequestError: no such customer (404).
+        """
+        owner = None if customer is None else self._capture.customers.find(customer).id
+        month = None if period is None else str(Period.parse(period))
+        return self.invoices.list(owner, month, status)
+
+    def pay(self, reference: str, amount: str | None, payment: str) -> Invoice:
+        """Note a payment that came by other ways than a provider's; all that is owed, if not said.
+
+        Raises:
+            ConfigError: no amount.
+            RequestError: no such invoice (404), or one that is not to be paid so (409).
+        """
+        found = self.invoices.find(reference)
+        paid = None if amount is None else Money.parse(amount, found.currency)
+        return self.invoices.pay(found.id, paid, MANUAL, payment)
+
+    def check(self) -> tuple[Balances, int]:
+        """What the ledger comes to, and how many events are summed up, both held against the log.
+
+        Raises:
+            BooksBroken: they do not add up.
+        """
+        self._rollup.catch_up()
+        return self.ledger.check(), self._rollup.check()
+
+    def set_details(self, customer: str, path: Path) -> Customer:
+        """What invoices say of a customer from now on, from a TOML file.
+
+        Raises:
+            ConfigError: no such file, or details that cannot be.
+            RequestError: no such customer (404).
+        """
+        return self._capture.customers.set_details(customer, details.read(path))
+
+    def begin(self, customer: str, reference: str) -> Subscription:
+        """Begin a plan for a customer, in place of those for the same products.
+
+        Raises:
+            RequestError: no such customer or plan (404).
+        """
+        plan = self.plan(reference)
+        return self.subscriptions.begin(customer, plan.name, plan.version)
 
     def set_plan(self, path: Path, name: str | None = None) -> Plan:
         """Put the terms of a TOML file in force, under the file's own name unless one is given.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from mintage.capture.customers import Customer, Customers
 from mintage.capture.gate import KeyGate
-from mintage.capture.keys import IssuedKey
+from mintage.capture.key_limits import KeyLimits, end_of
+from mintage.capture.keys import IssuedKey, RotatedKey
 from mintage.capture.metering import UsageMeter
 from mintage.capture.plans import DEFAULT_CURRENCY, Plans
 from mintage.capture.rates import CallRates
@@ -14,6 +16,7 @@ from mintage.capture.trial import TRIAL, TrialGate
 from mintage.capture.usage import UsageHistory
 from mintage.core.errors import RequestError
 from mintage.core.ports import Gate, Limiter
+from mintage.core.units import parse_duration
 from mintage.store.workspace import Workspace
 from mintage.trust.audit import AuditLog
 from mintage.trust.keys import KeyRing
@@ -31,7 +34,7 @@ class Capturing:
         self._keys = keys
         self.customers = Customers(workspace.database, workspace.clock)
         self.plans = Plans(workspace.database, workspace.clock)
-        self.gate = KeyGate(workspace.database)
+        self.gate = KeyGate(workspace.database, workspace.clock)
         self.history = UsageHistory(workspace.database, keys)
 
     def meter(self) -> UsageMeter:
@@ -65,6 +68,42 @@ class Capturing:
         """A new customer with a first key, which is shown now and never again."""
         customer = self.customers.add(name)
         return customer, self.customers.issue_key(customer.id)
+
+    def issue_key(
+        self,
+        customer: str,
+        *,
+        scopes: Sequence[str] = (),
+        products: Sequence[str] = (),
+        networks: Sequence[str] = (),
+        expires: str | None = None,
+        name: str | None = None,
+    ) -> IssuedKey:
+        """A further key, bound to what is said in a person's words; shown now and never again.
+
+        Raises:
+            ConfigError: a limit or the name is none.
+            RequestError: no such customer, or no such product (404).
+        """
+        limits = KeyLimits.asked(
+            self._workspace.clock.now(),
+            scopes=scopes,
+            products=products,
+            networks=networks,
+            expires=expires,
+        )
+        return self.customers.issue_key(customer, limits, name=name)
+
+    def rotate_key(self, key_id: str, overlap: str, expires: str | None = None) -> RotatedKey:
+        """A key in place of another, which is taken until the overlap, such as ``24h``, is over.
+
+        Raises:
+            ConfigError: the overlap is no duration, or the new one's end is none.
+            RequestError: no such key (404), or it cannot be rotated any more (409).
+        """
+        now = self._workspace.clock.now()
+        expires_at = None if expires is None else end_of(expires, now)
+        return self.customers.rotate_key(key_id, parse_duration(overlap), expires_at=expires_at)
 
     def usage(
         self, customer: str | None = None, product: str | None = None, limit: int | None = None

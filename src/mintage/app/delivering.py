@@ -14,6 +14,7 @@ from mintage.app.creating import Creating
 from mintage.bundle.format import Manifest
 from mintage.bundle.predictor import Predictor
 from mintage.capture.answers import Answers
+from mintage.capture.key_limits import not_for
 from mintage.capture.metering import UsageMeter
 from mintage.core.clock import Clock
 from mintage.core.errors import SignatureMismatch
@@ -21,7 +22,7 @@ from mintage.core.money import Price
 from mintage.core.ports import Gate, Limiter
 from mintage.core.progress import Progress, Silent
 from mintage.core.settings import Settings
-from mintage.core.types import Rate
+from mintage.core.types import Caller, Rate, Scope
 from mintage.deliver.engine import Engine, no_version
 from mintage.deliver.explain import Explanations
 from mintage.deliver.products import Products
@@ -185,22 +186,35 @@ class Accounts:
     def __init__(self, capture: Capturing) -> None:
         self._capture = capture
 
-    def customer(self, key: str | None) -> str:
-        """Whose key this is; raises Unauthenticated."""
-        return self._capture.gate.customer(key)
+    def caller(self, key: str | None, scope: Scope, address: str | None) -> Caller:
+        """Whose key this is; raises Unauthenticated and NotAllowed."""
+        return self._capture.gate.caller(key, scope, address)
 
     def usage(
-        self, customer: str, *, product: str | None, after: str | None, limit: int
+        self, caller: Caller, *, product: str | None, after: str | None, limit: int
     ) -> list[dict[str, Any]]:
-        """The customer's usage events, newest first."""
+        """The usage events that the caller may see, newest first.
+
+        Raises:
+            NotAllowed: those of this product are not for this key.
+            RequestError: there is no such receipt to go on after (404).
+        """
+        shown = caller.products
+        if product is not None and shown is not None and product not in shown:
+            raise not_for(product)
         found = self._capture.history.list_usage(
-            customer=customer, product=product, after=after, limit=limit
+            customer=caller.customer,
+            product=product,
+            after=after,
+            limit=limit,
+            among=shown,
         )
         return [record.to_json() for record in found]
 
-    def receipt(self, customer: str, receipt_id: str) -> dict[str, Any]:
-        """One receipt of this customer; raises RequestError (404)."""
-        return self._capture.history.find_receipt(receipt_id, customer).to_json()
+    def receipt(self, caller: Caller, receipt_id: str) -> dict[str, Any]:
+        """One receipt that the caller may see; raises RequestError (404)."""
+        history = self._capture.history
+        return history.find_receipt(receipt_id, caller.customer, caller.products).to_json()
 
 
 class Offers:

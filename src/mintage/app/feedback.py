@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -79,13 +79,22 @@ class CustomerFeedback:
         card = self._card(product)
         return modalities().get(card.modality), card.labels
 
-    def keep(self, customer: str, receipt: str, said: Said, data: bytes) -> dict[str, Any]:
+    def keep(
+        self,
+        customer: str,
+        receipt: str,
+        said: Said,
+        data: bytes,
+        among: Collection[str] | None = None,
+    ) -> dict[str, Any]:
         """Keep one, as JSON; raises as ``Feedbacks.keep`` does."""
-        return self._kept.keep(customer, receipt, said, data).to_json()
+        return self._kept.keep(customer, receipt, said, data, among).to_json()
 
-    def withdraw(self, receipt: str, customer: str | None = None) -> None:
+    def withdraw(
+        self, receipt: str, customer: str | None = None, among: Collection[str] | None = None
+    ) -> None:
         """Forget one; ``customer`` None is the operator. Raises as ``Feedbacks.withdraw`` does."""
-        self._kept.withdraw(receipt, customer)
+        self._kept.withdraw(receipt, customer, among)
 
     def list(self, product: str | None = None, *, waiting: bool = True) -> Sequence[Feedback]:
         """What was said, the oldest first; ``waiting`` leaves out what is part of a dataset."""

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
 
 from mintage.capture import repository
-from mintage.capture.keys import ApiKey, IssuedKey, KeyInfo
+from mintage.capture.details import NO_DETAILS, Details
+from mintage.capture.key_limits import UNLIMITED, KeyLimits
+from mintage.capture.keys import ApiKey, IssuedKey, KeyInfo, RotatedKey
+from mintage.core.canonical import canonical_json
 from mintage.core.clock import Clock, timestamp
 from mintage.core.errors import ConfigError, RequestError
 from mintage.core.ids import new_id
 from mintage.core.messages import _
+from mintage.core.redaction import has_key, without_keys
 from mintage.store.engine import Database
 from mintage.trust import audit
 
@@ -20,15 +26,25 @@ _LONGEST_NAME = 200
 
 @dataclass(frozen=True)
 class Customer:
-    """Who pays."""
+    """Who pays; ``details`` are what invoices say of them."""
 
     id: str
     name: str
     created_at: str
+    details: Details = NO_DETAILS
 
-    def to_json(self) -> dict[str, str]:
+    def to_json(self) -> dict[str, Any]:
         """The customer as lists show it."""
-        return asdict(self)
+        return asdict(self) | {"details": self.details.to_json()}
+
+    def to_row(self) -> repository.Values:
+        """The customer as its row holds it."""
+        return self.to_json() | {"details": canonical_json(self.details.to_json()).decode()}
+
+    @classmethod
+    def from_row(cls, row: repository.Values) -> Customer:
+        """Read a customer's row."""
+        return cls(row["id"], row["name"], row["created_at"], Details.parse(row["details"]))
 
 
 class Customers:
@@ -54,7 +70,7 @@ class Customers:
                     remedy=_("Choose another name, or go on with that customer."),
                     http_status=409,
                 )
-            repository.add_customer(connection, customer.to_json())
+            repository.add_customer(connection, customer.to_row())
             audit.append(connection, "customer.added", customer.to_json())
             return customer
 
@@ -67,27 +83,89 @@ class Customers:
             RequestError: there is none (404).
         """
         with self._database.read() as connection:
-            return _found(connection, customer)
+            return found_customer(connection, customer)
 
     def list(self) -> Sequence[Customer]:
         """Every customer, by name."""
         with self._database.read() as connection:
-            return [Customer(**row) for row in repository.all_customers(connection)]
+            return [Customer.from_row(row) for row in repository.all_customers(connection)]
 
-    def issue_key(self, customer: str) -> IssuedKey:
-        """Make a key; ``key.reveal()`` can be shown now and never again.
+    def set_details(self, customer: str, details: Details) -> Customer:
+        """What invoices say of a customer from now on; issued ones stay as they are.
 
         Raises:
             RequestError: no such customer (404).
         """
+
+        def work(connection: repository.Connection) -> Customer:
+            changed = replace(found_customer(connection, customer), details=details)
+            repository.change_customer(
+                connection, changed.id, {"details": changed.to_row()["details"]}
+            )
+            audit.append(connection, "customer.changed", changed.to_json())
+            return changed
+
+        return self._database.write(work)
+
+    def issue_key(
+        self, customer: str, limits: KeyLimits = UNLIMITED, *, name: str | None = None
+    ) -> IssuedKey:
+        """Make a key; ``key.reveal()`` can be shown now and never again.
+
+        Raises:
+            ConfigError: the name is no name.
+            RequestError: no such customer, or no such product among its limits (404).
+        """
+        name = None if name is None else _printable(name, _("a key"))
         key, key_id, now = ApiKey.generate(), new_id("key"), self._now()
 
         def work(connection: repository.Connection) -> IssuedKey:
-            owner = _found(connection, customer)
-            kept = KeyInfo(key_id, owner.id, key.last4, now, revoked_at=None)
-            repository.add_key(connection, kept.to_json() | {"sha256": key.sha256})
-            audit.append(connection, "key.issued", kept.to_json())
-            return IssuedKey(key_id, owner.id, key)
+            owner = found_customer(connection, customer)
+            for product in limits.products or ():
+                _check_sold(connection, product)
+            info = KeyInfo(key_id, owner.id, key.last4, now, name=name, limits=limits)
+            return _issued(connection, info, key)
+
+        return self._database.write(work)
+
+    def rotate_key(
+        self, key_id: str, overlap_seconds: float, *, expires_at: str | None = None
+    ) -> RotatedKey:
+        """Make a key with another one's limits, which expires when the overlap is over.
+
+        ``expires_at`` is the new one's end, if it is to have another.
+
+        Raises:
+            ConfigError: the overlap is longer than there is a calendar for.
+            RequestError: no such key (404), or it is not taken any more, or has been rotated (409).
+        """
+        key, new, now = ApiKey.generate(), new_id("key"), self._clock.now()
+        try:
+            end = timestamp(now + timedelta(seconds=overlap_seconds))
+        except OverflowError as error:
+            raise ConfigError(
+                _("The old key would be taken for too long."), remedy=_("Give it 24h or 7d.")
+            ) from error
+
+        def work(connection: repository.Connection) -> RotatedKey:
+            old = _found_key(connection, key_id)
+            _check_rotatable(connection, old, now)
+            limits = replace(old.limits, expires_at=expires_at or old.limits.expires_at)
+            info = KeyInfo(
+                new,
+                old.customer,
+                key.last4,
+                timestamp(now),
+                name=old.name,
+                limits=limits,
+                replaces=old.id,
+            )
+            issued = _issued(connection, info, key)
+            ends = min(end, old.limits.expires_at or end)
+            replaced = replace(old, limits=replace(old.limits, expires_at=ends))
+            repository.expire_key(connection, old.id, ends)
+            audit.append(connection, "key.rotated", replaced.to_json())
+            return RotatedKey(issued, replaced)
 
         return self._database.write(work)
 
@@ -100,18 +178,12 @@ class Customers:
         now = self._now()
 
         def work(connection: repository.Connection) -> KeyInfo:
-            found = repository.find_key(connection, key_id)
-            if found is None:
-                raise RequestError(
-                    _("There is no key {key_id!r}.", key_id=key_id),
-                    remedy=_("Name a key by its id, which starts with 'key_'."),
-                    http_status=404,
-                )
-            if found["revoked_at"] is None:
-                found["revoked_at"] = now
+            found = _found_key(connection, key_id)
+            if found.revoked_at is None:
+                found = replace(found, revoked_at=now)
                 repository.revoke_key(connection, key_id, now)
-                audit.append(connection, "key.revoked", KeyInfo(**found).to_json())
-            return KeyInfo(**found)
+                audit.append(connection, "key.revoked", found.to_json())
+            return found
 
         return self._database.write(work)
 
@@ -122,14 +194,19 @@ class Customers:
             RequestError: no such customer (404).
         """
         with self._database.read() as connection:
-            owner = _found(connection, customer)
-            return [KeyInfo(**row) for row in repository.keys_of(connection, owner.id)]
+            owner = found_customer(connection, customer)
+            return [KeyInfo.from_row(row) for row in repository.keys_of(connection, owner.id)]
 
     def _now(self) -> str:
         return timestamp(self._clock.now())
 
 
-def _found(connection: repository.Connection, customer: str) -> Customer:
+def found_customer(connection: repository.Connection, customer: str) -> Customer:
+    """The customer of this name or id.
+
+    Raises:
+        RequestError: there is none (404).
+    """
     row = repository.find_customer(connection, customer)
     if row is None:
         raise RequestError(
@@ -137,18 +214,65 @@ def _found(connection: repository.Connection, customer: str) -> Customer:
             remedy=_("Name one that exists, or add this one first."),
             http_status=404,
         )
-    return Customer(**row)
+    return Customer.from_row(row)
+
+
+def _found_key(connection: repository.Connection, key_id: str) -> KeyInfo:
+    row = repository.find_key(connection, key_id)
+    if row is None:
+        raise RequestError(
+            _("There is no key {key_id!r}.", key_id=without_keys(key_id)),
+            remedy=_("Name a key by its id, which starts with 'key_'."),
+            http_status=404,
+        )
+    return KeyInfo.from_row(row)
+
+
+def _issued(connection: repository.Connection, info: KeyInfo, key: ApiKey) -> IssuedKey:
+    repository.add_key(connection, info.to_row() | {"sha256": key.sha256})
+    audit.append(connection, "key.issued", info.to_json())
+    return IssuedKey(info, key)
+
+
+def _check_sold(connection: repository.Connection, product: str) -> None:
+    if repository.offer(connection, product) is None:
+        raise RequestError(
+            _("There is no product {name!r}.", name=product),
+            remedy=_("See what is sold here: GET /v1/products, or mintage products."),
+            http_status=404,
+        )
+
+
+def _check_rotatable(connection: repository.Connection, old: KeyInfo, now: datetime) -> None:
+    successor = repository.key_that_replaces(connection, old.id)
+    if successor is not None:
+        raise RequestError(
+            _("The key {key_id} has been rotated.", key_id=old.id),
+            remedy=_("Rotate the one that took its place: {successor}.", successor=successor),
+            http_status=409,
+        )
+    if old.revoked_at is not None or old.limits.have_ended(now):
+        raise RequestError(
+            _("The key {key_id} is revoked or has expired.", key_id=old.id),
+            remedy=_("Make another one: mintage key add {customer}", customer=old.customer),
+            http_status=409,
+        )
 
 
 def _checked_name(name: str) -> str:
-    name = name.strip()
-    if not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable():
-        raise ConfigError(
-            _("Not a name for a customer: {name!r}.", name=name[:50]),
-            remedy=_("Use 1 to {most} printable characters.", most=_LONGEST_NAME),
-        )
+    name = _printable(name, _("a customer"))
     if name.startswith(f"{_ID_PREFIX}_"):
         raise ConfigError(
             _("{name!r} reads as a customer's id.", name=name), remedy=_("Choose another name.")
+        )
+    return name
+
+
+def _printable(name: str, bearer: str) -> str:
+    name = name.strip()
+    if not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable() or has_key(name):
+        raise ConfigError(
+            _("Not a name for {bearer}: {name!r}.", bearer=bearer, name=without_keys(name)[:50]),
+            remedy=_("Use 1 to {most} printable characters, no API key.", most=_LONGEST_NAME),
         )
     return name

@@ -7,7 +7,7 @@ picture of a receipt, and the answer is the one that the receipt's digest proves
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,8 +87,17 @@ class Feedbacks:
         self._terms = terms
         self._most_bytes = most_bytes
 
-    def keep(self, customer: str, receipt: str, said: Said, data: bytes) -> Feedback:
+    def keep(
+        self,
+        customer: str,
+        receipt: str,
+        said: Said,
+        data: bytes,
+        among: Collection[str] | None = None,
+    ) -> Feedback:
         """Keep the picture and what is said of its answer, in place of what was said of it before.
+
+        ``among`` are the products whose receipts count as this customer's.
 
         Raises:
             RequestError: no such receipt of this customer (404), a label that is none or does not
@@ -97,7 +106,7 @@ class Feedbacks:
             QuotaReached: as many of this customer's wait to be collected as may.
             Overloaded: there is no room for any customer's.
         """
-        event = self._event(customer, receipt)
+        event = self._event(customer, receipt, among)
         _check_proof(event, said, data)
         kind, labels = self._terms(event["product"])
         label = _label(said, labels)
@@ -132,8 +141,12 @@ class Feedbacks:
             self._forget(kept.sha256)
             raise
 
-    def withdraw(self, receipt: str, customer: str | None = None) -> None:
+    def withdraw(
+        self, receipt: str, customer: str | None = None, among: Collection[str] | None = None
+    ) -> None:
         """Forget what was said of an answer, and its picture; ``customer`` None is the operator.
+
+        ``among`` is as for ``keep``.
 
         Raises:
             RequestError: there is none of this customer (404), or it is part of a dataset (409).
@@ -141,7 +154,7 @@ class Feedbacks:
 
         def work(connection: repository.Connection) -> str:
             row = repository.find_feedback(connection, receipt)
-            if row is None or customer not in (None, row["customer"]):
+            if row is None or not repository.is_shown(row, customer, among):
                 raise RequestError(
                     _("There is no feedback for the receipt {receipt!r}.", receipt=receipt),
                     remedy=_("Name the receipt that it was given for."),
@@ -186,10 +199,12 @@ class Feedbacks:
         for sha256 in {each.sha256 for each in found}:
             self._forget(sha256)
 
-    def _event(self, customer: str, receipt: str) -> repository.Values:
+    def _event(
+        self, customer: str, receipt: str, among: Collection[str] | None
+    ) -> repository.Values:
         with self._database.read() as connection:
             event = repository.event_by_receipt(connection, receipt)
-        if event is None or event["customer"] != customer:
+        if event is None or not repository.is_shown(event, customer, among):
             raise RequestError(
                 _("There is no receipt {receipt!r}.", receipt=receipt),
                 remedy=_("Name one that your usage lists."),

@@ -1,4 +1,4 @@
-"""API keys: ``mk_``, 32 random base62 characters (190 bits), a checksum of 6.
+"""API keys: ``mtg_live_``, 30 random base62 characters (178 bits), a checksum of 6.
 
 The checksum lets a typo be refused without asking the database. Only the SHA-256 is ever stored:
 a random key of this length needs no slow hash, and the digest is what it is looked up by.
@@ -11,15 +11,16 @@ import secrets
 import string
 import zlib
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
+from mintage.capture.key_limits import UNLIMITED, KeyLimits
 from mintage.core.canonical import sha256_hex
 from mintage.core.errors import Unauthenticated
 from mintage.core.messages import _
+from mintage.core.redaction import KEY_PREFIX as PREFIX
 
-PREFIX = "mk_"
 _BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
-_RANDOM_LENGTH = 32
+_RANDOM_LENGTH = 30
 _CHECKSUM_LENGTH = 6  # 62**6 > 2**32: the whole CRC fits
 _SHAPE = re.compile(rf"{PREFIX}[0-9A-Za-z]{{{_RANDOM_LENGTH + _CHECKSUM_LENGTH}}}")
 
@@ -72,37 +73,73 @@ class ApiKey:
 
 
 @dataclass(frozen=True)
-class IssuedKey:
-    """A key just made: the only moment at which ``key.reveal()`` can be shown."""
-
-    id: str
-    customer: str
-    key: ApiKey
-
-
-@dataclass(frozen=True)
 class KeyInfo:
-    """What is kept of a key."""
+    """What is kept of a key; ``replaces`` is the id of the one in whose place it was made."""
 
     id: str
     customer: str
     last4: str
     created_at: str
-    revoked_at: str | None
+    name: str | None = None
+    limits: KeyLimits = UNLIMITED
+    replaces: str | None = None
+    revoked_at: str | None = None
 
-    def to_json(self) -> dict[str, str | None]:
-        """The key as lists show it."""
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> Self:
+        """Read a key's row, or a part of it that has the limits."""
+        columns = dict(row)
+        limits = KeyLimits.from_row(row)
+        for name in limits.to_json():
+            del columns[name]
+        return cls(**columns, limits=limits)
+
+    def to_row(self) -> dict[str, Any]:
+        """The key as its row holds it, but for its digest."""
+        return self.to_json() | self.limits.to_row()
+
+    def to_json(self) -> dict[str, Any]:
+        """The key as lists show it; ``products`` and ``networks`` are null where any will do."""
         return {
             "id": self.id,
             "customer": self.customer,
+            "name": self.name,
             "last4": self.last4,
+            **self.limits.to_json(),
+            "replaces": self.replaces,
             "created_at": self.created_at,
             "revoked_at": self.revoked_at,
         }
 
 
+@dataclass(frozen=True)
+class IssuedKey:
+    """A key just made: the only moment at which ``key.reveal()`` can be shown."""
+
+    info: KeyInfo
+    key: ApiKey
+
+    @property
+    def id(self) -> str:
+        """What the key is called."""
+        return self.info.id
+
+    @property
+    def customer(self) -> str:
+        """Whose key it is."""
+        return self.info.customer
+
+
+@dataclass(frozen=True)
+class RotatedKey:
+    """A key in place of another, which is ``replaced`` and is taken for a while yet."""
+
+    issued: IssuedKey
+    replaced: KeyInfo
+
+
 def refused() -> Unauthenticated:
-    """The one answer to no key, a malformed, an unknown and a revoked one."""
+    """The one answer to no key, a malformed, an unknown, a revoked and an expired one."""
     return Unauthenticated(
         _("No valid API key came with this call."),
         remedy=_("Send one as 'Authorization: Bearer KEY'; whoever runs this service issues keys."),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Row, Select, and_, delete, func, insert, select, update
+from sqlalchemy import Row, RowMapping, Select, and_, delete, func, insert, select, update
 
 from mintage.store.schema import (
     answers,
@@ -15,6 +15,7 @@ from mintage.store.schema import (
     feedback,
     log_leaves,
     plans,
+    subscriptions,
     usage_events,
 )
 from mintage.store.statements import Statement
@@ -30,7 +31,8 @@ _INSERT_EVENT = Statement(
     " ON CONFLICT (customer, origin, id) DO NOTHING"
 )
 _KEY_BY_DIGEST = Statement(
-    "SELECT id, customer, sha256, revoked_at FROM api_keys WHERE sha256 = :sha256"
+    "SELECT id, customer, sha256, scopes, products, networks, expires_at, revoked_at"
+    " FROM api_keys WHERE sha256 = :sha256"
 )
 _OFFER = Statement(
     "SELECT plans.name, plans.version, plans.terms, plans.created_at"
@@ -47,9 +49,9 @@ _OUTCOMES_AFTER = Statement(
 )
 
 
-def key_by_digest(connection: Connection, sha256: str) -> Row[Any] | None:
-    """``id, customer, sha256, revoked_at`` of the key with this digest."""
-    return _KEY_BY_DIGEST.execute(connection, sha256=sha256).first()
+def key_by_digest(connection: Connection, sha256: str) -> RowMapping | None:
+    """``id, customer, sha256``, limits and ``revoked_at`` of the key with this digest."""
+    return _KEY_BY_DIGEST.execute(connection, sha256=sha256).mappings().first()
 
 
 def offer(connection: Connection, product: str) -> Row[Any] | None:
@@ -93,18 +95,26 @@ def events(
     *,
     customer: str | None,
     product: str | None,
+    among: Collection[str] | None,
     before: int | None,
     limit: int,
 ) -> list[Values]:
-    """Usage events, newest first; ``before`` is a sequence number."""
+    """Usage events, newest first; ``among`` are products, ``before`` is a sequence number."""
     statement = select(usage_events).order_by(usage_events.c.sequence.desc()).limit(limit)
     if customer is not None:
         statement = statement.where(usage_events.c.customer == customer)
     if product is not None:
         statement = statement.where(usage_events.c.product == product)
+    if among is not None:
+        statement = statement.where(usage_events.c.product.in_(among))
     if before is not None:
         statement = statement.where(usage_events.c.sequence < before)
     return _all(connection, statement)
+
+
+def is_shown(row: Values, customer: str | None, among: Collection[str] | None) -> bool:
+    """Whether a record is this customer's and of one of these products; None is any."""
+    return customer in (None, row["customer"]) and (among is None or row["product"] in among)
 
 
 def event_by_receipt(connection: Connection, receipt: str) -> Values | None:
@@ -213,6 +223,11 @@ def add_customer(connection: Connection, values: Values) -> None:
     connection.execute(insert(customers).values(values))
 
 
+def change_customer(connection: Connection, customer: str, values: Values) -> None:
+    """Change what is kept of a customer."""
+    connection.execute(update(customers).where(customers.c.id == customer).values(values))
+
+
 def find_customer(connection: Connection, name_or_id: str) -> Values | None:
     """The customer of this id or this name."""
     either = (customers.c.id == name_or_id) | (customers.c.name == name_or_id)
@@ -238,6 +253,17 @@ def keys_of(connection: Connection, customer: str) -> list[Values]:
     """A customer's keys, oldest first."""
     statement = _key_columns().where(api_keys.c.customer == customer).order_by(api_keys.c.id)
     return _all(connection, statement)
+
+
+def key_that_replaces(connection: Connection, key_id: str) -> str | None:
+    """The id of the key that was made in place of this one."""
+    wanted = select(api_keys.c.id).where(api_keys.c.replaces == key_id)
+    return connection.execute(wanted).scalar()
+
+
+def expire_key(connection: Connection, key_id: str, moment: str) -> None:
+    """Have a key expire at another moment."""
+    connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(expires_at=moment))
 
 
 def revoke_key(connection: Connection, key_id: str, moment: str) -> None:
@@ -266,6 +292,25 @@ def plan_version(connection: Connection, name: str, version: int) -> Values | No
 def all_plans(connection: Connection) -> list[Values]:
     """Every version of every plan."""
     return _all(connection, select(plans).order_by(plans.c.name, plans.c.version))
+
+
+def add_subscription(connection: Connection, values: Values) -> None:
+    """Keep what a customer has begun."""
+    connection.execute(insert(subscriptions).values(values))
+
+
+def change_subscription(connection: Connection, subscription: str, values: Values) -> None:
+    """Say when it ended, and by what."""
+    connection.execute(
+        update(subscriptions).where(subscriptions.c.id == subscription).values(values)
+    )
+
+
+def subscriptions_of(connection: Connection, customer: str) -> list[Values]:
+    """What a customer has ever begun, the oldest first."""
+    s = subscriptions.c
+    asked = select(subscriptions).where(s.customer == customer).order_by(s.started_at, s.id)
+    return _all(connection, asked)
 
 
 def _key_columns() -> Select[Any]:

@@ -55,16 +55,17 @@ class TrialGate:
         self._plan = plan
         self._most_calls = most_calls
 
-    def admit(self, key: str | None, product: str) -> Permit:
+    def admit(self, key: str | None, product: str, address: str | None = None) -> Permit:
         """The permit for a call; without a key, for one of the trial's.
 
         Raises:
             QuotaReached: the calls of the last 24 hours are used up.
             RequestError: no such product (404).
             Unauthenticated: a key came that is none.
+            NotAllowed: a key came that is not for this.
         """
         if key is not None:
-            return self._gate.admit(key, product)
+            return self._gate.admit(key, product, address)
         with self._database.read() as connection:
             if repository.offer(connection, product) is None:
                 raise no_product(product)

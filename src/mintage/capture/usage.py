@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -59,6 +59,8 @@ class UsageHistory:
         product: str | None = None,
         after: str | None = None,
         limit: int = 100,
+        *,
+        among: Collection[str] | None = None,
     ) -> list[UsageRecord]:
         """Usage events, newest first.
 
@@ -67,6 +69,7 @@ class UsageHistory:
             product: only those of this product.
             after: go on after the event with this receipt: the last one of the page before.
             limit: at most so many.
+            among: only those of these products.
 
         Raises:
             RequestError: ``limit`` is below 1 (400), or no such receipt (404).
@@ -77,22 +80,30 @@ class UsageHistory:
                 remedy=_("Ask for 1 or more."),
             )
         with self._database.read() as connection:
-            before = _event(connection, after, customer)["sequence"] if after else None
+            found = _event(connection, after, customer, among) if after else None
             rows = repository.events(
-                connection, customer=customer, product=product, before=before, limit=limit
+                connection,
+                customer=customer,
+                product=product,
+                among=among,
+                before=None if found is None else found["sequence"],
+                limit=limit,
             )
         return [UsageRecord.from_row(row) for row in rows]
 
-    def find_receipt(self, receipt: str, customer: str | None) -> Receipt:
+    def find_receipt(
+        self, receipt: str, customer: str | None, among: Collection[str] | None = None
+    ) -> Receipt:
         """The receipt, signed anew; its statement is the one that was first given.
 
-        ``customer`` is the id of who asks and sees only their own; None is the operator.
+        ``customer`` is the id of who asks and sees only their own; None is the operator. ``among``
+        are the products whose receipts may be seen.
 
         Raises:
-            RequestError: no such receipt, or it is another customer's (404, both alike).
+            RequestError: no such receipt, or not one of theirs (404, both alike).
         """
         with self._database.read() as connection:
-            row = _event(connection, receipt, customer)
+            row = _event(connection, receipt, customer, among)
         record = UsageRecord.from_row(row)
         return sign_receipt(record, row["log_position"], row["leaf_hash"], self._signer)
 
@@ -130,10 +141,13 @@ def _list_price(plan: Plan, row: repository.Values) -> Fraction:
 
 
 def _event(
-    connection: repository.Connection, receipt: str, customer: str | None
+    connection: repository.Connection,
+    receipt: str,
+    customer: str | None,
+    among: Collection[str] | None,
 ) -> repository.Values:
     row = repository.event_by_receipt(connection, receipt)
-    if row is None or customer not in (None, row["customer"]):
+    if row is None or not repository.is_shown(row, customer, among):
         raise RequestError(
             _("There is no receipt {receipt!r}.", receipt=receipt),
             remedy=_("Name one that your usage lists."),

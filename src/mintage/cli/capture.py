@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Annotated
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
+from mintage.capture.keys import IssuedKey
+from mintage.capture.subscriptions import Subscription
 from mintage.cli.options import Home, Json, opened
-from mintage.cli.output import emit, line, say, table
+from mintage.cli.output import emit, facts, line, say, table
 from mintage.cli.words import word
 from mintage.core.messages import _, told
 
 customer = typer.Typer(help="Who pays: add and list customers.", no_args_is_help=True)
-key = typer.Typer(help="What they call with: make, list and revoke keys.", no_args_is_help=True)
+key = typer.Typer(
+    help="What they call with: make, list, rotate and revoke keys.", no_args_is_help=True
+)
 
 _SHOWN = 50
 _Customer = Annotated[str, typer.Argument(help="A customer's name or id.")]
+_KeyId = Annotated[str, typer.Argument(help="The key's id (key_…), not the key.")]
+_Expires = Annotated[
+    str | None,
+    typer.Option(help="From when on it is refused: 90d, 2027-01-31. (default: never)"),
+]
 
 
 @customer.command("add")
@@ -54,36 +64,192 @@ def list_customers(*, home: Home = None, as_json: Json = False) -> None:
         table((_("customer"), _("id"), _("since")), rows)
 
 
+@customer.command("set")
+def set_details(
+    owner: _Customer,
+    path: Annotated[Path, typer.Argument(help="A TOML file: legal_name, address, taxes …")],
+    *,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Set what invoices say of a customer: names, address, tax number, bank, taxes, language."""
+    with opened(home) as app:
+        changed = app.billing.set_details(owner, path)
+    if as_json:
+        emit(changed.to_json())
+        return
+    said = {**changed.details.to_json(), "taxes": ""}
+    said["taxes"] = ", ".join(f"{tax.name} {tax.percent} %" for tax in changed.details.taxes)
+    facts((name, value) for name, value in said.items() if value)
+
+
+@customer.command("begin")
+def begin_plan(
+    owner: _Customer,
+    plan: Annotated[str, typer.Argument(help="A plan: gold, or gold@2.")],
+    *,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Begin a plan for a customer, from now on.
+
+    It takes the place of plans for the same products; the month is shared by the day.
+    """
+    with opened(home) as app:
+        begun = app.billing.begin(owner, plan)
+    _say_begun([begun], as_json=as_json)
+
+
+@customer.command("cancel")
+def cancel_plan(
+    owner: _Customer,
+    plan: Annotated[str, typer.Argument(help="The plan's name.")],
+    *,
+    at_month_end: Annotated[
+        bool, typer.Option("--at-month-end", help="Not now, but with the month.")
+    ] = False,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """End a customer's plan, now or with the month."""
+    with opened(home) as app:
+        ended = app.billing.subscriptions.cancel(owner, plan, at_month_end=at_month_end)
+    _say_begun([ended], as_json=as_json)
+
+
+@customer.command("plans")
+def list_begun(owner: _Customer, *, home: Home = None, as_json: Json = False) -> None:
+    """List the plans that a customer has begun, ended ones too."""
+    with opened(home) as app:
+        found = list(app.billing.subscriptions.list(owner))
+    _say_begun(found, as_json=as_json)
+
+
+def _say_begun(found: list[Subscription], *, as_json: bool) -> None:
+    if as_json:
+        emit([each.to_json() for each in found])
+        return
+    rows = [
+        (
+            f"{each.plan}@{each.plan_version}",
+            each.started_at[:16],
+            (each.ended_at or "")[:16],
+            "" if each.ended_by is None else word(each.ended_by),
+        )
+        for each in found
+    ]
+    table((_("plan"), _("since"), _("until"), _("by")), rows)
+
+
 @key.command("add")
-def add_key(owner: _Customer, *, home: Home = None, as_json: Json = False) -> None:
+def add_key(
+    owner: _Customer,
+    *,
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(help="What it may do: predict, usage, feedback. (default: all)"),
+    ] = None,
+    product: Annotated[
+        list[str] | None, typer.Option(help="Only these products: pets,birds. (default: all)")
+    ] = None,
+    network: Annotated[
+        list[str] | None, typer.Option(help="Only from here: 10.0.0.0/8,::1. (default: anywhere)")
+    ] = None,
+    expires: _Expires = None,
+    name: Annotated[str | None, typer.Option(help="What you call it, such as 'ci'.")] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
     """Make a further key for a customer; shown now and never again."""
     with opened(home) as app:
-        issued = app.capture.customers.issue_key(owner)
+        issued = app.capture.issue_key(
+            owner,
+            scopes=_parts(scope),
+            products=_parts(product),
+            networks=_parts(network),
+            expires=expires,
+            name=name,
+        )
     if as_json:
-        emit({"customer": issued.customer, "key_id": issued.id, "key": issued.key.reveal()})
+        emit(_issued(issued))
         return
     line(issued.key.reveal())
     say(_("Key {id}; it is shown only now, only its digest is kept.", id=issued.id))
+
+
+@key.command("rotate")
+def rotate_key(
+    key_id: _KeyId,
+    *,
+    overlap: Annotated[
+        str, typer.Option(help="How long the old one is taken yet; 0s for no longer.")
+    ] = "24h",
+    expires: _Expires = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Make a key with another one's limits, which expires when the overlap is over.
+
+    The new one ends when the old one would have, unless --expires says otherwise.
+    """
+    with opened(home) as app:
+        rotated = app.capture.rotate_key(key_id, overlap, expires)
+    issued, old = rotated.issued, rotated.replaced
+    if as_json:
+        emit({**_issued(issued), "replaced": old.to_json()})
+        return
+    line(issued.key.reveal())
+    say(
+        _(
+            "Key {id}, in place of {old}, which is taken until {moment}; it is shown only now.",
+            id=issued.id,
+            old=old.id,
+            moment=old.limits.expires_at,
+        )
+    )
 
 
 @key.command("list")
 def list_keys(owner: _Customer, *, home: Home = None, as_json: Json = False) -> None:
     """List a customer's keys, revoked ones too; never the keys themselves."""
     with opened(home) as app:
-        listed = [asdict(found) for found in app.capture.customers.keys(owner)]
+        listed = app.capture.customers.keys(owner)
     if as_json:
-        emit(listed)
-    else:
-        rows = [(k["id"], f"…{k['last4']}", k["created_at"][:16], k["revoked_at"]) for k in listed]
-        table(
-            (_("key"), _("ends"), _("since"), _("revoked")),
-            [[cell or "" for cell in row] for row in rows],
+        emit([found.to_json() for found in listed])
+        return
+    rows = [
+        (
+            found.id,
+            found.name or "",
+            f"…{found.last4}",
+            ", ".join(found.limits.scopes),
+            ", ".join(found.limits.products or ()) or told(_("any product")),
+            ", ".join(found.limits.networks or ()) or told(_("anywhere")),
+            found.created_at[:16],
+            (found.limits.expires_at or "")[:16],
+            (found.revoked_at or "")[:16],
         )
+        for found in listed
+    ]
+    table(
+        (
+            _("key"),
+            _("name"),
+            _("ends"),
+            _("scopes"),
+            _("products"),
+            _("networks"),
+            _("since"),
+            _("expires"),
+            _("revoked"),
+        ),
+        rows,
+    )
 
 
 @key.command("revoke")
 def revoke_key(
-    key_id: Annotated[str, typer.Argument(help="The key's id (key_…), not the key.")],
+    key_id: _KeyId,
     *,
     home: Home = None,
     as_json: Json = False,
@@ -92,9 +258,25 @@ def revoke_key(
     with opened(home) as app:
         revoked = app.capture.customers.revoke_key(key_id)
     if as_json:
-        emit(asdict(revoked))
+        emit(revoked.to_json())
     else:
         line(_("{id} is revoked since {revoked_at}", id=revoked.id, revoked_at=revoked.revoked_at))
+
+
+def _parts(values: Sequence[str] | None) -> list[str]:
+    """What an option names, which may be given several times and name several at once."""
+    return [part for value in values or () for part in value.split(",")]
+
+
+def _issued(issued: IssuedKey) -> dict[str, Any]:
+    info = issued.info
+    return {
+        "customer": info.customer,
+        "key_id": info.id,
+        "key": issued.key.reveal(),
+        "name": info.name,
+        **info.limits.to_json(),
+    }
 
 
 def usage(

@@ -20,6 +20,7 @@ from mintage.cli.output import emit, say, shown, stderr
 from mintage.core.errors import Bug, ConfigError, MintageError
 from mintage.core.ids import new_id
 from mintage.core.messages import Message, _, told
+from mintage.core.redaction import without_keys
 from mintage.core.version import __version__
 
 CREATE, DELIVER = "Create 创造", "Deliver 传递"
@@ -56,6 +57,8 @@ _VERBS = {
         "customer": "capture:customer",
         "key": "capture:key",
         "plan": "plans:plan",
+        "invoice": "invoices:invoice",
+        "ledger": "invoices:ledger",
         "usage": "capture:usage",
         "receipt": "capture:receipt",
     },
@@ -176,15 +179,17 @@ def _unforeseen(error: Exception) -> Bug:
 
 def _explain(error: MintageError, *, as_json: bool) -> int:
     if os.environ.get("MINTAGE_DEBUG"):
-        stderr.print(escape(shown("".join(traceback.format_exception(error)))))
+        trace = "".join(traceback.format_exception(error))
+        stderr.print(escape(without_keys(shown(trace))))
     if as_json:
         described = {
             "code": error.code,
-            "message": str(error.message),
-            "remedy": str(error.remedy),
+            "message": without_keys(error.message),
+            "remedy": without_keys(error.remedy),
         }
         emit({"error": described})
-    stderr.print("[bold red]" + told(_("error: ")) + f"[/]{escape(shown(error.message))}")
-    if error.remedy:
-        stderr.print(escape(shown(error.remedy)))
+    message, remedy = (without_keys(shown(text)) for text in (error.message, error.remedy))
+    stderr.print("[bold red]" + told(_("error: ")) + f"[/]{escape(message)}")
+    if remedy:
+        stderr.print(escape(remedy))
     return error.exit_status

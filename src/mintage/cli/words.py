@@ -14,6 +14,14 @@ _WORDS: dict[str, Message] = {
         _("timeout"),
         _("cancelled"),
         _("abstain"),
+        _("draft"),  # how an invoice stands
+        _("issued"),
+        _("paid"),
+        _("void"),
+        _("credited"),
+        _("replaced"),
+        _("change"),  # why a plan ended
+        _("cancel"),
     )
 }
 

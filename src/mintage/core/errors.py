@@ -7,7 +7,8 @@ MintageError ─┬─ InputError    yours to mend       exit 2   HTTP 400 404 4
               ├─ TrustError    do not go on        exit 3   HTTP 403
               │    ├─ SignatureMismatch   what was signed is not what is here
               │    ├─ SealBroken          an encrypted thing does not open
-              │    └─ LogForked           the audit log contradicts itself
+              │    ├─ LogForked           the audit log contradicts itself
+              │    └─ BooksBroken         money or usage does not add up
               ├─ AccountError  your account        exit 4
               │    ├─ Unauthenticated HTTP 401
               │    ├─ NotAllowed      HTTP 403
@@ -111,6 +112,12 @@ class LogForked(TrustError):
     code = "log_forked"
 
 
+class BooksBroken(TrustError):
+    """What is owed does not follow from what was recorded."""
+
+    code = "books_broken"
+
+
 class AccountError(MintageError):
     """The caller's account does not allow this."""
 
@@ -120,7 +127,7 @@ class AccountError(MintageError):
 
 
 class Unauthenticated(AccountError):
-    """No key, an unknown one, or one that was revoked: all answered alike."""
+    """No key, an unknown one, one that was revoked or has expired: all answered alike."""
 
     code = "unauthenticated"
     default_http_status = 401

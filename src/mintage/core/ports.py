@@ -159,12 +159,12 @@ class Explaining(Protocol[Explanation_co]):
 class Gate(Protocol):
     """May this key call this product now?"""
 
-    def admit(self, key: str | None, product: str) -> Permit:
-        """The permit for a call.
+    def admit(self, key: str | None, product: str, address: str | None = None) -> Permit:
+        """The permit for a call from an address; None is one that nobody knows.
 
         Raises:
-            Unauthenticated: no key, an unknown or a revoked one.
-            NotAllowed: the key's customer may not call this product.
+            Unauthenticated: no key, an unknown, a revoked or an expired one.
+            NotAllowed: the key may not call, not this product or not from there.
             RequestError: no such product (404).
         """
         ...

@@ -51,6 +51,8 @@ class Settings(BaseSettings):
     """How long an upload that is here waits for its answer; then it is a 504."""
     compute_cost: str | None = None
     """What an hour of one processor costs you, such as `0.05 EUR`; None: costs are not told."""
+    seller: Path | None = None
+    """A TOML file with your own invoicing details: what invoices say of who sells."""
     trial: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """Free calls without a key in any 24 hours, all visitors' together; None allows none."""
     feedback_bytes: Annotated[int, Field(ge=0)] = 1_000_000_000

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from mintage.core.errors import QuotaReached
 from mintage.core.money import Price
 
 Split = Literal["train", "validation", "test"]
 Outcome = Literal["ok", "error", "timeout", "cancelled", "abstain"]
+Scope = Literal["predict", "usage", "feedback"]
+"""What a key may do: call products, read usage and receipts, say whether answers were right."""
+SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 
 
 EXPLANATION = "explanation"
@@ -182,6 +185,14 @@ class Allowance:
     reset_seconds: int
     """Until all of it is there again."""
     refusal: QuotaReached | None = None
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Whose key it is, and of which products it shows the records; None is all of them."""
+
+    customer: str
+    products: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import Any, cast
 
 import psycopg
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
 from psycopg.pq import TransactionStatus
 from pydantic import SecretStr
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
@@ -147,6 +150,14 @@ class Postgres:
         self.engine.dispose()
 
 
+class _Whole(Loader):
+    """The sum of integers, which PostgreSQL makes a decimal number; others there are none."""
+
+    def load(self, data: Buffer) -> int | Decimal:
+        text = bytes(data).decode()
+        return Decimal(text) if "." in text else int(text)
+
+
 def _driver(connection: Connection) -> psycopg.Connection:
     return cast("psycopg.Connection", connection.connection.driver_connection)
 
@@ -189,6 +200,7 @@ def _engine(url: URL, door: Door) -> Engine:
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
+        connection.adapters.register_loader("numeric", _Whole)
         connection.autocommit = True
         connection.execute(_DURABLE)
         connection.autocommit = False

@@ -133,6 +133,20 @@ customers = Table(
     Column("id", String(40), primary_key=True),
     Column("name", String(200), nullable=False, unique=True),
     Column("created_at", String(32), nullable=False),
+    Column("details", Text, nullable=False, server_default="{}"),  # for invoices, as canonical JSON
+)
+
+# Which version of a plan a customer has begun, and until when: what months are shared by.
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("customer", String(40), ForeignKey("customers.id"), nullable=False, index=True),
+    Column("plan", String(64), nullable=False),
+    Column("plan_version", Integer, nullable=False),
+    Column("started_at", String(32), nullable=False),
+    Column("ended_at", String(32)),
+    Column("ended_by", String(10)),  # change or cancel
 )
 
 # Only the digest of a key is kept; `last4` lets people tell their keys apart.
@@ -141,8 +155,14 @@ api_keys = Table(
     metadata,
     Column("id", String(40), primary_key=True),
     Column("customer", String(40), ForeignKey("customers.id"), nullable=False),
+    Column("name", String(200)),
     Column("sha256", String(64), nullable=False, unique=True),
     Column("last4", String(4), nullable=False),
+    Column("scopes", Text, nullable=False),  # canonical JSON, as the two below; NULL is no limit
+    Column("products", Text),
+    Column("networks", Text),
+    Column("expires_at", String(32)),
+    Column("replaces", String(40), ForeignKey("api_keys.id"), unique=True),
     Column("created_at", String(32), nullable=False),
     Column("revoked_at", String(32)),
 )
@@ -178,6 +198,111 @@ usage_events = Table(
     Column("log_position", Integer, nullable=False),
     UniqueConstraint("customer", "origin", "id"),
     Index(None, "customer", "sequence"),
+)
+
+# Usage by the hour: what invoices and economics are computed from. Rows are only added: each step
+# sums up the events after the step before, up to and including the sequence that is its name.
+rollup_steps = Table(
+    "rollup_steps",
+    metadata,
+    Column("step", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("made_at", String(32), nullable=False),
+)
+
+usage_hours = Table(
+    "usage_hours",
+    metadata,
+    Column("customer", String(40), primary_key=True),
+    Column("hour", String(13), primary_key=True),  # 2026-11-26T14, in UTC
+    Column("step", BigInteger, primary_key=True),
+    Column("product", String(64), primary_key=True),
+    Column("provider_model", String(64), primary_key=True),
+    Column("provider_version", String(64), primary_key=True),
+    Column("plan", String(64), primary_key=True),
+    Column("plan_version", Integer, primary_key=True),
+    Column("outcome", String(12), primary_key=True),
+    Column("quantities", String(400), primary_key=True),
+    Column("events", Integer, nullable=False),
+    Column("compute_seconds", Float, nullable=False),
+)
+
+# An invoice or a credit note. What is issued never changes but in its status.
+invoices = Table(
+    "invoices",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("kind", String(12), nullable=False),  # invoice or credit_note
+    Column("number", String(40), unique=True),  # from the issue on
+    Column("customer", String(40), ForeignKey("customers.id"), nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("period", String(7), nullable=False),
+    Column("attempt", Integer, nullable=False),  # after one was voided or credited, the next
+    Column("status", String(10), nullable=False),  # draft, issued, paid, void, credited, replaced
+    Column("corrects", String(40)),
+    Column("document", Text, nullable=False),  # canonical JSON
+    Column("total_nanos", BigInteger, nullable=False),
+    Column("created_at", String(32), nullable=False),
+    Column("issued_at", String(32)),
+    Column("due_at", String(32)),
+    Column("closed_at", String(32)),
+    UniqueConstraint("customer", "period", "currency", "kind", "attempt"),
+)
+
+# Which steps of the rollup an invoice took of a plan's month: nothing is billed twice, or lost.
+billed = Table(
+    "billed",
+    metadata,
+    Column("invoice", String(40), ForeignKey("invoices.id"), primary_key=True),
+    Column("period", String(7), primary_key=True),
+    Column("plan", String(64), primary_key=True),
+    Column("plan_version", Integer, primary_key=True),
+    Column("customer", String(40), nullable=False),
+    Column("until_step", BigInteger, nullable=False),
+    Column("disposition", String(10), nullable=False),  # billed, late or rejected
+    Index(None, "customer", "period"),
+)
+
+# The last number that each series of documents has given.
+numbers = Table(
+    "numbers",
+    metadata,
+    Column("series", String(20), primary_key=True),
+    Column("last", Integer, nullable=False),
+)
+
+payments = Table(
+    "payments",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("invoice", String(40), ForeignKey("invoices.id"), nullable=False, index=True),
+    Column("provider", String(40), nullable=False),
+    Column("reference", String(200), nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("nanos", BigInteger, nullable=False),
+    Column("received_at", String(32), nullable=False),
+    UniqueConstraint("provider", "reference"),
+)
+
+# Double entry, append-only: every transaction sums to zero in each currency.
+ledger_transactions = Table(
+    "ledger_transactions",
+    metadata,
+    Column("sequence", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("kind", String(20), nullable=False),
+    Column("reference", String(80), nullable=False),
+    Column("posted_at", String(32), nullable=False),
+    Column("log_position", Integer, nullable=False),
+    UniqueConstraint("kind", "reference"),
+)
+
+ledger_entries = Table(
+    "ledger_entries",
+    metadata,
+    Column("sequence", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("entry", Integer, primary_key=True),
+    Column("account", String(120), nullable=False, index=True),
+    Column("currency", String(3), nullable=False),
+    Column("nanos", BigInteger, nullable=False),
 )
 
 # What a customer said of an answer, with its picture, until it is part of a dataset.

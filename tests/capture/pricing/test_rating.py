@@ -24,12 +24,10 @@ def terms(*charges: Charge, **further: Any) -> Terms:
     return Terms("EUR", charges, **further)
 
 
-def held(first: str, end: str | None = None, begun: str | None = None) -> Held:
-    return Held(
-        date.fromisoformat(first),
-        None if end is None else date.fromisoformat(end),
-        date.fromisoformat(begun or first),
-    )
+def held(first: str, end: str | None = None, trial_days: int = 0) -> Held:
+    begun = date.fromisoformat(first)
+    ended = None if end is None else date.fromisoformat(end)
+    return Held(begun, ended, begun + timedelta(days=trial_days))
 
 
 def month(
@@ -63,10 +61,10 @@ def test_a_monthly_fee_is_shared_by_the_days_of_its_month(
 
 
 def test_of_a_trial_nothing_is_charged() -> None:
-    agreed = terms(fee="50", trial_days=5)
+    agreed = terms(fee="50")
     april = Period(2026, 4)
-    assert cents(month(agreed, held("2026-04-01"), period=april)) == {"fee": "41.67"}
-    assert month(terms(fee="50", trial_days=30), held("2026-04-01"), period=april) == []
+    assert cents(month(agreed, held("2026-04-01", trial_days=5), period=april)) == {"fee": "41.67"}
+    assert month(agreed, held("2026-04-01", trial_days=30), period=april) == []
 
 
 @given(
@@ -134,8 +132,8 @@ def test_a_year_is_paid_when_it_begins_and_what_is_left_of_it_given_back_when_it
 
 
 def test_a_year_begins_after_the_trial_and_again_each_year() -> None:
-    agreed = terms(fee="120", fee_every="year", trial_days=30)
-    begun = held("2026-12-15")
+    agreed = terms(fee="120", fee_every="year")
+    begun = held("2026-12-15", trial_days=30)
     paid = [
         str(period)
         for period in (Period(2026 + month // 12, month % 12 + 1) for month in range(11, 40))

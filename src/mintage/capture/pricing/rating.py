@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from mintage.capture.pricing.periods import Period, Span, share_of, span_of, yea
 from mintage.capture.pricing.terms import Terms
 from mintage.core.money import decimal_text, parse_exact
 
-Kind = Literal["fee", "fee_back", "usage", "minimum", "maximum", "discount"]
+Kind = Literal["fee", "fee_back", "usage", "minimum", "maximum", "discount", "late"]
 Units = Mapping[tuple[str, str], int]
 """How many units were used, by product and unit."""
 
@@ -22,8 +22,10 @@ Units = Mapping[tuple[str, str], int]
 class Line:
     """One sum of an invoice before it is rounded; ``amount`` is in major units.
 
-    ``span`` are the days that a fee is for. ``steps`` are the sums within a line of usage, and
-    ``share`` says of which share of the month its tiers and included units are.
+    ``span`` are the days that a fee is for; ``period`` is the month of usage that came late.
+    ``steps`` are the sums within a line of usage, and ``share`` says of which share of the month
+    its tiers and included units are. ``sequences`` say which events it was computed from: those
+    after one number, up to and including another.
     """
 
     kind: Kind
@@ -38,6 +40,8 @@ class Line:
     share: Fraction = WHOLE
     steps: tuple[Step, ...] = ()
     percent: str | None = None
+    period: Period | None = None
+    sequences: tuple[int, int] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The line as an invoice holds it, but for what rounding adds."""
@@ -56,19 +60,36 @@ class Line:
             found["share"] = f"{self.share.numerator}/{self.share.denominator}"
         if self.percent is not None:
             found["percent"] = self.percent
-        return found | {"exact": decimal_text(self.amount)}
+        if self.period is not None:
+            found["period"] = str(self.period)
+        if self.sequences is not None:
+            found |= {"after": self.sequences[0], "until": self.sequences[1]}
+        return found | exactly(self.amount)
+
+
+def exactly(amount: Fraction) -> dict[str, str]:
+    """An amount as a document holds it: a decimal, and the ratio where that does not end."""
+    text = decimal_text(amount)
+    if Fraction(text) == amount:
+        return {"exact": text}
+    return {"exact": text, "ratio": f"{amount.numerator}/{amount.denominator}"}
+
+
+def exact_of(said: Mapping[str, Any]) -> Fraction:
+    """The amount that ``exactly`` wrote."""
+    return Fraction(said.get("ratio", said["exact"]))
 
 
 @dataclass(frozen=True)
 class Held:
     """The days on which one subscription's plan was in force; ``end`` is None while it is.
 
-    ``begun`` is when the subscription began: what trials and yearly fees are counted from.
+    ``charged_from`` is the first day after any trial: what yearly fees are counted from.
     """
 
     first: date
     end: date | None
-    begun: date
+    charged_from: date
 
     def span(self) -> Span:
         """The days; without an end, as many as there ever may be."""
@@ -92,11 +113,14 @@ class Part:
 def lines_of(part: Part, period: Period) -> list[Line]:
     """The lines that one plan comes to in a month: fees, usage, and what bounds or lessens them."""
     terms, share = part.terms, share_in(part, period)
+    begun = charged_days(part, period) > 0
     fees = _fees(part, period)
     usage = [
-        line for charge in terms.charges if (line := _usage_line(part, charge, share)) is not None
+        line
+        for charge in terms.charges
+        if (line := _usage_line(part, charge, share, begun=begun)) is not None
     ]
-    bound = _bound(part, sum((line.amount for line in usage), Fraction(0)), share)
+    bound = _bound(part, sum((line.amount for line in usage), Fraction(0)), share, begun=begun)
     lines = [*fees, *usage, *bound]
     total = sum((line.amount for line in lines), Fraction(0))
     if terms.discount and total > 0:
@@ -119,17 +143,16 @@ def share_in(part: Part, period: Period) -> Fraction:
     """
     if not part.held or not part.terms.prorate:
         return WHOLE
-    days = sum(_charged_days(part.terms, held, period).days for held in part.held)
-    return min(WHOLE, share_of(max(1, days), period))
+    return min(WHOLE, share_of(max(1, charged_days(part, period)), period))
 
 
-def trial_end(terms: Terms, begun: date) -> date:
-    """The first day that is charged for."""
-    return begun + timedelta(days=terms.trial_days)
+def charged_days(part: Part, period: Period) -> int:
+    """On how many days of the month the plan was in force, those of a trial not among them."""
+    return sum(_charged_days(held, period).days for held in part.held)
 
 
-def _charged_days(terms: Terms, held: Held, period: Period) -> Span:
-    after_trial = Span(trial_end(terms, held.begun), date.max)
+def _charged_days(held: Held, period: Period) -> Span:
+    after_trial = Span(held.charged_from, date.max)
     return held.span().within(after_trial).within(span_of(period))
 
 
@@ -143,7 +166,7 @@ def _fees(part: Part, period: Period) -> list[Line]:
 
 def _monthly(part: Part, held: Held, period: Period, fee: Fraction) -> Sequence[Line]:
     """At the month's end, for its days."""
-    span = _charged_days(part.terms, held, period)
+    span = _charged_days(held, period)
     if not span.days:
         return []
     share = share_of(span.days, period) if part.terms.prorate else WHOLE
@@ -153,7 +176,7 @@ def _monthly(part: Part, held: Held, period: Period, fee: Fraction) -> Sequence[
 def _yearly(part: Part, held: Held, period: Period, fee: Fraction) -> Sequence[Line]:
     """In the month in which a year begins, for all of it; what is not used of it, at the end."""
     lines, month = [], span_of(period)
-    begins = trial_end(part.terms, held.begun)
+    begins = held.charged_from
     for number in range(max(0, period.year - begins.year - 1), period.year - begins.year + 1):
         year = year_from(begins, number)
         in_force = held.first <= year.first and (held.end is None or year.first < held.end)
@@ -172,8 +195,8 @@ def _yearly(part: Part, held: Held, period: Period, fee: Fraction) -> Sequence[L
     return lines
 
 
-def _usage_line(part: Part, charge: Charge, share: Fraction) -> Line | None:
-    """What all products that the charge is for used together."""
+def _usage_line(part: Part, charge: Charge, share: Fraction, *, begun: bool) -> Line | None:
+    """What all products that the charge is for used together; without usage, a flat amount."""
     used = {
         product: units
         for (product, unit), units in part.usage.items()
@@ -181,7 +204,7 @@ def _usage_line(part: Part, charge: Charge, share: Fraction) -> Line | None:
     }
     units = sum(used.values())
     steps = tuple(charge.steps(units, share))
-    if not units and not (steps and part.held):
+    if not units and not (steps and begun):
         return None
     return Line(
         "usage",
@@ -197,10 +220,10 @@ def _usage_line(part: Part, charge: Charge, share: Fraction) -> Line | None:
     )
 
 
-def _bound(part: Part, used: Fraction, share: Fraction) -> list[Line]:
+def _bound(part: Part, used: Fraction, share: Fraction, *, begun: bool) -> list[Line]:
     """What is missing to the minimum, or taken off above the maximum."""
     terms = part.terms
-    if terms.minimum is not None and part.held:
+    if terms.minimum is not None and begun:
         missing = parse_exact(terms.minimum) * share - used
         if missing > 0:
             return [Line("minimum", part.plan, part.version, missing, share=share)]

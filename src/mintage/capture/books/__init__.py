@@ -1,0 +1,1 @@
+"""What is owed and why: usage by the hour, invoices, the ledger. ``app`` alone calls it."""

@@ -1,0 +1,128 @@
+"""A customer's month: which plans were in force, what was used under each, what it comes to."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from fractions import Fraction
+
+from mintage.capture import plans
+from mintage.capture.books import repository
+from mintage.capture.metering import is_charged
+from mintage.capture.plans import Plan
+from mintage.capture.pricing.periods import Period, beginning_of
+from mintage.capture.pricing.rating import Held, Line, Part, Units, lines_of
+from mintage.capture.subscriptions import Subscription, charged_from
+from mintage.core.clock import timestamp
+
+_FURTHEST_ZONE = timedelta(hours=15)
+_HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Month:
+    """One plan's part of a customer's month; ``events`` are those that it takes, free ones too."""
+
+    plan: Plan
+    part: Part
+    events: int
+
+    def lines(self, period: Period) -> list[Line]:
+        """What it comes to."""
+        return lines_of(self.part, period)
+
+
+def months_of(
+    connection: repository.Connection, customer: str, period: Period, until: int
+) -> list[Month]:
+    """What a customer's month consists of, with usage up to a step of the rollup."""
+    begun = [Subscription(**row) for row in repository.subscriptions_of(connection, customer)]
+    begin, end = period.bounds("UTC")
+    used = repository.plans_used(
+        connection, customer, _hour(begin - _FURTHEST_ZONE), _hour(end + _FURTHEST_ZONE), until
+    )
+    wanted = {*used, *((each.plan, each.plan_version) for each in begun)}
+    found = (
+        _month(connection, customer, plans.found(connection, *each), begun, period, until)
+        for each in sorted(wanted)
+    )
+    return [month for month in found if month.events or month.part.held]
+
+
+def _month(
+    connection: repository.Connection,
+    customer: str,
+    agreed: Plan,
+    begun: Sequence[Subscription],
+    period: Period,
+    until: int,
+) -> Month:
+    zone = agreed.terms.timezone
+    held, free_until = _held(agreed, begun)
+    begin, end = period.bounds(zone)
+    events, usage = _used(connection, customer, agreed, (begin, end), until)
+    if free_until is not None and free_until > begin:
+        __, usage = _used(connection, customer, agreed, (min(free_until, end), end), until)
+    return Month(agreed, Part(agreed.name, agreed.version, agreed.terms, usage, held), events)
+
+
+def _held(agreed: Plan, begun: Sequence[Subscription]) -> tuple[tuple[Held, ...], datetime | None]:
+    """The days of the plan, in any month, and the moment until which it was free."""
+    zone, days = agreed.terms.timezone, []
+    free_until = None
+    for each in begun:
+        if (each.plan, each.plan_version) != (agreed.name, agreed.version):
+            continue
+        first = charged_from(each, begun, agreed.terms)
+        days.append(each.held(zone, first))
+        if agreed.terms.trial_days:
+            free_until = beginning_of(first, zone)
+    return tuple(days), free_until
+
+
+def _used(
+    connection: repository.Connection,
+    customer: str,
+    agreed: Plan,
+    between: tuple[datetime, datetime],
+    until: int,
+) -> tuple[int, Units]:
+    """How many events there are in a time, and the units that are charged for.
+
+    Whole hours come from the rollup; where a zone's day begins off the hour, the rest comes from
+    the events.
+    """
+    begin, end = between
+    asked = (connection, customer, agreed.name, agreed.version)
+    first, last = _next_hour(begin), _next_hour(end - _HOUR + timedelta(microseconds=1))
+    rows = []
+    if first < last:
+        rows += repository.used_by_hour(*asked, _hour(first), _hour(last), until)
+    for low, high in ((begin, min(first, end)), (max(last, first), end)):
+        if low < high:
+            rows += repository.used_between(*asked, timestamp(low), timestamp(high), until)
+    events, units = 0, Counter[tuple[str, str]]()
+    for row in rows:
+        events += row.events
+        if is_charged(row.outcome, charge_abstained=agreed.terms.charge_abstained):
+            for unit, quantity in json.loads(row.quantities).items():
+                units[row.product, unit] += quantity * row.events
+    return events, units
+
+
+def _next_hour(moment: datetime) -> datetime:
+    """The first whole hour at or after a moment."""
+    whole = moment.replace(minute=0, second=0, microsecond=0)
+    return whole if whole == moment else whole + _HOUR
+
+
+def _hour(moment: datetime) -> str:
+    return timestamp(moment)[:13]
+
+
+def total_of(lines: Iterable[Line]) -> Fraction:
+    """What lines come to together."""
+    return sum((line.amount for line in lines), Fraction(0))

@@ -1,0 +1,372 @@
+"""All SQL of this room."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import Row, Select, and_, delete, func, insert, select, text, update
+
+from mintage.store.schema import (
+    billed,
+    customers,
+    invoices,
+    ledger_entries,
+    ledger_transactions,
+    log_leaves,
+    numbers,
+    payments,
+    rollup_steps,
+    subscriptions,
+    usage_events,
+    usage_hours,
+)
+
+Connection = sqlalchemy.Connection
+Values = dict[str, Any]
+
+_LIVE = ("draft", "issued", "paid", "credited")
+_SAME = (
+    "customer, substr(recorded_at, 1, 13), product, provider_model, provider_version, plan,"
+    " plan_version, outcome, quantities"
+)
+_SUM_UP = text(
+    "INSERT INTO usage_hours (customer, hour, product, provider_model, provider_version, plan,"  # noqa: S608
+    " plan_version, outcome, quantities, step, events, compute_seconds)"
+    f" SELECT {_SAME}, :step, count(*), sum(compute_seconds)"
+    " FROM usage_events WHERE sequence > :after AND sequence <= :step"
+    f" GROUP BY {_SAME}"
+)
+
+
+def last_step(connection: Connection) -> int:
+    """The sequence up to which events are summed up; 0 where none are."""
+    return int(connection.execute(select(func.max(rollup_steps.c.step))).scalar() or 0)
+
+
+def last_event(connection: Connection, after: int, at_most: int) -> int | None:
+    """The sequence of the last of so many events after one; None where there are none."""
+    next_ones = (
+        select(usage_events.c.sequence)
+        .where(usage_events.c.sequence > after)
+        .order_by(usage_events.c.sequence)
+        .limit(at_most)
+        .subquery()
+    )
+    found = connection.execute(select(func.max(next_ones.c.sequence))).scalar()
+    return None if found is None else int(found)
+
+
+def sum_up(connection: Connection, after: int, step: int, moment: str) -> None:
+    """Add a step: the events after one sequence, up to and including another, by the hour."""
+    connection.execute(_SUM_UP, {"after": after, "step": step})
+    connection.execute(insert(rollup_steps).values(step=step, made_at=moment))
+
+
+def differences(connection: Connection, until: int) -> list[Row[Any]]:
+    """``customer, product, events, summed`` wherever the hours up to a step are not the events."""
+    e, h = usage_events.c, usage_hours.c
+    counted = (
+        select(e.customer, e.product, func.count().label("events"))
+        .where(e.sequence <= until)
+        .group_by(e.customer, e.product)
+        .subquery()
+    )
+    summed = (
+        select(h.customer, h.product, func.sum(h.events).label("events"))
+        .group_by(h.customer, h.product)
+        .subquery()
+    )
+    same = and_(counted.c.customer == summed.c.customer, counted.c.product == summed.c.product)
+    both = counted.join(summed, same, full=True)
+    asked = select(
+        func.coalesce(counted.c.customer, summed.c.customer).label("customer"),
+        func.coalesce(counted.c.product, summed.c.product).label("product"),
+        func.coalesce(counted.c.events, 0).label("events"),
+        func.coalesce(summed.c.events, 0).label("summed"),
+    ).select_from(both)
+    differs = func.coalesce(counted.c.events, 0) != func.coalesce(summed.c.events, 0)
+    return list(connection.execute(asked.where(differs)))
+
+
+def plans_used(
+    connection: Connection, customer: str, begin: str, end: str, until: int
+) -> list[tuple[str, int]]:
+    """Which versions of plans a customer used between two hours, up to a step."""
+    h = usage_hours.c
+    within = and_(h.customer == customer, h.hour >= begin, h.hour < end, h.step <= until)
+    rows = connection.execute(select(h.plan, h.plan_version).where(within).distinct())
+    return sorted((row.plan, row.plan_version) for row in rows)
+
+
+def used_by_hour(
+    connection: Connection,
+    customer: str,
+    plan: str,
+    version: int,
+    begin: str,
+    end: str,
+    until: int,
+) -> list[Row[Any]]:
+    """``product, outcome, quantities, events`` under a plan between two hours, up to a step."""
+    h = usage_hours.c
+    alike = (h.product, h.outcome, h.quantities)
+    within = and_(
+        h.customer == customer,
+        h.plan == plan,
+        h.plan_version == version,
+        h.hour >= begin,
+        h.hour < end,
+        h.step <= until,
+    )
+    asked = select(*alike, func.sum(h.events).label("events")).where(within).group_by(*alike)
+    return list(connection.execute(asked))
+
+
+def used_between(
+    connection: Connection,
+    customer: str,
+    plan: str,
+    version: int,
+    begin: str,
+    end: str,
+    until: int,
+) -> list[Row[Any]]:
+    """The same from the events themselves, between two moments."""
+    e = usage_events.c
+    alike = (e.product, e.outcome, e.quantities)
+    within = and_(
+        e.customer == customer,
+        e.plan == plan,
+        e.plan_version == version,
+        e.recorded_at >= begin,
+        e.recorded_at < end,
+        e.sequence <= until,
+    )
+    asked = select(*alike, func.count().label("events")).where(within).group_by(*alike)
+    return list(connection.execute(asked))
+
+
+def active_customers(connection: Connection, begin: str, end: str) -> list[str]:
+    """Who used anything between two hours, or earlier and was summed up later, or began a plan."""
+    h, r = usage_hours.c, rollup_steps.c
+    before = select(func.coalesce(func.max(r.step), 0)).where(r.made_at < begin).scalar_subquery()
+    asked = (
+        select(h.customer).where(and_(h.hour >= begin, h.hour < end)),
+        select(h.customer).where(and_(h.hour < begin, h.step > before)),
+        select(subscriptions.c.customer),
+    )
+    return sorted({row[0] for each in asked for row in connection.execute(each.distinct())})
+
+
+def subscriptions_of(connection: Connection, customer: str) -> list[Values]:
+    """What a customer has begun, the oldest first."""
+    s = subscriptions.c
+    asked = select(subscriptions).where(s.customer == customer).order_by(s.started_at, s.id)
+    return _all(connection, asked)
+
+
+def customer_of(connection: Connection, customer: str) -> Values:
+    """A customer's row."""
+    asked = select(customers).where(customers.c.id == customer)
+    return dict(connection.execute(asked).mappings().one())
+
+
+def claims(connection: Connection, customer: str) -> list[Values]:
+    """What standing documents took of which months, with the documents; the earliest step first."""
+    b, i = billed.c, invoices.c
+    asked = (
+        select(
+            b.invoice,
+            b.period,
+            b.plan,
+            b.plan_version,
+            b.until_step,
+            b.disposition,
+            i.currency,
+            i.status,
+            i.document,
+        )
+        .join(invoices, i.id == b.invoice)
+        .where(and_(b.customer == customer, i.status.in_(_LIVE)))
+        .order_by(b.until_step)
+    )
+    return _all(connection, asked)
+
+
+def add_invoice(connection: Connection, values: Values, claimed: Sequence[Values]) -> None:
+    """Keep a new document, and what it takes of the usage."""
+    connection.execute(insert(invoices).values(values))
+    if claimed:
+        connection.execute(insert(billed), list(claimed))
+
+
+def remove_draft(connection: Connection, invoice: str) -> None:
+    """Forget a draft, and what it took."""
+    connection.execute(delete(billed).where(billed.c.invoice == invoice))
+    connection.execute(
+        delete(invoices).where((invoices.c.id == invoice) & (invoices.c.status == "draft"))
+    )
+
+
+def taken_until(connection: Connection, invoice: str) -> int:
+    """The step of the rollup up to which an invoice took usage."""
+    asked = select(func.max(billed.c.until_step)).where(billed.c.invoice == invoice)
+    return int(connection.execute(asked).scalar() or 0)
+
+
+def change_invoice(connection: Connection, invoice: str, values: Values) -> None:
+    """Change a document's status, or a draft."""
+    connection.execute(update(invoices).where(invoices.c.id == invoice).values(values))
+
+
+def find_invoice(connection: Connection, reference: str) -> Values | None:
+    """A document by its id or its number."""
+    either = (invoices.c.id == reference) | (invoices.c.number == reference)
+    return _first(connection, select(invoices).where(either))
+
+
+def all_invoices(
+    connection: Connection,
+    *,
+    customer: str | None = None,
+    period: str | None = None,
+    status: str | None = None,
+) -> list[Values]:
+    """Documents, the oldest first."""
+    i = invoices.c
+    asked = select(invoices).order_by(i.created_at, i.id)
+    for column, wanted in ((i.customer, customer), (i.period, period), (i.status, status)):
+        if wanted is not None:
+            asked = asked.where(column == wanted)
+    return _all(connection, asked)
+
+
+def standing_invoice(
+    connection: Connection, customer: str, period: str, currency: str
+) -> Values | None:
+    """The invoice of a month that stands: a draft, issued, paid or credited."""
+    i = invoices.c
+    wanted = and_(
+        i.customer == customer,
+        i.period == period,
+        i.currency == currency,
+        i.kind == "invoice",
+        i.status.in_(_LIVE),
+    )
+    return _first(connection, select(invoices).where(wanted))
+
+
+def attempts(connection: Connection, customer: str, period: str, currency: str, kind: str) -> int:
+    """How many documents of a kind there ever were of a customer's month."""
+    i = invoices.c
+    wanted = and_(
+        i.customer == customer, i.period == period, i.currency == currency, i.kind == kind
+    )
+    return int(
+        connection.execute(select(func.count()).select_from(invoices).where(wanted)).scalar_one()
+    )
+
+
+def next_number(connection: Connection, series: str) -> int:
+    """The next number of a series, without gaps: it is given with the document, or not at all."""
+    changed = connection.execute(
+        update(numbers).where(numbers.c.series == series).values(last=numbers.c.last + 1)
+    )
+    if changed.rowcount == 0:
+        connection.execute(insert(numbers).values(series=series, last=1))
+    asked = select(numbers.c.last).where(numbers.c.series == series)
+    return int(connection.execute(asked).scalar_one())
+
+
+def events_within(
+    connection: Connection,
+    owner: tuple[str, str, int],
+    sequences: tuple[int, int],
+    moments: tuple[str, ...],
+) -> list[Values]:
+    """The events of a customer under a version of a plan, in a month, that a document took."""
+    e = usage_events.c
+    (customer, plan, version), (after, until), (begin, end) = owner, sequences, moments
+    wanted = and_(
+        e.customer == customer,
+        e.plan == plan,
+        e.plan_version == version,
+        e.sequence > after,
+        e.sequence <= until,
+        e.recorded_at >= begin,
+        e.recorded_at < end,
+    )
+    return _all(connection, select(usage_events).where(wanted).order_by(e.sequence))
+
+
+def add_payment(connection: Connection, values: Values) -> None:
+    """Keep a payment."""
+    connection.execute(insert(payments).values(values))
+
+
+def find_payment(connection: Connection, provider: str, reference: str) -> Values | None:
+    """The payment that a provider names so."""
+    p = payments.c
+    wanted = (p.provider == provider) & (p.reference == reference)
+    return _first(connection, select(payments).where(wanted))
+
+
+def paid_nanos(connection: Connection, invoice: str) -> int:
+    """How much of an invoice is paid."""
+    p = payments.c
+    asked = select(func.coalesce(func.sum(p.nanos), 0)).where(p.invoice == invoice)
+    return int(connection.execute(asked).scalar_one())
+
+
+def add_transaction(connection: Connection, values: Values, entries: Sequence[Values]) -> int:
+    """Keep a transaction with its entries; its sequence."""
+    sequence = connection.execute(insert(ledger_transactions).values(values)).inserted_primary_key
+    if sequence is None:
+        raise RuntimeError("a transaction got no sequence")
+    connection.execute(
+        insert(ledger_entries),
+        [{**entry, "sequence": sequence[0], "entry": n} for n, entry in enumerate(entries)],
+    )
+    return int(sequence[0])
+
+
+def find_transaction(connection: Connection, kind: str, reference: str) -> Values | None:
+    """The transaction of a kind about something."""
+    t = ledger_transactions.c
+    wanted = (t.kind == kind) & (t.reference == reference)
+    return _first(connection, select(ledger_transactions).where(wanted))
+
+
+def entries_of(connection: Connection, sequence: int) -> list[Values]:
+    """The entries of a transaction, in their order."""
+    e = ledger_entries.c
+    asked = select(e.account, e.currency, e.nanos).where(e.sequence == sequence).order_by(e.entry)
+    return _all(connection, asked)
+
+
+def all_transactions(connection: Connection) -> list[Values]:
+    """Every transaction with the record of its leaf, in their order."""
+    t = ledger_transactions
+    asked = (
+        select(t, log_leaves.c.record)
+        .outerjoin(log_leaves, log_leaves.c.position == t.c.log_position)
+        .order_by(t.c.sequence)
+    )
+    return _all(connection, asked)
+
+
+def all_entries(connection: Connection) -> list[Values]:
+    """Every entry, in their order."""
+    e = ledger_entries.c
+    return _all(connection, select(ledger_entries).order_by(e.sequence, e.entry))
+
+
+def _all(connection: Connection, statement: Select[Any]) -> list[Values]:
+    return [dict(row) for row in connection.execute(statement).mappings()]
+
+
+def _first(connection: Connection, statement: Select[Any]) -> Values | None:
+    row = connection.execute(statement.limit(1)).mappings().first()
+    return None if row is None else dict(row)

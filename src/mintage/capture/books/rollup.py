@@ -1,0 +1,58 @@
+"""Usage by the hour: events summed up once, in steps that are only ever added."""
+
+from __future__ import annotations
+
+from mintage.capture.books import repository
+from mintage.core.clock import Clock, timestamp
+from mintage.core.errors import BooksBroken
+from mintage.core.messages import _
+from mintage.store.engine import Database
+
+_EVENTS_A_STEP = 200_000
+"""A step is one transaction, during which no call can be recorded: about half a second."""
+
+
+class Rollup:
+    """Sums up what was recorded, and shows that the sums are the events."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def catch_up(self) -> int:
+        """Sum up all events recorded until now; the last step, which names them all."""
+        while self._database.write(self._one_step) is not None:
+            continue
+        with self._database.read() as connection:
+            return repository.last_step(connection)
+
+    def _one_step(self, connection: repository.Connection) -> int | None:
+        after = repository.last_step(connection)
+        step = repository.last_event(connection, after, _EVENTS_A_STEP)
+        if step is not None:
+            repository.sum_up(connection, after, step, timestamp(self._clock.now()))
+        return step
+
+    def check(self) -> int:
+        """How many events are summed up.
+
+        Raises:
+            BooksBroken: an hour is not the sum of its events.
+        """
+        with self._database.read() as connection:
+            until = repository.last_step(connection)
+            wrong = repository.differences(connection, until)
+        for row in wrong:
+            raise BooksBroken(
+                _(
+                    "Of {customer} and {product} {events} events are recorded up to {until}, and "
+                    "{summed} are summed up by the hour.",
+                    customer=row.customer,
+                    product=row.product,
+                    events=row.events,
+                    until=until,
+                    summed=row.summed,
+                ),
+                remedy=_("Restore the workspace from a backup, or report this."),
+            )
+        return until

@@ -1,0 +1,257 @@
+"""Capture: invoices, and the ledger behind them."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mintage.capture.books import rendering
+from mintage.capture.books.invoices import Invoice
+from mintage.cli.options import Home, Json, opened
+from mintage.cli.output import emit, facts, line, say, stdout, table
+from mintage.cli.words import word
+from mintage.core.files import write_atomic
+from mintage.core.messages import Language, _, current, told
+
+invoice = typer.Typer(
+    help="What is owed: draft, issue, show, take back and note as paid.", no_args_is_help=True
+)
+ledger = typer.Typer(help="The books: what they come to, and that they hold.", no_args_is_help=True)
+
+_Reference = Annotated[str, typer.Argument(help="An invoice's number or id: INV-2026-000001.")]
+
+
+class Form(StrEnum):
+    """What an invoice can be written as."""
+
+    TEXT = "text"
+    HTML = "html"
+    CSV = "csv"
+    JSON = "json"
+
+
+@invoice.command("run")
+def run_invoices(
+    *,
+    period: Annotated[str, typer.Option(help="The month: 2026-11.")],
+    customer: Annotated[str | None, typer.Option(help="Only this customer (name or id).")] = None,
+    issue: Annotated[bool, typer.Option("--issue", help="Issue what is drafted.")] = False,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Draft the invoices of a month that is over. It can be repeated at any time.
+
+    A draft is drawn up anew; an issued invoice stays as it is, and there is no second one. Usage
+    that came late goes where its plan says.
+    """
+    with opened(home) as app:
+        ran = app.billing.run(period, customer, issue=issue)
+    if as_json:
+        parts = {name: getattr(ran, name) for name in ("drafted", "standing", "credited")}
+        said = {name: [each.to_json() for each in found] for name, found in parts.items()}
+        emit({"period": ran.period, **said, "waiting": [list(each) for each in ran.waiting]})
+        return
+    _list([*ran.credited, *ran.drafted])
+    if ran.standing:
+        say(_("{count} stand already.", count=len(ran.standing)))
+    for name, reason in ran.waiting:
+        say(f"{name}: {told(reason)}")
+    if ran.drafted and not issue:
+        say(_("Issue one with: mintage invoice issue ID; all with --issue."))
+
+
+@invoice.command("list")
+def list_invoices(
+    *,
+    customer: Annotated[str | None, typer.Option(help="Only this customer (name or id).")] = None,
+    period: Annotated[str | None, typer.Option(help="Only this month: 2026-11.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only these: draft, issued, paid …")] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """List invoices and credit notes, the oldest first."""
+    with opened(home) as app:
+        listed = app.billing.listed(customer, period, status)
+    if as_json:
+        emit([each.to_json() for each in listed])
+    else:
+        _list(listed)
+
+
+@invoice.command("show")
+def show_invoice(
+    reference: _Reference,
+    *,
+    form: Annotated[Form, typer.Option("--format", help="How it is written.")] = Form.TEXT,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A file. (default: stdout)")
+    ] = None,
+    lang: Annotated[
+        str | None, typer.Option(help="en or zh. (default: the customer's, or yours)")
+    ] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Show an invoice: as text, as a page to print, as rows for tax software, or as JSON."""
+    with opened(home) as app:
+        found = app.billing.invoices.find(reference)
+    chosen = Form.JSON if as_json else form
+    if chosen is Form.TEXT and output is None:
+        _show(found)
+        return
+    written = _written(found, Form.HTML if chosen is Form.TEXT else chosen, _language(found, lang))
+    if output is None:
+        stdout.file.write(written)
+    else:
+        write_atomic(output, written.encode())
+        line(str(output))
+
+
+@invoice.command("events")
+def list_events(
+    reference: _Reference,
+    number: Annotated[int, typer.Argument(min=1, help="Which line, counted from 1.")] = 1,
+    *,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """List the usage events that a line of an invoice was computed from."""
+    with opened(home) as app:
+        events = app.billing.invoices.events(reference, number)
+    if as_json:
+        emit([each.to_json() for each in events])
+        return
+    rows = [
+        (each.recorded_at[:19].replace("T", " "), each.product, word(each.outcome), each.receipt)
+        for each in events
+    ]
+    table((_("when"), _("product"), _("outcome"), _("receipt")), rows)
+
+
+@invoice.command("issue")
+def issue_invoice(reference: _Reference, *, home: Home = None, as_json: Json = False) -> None:
+    """Give a draft its number and put it in the books; from then on it never changes."""
+    with opened(home) as app:
+        done = app.billing.invoices.issue(reference)
+    _done(done, as_json=as_json)
+
+
+@invoice.command("pay")
+def pay_invoice(
+    reference: _Reference,
+    *,
+    payment: Annotated[
+        str, typer.Option("--reference", help="What tells it from others: the bank's reference.")
+    ],
+    amount: Annotated[
+        str | None, typer.Option(help="What came: 12.50. (default: all that is owed)")
+    ] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Note that an invoice was paid, in whole or in part. The same reference counts once."""
+    with opened(home) as app:
+        done = app.billing.pay(reference, amount, payment)
+    _done(done, as_json=as_json)
+
+
+@invoice.command("void")
+def void_invoice(reference: _Reference, *, home: Home = None, as_json: Json = False) -> None:
+    """Take an unpaid invoice back. It keeps its number; its usage can be invoiced anew."""
+    with opened(home) as app:
+        done = app.billing.invoices.void(reference)
+    _done(done, as_json=as_json)
+
+
+@invoice.command("credit")
+def credit_invoice(
+    reference: _Reference,
+    *,
+    reason: Annotated[str, typer.Option(help="Why; the credit note says it.")],
+    anew: Annotated[
+        bool, typer.Option("--anew", help="Let the usage that it took be invoiced again.")
+    ] = False,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Write a credit note over all of an issued invoice, paid or not."""
+    with opened(home) as app:
+        done = app.billing.invoices.credit(reference, reason, anew=anew)
+    _done(done, as_json=as_json)
+
+
+@ledger.command("check")
+def check_ledger(*, home: Home = None, as_json: Json = False) -> None:
+    """Add up the ledger and the usage behind it, and hold both against the audit log."""
+    with opened(home) as app:
+        balances, events = app.billing.check()
+    if as_json:
+        emit({**balances.to_json(), "events": events})
+        return
+    rows = [
+        (name, rendering.amount_text(money.amount, money.currency))
+        for name, found in sorted(balances.accounts.items())
+        for money in found
+    ]
+    table((_("account"), _("balance")), rows, numbers=1)
+    say(
+        _(
+            "{transactions} transactions sum to zero, as logged; {events} events are summed up.",
+            transactions=balances.transactions,
+            events=events,
+        )
+    )
+
+
+def _list(listed: list[Invoice]) -> None:
+    rows = [
+        (
+            each.number or each.id,
+            each.document["customer"]["name"],
+            each.period,
+            word(each.status),
+            rendering.amount_text(each.total.amount, each.currency),
+        )
+        for each in listed
+    ]
+    table((_("id"), _("customer"), _("month"), _("status"), _("total")), rows, numbers=1)
+
+
+def _show(found: Invoice) -> None:
+    document, currency = found.document, found.currency
+    title = f"{told(rendering.title_of(document))} {found.number or found.id}"
+    line(f"{title}, {document['customer']['name']}, {found.period}, {told(word(found.status))}")
+    rows = [
+        (told(rendering.described(each)), rendering.amount_text(each["amount"], currency))
+        for each in document["lines"]
+    ]
+    rows += [
+        (f"{each['name']} {each['percent']} %", rendering.amount_text(each["amount"], currency))
+        for each in document["taxes"]
+    ]
+    facts([*rows, (told(_("Total")), rendering.amount_text(document["total"], currency))])
+
+
+def _written(found: Invoice, form: Form, language: Language) -> str:
+    if form is Form.HTML:
+        return rendering.html(found.document, found.status, language)
+    if form is Form.CSV:
+        return rendering.csv_text([found.document])
+    return json.dumps(found.to_json(), ensure_ascii=False, indent=2) + "\n"
+
+
+def _language(found: Invoice, said: str | None) -> Language:
+    wanted = said or found.document["customer"].get("language") or current()
+    return "zh" if wanted == "zh" else "en"
+
+
+def _done(done: Invoice, *, as_json: bool) -> None:
+    if as_json:
+        emit(done.to_json())
+        return
+    amount = rendering.amount_text(done.total.amount, done.currency)
+    line(f"{done.number or done.id}  {told(word(done.status))}  {amount}")

@@ -1,0 +1,248 @@
+"""Whatever happens, in whatever order: the books balance, and what is billed is what was used.
+
+What is due is worked out a second time, day by day and unit by unit, from the events alone.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections import Counter, defaultdict
+from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from sqlalchemy import text
+from tests.capture.conftest import Shop
+from tests.conftest import ManualClock
+
+from mintage.capture.pricing.charges import Charge, Tier
+from mintage.capture.pricing.periods import Period
+from mintage.capture.pricing.rating import exact_of
+from mintage.capture.pricing.terms import Late, Terms
+from mintage.core.clock import timestamp
+from mintage.core.money import Money
+from mintage.store.workspace import Workspace
+from mintage.trust.keys import KeyRing
+
+CUSTOMERS = st.sampled_from(["Ada", "Bob"])
+PLANS = st.sampled_from(["plain", "tiered"])
+FIRST = Period(2027, 1)
+
+
+class Books(RuleBasedStateMachine):
+    """A shop, and everything that may happen to what is owed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        self.clock = ManualClock()
+        self.clock.moment = datetime(2027, 1, 5, 12, tzinfo=UTC)
+        self.workspace = Workspace(self.folder / "workspace", self.clock)
+        self.shop: Any = Shop(self.workspace, KeyRing(self.workspace.key_folder))
+        self.payments = 0
+
+    def teardown(self) -> None:
+        self.settle()
+        self.workspace.close()
+        shutil.rmtree(self.folder)
+
+    @initialize()
+    def open_shop(self) -> None:
+        late = Late("next_invoice", 0)
+        plain = Terms("EUR", (Charge.plain("image", "0.013"),), fee="31", late=late)
+        tiers = Charge("image", (Tier("0.1", 5), Tier("0.07")), "graduated", included=2)
+        shop = self.shop
+        shop.plans.agree("standard", Terms("EUR", (Charge.plain("image", "0.02"),), late=late))
+        shop.plans.agree("plain", plain)
+        shop.plans.agree("tiered", Terms("EUR", (tiers,), fee="10", minimum="3", late=late))
+        shop.sell("pets")
+        for customer in ("Ada", "Bob"):
+            shop.key_of(customer)
+
+    @rule(
+        customer=CUSTOMERS, count=st.integers(1, 6), outcome=st.sampled_from(["ok", "ok", "error"])
+    )
+    def use(self, customer: str, count: int, outcome: str) -> None:
+        usages = [self.shop.usage(customer, outcome=outcome) for __ in range(count)]
+        self.shop.meter.record_all(usages).result(10)
+
+    @rule(customer=CUSTOMERS, days=st.integers(1, 60))
+    def use_late(self, customer: str, days: int) -> None:
+        now = self.clock.moment
+        permit = self.shop.permit(customer)
+        self.clock.moment = max(now - timedelta(days=days), datetime(2027, 1, 5, tzinfo=UTC))
+        self.shop.meter.record(self.shop.usage(customer, permit=permit)).result(10)
+        self.clock.moment = now
+
+    @rule(days=st.integers(1, 25), hours=st.integers(0, 23))
+    def wait(self, days: int, hours: int) -> None:
+        self.clock.moment += timedelta(days=days, hours=hours)
+
+    @rule(customer=CUSTOMERS, plan=PLANS)
+    def begin(self, customer: str, plan: str) -> None:
+        self.shop.subscriptions.begin(customer, plan)
+
+    @rule(customer=CUSTOMERS, at_month_end=st.booleans())
+    def cancel(self, customer: str, at_month_end: bool) -> None:
+        now = timestamp(self.clock.moment)
+        for each in self.shop.subscriptions.list(customer):
+            if each.is_open(now):
+                self.shop.subscriptions.cancel(customer, each.plan, at_month_end=at_month_end)
+
+    @rule(issue=st.booleans())
+    def invoice(self, issue: bool) -> None:
+        period = Period.containing(self.clock.moment, "UTC").preceding
+        if period >= FIRST:
+            for made in self.shop.invoices.run(period).drafted:
+                if issue:
+                    self.shop.invoices.issue(made.id)
+
+    @rule(chosen=st.integers(0, 99), share=st.integers(1, 3))
+    def pay(self, chosen: int, share: int) -> None:
+        waiting = self.shop.invoices.list(status="issued")
+        if waiting:
+            invoice = waiting[chosen % len(waiting)]
+            self.payments += 1
+            owed = self.owed(invoice)
+            paid = Money(max(1, owed.nanos // share), "EUR")
+            for __ in range(2):  # the bank says it twice
+                self.shop.invoices.pay(invoice.id, paid, "manual", f"transfer {self.payments}")
+
+    @rule(chosen=st.integers(0, 99), way=st.sampled_from(["void", "credit", "replace"]))
+    def take_back(self, chosen: int, way: str) -> None:
+        waiting = self.shop.invoices.list(status="issued")
+        if not waiting:
+            return
+        invoice = waiting[chosen % len(waiting)]
+        if way == "void" and self.owed(invoice) == invoice.total:
+            self.shop.invoices.void(invoice.id)
+        elif way != "void":
+            self.shop.invoices.credit(invoice.id, "asked for", anew=way == "replace")
+
+    def owed(self, invoice: Any) -> Money:
+        with self.shop.database.read() as connection:
+            paid = connection.execute(
+                text("SELECT coalesce(sum(nanos), 0) FROM payments WHERE invoice = :id"),
+                {"id": invoice.id},
+            ).scalar_one()
+        return Money(invoice.total.nanos - paid, "EUR")
+
+    @invariant()
+    def the_ledger_balances(self) -> None:
+        sums: Counter[str] = Counter()
+        for balances in self.shop.ledger.check().accounts.values():
+            for money in balances:
+                sums[money.currency] += money.nanos
+        assert not any(sums.values())
+
+    def settle(self) -> None:
+        """Invoice all that is left, and hold it against what was used."""
+        self.clock.moment += timedelta(days=70)  # so that late usage meets a month of its own
+        last = Period.containing(self.clock.moment, "UTC").preceding
+        for made in self.run_until(last):
+            self.shop.invoices.issue(made.id)
+        assert self.run_until(last) == []
+        self.shop.rollup.check()
+        self.the_ledger_balances()
+        self.numbers_have_no_gap()
+        assert self.billed() == self.due(str(last))
+
+    def run_until(self, last: Period) -> list[Any]:
+        drafted, period = [], FIRST
+        while period <= last:
+            drafted += self.shop.invoices.run(period).drafted
+            period = period.following
+        return drafted
+
+    def numbers_have_no_gap(self) -> None:
+        given = defaultdict(list)
+        for each in self.shop.invoices.list():
+            if each.number:
+                series, __, number = each.number.rpartition("-")
+                given[series].append(int(number))
+        for numbers in given.values():
+            assert sorted(numbers) == list(range(1, len(numbers) + 1))
+
+    def billed(self) -> dict[tuple[str, str, str], Fraction]:
+        """By customer, plan and month, what standing invoices have, late usage in its own month."""
+        found: dict[tuple[str, str, str], Fraction] = defaultdict(Fraction)
+        for each in self.shop.invoices.list():
+            if each.kind == "invoice" and each.status in ("issued", "paid", "credited"):
+                for line in each.document["lines"]:
+                    month = line.get("period", each.period)
+                    found[each.customer, line["plan"], month] += exact_of(line)
+        return {key: amount for key, amount in found.items() if amount}
+
+    def due(self, last: str) -> dict[tuple[str, str, str], Fraction]:
+        """The same from events and subscriptions, for all months up to the last."""
+        found: dict[tuple[str, str, str], Fraction] = {}
+        used: Counter[tuple[str, str, str]] = Counter()
+        for event in self.shop.history.list_usage(limit=100_000):
+            if event.outcome == "ok":
+                key = (event.customer, f"{event.plan}@{event.plan_version}", event.recorded_at[:7])
+                used[key] += 1
+        for customer in self.shop.customers.list():
+            days = self.days_of(customer.name)
+            plans = {"standard@1", "plain@1", "tiered@1"}
+            months = {key[2] for key in (*used, *days)}
+            for plan in plans:
+                for month in months:
+                    key = (customer.id, plan, month)
+                    amount = amount_of(plan, month, used[key], days[plan, month, month])
+                    if amount and month <= last:
+                        found[key] = amount
+        return found
+
+    def days_of(self, customer: str) -> Counter[tuple[str, str, str]]:
+        """How many days of each month each plan was in force, no day twice."""
+        days: Counter[tuple[str, str, str]] = Counter()
+        day = date(2027, 1, 1)
+        while day <= self.clock.moment.date():
+            holders = [each for each in self.shop.subscriptions.list(customer) if holds(each, day)]
+            assert len(holders) <= 1
+            for each in holders:
+                month = day.isoformat()[:7]
+                days[f"{each.plan}@{each.plan_version}", month, month] += 1
+            day += timedelta(days=1)
+        return days
+
+
+def holds(subscription: Any, day: date) -> bool:
+    started = datetime.fromisoformat(subscription.started_at).date()
+    if day < started or subscription.ended_at is None:
+        return day >= started
+    ended = datetime.fromisoformat(subscription.ended_at)
+    if subscription.ended_by == "change":
+        return day < ended.date()
+    return day <= (ended - timedelta(microseconds=1)).date()
+
+
+def amount_of(plan: str, month: str, used: int, days: int) -> Fraction:
+    length = Period.parse(month).days
+    if plan == "standard@1":
+        return Fraction("0.02") * used
+    fee = Fraction(31 if plan == "plain@1" else 10) * days / length
+    if plan == "plain@1":
+        return fee + Fraction("0.013") * used
+    share = Fraction(max(days, 1), length)
+    charged = max(0, used - ceil(2 * share))
+    dearer = min(charged, ceil(5 * share))
+    usage = Fraction("0.1") * dearer + Fraction("0.07") * (charged - dearer)
+    return fee + (max(usage, 3 * share) if days else usage)
+
+
+Books.TestCase.settings = settings(
+    max_examples=int(os.environ.get("MINTAGE_ROUNDS", "10")),
+    stateful_step_count=25,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    report_multiple_bugs=False,
+)
+TestBooks = Books.TestCase

@@ -1,0 +1,369 @@
+"""Invoices: once for a month, exact, never changed; late usage where its plan says."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from mintage.capture.details import Details, Tax
+from mintage.capture.pricing.charges import Charge, Tier
+from mintage.capture.pricing.periods import Period
+from mintage.capture.pricing.terms import Late, Terms
+from mintage.core.errors import BooksBroken, NotAllowed, RequestError
+from mintage.core.money import Money
+
+NOVEMBER, DECEMBER = Period(2026, 11), Period(2026, 12)
+
+
+def at(shop: Any, text: str) -> None:
+    shop.clock.moment = datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def use(shop: Any, count: int = 1, customer: str = "Ada", **changes: Any) -> None:
+    for __ in range(count):
+        shop.meter.record(shop.usage(customer, **changes)).result(10)
+
+
+def gold(shop: Any, **further: Any) -> None:
+    tiers = (Tier("0.10", 10), Tier("0.05"))
+    charge = Charge("image", tiers, "graduated", included=2)
+    shop.plans.agree("gold", Terms("EUR", (charge,), **{"fee": "30"} | further))
+
+
+def lines(invoice: Any) -> list[tuple[str, str]]:
+    return [(line["kind"], line["amount"]) for line in invoice.document["lines"]]
+
+
+def test_what_was_used_without_a_plan_of_ones_own_is_invoiced_at_the_products_price(
+    shop: Any,
+) -> None:
+    use(shop, 3)
+    use(shop, 2, outcome="error")
+    at(shop, "2026-12-03")
+    (made,) = shop.invoices.run(NOVEMBER).drafted
+    assert (made.status, made.number, made.total) == ("draft", None, Money.parse("0.06", "EUR"))
+    assert lines(made) == [("usage", "0.06")]
+    assert made.document["lines"][0]["products"] == {"pets": 3}
+
+
+def test_a_run_can_be_repeated_and_makes_no_second_invoice(shop: Any) -> None:
+    use(shop, 3)
+    at(shop, "2026-12-03")
+    (draft,) = shop.invoices.run(NOVEMBER).drafted
+    (again,) = shop.invoices.run(NOVEMBER).drafted
+    assert (again.id, again.attempt) == (draft.id, 1)
+    issued = shop.invoices.issue(draft.id)
+    assert issued.number == "INV-2026-000001"
+    assert shop.invoices.issue(draft.id) == issued
+    ran = shop.invoices.run(NOVEMBER)
+    assert (list(ran.drafted), list(ran.standing)) == ([], [issued])
+    assert shop.invoices.list() == [issued]
+
+
+def test_a_month_is_invoiced_when_it_is_over_and_late_usage_had_its_time(shop: Any) -> None:
+    use(shop)
+    for moment in ("2026-11-30T23:59:59", "2026-12-01T23:59:59"):
+        at(shop, moment)
+        ran = shop.invoices.run(NOVEMBER)
+        assert not ran.drafted
+        assert [(who, "2026-12-02" in str(why)) for who, why in ran.waiting] == [("Ada", True)]
+    at(shop, "2026-12-02")
+    assert len(shop.invoices.run(NOVEMBER).drafted) == 1
+
+
+def test_a_plan_begun_in_mid_month_is_shared_by_the_day(shop: Any) -> None:
+    gold(shop)
+    shop.key_of("Ada")
+    at(shop, "2026-11-16")
+    shop.subscriptions.begin("Ada", "gold")
+    use(shop, 10)
+    at(shop, "2026-12-03")
+    (made,) = shop.invoices.run(NOVEMBER).drafted
+    # 15 of 30 days: 15.00; 1 of 2 images included; 5 of 9 at 0.10, 4 at 0.05.
+    assert lines(made) == [("fee", "15"), ("usage", "0.7")]
+
+
+def test_an_upgrade_splits_the_month_and_each_day_is_paid_once(shop: Any) -> None:
+    gold(shop)
+    shop.plans.agree("platinum", Terms("EUR", (Charge.plain("image", "0.01"),), fee="90"))
+    shop.key_of("Ada")
+    at(shop, "2026-11-01")
+    shop.subscriptions.begin("Ada", "gold")
+    use(shop, 4)
+    at(shop, "2026-11-11T15:00")
+    shop.subscriptions.begin("Ada", "platinum")
+    use(shop, 10)
+    at(shop, "2026-12-03")
+    (made,) = shop.invoices.run(NOVEMBER).drafted
+    assert [(line["plan"], line["amount"]) for line in made.document["lines"]] == [
+        ("gold@1", "10"),  # 10 of 30 days
+        ("gold@1", "0.3"),  # 1 of 2 included
+        ("platinum@1", "60"),
+        ("platinum@1", "0.1"),
+    ]
+
+
+def test_who_cancels_and_begins_again_on_one_day_pays_it_once(shop: Any) -> None:
+    gold(shop)
+    shop.key_of("Ada")
+    at(shop, "2026-11-01")
+    shop.subscriptions.begin("Ada", "gold")
+    at(shop, "2026-11-10T08:00")
+    shop.subscriptions.cancel("Ada", "gold")
+    at(shop, "2026-11-10T18:00")
+    shop.subscriptions.begin("Ada", "gold")
+    at(shop, "2026-12-03")
+    (made,) = shop.invoices.run(NOVEMBER).drafted
+    assert [line["amount"] for line in made.document["lines"]] == ["9", "21"]
+
+
+def test_a_plan_cancelled_with_the_month_ends_with_it(shop: Any) -> None:
+    gold(shop)
+    shop.key_of("Ada")
+    shop.subscriptions.begin("Ada", "gold")
+    ended = shop.subscriptions.cancel("Ada", "gold", at_month_end=True)
+    assert ended.ended_at == "2026-12-01T00:00:00.000000Z"
+    assert shop.permit().plan == "gold"
+    at(shop, "2026-12-01")
+    assert shop.permit().plan == "standard"
+    at(shop, "2027-01-03")
+    assert [lines(made) for made in shop.invoices.run(NOVEMBER).drafted] == [[("fee", "8")]]
+    assert not shop.invoices.run(DECEMBER).drafted
+
+
+def test_in_a_trial_calls_are_free_and_it_is_had_once(shop: Any) -> None:
+    gold(shop, trial_days=3)
+    shop.key_of("Ada")
+    shop.subscriptions.begin("Ada", "gold")
+    use(shop, 5)
+    at(shop, "2026-11-24")
+    shop.subscriptions.cancel("Ada", "gold")
+    at(shop, "2026-11-29")
+    shop.subscriptions.begin("Ada", "gold")
+    use(shop, 3)
+    assert [record.price for record in shop.history.list_usage()] == ["0.1"] * 3 + ["0"] * 5
+    at(shop, "2026-12-03")
+    (made,) = shop.invoices.run(NOVEMBER).drafted
+    assert lines(made) == [("fee", "2"), ("usage", "0.15")]
+
+
+def test_a_product_sold_by_subscription_alone_refuses_others(shop: Any) -> None:
+    gold(shop)
+    shop.sell("scans", plan="gold")
+    key = shop.key_of("Ada")
+    with pytest.raises(NotAllowed, match="begun a plan"):
+        shop.gate.admit(key, "scans")
+    shop.subscriptions.begin("Ada", "gold")
+    assert shop.gate.admit(key, "scans").plan == "gold"
+
+
+def test_the_price_of_one_call_is_not_final_where_other_calls_change_it(shop: Any) -> None:
+    gold(shop)
+    assert shop.meter.record(shop.usage()).result(10).final
+    shop.subscriptions.begin("Ada", "gold")
+    receipt = shop.meter.record(shop.usage()).result(10)
+    assert (receipt.final, receipt.price) == (False, "0.1")
+
+
+def test_tax_is_on_the_rounded_lines_and_the_residue_is_shown(shop: Any) -> None:
+    shop.plans.set("standard", "0.0333", "EUR")
+    shop.key_of("Ada")
+    taxes = (Tax("VAT", "19"), Tax("levy", "0.5"))
+    shop.customers.set_details("Ada", Details(legal_name="Ada GmbH", taxes=taxes))
+    use(shop, 50)
+    at(shop, "2026-12-03")
+    (made,) = shop.invoices.run(NOVEMBER).drafted
+    document = made.document
+    assert (document["net"], document["total"]) == ("1.67", "2")  # 1.665, then 0.32 and 0.01
+    assert document["lines"][0]["residue"] == "-0.005"
+    assert [each["amount"] for each in document["taxes"]] == ["0.32", "0.01"]
+    assert document["customer"]["legal_name"] == "Ada GmbH"
+    shop.invoices.issue(made.id)
+    balances = shop.ledger.check().to_json()["accounts"]
+    assert balances["rounding"] == {"EUR": "-0.005"}
+    assert balances["revenue:standard"] == {"EUR": "-1.665"}
+    assert sum(float(each["EUR"]) for each in balances.values()) == pytest.approx(0)
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        ("next_invoice", [("late", "0.04"), ("usage", "0.02")]),
+        ("reject", [("usage", "0.02")]),
+        ("credit_note", [("usage", "0.02")]),
+    ],
+)
+def test_late_usage_goes_where_its_plan_says(
+    shop: Any, policy: Any, expected: list[tuple[str, str]]
+) -> None:
+    shop.plans.agree(
+        "standard", Terms("EUR", (Charge.plain("image", "0.02"),), late=Late(policy, 0))
+    )
+    use(shop, 3)
+    at(shop, "2026-12-03")
+    (first,) = shop.invoices.run(NOVEMBER).drafted
+    shop.invoices.issue(first.id)
+    at(shop, "2026-11-29")  # another server's clock
+    use(shop, 2)
+    at(shop, "2026-12-10")
+    use(shop)
+    at(shop, "2027-01-03")
+    ran = shop.invoices.run(DECEMBER)
+    months = {made.period: made for made in ran.drafted}
+    assert sorted(lines(months["2026-12"])) == expected
+    rejected = months["2026-12"].document["rejected"]
+    assert [each["events"] for each in rejected] == ([2] if policy == "reject" else [])
+    if policy == "credit_note":
+        assert [note.number for note in ran.credited] == ["CN-2027-000001"]
+        assert shop.invoices.find(first.id).status == "replaced"
+        assert months["2026-11"].total == Money.parse("0.10", "EUR")
+    for made in ran.drafted:
+        shop.invoices.issue(made.id)
+    assert not shop.invoices.run(DECEMBER).drafted
+    at(shop, "2027-02-03")
+    assert not shop.invoices.run(Period(2027, 1)).drafted
+    owed = shop.ledger.check().accounts[f"receivable:{first.customer}"]
+    assert owed == [Money.parse("0.08" if policy == "reject" else "0.12", "EUR")]
+
+
+def test_an_invoice_is_paid_in_parts_and_a_payment_counts_once(shop: Any) -> None:
+    use(shop, 5)
+    at(shop, "2026-12-03")
+    (made,) = shop.invoices.run(NOVEMBER).drafted
+    issued = shop.invoices.issue(made.id)
+    part = Money.parse("0.04", "EUR")
+    for __ in range(2):
+        found = shop.invoices.pay(issued.number, part, "manual", "bank 1")
+        assert found.status == "issued"
+    with pytest.raises(RequestError, match="owed"):
+        shop.invoices.pay(issued.id, Money.parse("0.07", "EUR"), "manual", "bank 2")
+    assert shop.invoices.pay(issued.id, None, "manual", "bank 3").status == "paid"
+    with pytest.raises(RequestError, match="to be paid"):
+        shop.invoices.pay(issued.id, part, "manual", "bank 4")
+    balances = shop.ledger.check().to_json()["accounts"]
+    assert balances[f"receivable:{issued.customer}"] == {"EUR": "0"}
+    assert balances["cash:manual"] == {"EUR": "0.1"}
+
+
+def test_a_voided_invoice_keeps_its_number_and_its_usage_is_invoiced_anew(shop: Any) -> None:
+    use(shop, 5)
+    at(shop, "2026-12-03")
+    first = shop.invoices.issue(shop.invoices.run(NOVEMBER).drafted[0].id)
+    shop.invoices.void(first.id)
+    again = shop.invoices.issue(shop.invoices.run(NOVEMBER).drafted[0].id)
+    assert [each.number for each in shop.invoices.list()] == ["INV-2026-000001", "INV-2026-000002"]
+    assert (again.attempt, again.total) == (2, first.total)
+    owed = shop.ledger.check().accounts[f"receivable:{first.customer}"]
+    assert owed == [first.total]
+
+
+def test_a_credit_note_takes_back_all_and_the_usage_stays_taken(shop: Any) -> None:
+    use(shop, 5)
+    at(shop, "2026-12-03")
+    first = shop.invoices.issue(shop.invoices.run(NOVEMBER).drafted[0].id)
+    shop.invoices.pay(first.id, None, "manual", "bank")
+    note = shop.invoices.credit(first.id, "a day without service")
+    assert (note.number, note.total) == ("CN-2026-000001", -first.total)
+    assert note.document["corrects"] == first.number
+    assert not shop.invoices.run(NOVEMBER).drafted
+    with pytest.raises(RequestError, match="once"):
+        shop.invoices.credit(first.id, "again")
+    balances = shop.ledger.check().to_json()["accounts"]
+    assert balances[f"receivable:{first.customer}"] == {"EUR": "-0.1"}  # to be given back
+    assert balances["revenue:standard"] == {"EUR": "0"}
+
+
+def test_an_issued_invoice_does_not_change_with_its_customer(shop: Any) -> None:
+    use(shop)
+    at(shop, "2026-12-03")
+    issued = shop.invoices.issue(shop.invoices.run(NOVEMBER).drafted[0].id)
+    shop.customers.set_details("Ada", Details(legal_name="Another"))
+    assert shop.invoices.find(issued.id) == issued
+
+
+def test_each_customer_gets_an_invoice_in_each_currency(shop: Any) -> None:
+    shop.plans.set("cny", "0.15", "CNY")
+    shop.sell("birds", plan="cny")
+    for customer in ("Ada", "Bob"):
+        use(shop, 2, customer)
+        use(shop, 1, customer, permit=shop.permit(customer, "birds"))
+    at(shop, "2026-12-03")
+    made = shop.invoices.run(NOVEMBER).drafted
+    totals = sorted((each.document["customer"]["name"], str(each.total)) for each in made)
+    assert totals == [
+        ("Ada", "0.04 EUR"),
+        ("Ada", "0.15 CNY"),
+        ("Bob", "0.04 EUR"),
+        ("Bob", "0.15 CNY"),
+    ]
+
+
+def test_a_month_is_one_by_the_plans_own_clock(shop: Any) -> None:
+    charge = Charge.plain("image", "1")
+    shop.plans.agree("standard", Terms("EUR", (charge,), timezone="Asia/Kathmandu"))
+    at(shop, "2026-10-31T18:14:59")  # 23:59:59 there
+    use(shop)
+    at(shop, "2026-10-31T18:15:00")
+    use(shop)
+    at(shop, "2026-11-30T18:14:59")
+    use(shop)
+    at(shop, "2026-11-30T18:15:00")
+    use(shop)
+    at(shop, "2027-01-05")
+    totals = [
+        shop.invoices.run(period).drafted[0].total.amount
+        for period in (Period(2026, 10), NOVEMBER, DECEMBER)
+    ]
+    assert totals == ["1", "2", "1"]
+
+
+def test_what_nobody_owes_is_not_invoiced(shop: Any) -> None:
+    use(shop, 4, outcome="timeout")
+    at(shop, "2026-12-03")
+    assert not shop.invoices.run(NOVEMBER).drafted
+    assert shop.invoices.list() == []
+
+
+def test_an_invoice_is_found_by_its_owner_alone(shop: Any) -> None:
+    use(shop)
+    at(shop, "2026-12-03")
+    (made,) = shop.invoices.run(NOVEMBER).drafted
+    assert shop.invoices.find(made.id, made.customer) == made
+    for reference, owner in ((made.id, "cus_other"), ("inv_none", made.customer)):
+        with pytest.raises(RequestError) as missing:
+            shop.invoices.find(reference, owner)
+        assert missing.value.http_status == 404
+
+
+def test_the_hours_are_the_events(shop: Any) -> None:
+    use(shop, 5)
+    shop.clock.advance(timedelta(hours=3).total_seconds())
+    use(shop, 2, outcome="error")
+    shop.rollup.catch_up()
+    assert shop.rollup.check() == 7
+    shop.database.write(
+        lambda c: (
+            c.exec_driver_sql("UPDATE usage_hours SET events = 9 WHERE outcome = 'ok'") and None
+        )
+    )
+    with pytest.raises(BooksBroken, match="are summed up by the hour"):
+        shop.rollup.check()
+
+
+def test_a_line_is_drilled_down_to_its_events(shop: Any) -> None:
+    use(shop, 3)
+    use(shop, 2, outcome="error")
+    at(shop, "2026-12-03")
+    issued = shop.invoices.issue(shop.invoices.run(NOVEMBER).drafted[0].id)
+    at(shop, "2026-11-30")
+    use(shop, 4)
+    at(shop, "2027-01-03")
+    (late,) = shop.invoices.run(DECEMBER).drafted
+    for invoice, count in ((issued, 3), (late, 4)):
+        events = shop.invoices.events(invoice.id, 1)
+        assert sum(each.quantities["image"] for each in events) == count
+        assert invoice.total == Money(sum(20_000_000 for __ in events), "EUR")
+    with pytest.raises(RequestError, match="not of usage"):
+        shop.invoices.events(issued.id, 2)

@@ -1,0 +1,225 @@
+"""Plans, subscriptions, invoices and the ledger on the command line."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.capture.conftest import Shop
+from tests.conftest import ManualClock
+from tests.terminal import Terminal
+
+from mintage.store.workspace import Workspace
+from mintage.trust.keys import KeyRing
+
+GOLD = """
+currency = "EUR"
+fee = "29.00"
+
+[[charges]]
+unit = "image"
+model = "graduated"
+included = 100
+
+[[charges.tiers]]
+up_to = 1000
+price = "0.02"
+
+[[charges.tiers]]
+price = "0.0133"
+"""
+WANG = """
+legal_name = "上海某某科技有限公司"
+tax_number = "91310000MA1FL0XX0X"
+bank = "招商银行上海分行"
+language = "zh"
+taxes = [{ name = "增值税", percent = "6" }]
+"""
+
+
+@pytest.fixture
+def books(tmp_path: Path, mintage: Terminal) -> Path:
+    """A workspace with a product, two customers, and usage of October 2026."""
+    home = tmp_path / "books"
+    clock = ManualClock()
+    clock.moment = datetime(2026, 10, 12, 9, tzinfo=UTC)
+    with Workspace(home, clock) as workspace:
+        shop: Any = Shop(workspace, KeyRing(workspace.key_folder))
+        shop.plans.ensure_default()
+        shop.sell("pets")
+        for customer, count in (("Ada", 97), ("王小明", 9)):
+            shop.key_of(customer)
+            for __ in range(2):
+                clock.moment += timedelta(hours=1)
+                usages = [shop.usage(customer) for __ in range(count)]
+                shop.meter.record_all(usages).result(10)
+    return home
+
+
+def test_a_plan_is_set_from_a_file_shown_and_tried_out(mintage: Terminal, tmp_path: Path) -> None:
+    at = ("--home", tmp_path / "home")
+    (tmp_path / "gold.toml").write_text(GOLD)
+    mintage("plan", "set", "gold.toml", *at)
+    assert mintage.out.strip() == "gold@1"
+    mintage("plan", "set", "gold.toml", *at)
+    assert mintage.out.strip() == "gold@1"
+    shown = mintage("plan", "show", "gold", "--toml", *at)
+    (tmp_path / "silver.toml").write_text(shown)
+    mintage("plan", "set", "silver.toml", *at)
+    gold, silver = mintage.json("plan", "list", *at)
+    assert {**gold, "name": "", "created_at": ""} == {**silver, "name": "", "created_at": ""}
+    assert "29 a month" in mintage("plan", "list", *at)
+    table = mintage("plan", "simulate", "gold", "--units", "100,1100,10_000", *at)
+    assert [row.split()[1] for row in table.splitlines()[1:]] == ["29", "49", "167.37"]
+    assert "none was recorded" in mintage.err
+
+
+def test_a_plan_that_cannot_be_is_named_with_what_is_wrong(
+    mintage: Terminal, tmp_path: Path
+) -> None:
+    at = ("--home", tmp_path / "home")
+    for text, said in (
+        (GOLD.replace("fee =", "fees ="), "Did you mean 'fee'?"),
+        (GOLD.replace('"29.00"', "29.00"), "Write amounts as texts"),
+        (GOLD.replace("EUR", "EURO"), "Not a currency"),
+        (GOLD.replace("included", "includes"), "[[charges]] 1 has no 'includes'"),
+        ("fee = [", "is not TOML"),
+    ):
+        (tmp_path / "gold.toml").write_text(text)
+        mintage("plan", "set", "gold.toml", *at, status=2)
+        assert said in mintage.err
+    mintage("plan", "set", "none.toml", *at, status=2)
+    assert "No such file" in mintage.err
+    (tmp_path / "gold.toml").write_text(GOLD)
+    mintage("plan", "set", "gold.toml", *at)
+    for reference, said in (("gold@9", "Its newest is 1."), ("gold@x", "Not a version")):
+        mintage("plan", "show", reference, *at, status=2)
+        assert said in mintage.err
+    mintage("plan", "simulate", "gold", "--units", "many", *at, status=2)
+    assert "Not numbers of units" in mintage.err
+
+
+def test_what_answering_costs_is_told_where_an_hour_has_a_price(
+    mintage: Terminal, books: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = ("--home", books)
+    mintage("plan", "simulate", "standard", "--units", "1000", *at)
+    assert "An answer computes 7.1 ms." in mintage.err
+    monkeypatch.setenv("MINTAGE_COMPUTE_COST", "36 EUR")
+    (row,) = mintage.json("plan", "simulate", "standard", "--units", "1000", *at)["rows"]
+    assert (row["price"], round(float(row["cost"]), 6)) == ("20", 0.071)
+    assert row["margin"] == pytest.approx(1 - 0.071 / 20)
+    monkeypatch.setenv("MINTAGE_COMPUTE_COST", "dear")
+    mintage("plan", "simulate", "standard", *at, status=2)
+    assert "MINTAGE_COMPUTE_COST" in mintage.err
+
+
+def test_a_month_is_invoiced_paid_and_checked(mintage: Terminal, books: Path) -> None:
+    at = ("--home", books)
+    ran = mintage.json("invoice", "run", "--period", "2026-10", "--issue", *at)
+    assert [each["number"] for each in ran["drafted"]] == ["INV-2026-000001", "INV-2026-000002"]
+    again = mintage.json("invoice", "run", "--period", "2026-10", *at)
+    assert (again["drafted"], len(again["standing"])) == ([], 2)
+    assert "issued  3.88 EUR" in mintage("invoice", "issue", "INV-2026-000001", *at)
+    mintage("invoice", "pay", "INV-2026-000001", "--reference", "bank", "--amount", "1.88", *at)
+    paid = mintage("invoice", "pay", "INV-2026-000001", "--reference", "bank 2", *at)
+    assert "paid" in paid
+    mintage("invoice", "void", "INV-2026-000001", *at, status=2)
+    assert "only what is not paid" in mintage.err
+    mintage("invoice", "credit", "INV-2026-000002", "--reason", "a bad day", *at)
+    assert "CN-2026-000001" in mintage.out
+    listed = mintage("invoice", "list", "--customer", "Ada", *at)
+    assert len(listed.splitlines()) == 2
+    checked = mintage.json("ledger", "check", *at)
+    assert (checked["transactions"], checked["events"]) == (5, 212)
+    assert "cash:manual" in mintage("ledger", "check", *at)
+    events = mintage.json("invoice", "events", "INV-2026-000001", "1", *at)
+    assert len(events) == 194
+    mintage("invoice", "show", "INV-2026-000009", *at, status=2)
+    assert "There is no invoice" in mintage.err
+    mintage("invoice", "run", "--period", "October", *at, status=2)
+    assert "Not a month" in mintage.err
+
+
+class Page(HTMLParser):
+    """The text of a page, and every address in it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text: list[str] = []
+        self.addresses: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag != "script"
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def test_an_invoice_is_a_page_and_rows_in_its_customers_language(
+    mintage: Terminal, books: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = ("--home", books)
+    (tmp_path / "wang.toml").write_text(WANG, encoding="utf-8")
+    (tmp_path / "me.toml").write_text('legal_name = "<Pets & Co.>"\n')
+    monkeypatch.setenv("MINTAGE_SELLER", str(tmp_path / "me.toml"))
+    mintage("customer", "set", "王小明", "wang.toml", *at)
+    mintage("invoice", "run", "--period", "2026-10", "--customer", "王小明", "--issue", *at)
+    show = ("invoice", "show", "INV-2026-000001")
+    page = Page(mintage(*show, "--format", "html", *at))
+    text = " ".join(page.text)
+    assert page.addresses == []
+    for said in ("账单", "上海某某科技有限公司", "增值税 6 %", "开户行", "<Pets & Co.>", "0.38"):
+        assert said in text
+    assert "Invoice" in mintage(*show, "--format", "html", "--lang", "en", *at)
+    mintage(*show, "--format", "html", "--output", "invoice.html", *at)
+    assert (tmp_path / "invoice.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    rows = list(csv.DictReader(io.StringIO(mintage(*show, "--format", "csv", *at))))
+    assert [(row["kind"], row["line"], row["amount"]) for row in rows] == [
+        ("invoice", "usage", "0.36"),
+        ("invoice", "tax", "0.02"),
+    ]
+    assert rows[0]["tax_number"] == "91310000MA1FL0XX0X"
+    assert "18 × image" in mintage(*show, *at)
+    assert mintage.json(*show, *at)["document"]["seller"]["legal_name"] == "<Pets & Co.>"
+
+
+def test_details_that_cannot_be_are_named(mintage: Terminal, books: Path, tmp_path: Path) -> None:
+    at = ("--home", books)
+    for text, said in (
+        ('legal = "Ada"', "Did you mean 'legal_name'?"),
+        ("legal_name = 3", "legal_name is a text"),
+        ('taxes = [{ name = "VAT", rate = "19" }]', "a tax has a name and a percent"),
+        ('taxes = [{ name = "VAT", percent = "190" }]', "Not a tax"),
+        ('language = "fr"', "en or zh"),
+        ("legal_name", "is not TOML"),
+    ):
+        (tmp_path / "ada.toml").write_text(text)
+        mintage("customer", "set", "Ada", "ada.toml", *at, status=2)
+        assert said in mintage.err
+
+
+def test_a_plan_is_begun_changed_and_cancelled(
+    mintage: Terminal, books: Path, tmp_path: Path
+) -> None:
+    at = ("--home", books)
+    (tmp_path / "gold.toml").write_text(GOLD)
+    mintage("plan", "set", "gold.toml", *at)
+    mintage("customer", "begin", "Ada", "gold", *at)
+    (tmp_path / "gold.toml").write_text(GOLD.replace("29.00", "39.00"))
+    mintage("plan", "set", "gold.toml", *at)
+    assert [each["plan_version"] for each in mintage.json("customer", "plans", "Ada", *at)] == [1]
+    mintage("customer", "begin", "Ada", "gold", *at)
+    assert "gold@2" in mintage.out
+    mintage("customer", "cancel", "Ada", "gold", "--at-month-end", *at)
+    first, second = mintage.json("customer", "plans", "Ada", *at)
+    assert (first["ended_by"], second["ended_by"]) == ("change", "cancel")
+    mintage("customer", "cancel", "王小明", "gold", *at, status=2)
+    assert "has not begun the plan 'gold'" in mintage.err
