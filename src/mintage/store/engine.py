@@ -200,7 +200,8 @@ class Database:
                 for write in writes:
                     try:
                         with backend.savepoint(connection) if len(writes) > 1 else nullcontext():
-                            results.append((write.done, write.work(connection)))
+                            value = write.work(connection)
+                        results.append((write.done, value))
                     except Exception as error:
                         # Where the whole transaction is gone, nobody's write holds.
                         if len(writes) == 1 or not backend.is_whole(connection):

@@ -30,7 +30,7 @@ _DRIVER = "postgresql+psycopg"
 _SAVEPOINT = "SAVEPOINT one_of_several"
 _NEXT_SAVEPOINT = f"RELEASE one_of_several; {_SAVEPOINT}"
 _LOCK = int.from_bytes(b"mintage", "big")
-# The committer and the line for epoch and buckets come on top.
+# The line for epoch and buckets comes on top; the committer's connection is one of these.
 _POOL = {"pool_size": 5, "max_overflow": 10, "pool_timeout": 10}
 # A server that is gone is noticed within 15 s, one that hangs with the lock in its hand is let go
 # by PostgreSQL after a minute, and nobody waits for the lock longer than 30 s.
@@ -97,8 +97,7 @@ class Postgres:
             if changes:
                 driver.execute("UPDATE changes SET number = number + 1")
             yield
-            if not self.is_whole(connection):  # PostgreSQL would say nothing and take all back
-                raise RuntimeError("a write went on after one of its statements had failed")
+            self._demand_whole(connection)
 
     @contextmanager
     def savepoint(self, connection: Connection) -> Iterator[None]:
@@ -108,6 +107,7 @@ class Postgres:
         self._saved = True
         try:
             yield
+            self._demand_whole(connection)
         except BaseException:
             if not driver.closed:
                 driver.execute("ROLLBACK TO one_of_several")
@@ -116,6 +116,11 @@ class Postgres:
     def is_whole(self, connection: Connection) -> bool:
         """Not where a statement failed and nothing was rolled back since."""
         return _driver(connection).info.transaction_status == TransactionStatus.INTRANS
+
+    def _demand_whole(self, connection: Connection) -> None:
+        """PostgreSQL would take all back at the end, and say nothing."""
+        if not self.is_whole(connection):
+            raise RuntimeError("a write went on after one of its statements had failed")
 
     def is_lost(self, connection: Connection) -> bool:
         """As the driver noticed when it last used it."""
