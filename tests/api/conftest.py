@@ -219,6 +219,16 @@ class Desk:
                 return receipt.to_json()
         raise _missing(receipt_id)
 
+    def invoices(self, caller: Caller) -> list[dict[str, Any]]:
+        return [self.invoice(caller, "INV-2026-000001")]
+
+    def invoice(self, caller: Caller, number: str) -> dict[str, Any]:
+        if number != "INV-2026-000001":
+            raise _missing(number)
+        amounts = {"currency": "EUR", "total": "0.06", "document": {}}
+        named = {"id": "inv_1", "kind": "invoice", "number": number, "customer": caller.customer}
+        return {**named, **amounts, "period": "2026-11", "status": "issued"}
+
     def names(self) -> list[str]:
         return self.names_listed
 

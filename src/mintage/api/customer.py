@@ -38,6 +38,7 @@ def customer_routes(service: Service) -> APIRouter:
     router = APIRouter(prefix="/v1")
     _add_products(router, service)
     _add_account(router, service)
+    _add_invoices(router, service)
     if service.feedback is not None:
         router.include_router(feedback_routes(service, service.feedback))
     return router
@@ -173,6 +174,40 @@ def _add_products(router: APIRouter, service: Service) -> None:
                 "rate": rate,
             }
         )
+
+
+def _add_invoices(router: APIRouter, service: Service) -> None:
+    @router.get(
+        "/invoices",
+        summary="List your invoices",
+        response_model=models.InvoiceList,
+        responses=problems(401, 403),
+        openapi_extra=AUTHORIZED,
+        tags=["account"],
+    )
+    async def invoices(request: Request) -> JSONResponse:
+        """The key's customer's own invoices and credit notes, the oldest first."""
+
+        def read() -> list[dict[str, Any]]:
+            return service.accounts.invoices(caller_of(service, request, "usage"))
+
+        return JSONResponse({"invoices": await asyncio.to_thread(read)})
+
+    @router.get(
+        "/invoices/{number}",
+        summary="Fetch an invoice",
+        response_model=models.InvoiceDocument,
+        responses=problems(401, 403, 404),
+        openapi_extra=AUTHORIZED,
+        tags=["account"],
+    )
+    async def invoice(number: str, request: Request) -> JSONResponse:
+        """An invoice or a credit note with all its lines, if it is this customer's."""
+
+        def read() -> dict[str, Any]:
+            return service.accounts.invoice(caller_of(service, request, "usage"), number)
+
+        return JSONResponse(await asyncio.to_thread(read))
 
 
 def _add_account(router: APIRouter, service: Service) -> None:

@@ -167,6 +167,26 @@ class UsageList(_Wire):
     usage: list[dict[str, Any]]
 
 
+class InvoiceList(_Wire):
+    """A customer's invoices and credit notes, the oldest first."""
+
+    invoices: list[dict[str, Any]]
+
+
+class InvoiceDocument(_Wire):
+    """An invoice or a credit note; ``document`` never changes once it is issued."""
+
+    id: str
+    kind: str
+    number: str
+    customer: str
+    currency: str
+    period: str
+    status: str
+    total: str = Field(description="A decimal string in major units.")
+    document: dict[str, Any]
+
+
 class ImageDocument(_Wire):
     """The JSON form of an upload."""
 

@@ -236,6 +236,14 @@ class Accounts(Protocol):
         """One receipt; raises RequestError (404) where it is not for this caller."""
         ...
 
+    def invoices(self, caller: Caller) -> list[dict[str, Any]]:
+        """The caller's invoices and credit notes, the oldest first."""
+        ...
+
+    def invoice(self, caller: Caller, number: str) -> dict[str, Any]:
+        """One of them, by its number or id; raises RequestError (404) where it is not theirs."""
+        ...
+
 
 class StoredAnswer(Protocol):
     """What an Idempotency-Key was answered with."""

@@ -14,10 +14,12 @@ from mintage.app.creating import Creating
 from mintage.bundle.format import Manifest
 from mintage.bundle.predictor import Predictor
 from mintage.capture.answers import Answers
+from mintage.capture.books.invoices import Invoices, no_invoice
 from mintage.capture.key_limits import not_for
 from mintage.capture.metering import UsageMeter
 from mintage.core.clock import Clock
-from mintage.core.errors import SignatureMismatch
+from mintage.core.errors import NotAllowed, SignatureMismatch
+from mintage.core.messages import _
 from mintage.core.money import Price
 from mintage.core.ports import Gate, Limiter
 from mintage.core.progress import Progress, Silent
@@ -142,7 +144,9 @@ class Delivering:
             gate=self._capture.admitting(self._settings.trial),
             limiter=self._capture.limiter(),
             meter=self._capture.meter(),
-            accounts=Accounts(self._capture),
+            accounts=Accounts(
+                self._capture, Invoices(self._workspace.database, self._workspace.clock)
+            ),
             catalogue=self.offers,
             replays=Answers(self._workspace.database, keys, self._workspace.clock),
             public_keys=partial(_public_keys, keys),
@@ -183,8 +187,9 @@ def _public_keys(keys: KeyRing) -> dict[str, dict[str, str]]:
 class Accounts:
     """A customer's own records, by their key."""
 
-    def __init__(self, capture: Capturing) -> None:
+    def __init__(self, capture: Capturing, invoices: Invoices) -> None:
         self._capture = capture
+        self._invoices = invoices
 
     def caller(self, key: str | None, scope: Scope, address: str | None) -> Caller:
         """Whose key this is; raises Unauthenticated and NotAllowed."""
@@ -215,6 +220,36 @@ class Accounts:
         """One receipt that the caller may see; raises RequestError (404)."""
         history = self._capture.history
         return history.find_receipt(receipt_id, caller.customer, caller.products).to_json()
+
+    def invoices(self, caller: Caller) -> list[dict[str, Any]]:
+        """The caller's invoices and credit notes, the oldest first; no drafts.
+
+        Raises:
+            NotAllowed: the key is for some products alone, and invoices are over all.
+        """
+        _check_whole(caller)
+        return [each.summary() for each in self._invoices.list(caller.customer) if each.number]
+
+    def invoice(self, caller: Caller, number: str) -> dict[str, Any]:
+        """One invoice or credit note of the caller's, by its number or id.
+
+        Raises:
+            NotAllowed: the key is for some products alone, and invoices are over all.
+            RequestError: there is none, it is a draft, or another customer's (404, all alike).
+        """
+        _check_whole(caller)
+        found = self._invoices.find(number, caller.customer)
+        if found.number is None:
+            raise no_invoice(number)
+        return found.to_json()
+
+
+def _check_whole(caller: Caller) -> None:
+    if caller.products is not None:
+        raise NotAllowed(
+            _("This key is for some products alone; invoices are over all of them."),
+            remedy=_("Ask for them with a key that is for every product."),
+        )
 
 
 class Offers:

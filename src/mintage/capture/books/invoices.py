@@ -62,6 +62,10 @@ class Invoice:
         """As lists and ``invoice show --json`` have it."""
         return {**vars(self), "total": self.total.amount}
 
+    def summary(self) -> dict[str, Any]:
+        """The same without its document."""
+        return {name: value for name, value in self.to_json().items() if name != "document"}
+
     def to_row(self) -> repository.Values:
         """As its row holds it."""
         document = canonical_json(self.document).decode()
@@ -407,6 +411,15 @@ class Invoices:
         return [Invoice.from_row(row) for row in rows]
 
 
+def no_invoice(reference: str) -> RequestError:
+    """There is none of this number, or it is not for whoever asks."""
+    return RequestError(
+        _("There is no invoice {reference!r}.", reference=reference),
+        remedy=_("Name one that is listed: GET /v1/invoices, or mintage invoice list."),
+        http_status=404,
+    )
+
+
 def _later(hour: str) -> str:
     moment = datetime.fromisoformat(f"{hour}:00:00+00:00") + timedelta(hours=30)
     return timestamp(moment)[:13]
@@ -417,11 +430,7 @@ def _found(
 ) -> Invoice:
     row = repository.find_invoice(connection, reference)
     if row is None or customer not in (None, row["customer"]):
-        raise RequestError(
-            _("There is no invoice {reference!r}.", reference=reference),
-            remedy=_("See: mintage invoice list"),
-            http_status=404,
-        )
+        raise no_invoice(reference)
     return Invoice.from_row(row)
 
 

@@ -1,0 +1,65 @@
+"""What a customer sees of their own invoices, and nobody else does."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from tests.capture.conftest import Shop
+
+from mintage.app.capturing import Capturing
+from mintage.app.delivering import Accounts
+from mintage.capture.key_limits import KeyLimits
+from mintage.capture.pricing.periods import Period
+from mintage.core.errors import NotAllowed, RequestError
+from mintage.core.types import Caller
+from mintage.store.workspace import Workspace
+from mintage.trust.keys import KeyRing
+
+
+@pytest.fixture
+def shop(workspace: Workspace) -> Any:
+    shop: Any = Shop(workspace, KeyRing(workspace.key_folder))
+    shop.plans.ensure_default()
+    shop.sell("pets")
+    for customer in ("Ada", "Bob"):
+        for __ in range(3):
+            shop.meter.record(shop.usage(customer)).result(10)
+    shop.clock.moment = datetime(2026, 12, 3, tzinfo=UTC)
+    return shop
+
+
+def accounts(shop: Any) -> tuple[Accounts, Caller, Caller]:
+    made = Accounts(Capturing(shop.workspace, shop.keys), shop.invoices)
+    ada, bob = (made.caller(shop.key_of(name), "usage", None) for name in ("Ada", "Bob"))
+    return made, ada, bob
+
+
+def test_a_customer_sees_their_own_invoices_and_no_draft(shop: Any) -> None:
+    own, ada, bob = accounts(shop)
+    first, second = shop.invoices.run(Period(2026, 11)).drafted
+    assert own.invoices(ada) == own.invoices(bob) == []
+    with pytest.raises(RequestError) as draft:
+        own.invoice(ada, first.id)
+    assert draft.value.http_status == 404
+    mine, other = (shop.invoices.issue(each.id) for each in (first, second))
+    if mine.customer != ada.customer:
+        mine, other = other, mine
+    assert [each["number"] for each in own.invoices(ada)] == [mine.number]
+    assert own.invoice(ada, mine.number)["document"] == mine.document
+    said = []
+    for reference in (other.number, other.id, "INV-2026-999999"):
+        with pytest.raises(RequestError) as missing:
+            own.invoice(ada, reference)
+        said.append((missing.value.http_status, missing.value.message.replace(reference, "")))
+    assert len(set(said)) == 1
+
+
+def test_a_key_for_some_products_sees_no_invoice(shop: Any) -> None:
+    own, __, __ = accounts(shop)
+    issued = shop.customers.issue_key("Ada", KeyLimits(products=("pets",)))
+    caller = own.caller(issued.key.reveal(), "usage", None)
+    for ask in (own.invoices, lambda who: own.invoice(who, "INV-2026-000001")):
+        with pytest.raises(NotAllowed):
+            ask(caller)
