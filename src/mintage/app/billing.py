@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mintage.app.capturing import Capturing
 from mintage.capture import details, repository
+from mintage.capture.books.economics import Earned, Economics, together
 from mintage.capture.books.invoices import Invoice, Invoices, Ran
 from mintage.capture.books.ledger import Balances, Ledger
 from mintage.capture.books.rollup import Rollup
@@ -29,6 +30,8 @@ from mintage.core.settings import Settings
 from mintage.core.types import EXPLANATION
 from mintage.core.units import Reference
 from mintage.store.workspace import Workspace
+
+_BY = {"customer": ("customer",), "product": ("product",), "model": ("model", "model_version")}
 
 MANUAL = "manual"
 """The provider of payments that the operator notes."""
@@ -106,6 +109,26 @@ class Billing:
         found = self.invoices.find(reference)
         paid = None if amount is None else Money.parse(amount, found.currency)
         return self.invoices.pay(found.id, paid, MANUAL, payment)
+
+    def economics(self, period: str, by: Sequence[str] = ()) -> list[Earned]:
+        """What each customer's use of each model version earned and cost in a month.
+
+        ``by`` adds it up by some of ``customer``, ``product`` and ``model``.
+
+        Raises:
+            ConfigError: no month, another word, or no cost of an hour.
+        """
+        wrong = [name for name in by if name not in _BY]
+        if wrong:
+            raise ConfigError(
+                _("Economics cannot be added up by {name!r}.", name=wrong[0]),
+                remedy=_("Use some of {names}.", names=", ".join(_BY)),
+            )
+        said = self._settings.compute_cost
+        economics = Economics(self._workspace.database, self._workspace.clock)
+        rows = economics.month(Period.parse(period), None if said is None else hourly(said))
+        fields = [field for name in by for field in _BY[name]]
+        return together(rows, fields) if fields else rows
 
     def check(self) -> tuple[Balances, int]:
         """What the ledger comes to, and how many events are summed up, both held against the log.

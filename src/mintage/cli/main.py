@@ -59,6 +59,7 @@ _VERBS = {
         "plan": "plans:plan",
         "invoice": "invoices:invoice",
         "ledger": "invoices:ledger",
+        "economics": "economics:economics",
         "usage": "capture:usage",
         "receipt": "capture:receipt",
     },

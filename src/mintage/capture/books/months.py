@@ -123,6 +123,12 @@ def _hour(moment: datetime) -> str:
     return timestamp(moment)[:13]
 
 
+def hours_of(period: Period, zone: str = "UTC") -> tuple[str, str]:
+    """A month from its first whole hour to the first one after it, by a zone's calendar."""
+    begin, end = period.bounds(zone)
+    return _hour(_next_hour(begin)), _hour(_next_hour(end))
+
+
 def total_of(lines: Iterable[Line]) -> Fraction:
     """What lines come to together."""
     return sum((line.amount for line in lines), Fraction(0))

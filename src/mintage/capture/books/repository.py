@@ -124,6 +124,31 @@ def used_by_hour(
     return list(connection.execute(asked))
 
 
+def computed_by_model(
+    connection: Connection, owner: tuple[str, str, int], hours: tuple[str, str], until: int
+) -> list[Row[Any]]:
+    """What a customer used under a plan, by model version, between two hours, up to a step.
+
+    ``product, provider_model, provider_version, outcome, quantities, events, compute_seconds``.
+    """
+    h = usage_hours.c
+    customer, plan, version = owner
+    alike = (h.product, h.provider_model, h.provider_version, h.outcome, h.quantities)
+    within = and_(
+        h.customer == customer,
+        h.plan == plan,
+        h.plan_version == version,
+        h.hour >= hours[0],
+        h.hour < hours[1],
+        h.step <= until,
+    )
+    sums = (
+        func.sum(h.events).label("events"),
+        func.sum(h.compute_seconds).label("compute_seconds"),
+    )
+    return list(connection.execute(select(*alike, *sums).where(within).group_by(*alike)))
+
+
 def used_between(
     connection: Connection,
     customer: str,

@@ -1,0 +1,186 @@
+"""What each customer's use of each model version earned and cost in a month.
+
+Revenue is what the month comes to by its plans, before tax. A line of usage is shared by the units
+that each model version answered; fees, minimums, maximums and discounts by what these earned, or
+stand by themselves where nothing was used. Cost is what answering was measured to compute, failed
+calls among it, at what an hour costs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from mintage.capture.books import repository
+from mintage.capture.books.months import Month, hours_of, months_of
+from mintage.capture.books.rollup import Rollup
+from mintage.capture.metering import is_charged
+from mintage.capture.pricing.periods import Period
+from mintage.capture.pricing.rating import Line
+from mintage.core.clock import Clock
+from mintage.core.money import Price, decimal_text
+from mintage.store.engine import Database
+
+NOTHING = ("", "", "")
+"""In place of product, model and version: what is due whatever is used."""
+
+Key = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Earned:
+    """One customer's use of one model version under a currency, in a month."""
+
+    customer: str
+    product: str
+    model: str
+    model_version: str
+    currency: str
+    calls: int
+    charged_calls: int
+    revenue: Fraction
+    compute_seconds: float
+    cost: Fraction | None
+
+    @property
+    def margin(self) -> Fraction | None:
+        """The share of the revenue that is left; None where there is none, or no known cost."""
+        if self.cost is None or self.revenue <= 0:
+            return None
+        return 1 - self.cost / self.revenue
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``economics --json`` says it; amounts are decimal strings."""
+        return vars(self) | {
+            "revenue": decimal_text(self.revenue),
+            "cost": None if self.cost is None else decimal_text(self.cost),
+            "margin": None if self.margin is None else round(float(self.margin), 6),
+        }
+
+
+class Economics:
+    """How value is captured, in numbers."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._rollup = Rollup(database, clock)
+
+    def month(self, period: Period, hour_cost: Price | None) -> list[Earned]:
+        """Every customer's use in a month, what earned most first.
+
+        ``hour_cost`` is what an hour of one processor costs; a cost is told in its currency alone.
+        """
+        until = self._rollup.catch_up()
+        found: list[Earned] = []
+        with self._database.read() as connection:
+            for customer in repository.active_customers(connection, *hours_of(period)):
+                name = repository.customer_of(connection, customer)["name"]
+                for month in months_of(connection, customer, period, until):
+                    rows = repository.computed_by_model(
+                        connection,
+                        (customer, month.plan.name, month.plan.version),
+                        hours_of(period, month.plan.terms.timezone),
+                        until,
+                    )
+                    found += _earned(name, month, period, rows, hour_cost)
+        return sorted(found, key=lambda each: (-each.revenue, each.customer, each.product))
+
+
+def together(rows: Iterable[Earned], by: Sequence[str]) -> list[Earned]:
+    """The rows added up by some of ``customer``, ``product`` and ``model``, and by currency."""
+    groups: dict[tuple[str, ...], list[Earned]] = defaultdict(list)
+    for row in rows:
+        groups[tuple(getattr(row, name) for name in (*by, "currency"))].append(row)
+    found = []
+    for key, members in groups.items():
+        named = dict(zip((*by, "currency"), key, strict=True))
+        costs = [each.cost for each in members]
+        found.append(
+            Earned(
+                customer=named.get("customer", ""),
+                product=named.get("product", ""),
+                model=named.get("model", ""),
+                model_version=named.get("model_version", ""),
+                currency=named["currency"],
+                calls=sum(each.calls for each in members),
+                charged_calls=sum(each.charged_calls for each in members),
+                revenue=sum((each.revenue for each in members), Fraction(0)),
+                compute_seconds=sum(each.compute_seconds for each in members),
+                cost=None if None in costs else sum((c for c in costs if c), Fraction(0)),
+            )
+        )
+    return sorted(found, key=lambda each: -each.revenue)
+
+
+def _earned(
+    customer: str,
+    month: Month,
+    period: Period,
+    rows: Sequence[Any],
+    hour_cost: Price | None,
+) -> list[Earned]:
+    terms = month.plan.terms
+    calls: dict[Key, int] = defaultdict(int)
+    charged: dict[Key, int] = defaultdict(int)
+    seconds: dict[Key, float] = defaultdict(float)
+    units: dict[tuple[Key, str], int] = defaultdict(int)
+    for row in rows:
+        key = (row.product, row.provider_model, row.provider_version)
+        calls[key] += row.events
+        seconds[key] += row.compute_seconds
+        if is_charged(row.outcome, charge_abstained=terms.charge_abstained):
+            charged[key] += row.events
+            for unit, quantity in json.loads(row.quantities).items():
+                units[key, unit] += quantity * row.events
+    revenue = shared(month.lines(period), units)
+    found = []
+    for key in sorted({*calls, *revenue}):
+        product, model, version = key
+        found.append(
+            Earned(
+                customer=customer,
+                product=product,
+                model=model,
+                model_version=version,
+                currency=terms.currency,
+                calls=calls[key],
+                charged_calls=charged[key],
+                revenue=revenue.get(key, Fraction(0)),
+                compute_seconds=round(seconds[key], 6),
+                cost=_cost(seconds[key], terms.currency, hour_cost),
+            )
+        )
+    return found
+
+
+def shared(lines: Iterable[Line], units: Mapping[tuple[Key, str], int]) -> dict[Key, Fraction]:
+    """What each model version earned of the lines; all of them together come to the lines."""
+    earned: dict[Key, Fraction] = defaultdict(Fraction)
+    rest = Fraction(0)
+    for line in lines:
+        own = {
+            key: count
+            for (key, unit), count in units.items()
+            if line.kind == "usage" and unit == line.unit and key[0] in line.used and count
+        }
+        if own:
+            for key, count in own.items():
+                earned[key] += line.amount * count / sum(own.values())
+        else:
+            rest += line.amount
+    total = sum(earned.values(), Fraction(0))
+    if not rest:
+        return dict(earned)
+    if not total:
+        return dict(earned) | {NOTHING: rest}
+    return {key: amount + rest * amount / total for key, amount in earned.items()}
+
+
+def _cost(seconds: float, currency: str, hour_cost: Price | None) -> Fraction | None:
+    if hour_cost is None or hour_cost.currency != currency:
+        return None
+    return hour_cost.times(1) * Fraction(seconds) / 3600

@@ -1,0 +1,87 @@
+"""What was earned is what is invoiced; what it cost is what was measured."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mintage.capture.books.economics import NOTHING, Economics, shared, together
+from mintage.capture.pricing.charges import Charge, Tier
+from mintage.capture.pricing.periods import Period
+from mintage.capture.pricing.rating import Line, exact_of
+from mintage.capture.pricing.terms import Terms
+from mintage.core.money import Price
+from mintage.core.types import ProviderInfo
+
+NOVEMBER = Period(2026, 11)
+KEYS = [("pets", "pets", "1"), ("pets", "pets", "2"), ("birds", "birds", "1")]
+
+
+def use(shop: Any, count: int, customer: str = "Ada", version: str = "3", **changes: Any) -> None:
+    provider = ProviderInfo("pets", version, "b" * 64, "class", "image")
+    for __ in range(count):
+        shop.meter.record(shop.usage(customer, provider=provider, **changes)).result(10)
+
+
+def test_each_customer_product_and_model_version_has_revenue_cost_and_margin(shop: Any) -> None:
+    tiers = (Tier("0.10", 10), Tier("0.05"))
+    terms = Terms("EUR", (Charge("image", tiers, "graduated"),), fee="30")
+    shop.plans.agree("gold", terms)
+    shop.key_of("Ada")
+    shop.clock.moment = datetime(2026, 11, 1, 9, tzinfo=UTC)
+    shop.subscriptions.begin("Ada", "gold")
+    use(shop, 15, version="3")
+    use(shop, 5, version="4")
+    use(shop, 5, outcome="error", version="4")
+    use(shop, 2, "Bob")
+    shop.clock.moment = datetime(2026, 12, 3, tzinfo=UTC)
+    rows = Economics(shop.database, shop.clock).month(NOVEMBER, Price("36000", "EUR"))
+    said = [(row.customer, row.model_version, row.calls, row.charged_calls) for row in rows]
+    assert said == [("Ada", "3", 15, 15), ("Ada", "4", 10, 5), ("Bob", "3", 2, 2)]
+    assert [row.revenue for row in rows] == [Fraction(189, 8), Fraction(63, 8), Fraction("0.04")]
+    assert [round(float(row.cost), 4) for row in rows] == [1.065, 0.71, 0.142]
+    assert rows[0].margin == 1 - rows[0].cost / rows[0].revenue
+    invoices = shop.invoices.run(NOVEMBER).drafted
+    lines = [line for made in invoices for line in made.document["lines"]]
+    assert sum(map(exact_of, lines)) == sum(row.revenue for row in rows)
+    (ada, bob) = together(rows, ["customer"])
+    assert (ada.customer, ada.calls, ada.revenue) == ("Ada", 25, Fraction("31.5"))
+    assert (bob.customer, bob.margin < 0) == ("Bob", True)
+
+
+def test_a_cost_in_another_currency_is_not_told(shop: Any) -> None:
+    use(shop, 1)
+    (row,) = Economics(shop.database, shop.clock).month(NOVEMBER, Price("36", "USD"))
+    assert (row.cost, row.margin) == (None, None)
+    assert row.compute_seconds == pytest.approx(0.0071)
+
+
+def test_a_fee_of_who_uses_nothing_stands_by_itself(shop: Any) -> None:
+    shop.plans.agree("gold", Terms("EUR", (Charge.plain("image", "1"),), fee="30"))
+    shop.key_of("Ada")
+    shop.clock.moment = datetime(2026, 11, 1, 9, tzinfo=UTC)
+    shop.subscriptions.begin("Ada", "gold")
+    (row,) = Economics(shop.database, shop.clock).month(NOVEMBER, None)
+    assert (row.product, row.calls, row.revenue) == ("", 0, 30)
+
+
+@given(
+    amounts=st.lists(st.fractions(min_value=0, max_value=10**4), max_size=4),
+    fee=st.fractions(min_value=-100, max_value=100),
+    units=st.dictionaries(st.sampled_from(KEYS), st.integers(1, 100)),
+)
+def test_what_is_shared_comes_to_what_there_was(
+    amounts: list[Fraction], fee: Fraction, units: dict[tuple[str, str, str], int]
+) -> None:
+    used = {product: 1 for product, __, __ in units}
+    lines = [Line("usage", "gold", 1, amount, unit="image", used=used) for amount in amounts]
+    lines.append(Line("fee", "gold", 1, fee))
+    found = shared(lines, {(key, "image"): count for key, count in units.items()})
+    assert sum(found.values()) == sum(amounts) + fee
+    if NOTHING in found:
+        assert not units or not sum(amounts)
