@@ -223,3 +223,27 @@ def test_a_plan_is_begun_changed_and_cancelled(
     assert (first["ended_by"], second["ended_by"]) == ("change", "cancel")
     mintage("customer", "cancel", "王小明", "gold", *at, status=2)
     assert "has not begun the plan 'gold'" in mintage.err
+
+
+def test_what_was_earned_and_what_other_plans_would_have_earned(
+    mintage: Terminal, books: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = ("--period", "2026-10", "--home", books)
+    mintage("economics", "show", *at)
+    assert "Answers computed for 1.5 s." in mintage.err
+    monkeypatch.setenv("MINTAGE_COMPUTE_COST", "36 EUR")
+    ada, wang = mintage.json("economics", "show", *at)
+    assert (ada["customer"], ada["revenue"], ada["margin"]) == ("Ada", "3.88", 0.99645)
+    assert wang["model"] == "pets"
+    (pets,) = mintage.json("economics", "show", "--by", "product", *at)
+    assert (pets["product"], pets["calls"], pets["customer"]) == ("pets", 212, "")
+    mintage("economics", "show", "--by", "colour", *at, status=2)
+    assert "'colour'" in mintage.err
+    (tmp_path / "gold.toml").write_text(GOLD)
+    said = mintage("economics", "replay", "--plans", "gold.toml,standard", *at)
+    rows = [row.split() for row in said.splitlines()[1:4]]
+    assert [row[-1][0] for row in rows] == ["█"] * 3
+    assert rows[1][:4] == ["gold@1", "59.88", "EUR", "100.0%"]
+    gold, standard = mintage.json("economics", "replay", "--plans", "gold.toml,standard", *at)
+    assert gold["customers"][0]["customer"] == "王小明"
+    assert all(each["difference"] == "0" for each in standard["customers"])

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 
 from mintage.app.capturing import Capturing
 from mintage.capture import details, repository
-from mintage.capture.books.economics import Earned, Economics, together
+from mintage.capture.books.economics import Earned, Economics, cost_of, together
 from mintage.capture.books.invoices import Invoice, Invoices, Ran
 from mintage.capture.books.ledger import Balances, Ledger
+from mintage.capture.books.replay import Replay, Replayed
 from mintage.capture.books.rollup import Rollup
 from mintage.capture.customers import Customer
 from mintage.capture.details import NO_DETAILS
@@ -124,11 +124,22 @@ class Billing:
                 _("Economics cannot be added up by {name!r}.", name=wrong[0]),
                 remedy=_("Use some of {names}.", names=", ".join(_BY)),
             )
-        said = self._settings.compute_cost
         economics = Economics(self._workspace.database, self._workspace.clock)
-        rows = economics.month(Period.parse(period), None if said is None else hourly(said))
+        rows = economics.month(Period.parse(period), self._hour_cost())
         fields = [field for name in by for field in _BY[name]]
         return together(rows, fields) if fields else rows
+
+    def replay(self, period: str, references: Sequence[str]) -> list[Replayed]:
+        """A month's recorded usage under other plans, or under files of terms.
+
+        Raises:
+            ConfigError: no month, no plan, or one in another currency than is paid in.
+            RequestError: there is no such plan (404).
+        """
+        found = [self._terms(reference) for reference in references]
+        plans = [(f"{name}@{version}", terms) for name, version, terms in found]
+        replay = Replay(self._workspace.database, self._workspace.clock)
+        return replay.month(Period.parse(period), plans, self._hour_cost())
 
     def check(self) -> tuple[Balances, int]:
         """What the ledger comes to, and how many events are summed up, both held against the log.
@@ -206,7 +217,9 @@ class Billing:
             product=product or _ANY,
             unit=unit,
             units=units,
-            cost_each=self._cost(seconds, terms.currency),
+            cost_each=None
+            if seconds is None
+            else cost_of(seconds, terms.currency, self._hour_cost()),
             period=Period.containing(self._workspace.clock.now(), terms.timezone),
         )
         return Simulation(f"{name}@{version}", product, unit, rows, seconds)
@@ -224,13 +237,9 @@ class Billing:
             calls, seconds = repository.computed(connection, product)
         return seconds / calls if calls else None
 
-    def _cost(self, seconds: float | None, currency: str) -> Fraction | None:
-        """What so much computing costs, where that is known in this currency."""
+    def _hour_cost(self) -> Price | None:
         said = self._settings.compute_cost
-        if said is None or seconds is None:
-            return None
-        hour = hourly(said)
-        return hour.times(1) * Fraction(seconds) / 3600 if hour.currency == currency else None
+        return None if said is None else hourly(said)
 
 
 def hourly(said: str) -> Price:

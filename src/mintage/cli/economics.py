@@ -1,22 +1,33 @@
-"""Capture: what each answer earned and cost."""
+"""Capture: what each answer earned and cost, and what other plans would have earned."""
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Annotated
 
 import typer
 
 from mintage.capture.books.economics import Earned
 from mintage.capture.books.rendering import amount_text
+from mintage.capture.books.replay import Replayed
 from mintage.cli.options import Home, Json, opened
-from mintage.cli.output import emit, say, table
+from mintage.cli.output import emit, line, say, table
 from mintage.core.messages import _
 from mintage.core.money import Money
 
+economics = typer.Typer(
+    help="What answers earn and cost, and what other plans would earn.", no_args_is_help=True
+)
 
-def economics(
+_Period = Annotated[str, typer.Option(help="The month: 2026-11.")]
+_BAR = 24  # characters of the longest
+_SHOWN = 10
+
+
+@economics.command("show")
+def show(
     *,
-    period: Annotated[str, typer.Option(help="The month: 2026-11.")],
+    period: _Period,
     by: Annotated[
         str | None,
         typer.Option(help="Add up by customer, product or model; several with commas."),
@@ -41,9 +52,9 @@ def economics(
             f"{each.model}@{each.model_version}" if each.model else "",
             f"{each.calls:,}",
             f"{each.charged_calls:,}",
-            amount_text(Money.rounded(each.revenue, each.currency).amount, each.currency),
-            "" if each.cost is None else f"{float(each.cost):,.4f}",
-            "" if each.margin is None else f"{float(each.margin):.1%}",
+            _amount(each.revenue, each.currency),
+            _cost(each.cost),
+            _share(each.margin),
         )
         for each in found
     ]
@@ -51,6 +62,82 @@ def economics(
     table((*heads, _("cost"), _("margin")), rows, numbers=5)
     if found and all(each.cost is None for each in found):
         say(_costs(found))
+
+
+@economics.command("replay")
+def replay(
+    *,
+    period: _Period,
+    plans: Annotated[
+        str, typer.Option(help="Plans or files of plans, with commas: gold,new.toml.")
+    ],
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Price the usage of a month under other plans: what would be earned, and who would pay what.
+
+    Every customer is taken to be on the plan for the whole month; nothing is changed.
+    """
+    with opened(home) as app:
+        found = app.billing.replay(period, [each.strip() for each in plans.split(",")])
+    if as_json:
+        emit([each.to_json() for each in found])
+        return
+    longest = max((each.then for each in found), default=Fraction(0))
+    longest = max([longest, *(each.now for each in found)])
+    now = found[0]
+    rows = [
+        (_("as it is"), _amount(now.now, now.currency), "", "", "", _bar(now.now, longest)),
+        *(
+            (
+                each.plan,
+                _amount(each.then, each.currency),
+                _share(each.margin),
+                each.more,
+                each.less,
+                _bar(each.then, longest),
+            )
+            for each in found
+        ),
+    ]
+    heads = (_("plan"), _("revenue"), _("margin"), _("pay more"), _("pay less"), "")
+    table(heads, rows)
+    for each in found:
+        _who(each)
+
+
+def _who(replayed: Replayed) -> None:
+    """Those for whom it would change most."""
+    changed = [(name, now, then) for name, (now, then) in replayed.customers.items() if now != then]
+    changed.sort(key=lambda each: -abs(each[2] - each[1]))
+    if not changed:
+        return
+    line()
+    currency = replayed.currency
+    rows = [
+        (name, _amount(now, currency), _amount(then, currency), _amount(then - now, currency))
+        for name, now, then in changed[:_SHOWN]
+    ]
+    heads = (_("customer"), _("now"), replayed.plan, _("difference"))
+    table(heads, rows, numbers=3)
+    if len(changed) > _SHOWN:
+        say(_("{count} more; --json has all.", count=len(changed) - _SHOWN))
+
+
+def _amount(exact: Fraction, currency: str) -> str:
+    return amount_text(Money.rounded(exact, currency).amount, currency)
+
+
+def _cost(cost: Fraction | None) -> str:
+    return "" if cost is None else f"{float(cost):,.4f}"
+
+
+def _share(share: Fraction | None) -> str:
+    return "" if share is None else f"{float(share):.1%}"
+
+
+def _bar(amount: Fraction, longest: Fraction) -> str:
+    return "█" * round(_BAR * amount / longest) if longest > 0 and amount > 0 else ""
 
 
 def _costs(found: list[Earned]) -> str:

@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mintage.capture.books.economics import NOTHING, Economics, shared, together
+from mintage.capture.books.replay import Replay
 from mintage.capture.pricing.charges import Charge, Tier
 from mintage.capture.pricing.periods import Period
 from mintage.capture.pricing.rating import Line, exact_of
 from mintage.capture.pricing.terms import Terms
+from mintage.core.errors import ConfigError
 from mintage.core.money import Price
 from mintage.core.types import ProviderInfo
 
@@ -85,3 +87,31 @@ def test_what_is_shared_comes_to_what_there_was(
     assert sum(found.values()) == sum(amounts) + fee
     if NOTHING in found:
         assert not units or not sum(amounts)
+
+
+def test_a_month_is_replayed_under_other_plans(shop: Any) -> None:
+    use(shop, 10)
+    use(shop, 100, "Bob")
+    use(shop, 5, "Bob", outcome="error")
+    flat = Terms("EUR", (Charge.plain("image", "0.01"),), fee="12", fee_every="year")
+    replay = Replay(shop.database, shop.clock)
+    cheap, same = replay.month(
+        NOVEMBER, [("flat", flat), ("same", shop.plans.current("standard").terms)], None
+    )
+    assert cheap.customers == {
+        "Ada": (Fraction("0.2"), Fraction("1.1")),
+        "Bob": (Fraction(2), Fraction(2)),
+    }
+    assert (cheap.now, cheap.then, cheap.more, cheap.less) == (
+        Fraction("2.2"),
+        Fraction("3.1"),
+        1,
+        0,
+    )
+    assert (same.now, same.more, same.less) == (same.then, 0, 0)
+
+
+def test_what_is_paid_in_another_currency_is_not_replayed(shop: Any) -> None:
+    use(shop, 1)
+    with pytest.raises(ConfigError, match="pays in EUR"):
+        Replay(shop.database, shop.clock).month(NOVEMBER, [("yuan", Terms("CNY", ()))], None)

@@ -151,7 +151,7 @@ def _earned(
                 charged_calls=charged[key],
                 revenue=revenue.get(key, Fraction(0)),
                 compute_seconds=round(seconds[key], 6),
-                cost=_cost(seconds[key], terms.currency, hour_cost),
+                cost=cost_of(seconds[key], terms.currency, hour_cost),
             )
         )
     return found
@@ -180,7 +180,8 @@ def shared(lines: Iterable[Line], units: Mapping[tuple[Key, str], int]) -> dict[
     return {key: amount + rest * amount / total for key, amount in earned.items()}
 
 
-def _cost(seconds: float, currency: str, hour_cost: Price | None) -> Fraction | None:
+def cost_of(seconds: float, currency: str, hour_cost: Price | None) -> Fraction | None:
+    """What so much computing costs; None where nobody knows it in this currency."""
     if hour_cost is None or hour_cost.currency != currency:
         return None
     return hour_cost.times(1) * Fraction(seconds) / 3600

@@ -149,6 +149,14 @@ def computed_by_model(
     return list(connection.execute(select(*alike, *sums).where(within).group_by(*alike)))
 
 
+def computed_between(connection: Connection, begin: str, end: str, until: int) -> float:
+    """How many seconds all answers computed between two hours, up to a step."""
+    h = usage_hours.c
+    within = and_(h.hour >= begin, h.hour < end, h.step <= until)
+    asked = select(func.coalesce(func.sum(h.compute_seconds), 0.0)).where(within)
+    return float(connection.execute(asked).scalar_one())
+
+
 def used_between(
     connection: Connection,
     customer: str,

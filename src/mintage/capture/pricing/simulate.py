@@ -73,9 +73,7 @@ def simulate(
             raise ConfigError(
                 _("Units are 0 to {most:,}, not {units}.", most=_MOST_UNITS, units=each)
             )
-    if terms.fee_every == "year":  # a twelfth of it
-        twelfth = decimal_text(parse_exact(terms.fee) / 12)
-        terms = replace(terms, fee=twelfth, fee_every="month")
+    terms = a_months_fee(terms)
     held = (Held(_LONG_AGO.replace(month=period.month), None, _LONG_AGO),)
     found = []
     for each in units:
@@ -85,3 +83,10 @@ def simulate(
         cost = None if cost_each is None else cost_each * each
         found.append(Simulated(each, Money(price, terms.currency), lines, cost))
     return found
+
+
+def a_months_fee(terms: Terms) -> Terms:
+    """The same terms with a twelfth of a yearly fee each month, to 18 decimals."""
+    if terms.fee_every == "month":
+        return terms
+    return replace(terms, fee=decimal_text(parse_exact(terms.fee) / 12), fee_every="month")
