@@ -187,7 +187,8 @@ def test_an_invoice_is_a_page_and_rows_in_its_customers_language(
         ("invoice", "tax", "0.02"),
     ]
     assert rows[0]["tax_number"] == "91310000MA1FL0XX0X"
-    assert "18 × image" in mintage(*show, *at)
+    assert "18 张图片，套餐 standard@1" in mintage(*show, *at)
+    assert "18 × image, plan standard@1" in mintage(*show, "--lang", "en", *at)
     assert mintage.json(*show, *at)["document"]["seller"]["legal_name"] == "<Pets & Co.>"
 
 
@@ -199,6 +200,7 @@ def test_details_that_cannot_be_are_named(mintage: Terminal, books: Path, tmp_pa
         ('taxes = [{ name = "VAT", rate = "19" }]', "a tax has a name and a percent"),
         ('taxes = [{ name = "VAT", percent = "190" }]', "Not a tax"),
         ('language = "fr"', "en or zh"),
+        ('taxes = [{ name = "VAT", percent = 2.3 }]', "Not a tax"),
         ("legal_name", "is not TOML"),
     ):
         (tmp_path / "ada.toml").write_text(text)

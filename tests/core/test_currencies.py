@@ -62,3 +62,9 @@ def test_rounding_goes_to_the_nearest_minor_unit_and_halves_away_from_nothing(
     if abs(rounded.exact - exact) == minor / 2:
         assert abs(rounded.exact) > abs(exact)
     assert Money.rounded(-exact, code) == -rounded
+
+
+@pytest.mark.parametrize("text", ["1e99999999", "1e-99999999", "Infinity", "NaN", "1,5", ""])
+def test_what_is_no_amount_is_refused_at_once(text: str) -> None:
+    with pytest.raises(ConfigError, match="Not an amount"):
+        Money.parse(text, "EUR")

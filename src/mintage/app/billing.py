@@ -36,6 +36,7 @@ _BY = {"customer": ("customer",), "product": ("product",), "model": ("model", "m
 MANUAL = "manual"
 """The provider of payments that the operator notes."""
 
+_UNIT = "image"
 _ANY = "any"  # a product that no price names
 
 
@@ -83,7 +84,7 @@ class Billing:
         owner = None if customer is None else self._capture.customers.find(customer).id
         ran = self.invoices.run(Period.parse(period), owner)
         if issue:
-            ran = replace(ran, drafted=[self.invoices.issue(each.id) for each in ran.drafted])
+            ran = replace(ran, drafted=self.invoices.issue_all(ran.drafted))
         return ran
 
     def listed(
@@ -202,6 +203,8 @@ class Billing:
         """
         name, version, terms = self._terms(reference)
         unit = next((u for u in terms.charges_of(product or _ANY) if u != EXPLANATION), None)
+        if unit is None and not terms.charges:
+            unit = _UNIT  # whatever is used costs nothing more
         if unit is None:
             raise ConfigError(
                 _("The plan {plan} charges for no unit of it.", plan=reference)

@@ -35,7 +35,12 @@ class Tax:
         Raises:
             ConfigError: no name, or no percentage from 0 to 100.
         """
-        if not 1 <= len(self.name) <= 40 or not 0 <= parse_exact(self.percent) <= 100:
+        said: tuple[object, ...] = (self.name, self.percent)  # as a file may have it
+        if (
+            not all(isinstance(each, str) for each in said)
+            or not 1 <= len(self.name) <= 40
+            or not 0 <= parse_exact(self.percent) <= 100
+        ):
             raise ConfigError(
                 _("Not a tax: {name} {percent} %.", name=self.name, percent=self.percent),
                 remedy=_("Write it as {example}.", example='{name = "VAT", percent = "19"}'),

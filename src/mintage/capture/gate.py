@@ -100,7 +100,7 @@ class KeyGate:
             )
         prices = priced(plan, product)
         if begun is not None and begun.on_trial:
-            prices |= {"prices": {}, "final": True}
+            prices |= {"prices": {}, "final": False}
         permit = Permit(
             customer=found.customer,
             key_id=found.id,

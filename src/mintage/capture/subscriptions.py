@@ -193,7 +193,7 @@ def _gives_way(
     over = each.ended_at is not None and _date(each.ended_at, zone) < _date(now, zone)
     if over or each.ended_by == "change":
         return False
-    if each.plan == agreed.name or not terms.charges or not agreed.terms.charges:
+    if each.plan == agreed.name:
         return True
     return any(
         mine.unit == other.unit

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.cells import cell_len
 
 from mintage.capture.books import rendering
 from mintage.capture.books.invoices import Invoice
 from mintage.cli.options import Home, Json, opened
-from mintage.cli.output import emit, facts, line, say, stdout, table
+from mintage.cli.output import emit, line, say, stdout, table
 from mintage.cli.words import word
 from mintage.core.files import write_atomic
-from mintage.core.messages import Language, _, current, told
+from mintage.core.messages import Language, _, current, speaking, told
 
 invoice = typer.Typer(
     help="What is owed: draft, issue, show, take back and note as paid.", no_args_is_help=True
@@ -32,6 +33,24 @@ class Form(StrEnum):
     HTML = "html"
     CSV = "csv"
     JSON = "json"
+
+
+class Tongue(StrEnum):
+    """What an invoice can be written in."""
+
+    EN = "en"
+    ZH = "zh"
+
+
+class Standing(StrEnum):
+    """How an invoice can stand."""
+
+    DRAFT = "draft"
+    ISSUED = "issued"
+    PAID = "paid"
+    VOID = "void"
+    CREDITED = "credited"
+    REPLACED = "replaced"
 
 
 @invoice.command("run")
@@ -69,7 +88,7 @@ def list_invoices(
     *,
     customer: Annotated[str | None, typer.Option(help="Only this customer (name or id).")] = None,
     period: Annotated[str | None, typer.Option(help="Only this month: 2026-11.")] = None,
-    status: Annotated[str | None, typer.Option(help="Only these: draft, issued, paid …")] = None,
+    status: Annotated[Standing | None, typer.Option(help="Only those that stand so.")] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -91,7 +110,7 @@ def show_invoice(
         Path | None, typer.Option("--output", "-o", help="A file. (default: stdout)")
     ] = None,
     lang: Annotated[
-        str | None, typer.Option(help="en or zh. (default: the customer's, or yours)")
+        Tongue | None, typer.Option(help="en or zh. (default: the customer's, or yours)")
     ] = None,
     home: Home = None,
     as_json: Json = False,
@@ -99,11 +118,9 @@ def show_invoice(
     """Show an invoice: as text, as a page to print, as rows for tax software, or as JSON."""
     with opened(home) as app:
         found = app.billing.invoices.find(reference)
-    chosen = Form.JSON if as_json else form
-    if chosen is Form.TEXT and output is None:
-        _show(found)
-        return
-    written = _written(found, Form.HTML if chosen is Form.TEXT else chosen, _language(found, lang))
+    language = _language(found, lang)
+    with speaking(language):
+        written = _written(found, Form.JSON if as_json else form, language)
     if output is None:
         stdout.file.write(written)
     else:
@@ -145,7 +162,10 @@ def pay_invoice(
     reference: _Reference,
     *,
     payment: Annotated[
-        str, typer.Option("--reference", help="What tells it from others: the bank's reference.")
+        str,
+        typer.Option(
+            "--reference", help="What tells it from others: the bank's reference. One an invoice."
+        ),
     ],
     amount: Annotated[
         str | None, typer.Option(help="What came: 12.50. (default: all that is owed)")
@@ -221,22 +241,25 @@ def _list(listed: list[Invoice]) -> None:
     table((_("id"), _("customer"), _("month"), _("status"), _("total")), rows, numbers=1)
 
 
-def _show(found: Invoice) -> None:
+def _text(found: Invoice) -> str:
     document, currency = found.document, found.currency
     title = f"{told(rendering.title_of(document))} {found.number or found.id}"
-    line(f"{title}, {document['customer']['name']}, {found.period}, {told(word(found.status))}")
-    rows = [
-        (told(rendering.described(each)), rendering.amount_text(each["amount"], currency))
-        for each in document["lines"]
-    ]
-    rows += [
-        (f"{each['name']} {each['percent']} %", rendering.amount_text(each["amount"], currency))
-        for each in document["taxes"]
-    ]
-    facts([*rows, (told(_("Total")), rendering.amount_text(document["total"], currency))])
+    head = f"{title}, {document['customer']['name']}, {found.period}, {told(word(found.status))}"
+    rows = [(told(rendering.described(each)), each["amount"]) for each in document["lines"]]
+    rows += [(f"{each['name']} {each['percent']} %", each["amount"]) for each in document["taxes"]]
+    rows.append((told(_("Total")), document["total"]))
+    said = [(name, rendering.amount_text(amount, currency)) for name, amount in rows]
+    widest = max(cell_len(name) for name, __ in said)
+    longest = max(len(amount) for __, amount in said)
+    padded = (
+        f"{name}{' ' * (widest - cell_len(name))}  {amount:>{longest}}" for name, amount in said
+    )
+    return "\n".join([head, *padded]) + "\n"
 
 
 def _written(found: Invoice, form: Form, language: Language) -> str:
+    if form is Form.TEXT:
+        return _text(found)
     if form is Form.HTML:
         return rendering.html(found.document, found.status, language)
     if form is Form.CSV:

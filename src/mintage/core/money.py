@@ -11,6 +11,7 @@ from mintage.core.errors import ConfigError
 from mintage.core.messages import _
 
 NANOS = 10**9
+_MOST_DIGITS = 60  # before or after the point: nothing is worth more
 
 
 def _decimal(text: str) -> Decimal:
@@ -18,7 +19,7 @@ def _decimal(text: str) -> Decimal:
         value = Decimal(text)
     except InvalidOperation:
         value = Decimal("NaN")
-    if not value.is_finite():
+    if not value.is_finite() or abs(value.adjusted()) > _MOST_DIGITS:
         raise ConfigError(
             _("Not an amount: {text!r}.", text=text), remedy=_("Write a decimal such as 0.02.")
         )

@@ -274,7 +274,7 @@ payments = Table(
     "payments",
     metadata,
     Column("id", String(40), primary_key=True),
-    Column("invoice", String(40), ForeignKey("invoices.id"), nullable=False, index=True),
+    Column("invoice", String(40), nullable=False, index=True),
     Column("provider", String(40), nullable=False),
     Column("reference", String(200), nullable=False),
     Column("currency", String(3), nullable=False),

@@ -129,8 +129,9 @@ def test_a_plan_cancelled_with_the_month_ends_with_it(shop: Any) -> None:
     at(shop, "2026-12-01")
     assert shop.permit().plan == "standard"
     at(shop, "2027-01-03")
-    assert [lines(made) for made in shop.invoices.run(NOVEMBER).drafted] == [[("fee", "8")]]
-    assert not shop.invoices.run(DECEMBER).drafted
+    for period in (NOVEMBER, DECEMBER):  # the later one drafts what the earlier one has left
+        made = shop.invoices.run(period).drafted
+        assert [(each.period, lines(each)) for each in made] == [("2026-11", [("fee", "8")])]
 
 
 def test_in_a_trial_calls_are_free_and_it_is_had_once(shop: Any) -> None:
@@ -312,11 +313,8 @@ def test_a_month_is_one_by_the_plans_own_clock(shop: Any) -> None:
     at(shop, "2026-11-30T18:15:00")
     use(shop)
     at(shop, "2027-01-05")
-    totals = [
-        shop.invoices.run(period).drafted[0].total.amount
-        for period in (Period(2026, 10), NOVEMBER, DECEMBER)
-    ]
-    assert totals == ["1", "2", "1"]
+    totals = {made.period: made.total.amount for made in shop.invoices.run(DECEMBER).drafted}
+    assert totals == {"2026-10": "1", "2026-11": "2", "2026-12": "1"}
 
 
 def test_what_nobody_owes_is_not_invoiced(shop: Any) -> None:
@@ -348,7 +346,7 @@ def test_the_hours_are_the_events(shop: Any) -> None:
             c.exec_driver_sql("UPDATE usage_hours SET events = 9 WHERE outcome = 'ok'") and None
         )
     )
-    with pytest.raises(BooksBroken, match="are summed up by the hour"):
+    with pytest.raises(BooksBroken, match="summed up otherwise"):
         shop.rollup.check()
 
 
@@ -367,3 +365,259 @@ def test_a_line_is_drilled_down_to_its_events(shop: Any) -> None:
         assert invoice.total == Money(sum(20_000_000 for __ in events), "EUR")
     with pytest.raises(RequestError, match="not of usage"):
         shop.invoices.events(issued.id, 2)
+
+
+def settled(shop: Any, *periods: Period) -> list[Any]:
+    """What is drafted of some months, one after another, is issued."""
+    return [
+        made
+        for period in periods
+        for made in shop.invoices.issue_all(shop.invoices.run(period).drafted)
+    ]
+
+
+def owed(shop: Any, customer: str = "Ada") -> str:
+    account = f"receivable:{shop.customers.find(customer).id}"
+    (found,) = shop.ledger.check().accounts[account]
+    return found.amount
+
+
+def late(shop: Any, count: int, back_to: str, **changes: Any) -> None:
+    """Usage that another server's clock dates into a month that is over."""
+    now, permit = shop.clock.moment, shop.permit()
+    at(shop, back_to)
+    use(shop, count, permit=permit, **changes)
+    shop.clock.moment = now
+
+
+JANUARY = Period(2027, 1)
+
+
+def test_what_a_later_invoice_has_of_a_voided_month_is_not_billed_again(shop: Any) -> None:
+    use(shop, 3)
+    at(shop, "2026-12-03")
+    (first,) = settled(shop, NOVEMBER)
+    late(shop, 2, "2026-11-29")
+    at(shop, "2027-01-03")
+    (second,) = settled(shop, DECEMBER)
+    assert lines(second) == [("late", "0.04")]
+    assert second.document["lines"][0]["units"] == 2
+    shop.invoices.void(first.id)
+    (anew,) = settled(shop, NOVEMBER)
+    assert lines(anew) == [("usage", "0.1"), ("elsewhere", "-0.04")]
+    assert owed(shop) == "0.1"
+    shop.invoices.void(second.id)
+    at(shop, "2027-02-03")
+    settled(shop, DECEMBER, JANUARY)
+    assert owed(shop) == "0.1"
+
+
+def test_a_credited_invoice_is_not_credited_again_for_late_usage(shop: Any) -> None:
+    terms = Terms("EUR", (Charge.plain("image", "0.02"),), late=Late("credit_note", 0))
+    shop.plans.agree("standard", terms)
+    use(shop, 3)
+    at(shop, "2026-12-03")
+    (first,) = settled(shop, NOVEMBER)
+    shop.invoices.credit(first.id, "goodwill")
+    late(shop, 1, "2026-11-29")
+    at(shop, "2027-01-03")
+    assert [lines(made) for made in settled(shop, NOVEMBER, DECEMBER)] == [[("late", "0.02")]]
+    assert owed(shop) == "0.02"
+
+
+def test_late_usage_that_costs_nothing_takes_no_invoice_back(shop: Any) -> None:
+    terms = Terms("EUR", (Charge.plain("image", "0.02"),), late=Late("credit_note", 0))
+    shop.plans.agree("standard", terms)
+    use(shop, 3)
+    at(shop, "2026-12-03")
+    (first,) = settled(shop, NOVEMBER)
+    late(shop, 1, "2026-11-29", outcome="error")
+    assert not shop.invoices.run(NOVEMBER).credited
+    shop.invoices.pay(first.id, None, "manual", "bank")
+    late(shop, 1, "2026-11-29")
+    ran = shop.invoices.run(NOVEMBER)
+    (anew,) = shop.invoices.issue_all(ran.drafted)
+    assert (len(ran.credited), anew.status, anew.total.amount) == (1, "issued", "0.08")
+    assert shop.invoices.pay(anew.id, None, "manual", "bank 2").status == "paid"
+    assert owed(shop) == "0"
+
+
+def test_a_month_in_progress_is_not_issued_for_what_came_late(shop: Any) -> None:
+    at(shop, "2026-10-10")
+    use(shop, 3)
+    at(shop, "2026-11-03")
+    settled(shop, Period(2026, 10))
+    late(shop, 2, "2026-10-29")
+    at(shop, "2026-11-10")
+    for period in (NOVEMBER, Period(2030, 1)):
+        ran = shop.invoices.run(period)
+        assert (list(ran.drafted), len(ran.waiting)) == ([], 1)
+    use(shop, 100)
+    at(shop, "2026-12-03")
+    settled(shop, NOVEMBER)
+    assert owed(shop) == "2.1"
+
+
+def test_late_usage_under_another_version_is_not_lost(shop: Any) -> None:
+    use(shop, 3)
+    at(shop, "2026-12-03")
+    settled(shop, NOVEMBER)
+    shop.plans.set("standard", "0.05", "EUR")
+    late(shop, 10, "2026-11-29")
+    at(shop, "2027-01-03")
+    settled(shop, DECEMBER)
+    assert owed(shop) == "0.56"
+
+
+def test_a_month_that_came_to_nothing_is_invoiced_when_late_usage_makes_it_something(
+    shop: Any,
+) -> None:
+    charge = Charge("image", (Tier("1"),), included=5)
+    shop.plans.agree("standard", Terms("EUR", (charge,)))
+    use(shop, 5)
+    at(shop, "2026-12-03")
+    assert settled(shop, NOVEMBER) == []
+    late(shop, 10, "2026-11-29")
+    at(shop, "2027-01-03")
+    assert [made.period for made in settled(shop, DECEMBER)] == ["2026-11"]
+    assert owed(shop) == "10"
+
+
+def test_an_old_draft_issued_after_the_next_month_loses_nothing(shop: Any) -> None:
+    use(shop, 3)
+    at(shop, "2026-12-03")
+    (draft,) = shop.invoices.run(NOVEMBER).drafted
+    late(shop, 2, "2026-11-29")
+    use(shop, 1)
+    at(shop, "2027-01-03")
+    shop.rollup.catch_up()
+    shop.invoices.issue(draft.id)
+    at(shop, "2027-02-03")
+    settled(shop, DECEMBER, JANUARY)
+    assert owed(shop) == "0.12"
+
+
+def test_late_usage_is_on_one_draft_and_what_is_left_of_none_is_not_issued(shop: Any) -> None:
+    use(shop, 3)
+    at(shop, "2026-12-03")
+    (november,) = settled(shop, NOVEMBER)
+    late(shop, 2, "2026-11-29")
+    at(shop, "2027-02-03")
+    (first,) = shop.invoices.run(DECEMBER).drafted
+    (second,) = shop.invoices.run(JANUARY).drafted
+    assert lines(first) == lines(second) == [("late", "0.04")]
+    assert shop.invoices.list(status="draft") == [second]
+    shop.invoices.void(november.id)  # its usage is invoiced anew, all of it
+    settled(shop, NOVEMBER)
+    with pytest.raises(RequestError, match="Nothing is left"):
+        shop.invoices.issue(second.id)
+    assert owed(shop) == "0.1"
+    assert [each.number for each in shop.invoices.list()] == ["INV-2026-000001", "INV-2027-000001"]
+
+
+def test_what_was_refused_as_late_stays_refused(shop: Any) -> None:
+    terms = Terms("EUR", (Charge.plain("image", "0.02"),), late=Late("reject", 0))
+    shop.plans.agree("standard", terms)
+    use(shop, 3)
+    at(shop, "2026-12-03")
+    (first,) = settled(shop, NOVEMBER)
+    late(shop, 2, "2026-11-29")
+    use(shop, 1)
+    at(shop, "2027-01-03")
+    settled(shop, DECEMBER)
+    shop.invoices.void(first.id)
+    (anew,) = settled(shop, NOVEMBER)
+    assert anew.total == first.total
+
+
+def test_what_is_given_back_of_a_year_is_less_by_the_discount_too(shop: Any) -> None:
+    shop.plans.agree("year", Terms("EUR", (), fee="365", fee_every="year", discount_percent="50"))
+    shop.key_of("Ada")
+    at(shop, "2026-11-01")
+    shop.subscriptions.begin("Ada", "year")
+    at(shop, "2026-12-10T12:00")
+    shop.subscriptions.cancel("Ada", "year")
+    at(shop, "2027-01-03")
+    settled(shop, NOVEMBER, DECEMBER)
+    assert owed(shop) == "20"  # 40 of 365 days, at half the price
+
+
+def test_without_proration_a_month_begun_twice_is_paid_once(shop: Any) -> None:
+    gold(shop, prorate=False)
+    shop.key_of("Ada")
+    shop.subscriptions.begin("Ada", "gold")
+    shop.subscriptions.cancel("Ada", "gold")
+    shop.subscriptions.begin("Ada", "gold")
+    at(shop, "2026-12-03")
+    assert [lines(made) for made in settled(shop, NOVEMBER)] == [[("fee", "30")]]
+
+
+def test_a_plan_with_a_fee_alone_stands_beside_others(shop: Any) -> None:
+    gold(shop)
+    shop.plans.agree("support", Terms("EUR", (), fee="10"))
+    shop.key_of("Ada")
+    for plan in ("gold", "support"):
+        shop.subscriptions.begin("Ada", plan)
+    assert [each.ended_at for each in shop.subscriptions.list("Ada")] == [None, None]
+    assert shop.permit().plan == "gold"
+
+
+def test_payments_with_long_references_are_all_in_the_ledger(shop: Any) -> None:
+    use(shop, 3)
+    at(shop, "2026-12-03")
+    (made,) = settled(shop, NOVEMBER)
+    for last, amount in (("1", "0.02"), ("2", "0.04")):
+        shop.invoices.pay(made.id, Money.parse(amount, "EUR"), "manual", "X" * 150 + last)
+    assert owed(shop) == "0"
+    for reference, amount in (("", "0.01"), ("X", "0.001")):
+        with pytest.raises(RequestError):
+            shop.invoices.pay(made.id, Money.parse(amount, "EUR"), "manual", reference)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE invoices SET document = replace(document, '0.06', '0.05')",
+        "UPDATE usage_hours SET quantities = '{\"image\":900}'",
+        "UPDATE usage_hours SET hour = '2026-11-01T00'",
+        "DELETE FROM usage_hours",
+    ],
+)
+def test_what_was_changed_behind_an_invoice_is_found(shop: Any, statement: str) -> None:
+    use(shop, 3)
+    at(shop, "2026-12-03")
+    settled(shop, NOVEMBER)
+    shop.ledger.check()
+    shop.database.write(lambda connection: connection.exec_driver_sql(statement) and None)
+    broken = []
+    for check in (shop.ledger.check, shop.rollup.check):
+        try:
+            check()
+        except BooksBroken as error:
+            broken.append(error)
+    assert len(broken) == 1
+
+
+def test_calls_of_a_trial_are_not_among_the_events_of_a_line(shop: Any) -> None:
+    gold(shop, trial_days=3)
+    shop.key_of("Ada")
+    shop.subscriptions.begin("Ada", "gold")
+    use(shop, 5)
+    at(shop, "2026-11-28")
+    use(shop, 4)
+    at(shop, "2026-12-03")
+    (made,) = settled(shop, NOVEMBER)
+    usage = [line["kind"] for line in made.document["lines"]].index("usage")
+    assert made.document["lines"][usage]["units"] == 4
+    assert len(shop.invoices.events(made.id, usage + 1)) == 4
+
+
+def test_what_one_invoice_cannot_hold_is_said_and_the_others_are_drafted(shop: Any) -> None:
+    shop.plans.agree("dear", Terms("IDR", (), fee="100000000000"))
+    shop.key_of("Ada")
+    shop.subscriptions.begin("Ada", "dear")
+    use(shop, 3, "Bob")
+    at(shop, "2026-12-03")
+    ran = shop.invoices.run(NOVEMBER)
+    assert [made.document["customer"]["name"] for made in ran.drafted] == ["Bob"]
+    assert ["more than one invoice" in str(why) for __, why in ran.waiting] == [True]

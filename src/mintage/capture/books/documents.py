@@ -111,18 +111,25 @@ def entries(document: Document, customer: str) -> list[Entry]:
 def _line(line: Line, currency: str) -> dict[str, Any]:
     rounded = Money.rounded(line.amount, currency)
     said = line.to_json() | {"amount": rounded.amount}
-    residue = line.amount - rounded.exact
-    return said | ({"residue": exactly(residue)["exact"]} if residue else {})
+    return said | _residue(line.amount, rounded)
+
+
+def _residue(exact: Fraction, rounded: Money) -> dict[str, str]:
+    """What rounding took, or gave where it is below zero."""
+    residue = exact - rounded.exact
+    return {"residue": exactly(residue)["exact"]} if residue else {}
 
 
 def _tax(each: Mapping[str, str], net: Fraction, currency: str) -> dict[str, Any]:
     exact = net * parse_exact(each["percent"]) / 100
+    rounded = Money.rounded(exact, currency)
     return {
         "name": each["name"],
         "percent": each["percent"],
         "base": Money.rounded(net, currency).amount,
         **exactly(exact),
-        "amount": Money.rounded(exact, currency).amount,
+        "amount": rounded.amount,
+        **_residue(exact, rounded),
     }
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import Any
 
 from mintage.capture.books import documents, repository
@@ -13,6 +14,7 @@ from mintage.capture.books.documents import Document
 from mintage.capture.books.months import Month, months_of, total_of
 from mintage.capture.customers import Customer
 from mintage.capture.details import Details
+from mintage.capture.plans import Plan
 from mintage.capture.pricing.periods import Period
 from mintage.capture.pricing.rating import Line
 
@@ -28,6 +30,15 @@ class Draft:
     claims: list[Claim] = field(default_factory=list)
     rejected: list[dict[str, Any]] = field(default_factory=list)
     due_days: int = 30
+
+    @property
+    def is_owed(self) -> bool:
+        """Whether anything is."""
+        return any(line.amount for line in self.lines)
+
+    def claims_of(self, invoice: str, customer: str) -> list[Claim]:
+        """What an invoice takes."""
+        return [each | {"invoice": invoice, "customer": customer} for each in self.claims]
 
     def document(self, seller: Details, customer: Customer, period: Period) -> Document:
         """The draft as a document."""
@@ -45,106 +56,172 @@ class Draft:
 
 @dataclass(frozen=True)
 class Late:
-    """Usage of a month that was invoiced before it turned up."""
+    """What a month that was invoiced comes to besides: usage that turned up later, or a change."""
 
     period: Period
     month: Month
-    until: int  # the step up to which there is usage
-    known: int  # the step up to which documents have it
-    events: int  # after that
-    documents: Sequence[Document]  # that have the others
+    amount: Fraction
+    known: int  # the step up to which documents have its usage
+    until: int  # the step up to which there is usage now
+    calls: int  # that are charged, after the one and up to the other
+    is_credited: bool  # the month's invoice was taken back, and its usage stays taken
 
     @property
     def policy(self) -> str:
         """What its plan does about it."""
         return self.month.plan.terms.late.policy
 
+    @property
+    def replaces(self) -> bool:
+        """Whether the month's invoice is taken back and written anew for it."""
+        return self.policy == "credit_note" and not self.is_credited
+
     def line(self) -> Line:
-        """What the month comes to now, less what was billed of it."""
-        plan = self.month.plan
-        whole = total_of(self.month.lines(self.period))
-        billed = documents.billed_for(self.documents, plan.reference, str(self.period))
+        """What is due besides."""
         return Line(
             "late",
-            plan.name,
-            plan.version,
-            whole - billed,
-            units=self.events,
+            self.month.plan.name,
+            self.month.plan.version,
+            self.amount,
+            units=self.calls,
             period=self.period,
             sequences=(self.known, self.until),
         )
 
 
 def drafts_of(
-    connection: repository.Connection, customer: str, period: Period, until: int
+    connection: repository.Connection,
+    customer: str,
+    period: Period,
+    until: int,
+    *,
+    with_late: bool = True,
 ) -> dict[str, Draft]:
-    """What a customer's month comes to, by currency, with usage up to a step of the rollup."""
+    """What a customer's month comes to, by currency, with usage up to a step of the rollup.
+
+    What other documents have of it already is taken off.
+    """
     found: dict[str, Draft] = {}
+    documents_of_it = _live(connection, customer)
     for month in months_of(connection, customer, period, until):
-        lines = month.lines(period)
-        if not lines and not month.events:
+        frozen = _frozen(documents_of_it, month, period, until)
+        taken = month if frozen == until else _at(connection, customer, period, frozen, month)
+        lines = [_from_events(line, frozen, month.since) for line in taken.lines(period)]
+        plan = month.plan
+        elsewhere = documents.billed_for(documents_of_it, plan.reference, str(period))
+        if elsewhere:
+            lines.append(Line("elsewhere", plan.name, plan.version, -elsewhere, period=period))
+        if lines or month.events:
+            draft = _draft(found, plan)
+            draft.lines += lines
+            draft.claims.append(_claim(period, month, until, "billed"))
+    for late in late_usage(connection, customer, period, until) if with_late else ():
+        if late.replaces:
             continue
-        terms = month.plan.terms
-        draft = found.setdefault(terms.currency, Draft(terms.currency, due_days=terms.due_days))
-        draft.due_days = min(draft.due_days, terms.due_days)
-        draft.lines += [_from_events(line, until) for line in lines]
-        draft.claims.append(_claim(period, month, until, "billed"))
-    for late in late_usage(connection, customer, period, until):
-        if late.policy == "credit_note":
-            continue
-        terms = late.month.plan.terms
-        draft = found.setdefault(terms.currency, Draft(terms.currency, due_days=terms.due_days))
-        if late.policy == "next_invoice":
+        draft = _draft(found, late.month.plan)
+        if late.amount:
             draft.lines.append(late.line())
-            draft.claims.append(_claim(late.period, late.month, until, "late"))
-        else:
-            plan = late.month.plan.reference
-            draft.rejected.append({"plan": plan, "period": str(late.period), "events": late.events})
-            draft.claims.append(_claim(late.period, late.month, until, "rejected"))
+        disposition = "late"
+        if late.policy == "reject" and late.calls:
+            disposition = "rejected"
+            draft.rejected.append(
+                {
+                    "plan": late.month.plan.reference,
+                    "period": str(late.period),
+                    "events": late.calls,
+                    "after": late.known,
+                }
+            )
+        draft.claims.append(_claim(late.period, late.month, until, disposition))
     return found
 
 
 def late_usage(
     connection: repository.Connection, customer: str, before: Period, until: int
 ) -> list[Late]:
-    """Usage of months before this one that no document took, of plans that some took earlier."""
-    taken = _taken(repository.claims(connection, customer), before)
+    """What months before this one, that were invoiced, come to besides what documents have."""
     found = []
-    for (text, plan, version), documents_of_it in taken.items():
+    claims = repository.claims(connection, customer)
+    for text, standing in _standing(claims, before).items():
         period = Period.parse(text)
-        known = max(each["until_step"] for each in documents_of_it)
-        if known >= until:
-            continue
-        now, then = (
-            _one(months_of(connection, customer, period, step), plan, version)
-            for step in (until, known)
-        )
-        events = (now.events if now else 0) - (then.events if then else 0)
-        if now is not None and events:
-            papers = [each["document"] for each in documents_of_it]
-            found.append(
-                Late(period, now, until, known, events, [json.loads(each) for each in papers])
-            )
+        papers = _live(connection, customer)
+        for month in months_of(connection, customer, period, until):
+            plan = month.plan
+            if plan.terms.currency not in standing:
+                continue
+            known = _known(claims, text, plan.name, plan.version)
+            then = _at(connection, customer, period, known, month)
+            taken = month
+            if plan.terms.late.policy == "reject":
+                counted = _frozen(papers, month, period, known)
+                taken = _at(connection, customer, period, counted, month)
+            billed = documents.billed_for(papers, plan.reference, text)
+            amount = total_of(taken.lines(period)) - billed
+            calls = month.charged - then.charged
+            if amount or (calls and plan.terms.late.policy == "reject"):
+                credited = standing[plan.terms.currency] == "credited"
+                found.append(Late(period, month, amount, known, until, calls, credited))
     return found
 
 
-def _taken(
-    claims: Iterable[repository.Values], before: Period
-) -> Mapping[tuple[str, str, int], list[repository.Values]]:
-    taken: dict[tuple[str, str, int], list[repository.Values]] = defaultdict(list)
+def _standing(claims: Iterable[repository.Values], before: Period) -> dict[str, dict[str, str]]:
+    """Months that were invoiced, with the status of the invoice in each currency."""
+    found: dict[str, dict[str, str]] = defaultdict(dict)
     for each in claims:
-        if each["period"] < str(before) and each["status"] != "draft":
-            taken[each["period"], each["plan"], each["plan_version"]].append(each)
-    return taken
+        own = each["period"] == each["invoice_period"] and each["status"] != "draft"
+        if own and each["period"] < str(before):
+            found[each["period"]][each["currency"]] = each["status"]
+    return dict(sorted(found.items()))
 
 
-def _one(months: Iterable[Month], plan: str, version: int) -> Month | None:
-    wanted = (plan, version)
-    return next((each for each in months if (each.plan.name, each.plan.version) == wanted), None)
+def _known(claims: Iterable[repository.Values], period: str, plan: str, version: int) -> int:
+    """The step up to which documents have the usage of a plan's month."""
+    wanted = (period, plan, version)
+    steps: Iterator[int] = (
+        each["until_step"]
+        for each in claims
+        if (each["period"], each["plan"], each["plan_version"]) == wanted
+        and each["status"] != "draft"
+    )
+    return max(steps, default=0)
 
 
-def _from_events(line: Line, until: int) -> Line:
-    return replace(line, sequences=(0, until)) if line.kind == "usage" else line
+def _live(connection: repository.Connection, customer: str) -> list[Document]:
+    """The customer's invoices that stand, drafts not among them."""
+    return [json.loads(each) for each in repository.live_documents(connection, customer)]
+
+
+def _frozen(papers: Iterable[Document], month: Month, period: Period, until: int) -> int:
+    """The step up to which usage counts: what a document says was refused stays refused."""
+    after: list[int] = [
+        each["after"]
+        for paper in papers
+        for each in paper["rejected"]
+        if (each["plan"], each["period"]) == (month.plan.reference, str(period))
+    ]
+    return min([until, *after])
+
+
+def _at(
+    connection: repository.Connection, customer: str, period: Period, step: int, month: Month
+) -> Month:
+    """The same plan's month with usage up to another step."""
+    wanted = (month.plan.name, month.plan.version)
+    for each in months_of(connection, customer, period, step):
+        if (each.plan.name, each.plan.version) == wanted:
+            return each
+    return replace(month, part=replace(month.part, usage={}), events=0, charged=0)
+
+
+def _draft(found: dict[str, Draft], plan: Plan) -> Draft:
+    currency, days = plan.terms.currency, plan.terms.due_days
+    draft = found.setdefault(currency, Draft(currency, due_days=days))
+    draft.due_days = min(draft.due_days, days)
+    return draft
+
+
+def _from_events(line: Line, until: int, since: str | None) -> Line:
+    return replace(line, sequences=(0, until), since=since) if line.kind == "usage" else line
 
 
 def _claim(period: Period, month: Month, until: int, disposition: str) -> Claim:

@@ -16,7 +16,7 @@ from fractions import Fraction
 from typing import Any
 
 from mintage.capture.books import repository
-from mintage.capture.books.months import Month, hours_of, months_of
+from mintage.capture.books.months import Month, hours_of, latest_hour, months_of
 from mintage.capture.books.rollup import Rollup
 from mintage.capture.metering import is_charged
 from mintage.capture.pricing.periods import Period
@@ -77,7 +77,7 @@ class Economics:
         until = self._rollup.catch_up()
         found: list[Earned] = []
         with self._database.read() as connection:
-            for customer in repository.active_customers(connection, *hours_of(period)):
+            for customer in repository.active_customers(connection, latest_hour(period)):
                 name = repository.customer_of(connection, customer)["name"]
                 for month in months_of(connection, customer, period, until):
                     rows = repository.computed_by_model(

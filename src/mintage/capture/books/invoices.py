@@ -12,13 +12,14 @@ from mintage.capture import plans
 from mintage.capture.books import documents, ledger, repository
 from mintage.capture.books.documents import Document
 from mintage.capture.books.drafting import Draft, drafts_of, late_usage
-from mintage.capture.books.months import months_of
+from mintage.capture.books.months import latest_hour, months_of
 from mintage.capture.books.rollup import Rollup
 from mintage.capture.customers import Customer
 from mintage.capture.details import NO_DETAILS, Details
 from mintage.capture.events import UsageRecord
 from mintage.capture.metering import is_charged
 from mintage.capture.pricing.periods import Period
+from mintage.capture.pricing.rating import charged_days
 from mintage.core.canonical import canonical_json, sha256_hex
 from mintage.core.clock import Clock, timestamp
 from mintage.core.errors import RequestError
@@ -31,6 +32,8 @@ from mintage.trust import audit
 Status = Literal["draft", "issued", "paid", "void", "credited", "replaced"]
 """``credited``: what it took stays taken. ``void`` and ``replaced``: it can be invoiced anew."""
 
+_MOST_NANOS = 2**63 - 1
+_LONGEST_REFERENCE = 200
 _SERIES = {"invoice": "INV", "credit_note": "CN"}
 
 
@@ -102,60 +105,96 @@ class Invoices:
     def run(self, period: Period, customer: str | None = None) -> Ran:
         """Draft an invoice for every customer's month, or for one's; drafts are drawn up anew.
 
-        It can be repeated at any time: an issued invoice stays as it is, and of a month there is
-        one. Late usage goes where its plan says.
+        Months before it that were never invoiced are drafted too. It can be repeated at any time:
+        an issued invoice stays as it is, and of a month there is one in each currency. Late usage
+        goes where its plan says.
 
         Raises:
             RequestError: no such customer (404).
         """
         until = self._rollup.catch_up()
-        begin, end = (timestamp(each - timedelta(hours=15))[:13] for each in period.bounds("UTC"))
         with self._database.read() as connection:
-            everyone = repository.active_customers(connection, begin, _later(end))
-        wanted = everyone if customer is None else [customer]
-        ran: dict[str, list[Any]] = {
-            name: [] for name in ("drafted", "standing", "credited", "waiting")
+            everyone = repository.active_customers(connection, latest_hour(period))
+        ran: dict[str, dict[str, Any]] = {
+            name: {} for name in ("drafted", "standing", "credited", "waiting")
         }
-        for each in wanted:
+        for each in everyone if customer is None else [customer]:
             found = self._database.write(
                 lambda connection, who=each: self._run_one(connection, who, period, until)  # type: ignore[misc]
             )
             for name, value in found:
-                ran[name].append(value)
-        return Ran(str(period), **ran)
+                ran[name][value.id if isinstance(value, Invoice) else value[0]] = value
+        return Ran(str(period), **{name: list(values.values()) for name, values in ran.items()})
 
     def _run_one(
         self, connection: repository.Connection, customer: str, period: Period, until: int
     ) -> list[tuple[str, Any]]:
         who = Customer.from_row(repository.customer_of(connection, customer))
-        too_early = self._too_early(connection, customer, period, until)
-        if too_early is not None:
-            return [("waiting", (who.name, too_early))]
         found: list[tuple[str, Any]] = []
         for late in late_usage(connection, customer, period.following, until):
-            if late.policy == "credit_note":
+            if late.replaces:
                 currency = late.month.plan.terms.currency
                 found += self._correct(connection, who, late.period, currency, until)
-        drafts = drafts_of(connection, customer, period, until)
+        for each in [*self._missed(connection, customer, period), period]:
+            too_early = self._too_early(connection, customer, each, until)
+            if too_early is not None:
+                found.append(("waiting", (who.name, too_early)))
+            else:
+                found += self._draw_all(connection, who, each, until, is_last=each == period)
+        return found
+
+    def _missed(
+        self, connection: repository.Connection, customer: str, period: Period
+    ) -> list[Period]:
+        """Earlier months in which something may be due that was never invoiced."""
+        used = {Period.parse(text) for text in repository.months_used(connection, customer)}
+        months = {near for each in used for near in (each.preceding, each, each.following)}
+        for row in repository.subscriptions_of(connection, customer):
+            month = Period.containing(datetime.fromisoformat(row["started_at"]), "UTC").preceding
+            end = row["ended_at"] or timestamp(self._clock.now())
+            while str(month) <= end[:7]:
+                months.add(month)
+                month = month.following
+        return sorted(month for month in months if month < period)
+
+    def _draw_all(
+        self,
+        connection: repository.Connection,
+        who: Customer,
+        period: Period,
+        until: int,
+        *,
+        is_last: bool,
+    ) -> list[tuple[str, Any]]:
+        """The drafts of a month; late usage is on the last one alone."""
+        found: list[tuple[str, Any]] = []
+        drafts = drafts_of(connection, who.id, period, until, with_late=is_last)
         for currency, draft in sorted(drafts.items()):
-            found += self._draw_up(connection, who, period, draft, currency)
+            drawn = self._draw_up(connection, who, period, draft, currency)
+            found += [each for each in drawn if is_last or each[0] != "standing"]
+        for old in repository.drafts_in(connection, who.id, str(period)):
+            if old["currency"] not in drafts:
+                repository.remove_draft(connection, old["id"])
         return found
 
     def _too_early(
         self, connection: repository.Connection, customer: str, period: Period, until: int
     ) -> Message | None:
         """Why a month cannot be invoiced yet: it is not over, or late usage is waited for."""
-        now = self._clock.now()
-        for month in months_of(connection, customer, period, until):
-            terms = month.plan.terms
-            end = period.bounds(terms.timezone)[1] + timedelta(days=terms.late.grace_days)
-            if now < end:
-                return _(
-                    "invoices of {period} are drawn up from {day} on",
-                    period=period,
-                    day=timestamp(end)[:16],
-                )
-        return None
+        ends = [
+            period.bounds(month.plan.terms.timezone)[1]
+            + timedelta(days=month.plan.terms.late.grace_days)
+            for month in months_of(connection, customer, period, until)
+            if month.events or charged_days(month.part, period)
+        ]
+        end = max(ends, default=period.bounds("UTC")[1])
+        if self._clock.now() >= end:
+            return None
+        return _(
+            "invoices of {period} are drawn up from {day} on",
+            period=period,
+            day=timestamp(end)[:16],
+        )
 
     def _draw_up(
         self,
@@ -175,10 +214,12 @@ class Invoices:
         if standing is not None:
             repository.remove_draft(connection, standing["id"])
             made = replace(made, id=standing["id"], attempt=standing["attempt"])
-        if not any(line.amount for line in draft.lines):
-            return []  # nothing is owed
-        claimed = [each | {"invoice": made.id, "customer": customer.id} for each in draft.claims]
-        repository.add_invoice(connection, made.to_row(), claimed)
+        if not draft.is_owed:
+            return []
+        if abs(made.total.nanos) > _MOST_NANOS:
+            too_much = _("{total} is more than one invoice can hold", total=made.total)
+            return [("waiting", (customer.name, too_much))]
+        repository.add_invoice(connection, made.to_row(), draft.claims_of(made.id, customer.id))
         return [("drafted", made)]
 
     def _new(
@@ -213,29 +254,45 @@ class Invoices:
         What another invoice took meanwhile is left out. One that is issued already is returned.
 
         Raises:
-            RequestError: there is none (404).
+            RequestError: there is none (404), or nothing is left of it (409).
         """
+        issued = self._database.write(lambda connection: self._issue(connection, reference))
+        if issued is None:
+            raise RequestError(
+                _("Nothing is left of {reference}: others have it.", reference=reference),
+                remedy=_("See: mintage invoice list"),
+                http_status=409,
+            )
+        return issued
 
-        def work(connection: repository.Connection) -> Invoice:
-            draft = _found(connection, reference)
-            if draft.status != "draft":
-                return draft
-            period, until = Period.parse(draft.period), repository.taken_until(connection, draft.id)
-            who = Customer.from_row(repository.customer_of(connection, draft.customer))
-            again = drafts_of(connection, draft.customer, period, until).get(draft.currency)
-            if again is None:
-                again = Draft(draft.currency)
-            repository.remove_draft(connection, draft.id)
-            now = self._clock.now()
-            issued = _numbered(connection, draft, again.document(self._seller, who, period), now)
-            claimed = [
-                each | {"invoice": issued.id, "customer": draft.customer} for each in again.claims
-            ]
-            repository.add_invoice(connection, issued.to_row(), claimed)
-            _post(connection, issued, timestamp(now))
-            return issued
+    def issue_all(self, drafts: Sequence[Invoice]) -> list[Invoice]:
+        """Issue drafts in their order; one of which nothing is left goes away."""
+        found = (
+            self._database.write(lambda connection, draft=each.id: self._issue(connection, draft))  # type: ignore[misc]
+            for each in drafts
+        )
+        return [issued for issued in found if issued is not None]
 
-        return self._database.write(work)
+    def _issue(self, connection: repository.Connection, reference: str) -> Invoice | None:
+        draft = _found(connection, reference)
+        if draft.status != "draft":
+            return draft
+        period, until = Period.parse(draft.period), repository.taken_until(connection, draft.id)
+        who = Customer.from_row(repository.customer_of(connection, draft.customer))
+        said = draft.document
+        late = bool(said["rejected"]) or any(line["kind"] == "late" for line in said["lines"])
+        drafts = drafts_of(connection, draft.customer, period, until, with_late=late)
+        again = drafts.get(draft.currency)
+        repository.remove_draft(connection, draft.id)
+        if again is None or not again.is_owed:
+            return None
+        now = self._clock.now()
+        document = again.document(self._seller, who, period)
+        paid = repository.paid_nanos(connection, draft.id)
+        issued = _numbered(connection, draft, document, now, paid)
+        repository.add_invoice(connection, issued.to_row(), again.claims_of(issued.id, who.id))
+        _post(connection, issued, timestamp(now))
+        return issued
 
     def pay(self, reference: str, amount: Money | None, provider: str, payment: str) -> Invoice:
         """Note that an invoice was paid, in whole or in part; the same payment counts once.
@@ -249,17 +306,18 @@ class Invoices:
 
         def work(connection: repository.Connection) -> Invoice:
             found = _found(connection, reference)
+            _check_reference(payment)
             known = repository.find_payment(connection, provider, payment)
             if known is not None:
                 return _same_payment(found, known)
             owed = found.total + Money(-repository.paid_nanos(connection, found.id), found.currency)
             paid = owed if amount is None else amount
             _check_payable(found, paid, owed)
-            now = timestamp(self._clock.now())
+            now, payment_id = timestamp(self._clock.now()), new_id("pay")
             repository.add_payment(
                 connection,
                 {
-                    "id": new_id("pay"),
+                    "id": payment_id,
                     "invoice": found.id,
                     "provider": provider,
                     "reference": payment,
@@ -272,7 +330,7 @@ class Invoices:
                 ledger.Entry(f"cash:{provider}", paid),
                 ledger.Entry(f"receivable:{found.customer}", -paid),
             ]
-            ledger.post(connection, "payment", f"{provider}:{payment}"[:80], sides, now)
+            ledger.post(connection, "payment", payment_id, sides, now)
             if paid == owed:
                 repository.change_invoice(
                     connection, found.id, {"status": "paid", "closed_at": now}
@@ -359,6 +417,9 @@ class Invoices:
         drawn = (
             [] if draft is None else self._draw_up(connection, customer, period, draft, currency)
         )
+        for __, anew in drawn:
+            if isinstance(anew, Invoice):
+                repository.move_payments(connection, standing["id"], anew.id)
         return [("credited", note), *drawn]
 
     def find(self, reference: str, customer: str | None = None) -> Invoice:
@@ -394,6 +455,7 @@ class Invoices:
             each
             for each in records
             if is_charged(each.outcome, charge_abstained=abstained)
+            and each.recorded_at >= said.get("since", "")
             and (unit is None or (unit in each.quantities and each.product in said["products"]))
         ]
 
@@ -420,11 +482,6 @@ def no_invoice(reference: str) -> RequestError:
     )
 
 
-def _later(hour: str) -> str:
-    moment = datetime.fromisoformat(f"{hour}:00:00+00:00") + timedelta(hours=30)
-    return timestamp(moment)[:13]
-
-
 def _found(
     connection: repository.Connection, reference: str, customer: str | None = None
 ) -> Invoice:
@@ -449,15 +506,19 @@ def _usage_line(found: Invoice, number: int) -> dict[str, Any]:
 
 
 def _numbered(
-    connection: repository.Connection, draft: Invoice, document: Document, now: datetime
+    connection: repository.Connection,
+    draft: Invoice,
+    document: Document,
+    now: datetime,
+    paid: int = 0,
 ) -> Invoice:
-    """The draft with a number, dated; what is to be paid nothing for is paid."""
+    """The draft with a number, dated; that of which nothing is left to be paid is paid."""
     series = f"{_SERIES[draft.kind]}-{now.year}"
     number = f"{series}-{repository.next_number(connection, series):06d}"
     due = timestamp(now + timedelta(days=document["due_days"]))
     moment = timestamp(now)
     dated = document | {"number": number, "issued_at": moment, "due_at": due}
-    closed = draft.kind != "invoice" or documents.total_of(dated).nanos <= 0
+    closed = draft.kind != "invoice" or documents.total_of(dated).nanos <= paid
     return Invoice(
         **vars(draft)
         | {
@@ -495,10 +556,19 @@ def _same_payment(found: Invoice, known: repository.Values) -> Invoice:
     return found
 
 
+def _check_reference(payment: str) -> None:
+    if not payment.strip() or len(payment) > _LONGEST_REFERENCE:
+        raise RequestError(
+            _("A payment has a reference of 1 to {most} characters.", most=_LONGEST_REFERENCE),
+            remedy=_("Give what tells it from others, such as the bank's own reference."),
+        )
+
+
 def _check_payable(found: Invoice, paid: Money, owed: Money) -> None:
     if found.status != "issued":
         raise _not_now(found, _("only an issued invoice is to be paid"))
-    if paid.currency != found.currency or not 0 < paid.nanos <= owed.nanos:
+    whole = Money.rounded(paid.exact, paid.currency) == paid
+    if not whole or paid.currency != found.currency or not 0 < paid.nanos <= owed.nanos:
         raise _not_now(found, _("{paid} was paid, and {owed} is owed", paid=paid, owed=owed))
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mintage.capture.books import repository
-from mintage.core.canonical import canonical_json
+from mintage.core.canonical import canonical_json, sha256_hex
 from mintage.core.errors import BooksBroken
 from mintage.core.messages import _
 from mintage.core.money import Money
@@ -75,7 +75,17 @@ def post(
             _("A transaction about {reference} sums to {sums}.", reference=reference, sums=wrong),
             remedy=_("Nothing was written. Report this."),
         )
-    if not made or repository.find_transaction(connection, kind, reference) is not None:
+    known = repository.find_transaction(connection, kind, reference)
+    if known is not None:
+        rows = repository.entries_of(connection, known["sequence"])
+        if [Entry.from_row(row) for row in rows] != made:
+            raise BooksBroken(
+                _(
+                    "{kind} of {reference} is in the books otherwise.",
+                    kind=kind,
+                    reference=reference,
+                )
+            )
         return
     said = {
         "transaction": kind,
@@ -141,11 +151,24 @@ class Ledger:
         with self._database.read() as connection:
             transactions = repository.all_transactions(connection)
             rows = repository.all_entries(connection)
+            logged = repository.leaves_of(connection, _KIND)
+            documents = repository.issued_documents(connection)
+            issued = repository.leaf_records(connection, "invoice.issued")
         entries: dict[int, list[Entry]] = defaultdict(list)
         for row in rows:
             entries[row["sequence"]].append(Entry.from_row(row))
         for each in transactions:
             _check_one(each, entries.pop(each["sequence"], []))
+        _check_documents(documents, issued)
+        if logged != len(transactions):
+            raise BooksBroken(
+                _(
+                    "{logged} transactions are logged, and {count} are in the ledger.",
+                    logged=logged,
+                    count=len(transactions),
+                ),
+                remedy=_("Restore the workspace from a backup, or report this."),
+            )
         if entries:
             raise BooksBroken(
                 _("{count} transactions have entries and are not there.", count=len(entries)),
@@ -175,6 +198,17 @@ def _check_one(transaction: repository.Values, entries: Sequence[Entry]) -> None
             ),
             remedy=_("Restore the workspace from a backup, or report this."),
         )
+
+
+def _check_documents(documents: Mapping[str, str], issued: Sequence[bytes]) -> None:
+    """What was issued is what is there."""
+    for record in issued:
+        said = json.loads(record)
+        if sha256_hex(documents.get(said["id"], "").encode()) != said["sha256"]:
+            raise BooksBroken(
+                _("The document {number} is not what was issued.", number=said["number"]),
+                remedy=_("Restore the workspace from a backup, or report this."),
+            )
 
 
 def _sums(entries: Iterable[Entry]) -> dict[str, str]:

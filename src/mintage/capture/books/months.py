@@ -24,11 +24,17 @@ _HOUR = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Month:
-    """One plan's part of a customer's month; ``events`` are those that it takes, free ones too."""
+    """One plan's part of a customer's month.
+
+    ``events`` are those that it takes, of which ``charged`` are paid for; where a trial ended in
+    the month, those ``since`` then.
+    """
 
     plan: Plan
     part: Part
     events: int
+    charged: int
+    since: str | None = None
 
     def lines(self, period: Period) -> list[Line]:
         """What it comes to."""
@@ -63,10 +69,14 @@ def _month(
     zone = agreed.terms.timezone
     held, free_until = _held(agreed, begun)
     begin, end = period.bounds(zone)
-    events, usage = _used(connection, customer, agreed, (begin, end), until)
+    events, charged, usage = _used(connection, customer, agreed, (begin, end), until)
+    since = None
     if free_until is not None and free_until > begin:
-        __, usage = _used(connection, customer, agreed, (min(free_until, end), end), until)
-    return Month(agreed, Part(agreed.name, agreed.version, agreed.terms, usage, held), events)
+        since = timestamp(min(free_until, end))
+        after = (min(free_until, end), end)
+        __, charged, usage = _used(connection, customer, agreed, after, until)
+    part = Part(agreed.name, agreed.version, agreed.terms, usage, held)
+    return Month(agreed, part, events, charged, since)
 
 
 def _held(agreed: Plan, begun: Sequence[Subscription]) -> tuple[tuple[Held, ...], datetime | None]:
@@ -89,8 +99,8 @@ def _used(
     agreed: Plan,
     between: tuple[datetime, datetime],
     until: int,
-) -> tuple[int, Units]:
-    """How many events there are in a time, and the units that are charged for.
+) -> tuple[int, int, Units]:
+    """How many events there are in a time, how many of them are charged, and their units.
 
     Whole hours come from the rollup; where a zone's day begins off the hour, the rest comes from
     the events.
@@ -104,13 +114,14 @@ def _used(
     for low, high in ((begin, min(first, end)), (max(last, first), end)):
         if low < high:
             rows += repository.used_between(*asked, timestamp(low), timestamp(high), until)
-    events, units = 0, Counter[tuple[str, str]]()
+    events, charged, units = 0, 0, Counter[tuple[str, str]]()
     for row in rows:
         events += row.events
         if is_charged(row.outcome, charge_abstained=agreed.terms.charge_abstained):
+            charged += row.events
             for unit, quantity in json.loads(row.quantities).items():
                 units[row.product, unit] += quantity * row.events
-    return events, units
+    return events, charged, units
 
 
 def _next_hour(moment: datetime) -> datetime:
@@ -127,6 +138,11 @@ def hours_of(period: Period, zone: str = "UTC") -> tuple[str, str]:
     """A month from its first whole hour to the first one after it, by a zone's calendar."""
     begin, end = period.bounds(zone)
     return _hour(_next_hour(begin)), _hour(_next_hour(end))
+
+
+def latest_hour(period: Period) -> str:
+    """The first hour that is in a later month wherever on Earth one is."""
+    return _hour(period.bounds("UTC")[1] + _FURTHEST_ZONE)
 
 
 def total_of(lines: Iterable[Line]) -> Fraction:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
+from fractions import Fraction
 from html import escape
 from typing import Any
 
@@ -39,6 +41,10 @@ footer {{ margin-top: 2rem; font-size: .85rem; color: #6f685e; }}
 """
 
 
+_FORMULA = ("=", "+", "-", "@", "|", "%")
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+
+
 def amount_text(amount: str, currency: str) -> str:
     """An amount with all the decimals of its currency, and its code."""
     return f"{_digits(amount, currency)} {currency}"
@@ -48,8 +54,8 @@ def _digits(amount: str, currency: str) -> str:
     whole, __, part = amount.lstrip("-").partition(".")
     decimals = exponent_of(currency)
     sign = "-" if amount.startswith("-") else ""
-    digits = f"{int(whole):,}"
-    return f"{sign}{digits}.{part.ljust(decimals, '0')}" if decimals else f"{sign}{digits}"
+    part = part.ljust(decimals, "0")
+    return f"{sign}{int(whole):,}.{part}" if part else f"{sign}{int(whole):,}"
 
 
 def title_of(document: Document) -> Message:
@@ -72,6 +78,7 @@ def described(line: Mapping[str, Any]) -> Message:
         "minimum": _("Up to the minimum of the plan {plan}", **said),
         "maximum": _("Above the maximum of the plan {plan}", **said),
         "discount": _("Discount of {percent} %, plan {plan}", **said, percent=line.get("percent")),
+        "elsewhere": _("Other invoices already have of it, plan {plan}", **said),
         "late": _(
             "Usage of {period} that was recorded later, plan {plan}: {units:,} calls",
             **units,
@@ -96,7 +103,14 @@ def steps_of(line: Mapping[str, Any]) -> list[Message]:
         flat = step["flat"] != "0"
         found.append(_("{each}, and {flat}", each=each, flat=step["flat"]) if flat else each)
     if "share" in line:
-        found.append(_("of the month: {share}", share=line["share"]))
+        share = line["share"]
+        days = _days_of(line)
+        of_a_year = days is not None and days > 31
+        found.append(
+            _("of the year: {share}", share=share)
+            if of_a_year
+            else _("of the month: {share}", share=share)
+        )
     if "residue" in line:
         found.append(_("exactly {exact}", exact=line["exact"]))
     return found
@@ -112,6 +126,7 @@ def html(document: Document, status: str, language: Language) -> str:
             (f"{each['name']} {each['percent']} %", each["amount"]) for each in document["taxes"]
         ]
         foot = "".join(_sum(name, amount, currency) for name, amount in sums)
+        foot += "".join(_exactly(each) for each in document["taxes"] if "residue" in each)
         total = _sum(told(_("Total")), document["total"], currency, kind="total")
         title = f"{told(title_of(document))} {document['number'] or told(_('(draft)'))}"
         return (
@@ -174,9 +189,7 @@ def csv_text(documents: Iterable[Document]) -> str:
 
 def _cell(value: Any) -> Any:
     """Text that a spreadsheet would take for a formula is told to be text."""
-    if isinstance(value, str) and value[:1] in ("=", "+", "@", "\t", "\r"):
-        return f"'{value}"
-    if isinstance(value, str) and value.startswith("-") and not value[1:2].isdigit():
+    if isinstance(value, str) and value.lstrip()[:1] in _FORMULA and not _NUMBER.fullmatch(value):
         return f"'{value}"
     return "" if value is None else value
 
@@ -192,11 +205,16 @@ def _sum(name: str, amount: str, currency: str, kind: str = "") -> str:
     return f'<tr class="{kind}"><td>{escape(name)}</td><td>{shown}</td></tr>'
 
 
+def _exactly(tax: Mapping[str, Any]) -> str:
+    said = told(_("exactly {exact}", exact=tax["exact"]))
+    return f'<tr><td colspan="2"><small>{escape(tax["name"])}: {escape(said)}</small></td></tr>'
+
+
 def _dates(document: Document, status: str) -> str:
     rows = [(_("Month"), document["period"]), (_("Status"), told(Message(status)))]
     if document["issued_at"]:
         rows.append((_("Date"), document["issued_at"][:10]))
-    if document["due_at"] and document["kind"] == "invoice":
+    if document["due_at"] and document["kind"] == "invoice" and Fraction(document["total"]) > 0:
         rows.append((_("To be paid by"), document["due_at"][:10]))
     if document.get("corrects"):
         rows.append((_("Corrects"), document["corrects"]))
@@ -229,6 +247,12 @@ def _foot(document: Document) -> str:
     if document["kind"] == "invoice":
         said.append(_("This is a statement of what is owed, not a tax invoice (发票)."))
     return "<br>".join(escape(told(each)) for each in said)
+
+
+def _days_of(line: Mapping[str, Any]) -> int | None:
+    if "first" not in line:
+        return None
+    return (date.fromisoformat(line["end"]) - date.fromisoformat(line["first"])).days
 
 
 def _days(line: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from mintage.capture.books import repository
 from mintage.capture.books.economics import cost_of
-from mintage.capture.books.months import Month, months_of, total_of
+from mintage.capture.books.months import Month, latest_hour, months_of, total_of
 from mintage.capture.books.rollup import Rollup
 from mintage.capture.pricing.periods import Period
 from mintage.capture.pricing.rating import Held, Part, lines_of
@@ -110,7 +110,7 @@ class Replay:
                 repository.customer_of(connection, customer)["name"]: months_of(
                     connection, customer, period, until
                 )
-                for customer in repository.active_customers(connection, *hours)
+                for customer in repository.active_customers(connection, latest_hour(period))
             }
             seconds = repository.computed_between(connection, *hours, until)
         found = {name: months for name, months in found.items() if months}

@@ -40,6 +40,19 @@ _SUM_UP = text(
 )
 
 
+_EVENTS = text(
+    f"SELECT {_SAME}, count(*) FROM usage_events WHERE sequence <= :until GROUP BY {_SAME}"  # noqa: S608
+).text
+_HOURS = (
+    "SELECT customer, hour, product, provider_model, provider_version, plan, plan_version, outcome,"
+    " quantities, CAST(sum(events) AS BIGINT) FROM usage_hours WHERE step <= :until"
+    " GROUP BY customer, hour, product, provider_model, provider_version, plan, plan_version,"
+    " outcome, quantities"
+)
+_NOT_SUMMED = text(f"{_EVENTS} EXCEPT {_HOURS}")
+_SUMMED_OTHERWISE = text(f"{_HOURS} EXCEPT {_EVENTS}")
+
+
 def last_step(connection: Connection) -> int:
     """The sequence up to which events are summed up; 0 where none are."""
     return int(connection.execute(select(func.max(rollup_steps.c.step))).scalar() or 0)
@@ -65,29 +78,9 @@ def sum_up(connection: Connection, after: int, step: int, moment: str) -> None:
 
 
 def differences(connection: Connection, until: int) -> list[Row[Any]]:
-    """``customer, product, events, summed`` wherever the hours up to a step are not the events."""
-    e, h = usage_events.c, usage_hours.c
-    counted = (
-        select(e.customer, e.product, func.count().label("events"))
-        .where(e.sequence <= until)
-        .group_by(e.customer, e.product)
-        .subquery()
-    )
-    summed = (
-        select(h.customer, h.product, func.sum(h.events).label("events"))
-        .group_by(h.customer, h.product)
-        .subquery()
-    )
-    same = and_(counted.c.customer == summed.c.customer, counted.c.product == summed.c.product)
-    both = counted.join(summed, same, full=True)
-    asked = select(
-        func.coalesce(counted.c.customer, summed.c.customer).label("customer"),
-        func.coalesce(counted.c.product, summed.c.product).label("product"),
-        func.coalesce(counted.c.events, 0).label("events"),
-        func.coalesce(summed.c.events, 0).label("summed"),
-    ).select_from(both)
-    differs = func.coalesce(counted.c.events, 0) != func.coalesce(summed.c.events, 0)
-    return list(connection.execute(asked.where(differs)))
+    """``customer, hour, product`` where the hours up to a step are not the sums of events."""
+    found = connection.execute(_NOT_SUMMED, {"until": until}).all()
+    return [*found, *connection.execute(_SUMMED_OTHERWISE, {"until": until})]
 
 
 def plans_used(
@@ -181,16 +174,40 @@ def used_between(
     return list(connection.execute(asked))
 
 
-def active_customers(connection: Connection, begin: str, end: str) -> list[str]:
-    """Who used anything between two hours, or earlier and was summed up later, or began a plan."""
-    h, r = usage_hours.c, rollup_steps.c
-    before = select(func.coalesce(func.max(r.step), 0)).where(r.made_at < begin).scalar_subquery()
-    asked = (
-        select(h.customer).where(and_(h.hour >= begin, h.hour < end)),
-        select(h.customer).where(and_(h.hour < begin, h.step > before)),
-        select(subscriptions.c.customer),
-    )
+def active_customers(connection: Connection, end: str) -> list[str]:
+    """Who used anything before an hour, or ever began a plan."""
+    using = select(usage_hours.c.customer).where(usage_hours.c.hour < end)
+    asked = (using, select(subscriptions.c.customer))
     return sorted({row[0] for each in asked for row in connection.execute(each.distinct())})
+
+
+def months_used(connection: Connection, customer: str) -> list[str]:
+    """The months, in UTC, in which a customer used anything."""
+    month = func.substr(usage_hours.c.hour, 1, 7)
+    asked = select(month).where(usage_hours.c.customer == customer).distinct()
+    return sorted(row[0] for row in connection.execute(asked))
+
+
+def live_documents(connection: Connection, customer: str) -> list[str]:
+    """A customer's invoices that stand, drafts not among them."""
+    i = invoices.c
+    wanted = and_(
+        i.customer == customer, i.kind == "invoice", i.status.in_(_LIVE), i.status != "draft"
+    )
+    asked = select(i.document).where(wanted).order_by(i.created_at, i.id)
+    return [row[0] for row in connection.execute(asked)]
+
+
+def drafts_in(connection: Connection, customer: str, period: str) -> list[Values]:
+    """``id, currency`` of the drafts of a customer's month."""
+    i = invoices.c
+    wanted = and_(i.customer == customer, i.period == period, i.status == "draft")
+    return _all(connection, select(i.id, i.currency).where(wanted))
+
+
+def move_payments(connection: Connection, invoice: str, to: str) -> None:
+    """What was paid for an invoice counts for the one that takes its place."""
+    connection.execute(update(payments).where(payments.c.invoice == invoice).values(invoice=to))
 
 
 def subscriptions_of(connection: Connection, customer: str) -> list[Values]:
@@ -207,7 +224,7 @@ def customer_of(connection: Connection, customer: str) -> Values:
 
 
 def claims(connection: Connection, customer: str) -> list[Values]:
-    """What standing documents took of which months, with the documents; the earliest step first."""
+    """What standing documents took of which months; the earliest step first."""
     b, i = billed.c, invoices.c
     asked = (
         select(
@@ -219,7 +236,7 @@ def claims(connection: Connection, customer: str) -> list[Values]:
             b.disposition,
             i.currency,
             i.status,
-            i.document,
+            i.period.label("invoice_period"),
         )
         .join(invoices, i.id == b.invoice)
         .where(and_(b.customer == customer, i.status.in_(_LIVE)))
@@ -236,7 +253,7 @@ def add_invoice(connection: Connection, values: Values, claimed: Sequence[Values
 
 
 def remove_draft(connection: Connection, invoice: str) -> None:
-    """Forget a draft, and what it took."""
+    """Forget a draft, and what it took; what was paid in advance is kept for who takes its id."""
     connection.execute(delete(billed).where(billed.c.invoice == invoice))
     connection.execute(
         delete(invoices).where((invoices.c.id == invoice) & (invoices.c.status == "draft"))
@@ -358,10 +375,9 @@ def add_transaction(connection: Connection, values: Values, entries: Sequence[Va
     sequence = connection.execute(insert(ledger_transactions).values(values)).inserted_primary_key
     if sequence is None:
         raise RuntimeError("a transaction got no sequence")
-    connection.execute(
-        insert(ledger_entries),
-        [{**entry, "sequence": sequence[0], "entry": n} for n, entry in enumerate(entries)],
-    )
+    rows = [{**entry, "sequence": sequence[0], "entry": n} for n, entry in enumerate(entries)]
+    if rows:
+        connection.execute(insert(ledger_entries), rows)
     return int(sequence[0])
 
 
@@ -388,6 +404,26 @@ def all_transactions(connection: Connection) -> list[Values]:
         .order_by(t.c.sequence)
     )
     return _all(connection, asked)
+
+
+def leaves_of(connection: Connection, kind: str) -> int:
+    """How many records of a kind are logged."""
+    asked = select(func.count()).select_from(log_leaves).where(log_leaves.c.kind == kind)
+    return int(connection.execute(asked).scalar_one())
+
+
+def leaf_records(connection: Connection, kind: str) -> list[bytes]:
+    """The records of a kind, in their order."""
+    leaf = log_leaves.c
+    asked = select(leaf.record).where(leaf.kind == kind).order_by(leaf.position)
+    return [row[0] for row in connection.execute(asked)]
+
+
+def issued_documents(connection: Connection) -> dict[str, str]:
+    """The documents that were issued, by id."""
+    i = invoices.c
+    asked = select(i.id, i.document).where(i.number.is_not(None))
+    return {row.id: row.document for row in connection.execute(asked)}
 
 
 def all_entries(connection: Connection) -> list[Values]:

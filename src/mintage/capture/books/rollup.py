@@ -42,16 +42,14 @@ class Rollup:
         with self._database.read() as connection:
             until = repository.last_step(connection)
             wrong = repository.differences(connection, until)
-        for row in wrong:
+        for customer, hour, product, *__ in map(tuple, wrong):
             raise BooksBroken(
                 _(
-                    "Of {customer} and {product} {events} events are recorded up to {until}, and "
-                    "{summed} are summed up by the hour.",
-                    customer=row.customer,
-                    product=row.product,
-                    events=row.events,
-                    until=until,
-                    summed=row.summed,
+                    "What {customer} used of {product} in the hour {hour} is summed up otherwise "
+                    "than it is recorded.",
+                    customer=customer,
+                    product=product,
+                    hour=hour,
                 ),
                 remedy=_("Restore the workspace from a backup, or report this."),
             )

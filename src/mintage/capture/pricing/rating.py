@@ -13,7 +13,7 @@ from mintage.capture.pricing.periods import Period, Span, share_of, span_of, yea
 from mintage.capture.pricing.terms import Terms
 from mintage.core.money import decimal_text, parse_exact
 
-Kind = Literal["fee", "fee_back", "usage", "minimum", "maximum", "discount", "late"]
+Kind = Literal["fee", "fee_back", "usage", "minimum", "maximum", "discount", "late", "elsewhere"]
 Units = Mapping[tuple[str, str], int]
 """How many units were used, by product and unit."""
 
@@ -25,7 +25,7 @@ class Line:
     ``span`` are the days that a fee is for; ``period`` is the month of usage that came late.
     ``steps`` are the sums within a line of usage, and ``share`` says of which share of the month
     its tiers and included units are. ``sequences`` say which events it was computed from: those
-    after one number, up to and including another.
+    after one number, up to and including another; ``since`` is the end of a trial in the month.
     """
 
     kind: Kind
@@ -42,6 +42,7 @@ class Line:
     percent: str | None = None
     period: Period | None = None
     sequences: tuple[int, int] | None = None
+    since: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The line as an invoice holds it, but for what rounding adds."""
@@ -64,6 +65,10 @@ class Line:
             found["period"] = str(self.period)
         if self.sequences is not None:
             found |= {"after": self.sequences[0], "until": self.sequences[1]}
+        if self.kind == "late":
+            found["units"] = self.units
+        if self.since is not None:
+            found["since"] = self.since
         return found | exactly(self.amount)
 
 
@@ -123,7 +128,7 @@ def lines_of(part: Part, period: Period) -> list[Line]:
     bound = _bound(part, sum((line.amount for line in usage), Fraction(0)), share, begun=begun)
     lines = [*fees, *usage, *bound]
     total = sum((line.amount for line in lines), Fraction(0))
-    if terms.discount and total > 0:
+    if terms.discount and total:
         off = Line(
             "discount",
             part.plan,
@@ -161,7 +166,9 @@ def _fees(part: Part, period: Period) -> list[Line]:
     if not fee:
         return []
     each = _monthly if part.terms.fee_every == "month" else _yearly
-    return [line for held in part.held for line in each(part, held, period, fee)]
+    lines = [line for held in part.held for line in each(part, held, period, fee)]
+    whole = part.terms.fee_every == "month" and not part.terms.prorate
+    return lines[:1] if whole else lines
 
 
 def _monthly(part: Part, held: Held, period: Period, fee: Fraction) -> Sequence[Line]:
