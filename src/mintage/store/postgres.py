@@ -200,7 +200,9 @@ def _engine(url: URL, door: Door) -> Engine:
     )
 
     @event.listens_for(engine, "do_connect")
-    def connect(_dialect: Any, _record: Any, _: Any, given: dict[str, Any]) -> psycopg.Connection:
+    def connect(
+        _dialect: Any, _record: Any, _args: Any, given: dict[str, Any]
+    ) -> psycopg.Connection:
         return door.connect(**given)
 
     @event.listens_for(engine, "connect")

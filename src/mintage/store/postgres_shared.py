@@ -81,7 +81,7 @@ class Line:
             if self._connection.closed:
                 self._drop()
         if row is None:
-            raise psycopg.DataError("a row is missing")
+            raise psycopg.DataError(statement)  # its row is missing
         return row
 
     def _drop(self) -> None:
