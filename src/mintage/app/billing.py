@@ -9,8 +9,10 @@ from pathlib import Path
 
 from mintage.app.capturing import Capturing
 from mintage.capture import details, repository
+from mintage.capture.books.drafts import Ran
 from mintage.capture.books.economics import Earned, Economics, cost_of, together
-from mintage.capture.books.invoices import Invoice, Invoices, Ran
+from mintage.capture.books.invoice import Invoice
+from mintage.capture.books.invoices import Invoices
 from mintage.capture.books.ledger import Balances, Ledger
 from mintage.capture.books.replay import Replay, Replayed
 from mintage.capture.books.rollup import Rollup

@@ -14,7 +14,8 @@ from mintage.app.creating import Creating
 from mintage.bundle.format import Manifest
 from mintage.bundle.predictor import Predictor
 from mintage.capture.answers import Answers
-from mintage.capture.books.invoices import Invoices, no_invoice
+from mintage.capture.books.invoice import no_invoice
+from mintage.capture.books.invoices import Invoices
 from mintage.capture.key_limits import not_for
 from mintage.capture.metering import UsageMeter
 from mintage.core.clock import Clock

@@ -11,7 +11,7 @@ import typer
 from rich.cells import cell_len
 
 from mintage.capture.books import rendering
-from mintage.capture.books.invoices import Invoice
+from mintage.capture.books.invoice import Invoice
 from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import emit, line, say, stdout, table
 from mintage.cli.words import word

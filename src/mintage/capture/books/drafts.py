@@ -1,0 +1,288 @@
+"""From months to drafts, and from drafts to issued invoices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from mintage.capture.books import documents, ledger, repository
+from mintage.capture.books.documents import Document
+from mintage.capture.books.drafting import Draft, drafts_of, late_usage
+from mintage.capture.books.invoice import Invoice, found_invoice, logged, numbered
+from mintage.capture.books.months import latest_hour, months_of
+from mintage.capture.books.rollup import Rollup
+from mintage.capture.customers import Customer
+from mintage.capture.details import NO_DETAILS, Details
+from mintage.capture.pricing.periods import Period
+from mintage.capture.pricing.rating import charged_days
+from mintage.core.clock import Clock, timestamp
+from mintage.core.errors import RequestError
+from mintage.core.ids import new_id
+from mintage.core.messages import Message, _
+from mintage.store.engine import Database
+from mintage.trust import audit
+
+_MOST_NANOS = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a run of invoices came to; ``waiting`` says of whom there is none yet, and why."""
+
+    period: str
+    drafted: Sequence[Invoice]
+    standing: Sequence[Invoice]
+    credited: Sequence[Invoice]
+    waiting: Sequence[tuple[str, Message]]
+
+
+class Drafts:
+    """Draws up what months come to, and issues it."""
+
+    def __init__(self, database: Database, clock: Clock, seller: Details = NO_DETAILS) -> None:
+        """``seller`` is what documents say of who sells."""
+        self._database = database
+        self._clock = clock
+        self._seller = seller
+        self._rollup = Rollup(database, clock)
+
+    def run(self, period: Period, customer: str | None = None) -> Ran:
+        """Draft an invoice for every customer's month, or for one's; drafts are drawn up anew.
+
+        Months before it that were never invoiced are drafted too. It can be repeated at any time:
+        an issued invoice stays as it is, and of a month there is one in each currency. Late usage
+        goes where its plan says.
+
+        Raises:
+            RequestError: no such customer (404).
+        """
+        until = self._rollup.catch_up()
+        with self._database.read() as connection:
+            everyone = repository.active_customers(connection, latest_hour(period))
+        ran: dict[str, dict[str, Any]] = {
+            name: {} for name in ("drafted", "standing", "credited", "waiting")
+        }
+        for each in everyone if customer is None else [customer]:
+            found = self._database.write(
+                lambda connection, who=each: self._run_one(connection, who, period, until)  # type: ignore[misc]
+            )
+            for name, value in found:
+                ran[name][value.id if isinstance(value, Invoice) else value[0]] = value
+        return Ran(str(period), **{name: list(values.values()) for name, values in ran.items()})
+
+    def _run_one(
+        self, connection: repository.Connection, customer: str, period: Period, until: int
+    ) -> list[tuple[str, Any]]:
+        who = Customer.from_row(repository.customer_of(connection, customer))
+        found: list[tuple[str, Any]] = []
+        for late in late_usage(connection, customer, period.following, until):
+            if late.replaces:
+                currency = late.month.plan.terms.currency
+                found += self._correct(connection, who, late.period, currency, until)
+        for each in [*self._missed(connection, customer, period), period]:
+            too_early = self._too_early(connection, customer, each, until)
+            if too_early is not None:
+                found.append(("waiting", (who.name, too_early)))
+            else:
+                found += self._draw_all(connection, who, each, until, is_last=each == period)
+        return found
+
+    def _missed(
+        self, connection: repository.Connection, customer: str, period: Period
+    ) -> list[Period]:
+        """Earlier months in which something may be due that was never invoiced."""
+        used = {Period.parse(text) for text in repository.months_used(connection, customer)}
+        months = {near for each in used for near in (each.preceding, each, each.following)}
+        for row in repository.subscriptions_of(connection, customer):
+            month = Period.containing(datetime.fromisoformat(row["started_at"]), "UTC").preceding
+            end = row["ended_at"] or timestamp(self._clock.now())
+            while str(month) <= end[:7]:
+                months.add(month)
+                month = month.following
+        return sorted(month for month in months if month < period)
+
+    def _draw_all(
+        self,
+        connection: repository.Connection,
+        who: Customer,
+        period: Period,
+        until: int,
+        *,
+        is_last: bool,
+    ) -> list[tuple[str, Any]]:
+        """The drafts of a month; late usage is on the last one alone."""
+        found: list[tuple[str, Any]] = []
+        drafts = drafts_of(connection, who.id, period, until, with_late=is_last)
+        for currency, draft in sorted(drafts.items()):
+            drawn = self._draw_up(connection, who, period, draft, currency)
+            found += [each for each in drawn if is_last or each[0] != "standing"]
+        for old in repository.drafts_in(connection, who.id, str(period)):
+            if old["currency"] not in drafts:
+                repository.remove_draft(connection, old["id"])
+        return found
+
+    def _too_early(
+        self, connection: repository.Connection, customer: str, period: Period, until: int
+    ) -> Message | None:
+        """Why a month cannot be invoiced yet: it is not over, or late usage is waited for."""
+        ends = [
+            period.bounds(month.plan.terms.timezone)[1]
+            + timedelta(days=month.plan.terms.late.grace_days)
+            for month in months_of(connection, customer, period, until)
+            if month.events or charged_days(month.part, period)
+        ]
+        end = max(ends, default=period.bounds("UTC")[1])
+        if self._clock.now() >= end:
+            return None
+        return _(
+            "invoices of {period} are drawn up from {day} on",
+            period=period,
+            day=timestamp(end)[:16],
+        )
+
+    def _draw_up(
+        self,
+        connection: repository.Connection,
+        customer: Customer,
+        period: Period,
+        draft: Draft,
+        currency: str,
+    ) -> list[tuple[str, Any]]:
+        """A new draft, or the one that stands drawn up anew; what is issued stays."""
+        standing = repository.standing_invoice(connection, customer.id, str(period), currency)
+        if standing is not None and standing["status"] != "draft":
+            return [("standing", Invoice.from_row(standing))]
+        made = self._new(
+            connection, customer.id, period, draft.document(self._seller, customer, period)
+        )
+        if standing is not None:
+            repository.remove_draft(connection, standing["id"])
+            made = replace(made, id=standing["id"], attempt=standing["attempt"])
+        if not draft.is_owed:
+            return []
+        if abs(made.total.nanos) > _MOST_NANOS:
+            too_much = _("{total} is more than one invoice can hold", total=made.total)
+            return [("waiting", (customer.name, too_much))]
+        repository.add_invoice(connection, made.to_row(), draft.claims_of(made.id, customer.id))
+        return [("drafted", made)]
+
+    def _new(
+        self,
+        connection: repository.Connection,
+        customer: str,
+        period: Period,
+        document: Document,
+        corrects: str | None = None,
+    ) -> Invoice:
+        key = (customer, str(period), document["currency"], document["kind"])
+        return Invoice(
+            id=new_id("inv"),
+            kind=document["kind"],
+            number=None,
+            customer=customer,
+            currency=document["currency"],
+            period=str(period),
+            attempt=repository.attempts(connection, *key) + 1,
+            status="draft",
+            corrects=corrects,
+            document=document,
+            created_at=timestamp(self._clock.now()),
+            issued_at=None,
+            due_at=None,
+            closed_at=None,
+        )
+
+    def issue(self, reference: str) -> Invoice:
+        """Give a draft its number and put it in the books; from then on it never changes.
+
+        What another invoice took meanwhile is left out. One that is issued already is returned.
+
+        Raises:
+            RequestError: there is none (404), or nothing is left of it (409).
+        """
+        issued = self._database.write(lambda connection: self._issue(connection, reference))
+        if issued is None:
+            raise RequestError(
+                _("Nothing is left of {reference}: others have it.", reference=reference),
+                remedy=_("See: mintage invoice list"),
+                http_status=409,
+            )
+        return issued
+
+    def issue_all(self, drafts: Sequence[Invoice]) -> list[Invoice]:
+        """Issue drafts in their order; one of which nothing is left goes away."""
+        found = (
+            self._database.write(lambda connection, draft=each.id: self._issue(connection, draft))  # type: ignore[misc]
+            for each in drafts
+        )
+        return [issued for issued in found if issued is not None]
+
+    def _issue(self, connection: repository.Connection, reference: str) -> Invoice | None:
+        draft = found_invoice(connection, reference)
+        if draft.status != "draft":
+            return draft
+        period, until = Period.parse(draft.period), repository.taken_until(connection, draft.id)
+        who = Customer.from_row(repository.customer_of(connection, draft.customer))
+        said = draft.document
+        late = bool(said["rejected"]) or any(line["kind"] == "late" for line in said["lines"])
+        drafts = drafts_of(connection, draft.customer, period, until, with_late=late)
+        again = drafts.get(draft.currency)
+        repository.remove_draft(connection, draft.id)
+        if again is None or not again.is_owed:
+            return None
+        now = self._clock.now()
+        document = again.document(self._seller, who, period)
+        paid = repository.paid_nanos(connection, draft.id)
+        issued = numbered(connection, draft, document, now, paid)
+        repository.add_invoice(connection, issued.to_row(), again.claims_of(issued.id, who.id))
+        _post(connection, issued, timestamp(now))
+        return issued
+
+    def _credited(
+        self, connection: repository.Connection, found: Invoice, reason: str, *, anew: bool
+    ) -> Invoice:
+        now = self._clock.now()
+        document = documents.credit_note(found.document, reason)
+        draft = self._new(
+            connection, found.customer, Period.parse(found.period), document, found.id
+        )
+        note = numbered(connection, draft, document, now)
+        repository.add_invoice(connection, note.to_row(), [])
+        moment = timestamp(now)
+        ledger.reverse(connection, "invoice", found.id, ("credit_note", note.id), moment)
+        audit.append(connection, "invoice.issued", logged(note))
+        status = "replaced" if anew else "credited"
+        changes = {"status": status, "closed_at": moment}
+        repository.change_invoice(connection, found.id, changes)
+        return note
+
+    def _correct(
+        self,
+        connection: repository.Connection,
+        customer: Customer,
+        period: Period,
+        currency: str,
+        until: int,
+    ) -> list[tuple[str, Any]]:
+        """Late usage: the month's invoice taken back, and a new one drawn up."""
+        standing = repository.standing_invoice(connection, customer.id, str(period), currency)
+        if standing is None or standing["status"] == "draft":
+            return []
+        reason = "usage that was recorded later"
+        note = self._credited(connection, Invoice.from_row(standing), reason, anew=True)
+        draft = drafts_of(connection, customer.id, period, until).get(currency)
+        drawn = (
+            [] if draft is None else self._draw_up(connection, customer, period, draft, currency)
+        )
+        for __, anew in drawn:
+            if isinstance(anew, Invoice):
+                repository.move_payments(connection, standing["id"], anew.id)
+        return [("credited", note), *drawn]
+
+
+def _post(connection: repository.Connection, issued: Invoice, moment: str) -> None:
+    sides = documents.entries(issued.document, issued.customer)
+    ledger.post(connection, "invoice", issued.id, sides, moment)
+    audit.append(connection, "invoice.issued", logged(issued))
