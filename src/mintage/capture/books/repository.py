@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Row, Select, and_, delete, func, insert, select, text, update
+from sqlalchemy import ColumnElement, Row, Select, and_, delete, func, insert, select, text, update
 
 from mintage.store.schema import (
     billed,
@@ -105,14 +105,7 @@ def used_by_hour(
     """``product, outcome, quantities, events`` under a plan between two hours, up to a step."""
     h = usage_hours.c
     alike = (h.product, h.outcome, h.quantities)
-    within = and_(
-        h.customer == customer,
-        h.plan == plan,
-        h.plan_version == version,
-        h.hour >= begin,
-        h.hour < end,
-        h.step <= until,
-    )
+    within = _under((customer, plan, version), (begin, end), until)
     asked = select(*alike, func.sum(h.events).label("events")).where(within).group_by(*alike)
     return list(connection.execute(asked))
 
@@ -125,9 +118,23 @@ def computed_by_model(
     ``product, provider_model, provider_version, outcome, quantities, events, compute_seconds``.
     """
     h = usage_hours.c
-    customer, plan, version = owner
     alike = (h.product, h.provider_model, h.provider_version, h.outcome, h.quantities)
-    within = and_(
+    sums = (
+        func.sum(h.events).label("events"),
+        func.sum(h.compute_seconds).label("compute_seconds"),
+    )
+    return list(
+        connection.execute(
+            select(*alike, *sums).where(_under(owner, hours, until)).group_by(*alike)
+        )
+    )
+
+
+def _under(owner: tuple[str, str, int], hours: tuple[str, str], until: int) -> ColumnElement[bool]:
+    """Rows of a customer under a version of a plan, between two hours, up to a step."""
+    h = usage_hours.c
+    customer, plan, version = owner
+    return and_(
         h.customer == customer,
         h.plan == plan,
         h.plan_version == version,
@@ -135,11 +142,6 @@ def computed_by_model(
         h.hour < hours[1],
         h.step <= until,
     )
-    sums = (
-        func.sum(h.events).label("events"),
-        func.sum(h.compute_seconds).label("compute_seconds"),
-    )
-    return list(connection.execute(select(*alike, *sums).where(within).group_by(*alike)))
 
 
 def computed_between(connection: Connection, begin: str, end: str, until: int) -> float:
