@@ -129,9 +129,11 @@ def received(connection: socket.socket) -> bytes:
 
 
 def pump(source: socket.socket, target: socket.socket) -> None:
+    """Pass on what comes, and in the end that no more comes; a reset is an end too."""
     with contextlib.suppress(OSError):
         while data := source.recv(65536):
             target.sendall(data)
+    with contextlib.suppress(OSError):
         target.shutdown(socket.SHUT_WR)
 
 
