@@ -144,6 +144,10 @@ class Desk:
             raise NotAllowed(_("Not this."), remedy=_("Ask."))
         return Caller("cus_1")
 
+    def limits(self, caller: Caller) -> dict[str, Any]:
+        said: dict[str, Any] = {"limits": [], "spending": [], "budgets": [], "credit": []}
+        return said | {"customer": caller.customer}
+
     def record(self, usage: Usage) -> Future[Receipt]:
         if self.fault is not None:
             failed: Future[Receipt] = Future()

@@ -11,7 +11,10 @@ from tests.capture.conftest import Shop
 from mintage.app.capturing import Capturing
 from mintage.app.delivering import Accounts
 from mintage.capture.key_limits import KeyLimits
+from mintage.capture.limits.standing import Standings
+from mintage.capture.pricing.charges import Charge, Tier
 from mintage.capture.pricing.periods import Period
+from mintage.capture.pricing.terms import Terms
 from mintage.core.errors import NotAllowed, RequestError
 from mintage.core.types import Caller
 from mintage.store.workspace import Workspace
@@ -31,7 +34,8 @@ def shop(workspace: Workspace) -> Any:
 
 
 def accounts(shop: Any) -> tuple[Accounts, Caller, Caller]:
-    made = Accounts(Capturing(shop.workspace, shop.keys), shop.invoices)
+    standings = Standings(shop.database, shop.clock)
+    made = Accounts(Capturing(shop.workspace, shop.keys), shop.invoices, standings)
     ada, bob = (made.caller(shop.key_of(name), "usage", None) for name in ("Ada", "Bob"))
     return made, ada, bob
 
@@ -56,10 +60,20 @@ def test_a_customer_sees_their_own_invoices_and_no_draft(shop: Any) -> None:
     assert len(set(said)) == 1
 
 
+def test_a_customer_sees_their_own_limits(shop: Any) -> None:
+    own, ada, bob = accounts(shop)
+    charge = Charge("image", (Tier("0.02"),), included=5)
+    shop.plans.agree("standard", Terms("EUR", (charge,)))
+    shop.meter.record(shop.usage("Ada")).result(10)
+    used = [own.limits(who)["limits"][0]["used"] for who in (ada, bob)]
+    assert used == [1, 0]
+    assert own.limits(ada)["customer"] == ada.customer
+
+
 def test_a_key_for_some_products_sees_no_invoice(shop: Any) -> None:
     own, __, __ = accounts(shop)
     issued = shop.customers.issue_key("Ada", KeyLimits(products=("pets",)))
     caller = own.caller(issued.key.reveal(), "usage", None)
-    for ask in (own.invoices, lambda who: own.invoice(who, "INV-2026-000001")):
+    for ask in (own.invoices, own.limits, lambda who: own.invoice(who, "INV-2026-000001")):
         with pytest.raises(NotAllowed):
             ask(caller)

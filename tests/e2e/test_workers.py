@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -16,6 +17,8 @@ import pytest
 from tests.e2e.test_main_job import ROUNDS, Server, sold, usage
 
 from mintage.app.root import App
+from mintage.capture.pricing.charges import Charge
+from mintage.capture.pricing.terms import Terms
 from mintage.core.settings import load_settings
 
 __all__ = ["sold"]  # a fixture
@@ -55,6 +58,37 @@ def eventually(condition: Callable[[], bool], seconds: float = 60.0) -> None:
 def count_of(server: Server, name: str) -> float:
     lines = httpx.get(f"{server.operator}/metrics", trust_env=False).text.splitlines()
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
+
+
+def test_sixty_four_calls_at_once_against_a_limit_of_five_are_five(
+    sold: tuple[Path, str], server: Server, trained_home: Path
+) -> None:
+    home, key = sold
+    terms = Terms("EUR", (replace(Charge.plain("image", "0.02"), hard_limit=5),))
+    with App(load_settings(home=home)) as app:
+        app.capture.plans.agree("standard", terms)
+    url, body = f"{server.url}/v1/products/pets/predict", picture_of(trained_home)
+    statuses: list[int] = []
+
+    def customer() -> None:
+        headers = {"Authorization": f"Bearer {key}"}
+        with httpx.Client(headers=headers, trust_env=False, timeout=60) as client:
+            statuses.append(client.post(url, content=body).status_code)
+
+    threads = [threading.Thread(target=customer) for _ in range(64)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    answered, refused = statuses.count(200), statuses.count(429)
+    assert (answered, refused + statuses.count(503)) == (5, 59)  # 503: the machine was full
+    assert refused
+    said = httpx.get(
+        f"{server.url}/v1/limits", headers={"Authorization": f"Bearer {key}"}, trust_env=False
+    ).json()
+    (limit,) = said["limits"]
+    assert (limit["used"], limit["held"], limit["hard_limit"]) == (5, 0, 5)
+    assert len([event for event in usage(home) if event["outcome"] == "ok"]) == 5
 
 
 def test_a_worker_killed_under_load_costs_its_own_calls_alone_and_is_replaced(

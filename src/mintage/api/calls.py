@@ -12,7 +12,7 @@ from http import HTTPStatus
 
 from starlette.requests import ClientDisconnect, Request
 
-from mintage.api import explanations, limits, logs, replays
+from mintage.api import explanations, holds, limits, logs, replays
 from mintage.api.exchange import EXCHANGE
 from mintage.api.explanations import Explain
 from mintage.api.heads import header
@@ -206,6 +206,8 @@ class _Call:
     place: Place
     explain: Explain
     counted: bool = False
+    hold: str | None = None
+    """What is reserved for it, until its event is recorded."""
 
     async def run(self, read: Callable[[], Awaitable[bytes]], version: str | None) -> Answered:
         try:
@@ -213,6 +215,8 @@ class _Call:
         finally:
             if self.counted:
                 limits.give_back(self.service, self.request.scope, self.permit)
+            if self.hold is not None:
+                holds.release(self.service, self.hold)
 
     async def _run(self, read: Callable[[], Awaitable[bytes]], version: str | None) -> Answered:
         found = await self._find()
@@ -221,6 +225,7 @@ class _Call:
             return self._replayed(found, version, await _digest(await self._read(read)))
         current = await self._current(version)
         self._limit()
+        await self._reserve(current)
         data = await self._read(read)
         digest = await _digest(data)
         try:
@@ -237,6 +242,15 @@ class _Call:
         try:
             limits.count(self.service, self.request.scope, self.permit)
             self.counted = True
+        except MintageError as error:
+            self._count(_refusal(error))
+            raise
+
+    async def _reserve(self, current: Version) -> None:
+        """What it will use at most, before anything of it is read."""
+        try:
+            quantities = units_of(current, explained=self.explain != "false")
+            self.hold = await holds.reserve(self.service, self.permit, quantities)
         except MintageError as error:
             self._count(_refusal(error))
             raise
@@ -373,6 +387,7 @@ class _Answering:
             self._count("unrecorded")
             raise
         self._count(outcome)
+        self.call.hold = None  # settled with the event
         return receipt
 
     async def _record_failure(self, outcome: Outcome) -> None:
@@ -386,14 +401,13 @@ class _Answering:
         answer = served.answer if served else None
         spent = served if event_id is not None else None
         version = served or self.current
-        unit = registry.modalities().get(version.info.modality).unit
         has_explanation = served is not None and served.explanation is not None
         return Usage(
             permit=self.call.permit,
             provider=version.info,
             alias=version.alias,
             outcome=outcome,
-            quantities={unit: 1} | ({EXPLANATION: 1} if has_explanation else {}),
+            quantities=units_of(version, explained=has_explanation),
             input_sha256=self.digest,
             output_sha256=sha256_hex(canonical_json(dict(answer.output))) if answer else "",
             latency_seconds=self._elapsed(),
@@ -403,6 +417,7 @@ class _Answering:
             origin="client" if spent else "server",
             event_id=event_id if spent else None,
             stored_answer=replays.stored(spent, self.call.explain) if spent else None,
+            hold=self.call.hold,
         )
 
     def _elapsed(self) -> float:
@@ -412,6 +427,12 @@ class _Answering:
         call, info = self.call, self.current.info
         product = call.permit.product
         _counted(call.service, call.request, product, outcome, info.version, info.model)
+
+
+def units_of(version: Version | Told, *, explained: bool) -> dict[str, int]:
+    """What one call of a version counts."""
+    unit = registry.modalities().get(version.info.modality).unit
+    return {unit: 1} | ({EXPLANATION: 1} if explained else {})
 
 
 def _counted(

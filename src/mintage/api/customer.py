@@ -236,6 +236,22 @@ def _add_account(router: APIRouter, service: Service) -> None:
         return JSONResponse({"usage": await asyncio.to_thread(read)})
 
     @router.get(
+        "/limits",
+        summary="See what is left",
+        response_model=models.Limits,
+        responses=problems(401, 403),
+        openapi_extra=AUTHORIZED,
+        tags=["account"],
+    )
+    async def limits(request: Request) -> JSONResponse:
+        """What limits the key's customer this month, how much of it is used, and their credit."""
+
+        def read() -> dict[str, Any]:
+            return service.accounts.limits(caller_of(service, request, "usage"))
+
+        return JSONResponse(await asyncio.to_thread(read))
+
+    @router.get(
         "/receipts/{receipt_id}",
         summary="Fetch a receipt again",
         response_model=models.SignedReceipt,

@@ -167,6 +167,61 @@ class UsageList(_Wire):
     usage: list[dict[str, Any]]
 
 
+class UnitLimit(_Wire):
+    """The units of one kind in a month; ``held`` by calls under way. No products are all."""
+
+    plan: str
+    unit: str
+    products: list[str]
+    month: str
+    used: int
+    held: int
+    included: int
+    soft_limit: int | None
+    hard_limit: int | None
+
+
+class SpendLimit(_Wire):
+    """What a month's usage has come to, without fee, discount and tax; decimal strings."""
+
+    plan: str
+    currency: str
+    month: str
+    spent: str
+    soft_spend_limit: str | None
+    spend_limit: str | None
+
+
+class KeyBudget(_Wire):
+    """What a key's calls have come to in a month of UTC; decimal strings."""
+
+    key: str
+    name: str | None
+    month: str
+    currency: str
+    spent: str
+    held: str
+    budget: str
+
+
+class CreditLeft(_Wire):
+    """What was paid in advance and is left; decimal strings."""
+
+    currency: str
+    left: str
+    held: str
+
+
+class Limits(_Wire):
+    """What limits a customer, how much of it is used, and the credit that is left."""
+
+    customer: str
+    limits: list[UnitLimit]
+    spending: list[SpendLimit]
+    budgets: list[KeyBudget]
+    credit: list[CreditLeft]
+
+
 class InvoiceList(_Wire):
     """A customer's invoices and credit notes, the oldest first."""
 

@@ -18,7 +18,7 @@ from mintage.api.tracing import Tracer
 from mintage.core.clock import Clock, SystemClock
 from mintage.core.messages import told
 from mintage.core.money import Price
-from mintage.core.ports import Gate, Limiter, Meter
+from mintage.core.ports import Gate, Limiter, Meter, Reserve
 from mintage.core.settings import Settings
 from mintage.core.types import Answer, Batch, Caller, ProviderInfo, Rate, Receipt, Said, Scope
 
@@ -232,6 +232,10 @@ class Accounts(Protocol):
         """The caller's usage events, newest first; ``after`` is a page's last receipt."""
         ...
 
+    def limits(self, caller: Caller) -> dict[str, Any]:
+        """What limits the caller, how much of it is used, and the credit that is left."""
+        ...
+
     def receipt(self, caller: Caller, receipt_id: str) -> Mapping[str, Any]:
         """One receipt; raises RequestError (404) where it is not for this caller."""
         ...
@@ -323,7 +327,8 @@ class Service:
     ``gate`` is called on the event loop, so it answers at once; ``flush`` is called last when the
     server ends. Without ``replays`` a repeated Idempotency-Key is a 409, and without
     ``explanations`` or ``feedback`` none is given or taken. ``limiter`` is called as ``gate`` is;
-    without it no call is counted against its plan's rate. ``tracer`` makes a span of each request.
+    without it no call is counted against its plan's rate. ``reserve`` holds what limited calls will
+    use; without it nothing is held. ``tracer`` makes a span of each request.
     ``public_keys`` are told to anyone, by role; it is called in threads.
     """
 
@@ -341,6 +346,7 @@ class Service:
     explanations: Explanations | None = None
     feedback: Feedback | None = None
     limiter: Limiter | None = None
+    reserve: Reserve | None = None
     tracer: Tracer | None = None
     public_keys: Callable[[], Mapping[str, Mapping[str, str]]] = dict
 

@@ -18,6 +18,8 @@ from mintage.capture.books.replay import Replay, Replayed
 from mintage.capture.books.rollup import Rollup
 from mintage.capture.customers import Customer
 from mintage.capture.details import NO_DETAILS
+from mintage.capture.limits.prepaid import Credit, Credits
+from mintage.capture.limits.standing import Standings
 from mintage.capture.plans import Plan
 from mintage.capture.pricing import terms_file
 from mintage.capture.pricing.periods import Period
@@ -27,7 +29,7 @@ from mintage.capture.subscriptions import Subscription, Subscriptions
 from mintage.core.currencies import exponent_of
 from mintage.core.errors import ConfigError
 from mintage.core.messages import _
-from mintage.core.money import Money, Price
+from mintage.core.money import Money, Price, said_money
 from mintage.core.settings import Settings
 from mintage.core.types import EXPLANATION
 from mintage.core.units import Reference
@@ -63,6 +65,8 @@ class Billing:
         database, clock = workspace.database, workspace.clock
         self.subscriptions = Subscriptions(database, clock)
         self.ledger = Ledger(database)
+        self.credits = Credits(database, clock)
+        self.standings = Standings(database, clock)
         self._rollup = Rollup(database, clock)
 
     @cached_property
@@ -84,6 +88,7 @@ class Billing:
             RequestError: no such customer (404).
         """
         owner = None if customer is None else self._capture.customers.find(customer).id
+        self.credits.lapse()
         ran = self.invoices.run(Period.parse(period), owner)
         if issue:
             ran = replace(ran, drafted=self.invoices.issue_all(ran.drafted))
@@ -112,6 +117,22 @@ class Billing:
         found = self.invoices.find(reference)
         paid = None if amount is None else Money.parse(amount, found.currency)
         return self.invoices.pay(found.id, paid, MANUAL, payment)
+
+    def add_credit(
+        self, customer: str, amount: str, payment: str | None, expires: str | None = None
+    ) -> Credit:
+        """Note what a customer paid in advance by other ways than a provider's.
+
+        Without a ``payment``'s reference it is given, for nothing. ``amount`` is such as 50 EUR.
+
+        Raises:
+            ConfigError: no amount, or no time to expire at.
+            RequestError: no such customer (404), or a payment that was noted otherwise (409).
+        """
+        credit = said_money(amount)
+        return self.credits.add(
+            customer, credit, provider=MANUAL, reference=payment, expires=expires
+        )
 
     def economics(self, period: str, by: Sequence[str] = ()) -> list[Earned]:
         """What each customer's use of each model version earned and cost in a month.
@@ -151,7 +172,9 @@ class Billing:
             BooksBroken: they do not add up.
         """
         self._rollup.catch_up()
-        return self.ledger.check(), self._rollup.check()
+        balances = self.ledger.check()
+        self.credits.check(balances.accounts)
+        return balances, self._rollup.check()
 
     def set_details(self, customer: str, path: Path) -> Customer:
         """What invoices say of a customer from now on, from a TOML file.

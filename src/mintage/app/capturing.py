@@ -9,13 +9,14 @@ from mintage.capture.customers import Customer, Customers
 from mintage.capture.gate import KeyGate
 from mintage.capture.key_limits import KeyLimits, end_of
 from mintage.capture.keys import IssuedKey, RotatedKey
+from mintage.capture.limits.holds import Holds
 from mintage.capture.metering import UsageMeter
 from mintage.capture.plans import DEFAULT_CURRENCY, Plans
 from mintage.capture.rates import CallRates
 from mintage.capture.trial import TRIAL, TrialGate
 from mintage.capture.usage import UsageHistory
 from mintage.core.errors import RequestError
-from mintage.core.ports import Gate, Limiter
+from mintage.core.ports import Gate, Limiter, Reserve
 from mintage.core.units import parse_duration
 from mintage.store.workspace import Workspace
 from mintage.trust.audit import AuditLog
@@ -44,6 +45,10 @@ class Capturing:
     def limiter(self) -> Limiter:
         """Counts calls against the rates of their plans."""
         return CallRates(self._workspace.database, self._workspace.clock)
+
+    def reserve(self, lease_seconds: float) -> Reserve:
+        """Holds what limited calls will use, for as long as a call can take."""
+        return Holds(self._workspace.database, self._workspace.clock, lease_seconds)
 
     def admitting(self, trial: int | None) -> Gate:
         """The Gate; with ``trial``, one that admits so many calls a day without a key, free."""
@@ -77,6 +82,7 @@ class Capturing:
         products: Sequence[str] = (),
         networks: Sequence[str] = (),
         expires: str | None = None,
+        budget: str | None = None,
         name: str | None = None,
     ) -> IssuedKey:
         """A further key, bound to what is said in a person's words; shown now and never again.
@@ -91,6 +97,7 @@ class Capturing:
             products=products,
             networks=networks,
             expires=expires,
+            budget=budget,
         )
         return self.customers.issue_key(customer, limits, name=name)
 

@@ -17,12 +17,13 @@ from mintage.capture.answers import Answers
 from mintage.capture.books.invoice import no_invoice
 from mintage.capture.books.invoices import Invoices
 from mintage.capture.key_limits import not_for
+from mintage.capture.limits.standing import Standings
 from mintage.capture.metering import UsageMeter
 from mintage.core.clock import Clock
 from mintage.core.errors import NotAllowed, SignatureMismatch
 from mintage.core.messages import _
 from mintage.core.money import Price
-from mintage.core.ports import Gate, Limiter
+from mintage.core.ports import Gate, Limiter, Reserve
 from mintage.core.progress import Progress, Silent
 from mintage.core.settings import Settings
 from mintage.core.types import Caller, Rate, Scope
@@ -33,6 +34,8 @@ from mintage.deliver.score import Work, score
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing, Role
 
+_AFTER_SECONDS = 60.0
+"""How long after its deadline a call's event may take to be recorded; then its hold returns."""
 _ALGORITHMS: dict[Role, str] = {"receipt": "ECDSA P-256 SHA-256", "log": "Ed25519"}
 
 
@@ -62,6 +65,7 @@ class Serving:
     explanations: Explanations
     gate: Gate
     limiter: Limiter
+    reserve: Reserve
     meter: UsageMeter
     accounts: Accounts
     catalogue: Offers
@@ -144,9 +148,12 @@ class Delivering:
             ),
             gate=self._capture.admitting(self._settings.trial),
             limiter=self._capture.limiter(),
+            reserve=self._capture.reserve(self._settings.deadline_seconds + _AFTER_SECONDS),
             meter=self._capture.meter(),
             accounts=Accounts(
-                self._capture, Invoices(self._workspace.database, self._workspace.clock)
+                self._capture,
+                Invoices(self._workspace.database, self._workspace.clock),
+                Standings(self._workspace.database, self._workspace.clock),
             ),
             catalogue=self.offers,
             replays=Answers(self._workspace.database, keys, self._workspace.clock),
@@ -188,9 +195,10 @@ def _public_keys(keys: KeyRing) -> dict[str, dict[str, str]]:
 class Accounts:
     """A customer's own records, by their key."""
 
-    def __init__(self, capture: Capturing, invoices: Invoices) -> None:
+    def __init__(self, capture: Capturing, invoices: Invoices, standings: Standings) -> None:
         self._capture = capture
         self._invoices = invoices
+        self._standings = standings
 
     def caller(self, key: str | None, scope: Scope, address: str | None) -> Caller:
         """Whose key this is; raises Unauthenticated and NotAllowed."""
@@ -221,6 +229,15 @@ class Accounts:
         """One receipt that the caller may see; raises RequestError (404)."""
         history = self._capture.history
         return history.find_receipt(receipt_id, caller.customer, caller.products).to_json()
+
+    def limits(self, caller: Caller) -> dict[str, Any]:
+        """What limits the caller, how much of it is used, and the credit that is left.
+
+        Raises:
+            NotAllowed: the key is for some products alone, and limits are over all.
+        """
+        _check_whole(caller)
+        return self._standings.of(caller.customer)
 
     def invoices(self, caller: Caller) -> list[dict[str, Any]]:
         """The caller's invoices and credit notes, the oldest first; no drafts.

@@ -14,6 +14,9 @@ from mintage.core.canonical import canonical_json
 _COLUMN_NAMES = {"model": "provider_model", "model_version": "provider_version"}
 
 
+CHARGED_OUTCOME, ABSTAINED = "ok", "abstain"
+
+
 @dataclass  # not frozen: that made one in four times the time, for every call
 class UsageRecord:
     """One usage event. ``price`` is a decimal string in major units, times are in seconds.
@@ -63,6 +66,11 @@ class UsageRecord:
         """Read an event's row."""
         values = {name: row[_COLUMN_NAMES.get(name, name)] for name in _NAMES}
         return cls(**values | {"quantities": json.loads(row["quantities"])})
+
+
+def is_charged(outcome: str, *, charge_abstained: bool) -> bool:
+    """Whether a call that ended so is charged; of answers without a label the plan decides."""
+    return outcome == CHARGED_OUTCOME or (outcome == ABSTAINED and charge_abstained)
 
 
 _NAMES = [field.name for field in fields(UsageRecord)]

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from mintage.capture import repository
+from mintage.capture.customers import found_customer
 from mintage.capture.key_limits import KeyLimits
 from mintage.capture.keys import ApiKey, refused
+from mintage.capture.limits.bounds import Bounds
 from mintage.capture.plans import Plan
 from mintage.capture.subscriptions import in_force
 from mintage.core.clock import Clock
@@ -85,6 +87,7 @@ class KeyGate:
             found.limits.check_product(product)
             offer = repository.offer(connection, product)
             begun = in_force(connection, found.customer, product, self._clock.now())
+            taxes = found_customer(connection, found.customer).details.taxes
         if offer is None:
             raise no_product(product)
         if begun is None and offer.name is None:
@@ -98,15 +101,26 @@ class KeyGate:
                 _("The product {product!r} is for those who have begun a plan.", product=product),
                 remedy=_("Ask whoever runs this service for the plan {plan!r}.", plan=plan.name),
             )
-        prices = priced(plan, product)
-        if begun is not None and begun.on_trial:
+        prices, on_trial = priced(plan, product), begun is not None and begun.on_trial
+        if on_trial:
             prices |= {"prices": {}, "final": False}
+        bounds = Bounds.of(
+            found.customer,
+            plan.name,
+            plan.terms,
+            key_id=found.id,
+            budget=found.limits.budget,
+            taxes=[tax.percent for tax in taxes],
+            free=on_trial,
+        )
         permit = Permit(
             customer=found.customer,
             key_id=found.id,
             product=product,
             plan=plan.name,
             plan_version=plan.version,
+            bounds=bounds,
+            held=bounds is not None and bounds.hold,
             **prices,
         )
         return (found.limits, permit), begun is None or begun.lasts

@@ -15,6 +15,7 @@ from mintage.core.canonical import canonical_json
 from mintage.core.clock import timestamp
 from mintage.core.errors import ConfigError, NotAllowed
 from mintage.core.messages import _
+from mintage.core.money import Money, said_money
 from mintage.core.types import SCOPES, Scope
 from mintage.core.units import parse_duration
 
@@ -28,13 +29,15 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d))
 class KeyLimits:
     """What a key is bound to; None binds it to nothing.
 
-    ``networks`` are in CIDR notation, ``expires_at`` is a ``timestamp``.
+    ``networks`` are in CIDR notation, ``expires_at`` is a ``timestamp``, and ``budget`` is what its
+    calls may come to in a month of UTC.
     """
 
     scopes: tuple[Scope, ...] = SCOPES
     products: tuple[str, ...] | None = None
     networks: tuple[str, ...] | None = None
     expires_at: str | None = None
+    budget: Money | None = None
 
     @classmethod
     def asked(
@@ -45,11 +48,13 @@ class KeyLimits:
         products: Sequence[str] = (),
         networks: Sequence[str] = (),
         expires: str | None = None,
+        budget: str | None = None,
     ) -> Self:
         """The limits in a person's words; an empty list is no limit of that kind.
 
         Raises:
-            ConfigError: a scope, a network or an end that is none, or more than 100 of a kind.
+            ConfigError: a scope, a network, an end or a budget that is none, or more than 100 of a
+                kind.
         """
         named = _each(scopes, _scope)
         return cls(
@@ -57,6 +62,7 @@ class KeyLimits:
             products=_each(products, str) or None,
             networks=_each(networks, _network) or None,
             expires_at=None if expires is None else end_of(expires, now),
+            budget=None if budget is None else _budget(budget),
         )
 
     @classmethod
@@ -71,6 +77,7 @@ class KeyLimits:
             listed(row["products"]),
             listed(row["networks"]),
             row["expires_at"],
+            None if row["budget"] is None else _budget(row["budget"]),
         )
 
     def to_row(self) -> dict[str, str | None]:
@@ -93,6 +100,7 @@ class KeyLimits:
             "products": listed(self.products),
             "networks": listed(self.networks),
             "expires_at": self.expires_at,
+            "budget": None if self.budget is None else str(self.budget),
         }
 
     @cached_property
@@ -222,6 +230,16 @@ def _scope(text: str) -> Scope:
         _("There is no scope {scope!r}.", scope=text[:50]),
         remedy=_("Name some of {scopes}.", scopes=", ".join(SCOPES)),
     )
+
+
+def _budget(text: str) -> Money:
+    budget = said_money(text)
+    if budget.nanos <= 0:
+        raise ConfigError(
+            _("A budget is above zero, not {budget}.", budget=budget),
+            remedy=_("Revoke a key that is not to be used."),
+        )
+    return budget
 
 
 def _network(text: str) -> str:

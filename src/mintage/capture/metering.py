@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from datetime import datetime
 from fractions import Fraction
 from functools import lru_cache
 from typing import Self, TypeVar
 
 from mintage.capture import answers, repository
-from mintage.capture.events import UsageRecord
+from mintage.capture.events import ABSTAINED, CHARGED_OUTCOME, UsageRecord, is_charged
+from mintage.capture.limits.counters import Charged
+from mintage.capture.limits.settling import settle
 from mintage.capture.receipts import SIGNING_KEY, sign_receipt
 from mintage.core.clock import Clock, timestamp
 from mintage.core.errors import ConfigError, RequestError
@@ -22,7 +25,6 @@ from mintage.store.engine import Database
 from mintage.trust import audit
 from mintage.trust.keys import KeyRing
 
-CHARGED_OUTCOME, ABSTAINED = "ok", "abstain"
 _ANSWERED = (CHARGED_OUTCOME, ABSTAINED)
 Found = TypeVar("Found")
 Signed = TypeVar("Signed")
@@ -77,11 +79,6 @@ def price_of(usage: Usage) -> str:
     return _amount(charged)
 
 
-def is_charged(outcome: str, *, charge_abstained: bool) -> bool:
-    """Whether a call that ended so is charged; of answers without a label the plan decides."""
-    return outcome == CHARGED_OUTCOME or (outcome == ABSTAINED and charge_abstained)
-
-
 @lru_cache(maxsize=4096)
 def _amount(charged: tuple[tuple[Price, int], ...]) -> str:
     """The same few for every call of a plan, and 10 µs to work out."""
@@ -117,6 +114,7 @@ class UsageMeter:
                 raise _duplicate(connection, record)
             if usage.stored_answer is not None:
                 answers.keep(connection, draft.receipt, usage.stored_answer, moment)
+            _settle(connection, [(usage, record)], moment)
             return record, leaf
 
         return self._signed(work, lambda written: self._receipt(*written))
@@ -136,13 +134,15 @@ class UsageMeter:
         drafts = [_Draft.of(usage) for usage in usages]
 
         def work(connection: repository.Connection) -> list[_Written]:
-            now = timestamp(self._clock.now())
+            moment = self._clock.now()
+            now = timestamp(moment)
             records = [draft.record(now) for draft in drafts]
             leaves = audit.append_all(connection, "usage", [each.to_json() for each in records])
             written = list(zip(records, leaves, strict=True))
             rows = [record.to_row(leaf.position) for record, leaf in written]
             if not repository.insert_events(connection, rows):
                 raise RuntimeError("an id that was just made is recorded already")
+            _settle(connection, list(zip(usages, records, strict=True)), moment)
             return written
 
         return self._signed(work, lambda written: [self._receipt(*each) for each in written])
@@ -213,6 +213,21 @@ class _Draft:
             final=permit.final,
             recorded_at=now,
         )
+
+
+def _settle(
+    connection: repository.Connection,
+    recorded: Sequence[tuple[Usage, UsageRecord]],
+    moment: datetime,
+) -> None:
+    """Count what limits are of, and let go of what was held for it."""
+    bound = [
+        Charged.of(usage.permit, usage.hold, record)
+        for usage, record in recorded
+        if usage.permit.bounds is not None
+    ]
+    if bound:
+        settle(connection, bound, moment)
 
 
 def _duplicate(connection: repository.Connection, record: UsageRecord) -> DuplicateEvent:

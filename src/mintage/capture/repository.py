@@ -31,7 +31,7 @@ _INSERT_EVENT = Statement(
     " ON CONFLICT (customer, origin, id) DO NOTHING"
 )
 _KEY_BY_DIGEST = Statement(
-    "SELECT id, customer, sha256, scopes, products, networks, expires_at, revoked_at"
+    "SELECT id, customer, sha256, scopes, products, networks, expires_at, budget, revoked_at"
     " FROM api_keys WHERE sha256 = :sha256"
 )
 _OFFER = Statement(

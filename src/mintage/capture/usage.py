@@ -11,8 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from mintage.capture import repository
-from mintage.capture.events import UsageRecord
-from mintage.capture.metering import is_charged
+from mintage.capture.events import UsageRecord, is_charged
 from mintage.capture.plans import Plan
 from mintage.capture.receipts import SIGNING_KEY, sign_receipt
 from mintage.core.errors import RequestError

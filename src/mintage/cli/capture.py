@@ -125,6 +125,60 @@ def list_begun(owner: _Customer, *, home: Home = None, as_json: Json = False) ->
     _say_begun(found, as_json=as_json)
 
 
+_UNIT_LIMITS = ("included", "soft_limit", "hard_limit")
+
+
+@customer.command("limits")
+def show_limits(owner: _Customer, *, home: Home = None, as_json: Json = False) -> None:
+    """Show what limits a customer this month, how much of it is used, and the credit left."""
+    with opened(home) as app:
+        found = app.billing.standings.of(owner)
+    if as_json:
+        emit(found)
+        return
+    rows = [
+        (
+            f"{each['plan']}: {word(each['unit'])}",
+            each["month"],
+            f"{each['used']:,}",
+            f"{each['held']:,}",
+            *("" if not each[name] else f"{each[name]:,}" for name in _UNIT_LIMITS),
+        )
+        for each in found["limits"]
+    ]
+    rows += [
+        (
+            f"{each['plan']}: {each['currency']}",
+            each["month"],
+            each["spent"],
+            "",
+            "",
+            each["soft_spend_limit"] or "",
+            each["spend_limit"] or "",
+        )
+        for each in found["spending"]
+    ]
+    rows += [
+        (
+            f"{each['name'] or each['key']}: {each['currency']}",
+            each["month"],
+            each["spent"],
+            each["held"],
+            "",
+            "",
+            each["budget"],
+        )
+        for each in found["budgets"]
+    ]
+    columns = (_("of"), _("month"), _("used"), _("held"), _("included"), _("soft"), _("hard"))
+    if rows:
+        table(columns, rows)
+    for each in found["credit"]:
+        say(_("Credit: {left} {currency}", left=each["left"], currency=each["currency"]))
+    if not rows and not found["credit"]:
+        say(_("Nothing limits {customer}.", customer=owner))
+
+
 def _say_begun(found: list[Subscription], *, as_json: bool) -> None:
     if as_json:
         emit([each.to_json() for each in found])
@@ -156,6 +210,9 @@ def add_key(
         list[str] | None, typer.Option(help="Only from here: 10.0.0.0/8,::1. (default: anywhere)")
     ] = None,
     expires: _Expires = None,
+    budget: Annotated[
+        str | None, typer.Option(help="What its calls may come to in a month: '10 EUR'.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="What you call it, such as 'ci'.")] = None,
     home: Home = None,
     as_json: Json = False,
@@ -168,6 +225,7 @@ def add_key(
             products=_parts(product),
             networks=_parts(network),
             expires=expires,
+            budget=budget,
             name=name,
         )
     if as_json:

@@ -58,6 +58,7 @@ _VERBS = {
         "key": "capture:key",
         "plan": "plans:plan",
         "invoice": "invoices:invoice",
+        "credit": "credits:credit",
         "ledger": "invoices:ledger",
         "economics": "economics:economics",
         "usage": "capture:usage",

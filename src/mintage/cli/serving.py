@@ -79,6 +79,7 @@ def service_of(app: App, *, samples: Sequence[Sample] = ()) -> Service:
         explanations=parts.explanations,
         gate=parts.gate,
         limiter=parts.limiter,
+        reserve=parts.reserve,
         tracer=from_environment(),
         meter=parts.meter,
         accounts=parts.accounts,

@@ -20,6 +20,8 @@ _WORDS: dict[str, Message] = {
         _("void"),
         _("credited"),
         _("replaced"),
+        _("given"),  # how credit came
+        _("returned"),
         _("change"),  # why a plan ended
         _("cancel"),
     )

@@ -110,6 +110,23 @@ class Money:
         return Money(self.nanos + other.nanos, self.currency)
 
 
+def said_money(text: str) -> Money:
+    """An amount and its currency in a person's words, such as ``50 EUR``.
+
+    Raises:
+        ConfigError: it says none.
+    """
+    amount, __, currency = text.strip().partition(" ")
+    try:
+        exponent_of(currency.strip())
+        return Money.parse(amount, currency.strip())
+    except ConfigError as error:
+        raise ConfigError(
+            _("Not an amount of money: {text!r}. {reason}", text=text[:50], reason=error.message),
+            remedy=_("Write it as '50 EUR'."),
+        ) from error
+
+
 @dataclass(frozen=True)
 class Price:
     """A decimal string for a stated quantity: ``0.27`` for 1,000,000 tokens."""

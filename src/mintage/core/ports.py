@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
@@ -190,6 +190,24 @@ class Limiter(Protocol):
 
         What is left now, where only answered calls use a plan up; None where every call does.
         """
+        ...
+
+
+class Reserve(Protocol):
+    """What calls will use, reserved before they are answered; the Meter settles it."""
+
+    def reserve(self, permit: Permit, quantities: Mapping[str, int]) -> Future[str]:
+        """The hold's id, once what a call will use at most is reserved.
+
+        The future fails with QuotaReached or PaymentDue where it may not be answered.
+
+        Raises:
+            ServiceError: it cannot be reserved now, so it may not be answered.
+        """
+        ...
+
+    def release(self, hold: str) -> None:
+        """Give back what was reserved for a call of which nothing is recorded."""
         ...
 
 

@@ -201,7 +201,8 @@ class Permit:
 
     ``prices`` are those of one unit of each kind, before anything is used up or included; what a
     call costs by them is ``final`` where no other call changes it. Without a ``rate`` calls are
-    not counted.
+    not counted. ``bounds`` are the Gate's word to those who count against limits; what is ``held``
+    against them is reserved before a call is answered.
     """
 
     customer: str
@@ -214,6 +215,8 @@ class Permit:
     rate: Rate | None = None
     final: bool = True
     charge_abstained: bool = False
+    bounds: object | None = None
+    held: bool = False
 
 
 @dataclass  # not frozen: that made one in five times the time, for every call
@@ -222,6 +225,7 @@ class Usage:
 
     ``stored_answer`` is kept for a while beside the event, for a repetition of the same action.
     Of an abandoned one nobody waits for the record any more: no answer left, so nothing is owed.
+    ``hold`` is what was reserved for it.
     """
 
     permit: Permit
@@ -239,6 +243,7 @@ class Usage:
     event_id: str | None = None
     stored_answer: bytes | None = None
     abandoned: bool = False
+    hold: str | None = None
 
 
 @dataclass(frozen=True)

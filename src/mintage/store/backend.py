@@ -27,8 +27,8 @@ class Backend(Protocol):
     def exists(self) -> bool:
         """Whether there is a database at all, with or without tables."""
 
-    def writer(self) -> Connection:
-        """A connection for ``committing``."""
+    def writer(self, *, passing: bool = False) -> Connection:
+        """A connection for ``committing``; what is ``passing`` need not survive a power cut."""
 
     def committing(
         self, connection: Connection, *, changes: bool

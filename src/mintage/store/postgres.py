@@ -56,6 +56,8 @@ _DURABLE = (
     " WHERE current_setting('synchronous_commit') = 'off'"
 )
 
+_PASSING = "SELECT set_config('synchronous_commit', 'off', false)"
+
 
 class Postgres:
     """Implements ``Backend``."""
@@ -70,8 +72,10 @@ class Postgres:
         """
         url = _parsed(address)
         self.where = _where(url)
-        door = Door()
+        self._url, self._door = url, Door()
+        door = self._door
         self.engine = _engine(url, door)
+        self._passing: Engine | None = None
         __, given = self.engine.dialect.create_connect_args(url)
         self._line = Line(lambda: door.connect(**{**_CONNECTING, **_ASKING, **given}))
         self._epoch = SharedEpoch(self._line)
@@ -82,18 +86,21 @@ class Postgres:
         """Whoever runs PostgreSQL has made it."""
         return True
 
-    def writer(self) -> Connection:
+    def writer(self, *, passing: bool = False) -> Connection:
         """A connection whose every statement sees what was committed before it."""
-        writing = self.engine.connect()
+        if passing and self._passing is None:
+            self._passing = _engine(self._url, self._door, passing=True)
+        engine = self._passing if passing and self._passing is not None else self.engine
+        writing = engine.connect()
         return writing.execution_options(mintage_write=True, isolation_level="READ COMMITTED")
 
     @contextmanager
     def committing(self, connection: Connection, *, changes: bool) -> Iterator[None]:
         """Under the advisory lock, which ends with the transaction or its connection."""
         with connection.begin():
-            self._saved = False
             driver = _driver(connection)
             driver.execute(f"SELECT pg_advisory_xact_lock({_LOCK})")
+            self._saved = False  # under the lock: two committers share this
             if changes:
                 driver.execute("UPDATE changes SET number = number + 1")
             yield
@@ -153,6 +160,8 @@ class Postgres:
         """Let go of all connections."""
         self._line.close()
         self.engine.dispose()
+        if self._passing is not None:
+            self._passing.dispose()
 
 
 class _Whole(Loader):
@@ -188,7 +197,7 @@ def _where(url: URL) -> str:
     return f"PostgreSQL {host}{port}/{url.database or ''}"
 
 
-def _engine(url: URL, door: Door) -> Engine:
+def _engine(url: URL, door: Door, *, passing: bool = False) -> Engine:
     connecting = {name: value for name, value in _CONNECTING.items() if name not in url.query}
     engine = create_engine(
         url,
@@ -209,7 +218,7 @@ def _engine(url: URL, door: Door) -> Engine:
     def configure(connection: Any, _record: Any) -> None:
         connection.adapters.register_loader("numeric", _Whole)
         connection.autocommit = True
-        connection.execute(_DURABLE)
+        connection.execute(_PASSING if passing else _DURABLE)
         connection.autocommit = False
 
     return engine

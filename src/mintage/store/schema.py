@@ -161,6 +161,7 @@ api_keys = Table(
     Column("scopes", Text, nullable=False),  # canonical JSON, as the two below; NULL is no limit
     Column("products", Text),
     Column("networks", Text),
+    Column("budget", String(60)),  # for a month, such as 10 EUR
     Column("expires_at", String(32)),
     Column("replaces", String(40), ForeignKey("api_keys.id"), unique=True),
     Column("created_at", String(32), nullable=False),
@@ -198,6 +199,55 @@ usage_events = Table(
     Column("log_position", Integer, nullable=False),
     UniqueConstraint("customer", "origin", "id"),
     Index(None, "customer", "sequence"),
+)
+
+# What a customer has used of what is limited: a count of units, or 10⁻⁹ of a currency's unit, for
+# each month. It changes in the transaction of the event that it counts.
+usage_counters = Table(
+    "usage_counters",
+    metadata,
+    Column("counter", String(300), primary_key=True),
+    Column("used", BigInteger, nullable=False),
+)
+
+# What calls under way have reserved of it, or of a balance; each returns by itself when its lease
+# is over.
+holds = Table(
+    "holds",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("counter", String(300), primary_key=True, index=True),
+    Column("amount", BigInteger, nullable=False),
+    Column("expires_at", String(32), nullable=False),
+)
+
+# What was paid in advance, or given; `spent_nanos` is what calls and invoices took of it.
+customer_credits = Table(
+    "credits",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("customer", String(40), ForeignKey("customers.id"), nullable=False, index=True),
+    Column("origin", String(10), nullable=False),  # paid, given or returned
+    Column("currency", String(3), nullable=False),
+    Column("nanos", BigInteger, nullable=False),
+    Column("spent_nanos", BigInteger, nullable=False),
+    Column("provider", String(40)),
+    Column("reference", String(200)),
+    Column("added_at", String(32), nullable=False),
+    Column("expires_at", String(32)),
+    Column("ended_at", String(32)),  # when it lapsed or was paid back
+    UniqueConstraint("provider", "reference"),
+)
+
+# What calls took of credits in a month, and how much of that its invoices have counted as paid.
+credit_draws = Table(
+    "credit_draws",
+    metadata,
+    Column("customer", String(40), primary_key=True),
+    Column("currency", String(3), primary_key=True),
+    Column("period", String(7), primary_key=True),
+    Column("drawn_nanos", BigInteger, nullable=False),
+    Column("applied_nanos", BigInteger, nullable=False),
 )
 
 # Usage by the hour: what invoices and economics are computed from. Rows are only added: each step

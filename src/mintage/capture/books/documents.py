@@ -56,9 +56,16 @@ def invoice(
     }
 
 
+def with_credit(document: Document, credit: Money) -> Document:
+    """The same with what the customer's credit pays of it, and what is left to pay."""
+    left = total_of(document) + -credit
+    return document | {"credit": credit.amount, "to_pay": left.amount}
+
+
 def credit_note(corrected: Document, reason: str) -> Document:
     """What takes an invoice back: the same lines with the other sign."""
-    return corrected | {
+    whole = {name: value for name, value in corrected.items() if name not in ("credit", "to_pay")}
+    return whole | {
         "kind": "credit_note",
         "number": None,
         "corrects": corrected["number"],

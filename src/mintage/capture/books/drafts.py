@@ -10,17 +10,20 @@ from typing import Any
 from mintage.capture.books import documents, ledger, repository
 from mintage.capture.books.documents import Document
 from mintage.capture.books.drafting import Draft, drafts_of, late_usage
-from mintage.capture.books.invoice import Invoice, found_invoice, logged, numbered
+from mintage.capture.books.invoice import Invoice, found_invoice, logged, numbered, receive
 from mintage.capture.books.months import latest_hour, months_of
 from mintage.capture.books.rollup import Rollup
 from mintage.capture.customers import Customer
 from mintage.capture.details import NO_DETAILS, Details
+from mintage.capture.limits import prepaid
+from mintage.capture.limits.prepaid import CREDIT
 from mintage.capture.pricing.periods import Period
 from mintage.capture.pricing.rating import charged_days
 from mintage.core.clock import Clock, timestamp
 from mintage.core.errors import RequestError
 from mintage.core.ids import new_id
 from mintage.core.messages import Message, _
+from mintage.core.money import Money
 from mintage.store.engine import Database
 from mintage.trust import audit
 
@@ -235,9 +238,12 @@ class Drafts:
         now = self._clock.now()
         document = again.document(self._seller, who, period)
         paid = repository.paid_nanos(connection, draft.id)
-        issued = numbered(connection, draft, document, now, paid)
+        document, credit = _credited_for(connection, draft, document, paid, timestamp(now))
+        issued = numbered(connection, draft, document, now, paid + credit.nanos)
         repository.add_invoice(connection, issued.to_row(), again.claims_of(issued.id, who.id))
         _post(connection, issued, timestamp(now))
+        if credit.nanos:
+            receive(connection, issued, credit, CREDIT, issued.id, timestamp(now))
         return issued
 
     def _credited(
@@ -253,6 +259,9 @@ class Drafts:
         moment = timestamp(now)
         ledger.reverse(connection, "invoice", found.id, ("credit_note", note.id), moment)
         audit.append(connection, "invoice.issued", logged(note))
+        credit = Money(repository.paid_nanos(connection, found.id, CREDIT), found.currency)
+        if credit.nanos and not anew:
+            prepaid.give_back(connection, found.customer, credit, note.id, moment)
         status = "replaced" if anew else "credited"
         changes = {"status": status, "closed_at": moment}
         repository.change_invoice(connection, found.id, changes)
@@ -280,6 +289,15 @@ class Drafts:
             if isinstance(anew, Invoice):
                 repository.move_payments(connection, standing["id"], anew.id)
         return [("credited", note), *drawn]
+
+
+def _credited_for(
+    connection: repository.Connection, draft: Invoice, document: Document, paid: int, now: str
+) -> tuple[Document, Money]:
+    """The document with what the customer's credit pays of it, and what that is."""
+    owed = documents.total_of(document) + Money(-paid, draft.currency)
+    credit = prepaid.applied(connection, draft.customer, owed, draft.period, now)
+    return (documents.with_credit(document, credit) if credit.nanos else document), credit
 
 
 def _post(connection: repository.Connection, issued: Invoice, moment: str) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from mintage.capture.books import repository
 from mintage.capture.books.months import Month, hours_of, latest_hour, months_of
 from mintage.capture.books.rollup import Rollup
-from mintage.capture.metering import is_charged
+from mintage.capture.events import is_charged
 from mintage.capture.pricing.periods import Period
 from mintage.capture.pricing.rating import Line
 from mintage.core.clock import Clock

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from mintage.capture.books import documents, repository
+from mintage.capture.books import documents, ledger, repository
 from mintage.capture.books.documents import Document
+from mintage.capture.limits.prepaid import CREDIT
 from mintage.core.canonical import canonical_json, sha256_hex
 from mintage.core.clock import timestamp
 from mintage.core.errors import RequestError
+from mintage.core.ids import new_id
 from mintage.core.messages import Message, _
 from mintage.core.money import Money
 
@@ -113,6 +115,33 @@ def numbered(
             "closed_at": moment if closed else None,
         }
     )
+
+
+def receive(
+    connection: repository.Connection,
+    found: Invoice,
+    paid: Money,
+    provider: str,
+    payment: str,
+    now: str,
+) -> None:
+    """Note a payment of an invoice, from cash or from the customer's credit."""
+    payment_id = new_id("pay")
+    repository.add_payment(
+        connection,
+        {
+            "id": payment_id,
+            "invoice": found.id,
+            "provider": provider,
+            "reference": payment,
+            "currency": paid.currency,
+            "nanos": paid.nanos,
+            "received_at": now,
+        },
+    )
+    source = f"credit:{found.customer}" if provider == CREDIT else f"cash:{provider}"
+    sides = [ledger.Entry(source, paid), ledger.Entry(f"receivable:{found.customer}", -paid)]
+    ledger.post(connection, "payment", payment_id, sides, now)
 
 
 def logged(issued: Invoice) -> dict[str, Any]:

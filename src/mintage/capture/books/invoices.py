@@ -7,13 +7,11 @@ from typing import Any
 from mintage.capture import plans
 from mintage.capture.books import ledger, repository
 from mintage.capture.books.drafts import Drafts
-from mintage.capture.books.invoice import Invoice, found_invoice, not_now
-from mintage.capture.events import UsageRecord
-from mintage.capture.metering import is_charged
+from mintage.capture.books.invoice import Invoice, found_invoice, not_now, receive
+from mintage.capture.events import UsageRecord, is_charged
 from mintage.capture.pricing.periods import Period
 from mintage.core.clock import timestamp
 from mintage.core.errors import RequestError
-from mintage.core.ids import new_id
 from mintage.core.messages import _
 from mintage.core.money import Money
 from mintage.trust import audit
@@ -43,24 +41,8 @@ class Invoices(Drafts):
             owed = found.total + Money(-repository.paid_nanos(connection, found.id), found.currency)
             paid = owed if amount is None else amount
             _check_payable(found, paid, owed)
-            now, payment_id = timestamp(self._clock.now()), new_id("pay")
-            repository.add_payment(
-                connection,
-                {
-                    "id": payment_id,
-                    "invoice": found.id,
-                    "provider": provider,
-                    "reference": payment,
-                    "currency": paid.currency,
-                    "nanos": paid.nanos,
-                    "received_at": now,
-                },
-            )
-            sides = [
-                ledger.Entry(f"cash:{provider}", paid),
-                ledger.Entry(f"receivable:{found.customer}", -paid),
-            ]
-            ledger.post(connection, "payment", payment_id, sides, now)
+            now = timestamp(self._clock.now())
+            receive(connection, found, paid, provider, payment, now)
             if paid == owed:
                 repository.change_invoice(
                     connection, found.id, {"status": "paid", "closed_at": now}

@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from mintage.capture import plans
 from mintage.capture.books import repository
-from mintage.capture.metering import is_charged
+from mintage.capture.events import is_charged
 from mintage.capture.plans import Plan
 from mintage.capture.pricing.periods import Period, beginning_of
 from mintage.capture.pricing.rating import Held, Line, Part, Units, lines_of

@@ -365,10 +365,12 @@ def find_payment(connection: Connection, provider: str, reference: str) -> Value
     return _first(connection, select(payments).where(wanted))
 
 
-def paid_nanos(connection: Connection, invoice: str) -> int:
-    """How much of an invoice is paid."""
+def paid_nanos(connection: Connection, invoice: str, provider: str | None = None) -> int:
+    """How much of an invoice is paid, by all or by one provider."""
     p = payments.c
     asked = select(func.coalesce(func.sum(p.nanos), 0)).where(p.invoice == invoice)
+    if provider is not None:
+        asked = asked.where(p.provider == provider)
     return int(connection.execute(asked).scalar_one())
 
 

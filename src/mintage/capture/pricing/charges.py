@@ -83,7 +83,8 @@ class Charge:
     """What units of one kind cost; ``products`` are those that it is for, none named: all.
 
     ``included`` units of each period are free. ``per`` is how many units a tier's price is for; a
-    package is that large.
+    package is that large. Of more than ``soft_limit`` units in a month the customer is told, and
+    more than ``hard_limit`` are not answered; both are of whole months, whoever shares them.
     """
 
     unit: str
@@ -92,6 +93,8 @@ class Charge:
     per: int = 1
     included: int = 0
     products: tuple[str, ...] = field(default=())
+    soft_limit: int | None = None
+    hard_limit: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what could not be priced.
@@ -114,6 +117,7 @@ class Charge:
                     included=self.included,
                 )
             )
+        self._check_limits()
         self._check_tiers()
         if self.model == "package" and self.tiers[0].exact_flat:
             raise ConfigError(_("A package of {unit} has a price, no flat amount.", unit=self.unit))
@@ -124,6 +128,21 @@ class Charge:
                         _("A price cannot be negative: {amount}.", amount=decimal_text(amount)),
                         remedy=_("Give what is owed back by a credit."),
                     )
+
+    def _check_limits(self) -> None:
+        soft, hard = self.soft_limit, self.hard_limit
+        given = [each for each in (soft, hard) if each is not None]
+        if any(not 1 <= each <= _MOST_UNITS for each in given):
+            raise ConfigError(_("A limit of {unit} is 1 or more.", unit=self.unit))
+        if soft is not None and hard is not None and soft > hard:
+            raise ConfigError(
+                _(
+                    "The soft limit {soft} of {unit} is above the hard limit {hard}.",
+                    soft=soft,
+                    unit=self.unit,
+                    hard=hard,
+                )
+            )
 
     def _check_tiers(self) -> None:
         bounds = [tier.up_to for tier in self.tiers]
@@ -216,6 +235,8 @@ class Charge:
             "per": self.per,
             "included": self.included,
             "products": list(self.products),
+            "soft_limit": self.soft_limit,
+            "hard_limit": self.hard_limit,
             "tiers": [tier.to_json() for tier in self.tiers],
         }
 

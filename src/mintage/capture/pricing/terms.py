@@ -49,7 +49,10 @@ class Terms:
     fee is. In the first ``trial_days`` of a subscription nothing is charged. Where a month is
     shared with another plan, ``prorate`` says whether fee, minimum, maximum, included units and
     tiers are shared by the day. ``charge_abstained`` says whether an answer that gives no label is
-    charged as others are. ``due_days`` after its issue an invoice is to be paid.
+    charged as others are. ``due_days`` after its issue an invoice is to be paid. Of more than
+    ``soft_spend_limit`` of usage in a month the customer is told, and no call is answered that
+    would come to more than ``spend_limit``; both are without fee, discount and tax. ``prepaid``
+    calls are answered as long as the customer's credit lasts.
     """
 
     currency: str
@@ -66,6 +69,9 @@ class Terms:
     due_days: int = 30
     late: Late = Late()
     rate: str | None = None
+    soft_spend_limit: str | None = None
+    spend_limit: str | None = None
+    prepaid: bool = False
 
     def __post_init__(self) -> None:
         """Refuse terms that no invoice could follow.
@@ -109,15 +115,35 @@ class Terms:
                     maximum=self.maximum,
                 )
             )
-        for amount in (self.fee, self.minimum, self.maximum, *self._charged_amounts()):
+        limits = (self.soft_spend_limit, self.spend_limit)
+        bounds = (self.fee, self.minimum, self.maximum, *limits)
+        for amount in (*bounds, *self._charged_amounts()):
             if amount is not None:
                 _check_amount(amount)
+        soft, hard = (None if each is None else parse_exact(each) for each in limits)
+        if soft is not None and hard is not None and soft > hard:
+            raise ConfigError(
+                _(
+                    "The soft spend limit {soft} is above the spend limit {hard}.",
+                    soft=self.soft_spend_limit,
+                    hard=self.spend_limit,
+                )
+            )
 
     def _charged_amounts(self) -> list[str]:
         tiers = [tier for charge in self.charges for tier in charge.tiers]
         return [amount for tier in tiers for amount in (tier.price, tier.flat)]
 
     def _check_charges(self) -> None:
+        bounded = self.minimum is not None or self.maximum is not None or self.discount
+        if self.prepaid and (bounded or not all(charge.is_plain for charge in self.charges)):
+            raise ConfigError(
+                _(
+                    "A prepaid plan has one price for each unit, and no included ones, bounds or "
+                    "discount."
+                ),
+                remedy=_("A call is paid as it is answered, so that nothing later may change it."),
+            )
         for charge in self.charges:
             if not _UNIT.fullmatch(charge.unit):
                 raise ConfigError(
@@ -195,8 +221,8 @@ class Terms:
             "timezone": self.timezone,
             "fee": _spelled(self.fee),
             "fee_every": self.fee_every,
-            "minimum": None if self.minimum is None else _spelled(self.minimum),
-            "maximum": None if self.maximum is None else _spelled(self.maximum),
+            "minimum": _spelled_if(self.minimum),
+            "maximum": _spelled_if(self.maximum),
             "discount_percent": _spelled(self.discount_percent),
             "trial_days": self.trial_days,
             "prorate": self.prorate,
@@ -204,6 +230,9 @@ class Terms:
             "due_days": self.due_days,
             "late": self.late.to_json(),
             "rate": self.rate,
+            "soft_spend_limit": _spelled_if(self.soft_spend_limit),
+            "spend_limit": _spelled_if(self.spend_limit),
+            "prepaid": self.prepaid,
             "charges": [_spelled_charge(charge.to_json()) for charge in self.charges],
         }
 
@@ -216,6 +245,10 @@ class Terms:
 
 def _spelled(amount: str) -> str:
     return decimal_text(parse_exact(amount))
+
+
+def _spelled_if(amount: str | None) -> str | None:
+    return None if amount is None else _spelled(amount)
 
 
 def _spelled_charge(charge: dict[str, Any]) -> dict[str, Any]:

@@ -39,6 +39,8 @@ class ChargeTable(_Table):
     per: int = 1
     included: int = 0
     products: list[str] = []
+    soft_limit: int | None = None
+    hard_limit: int | None = None
 
     def charge(self) -> Charge:
         """What the table says.
@@ -59,6 +61,8 @@ class ChargeTable(_Table):
             self.per,
             self.included,
             tuple(self.products),
+            self.soft_limit,
+            self.hard_limit,
         )
 
 
@@ -86,6 +90,9 @@ class TermsTable(_Table):
     due_days: int = 30
     late: LateTable = LateTable()
     rate: str | None = None
+    soft_spend_limit: str | None = None
+    spend_limit: str | None = None
+    prepaid: bool = False
 
     def terms(self) -> Terms:
         """What the file says.
@@ -153,7 +160,7 @@ def written(terms: Terms) -> str:
         lines += ["", "[[charges]]"]
         tiers = charge.pop("tiers")
         single = charge["model"] in ("unit", "package") and tiers[0]["flat"] == "0"
-        lines += [_assignment(name, value) for name, value in charge.items()]
+        lines += [_assignment(n, value) for n, value in charge.items() if value is not None]
         if single:
             lines.append(_assignment("price", tiers[0]["price"]))
             continue

@@ -1,0 +1,363 @@
+"""Credits: what a customer paid in advance, or was given; calls and invoices take of it.
+
+In the ledger it is owed to the customer (``credit:CUSTOMER``) until an invoice counts it as paid.
+What ends first is taken first. A call of a prepaid plan takes its price with tax when its event is
+recorded; other invoices take what is left when they are issued.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from mintage.capture.books import ledger
+from mintage.capture.customers import found_customer
+from mintage.capture.key_limits import end_of
+from mintage.capture.limits import repository
+from mintage.core.clock import Clock, timestamp
+from mintage.core.errors import BooksBroken, RequestError
+from mintage.core.ids import new_id
+from mintage.core.messages import _
+from mintage.core.money import Money
+from mintage.store.engine import Database
+from mintage.trust import audit
+
+Origin = Literal["paid", "given", "returned"]
+CREDIT = "credit"
+"""The provider of what credit pays of an invoice."""
+_LONGEST_REFERENCE = 200
+
+
+@dataclass(frozen=True)
+class Credit:
+    """One amount; ``spent_nanos`` of it are taken. Of one that has ``ended_at`` nothing is left."""
+
+    id: str
+    customer: str
+    origin: Origin
+    currency: str
+    nanos: int
+    spent_nanos: int
+    provider: str | None
+    reference: str | None
+    added_at: str
+    expires_at: str | None = None
+    ended_at: str | None = None
+
+    @property
+    def amount(self) -> Money:
+        """What was paid or given."""
+        return Money(self.nanos, self.currency)
+
+    def left(self, now: str) -> Money:
+        """What can be used of it at a moment."""
+        over = self.ended_at is not None or (self.expires_at is not None and self.expires_at <= now)
+        return Money(0 if over else self.nanos - self.spent_nanos, self.currency)
+
+    def to_json(self, now: str) -> dict[str, Any]:
+        """As lists show it."""
+        said = asdict(self)
+        for name in ("nanos", "spent_nanos"):
+            del said[name]
+        return said | {"amount": self.amount.amount, "left": self.left(now).amount}
+
+
+@dataclass(frozen=True)
+class Balance:
+    """What a customer has in one currency; ``held`` by calls under way."""
+
+    left: Money
+    held: Money
+
+    def to_json(self) -> dict[str, Any]:
+        """As lists show it."""
+        return {
+            "currency": self.left.currency,
+            "left": self.left.amount,
+            "held": self.held.amount,
+        }
+
+
+class Credits:
+    """The credits of a workspace."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def add(
+        self,
+        customer: str,
+        amount: Money,
+        *,
+        provider: str,
+        reference: str | None,
+        expires: str | None = None,
+    ) -> Credit:
+        """Note what a customer paid in advance; without a ``reference`` it is given, for nothing.
+
+        A payment is noted once, by its provider and reference. ``expires`` is in a person's words.
+
+        Raises:
+            ConfigError: no time to expire at.
+            RequestError: no such customer (404), no amount above zero, or a payment of another
+                customer or amount (409).
+        """
+        _check_amount(amount, reference)
+        moment = self._clock.now()
+        expires_at = None if expires is None else end_of(expires, moment)
+
+        def work(connection: repository.Connection) -> Credit:
+            now, owner = timestamp(self._clock.now()), found_customer(connection, customer)
+            made = Credit(
+                id=new_id("crd"),
+                customer=owner.id,
+                origin="given" if reference is None else "paid",
+                currency=amount.currency,
+                nanos=amount.nanos,
+                spent_nanos=0,
+                provider=None if reference is None else provider,
+                reference=reference,
+                added_at=now,
+                expires_at=expires_at,
+            )
+            known = (
+                None
+                if reference is None
+                else repository.credit_by_reference(connection, provider, reference)
+            )
+            if known is not None:
+                return _same_payment(Credit(**known), made)
+            against = "given" if reference is None else f"cash:{provider}"
+            _added(connection, made, against, now)
+            return made
+
+        return self._database.write(work)
+
+    def refund(self, credit: str) -> Credit:
+        """Pay back what is left of a credit that was paid; of one that was given, take it back.
+
+        Raises:
+            RequestError: there is none (404), or nothing is left of it (409).
+        """
+
+        def work(connection: repository.Connection) -> Credit:
+            now, found = timestamp(self._clock.now()), _found(connection, credit)
+            left = found.left(now)
+            held = repository.held(connection, balance_counter(found), now)
+            free = sum(
+                each
+                for __, each in repository.credits_left(
+                    connection, found.customer, found.currency, now
+                )
+            )
+            if not left.nanos or free - held < left.nanos:
+                raise RequestError(
+                    _("Nothing of the credit {id} can be paid back now.", id=credit),
+                    remedy=_("See what is left: mintage credit list CUSTOMER"),
+                    http_status=409,
+                )
+            against = "given" if found.provider is None else f"cash:{found.provider}"
+            _ended(connection, found, against, "credit_refund", now)
+            return replace(found, spent_nanos=found.nanos, ended_at=now)
+
+        return self._database.write(work)
+
+    def lapse(self) -> int:
+        """Put in the books what has expired; how many credits that were."""
+        return self._database.write(self._lapse)
+
+    def _lapse(self, connection: repository.Connection) -> int:
+        now = timestamp(self._clock.now())
+        over = repository.lapsing(connection, now)
+        for row in over:
+            _ended(connection, Credit(**row), "revenue:expired credit", "credit_lapse", now)
+        return len(over)
+
+    def list(self, customer: str | None = None) -> Sequence[Credit]:
+        """Credits of a customer or of all, the oldest first.
+
+        Raises:
+            RequestError: no such customer (404).
+        """
+        with self._database.read() as connection:
+            owner = None if customer is None else found_customer(connection, customer).id
+            return [Credit(**row) for row in repository.all_credits(connection, owner)]
+
+    def balances(self, customer: str) -> Sequence[Balance]:
+        """What a customer has, by currency.
+
+        Raises:
+            RequestError: no such customer (404).
+        """
+        now = timestamp(self._clock.now())
+        with self._database.read() as connection:
+            owner = found_customer(connection, customer).id
+            found: dict[str, int] = defaultdict(int)
+            for row in repository.all_credits(connection, owner):
+                each = Credit(**row)
+                found[each.currency] += each.left(now).nanos
+            return [
+                Balance(
+                    Money(nanos, currency),
+                    Money(repository.held(connection, f"{owner}/credit/{currency}", now), currency),
+                )
+                for currency, nanos in sorted(found.items())
+            ]
+
+    def check(self, accounts: Mapping[str, Sequence[Money]]) -> None:
+        """Hold credits against what a ledger's accounts owe.
+
+        Raises:
+            BooksBroken: they differ.
+        """
+        owed = {
+            (account.partition(":")[2], each.currency): -each.nanos
+            for account, balances in accounts.items()
+            if account.startswith("credit:")
+            for each in balances
+        }
+        with self._database.read() as connection:
+            _check(connection, owed)
+
+
+def draw(
+    connection: repository.Connection, customer: str, amount: Money, period: str, now: str
+) -> tuple[int, int]:
+    """Take the price of calls of a month, as far as credit goes; what was left, and is now."""
+    before = _take(connection, customer, amount, now)
+    taken = min(before, amount.nanos)
+    if taken:
+        repository.draw(connection, customer, amount.currency, period, taken)
+    return before, before - taken
+
+
+def applied(
+    connection: repository.Connection, customer: str, total: Money, period: str, now: str
+) -> Money:
+    """What an invoice of a month counts as paid: what calls took, then of what is left."""
+    rest = max(0, total.nanos)
+    for each in repository.drawn(connection, customer, total.currency, period):
+        part = min(rest, each["drawn_nanos"] - each["applied_nanos"])
+        if part:
+            repository.apply(connection, each, part)
+            rest -= part
+    rest -= min(rest, _take(connection, customer, Money(rest, total.currency), now))
+    return Money(max(0, total.nanos) - rest, total.currency)
+
+
+def give_back(
+    connection: repository.Connection, customer: str, amount: Money, note: str, now: str
+) -> None:
+    """A credit note took an invoice back that credit had paid: it is the customer's again."""
+    made = Credit(
+        id=new_id("crd"),
+        customer=customer,
+        origin="returned",
+        currency=amount.currency,
+        nanos=amount.nanos,
+        spent_nanos=0,
+        provider="credit_note",
+        reference=note,
+        added_at=now,
+    )
+    _added(connection, made, f"receivable:{customer}", now)
+
+
+def _check(connection: repository.Connection, owed: Mapping[tuple[str, str], int]) -> None:
+    """``owed`` are 10⁻⁹ by customer and currency."""
+    kept: dict[tuple[str, str], int] = defaultdict(int)
+    for row in repository.all_credits(connection):
+        kept[row["customer"], row["currency"]] += row["nanos"] - row["spent_nanos"]
+    for row in repository.all_drawn(connection):
+        kept[row["customer"], row["currency"]] += row["drawn_nanos"] - row["applied_nanos"]
+    for whose in {*kept, *owed}:
+        if kept.get(whose, 0) != owed.get(whose, 0):
+            customer, currency = whose
+            raise BooksBroken(
+                _(
+                    "Of {customer}, credit of {kept} is kept and {owed} is in the ledger.",
+                    customer=customer,
+                    kept=Money(kept.get(whose, 0), currency),
+                    owed=Money(owed.get(whose, 0), currency),
+                ),
+                remedy=_("Restore the workspace from a backup, or report this."),
+            )
+
+
+def balance_counter(credit: Credit) -> str:
+    """What holds of this customer's credit are counted by."""
+    return f"{credit.customer}/credit/{credit.currency}"
+
+
+def _take(connection: repository.Connection, customer: str, amount: Money, now: str) -> int:
+    """Take an amount, as far as it goes; how much there was."""
+    rest, before = amount.nanos, 0
+    for credit, left in repository.credits_left(connection, customer, amount.currency, now):
+        before += left
+        part = min(rest, left)
+        if part:
+            repository.spend(connection, credit, part)
+            rest -= part
+    return before
+
+
+def _added(connection: repository.Connection, made: Credit, against: str, now: str) -> None:
+    repository.add_credit(connection, asdict(made))
+    sides = [
+        ledger.Entry(against, made.amount),
+        ledger.Entry(f"credit:{made.customer}", -made.amount),
+    ]
+    ledger.post(connection, "credit", made.id, sides, now)
+    audit.append(connection, "credit.added", made.to_json(now))
+
+
+def _ended(connection: repository.Connection, found: Credit, to: str, kind: str, now: str) -> None:
+    left = Money(found.nanos - found.spent_nanos, found.currency)
+    repository.spend(connection, found.id, left.nanos)
+    repository.end_credit(connection, found.id, now)
+    if left.nanos:
+        sides = [ledger.Entry(f"credit:{found.customer}", left), ledger.Entry(to, -left)]
+        ledger.post(connection, kind, found.id, sides, now)
+    audit.append(connection, "credit.ended", {"id": found.id, "by": kind, "left": left.amount})
+
+
+def _found(connection: repository.Connection, credit: str) -> Credit:
+    row = repository.find_credit(connection, credit)
+    if row is None:
+        raise RequestError(
+            _("There is no credit {credit!r}.", credit=credit),
+            remedy=_("See: mintage credit list CUSTOMER"),
+            http_status=404,
+        )
+    return Credit(**row)
+
+
+def _check_amount(amount: Money, reference: str | None) -> None:
+    if amount.nanos <= 0 or Money.rounded(amount.exact, amount.currency) != amount:
+        raise RequestError(
+            _("Credit is a whole amount above zero, not {amount}.", amount=amount),
+            remedy=_("Write it as '50 EUR'."),
+        )
+    if reference is not None and not 1 <= len(reference.strip()) <= _LONGEST_REFERENCE:
+        raise RequestError(
+            _("A payment has a reference of 1 to {most} characters.", most=_LONGEST_REFERENCE),
+            remedy=_("Give what tells it from others, such as the bank's own reference."),
+        )
+
+
+def _same_payment(known: Credit, made: Credit) -> Credit:
+    if (known.customer, known.amount) != (made.customer, made.amount):
+        raise RequestError(
+            _(
+                "The payment {reference} is noted already, as {amount} of {customer}.",
+                reference=known.reference,
+                amount=known.amount,
+                customer=known.customer,
+            ),
+            remedy=_("Give this one the reference that it has."),
+            http_status=409,
+        )
+    return known

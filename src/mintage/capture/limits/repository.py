@@ -1,0 +1,203 @@
+"""All SQL of this room; what runs on every call is plain text for the driver."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import Row, and_, func, insert, select, update
+
+from mintage.store.schema import credit_draws, customer_credits, products, usage_events
+from mintage.store.statements import Statement
+
+Connection = sqlalchemy.Connection
+Values = dict[str, Any]
+
+_USED = Statement("SELECT used FROM usage_counters WHERE counter = :counter")
+_HELD = Statement(
+    "SELECT COALESCE(SUM(amount), 0) FROM holds WHERE counter = :counter AND expires_at > :now"
+)
+_RETURN = Statement("DELETE FROM holds WHERE counter = :counter AND expires_at <= :now")
+_HOLD = Statement(
+    "INSERT INTO holds (id, counter, amount, expires_at)"
+    " VALUES (:id, :counter, :amount, :expires_at)"
+)
+_RELEASE = Statement("DELETE FROM holds WHERE id = :id")
+_COUNT = Statement("UPDATE usage_counters SET used = used + :amount WHERE counter = :counter")
+_BEGIN = Statement("INSERT INTO usage_counters (counter, used) VALUES (:counter, :used)")
+_LEFT = Statement(
+    "SELECT id, nanos - spent_nanos AS unspent FROM credits"
+    " WHERE customer = :customer AND currency = :currency AND spent_nanos < nanos"
+    " AND ended_at IS NULL AND (expires_at IS NULL OR expires_at > :now)"
+    " ORDER BY expires_at IS NULL, expires_at, id"
+)
+_SPEND = Statement("UPDATE credits SET spent_nanos = spent_nanos + :nanos WHERE id = :id")
+_DRAW = Statement(
+    "INSERT INTO credit_draws (customer, currency, period, drawn_nanos, applied_nanos)"
+    " VALUES (:customer, :currency, :period, :nanos, 0)"
+    " ON CONFLICT (customer, currency, period)"
+    " DO UPDATE SET drawn_nanos = credit_draws.drawn_nanos + excluded.drawn_nanos"
+)
+
+
+def used(connection: Connection, counter: str) -> int | None:
+    """What was counted; None where nothing was begun."""
+    found = _USED.execute(connection, counter=counter).scalar()
+    return None if found is None else int(found)
+
+
+def held(connection: Connection, counter: str, now: str) -> int:
+    """What calls under way have reserved; the leases that are over have returned."""
+    return int(_HELD.execute(connection, counter=counter, now=now).scalar() or 0)
+
+
+def hold(
+    connection: Connection, hold_id: str, amounts: Mapping[str, int], now: str, until: str
+) -> None:
+    """Reserve amounts, by counter; what is over is forgotten meanwhile."""
+    for counter, amount in amounts.items():
+        _RETURN.execute(connection, counter=counter, now=now)
+        _HOLD.execute(connection, id=hold_id, counter=counter, amount=amount, expires_at=until)
+
+
+def release(connection: Connection, hold_id: str) -> None:
+    """Give back what a call had reserved, if it is not given back yet."""
+    _RELEASE.execute(connection, id=hold_id)
+
+
+def count(connection: Connection, counter: str, amount: int) -> bool:
+    """Whether there is such a count, which is so much more now."""
+    return _COUNT.execute(connection, counter=counter, amount=amount).rowcount > 0
+
+
+def begin(connection: Connection, counter: str, already: int) -> None:
+    """Begin a count at what was used already."""
+    _BEGIN.execute(connection, counter=counter, used=already)
+
+
+def events_under(connection: Connection, customer: str, plan: str, since: str) -> list[Row[Any]]:
+    """``product, outcome, quantities, plan_version, events`` under a plan since a moment."""
+    e = usage_events.c
+    alike = (e.product, e.outcome, e.quantities, e.plan_version)
+    within = and_(e.customer == customer, e.plan == plan, e.recorded_at >= since)
+    asked = select(*alike, func.count().label("events")).where(within).group_by(*alike)
+    return list(connection.execute(asked))
+
+
+def priced_events(
+    connection: Connection, customer: str, key: str, currency: str, since: str
+) -> list[Row[Any]]:
+    """``price, events`` of what was called with a key in a currency since a moment."""
+    e = usage_events.c
+    mine = and_(e.customer == customer, e.api_key == key, e.currency == currency)
+    within = mine & (e.recorded_at >= since)
+    return list(
+        connection.execute(
+            select(e.price, func.count().label("events")).where(within).group_by(e.price)
+        )
+    )
+
+
+def products_sold(connection: Connection) -> list[str]:
+    """The names of all products."""
+    return list(connection.execute(select(products.c.name).order_by(products.c.name)).scalars())
+
+
+def credits_left(
+    connection: Connection, customer: str, currency: str, now: str
+) -> list[tuple[str, int]]:
+    """Each credit of which something is left, and how much; what ends first comes first."""
+    found = _LEFT.execute(connection, customer=customer, currency=currency, now=now)
+    return [(row.id, int(row.unspent)) for row in found]
+
+
+def credits_added(connection: Connection, customer: str, currency: str, now: str) -> int:
+    """All that the credits came to that can be used still."""
+    c = customer_credits.c
+    lasts = c.expires_at.is_(None) | (c.expires_at > now)
+    mine = and_(c.customer == customer, c.currency == currency, c.ended_at.is_(None), lasts)
+    asked = select(func.coalesce(func.sum(c.nanos), 0)).where(mine)
+    return int(connection.execute(asked).scalar_one())
+
+
+def spend(connection: Connection, credit: str, nanos: int) -> None:
+    """Take so much of a credit; below zero it is given back."""
+    _SPEND.execute(connection, id=credit, nanos=nanos)
+
+
+def draw(connection: Connection, customer: str, currency: str, period: str, nanos: int) -> None:
+    """Note what calls of a month took."""
+    _DRAW.execute(connection, customer=customer, currency=currency, period=period, nanos=nanos)
+
+
+def drawn(connection: Connection, customer: str, currency: str, until: str) -> list[Values]:
+    """What calls took and no invoice has counted yet, up to a month, the oldest first."""
+    d = credit_draws.c
+    within = and_(d.customer == customer, d.currency == currency, d.period <= until)
+    asked = select(credit_draws).where(within & (d.applied_nanos < d.drawn_nanos))
+    return [dict(row) for row in connection.execute(asked.order_by(d.period)).mappings()]
+
+
+def all_drawn(connection: Connection) -> list[Values]:
+    """Everything that calls ever took, by month."""
+    return [dict(row) for row in connection.execute(select(credit_draws)).mappings()]
+
+
+def apply(connection: Connection, draw: Values, nanos: int) -> None:
+    """Note that an invoice counts so much of a month's as paid."""
+    d = credit_draws.c
+    same = and_(
+        d.customer == draw["customer"],
+        d.currency == draw["currency"],
+        d.period == draw["period"],
+    )
+    changes = {"applied_nanos": d.applied_nanos + nanos}
+    connection.execute(update(credit_draws).where(same).values(changes))
+
+
+def add_credit(connection: Connection, values: Values) -> None:
+    """Keep a new credit."""
+    connection.execute(insert(customer_credits).values(values))
+
+
+def find_credit(connection: Connection, credit: str) -> Values | None:
+    """A credit by its id."""
+    return _first(connection, customer_credits.c.id == credit)
+
+
+def credit_by_reference(connection: Connection, provider: str, reference: str) -> Values | None:
+    """The credit that a payment was for."""
+    return _first(
+        connection,
+        (customer_credits.c.provider == provider) & (customer_credits.c.reference == reference),
+    )
+
+
+def end_credit(connection: Connection, credit: str, moment: str) -> None:
+    """Nothing of it can be used from now on."""
+    connection.execute(
+        update(customer_credits).where(customer_credits.c.id == credit).values(ended_at=moment)
+    )
+
+
+def all_credits(connection: Connection, customer: str | None = None) -> list[Values]:
+    """Credits of a customer or of all, the oldest first."""
+    asked = select(customer_credits).order_by(customer_credits.c.added_at, customer_credits.c.id)
+    if customer is not None:
+        asked = asked.where(customer_credits.c.customer == customer)
+    return [dict(row) for row in connection.execute(asked).mappings()]
+
+
+def lapsing(connection: Connection, now: str) -> list[Values]:
+    """Credits whose time is over and that were not ended yet."""
+    c = customer_credits.c
+    over = and_(c.expires_at <= now, c.ended_at.is_(None))
+    return [
+        dict(row) for row in connection.execute(select(customer_credits).where(over)).mappings()
+    ]
+
+
+def _first(connection: Connection, condition: Any) -> Values | None:
+    row = connection.execute(select(customer_credits).where(condition).limit(1)).mappings().first()
+    return None if row is None else dict(row)

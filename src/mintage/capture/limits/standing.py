@@ -1,0 +1,138 @@
+"""How a customer stands: what limits their calls this month, what is used, what credit is left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from mintage.capture import repository as rows
+from mintage.capture.customers import found_customer
+from mintage.capture.keys import KeyInfo
+from mintage.capture.limits import counters, repository
+from mintage.capture.limits.bounds import Bounds, Counted
+from mintage.capture.limits.prepaid import Credits
+from mintage.capture.plans import Plan
+from mintage.capture.subscriptions import in_force
+from mintage.core.clock import Clock, timestamp
+from mintage.core.money import Money, decimal_text
+from mintage.store.engine import Database
+
+_NO_KEY = ""
+
+
+class Standings:
+    """Says how customers stand; it changes nothing."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._credits = Credits(database, clock)
+
+    def of(self, customer: str) -> dict[str, Any]:
+        """Limits by plan and unit, spending, budgets of keys and credit, as JSON.
+
+        Raises:
+            RequestError: no such customer (404).
+        """
+        moment = self._clock.now()
+        with self._database.read() as connection:
+            owner = found_customer(connection, customer)
+            plans = _plans_of(connection, owner.id, moment)
+            bounds = [Bounds.of(owner.id, plan.name, plan.terms, key_id=_NO_KEY) for plan in plans]
+            bound = [each for each in bounds if each is not None]
+            limits = [limit for each in bound for limit in _limits(connection, each, moment)]
+            spending = [_spending(connection, each, moment) for each in bound]
+            budgets = list(_budgets(connection, owner.id, moment))
+        return {
+            "customer": owner.id,
+            "limits": limits,
+            "spending": [each for each in spending if each is not None],
+            "budgets": budgets,
+            "credit": [each.to_json() for each in self._credits.balances(owner.id)],
+        }
+
+
+def _plans_of(connection: repository.Connection, customer: str, moment: datetime) -> Iterable[Plan]:
+    """The plans by which the customer calls what is sold, each once."""
+    found: dict[str, Plan] = {}
+    for product in repository.products_sold(connection):
+        begun = in_force(connection, customer, product, moment)
+        offer = rows.offer(connection, product)
+        if begun is not None:
+            found[begun.plan.reference] = begun.plan
+        elif offer is not None and offer.name is not None:
+            plan = Plan.from_row(offer._asdict())
+            if not plan.terms.needs_subscription:
+                found[plan.reference] = plan
+    return found.values()
+
+
+def _limits(
+    connection: repository.Connection, bounds: Bounds, moment: datetime
+) -> Iterable[dict[str, Any]]:
+    for each in bounds.counted:
+        used, held = _taken(connection, bounds, each, moment)
+        charge = each.charge
+        yield {
+            "plan": bounds.plan,
+            "unit": charge.unit,
+            "products": list(charge.products),
+            "month": str(bounds.month(moment)),
+            "used": used,
+            "held": held,
+            "included": charge.included,
+            "soft_limit": charge.soft_limit,
+            "hard_limit": charge.hard_limit,
+        }
+
+
+def _spending(
+    connection: repository.Connection, bounds: Bounds, moment: datetime
+) -> dict[str, Any] | None:
+    if not bounds.limits_spending:
+        return None
+    used = {each.counter: _taken(connection, bounds, each, moment)[0] for each in bounds.counted}
+    return {
+        "plan": bounds.plan,
+        "currency": bounds.terms.currency,
+        "month": str(bounds.month(moment)),
+        "spent": decimal_text(bounds.spent(used)),
+        "soft_spend_limit": bounds.terms.soft_spend_limit,
+        "spend_limit": bounds.terms.spend_limit,
+    }
+
+
+def _budgets(
+    connection: repository.Connection, customer: str, moment: datetime
+) -> Iterable[dict[str, Any]]:
+    for row in rows.keys_of(connection, customer):
+        key = KeyInfo.from_row(row)
+        budget = key.limits.budget
+        if budget is None or key.revoked_at is not None or key.limits.have_ended(moment):
+            continue
+        counter = counters.budget_counter(key.id, budget.currency, moment)
+        used = repository.used(connection, counter)
+        if used is None:
+            used = counters.spent_since(connection, customer, key.id, budget.currency, moment)
+        held = repository.held(connection, counter, timestamp(moment))
+        yield {
+            "key": key.id,
+            "name": key.name,
+            "month": counter.rpartition("/")[2],
+            "currency": budget.currency,
+            "spent": Money(used, budget.currency).amount,
+            "held": Money(held, budget.currency).amount,
+            "budget": budget.amount,
+        }
+
+
+def _taken(
+    connection: repository.Connection, bounds: Bounds, each: Counted, moment: datetime
+) -> tuple[int, int]:
+    """What was used, and what calls under way hold."""
+    counter = f"{each.counter}/{bounds.month(moment)}"
+    used = repository.used(connection, counter)
+    if used is None:
+        used = counters.units_since(connection, bounds, counter, moment)
+    return used, repository.held(connection, counter, timestamp(moment))
