@@ -5,18 +5,28 @@ import random
 import signal
 import subprocess
 import sys
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mintage.capture.limits.prepaid import Credits
+from mintage.capture.limits.standing import Standings
 from mintage.capture.metering import DuplicateEvent
+from mintage.capture.pricing.charges import Charge
+from mintage.capture.pricing.periods import Period
+from mintage.capture.pricing.terms import Terms
 from mintage.core.canonical import canonical_json
+from mintage.core.money import NANOS, Money
 from mintage.trust.audit import AuditLog
 
 ROUNDS = int(os.environ.get("MINTAGE_ROUNDS", "3"))
 RECORDER = Path(__file__).with_name("killed_recorder.py")
 IN_FLIGHT = 8  # its threads
+MOST = 60
 
 
 def test_a_killed_process_loses_no_acknowledged_event_and_doubles_none(shop: Any) -> None:
@@ -38,6 +48,56 @@ def test_a_killed_process_loses_no_acknowledged_event_and_doubles_none(shop: Any
     listed = [record.to_json() | {"kind": "usage"} for record in reversed(records)]
     assert leaves == [canonical_json(event) for event in listed]
     assert AuditLog(shop.database, shop.keys, "test/log").check() == len(leaves) + 3
+
+
+def test_invoices_counts_and_credit_are_what_a_killed_process_recorded(shop: Any) -> None:
+    """Of three customers: one pays afterwards, one in advance, and one may call so often."""
+    plain = Charge.plain("image", "0.02")
+    shop.plans.agree("advance", Terms("EUR", (plain,), prepaid=True))
+    shop.plans.agree("bounded", Terms("EUR", (replace(plain, hard_limit=MOST),)))
+    keys = [shop.key_of(name) for name in ("Ada", "Bo", "Cy")]
+    shop.clock.moment = begun = datetime.now(UTC)  # the other process has the real clock
+    shop.subscriptions.begin("Bo", "advance")
+    shop.subscriptions.begin("Cy", "bounded")
+    bank = Credits(shop.database, shop.clock)
+    bank.add("Bo", Money.parse("10", "EUR"), provider="manual", reference="bank-1")
+    acknowledged: set[str] = set()
+    for number in range(ROUNDS):
+        acknowledged |= _record_and_kill(shop, ",".join(keys), number)["done"]
+    shop.clock.moment = datetime.now(UTC)
+    recorded = _all(shop)
+    assert acknowledged <= {record.id for record in recorded}
+    count = Counter(record.customer for record in recorded)
+    ada, bo, cy = (count[shop.customers.find(name).id] for name in ("Ada", "Bo", "Cy"))
+    _check_counts(shop, bo, cy)
+    month = Period.containing(begun, "UTC")
+    shop.clock.moment = month.following.following.bounds("UTC")[0]
+    invoices = [
+        shop.invoices.issue(draft.id)
+        for each in (month, month.following)
+        for draft in shop.invoices.run(each).drafted
+    ]
+    units: Counter[str] = Counter()
+    for invoice in invoices:
+        for line in invoice.document["lines"]:
+            units[invoice.customer] += line.get("units", 0)
+    assert units == count
+    assert max(ada, bo) > 0
+    bank.check(shop.ledger.check().accounts)
+    assert shop.rollup.check() == len(recorded)
+
+
+def _check_counts(shop: Any, bo: int, cy: int) -> None:
+    """Nothing that died holds anything for longer than its lease, and nothing was counted twice."""
+    left = Credits(shop.database, shop.clock).balances("Bo")[0].left
+    assert left == Money(10 * NANOS - bo * NANOS // 50, "EUR")
+    standing = Standings(shop.database, shop.clock)
+    (limit,) = [each for each in standing.of("Cy")["limits"] if each["plan"] == "bounded"]
+    assert limit["used"] == cy <= MOST
+    assert limit["used"] + limit["held"] <= MOST
+    shop.clock.advance(3601)
+    (limit,) = [each for each in standing.of("Cy")["limits"] if each["plan"] == "bounded"]
+    assert limit["held"] == 0
 
 
 def _record_and_kill(shop: Any, key: str, number: int) -> dict[str, set[str]]:
