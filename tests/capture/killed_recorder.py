@@ -32,10 +32,16 @@ def say(word: str, event: str) -> None:
 
 
 def main(home: str, keys: str, number: str) -> None:
-    workspace = Workspace(Path(home), database_url=load_settings().database_url)
+    settings = load_settings()
+    workspace = Workspace(Path(home), database_url=settings.database_url)
     gate = KeyGate(workspace.database, workspace.clock)
     holds = Holds(workspace.database, SystemClock(), lease_seconds=3600)
-    meter = UsageMeter(workspace.database, KeyRing(workspace.key_folder), SystemClock())
+    meter = UsageMeter(
+        workspace.database,
+        KeyRing(workspace.key_folder),
+        SystemClock(),
+        durability=settings.durability,
+    )
 
     def record(thread: int) -> None:
         names = keys.split(",")

@@ -29,7 +29,11 @@ IN_FLIGHT = 8  # its threads
 MOST = 60
 
 
-def test_a_killed_process_loses_no_acknowledged_event_and_doubles_none(shop: Any) -> None:
+@pytest.mark.parametrize("durability", ["flush", "process"])
+def test_a_killed_process_loses_no_acknowledged_event_and_doubles_none(
+    shop: Any, durability: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINTAGE_DURABILITY", durability)
     key = shop.key_of("Ada")
     tried: set[str] = set()
     for number in range(ROUNDS):

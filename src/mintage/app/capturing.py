@@ -17,6 +17,7 @@ from mintage.capture.trial import TRIAL, TrialGate
 from mintage.capture.usage import UsageHistory
 from mintage.core.errors import RequestError
 from mintage.core.ports import Gate, Limiter, Reserve
+from mintage.core.types import Durability
 from mintage.core.units import parse_duration
 from mintage.store.workspace import Workspace
 from mintage.trust.audit import AuditLog
@@ -30,8 +31,12 @@ _PAGE = 1000
 class Capturing:
     """Who pays, for what, and how much was used."""
 
-    def __init__(self, workspace: Workspace, keys: KeyRing) -> None:
+    def __init__(
+        self, workspace: Workspace, keys: KeyRing, durability: Durability = "flush"
+    ) -> None:
+        """``durability`` is what usage survives once its answer has left."""
         self._workspace = workspace
+        self._durability = durability
         self._keys = keys
         self.customers = Customers(workspace.database, workspace.clock)
         self.plans = Plans(workspace.database, workspace.clock)
@@ -40,7 +45,12 @@ class Capturing:
 
     def meter(self) -> UsageMeter:
         """The Meter; its receipt key is made when it is first wanted."""
-        return UsageMeter(self._workspace.database, self._keys, self._workspace.clock)
+        return UsageMeter(
+            self._workspace.database,
+            self._keys,
+            self._workspace.clock,
+            durability=self._durability,
+        )
 
     def limiter(self) -> Limiter:
         """Counts calls against the rates of their plans."""

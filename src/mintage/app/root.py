@@ -98,7 +98,7 @@ class App:
         """Customers, keys, plans, usage."""
         from mintage.app.capturing import Capturing  # noqa: PLC0415
 
-        return Capturing(self.workspace, self.keys)
+        return Capturing(self.workspace, self.keys, self.settings.durability)
 
     @cached_property
     def billing(self) -> Billing:

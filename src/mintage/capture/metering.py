@@ -20,7 +20,7 @@ from mintage.core.errors import ConfigError, RequestError
 from mintage.core.ids import new_id
 from mintage.core.messages import _
 from mintage.core.money import Price, decimal_text
-from mintage.core.types import EXPLANATION, Receipt, Usage
+from mintage.core.types import EXPLANATION, Durability, Receipt, Usage
 from mintage.store.engine import Database
 from mintage.trust import audit
 from mintage.trust.keys import KeyRing
@@ -88,8 +88,11 @@ def _amount(charged: tuple[tuple[Price, int], ...]) -> str:
 class UsageMeter:
     """Records usage; implements ``core.ports.Meter``."""
 
-    def __init__(self, database: Database, keys: KeyRing, clock: Clock) -> None:
-        self._database = database
+    def __init__(
+        self, database: Database, keys: KeyRing, clock: Clock, *, durability: Durability = "flush"
+    ) -> None:
+        """``durability`` is what usage survives: by ``process`` not a power cut."""
+        self._database = database if durability == "flush" else database.passing
         self._signer = keys.signer(SIGNING_KEY)
         self._clock = clock
 

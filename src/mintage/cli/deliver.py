@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from mintage.cli.words import word
 from mintage.core.errors import ConfigError, RequestError
 from mintage.core.machine import available_cores
 from mintage.core.messages import Message, _
+from mintage.core.types import Durability
 from mintage.core.units import parse_share
 
 
@@ -255,14 +257,22 @@ def serve(
                 _("Nothing is published yet."),
                 remedy=_("Publish a model first: mintage publish pets@latest --product pets"),
             )
-        run_server(app, samples=(), on_started=_say_addresses, workers=workers)
+        said = partial(_say_addresses, durability=app.settings.durability)
+        run_server(app, samples=(), on_started=said, workers=workers)
 
 
-def _say_addresses(customers: str, operator: str) -> None:
+_DURABILITIES: dict[Durability, Message] = {
+    "flush": _("on the disk before its answer leaves"),
+    "process": _("recorded before its answer leaves, but a power cut may take it"),
+}
+
+
+def _say_addresses(customers: str, operator: str, *, durability: Durability) -> None:
     facts(
         [
             (_("page and API"), f"{customers}/"),
             (_("operator"), _("{operator}/docs and {operator}/metrics", operator=operator)),
+            (_("usage"), _DURABILITIES[durability]),
         ]
     )
     if stderr.is_terminal:  # elsewhere stderr is the log alone

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mintage.core.errors import ConfigError
 from mintage.core.messages import Language, Message, _, language_of
+from mintage.core.types import Durability
 
 
 class Settings(BaseSettings):
@@ -49,6 +50,9 @@ class Settings(BaseSettings):
     """Uploads in memory at once hold so much together; more are refused with 503."""
     deadline_seconds: Annotated[float, Field(gt=0, le=600)] = 10.0
     """How long an upload that is here waits for its answer; then it is a 504."""
+    durability: Durability = "flush"
+    """Where usage is before its answer leaves: `flush`, on the disk, so that it survives a power
+    cut; `process`, with the database, so that it survives kill -9."""
     compute_cost: str | None = None
     """What an hour of one processor costs you, such as `0.05 EUR`; None: costs are not told."""
     seller: Path | None = None

@@ -11,6 +11,8 @@ from mintage.core.errors import QuotaReached
 from mintage.core.money import Price
 
 Split = Literal["train", "validation", "test"]
+Durability = Literal["flush", "process"]
+"""What recorded usage survives: a power cut, or the end of the process alone."""
 Outcome = Literal["ok", "error", "timeout", "cancelled", "abstain"]
 Scope = Literal["predict", "usage", "feedback"]
 """What a key may do: call products, read usage and receipts, say whether answers were right."""
