@@ -47,22 +47,28 @@ class Subscription:
         """Its days by a zone's calendar; ``charged_from`` is the first day after the plan's trial.
 
         The day on which it is changed belongs to what follows it; the day on which it is cancelled
-        is its last.
+        is its last. Both moments, in whole seconds, are for plans that are shared by these.
         """
         begun = _date(self.started_at, zone)
+        ended = None if self.ended_at is None else _second(self.ended_at)
+        moments = (_second(self.started_at), ended)
         if self.ended_at is None:
-            return Held(begun, None, max(begun, charged_from))
+            return Held(begun, None, max(begun, charged_from), moments)
         end = _date(self.ended_at, zone)
         if self.ended_by == "cancel":
             last = datetime.fromisoformat(self.ended_at) - timedelta(microseconds=1)
             end = last.astimezone(zone_of(zone)).date() + timedelta(days=1)
-        return Held(begun, max(begun, end), max(begun, charged_from))
+        return Held(begun, max(begun, end), max(begun, charged_from), moments)
 
 
 def charged_from(each: Subscription, all_of_them: Sequence[Subscription], terms: Terms) -> date:
     """The first day after a plan's trial, which a customer has once however often it is begun."""
     first = min(other.started_at for other in all_of_them if other.plan == each.plan)
     return _date(first, terms.timezone) + timedelta(days=terms.trial_days)
+
+
+def _second(moment: str) -> datetime:
+    return datetime.fromisoformat(moment).replace(microsecond=0)
 
 
 def _date(moment: str, zone: str) -> date:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -550,6 +551,52 @@ def test_without_proration_a_month_begun_twice_is_paid_once(shop: Any) -> None:
     shop.subscriptions.begin("Ada", "gold")
     at(shop, "2026-12-03")
     assert [lines(made) for made in settled(shop, NOVEMBER)] == [[("fee", "30")]]
+
+
+def test_by_the_second_a_change_takes_effect_at_once_and_each_second_is_paid_once(
+    shop: Any,
+) -> None:
+    gold(shop, prorate="second")
+    silver = (Charge.plain("image", "1"),)
+    shop.plans.agree("silver", Terms("EUR", silver, fee="60", prorate="second"))
+    shop.key_of("Ada")
+    at(shop, "2026-11-01")
+    shop.subscriptions.begin("Ada", "gold")
+    at(shop, "2026-11-16T12:00")  # 15.5 of 30 days
+    shop.subscriptions.begin("Ada", "silver")
+    at(shop, "2026-11-16T18:00")  # a quarter of a day
+    shop.subscriptions.begin("Ada", "gold")
+    at(shop, "2026-12-03")
+    (made,) = settled(shop, NOVEMBER)
+    assert lines(made) == [("fee", "15.5"), ("fee", "14.25"), ("fee", "0.5")]
+    shares = [Fraction(line["share"]) for line in made.document["lines"]]
+    assert sum(shares) == 1
+
+
+def test_by_the_second_a_year_is_given_back_from_the_second_on(shop: Any) -> None:
+    year = Terms("EUR", (), fee="365", fee_every="year", prorate="second")
+    shop.plans.agree("year", year)
+    shop.key_of("Ada")
+    at(shop, "2026-11-01")
+    shop.subscriptions.begin("Ada", "year")
+    at(shop, "2026-12-10T12:00")
+    shop.subscriptions.cancel("Ada", "year")
+    at(shop, "2027-01-03")
+    settled(shop, NOVEMBER, DECEMBER)
+    assert owed(shop) == "39.5"
+
+
+def test_a_month_with_an_hour_less_is_shared_by_its_own_seconds(shop: Any) -> None:
+    berlin = Terms("EUR", (), fee="743", prorate="second", timezone="Europe/Berlin")
+    shop.plans.agree("hourly", berlin)  # March 2027 has 743 hours there
+    shop.key_of("Ada")
+    at(shop, "2027-02-28T23:00")
+    shop.subscriptions.begin("Ada", "hourly")
+    at(shop, "2027-03-28T02:00")
+    shop.subscriptions.cancel("Ada", "hourly")
+    at(shop, "2027-04-03")
+    settled(shop, Period(2027, 3))
+    assert owed(shop) == "651"
 
 
 def test_a_plan_with_a_fee_alone_stands_beside_others(shop: Any) -> None:

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime, timedelta
 from fractions import Fraction
 from typing import Any, Literal
 
 from mintage.capture.pricing.charges import WHOLE, Charge, Step
-from mintage.capture.pricing.periods import Period, Span, share_of, span_of, year_from
+from mintage.capture.pricing.periods import (
+    Period,
+    Span,
+    beginning_of,
+    share_of,
+    span_of,
+    year_from,
+)
 from mintage.capture.pricing.terms import Terms
 from mintage.core.money import decimal_text, parse_exact
 
 Kind = Literal["fee", "fee_back", "usage", "minimum", "maximum", "discount", "late", "elsewhere"]
+_DAY = timedelta(days=1)
 Units = Mapping[tuple[str, str], int]
 """How many units were used, by product and unit."""
 
@@ -89,12 +97,14 @@ def exact_of(said: Mapping[str, Any]) -> Fraction:
 class Held:
     """The days on which one subscription's plan was in force; ``end`` is None while it is.
 
-    ``charged_from`` is the first day after any trial: what yearly fees are counted from.
+    ``charged_from`` is the first day after any trial: what yearly fees are counted from. Where a
+    plan is shared by the second, ``moments`` are those at which it began and ended.
     """
 
     first: date
     end: date | None
     charged_from: date
+    moments: tuple[datetime, datetime | None] | None = None
 
     def span(self) -> Span:
         """The days; without an end, as many as there ever may be."""
@@ -118,7 +128,7 @@ class Part:
 def lines_of(part: Part, period: Period) -> list[Line]:
     """The lines that one plan comes to in a month: fees, usage, and what bounds or lessens them."""
     terms, share = part.terms, share_in(part, period)
-    begun = charged_days(part, period) > 0
+    begun = _share_held(part, period) > 0
     fees = _fees(part, period)
     usage = [
         line
@@ -144,11 +154,33 @@ def share_in(part: Part, period: Period) -> Fraction:
     """Which share of the month the plan was in force, as far as it is shared.
 
     Usage of a plan that was in force on none of its days, because a call was under way when it
-    ended, is counted by one day.
+    ended, is counted by one day; where it is shared by the second, by one second.
     """
     if not part.held or not part.terms.prorate:
         return WHOLE
-    return min(WHOLE, share_of(max(1, charged_days(part, period)), period))
+    least = share_of(1, period)
+    if part.terms.prorate == "second":
+        least = Fraction(1, _seconds(*period.bounds(part.terms.timezone)))
+    return min(WHOLE, max(least, _share_held(part, period)))
+
+
+def _share_held(part: Part, period: Period) -> Fraction:
+    """Which share of the month is charged for having the plan, by the day or by the second."""
+    return sum((_share_of_one(part.terms, held, period) for held in part.held), Fraction(0))
+
+
+def _share_of_one(terms: Terms, held: Held, period: Period) -> Fraction:
+    if terms.prorate != "second" or held.moments is None:
+        return share_of(_charged_days(held, period).days, period)
+    begin, end = period.bounds(terms.timezone)
+    began, ended = held.moments
+    first = max(begin, began, beginning_of(held.charged_from, terms.timezone))
+    last = end if ended is None else min(end, ended)
+    return Fraction(max(0, _seconds(first, last)), _seconds(begin, end))
+
+
+def _seconds(begin: datetime, end: datetime) -> int:
+    return round((end - begin).total_seconds())
 
 
 def charged_days(part: Part, period: Period) -> int:
@@ -173,10 +205,12 @@ def _fees(part: Part, period: Period) -> list[Line]:
 
 def _monthly(part: Part, held: Held, period: Period, fee: Fraction) -> Sequence[Line]:
     """At the month's end, for its days."""
-    span = _charged_days(held, period)
-    if not span.days:
+    span, share = _charged_days(held, period), _share_of_one(part.terms, held, period)
+    if not share:
         return []
-    share = share_of(span.days, period) if part.terms.prorate else WHOLE
+    if part.terms.prorate == "second":
+        span = Span(span.first, max(span.end, span.first + _DAY))
+    share = share if part.terms.prorate else WHOLE
     return [Line("fee", part.plan, part.version, fee * share, span=span, share=share)]
 
 
@@ -191,15 +225,23 @@ def _yearly(part: Part, held: Held, period: Period, fee: Fraction) -> Sequence[L
             lines.append(Line("fee", part.plan, part.version, fee, span=year))
         end = held.end
         if in_force and part.terms.prorate and end is not None and month.first < end <= month.end:
-            unused = Span(end, year.end)
-            if 0 < unused.days < year.days:
-                share = Fraction(unused.days, year.days)
+            unused, share = Span(end, year.end), _unused(part.terms, held, year)
+            if 0 < share < 1:
                 lines.append(
                     Line(
                         "fee_back", part.plan, part.version, -fee * share, span=unused, share=share
                     )
                 )
     return lines
+
+
+def _unused(terms: Terms, held: Held, year: Span) -> Fraction:
+    """Which share of a year that was paid is left when the plan ends."""
+    end = None if held.moments is None else held.moments[1]
+    if terms.prorate == "second" and end is not None:
+        begin, after = (beginning_of(each, terms.timezone) for each in (year.first, year.end))
+        return Fraction(_seconds(end, after), _seconds(begin, after))
+    return Fraction(Span(held.end or year.end, year.end).days, year.days)
 
 
 def _usage_line(part: Part, charge: Charge, share: Fraction, *, begun: bool) -> Line | None:

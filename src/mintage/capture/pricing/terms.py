@@ -18,6 +18,7 @@ from mintage.core.types import EXPLANATION
 from mintage.core.units import parse_rate
 
 FeeEvery = Literal["month", "year"]
+Prorate = bool | Literal["second"]
 LatePolicy = Literal["next_invoice", "credit_note", "reject"]
 _UNIT = re.compile(r"[a-z][a-z_]{0,19}")
 _HIGHEST_AMOUNT = 10**12  # so that every product with a quantity has an exact decimal string
@@ -48,11 +49,11 @@ class Terms:
     comes to is at least ``minimum`` and at most ``maximum``, and ``discount_percent`` less, as the
     fee is. In the first ``trial_days`` of a subscription nothing is charged. Where a month is
     shared with another plan, ``prorate`` says whether fee, minimum, maximum, included units and
-    tiers are shared by the day. ``charge_abstained`` says whether an answer that gives no label is
-    charged as others are. ``due_days`` after its issue an invoice is to be paid. Of more than
-    ``soft_spend_limit`` of usage in a month the customer is told, and no call is answered that
-    would come to more than ``spend_limit``; both are without fee, discount and tax. ``prepaid``
-    calls are answered as long as the customer's credit lasts.
+    tiers are shared by the day, or by the ``second``. ``charge_abstained`` says whether an answer
+    that gives no label is charged as others are. ``due_days`` after its issue an invoice is to be
+    paid. Of more than ``soft_spend_limit`` of usage in a month the customer is told, and no call is
+    answered that would come to more than ``spend_limit``; both are without fee, discount and tax.
+    ``prepaid`` calls are answered as long as the customer's credit lasts.
     """
 
     currency: str
@@ -64,7 +65,7 @@ class Terms:
     maximum: str | None = None
     discount_percent: str = "0"
     trial_days: int = 0
-    prorate: bool = True
+    prorate: Prorate = True
     charge_abstained: bool = False
     due_days: int = 30
     late: Late = Late()
@@ -83,6 +84,8 @@ class Terms:
         zone_of(self.timezone)
         if self.fee_every not in get_args(FeeEvery):
             raise _no_word("fee_every", self.fee_every, get_args(FeeEvery))
+        if self.prorate not in (True, False, "second"):
+            raise _no_word("prorate", self.prorate, ("true", "false", "second"))
         if self.late.policy not in get_args(LatePolicy):
             raise _no_word(_("the policy of late usage"), self.late.policy, get_args(LatePolicy))
         if self.rate is not None:

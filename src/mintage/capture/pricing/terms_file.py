@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mintage.capture.pricing.charges import Charge, Model, Tier
-from mintage.capture.pricing.terms import FeeEvery, Late, LatePolicy, Terms
+from mintage.capture.pricing.terms import FeeEvery, Late, LatePolicy, Prorate, Terms
 from mintage.core.errors import ConfigError, said_by
 from mintage.core.messages import Message, _
 
@@ -85,7 +85,7 @@ class TermsTable(_Table):
     maximum: str | None = None
     discount_percent: str = "0"
     trial_days: int = 0
-    prorate: bool = True
+    prorate: Prorate = True
     charge_abstained: bool = False
     due_days: int = 30
     late: LateTable = LateTable()
