@@ -138,7 +138,7 @@ def show_limits(owner: _Customer, *, home: Home = None, as_json: Json = False) -
         return
     rows = [
         (
-            f"{each['plan']}: {word(each['unit'])}",
+            f"{each['plan']}: {told(word(each['unit']))}",
             each["month"],
             f"{each['used']:,}",
             f"{each['held']:,}",

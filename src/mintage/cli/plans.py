@@ -14,7 +14,7 @@ from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import emit, line, say, stdout, table
 from mintage.cli.words import word
 from mintage.core.errors import ConfigError
-from mintage.core.messages import _
+from mintage.core.messages import _, told
 
 plan = typer.Typer(help="What is agreed: set, list, show and try out plans.", no_args_is_help=True)
 
@@ -170,9 +170,9 @@ def _charges(agreed: Plan) -> str:
     for charge in agreed.terms.charges:
         price, per = charge.list_price
         each = (
-            f"{price} / {word(charge.unit)}"
+            f"{price} / {told(word(charge.unit))}"
             if per == 1
-            else f"{price} / {per:,} {word(charge.unit)}"
+            else f"{price} / {per:,} {told(word(charge.unit))}"
         )
         said.append(each if charge.model == "unit" else f"{each} ({charge.model})")
     return ", ".join(said)

@@ -12,7 +12,7 @@ from mintage.cli.housekeeping import STATES, made, moment
 from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import emit, facts, line, warn
 from mintage.cli.words import word
-from mintage.core.messages import Message, _
+from mintage.core.messages import Message, _, told
 from mintage.core.units import format_duration, format_size
 
 Row = tuple[str, object]
@@ -128,7 +128,7 @@ def _common(found: Document) -> Iterator[Row]:
     yield _("folder"), found["folder"]
     yield _("size"), format_size(found["size_bytes"])
     if "task" in found:
-        yield _("kind"), f"{word(found['modality'])} → {word(found['task'])}"
+        yield _("kind"), f"{told(word(found['modality']))} → {told(word(found['task']))}"
 
 
 def _signed(found: Document) -> Row:
