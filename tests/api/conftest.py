@@ -127,6 +127,7 @@ class Desk:
         self.addresses: list[str | None] = []
         self.names_listed = ["tones"]
         self.expired = False
+        self.pdf: bytes | None = b"%PDF-1.3 of an invoice"
         self.public_keys: dict[str, dict[str, str]] = {}
 
     def admit(self, key: str | None, product: str, address: str | None = None) -> Permit:
@@ -232,6 +233,12 @@ class Desk:
         amounts = {"currency": "EUR", "total": "0.06", "document": {}}
         named = {"id": "inv_1", "kind": "invoice", "number": number, "customer": caller.customer}
         return {**named, **amounts, "period": "2026-11", "status": "issued"}
+
+    def invoice_pdf(self, caller: Caller, number: str) -> bytes:
+        self.invoice(caller, number)
+        if self.pdf is None:
+            raise RequestError(_("This server cannot write it as PDF."), http_status=406)
+        return self.pdf
 
     def names(self) -> list[str]:
         return self.names_listed

@@ -287,6 +287,38 @@ def test_the_document_describes_what_customers_reach_and_every_reference_resolve
     assert predict["security"] == [{"key": []}]
 
 
+@pytest.mark.parametrize(
+    ("accept", "is_pdf"),
+    [
+        ("application/pdf", True),
+        ("application/json;q=0.5, application/pdf", True),
+        ("application/PDF; Q=0.9, */*;q=0.1", True),
+        ("*/*", False),
+        ("application/json, application/pdf;q=0.9", False),
+        ("application/pdf;q=0", False),
+        ("application/pdf;q=much", False),
+        (";;,,", False),
+    ],
+)
+def test_an_invoice_is_a_pdf_where_that_is_asked_for(client, accept, is_pdf) -> None:
+    path = "/v1/invoices/INV-2026-000001"
+    answer = client.get(path, headers={"Accept": accept})
+    assert answer.status_code == 200
+    assert answer.headers["Vary"] == "Accept, Accept-Language"
+    assert answer.headers["Content-Type"] == ("application/pdf" if is_pdf else "application/json")
+    assert answer.content.startswith(b"%PDF-" if is_pdf else b"{")
+    other = client.get("/v1/invoices/INV-2026-000002", headers={"Accept": accept})
+    assert other.status_code == 404
+
+
+def test_where_no_pdf_can_be_made_a_problem_says_so(client, desk) -> None:
+    desk.pdf = None
+    answer = client.get("/v1/invoices/INV-2026-000001", headers={"Accept": "application/pdf"})
+    assert answer.status_code == 406
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert client.get("/v1/invoices/INV-2026-000001").status_code == 200
+
+
 def test_the_operators_port_has_documents_and_metrics(operator, client, desk, warm) -> None:
     client.post(PREDICT, content=warm)
     client.post(PREDICT, content=b"broken")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -68,6 +69,27 @@ def test_a_customer_sees_their_own_limits(shop: Any) -> None:
     used = [own.limits(who)["limits"][0]["used"] for who in (ada, bob)]
     assert used == [1, 0]
     assert own.limits(ada)["customer"] == ada.customer
+
+
+def test_a_customer_has_their_own_invoice_as_pdf(
+    shop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, ada, bob = accounts(shop)
+    drafted = shop.invoices.run(Period(2026, 11)).drafted
+    with pytest.raises(RequestError) as draft:
+        own.invoice_pdf(ada, drafted[0].id)
+    assert draft.value.http_status == 404
+    for each in shop.invoices.issue_all(drafted):
+        owner, other = (ada, bob) if each.customer == ada.customer else (bob, ada)
+        assert own.invoice_pdf(owner, each.number).startswith(b"%PDF-")
+        with pytest.raises(RequestError) as missing:
+            own.invoice_pdf(other, each.number)
+        assert missing.value.http_status == 404
+    monkeypatch.delitem(sys.modules, "mintage.capture.books.pdf")
+    monkeypatch.setitem(sys.modules, "fpdf", None)
+    with pytest.raises(RequestError, match="cannot write it as PDF") as unable:
+        own.invoice_pdf(owner, each.number)
+    assert unable.value.http_status == 406
 
 
 def test_a_key_for_some_products_sees_no_invoice(shop: Any) -> None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pypdf import PdfReader
 from tests.capture.conftest import Shop
 from tests.conftest import ManualClock
+from tests.fonts import LATIN, make_font
 from tests.terminal import Terminal
 
+from mintage.capture.books import fonts
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
 
@@ -190,6 +194,46 @@ def test_an_invoice_is_a_page_and_rows_in_its_customers_language(
     assert "18 张图片，套餐 standard@1" in mintage(*show, *at)
     assert "18 × image, plan standard@1" in mintage(*show, "--lang", "en", *at)
     assert mintage.json(*show, *at)["document"]["seller"]["legal_name"] == "<Pets & Co.>"
+
+
+def test_an_invoice_is_a_pdf_in_its_customers_language(
+    mintage: Terminal, books: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = ("--home", books)
+    (tmp_path / "wang.toml").write_text(WANG, encoding="utf-8")
+    mintage("customer", "set", "王小明", "wang.toml", *at)
+    mintage("invoice", "run", "--period", "2026-10", "--issue", *at)
+    standing = mintage.json("invoice", "list", *at)
+    english, chinese = sorted(standing, key=lambda each: each["document"]["customer"]["language"])
+    show = ("invoice", "show", chinese["number"], "--format", "pdf", "--output", "wang.pdf")
+    page = Page(mintage("invoice", "show", chinese["number"], "--format", "html", *at))
+    font = make_font(tmp_path / "boxes.ttf", LATIN + "".join(page.text) + "第页共，")
+    for given in (("--font", font), ()):
+        if not given:
+            monkeypatch.setenv("MINTAGE_FONT", str(font))
+        assert mintage(*show, *given, *at).strip() == "wang.pdf"
+        (sheet,) = PdfReader(tmp_path / "wang.pdf").pages
+        assert "上海某某科技有限公司" in sheet.extract_text()
+    monkeypatch.delenv("MINTAGE_FONT")
+    mintage(*show, "--font", "none.ttf", *at, status=2)
+    assert "none.ttf cannot be read: No such file" in mintage.err
+    monkeypatch.setattr(fonts, "installed_fonts", list)
+    mintage(*show, *at, status=2)
+    assert "No font on this machine" in mintage.err
+    mintage("invoice", "show", english["number"], "--format", "pdf", "-o", "ada.pdf", *at)
+    assert (tmp_path / "ada.pdf").read_bytes().startswith(b"%PDF-")
+
+
+def test_what_makes_pdfs_is_missed_with_the_line_that_installs_it(
+    mintage: Terminal, books: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = ("--home", books)
+    mintage("invoice", "run", "--period", "2026-10", "--issue", *at)
+    for name in ("mintage.capture.books.pdf", "mintage.capture.books.fonts"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setitem(sys.modules, "fpdf", None)
+    mintage("invoice", "show", "INV-2026-000001", "--format", "pdf", "-o", "a.pdf", *at, status=5)
+    assert "pip install 'mintage[pdf]'" in mintage.err
 
 
 def test_details_that_cannot_be_are_named(mintage: Terminal, books: Path, tmp_path: Path) -> None:

@@ -9,17 +9,20 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 
 from mintage.api import models
 from mintage.api.calls import caller_of, metered_batch, metered_call
 from mintage.api.explanations import asked, none_asked
 from mintage.api.feedback import feedback_routes
+from mintage.api.heads import prefers
 from mintage.api.openapi import (
+    AS_PDF_TOO,
     AUTHORIZED,
     BATCH_BODY,
     MOST_AT_ONCE,
     ONE_ANSWER,
+    PDF,
     PREDICT_BODY,
     problems,
     sold,
@@ -31,6 +34,8 @@ from mintage.api.uploads import read_upload, read_uploads
 from mintage.core.errors import MintageError, RequestError
 from mintage.core.messages import _
 from mintage.core.types import Receipt
+
+_BY_TYPE = {"Vary": "Accept, Accept-Language"}
 
 
 def customer_routes(service: Service) -> APIRouter:
@@ -197,17 +202,24 @@ def _add_invoices(router: APIRouter, service: Service) -> None:
         "/invoices/{number}",
         summary="Fetch an invoice",
         response_model=models.InvoiceDocument,
-        responses=problems(401, 403, 404),
+        responses={200: AS_PDF_TOO, **problems(401, 403, 404, 406)},
         openapi_extra=AUTHORIZED,
         tags=["account"],
     )
-    async def invoice(number: str, request: Request) -> JSONResponse:
-        """An invoice or a credit note with all its lines, if it is this customer's."""
+    async def invoice(number: str, request: Request) -> Response:
+        """An invoice or a credit note with all its lines, if it is this customer's.
 
-        def read() -> dict[str, Any]:
-            return service.accounts.invoice(caller_of(service, request, "usage"), number)
+        With ``Accept: application/pdf`` it comes as PDF; 406 where the server can make none.
+        """
+        accounts, as_pdf = service.accounts, prefers(request.headers.get("Accept", ""), PDF)
 
-        return JSONResponse(await asyncio.to_thread(read))
+        def read() -> Response:
+            caller = caller_of(service, request, "usage")
+            if not as_pdf:
+                return JSONResponse(accounts.invoice(caller, number), headers=_BY_TYPE)
+            return Response(accounts.invoice_pdf(caller, number), headers=_BY_TYPE, media_type=PDF)
+
+        return await asyncio.to_thread(read)
 
 
 def _add_account(router: APIRouter, service: Service) -> None:

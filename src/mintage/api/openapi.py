@@ -23,6 +23,7 @@ _TITLES = {
     402: "Money is missing.",
     403: "The key may not do this.",
     404: "There is no such thing.",
+    406: "It cannot be had in the form that was asked for.",
     408: "The body came too slowly.",
     409: "The first call with this Idempotency-Key still runs, or its answer is no longer kept.",
     413: "The upload is too large.",
@@ -36,6 +37,8 @@ _TITLES = {
 _TEXTS = {"summary", "description"}
 _BINARY = {"type": "string", "format": "binary"}
 
+PDF = "application/pdf"
+AS_PDF_TOO: dict[str, Any] = {"content": {PDF: {"schema": _BINARY}}}
 AUTHORIZED: dict[str, Any] = {"security": [{"key": []}]}
 SECURITY_SCHEMES = {"key": {"type": "http", "scheme": "bearer", "description": "An API key."}}
 

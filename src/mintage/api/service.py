@@ -248,6 +248,10 @@ class Accounts(Protocol):
         """One of them, by its number or id; raises RequestError (404) where it is not theirs."""
         ...
 
+    def invoice_pdf(self, caller: Caller, number: str) -> bytes:
+        """The same as PDF; raises RequestError (406) where none can be made."""
+        ...
+
 
 class StoredAnswer(Protocol):
     """What an Idempotency-Key was answered with."""

@@ -28,7 +28,7 @@ from mintage.capture.pricing.terms import Terms
 from mintage.capture.subscriptions import Subscription, Subscriptions
 from mintage.core.currencies import exponent_of
 from mintage.core.errors import ConfigError
-from mintage.core.messages import _
+from mintage.core.messages import Language, _
 from mintage.core.money import Money, Price, said_money
 from mintage.core.settings import Settings
 from mintage.core.types import EXPLANATION
@@ -133,6 +133,15 @@ class Billing:
         return self.credits.add(
             customer, credit, provider=MANUAL, reference=payment, expires=expires
         )
+
+    def pdf(self, found: Invoice, language: Language, font: Path | None = None) -> bytes:
+        """An invoice as PDF; ``font`` is embedded where it is needed, else MINTAGE_FONT's.
+
+        Raises:
+            ConfigError: no font has all of its characters.
+            DependencyDown: the extra ``pdf`` is not installed.
+        """
+        return invoice_pdf(found, language, font or self._settings.font)
 
     def economics(self, period: str, by: Sequence[str] = ()) -> list[Earned]:
         """What each customer's use of each model version earned and cost in a month.
@@ -268,6 +277,18 @@ class Billing:
     def _hour_cost(self) -> Price | None:
         said = self._settings.compute_cost
         return None if said is None else hourly(said)
+
+
+def invoice_pdf(found: Invoice, language: Language, font: Path | None) -> bytes:
+    """An invoice as PDF.
+
+    Raises:
+        ConfigError: no font has all of its characters.
+        DependencyDown: the extra ``pdf`` is not installed.
+    """
+    from mintage.capture.books.pdf import pdf  # noqa: PLC0415 - it needs what may not be installed
+
+    return pdf(found.document, found.status, language, font)
 
 
 def hourly(said: str) -> Price:

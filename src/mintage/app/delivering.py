@@ -8,19 +8,27 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mintage.app.billing import invoice_pdf
 from mintage.app.bundles import Bundles
 from mintage.app.capturing import Capturing
 from mintage.app.creating import Creating
 from mintage.bundle.format import Manifest
 from mintage.bundle.predictor import Predictor
 from mintage.capture.answers import Answers
-from mintage.capture.books.invoice import no_invoice
+from mintage.capture.books.invoice import Invoice, no_invoice
 from mintage.capture.books.invoices import Invoices
+from mintage.capture.books.rendering import language_for
 from mintage.capture.key_limits import not_for
 from mintage.capture.limits.standing import Standings
 from mintage.capture.metering import UsageMeter
 from mintage.core.clock import Clock
-from mintage.core.errors import NotAllowed, SignatureMismatch
+from mintage.core.errors import (
+    ConfigError,
+    DependencyDown,
+    NotAllowed,
+    RequestError,
+    SignatureMismatch,
+)
 from mintage.core.messages import _
 from mintage.core.money import Price
 from mintage.core.ports import Gate, Limiter, Reserve
@@ -154,6 +162,7 @@ class Delivering:
                 self._capture,
                 Invoices(self._workspace.database, self._workspace.clock),
                 Standings(self._workspace.database, self._workspace.clock),
+                self._settings.font,
             ),
             catalogue=self.offers,
             replays=Answers(self._workspace.database, keys, self._workspace.clock),
@@ -195,10 +204,18 @@ def _public_keys(keys: KeyRing) -> dict[str, dict[str, str]]:
 class Accounts:
     """A customer's own records, by their key."""
 
-    def __init__(self, capture: Capturing, invoices: Invoices, standings: Standings) -> None:
+    def __init__(
+        self,
+        capture: Capturing,
+        invoices: Invoices,
+        standings: Standings,
+        font: Path | None = None,
+    ) -> None:
+        """``font`` is for invoices as PDF; None: one is looked for."""
         self._capture = capture
         self._invoices = invoices
         self._standings = standings
+        self._font = font
 
     def caller(self, key: str | None, scope: Scope, address: str | None) -> Caller:
         """Whose key this is; raises Unauthenticated and NotAllowed."""
@@ -255,11 +272,31 @@ class Accounts:
             NotAllowed: the key is for some products alone, and invoices are over all.
             RequestError: there is none, it is a draft, or another customer's (404, all alike).
         """
+        return self._issued(caller, number).to_json()
+
+    def invoice_pdf(self, caller: Caller, number: str) -> bytes:
+        """The same as PDF, in the customer's language or the one that is spoken.
+
+        Raises:
+            NotAllowed: the key is for some products alone, and invoices are over all.
+            RequestError: there is none for this caller (404), or no PDF can be made here (406).
+        """
+        found = self._issued(caller, number)
+        try:
+            return invoice_pdf(found, language_for(found.document), self._font)
+        except (ConfigError, DependencyDown) as error:
+            raise RequestError(
+                _("This server cannot write it as PDF: {reason}", reason=error.message),
+                remedy=_("Ask for it as application/json."),
+                http_status=406,
+            ) from error
+
+    def _issued(self, caller: Caller, number: str) -> Invoice:
         _check_whole(caller)
         found = self._invoices.find(number, caller.customer)
         if found.number is None:
             raise no_invoice(number)
-        return found.to_json()
+        return found
 
 
 def _check_whole(caller: Caller) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -15,8 +16,9 @@ from mintage.capture.books.invoice import Invoice
 from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import emit, line, say, stdout, table
 from mintage.cli.words import word
+from mintage.core.errors import ConfigError
 from mintage.core.files import write_atomic
-from mintage.core.messages import Language, _, current, speaking, told
+from mintage.core.messages import Language, _, speaking, told
 
 invoice = typer.Typer(
     help="What is owed: draft, issue, show, take back and note as paid.", no_args_is_help=True
@@ -31,6 +33,7 @@ class Form(StrEnum):
 
     TEXT = "text"
     HTML = "html"
+    PDF = "pdf"
     CSV = "csv"
     JSON = "json"
 
@@ -112,20 +115,33 @@ def show_invoice(
     lang: Annotated[
         Tongue | None, typer.Option(help="en or zh. (default: the customer's, or yours)")
     ] = None,
+    font: Annotated[
+        Path | None,
+        typer.Option(help="A font for the PDF. (default: MINTAGE_FONT, or one that is found)"),
+    ] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Show an invoice: as text, as a page to print, as rows for tax software, or as JSON."""
+    """Show an invoice: as text, as a page or PDF to print, as rows for accounting, or as JSON."""
     with opened(home) as app:
         found = app.billing.invoices.find(reference)
-    language = _language(found, lang)
-    with speaking(language):
-        written = _written(found, Form.JSON if as_json else form, language)
-    if output is None:
-        stdout.file.write(written)
-    else:
-        write_atomic(output, written.encode())
+        language = rendering.language_for(found.document, lang)
+        if form is Form.PDF and not as_json:
+            written = app.billing.pdf(found, language, font)
+        else:
+            with speaking(language):
+                written = _written(found, Form.JSON if as_json else form, language).encode()
+    if output is not None:
+        write_atomic(output, written)
         line(str(output))
+        return
+    if form is Form.PDF and not as_json and sys.stdout.isatty():
+        raise ConfigError(
+            _("A PDF is not for a terminal."), remedy=_("Name a file: --output invoice.pdf")
+        )
+    stdout.file.flush()
+    sys.stdout.buffer.write(written)
+    sys.stdout.buffer.flush()
 
 
 @invoice.command("events")
@@ -265,11 +281,6 @@ def _written(found: Invoice, form: Form, language: Language) -> str:
     if form is Form.CSV:
         return rendering.csv_text([found.document])
     return json.dumps(found.to_json(), ensure_ascii=False, indent=2) + "\n"
-
-
-def _language(found: Invoice, said: str | None) -> Language:
-    wanted = said or found.document["customer"].get("language") or current()
-    return "zh" if wanted == "zh" else "en"
 
 
 def _done(done: Invoice, *, as_json: bool) -> None:

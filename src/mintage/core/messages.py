@@ -113,16 +113,17 @@ def accepted(header: str) -> Language:
     for part in header.split(","):
         tag, *parameters = part.split(";")
         language = language_of(tag)
-        weight = _weight(parameters)
+        weight = weight_of(parameters)
         if language and weight > best[0]:
             best = (weight, language)
     return best[1]
 
 
-def _weight(parameters: list[str]) -> float:
+def weight_of(parameters: list[str]) -> float:
+    """How much a part of an ``Accept…`` header is wanted, by its ``q``."""
     for parameter in parameters:
         name, __, value = parameter.partition("=")
-        if name.strip() == "q":
+        if name.strip().lower() == "q":
             try:
                 return float(value)
             except ValueError:

@@ -57,6 +57,8 @@ class Settings(BaseSettings):
     """What an hour of one processor costs you, such as `0.05 EUR`; None: costs are not told."""
     seller: Path | None = None
     """A TOML file with your own invoicing details: what invoices say of who sells."""
+    font: Path | None = None
+    """A font file for invoices as PDF; None: one is looked for where their letters need it."""
     trial: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """Free calls without a key in any 24 hours, all visitors' together; None allows none."""
     feedback_bytes: Annotated[int, Field(ge=0)] = 1_000_000_000

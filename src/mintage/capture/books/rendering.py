@@ -13,7 +13,7 @@ from typing import Any
 
 from mintage.capture.books.documents import Document
 from mintage.core.currencies import exponent_of
-from mintage.core.messages import Language, Message, _, speaking, told
+from mintage.core.messages import Language, Message, _, current, speaking, told
 
 _FONTS = (
     "system-ui,'PingFang SC','Microsoft YaHei','Noto Sans CJK SC','Source Han Sans SC',sans-serif"
@@ -47,10 +47,11 @@ _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 def amount_text(amount: str, currency: str) -> str:
     """An amount with all the decimals of its currency, and its code."""
-    return f"{_digits(amount, currency)} {currency}"
+    return f"{digits(amount, currency)} {currency}"
 
 
-def _digits(amount: str, currency: str) -> str:
+def digits(amount: str, currency: str) -> str:
+    """An amount with all the decimals of its currency."""
     whole, __, part = amount.lstrip("-").partition(".")
     decimals = exponent_of(currency)
     sign = "-" if amount.startswith("-") else ""
@@ -63,6 +64,11 @@ def title_of(document: Document) -> Message:
     if document["kind"] == "credit_note":
         return _("Credit note")
     return _("Invoice")
+
+
+def heading_of(document: Document) -> str:
+    """Title and number, in the language that is spoken."""
+    return f"{told(title_of(document))} {document['number'] or told(_('(draft)'))}"
 
 
 def described(line: Mapping[str, Any]) -> Message:
@@ -128,7 +134,7 @@ def html(document: Document, status: str, language: Language) -> str:
         foot = "".join(_sum(name, amount, currency) for name, amount in sums)
         foot += "".join(_exactly(each) for each in document["taxes"] if "residue" in each)
         total = _sum(told(_("Total")), document["total"], currency, kind="total")
-        title = f"{told(title_of(document))} {document['number'] or told(_('(draft)'))}"
+        title = heading_of(document)
         return (
             f'<!doctype html>\n<html lang="{language}"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -196,12 +202,12 @@ def _cell(value: Any) -> Any:
 
 def _row(line: Mapping[str, Any], currency: str) -> str:
     steps = "".join(f"<small>{escape(told(step))}</small>" for step in steps_of(line))
-    amount = escape(_digits(line["amount"], currency))
+    amount = escape(digits(line["amount"], currency))
     return f"<tr><td>{escape(told(described(line)))}{steps}</td><td>{amount}</td></tr>"
 
 
 def _sum(name: str, amount: str, currency: str, kind: str = "") -> str:
-    shown = escape(_digits(amount, currency))
+    shown = escape(digits(amount, currency))
     return f'<tr class="{kind}"><td>{escape(name)}</td><td>{shown}</td></tr>'
 
 
@@ -210,21 +216,20 @@ def _exactly(tax: Mapping[str, Any]) -> str:
     return f'<tr><td colspan="2"><small>{escape(tax["name"])}: {escape(said)}</small></td></tr>'
 
 
-def _dates(document: Document, status: str) -> str:
-    rows = [(_("Month"), document["period"]), (_("Status"), told(Message(status)))]
+def dates_of(document: Document) -> list[tuple[Message, str]]:
+    """The month and the dates of a document, and what it corrects."""
+    rows = [(_("Month"), document["period"])]
     if document["issued_at"]:
         rows.append((_("Date"), document["issued_at"][:10]))
     if document["due_at"] and document["kind"] == "invoice" and Fraction(document["total"]) > 0:
         rows.append((_("To be paid by"), document["due_at"][:10]))
     if document.get("corrects"):
         rows.append((_("Corrects"), document["corrects"]))
-    return "".join(
-        f'<div><span class="muted">{escape(told(name))}</span> {escape(text)}</div>'
-        for name, text in rows
-    )
+    return rows
 
 
-def _party(heading: Message, party: Mapping[str, Any]) -> str:
+def party_of(party: Mapping[str, Any]) -> list[str]:
+    """Who sells or pays, line by line, in the language that is spoken."""
     lines = [party.get("legal_name") or party.get("name", ""), party.get("address", "")]
     for name, label in (
         ("country", None),
@@ -236,17 +241,41 @@ def _party(heading: Message, party: Mapping[str, Any]) -> str:
     ):
         if party.get(name):
             lines.append(f"{told(label)}: {party[name]}" if label else party[name])
-    said = escape("\n".join(line for line in lines if line)) or "—"
-    return f"<div><h2>{escape(told(heading))}</h2><p>{said}</p></div>"
+    return "\n".join(line for line in lines if line).splitlines() or ["—"]
 
 
-def _foot(document: Document) -> str:
+def notes_of(document: Document) -> list[Message]:
+    """What a document says below its sums."""
     said = [_("Each line and each tax is rounded once, halves away from zero.")]
     if document.get("reason"):
         said.insert(0, _("Reason: {reason}", reason=document["reason"]))
     if document["kind"] == "invoice":
-        said.append(_("This is a statement of what is owed, not a tax invoice (发票)."))
-    return "<br>".join(escape(told(each)) for each in said)
+        said.append(_("This is a statement of what is owed, not a tax invoice (fapiao)."))
+    return said
+
+
+def language_for(document: Document, said: str | None = None) -> Language:
+    """The language of a document: the one asked for, the customer's, or the one spoken now."""
+    wanted = said or document["customer"].get("language") or current()
+    return "zh" if wanted == "zh" else "en"
+
+
+def _dates(document: Document, status: str) -> str:
+    (month, *others) = dates_of(document)
+    rows = [month, (_("Status"), told(Message(status))), *others]
+    return "".join(
+        f'<div><span class="muted">{escape(told(name))}</span> {escape(text)}</div>'
+        for name, text in rows
+    )
+
+
+def _party(heading: Message, party: Mapping[str, Any]) -> str:
+    said = escape("\n".join(party_of(party)))
+    return f"<div><h2>{escape(told(heading))}</h2><p>{said}</p></div>"
+
+
+def _foot(document: Document) -> str:
+    return "<br>".join(escape(told(each)) for each in notes_of(document))
 
 
 def _days_of(line: Mapping[str, Any]) -> int | None:
