@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 from pypdf import PdfReader
@@ -39,7 +40,7 @@ price = "0.0133"
 """
 WANG = """
 legal_name = "上海某某科技有限公司"
-tax_number = "91310000MA1FL0XX0X"
+tax_number = "91310000MA1FL0XX09"
 bank = "招商银行上海分行"
 language = "zh"
 taxes = [{ name = "增值税", percent = "6" }]
@@ -190,7 +191,7 @@ def test_an_invoice_is_a_page_and_rows_in_its_customers_language(
         ("invoice", "usage", "0.36"),
         ("invoice", "tax", "0.02"),
     ]
-    assert rows[0]["tax_number"] == "91310000MA1FL0XX0X"
+    assert rows[0]["tax_number"] == "91310000MA1FL0XX09"
     assert "18 张图片，套餐 standard@1" in mintage(*show, *at)
     assert "18 × image, plan standard@1" in mintage(*show, "--lang", "en", *at)
     assert mintage.json(*show, *at)["document"]["seller"]["legal_name"] == "<Pets & Co.>"
@@ -222,6 +223,43 @@ def test_an_invoice_is_a_pdf_in_its_customers_language(
     assert "No font on this machine" in mintage.err
     mintage("invoice", "show", english["number"], "--format", "pdf", "-o", "ada.pdf", *at)
     assert (tmp_path / "ada.pdf").read_bytes().startswith(b"%PDF-")
+
+
+def test_a_month_is_exported_and_what_cannot_be_is_said(
+    mintage: Terminal, books: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = ("--home", books)
+    (tmp_path / "me.toml").write_text(
+        'legal_name = "Pets & Co."\ncountry = "DE"\ntax_number = "DE136695976"\n'
+    )
+    (tmp_path / "ada.toml").write_text(
+        'country = "FR"\ntaxes = [{ name = "VAT", percent = "19" }]\n'
+    )
+    monkeypatch.setenv("MINTAGE_SELLER", str(tmp_path / "me.toml"))
+    mintage("customer", "set", "Ada", "ada.toml", *at)
+    mintage("invoice", "run", "--period", "2026-10", "--issue", *at)
+    of_ada, of_wang = sorted(
+        mintage.json("invoice", "list", *at), key=lambda each: each["document"]["customer"]["name"]
+    )
+    export = ("invoice", "export", "--period", "2026-10")
+    said = mintage.json(*export, "--format", "ubl", "e-invoices", *at)
+    assert said["written"] == [of_ada["number"]]
+    assert [each["number"] for each in said["left_out"]] == [of_wang["number"]]
+    assert "customer's details have no country" in said["left_out"][0]["reason"]
+    (written,) = (tmp_path / "e-invoices").iterdir()
+    assert written.name == f"{of_ada['number']}.xml"
+    root = ET.fromstring(written.read_bytes())
+    assert root.findtext("{*}LegalMonetaryTotal/{*}PayableAmount") == "4.62"
+    mintage(*export, "--format", "fapiao", "fapiao.csv", *at)
+    assert "it is in EUR" in mintage.err
+    assert len((tmp_path / "fapiao.csv").read_text(encoding="utf-8-sig").splitlines()) == 1
+    mintage("invoice", "void", of_wang["number"], *at)
+    mintage(*export, "--format", "csv", "rows.csv", *at)
+    assert f"{of_wang['number']} was taken back" in mintage.err
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "rows.csv").read_text(encoding="utf-8"))))
+    assert [row["number"] for row in rows] == [of_ada["number"]] * 2
+    mintage(*export, "--customer", "Bob", "--format", "csv", "x.csv", *at, status=2)
+    assert not (tmp_path / "x.csv").exists()
 
 
 def test_what_makes_pdfs_is_missed_with_the_line_that_installs_it(

@@ -11,6 +11,7 @@ from mintage.app.capturing import Capturing
 from mintage.capture import details, repository
 from mintage.capture.books.drafts import Ran
 from mintage.capture.books.economics import Earned, Economics, cost_of, together
+from mintage.capture.books.export import Exported, Form, export
 from mintage.capture.books.invoice import Invoice
 from mintage.capture.books.invoices import Invoices
 from mintage.capture.books.ledger import Balances, Ledger
@@ -133,6 +134,18 @@ class Billing:
         return self.credits.add(
             customer, credit, provider=MANUAL, reference=payment, expires=expires
         )
+
+    def export(self, period: str, form: Form, customer: str | None = None) -> Exported:
+        """What was issued of a month, for tax software: rows, or e-invoices, a file each.
+
+        A document that cannot be said in that form is left out, with its reason.
+
+        Raises:
+            ConfigError: no month.
+            RequestError: no such customer (404).
+        """
+        issued = [each for each in self.listed(customer, period) if each.number is not None]
+        return export(issued, form)
 
     def pdf(self, found: Invoice, language: Language, font: Path | None = None) -> bytes:
         """An invoice as PDF; ``font`` is embedded where it is needed, else MINTAGE_FONT's.

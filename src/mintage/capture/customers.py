@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from mintage.capture import repository
+from mintage.capture import repository, tax_numbers
 from mintage.capture.details import NO_DETAILS, Details
 from mintage.capture.key_limits import UNLIMITED, KeyLimits
 from mintage.capture.keys import ApiKey, IssuedKey, KeyInfo, RotatedKey
@@ -94,8 +94,10 @@ class Customers:
         """What invoices say of a customer from now on; issued ones stay as they are.
 
         Raises:
+            ConfigError: a tax number that cannot be one.
             RequestError: no such customer (404).
         """
+        tax_numbers.check(details.tax_number, details.country)
 
         def work(connection: repository.Connection) -> Customer:
             changed = replace(found_customer(connection, customer), details=details)

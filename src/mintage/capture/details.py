@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from mintage.capture import tax_numbers
 from mintage.core.errors import ConfigError, said_by
 from mintage.core.messages import _
 from mintage.core.money import parse_exact
@@ -128,7 +129,8 @@ def read(path: Path) -> Details:
     """The details that a TOML file holds.
 
     Raises:
-        ConfigError: no such file, no TOML, or details that cannot be.
+        ConfigError: no such file, no TOML, or details that cannot be, such as a tax number whose
+            check digit is wrong.
     """
     try:
         document = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
@@ -138,4 +140,6 @@ def read(path: Path) -> Details:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(_("{path} is not TOML: {reason}.", path=path, reason=error)) from error
-    return Details.from_json(document, str(path))
+    found = Details.from_json(document, str(path))
+    tax_numbers.check(found.tax_number, found.country)
+    return found

@@ -38,6 +38,14 @@ class Form(StrEnum):
     JSON = "json"
 
 
+class ExportForm(StrEnum):
+    """What a month's invoices can be written as."""
+
+    CSV = "csv"
+    UBL = "ubl"
+    FAPIAO = "fapiao"
+
+
 class Tongue(StrEnum):
     """What an invoice can be written in."""
 
@@ -142,6 +150,40 @@ def show_invoice(
     stdout.file.flush()
     sys.stdout.buffer.write(written)
     sys.stdout.buffer.flush()
+
+
+@invoice.command("export")
+def export_invoices(
+    output: Annotated[Path, typer.Argument(help="The file; a folder for ubl.")],
+    *,
+    period: Annotated[str, typer.Option(help="The month: 2026-11.")],
+    form: Annotated[ExportForm, typer.Option("--format", help="How they are written.")],
+    customer: Annotated[str | None, typer.Option(help="Only this customer (name or id).")] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Write what was issued of a month for tax software.
+
+    csv: a row for each line and tax. ubl: an e-invoice each, UBL 2.1 by EN 16931, for the EU.
+    fapiao: rows for the batch import of 数电票 in China.
+    """
+    with opened(home) as app:
+        exported = app.billing.export(period, form.value, customer)
+    if form is ExportForm.UBL:
+        for name, written in exported.files.items():
+            write_atomic(output / name, written)
+    else:
+        (written,) = exported.files.values()
+        write_atomic(output, written)
+    if as_json:
+        left_out = [{"number": number, "reason": str(why)} for number, why in exported.left_out]
+        emit({"output": str(output), "written": exported.numbers, "left_out": left_out})
+        return
+    for __, reason in exported.left_out:
+        say(_("Left out: {reason}", reason=reason))
+    say(_("{count} documents were written.", count=len(exported.numbers)))
+    if exported.numbers:
+        line(str(output))
 
 
 @invoice.command("events")

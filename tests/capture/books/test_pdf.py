@@ -22,7 +22,7 @@ WANG = {
     "name": "王小明",
     "legal_name": "上海某某科技有限公司",
     "address": "上海市浦东新区世纪大道100号，环球金融中心",
-    "tax_number": "91310000MA1FL0XX0X",
+    "tax_number": "91310000MA1FL0XX09",
 }
 
 

@@ -185,15 +185,15 @@ def csv_text(documents: Iterable[Document]) -> str:
         common |= {"customer": customer["name"], "corrects": document.get("corrects") or ""}
         for line in document["lines"]:
             said = {**line, **common, "line": line["kind"], "description": told(described(line))}
-            writer.writerow({name: _cell(value) for name, value in said.items()})
+            writer.writerow({name: cell(value) for name, value in said.items()})
         for tax in document["taxes"]:
             named = f"{tax['name']} {tax['percent']} %"
             said = {**tax, **common, "line": "tax", "description": named}
-            writer.writerow({name: _cell(value) for name, value in said.items()})
+            writer.writerow({name: cell(value) for name, value in said.items()})
     return out.getvalue()
 
 
-def _cell(value: Any) -> Any:
+def cell(value: Any) -> Any:
     """Text that a spreadsheet would take for a formula is told to be text."""
     if isinstance(value, str) and value.lstrip()[:1] in _FORMULA and not _NUMBER.fullmatch(value):
         return f"'{value}"
