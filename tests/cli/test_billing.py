@@ -225,6 +225,26 @@ def test_an_invoice_is_a_pdf_in_its_customers_language(
     assert (tmp_path / "ada.pdf").read_bytes().startswith(b"%PDF-")
 
 
+def test_a_part_of_an_invoice_is_credited(mintage: Terminal, books: Path) -> None:
+    at = ("--home", books)
+    mintage("invoice", "run", "--period", "2026-10", "--customer", "Ada", "--issue", *at)
+    credit = ("invoice", "credit", "INV-2026-000001", "--reason", "slow")
+    mintage(*credit, "--amount", "1.50", *at, status=2)
+    assert "--line 1" in mintage.err
+    mintage(*credit, "--line", "1", "--anew", *at, status=2)
+    assert "stays invoiced" in mintage.err
+    assert "-1.50 EUR" in mintage(*credit, "--line", "1", "--amount", "1.50", *at)
+    mintage(*credit, "--line", "1", "--amount", "2.39", *at, status=2)
+    assert "2.38 EUR is left of it" in mintage.err
+    shown = mintage("invoice", "show", "CN-2026-000001", *at)
+    assert "Credited of line 1: 194 × image, plan standard@1" in shown
+    rest = mintage.json(*credit, "--line", "1", *at)
+    assert (rest["total"], rest["document"]["reason"]) == ("-2.38", "slow")
+    listed = mintage.json("invoice", "list", *at)
+    assert [each["status"] for each in listed] == ["credited", "paid", "paid"]
+    mintage("ledger", "check", *at)
+
+
 def test_a_month_is_exported_and_what_cannot_be_is_said(
     mintage: Terminal, books: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

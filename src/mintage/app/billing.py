@@ -156,6 +156,37 @@ class Billing:
         """
         return invoice_pdf(found, language, font or self._settings.font)
 
+    def credit(
+        self,
+        reference: str,
+        reason: str,
+        *,
+        line: int | None = None,
+        amount: str | None = None,
+        anew: bool = False,
+    ) -> Invoice:
+        """Write a credit note over an invoice, or over an amount of a line, without its tax.
+
+        Raises:
+            ConfigError: an amount of no line, no amount, or the usage of a part made free again.
+            RequestError: there is no such invoice or line (404), or it cannot be credited (409).
+        """
+        if line is None and amount is None:
+            return self.invoices.credit(reference, reason, anew=anew)
+        if line is None:
+            raise ConfigError(
+                _("An amount is credited of a line, and none is named."),
+                remedy=_("Name it by its number, counted from 1: --line 1"),
+            )
+        if anew:
+            raise ConfigError(
+                _("What is credited in part stays invoiced: --anew is for all of an invoice."),
+                remedy=_("Leave --anew out, or --line and --amount."),
+            )
+        found = self.invoices.find(reference)
+        taken = None if amount is None else Money.parse(amount, found.currency)
+        return self.invoices.credit_part(found.id, line, taken, reason)
+
     def economics(self, period: str, by: Sequence[str] = ()) -> list[Earned]:
         """What each customer's use of each model version earned and cost in a month.
 

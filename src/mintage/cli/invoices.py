@@ -250,15 +250,25 @@ def credit_invoice(
     reference: _Reference,
     *,
     reason: Annotated[str, typer.Option(help="Why; the credit note says it.")],
+    of_line: Annotated[
+        int | None, typer.Option("--line", min=1, help="Only a part: of this line, from 1.")
+    ] = None,
+    amount: Annotated[
+        str | None,
+        typer.Option(help="How much of it, without tax: 12.50. (default: all that is left)"),
+    ] = None,
     anew: Annotated[
         bool, typer.Option("--anew", help="Let the usage that it took be invoiced again.")
     ] = False,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Write a credit note over all of an issued invoice, paid or not."""
+    """Write a credit note over an issued invoice, paid or not, or over a part of a line.
+
+    The tax on a part is credited with it. Its usage stays invoiced.
+    """
     with opened(home) as app:
-        done = app.billing.invoices.credit(reference, reason, anew=anew)
+        done = app.billing.credit(reference, reason, line=of_line, amount=amount, anew=anew)
     _done(done, as_json=as_json)
 
 
@@ -306,6 +316,7 @@ def _text(found: Invoice) -> str:
     rows = [(told(rendering.described(each)), each["amount"]) for each in document["lines"]]
     rows += [(f"{each['name']} {each['percent']} %", each["amount"]) for each in document["taxes"]]
     rows.append((told(_("Total")), document["total"]))
+    rows += [(told(name), amount) for name, amount in rendering.settled_of(document)]
     said = [(name, rendering.amount_text(amount, currency)) for name, amount in rows]
     widest = max(cell_len(name) for name, __ in said)
     longest = max(len(amount) for __, amount in said)

@@ -15,6 +15,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -27,6 +28,7 @@ from mintage.capture.pricing.periods import Period
 from mintage.capture.pricing.rating import exact_of
 from mintage.capture.pricing.terms import Late, Terms
 from mintage.core.clock import timestamp
+from mintage.core.errors import RequestError
 from mintage.core.money import Money
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
@@ -125,7 +127,37 @@ class Books(RuleBasedStateMachine):
         if way == "void" and self.owed(invoice) == invoice.total:
             self.shop.invoices.void(invoice.id)
         elif way != "void":
-            self.shop.invoices.credit(invoice.id, "asked for", anew=way == "replace")
+            anew = way == "replace" and not self.credited(invoice)
+            self.shop.invoices.credit(invoice.id, "asked for", anew=anew)
+
+    @rule(chosen=st.integers(0, 99), line=st.integers(0, 9), share=st.integers(1, 4))
+    def credit_part(self, chosen: int, line: int, share: int) -> None:
+        standing = [
+            each
+            for status in ("issued", "paid")
+            for each in self.shop.invoices.list(status=status)
+            if each.kind == "invoice"
+        ]
+        if not standing:
+            return
+        invoice = standing[chosen % len(standing)]
+        number = line % len(invoice.document["lines"]) + 1
+        notes = [each for each in self.shop.invoices.list() if each.corrects == invoice.id]
+        said = invoice.document["lines"][number - 1]["amount"]
+        left = Fraction(said) + sum(
+            Fraction(each["amount"])
+            for note in notes
+            for each in note.document["lines"]
+            if each["of_line"] == number
+        )
+        net = sum((Fraction(note.document["net"]) for note in notes), Fraction(0))
+        left = min(left, Fraction(invoice.document["net"]) + net)
+        amount = Money.rounded(left / share, "EUR")
+        if amount.nanos > 0:
+            self.shop.invoices.credit_part(invoice.id, number, amount, "asked for")
+        if share == 1:  # now nothing is left of it
+            with pytest.raises(RequestError):
+                self.shop.invoices.credit_part(invoice.id, number, Money(10_000_000, "EUR"), "more")
 
     def owed(self, invoice: Any) -> Money:
         with self.shop.database.read() as connection:
@@ -133,7 +165,29 @@ class Books(RuleBasedStateMachine):
                 text("SELECT coalesce(sum(nanos), 0) FROM payments WHERE invoice = :id"),
                 {"id": invoice.id},
             ).scalar_one()
-        return Money(invoice.total.nanos - paid, "EUR")
+        return Money(invoice.total.nanos - paid - self.credited(invoice), "EUR")
+
+    def credited(self, invoice: Any) -> int:
+        notes = [each for each in self.shop.invoices.list() if each.corrects == invoice.id]
+        return -sum(each.total.nanos for each in notes)
+
+    @invariant()
+    def what_customers_owe_is_what_documents_say(self) -> None:
+        owed: Counter[str] = Counter()
+        for each in self.shop.invoices.list():
+            if each.number and each.status != "void":
+                owed[each.customer] += each.total.nanos
+        with self.shop.database.read() as connection:
+            for row in connection.execute(
+                text(
+                    "SELECT i.customer, p.nanos FROM payments p JOIN invoices i ON i.id = p.invoice"
+                )
+            ):
+                owed[row[0]] -= row[1]
+        accounts = self.shop.ledger.check().accounts
+        for customer in self.shop.customers.list():
+            balance = accounts.get(f"receivable:{customer.id}", [Money(0, "EUR")])
+            assert balance == [Money(owed[customer.id], "EUR")]
 
     @invariant()
     def the_ledger_balances(self) -> None:

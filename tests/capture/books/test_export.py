@@ -18,6 +18,7 @@ from mintage.capture.books.ubl import ubl
 from mintage.capture.pricing.charges import Step
 from mintage.capture.pricing.rating import Line
 from mintage.core.errors import DataError
+from mintage.core.money import Money
 
 NS = {
     "cac": "urn:oasis:names:specification:ubl:schema:xsd:CommonAggregateComponents-2",
@@ -111,7 +112,8 @@ def holds(written: bytes, line: str = "InvoiceLine", quantity: str = "InvoicedQu
     assert Decimal(read.one("cac:TaxTotal/cbc:TaxAmount")) == tax  # BR-CO-14
     gross = Decimal(read.one(f"{total}TaxInclusiveAmount"))
     assert gross == net + tax  # BR-CO-15
-    assert Decimal(read.one(f"{total}PayableAmount")) == gross  # BR-CO-16
+    paid = read.sum(f"{total}PrepaidAmount")
+    assert Decimal(read.one(f"{total}PayableAmount")) == gross - paid  # BR-CO-16
     subtotal = "cac:TaxTotal/cac:TaxSubtotal/"
     base = Decimal(read.one(f"{subtotal}cbc:TaxableAmount"))
     category = read.one(f"{subtotal}cac:TaxCategory/cbc:ID")
@@ -163,6 +165,13 @@ def test_an_invoice_is_an_e_invoice_by_the_rules_of_the_standard() -> None:
     assert read.one(account) == "DE02120300000000202051"
     assert read.all("cac:InvoiceLine/cbc:InvoicedQuantity") == ["1", "1234", "-1"]
     assert read.all("cac:InvoiceLine/cac:Price/cbc:PriceAmount")[1] == "0.0133"
+
+
+def test_what_credit_paid_is_taken_off_what_is_to_be_paid() -> None:
+    made = documents.with_credit(document(LINES), Money.parse("5.25", "EUR"))
+    read = holds(ubl(made))
+    assert read.one("cac:LegalMonetaryTotal/cbc:PrepaidAmount") == "5.25"
+    assert read.one("cac:LegalMonetaryTotal/cbc:PayableAmount") == made["to_pay"]
 
 
 def test_elements_stand_in_the_order_of_the_schema() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mintage.capture.details import Details, Tax
+from mintage.capture.limits.prepaid import Credits
 from mintage.capture.pricing.charges import Charge, Tier
 from mintage.capture.pricing.periods import Period
 from mintage.capture.pricing.terms import Late, Terms
@@ -668,3 +669,146 @@ def test_what_one_invoice_cannot_hold_is_said_and_the_others_are_drafted(shop: A
     ran = shop.invoices.run(NOVEMBER)
     assert [made.document["customer"]["name"] for made in ran.drafted] == ["Bob"]
     assert ["more than one invoice" in str(why) for __, why in ran.waiting] == [True]
+
+
+def with_two_lines(shop: Any, tax: str = "19") -> Any:
+    """Ada's invoice of November: a fee of 8.00, and 1.67 of usage; 11.51 with 19 % of tax."""
+    gold(shop)
+    shop.key_of("Ada")
+    shop.customers.set_details("Ada", Details(taxes=(Tax("VAT", tax),)))
+    shop.plans.set("standard", "0.0333", "EUR")
+    use(shop, 50)
+    shop.subscriptions.begin("Ada", "gold")
+    at(shop, "2026-12-03")
+    (made,) = shop.invoices.run(NOVEMBER).drafted
+    assert lines(made) == [("fee", "8"), ("usage", "1.67")]
+    return shop.invoices.issue(made.id)
+
+
+def euros(text: str) -> Money:
+    return Money.parse(text, "EUR")
+
+
+def test_a_part_of_a_line_is_credited_with_its_tax_and_its_usage_stays_invoiced(shop: Any) -> None:
+    issued = with_two_lines(shop)
+    note = shop.invoices.credit_part(issued.number, 1, euros("2.5"), "half a day without service")
+    assert (note.number, note.corrects, note.total) == ("CN-2026-000001", issued.id, euros("-2.98"))
+    assert (note.document["net"], note.document["taxes"][0]["amount"]) == ("-2.5", "-0.48")
+    assert note.document["lines"][0]["of_line"] == 1
+    assert shop.invoices.find(issued.id) == issued
+    assert not shop.invoices.run(NOVEMBER).drafted
+    owed = shop.ledger.check().accounts[f"receivable:{issued.customer}"]
+    assert owed == [euros("8.53")]
+    with pytest.raises(RequestError, match=r"8\.53 EUR is owed"):
+        shop.invoices.pay(issued.id, issued.total, "manual", "too much")
+    assert shop.invoices.pay(issued.id, None, "manual", "the rest").status == "paid"
+
+
+def test_parts_come_to_no_more_than_the_line_and_all_of_them_to_exactly_all(shop: Any) -> None:
+    issued = with_two_lines(shop)
+    for amount in ("0.03", "0.55", "1.09"):
+        shop.invoices.credit_part(issued.id, 2, euros(amount), "a part")
+    balances = shop.ledger.check().to_json()["accounts"]
+    assert balances["revenue:standard"] == {"EUR": "0"}  # 1.665 was earned with the 1.67
+    assert balances["rounding"] == {"EUR": "0"}
+    with pytest.raises(RequestError, match="Nothing of line 2 is left") as nothing:
+        shop.invoices.credit_part(issued.id, 2, euros("0.01"), "more")
+    assert nothing.value.http_status == 409
+    last = shop.invoices.credit_part(issued.id, 1, None, "all that is left")
+    assert last.document["net"] == "-8"
+    assert shop.invoices.find(issued.id).status == "credited"
+    balances = shop.ledger.check().to_json()["accounts"]
+    assert {each["EUR"] for each in balances.values()} == {"0"}
+    assert not shop.invoices.run(NOVEMBER).drafted
+
+
+def test_the_tax_of_many_small_parts_is_the_tax_of_all(shop: Any) -> None:
+    issued = with_two_lines(shop, tax="5")
+    taxes = [
+        shop.invoices.credit_part(issued.id, 2, euros("0.01"), "a cent").document["taxes"][0][
+            "amount"
+        ]
+        for __ in range(100)
+    ]
+    assert sum(map(float, taxes)) == pytest.approx(-0.05)  # each alone would have been 0
+    assert set(taxes) == {"0", "-0.01"}
+
+
+@pytest.mark.parametrize("amount", ["8.01", "0", "-1", "0.001"])
+def test_an_amount_that_is_not_left_is_refused_and_no_number_is_spent(
+    shop: Any, amount: str
+) -> None:
+    issued = with_two_lines(shop)
+    with pytest.raises(RequestError, match=r"8 EUR is left of it"):
+        shop.invoices.credit_part(issued.id, 1, euros(amount), "too much")
+    for line in (0, 3):
+        with pytest.raises(RequestError, match=f"no line {line}") as missing:
+            shop.invoices.credit_part(issued.id, line, euros("1"), "none")
+        assert missing.value.http_status == 404
+    note = shop.invoices.credit_part(issued.id, 1, euros("1"), "one")
+    assert note.number == "CN-2026-000001"
+
+
+def test_after_a_part_the_rest_can_be_credited_and_nothing_freed(shop: Any) -> None:
+    issued = with_two_lines(shop)
+    shop.invoices.credit_part(issued.id, 1, euros("3.21"), "a part")
+    with pytest.raises(RequestError, match="credit the rest"):
+        shop.invoices.void(issued.id)
+    with pytest.raises(RequestError, match="its usage stays invoiced"):
+        shop.invoices.credit(issued.id, "all", anew=True)
+    note = shop.invoices.credit(issued.id, "all the rest")
+    assert [line["amount"] for line in note.document["lines"]] == ["-4.79", "-1.67"]
+    assert shop.invoices.find(issued.id).status == "credited"
+    balances = shop.ledger.check().to_json()["accounts"]
+    assert {each["EUR"] for each in balances.values()} == {"0"}
+    for again in (
+        lambda: shop.invoices.credit(issued.id, "again"),
+        lambda: shop.invoices.credit_part(issued.id, 1, euros("1"), "again"),
+        lambda: shop.invoices.credit_part(note.id, 1, euros("1"), "a note"),
+    ):
+        with pytest.raises(RequestError, match="only an issued invoice"):
+            again()
+
+
+def test_what_was_paid_is_given_back_where_a_part_is_credited(shop: Any) -> None:
+    issued = with_two_lines(shop)
+    shop.invoices.pay(issued.id, euros("9"), "manual", "bank 1")
+    shop.invoices.credit_part(issued.id, 1, euros("2.11"), "a part")  # 2.51 with tax: 0 is owed
+    assert shop.invoices.find(issued.id).status == "paid"
+    shop.invoices.credit_part(issued.id, 1, euros("1"), "more")
+    owed = shop.ledger.check().accounts[f"receivable:{issued.customer}"]
+    assert owed == [euros("-1.19")]
+
+
+def test_late_usage_of_an_invoice_that_was_credited_in_part_goes_on_the_next(shop: Any) -> None:
+    charge = Charge.plain("image", "0.02")
+    shop.plans.agree("standard", Terms("EUR", (charge,), late=Late("credit_note", 0)))
+    use(shop, 5)
+    at(shop, "2026-12-03")
+    issued = shop.invoices.issue(shop.invoices.run(NOVEMBER).drafted[0].id)
+    shop.invoices.credit_part(issued.id, 1, euros("0.04"), "as a favour")
+    at(shop, "2026-11-29")
+    use(shop, 2)
+    at(shop, "2027-01-03")
+    ran = shop.invoices.run(DECEMBER)
+    assert not ran.credited
+    assert [lines(made) for made in ran.drafted] == [[("late", "0.04")]]
+
+
+def test_credit_that_paid_what_is_credited_later_is_credit_again(shop: Any) -> None:
+    with_credit = Credits(shop.database, shop.clock)
+    shop.key_of("Ada")
+    with_credit.add("Ada", euros("9"), provider="manual", reference="in advance")
+    issued = with_two_lines(shop)
+    assert (issued.document["credit"], issued.document["to_pay"]) == ("9", "2.51")
+    shop.invoices.credit_part(issued.id, 1, euros("1"), "a part")  # 1.19: 1.32 is owed still
+    assert [each.left.amount for each in with_credit.balances("Ada")] == ["0"]
+    note = shop.invoices.credit_part(issued.id, 1, euros("5"), "more")  # 5.95: 4.63 too much
+    assert "credit" not in note.document
+    assert [each.left.amount for each in with_credit.balances("Ada")] == ["4.63"]
+    assert shop.invoices.find(issued.id).status == "paid"
+    shop.invoices.credit(issued.id, "all that is left")
+    assert [each.left.amount for each in with_credit.balances("Ada")] == ["9"]
+    accounts = shop.ledger.check().accounts
+    with_credit.check(accounts)
+    assert accounts[f"receivable:{issued.customer}"] == [euros("0")]

@@ -17,6 +17,7 @@ from mintage.capture.books.pdf import pdf
 from mintage.capture.pricing.rating import Line
 from mintage.core.errors import ConfigError
 from mintage.core.messages import speaking
+from mintage.core.money import Money
 
 WANG = {
     "name": "王小明",
@@ -176,6 +177,15 @@ def test_a_font_of_this_machine_is_found_and_a_damaged_one_passed_over(
 def test_scripts_that_would_come_out_wrong_are_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="right to left or with joined letters"):
         pdf(document(customer={"name": name}), "issued", "en")
+
+
+@pytest.mark.usefixtures("no_fonts")
+def test_what_credit_paid_and_what_is_left_to_pay_are_said() -> None:
+    made = documents.with_credit(document(3), Money.parse("1.5", "EUR"))
+    (text,) = pages(pdf(made, "issued", "en"))
+    assert re.search(r"Paid from your credit\s+-1\.50\s+To be paid\s+5\.50", text)
+    for said in all_said(made, "en"):
+        assert said in squeezed(text)
 
 
 @pytest.mark.usefixtures("no_fonts")

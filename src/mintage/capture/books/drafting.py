@@ -64,7 +64,7 @@ class Late:
     known: int  # the step up to which documents have its usage
     until: int  # the step up to which there is usage now
     calls: int  # that are charged, after the one and up to the other
-    is_credited: bool  # the month's invoice was taken back, and its usage stays taken
+    is_credited: bool  # the month's invoice was taken back, or a part, and its usage stays taken
 
     @property
     def policy(self) -> str:
@@ -142,6 +142,7 @@ def late_usage(
     """What months before this one, that were invoiced, come to besides what documents have."""
     found = []
     claims = repository.claims(connection, customer)
+    in_part = repository.credited_in_part(connection, customer)
     for text, standing in _standing(claims, before).items():
         period = Period.parse(text)
         papers = _live(connection, customer)
@@ -159,7 +160,8 @@ def late_usage(
             amount = total_of(taken.lines(period)) - billed
             calls = month.charged - then.charged
             if amount or (calls and plan.terms.late.policy == "reject"):
-                credited = standing[plan.terms.currency] == "credited"
+                currency = plan.terms.currency
+                credited = standing[currency] == "credited" or (text, currency) in in_part
                 found.append(Late(period, month, amount, known, until, calls, credited))
     return found
 

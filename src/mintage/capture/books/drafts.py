@@ -7,10 +7,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from mintage.capture.books import documents, ledger, repository
+from mintage.capture.books import crediting, documents, ledger, repository
 from mintage.capture.books.documents import Document
 from mintage.capture.books.drafting import Draft, drafts_of, late_usage
-from mintage.capture.books.invoice import Invoice, found_invoice, logged, numbered, receive
+from mintage.capture.books.invoice import (
+    Invoice,
+    found_invoice,
+    logged,
+    notes_of,
+    numbered,
+    owed_of,
+    receive,
+)
 from mintage.capture.books.months import latest_hour, months_of
 from mintage.capture.books.rollup import Rollup
 from mintage.capture.customers import Customer
@@ -249,22 +257,49 @@ class Drafts:
     def _credited(
         self, connection: repository.Connection, found: Invoice, reason: str, *, anew: bool
     ) -> Invoice:
-        now = self._clock.now()
-        document = documents.credit_note(found.document, reason)
-        draft = self._new(
-            connection, found.customer, Period.parse(found.period), document, found.id
+        parts = notes_of(connection, found)
+        document = (
+            crediting.rest(found.document, parts, reason)
+            if parts
+            else documents.credit_note(found.document, reason)
         )
-        note = numbered(connection, draft, document, now)
-        repository.add_invoice(connection, note.to_row(), [])
-        moment = timestamp(now)
-        ledger.reverse(connection, "invoice", found.id, ("credit_note", note.id), moment)
-        audit.append(connection, "invoice.issued", logged(note))
-        credit = Money(repository.paid_nanos(connection, found.id, CREDIT), found.currency)
-        if credit.nanos and not anew:
-            prepaid.give_back(connection, found.customer, credit, note.id, moment)
+        note = self._noted(connection, found, document)
+        moment = str(note.issued_at)
+        if parts:
+            _post_note(connection, note)
+        else:
+            ledger.reverse(connection, "invoice", found.id, ("credit_note", note.id), moment)
+        if not anew:
+            _give_back(connection, found, note)
         status = "replaced" if anew else "credited"
         changes = {"status": status, "closed_at": moment}
         repository.change_invoice(connection, found.id, changes)
+        return note
+
+    def _credited_in_part(
+        self, connection: repository.Connection, found: Invoice, document: Document
+    ) -> Invoice:
+        note = self._noted(connection, found, document)
+        _post_note(connection, note)
+        _give_back(connection, found, note)
+        owed = owed_of(connection, found)
+        taken = crediting.total_of(notes_of(connection, found), found.currency)
+        status = "credited" if taken == found.total else "paid" if owed.nanos <= 0 else found.status
+        if status != found.status:
+            changes = {"status": status, "closed_at": note.issued_at}
+            repository.change_invoice(connection, found.id, changes)
+        return note
+
+    def _noted(
+        self, connection: repository.Connection, found: Invoice, document: Document
+    ) -> Invoice:
+        """A credit note with its number; its entries are the caller's."""
+        draft = self._new(
+            connection, found.customer, Period.parse(found.period), document, found.id
+        )
+        note = numbered(connection, draft, document, self._clock.now())
+        repository.add_invoice(connection, note.to_row(), [])
+        audit.append(connection, "invoice.issued", logged(note))
         return note
 
     def _correct(
@@ -298,6 +333,21 @@ def _credited_for(
     owed = documents.total_of(document) + Money(-paid, draft.currency)
     credit = prepaid.applied(connection, draft.customer, owed, draft.period, now)
     return (documents.with_credit(document, credit) if credit.nanos else document), credit
+
+
+def _give_back(connection: repository.Connection, found: Invoice, note: Invoice) -> None:
+    """What was paid of it by credit, and is owed no longer, is credit again."""
+    over = -owed_of(connection, found).nanos
+    paid = repository.paid_nanos(connection, found.id, CREDIT)
+    back = min(over, paid - repository.returned_nanos(connection, found.id))
+    if back > 0:
+        amount = Money(back, found.currency)
+        prepaid.give_back(connection, found.customer, amount, note.id, str(note.issued_at))
+
+
+def _post_note(connection: repository.Connection, note: Invoice) -> None:
+    sides = documents.entries(note.document, note.customer)
+    ledger.post(connection, "credit_note", note.id, sides, str(note.issued_at))
 
 
 def _post(connection: repository.Connection, issued: Invoice, moment: str) -> None:

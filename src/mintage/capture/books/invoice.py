@@ -90,6 +90,19 @@ def found_invoice(
     return Invoice.from_row(row)
 
 
+def notes_of(connection: repository.Connection, invoice: Invoice) -> list[Document]:
+    """The credit notes over an invoice, the oldest first."""
+    return [json.loads(each) for each in repository.notes_of(connection, invoice.id)]
+
+
+def owed_of(connection: repository.Connection, invoice: Invoice) -> Money:
+    """What of an invoice is neither paid nor credited; below zero what is to be given back."""
+    paid = repository.paid_nanos(connection, invoice.id)
+    paid -= repository.returned_nanos(connection, invoice.id)
+    credited = repository.credited_nanos(connection, invoice.id)
+    return Money(invoice.total.nanos - paid - credited, invoice.currency)
+
+
 def numbered(
     connection: repository.Connection,
     draft: Invoice,

@@ -5,9 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from mintage.capture import plans
-from mintage.capture.books import ledger, repository
+from mintage.capture.books import crediting, ledger, repository
 from mintage.capture.books.drafts import Drafts
-from mintage.capture.books.invoice import Invoice, found_invoice, not_now, receive
+from mintage.capture.books.invoice import (
+    Invoice,
+    found_invoice,
+    not_now,
+    notes_of,
+    owed_of,
+    receive,
+)
 from mintage.capture.events import UsageRecord, is_charged
 from mintage.capture.pricing.periods import Period
 from mintage.core.clock import timestamp
@@ -38,7 +45,7 @@ class Invoices(Drafts):
             known = repository.find_payment(connection, provider, payment)
             if known is not None:
                 return _same_payment(found, known)
-            owed = found.total + Money(-repository.paid_nanos(connection, found.id), found.currency)
+            owed = owed_of(connection, found)
             paid = owed if amount is None else amount
             _check_payable(found, paid, owed)
             now = timestamp(self._clock.now())
@@ -68,6 +75,8 @@ class Invoices(Drafts):
                 raise not_now(found, _("only what is not paid can be voided"))
             if repository.paid_nanos(connection, found.id):
                 raise not_now(found, _("a part of it is paid; write a credit note"))
+            if repository.notes_of(connection, found.id):
+                raise not_now(found, _("a part of it is credited; credit the rest"))
             repository.change_invoice(connection, found.id, {"status": "void", "closed_at": now})
             if found.status == "issued":
                 ledger.reverse(connection, "invoice", found.id, ("void", found.id), now)
@@ -77,7 +86,7 @@ class Invoices(Drafts):
         return self._database.write(work)
 
     def credit(self, reference: str, reason: str, *, anew: bool = False) -> Invoice:
-        """Write a credit note over all of an issued invoice, paid or not.
+        """Write a credit note over all of an issued invoice, paid or not, or all that is left.
 
         ``anew`` says whether the usage that it took can be invoiced again.
 
@@ -89,7 +98,29 @@ class Invoices(Drafts):
             found = found_invoice(connection, reference)
             if found.status not in ("issued", "paid") or found.kind != "invoice":
                 raise not_now(found, _("only an issued invoice can be credited, and once"))
+            if anew and repository.notes_of(connection, found.id):
+                raise not_now(found, _("a part of it is credited, and its usage stays invoiced"))
             return self._credited(connection, found, reason, anew=anew)
+
+        return self._database.write(work)
+
+    def credit_part(self, reference: str, line: int, amount: Money | None, reason: str) -> Invoice:
+        """Write a credit note over an amount of a line, without tax, and the tax on it.
+
+        None is all that is left of the line. Its usage stays invoiced.
+
+        Raises:
+            RequestError: there is no such invoice or line (404), or no such amount is left (409).
+        """
+
+        def work(connection: repository.Connection) -> Invoice:
+            found = found_invoice(connection, reference)
+            if found.status not in ("issued", "paid") or found.kind != "invoice":
+                raise not_now(found, _("only an issued invoice can be credited"))
+            notes = notes_of(connection, found)
+            taken = amount or crediting.remaining_of(found.document, notes, line)
+            document = crediting.part(found.document, notes, line, taken, reason)
+            return self._credited_in_part(connection, found, document)
 
         return self._database.write(work)
 

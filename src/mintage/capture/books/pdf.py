@@ -118,10 +118,12 @@ def _page(document: Document, status: str) -> _Page:
     sums = [_Row(_said(_("Net")), (), rendering.digits(document["net"], currency))]
     for tax in document["taxes"]:
         exactly = (_said(_("exactly {exact}", exact=tax["exact"])),) if "residue" in tax else ()
-        name = _clean(f"{tax['name']} {tax['percent']} %")
-        sums.append(_Row(name, exactly, rendering.digits(tax["amount"], currency)))
+        rate = _clean(f"{tax['name']} {tax['percent']} %")
+        sums.append(_Row(rate, exactly, rendering.digits(tax["amount"], currency)))
     total = rendering.amount_text(document["total"], currency)
     sums.append(_Row(_said(_("Total")), (), total, is_total=True))
+    for name, amount in rendering.settled_of(document):
+        sums.append(_Row(_said(name), (), rendering.digits(amount, currency)))
     parties = [
         (_said(heading), [_clean(line) for line in rendering.party_of(document[name])])
         for heading, name in ((_("From"), "seller"), (_("To"), "customer"))

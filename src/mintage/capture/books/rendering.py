@@ -14,6 +14,7 @@ from typing import Any
 from mintage.capture.books.documents import Document
 from mintage.core.currencies import exponent_of
 from mintage.core.messages import Language, Message, _, current, speaking, told
+from mintage.core.money import Money
 
 _FONTS = (
     "system-ui,'PingFang SC','Microsoft YaHei','Noto Sans CJK SC','Source Han Sans SC',sans-serif"
@@ -91,7 +92,10 @@ def described(line: Mapping[str, Any]) -> Message:
             **said,
         ),
     }
-    return kinds[line["kind"]]
+    said_of = kinds[line["kind"]]
+    if "of_line" in line:
+        return _("Credited of line {line}: {what}", line=line["of_line"], what=said_of)
+    return said_of
 
 
 def steps_of(line: Mapping[str, Any]) -> list[Message]:
@@ -134,6 +138,9 @@ def html(document: Document, status: str, language: Language) -> str:
         foot = "".join(_sum(name, amount, currency) for name, amount in sums)
         foot += "".join(_exactly(each) for each in document["taxes"] if "residue" in each)
         total = _sum(told(_("Total")), document["total"], currency, kind="total")
+        total += "".join(
+            _sum(told(name), amount, currency) for name, amount in settled_of(document)
+        )
         title = heading_of(document)
         return (
             f'<!doctype html>\n<html lang="{language}"><head><meta charset="utf-8">'
@@ -242,6 +249,14 @@ def party_of(party: Mapping[str, Any]) -> list[str]:
         if party.get(name):
             lines.append(f"{told(label)}: {party[name]}" if label else party[name])
     return "\n".join(line for line in lines if line).splitlines() or ["—"]
+
+
+def settled_of(document: Document) -> list[tuple[Message, str]]:
+    """What the customer's credit paid when it was issued, and what that left to be paid."""
+    if "to_pay" not in document:
+        return []
+    paid = Money.parse(document["credit"], document["currency"])
+    return [(_("Paid from your credit"), (-paid).amount), (_("To be paid"), document["to_pay"])]
 
 
 def notes_of(document: Document) -> list[Message]:

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Row, Select, and_, delete, func, insert, s
 
 from mintage.store.schema import (
     billed,
+    customer_credits,
     customers,
     invoices,
     ledger_entries,
@@ -372,6 +373,40 @@ def paid_nanos(connection: Connection, invoice: str, provider: str | None = None
     if provider is not None:
         asked = asked.where(p.provider == provider)
     return int(connection.execute(asked).scalar_one())
+
+
+def notes_of(connection: Connection, invoice: str) -> list[str]:
+    """The documents of the credit notes over an invoice, the oldest first."""
+    i = invoices.c
+    asked = select(i.document).where(i.corrects == invoice).order_by(i.created_at, i.number)
+    return [row[0] for row in connection.execute(asked)]
+
+
+def credited_nanos(connection: Connection, invoice: str) -> int:
+    """How much of an invoice credit notes took back."""
+    asked = select(func.coalesce(func.sum(-invoices.c.total_nanos), 0))
+    return int(connection.execute(asked.where(invoices.c.corrects == invoice)).scalar_one())
+
+
+def returned_nanos(connection: Connection, invoice: str) -> int:
+    """How much of what credit paid of an invoice became credit again by its credit notes."""
+    c, notes = customer_credits.c, select(invoices.c.id).where(invoices.c.corrects == invoice)
+    asked = select(func.coalesce(func.sum(c.nanos), 0))
+    wanted = (c.provider == "credit_note") & c.reference.in_(notes)
+    return int(connection.execute(asked.where(wanted)).scalar_one())
+
+
+def credited_in_part(connection: Connection, customer: str) -> set[tuple[str, str]]:
+    """Months and currencies whose standing invoice a credit note took a part of."""
+    i, note = invoices.c, invoices.alias()
+    asked = select(i.period, i.currency).where(
+        and_(
+            i.customer == customer,
+            i.status.in_(("issued", "paid")),
+            i.id.in_(select(note.c.corrects).where(note.c.customer == customer)),
+        )
+    )
+    return {(row[0], row[1]) for row in connection.execute(asked)}
 
 
 def add_transaction(connection: Connection, values: Values, entries: Sequence[Values]) -> int:

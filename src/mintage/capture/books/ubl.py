@@ -233,7 +233,10 @@ class _Writer:
         self._amount(sums, "LineExtensionAmount", net)
         self._amount(sums, "TaxExclusiveAmount", net)
         self._amount(sums, "TaxInclusiveAmount", total)
-        self._amount(sums, "PayableAmount", total)
+        paid = Fraction(document.get("credit", 0))
+        if paid:
+            self._amount(sums, "PrepaidAmount", paid)
+        self._amount(sums, "PayableAmount", total - paid)
 
     def _one_line(self, number: int, line: Mapping[str, Any]) -> None:
         amount = self._amount_of(line["amount"])

@@ -1,0 +1,157 @@
+"""Credit notes over a part of an invoice: what remains of it, and what a further one takes back.
+
+What was earned and the tax go back in proportion, each by its running total: however many notes
+there are, what they took of a line or a tax is rounded once, and all of it is exactly all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+from mintage.capture.books.documents import Document
+from mintage.capture.pricing.rating import exact_of, exactly
+from mintage.core.errors import RequestError
+from mintage.core.messages import _
+from mintage.core.money import NANOS, Money, parse_exact
+
+_NAMES = ("kind", "plan", "first", "end", "unit", "units", "percent", "period")
+
+
+def total_of(notes: Sequence[Document], currency: str) -> Money:
+    """What credit notes take back together, above zero."""
+    amounts = (-Fraction(note["total"]) for note in notes)
+    return Money.rounded(sum(amounts, Fraction(0)), currency)
+
+
+def remaining_of(invoice: Document, notes: Sequence[Document], line: int) -> Money:
+    """What notes over parts left of a line, counted from 1, and of the invoice's net.
+
+    Raises:
+        RequestError: there is no such line, or nothing can be taken back of it.
+    """
+    lines = invoice["lines"]
+    if not 1 <= line <= len(lines):
+        raise RequestError(
+            _("It has no line {line}.", line=line),
+            remedy=_("Its lines are numbered from 1 to {count}.", count=len(lines)),
+            http_status=404,
+        )
+    amount, net = Fraction(lines[line - 1]["amount"]), Fraction(invoice["net"])
+    left = min(amount - _taken(notes, line), net - _taken(notes))
+    if left <= 0:
+        raise RequestError(
+            _("Nothing of line {line} is left to be credited.", line=line),
+            remedy=_("Name another line, or write a note over all that is left: leave --line out."),
+            http_status=409,
+        )
+    return Money.rounded(left, invoice["currency"])
+
+
+def part(
+    invoice: Document, notes: Sequence[Document], line: int, amount: Money, reason: str
+) -> Document:
+    """What takes back an amount of a line, without tax, and the tax on it.
+
+    Raises:
+        RequestError: there is no such line (404), or no such amount is left of it (409).
+    """
+    left = remaining_of(invoice, notes, line)
+    whole = Money.rounded(amount.exact, amount.currency) == amount
+    if not whole or amount.nanos <= 0 or amount.nanos > left.nanos:
+        raise RequestError(
+            _(
+                "{amount} of line {line} is to be credited, and {left} is left of it.",
+                amount=amount,
+                line=line,
+                left=left,
+            ),
+            remedy=_("Name an amount above zero, in whole minor units, without tax."),
+            http_status=409,
+        )
+    return _note(invoice, notes, {line: amount.exact}, reason)
+
+
+def rest(invoice: Document, notes: Sequence[Document], reason: str) -> Document:
+    """What takes back all that notes over parts have left."""
+    left = {}
+    for n, line in enumerate(invoice["lines"], start=1):
+        amount = Fraction(line["amount"])
+        if amount != _taken(notes, n) or (not amount and exact_of(line)):
+            left[n] = amount - _taken(notes, n)
+    return _note(invoice, notes, left, reason)
+
+
+def _note(
+    invoice: Document, notes: Sequence[Document], taken: Mapping[int, Fraction], reason: str
+) -> Document:
+    currency = invoice["currency"]
+    lines = [_line(invoice, notes, n, amount) for n, amount in taken.items()]
+    before, now = _taken(notes), sum(taken.values(), Fraction(0))
+    taxes = [_tax(each, before, now, currency) for each in invoice["taxes"]]
+    total = now + sum((-Fraction(each["amount"]) for each in taxes), Fraction(0))
+    whole = {name: value for name, value in invoice.items() if name not in ("credit", "to_pay")}
+    return whole | {
+        "kind": "credit_note",
+        "number": None,
+        "corrects": invoice["number"],
+        "reason": reason,
+        "issued_at": None,
+        "due_at": None,
+        "lines": lines,
+        "net": Money.rounded(-now, currency).amount,
+        "taxes": taxes,
+        "total": Money.rounded(-total, currency).amount,
+        "rejected": [],
+    }
+
+
+def _line(
+    invoice: Document, notes: Sequence[Document], number: int, amount: Fraction
+) -> dict[str, Any]:
+    said = invoice["lines"][number - 1]
+    before = _taken(notes, number)
+    earned = _share(said, before + amount) - (_share(said, before) if before else 0)
+    return {
+        **{name: said[name] for name in _NAMES if name in said},
+        "of_line": number,
+        **exactly(-earned),
+        "amount": Money.rounded(-amount, invoice["currency"]).amount,
+    }
+
+
+def _share(line: Mapping[str, Any], amount: Fraction) -> Fraction:
+    """What was earned with an amount of a line, as far as the ledger can hold it."""
+    whole = Fraction(line["amount"])
+    exact = exact_of(line)
+    if whole == amount:
+        return Fraction(round(exact * NANOS), NANOS)
+    return Fraction(round(exact * amount / whole * NANOS), NANOS)
+
+
+def _tax(tax: Mapping[str, Any], before: Fraction, now: Fraction, currency: str) -> dict[str, Any]:
+    def until(net: Fraction) -> Fraction:
+        return Money.rounded(net * parse_exact(tax["percent"]) / 100, currency).exact
+
+    amount = until(before + now) - until(before)
+    return {
+        "name": tax["name"],
+        "percent": tax["percent"],
+        "base": Money.rounded(-now, currency).amount,
+        **exactly(-now * parse_exact(tax["percent"]) / 100),
+        "amount": Money.rounded(-amount, currency).amount,
+    }
+
+
+def _taken(notes: Sequence[Document], line: int | None = None) -> Fraction:
+    """What notes over parts took back of a line, or of all lines, above zero."""
+    return sum(
+        (
+            -Fraction(each["amount"])
+            for note in notes
+            for each in note["lines"]
+            if line in (None, each["of_line"])
+        ),
+        Fraction(0),
+    )
