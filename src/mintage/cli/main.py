@@ -75,6 +75,8 @@ _VERBS = {
         "show": "show:show",
         "remove": "housekeeping:remove",
         "gc": "housekeeping:gc",
+        "backup": "backup:backup",
+        "restore": "backup:restore",
         "doctor": "doctor:doctor",
     },
 }
