@@ -221,7 +221,12 @@ def test_an_invoice_is_a_pdf_in_its_customers_language(
     monkeypatch.setattr(fonts, "installed_fonts", list)
     mintage(*show, *at, status=2)
     assert "No font on this machine" in mintage.err
-    mintage("invoice", "show", english["number"], "--format", "pdf", "-o", "ada.pdf", *at)
+    ada = ("invoice", "show", english["number"], "--format", "pdf")
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.stdout, "isatty", lambda: True)
+        mintage(*ada, *at, status=2)
+    assert "A PDF is not for a terminal" in mintage.err
+    mintage(*ada, "-o", "ada.pdf", *at)
     assert (tmp_path / "ada.pdf").read_bytes().startswith(b"%PDF-")
 
 
