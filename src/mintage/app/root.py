@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mintage.app.feedback import CustomerFeedback
     from mintage.app.labelling import Labelling
     from mintage.app.moving import Moving
+    from mintage.app.notifying import Notifying
     from mintage.app.publishing import Publishing
     from mintage.bundle.loader import LoadedBundle
     from mintage.deliver.products import Products
@@ -106,6 +107,13 @@ class App:
         from mintage.app.billing import Billing  # noqa: PLC0415
 
         return Billing(self.workspace, self.settings, self.capture)
+
+    @cached_property
+    def notifying(self) -> Notifying:
+        """Webhooks."""
+        from mintage.app.notifying import Notifying  # noqa: PLC0415
+
+        return Notifying(self.workspace, self.keys, self.capture)
 
     @cached_property
     def feedback(self) -> CustomerFeedback:

@@ -60,6 +60,7 @@ _VERBS = {
         "invoice": "invoices:invoice",
         "credit": "credits:credit",
         "ledger": "invoices:ledger",
+        "webhook": "webhooks:webhook",
         "economics": "economics:economics",
         "usage": "capture:usage",
         "receipt": "capture:receipt",

@@ -37,7 +37,11 @@ def run_server(
     several ``workers`` the calls are answered by so many processes.
     """
     service = service_of(app, samples=samples)
-    with logging_to(sys.stderr, log_format or app.settings.log_format):
+    # Here and in no worker: notices leave from one process.
+    with (
+        logging_to(sys.stderr, log_format or app.settings.log_format),
+        app.notifying.in_background(),
+    ):
         if workers == 1:
             serve(service, on_started=on_started, stop=stop)
         else:

@@ -22,6 +22,9 @@ _WORDS: dict[str, Message] = {
         _("replaced"),
         _("given"),  # how credit came
         _("returned"),
+        _("waiting"),  # how a notice stands
+        _("delivered"),
+        _("failed"),
         _("change"),  # why a plan ended
         _("cancel"),
     )

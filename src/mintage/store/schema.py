@@ -355,6 +355,49 @@ ledger_entries = Table(
     Column("nanos", BigInteger, nullable=False),
 )
 
+# What operators and customers are told by webhook: written with the fact that it tells of.
+notices = Table(
+    "notices",
+    metadata,
+    Column("id", String(40), primary_key=True),  # the webhook-id, the same in every try
+    Column("customer", String(40), ForeignKey("customers.id"), nullable=False, index=True),
+    Column("type", String(40), nullable=False),
+    Column("data", Text, nullable=False),  # canonical JSON
+    Column("told_at", String(32), nullable=False),
+)
+
+# Where they are sent. The secret is none of its columns: it is made of a key beside the database.
+webhook_endpoints = Table(
+    "webhook_endpoints",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("customer", String(40), ForeignKey("customers.id")),  # NULL: of all customers
+    Column("types", Text, nullable=False),  # canonical JSON; [] is all
+    Column("private", Boolean, nullable=False),  # whether it may be of a private network
+    Column("generation", Integer, nullable=False),  # of its secret
+    Column("secret_sha256", String(64), nullable=False),
+    Column("previous_until", String(32)),  # until when the secret before signs too
+    Column("created_at", String(32), nullable=False),
+    Column("removed_at", String(32)),
+)
+
+# Each notice for each endpoint. Who sends one holds its lease.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("notice", String(40), ForeignKey("notices.id"), primary_key=True),
+    Column("endpoint", String(40), ForeignKey("webhook_endpoints.id"), primary_key=True),
+    Column("status", String(10), nullable=False),  # waiting, delivered, failed
+    Column("tries", Integer, nullable=False),
+    Column("next_at", String(32), nullable=False),
+    Column("lease", String(40)),
+    Column("lease_until", String(32)),
+    Column("answer", String(200)),  # what came of the last try
+    Column("ended_at", String(32)),
+    Index(None, "status", "next_at"),
+)
+
 # What a customer said of an answer, with its picture, until it is part of a dataset.
 feedback = Table(
     "feedback",

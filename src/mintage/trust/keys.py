@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import shlex
 import stat
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from mintage.core.messages import _
 
 Role = Literal["data", "bundle", "receipt", "log"]
 _PrivateKey = ec.EllipticCurvePrivateKey | Ed25519PrivateKey
+
+_ROOT_BYTES = 32
 
 # The pairs that the OpenSSF model-signing standard allows; ours are P-256, the others are read.
 _HASHES: dict[str, type[hashes.HashAlgorithm]] = {
@@ -196,6 +199,24 @@ class KeyRing:
             )
         return signer
 
+    def root_secret(self) -> bytes:
+        """32 random bytes that other secrets are made of, made on first use; they never leave.
+
+        Raises:
+            TrustError: the file can be read by others, or holds something else.
+        """
+        path = self._folder / "root.secret"
+        found = _read_private(path)
+        if found is None:
+            _write_private(path, secrets.token_bytes(_ROOT_BYTES))
+            found = _read_private(path)
+        if found is None or len(found) != _ROOT_BYTES:
+            raise TrustError(
+                _("{path} does not hold the secret that was made here.", path=path),
+                remedy=_("Restore it from a backup, or move it away to have a new one made."),
+            )
+        return found
+
     def public_keys(self, role: Role) -> tuple[PublicKey, ...]:
         """The keys believed in this role: our own, if there is one, and those trusted for it.
 
@@ -246,13 +267,18 @@ def _make(path: Path, role: Role) -> None:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
+    _write_private(path, pem)
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    """Make the file for its owner alone, whole or not at all; one that is there stays."""
     with readable_failures(path):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         temporary = path.with_name(f".{path.name}.{new_id('tmp')}")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as stream:
-                stream.write(pem)
+                stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
             try:

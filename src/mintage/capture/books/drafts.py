@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from mintage.capture import notices
 from mintage.capture.books import crediting, documents, ledger, repository
 from mintage.capture.books.documents import Document
 from mintage.capture.books.drafting import Draft, drafts_of, late_usage
@@ -288,6 +289,9 @@ class Drafts:
         if status != found.status:
             changes = {"status": status, "closed_at": note.issued_at}
             repository.change_invoice(connection, found.id, changes)
+        if status == "paid" and found.status != "paid":
+            closed, moment = found_invoice(connection, found.id), str(note.issued_at)
+            notices.tell(connection, found.customer, "invoice.paid", closed.summary(), moment)
         return note
 
     def _noted(
@@ -300,6 +304,8 @@ class Drafts:
         note = numbered(connection, draft, document, self._clock.now())
         repository.add_invoice(connection, note.to_row(), [])
         audit.append(connection, "invoice.issued", logged(note))
+        moment = str(note.issued_at)
+        notices.tell(connection, note.customer, "credit_note.issued", note.summary(), moment)
         return note
 
     def _correct(
@@ -354,3 +360,6 @@ def _post(connection: repository.Connection, issued: Invoice, moment: str) -> No
     sides = documents.entries(issued.document, issued.customer)
     ledger.post(connection, "invoice", issued.id, sides, moment)
     audit.append(connection, "invoice.issued", logged(issued))
+    notices.tell(connection, issued.customer, "invoice.issued", issued.summary(), moment)
+    if issued.status == "paid":
+        notices.tell(connection, issued.customer, "invoice.paid", issued.summary(), moment)

@@ -137,8 +137,12 @@ def receive(
     provider: str,
     payment: str,
     now: str,
+    came: Money | None = None,
 ) -> None:
-    """Note a payment of an invoice, from cash or from the customer's credit."""
+    """Note a payment of an invoice, from cash or from the customer's credit.
+
+    ``came`` is what did, where a provider cannot ask for just as much: rounding has the rest.
+    """
     payment_id = new_id("pay")
     repository.add_payment(
         connection,
@@ -153,7 +157,11 @@ def receive(
         },
     )
     source = f"credit:{found.customer}" if provider == CREDIT else f"cash:{provider}"
-    sides = [ledger.Entry(source, paid), ledger.Entry(f"receivable:{found.customer}", -paid)]
+    sides = [
+        ledger.Entry(source, came or paid),
+        ledger.Entry("rounding", paid + -(came or paid)),
+        ledger.Entry(f"receivable:{found.customer}", -paid),
+    ]
     ledger.post(connection, "payment", payment_id, sides, now)
 
 

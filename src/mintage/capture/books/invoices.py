@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from mintage.capture import plans
+from mintage.capture import notices, plans
 from mintage.capture.books import crediting, ledger, repository
 from mintage.capture.books.drafts import Drafts
-from mintage.capture.books.invoice import (
-    Invoice,
-    found_invoice,
-    not_now,
-    notes_of,
-    owed_of,
-    receive,
+from mintage.capture.books.invoice import Invoice, found_invoice, not_now, notes_of, owed_of
+from mintage.capture.books.paying import (
+    Received,
+    check_payable,
+    check_reference,
+    take,
 )
 from mintage.capture.events import UsageRecord, is_charged
 from mintage.capture.pricing.periods import Period
@@ -22,8 +21,6 @@ from mintage.core.errors import RequestError
 from mintage.core.messages import _
 from mintage.core.money import Money
 from mintage.trust import audit
-
-_LONGEST_REFERENCE = 200
 
 
 class Invoices(Drafts):
@@ -40,21 +37,15 @@ class Invoices(Drafts):
         """
 
         def work(connection: repository.Connection) -> Invoice:
-            found = found_invoice(connection, reference)
-            _check_reference(payment)
+            found, now = found_invoice(connection, reference), timestamp(self._clock.now())
+            check_reference(payment)
             known = repository.find_payment(connection, provider, payment)
             if known is not None:
                 return _same_payment(found, known)
             owed = owed_of(connection, found)
             paid = owed if amount is None else amount
-            _check_payable(found, paid, owed)
-            now = timestamp(self._clock.now())
-            receive(connection, found, paid, provider, payment, now)
-            if paid == owed:
-                repository.change_invoice(
-                    connection, found.id, {"status": "paid", "closed_at": now}
-                )
-            return found_invoice(connection, found.id)
+            check_payable(found, paid, owed)
+            return take(connection, found, Received(provider, payment, paid, paid), now)
 
         return self._database.write(work)
 
@@ -81,6 +72,8 @@ class Invoices(Drafts):
             if found.status == "issued":
                 ledger.reverse(connection, "invoice", found.id, ("void", found.id), now)
                 audit.append(connection, "invoice.voided", {"id": found.id, "number": found.number})
+                voided = found_invoice(connection, found.id)
+                notices.tell(connection, found.customer, "invoice.void", voided.summary(), now)
             return found_invoice(connection, found.id)
 
         return self._database.write(work)
@@ -193,19 +186,3 @@ def _same_payment(found: Invoice, known: repository.Values) -> Invoice:
     if known["invoice"] != found.id:
         raise not_now(found, _("that payment was for another invoice"))
     return found
-
-
-def _check_reference(payment: str) -> None:
-    if not payment.strip() or len(payment) > _LONGEST_REFERENCE:
-        raise RequestError(
-            _("A payment has a reference of 1 to {most} characters.", most=_LONGEST_REFERENCE),
-            remedy=_("Give what tells it from others, such as the bank's own reference."),
-        )
-
-
-def _check_payable(found: Invoice, paid: Money, owed: Money) -> None:
-    if found.status != "issued":
-        raise not_now(found, _("only an issued invoice is to be paid"))
-    whole = Money.rounded(paid.exact, paid.currency) == paid
-    if not whole or paid.currency != found.currency or not 0 < paid.nanos <= owed.nanos:
-        raise not_now(found, _("{paid} was paid, and {owed} is owed", paid=paid, owed=owed))

@@ -1,0 +1,63 @@
+"""Webhooks over one workspace: who hears of what, and what came of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from mintage.app.capturing import Capturing
+from mintage.capture.webhooks.deliveries import Deliveries, Sent
+from mintage.capture.webhooks.endpoints import Endpoints, Opened
+from mintage.store.workspace import Workspace
+from mintage.trust.keys import KeyRing
+
+_PATIENCE_SECONDS = 5.0
+
+
+class Notifying:
+    """Endpoints, and the outbox behind them."""
+
+    def __init__(self, workspace: Workspace, keys: KeyRing, capture: Capturing) -> None:
+        database, clock = workspace.database, workspace.clock
+        self._capture = capture
+        self.endpoints = Endpoints(database, keys, clock)
+        self.deliveries = Deliveries(database, keys, clock)
+
+    def add(self, url: str, customer: str | None, types: Sequence[str], *, private: bool) -> Opened:
+        """Have notices sent to an address; raises as ``Endpoints.add`` does."""
+        return self.endpoints.add(url, customer, types, private=private)
+
+    def events(self, status: str | None, customer: str | None, limit: int) -> list[dict[str, Any]]:
+        """Notices with their deliveries, the newest first.
+
+        Raises:
+            RequestError: no such customer (404).
+        """
+        owner = None if customer is None else self._capture.customers.find(customer).id
+        return self.deliveries.events(status=status, customer=owner, limit=limit)
+
+    def deliver(self) -> list[Sent]:
+        """Send what is due now."""
+        return self.deliveries.deliver()
+
+    def watch(self, stop: threading.Event) -> None:
+        """Deliver until ``stop``."""
+        self.deliveries.watch(stop)
+
+    @contextmanager
+    def in_background(self) -> Iterator[None]:
+        """Deliver beside what is done inside.
+
+        A message that is on its way at the end is waited for a little; should it have left and not
+        be noted, it is sent again, under the same id, when the next process has its lease.
+        """
+        stop = threading.Event()
+        thread = threading.Thread(target=self.watch, args=(stop,), name="webhooks", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join(_PATIENCE_SECONDS)

@@ -1,0 +1,1 @@
+"""Notices that leave by webhook: an outbox, its endpoints, who sends; called by ``app``."""
