@@ -15,6 +15,7 @@ from mintage.api.customer import customer_routes, predict_routes
 from mintage.api.middleware import Envelope
 from mintage.api.oip import infer_routes, oip_routes
 from mintage.api.pages import docs_routes, page_routes
+from mintage.api.payments import payment_routes
 from mintage.api.routing import ClientGone, Direct, to_nobody
 from mintage.api.service import Service
 from mintage.api.tracing import Tracer
@@ -36,6 +37,8 @@ def _customer_routes(service: Service) -> tuple[FastAPI, list[APIRouter]]:
     sold = [predict_routes(service), infer_routes(service)]
     for router in (*sold, customer_routes(service), oip_routes(service), page_routes(service)):
         app.include_router(router)
+    if service.payments is not None:
+        app.include_router(payment_routes(service.payments))
     return app, sold
 
 

@@ -310,6 +310,17 @@ class Feedback(Protocol):
         ...
 
 
+class Payments(Protocol):
+    """What payment providers tell. May wait for the database: it is called in threads."""
+
+    def notified(self, provider: str, body: bytes, headers: Mapping[str, str]) -> object:
+        """Take a message; raises RequestError (400) where it is not the provider's, 404 for none.
+
+        ``headers`` have names in lower case.
+        """
+        ...
+
+
 _TRACES_SECONDS = 2.0
 
 
@@ -332,8 +343,9 @@ class Service:
     server ends. Without ``replays`` a repeated Idempotency-Key is a 409, and without
     ``explanations`` or ``feedback`` none is given or taken. ``limiter`` is called as ``gate`` is;
     without it no call is counted against its plan's rate. ``reserve`` holds what limited calls will
-    use; without it nothing is held. ``tracer`` makes a span of each request.
-    ``public_keys`` are told to anyone, by role; it is called in threads.
+    use; without it nothing is held. Without ``payments`` no provider's messages are taken.
+    ``tracer`` makes a span of each request. ``public_keys`` are told to anyone, by role; it is
+    called in threads.
     """
 
     settings: Settings
@@ -349,6 +361,7 @@ class Service:
     replays: Replays | None = None
     explanations: Explanations | None = None
     feedback: Feedback | None = None
+    payments: Payments | None = None
     limiter: Limiter | None = None
     reserve: Reserve | None = None
     tracer: Tracer | None = None

@@ -21,6 +21,7 @@ from mintage.capture.customers import Customer
 from mintage.capture.details import NO_DETAILS
 from mintage.capture.limits.prepaid import Credit, Credits
 from mintage.capture.limits.standing import Standings
+from mintage.capture.payments.desk import Desk
 from mintage.capture.plans import Plan
 from mintage.capture.pricing import terms_file
 from mintage.capture.pricing.periods import Period
@@ -68,6 +69,7 @@ class Billing:
         self.ledger = Ledger(database)
         self.credits = Credits(database, clock)
         self.standings = Standings(database, clock)
+        self.desk = Desk(database, clock)
         self._rollup = Rollup(database, clock)
 
     @cached_property

@@ -6,19 +6,20 @@ import json
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.cells import cell_len
 
 from mintage.capture.books import rendering
 from mintage.capture.books.invoice import Invoice
+from mintage.capture.payments.desk import Found
 from mintage.cli.options import Home, Json, opened
-from mintage.cli.output import emit, line, say, stdout, table
+from mintage.cli.output import emit, line, say, stdout, table, warn
 from mintage.cli.words import word
-from mintage.core.errors import ConfigError
+from mintage.core.errors import ConfigError, MintageError
 from mintage.core.files import write_atomic
-from mintage.core.messages import Language, _, speaking, told
+from mintage.core.messages import Language, Message, _, speaking, told
 
 invoice = typer.Typer(
     help="What is owed: draft, issue, show, take back and note as paid.", no_args_is_help=True
@@ -237,6 +238,55 @@ def pay_invoice(
     _done(done, as_json=as_json)
 
 
+@invoice.command("push")
+def push_invoice(
+    reference: _Reference,
+    *,
+    provider: Annotated[str, typer.Option(help="Who collects it: stripe.")],
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Have a payment provider collect an issued invoice. Again is the same: none is made twice."""
+    with opened(home) as app:
+        done = app.billing.desk.push(reference, provider)
+    if as_json:
+        emit(done.to_json())
+        return
+    asked = rendering.amount_text(done.asked.amount, done.asked.currency)
+    line(f"{done.number}  {done.provider}  {done.reference}  {asked}")
+    if done.url:
+        line(done.url)
+
+
+@invoice.command("sync")
+def sync_payments(
+    *,
+    provider: Annotated[
+        str | None, typer.Option(help="Only this one. (default: all that were asked)")
+    ] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Ask payment providers what was paid, as their messages would tell it to a server.
+
+    What they took and is not what an invoice owes is listed each time: it pays nothing by itself.
+    """
+    with opened(home) as app:
+        found, failed = app.billing.desk.sync(provider)
+        mismatches = app.billing.desk.mismatches()
+    if as_json:
+        errors = [
+            {"number": number, "code": error.code, "message": error.message, "remedy": error.remedy}
+            for number, error in failed
+        ]
+        documents = [each.to_json() for each in found]
+        emit({"payments": documents, "failed": errors, "mismatches": mismatches})
+    else:
+        _synced(found, failed, mismatches)
+    if failed:
+        raise typer.Exit(failed[0][1].exit_status)
+
+
 @invoice.command("void")
 def void_invoice(reference: _Reference, *, home: Home = None, as_json: Json = False) -> None:
     """Take an unpaid invoice back. It keeps its number; its usage can be invoiced anew."""
@@ -293,6 +343,28 @@ def check_ledger(*, home: Home = None, as_json: Json = False) -> None:
             events=events,
         )
     )
+
+
+def _synced(
+    found: list[Found], failed: list[tuple[str, MintageError]], mismatches: list[dict[str, Any]]
+) -> None:
+    paid = [each.payment for each in found if each.status == "paid"]
+    for each in paid:
+        amount = rendering.amount_text(each.amount.amount, each.amount.currency)
+        line(f"{each.number}  {told(word('paid'))}  {amount}")
+    if not paid:
+        say(_("Nothing new was paid."))
+    for row in mismatches:
+        warn(
+            _(
+                "{provider} took {amount} {currency} for {number} ({reference}): {reason}.",
+                **{name: row[name] for name in ("provider", "amount", "currency", "number")},
+                reference=row["reference"],
+                reason=Message(row["reason"]),
+            )
+        )
+    for number, error in failed:
+        warn(f"{number}: {error}")
 
 
 def _list(listed: list[Invoice]) -> None:

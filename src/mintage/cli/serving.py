@@ -93,4 +93,5 @@ def service_of(app: App, *, samples: Sequence[Sample] = ()) -> Service:
         replays=parts.replays,
         public_keys=parts.public_keys,
         feedback=app.feedback if app.settings.feedback_bytes else None,
+        payments=app.billing.desk,
     )

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 from mintage.core.types import (
     Allowance,
     Answer,
+    Bill,
     Ingested,
     InputSpec,
+    Payment,
     Permit,
     ProviderInfo,
     Rate,
     Receipt,
+    Requested,
     SourceListing,
     Usage,
 )
@@ -23,6 +26,8 @@ from mintage.core.types import (
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from mintage.core.money import Money
 
 
 @runtime_checkable
@@ -240,4 +245,44 @@ class BlobStore(Protocol):
 
     def remove(self, sha256: str) -> None:
         """Forget the bytes; nothing happens if they are not here."""
+        ...
+
+
+@runtime_checkable
+class PaymentProvider(Protocol):
+    """Who collects money. It keeps nothing here: ``capture`` writes down what it says."""
+
+    name: str
+
+    def asks(self, owed: Money) -> Money:
+        """What it asks for where so much is owed: not every amount of a currency can be paid.
+
+        Raises:
+            ConfigError: nothing in this currency.
+        """
+        ...
+
+    def push(self, bill: Bill) -> Requested:
+        """Have it collect a bill; a bill that it has already is that one, and no second is made.
+
+        Raises:
+            ConfigError: it is not set up, or does not take the key.
+            RequestError: it does not take the bill.
+            DependencyDown: it does not answer, or its library is not installed.
+        """
+        ...
+
+    def look(self, reference: str) -> Payment | None:
+        """What was paid for a bill that it calls so, where all of that was; raises as ``push``."""
+        ...
+
+    def notified(self, body: bytes, headers: Mapping[str, str]) -> Payment | None:
+        """The payment that its message tells of; None where that is about something else.
+
+        ``headers`` have names in lower case.
+
+        Raises:
+            RequestError: it is not the provider's (400), or it sends none (404).
+            NotReady: what messages are verified with is not set.
+        """
         ...

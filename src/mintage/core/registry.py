@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from mintage.core.errors import ConfigError
 from mintage.core.messages import _
-from mintage.core.ports import Modality, Source, Task
+from mintage.core.ports import Modality, PaymentProvider, Source, Task
 
 T = TypeVar("T")
 
@@ -66,6 +66,10 @@ _SOURCES = {
 }
 _MODALITIES = {"image": "mintage.modalities.image.modality:ImageModality"}
 _TASKS = {"class": "mintage.tasks.classification:Classification"}
+_PAYMENTS = {
+    "manual": "mintage.capture.payments.manual:Manual",
+    "stripe": "mintage.capture.payments.stripe:Stripe",
+}
 
 
 @cache
@@ -84,3 +88,9 @@ def modalities() -> Registry[Modality]:
 def tasks() -> Registry[Task]:
     """All registered tasks."""
     return Registry("task", dict(_TASKS))
+
+
+@cache
+def payment_providers() -> Registry[PaymentProvider]:
+    """All registered payment providers; the entry points' group is ``mintage.payment``."""
+    return Registry("payment", dict(_PAYMENTS))

@@ -59,6 +59,12 @@ class Settings(BaseSettings):
     """A TOML file with your own invoicing details: what invoices say of who sells."""
     font: Path | None = None
     """A font file for invoices as PDF; None: one is looked for where their letters need it."""
+    stripe_key: SecretStr | None = None
+    """The secret key of your account at Stripe, by which invoices are pushed there."""
+    stripe_webhook_secret: SecretStr | None = None
+    """What Stripe's messages are verified with: the signing secret of your endpoint there."""
+    stripe_url: str | None = None
+    """Another address than Stripe's own, such as a stand-in's for trying out."""
     trial: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """Free calls without a key in any 24 hours, all visitors' together; None allows none."""
     feedback_bytes: Annotated[int, Field(ge=0)] = 1_000_000_000

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, get_args
 
 from mintage.core.errors import QuotaReached
-from mintage.core.money import Price
+from mintage.core.money import Money, Price
 
 Split = Literal["train", "validation", "test"]
 Durability = Literal["flush", "process"]
@@ -284,3 +284,42 @@ class InputSpec:
     modality: str
     side: int
     parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Bill:
+    """An issued invoice as a payment provider is to collect it; ``owed`` is what is left of it.
+
+    ``lines`` are words and amounts that come to its total, in the customer's language, as is
+    ``rest``: the words for what they and ``owed`` differ by. ``payer`` is what the provider calls
+    the customer, where that is known.
+    """
+
+    id: str
+    number: str
+    customer: str
+    name: str
+    email: str
+    owed: Money
+    lines: tuple[tuple[str, Money], ...]
+    rest: str
+    due_at: str
+    payer: str | None = None
+
+
+@dataclass(frozen=True)
+class Requested:
+    """What a provider calls a bill and its payer; ``url`` is where it can be paid."""
+
+    reference: str
+    payer: str | None = None
+    url: str | None = None
+
+
+@dataclass(frozen=True)
+class Payment:
+    """Money that a provider says it took; ``reference`` tells this payment from all others."""
+
+    reference: str
+    number: str
+    amount: Money

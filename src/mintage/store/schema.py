@@ -333,6 +333,34 @@ payments = Table(
     UniqueConstraint("provider", "reference"),
 )
 
+# What payment providers were asked to collect.
+payment_requests = Table(
+    "payment_requests",
+    metadata,
+    Column("provider", String(40), primary_key=True),
+    Column("invoice", String(40), ForeignKey("invoices.id"), primary_key=True),
+    Column("reference", String(200), nullable=False),  # what the provider calls it
+    Column("payer", String(200)),  # and the customer
+    Column("url", Text),
+    Column("currency", String(3), nullable=False),
+    Column("nanos", BigInteger, nullable=False),
+    Column("pushed_at", String(32), nullable=False),
+)
+
+# Money that a provider took and that is in no invoice's books, because it is not what is owed.
+payment_mismatches = Table(
+    "payment_mismatches",
+    metadata,
+    Column("provider", String(40), primary_key=True),
+    Column("reference", String(200), primary_key=True),
+    Column("invoice", String(40)),  # NULL: none has the number
+    Column("number", String(200), nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("nanos", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("received_at", String(32), nullable=False),
+)
+
 # Double entry, append-only: every transaction sums to zero in each currency.
 ledger_transactions = Table(
     "ledger_transactions",

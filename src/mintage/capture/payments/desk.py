@@ -1,0 +1,262 @@
+"""The desk: what providers are asked to collect, and what is written of what they took."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mintage.capture import notices
+from mintage.capture.books import paying, rendering, repository
+from mintage.capture.books.invoice import Invoice, found_invoice, not_now, owed_of
+from mintage.core import registry
+from mintage.core.clock import Clock, timestamp
+from mintage.core.errors import ConfigError, MintageError, RequestError
+from mintage.core.messages import Message, _, speaking, told
+from mintage.core.money import Money
+from mintage.core.ports import PaymentProvider
+from mintage.core.types import Bill, Payment, Requested
+from mintage.store.engine import Database
+from mintage.trust import audit
+
+_LONGEST_NUMBER = 200
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What a provider was asked for, and where it can be paid."""
+
+    number: str
+    provider: str
+    reference: str
+    url: str | None
+    asked: Money
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``invoice push --json`` says it."""
+        return vars(self) | {"asked": self.asked.amount, "currency": self.asked.currency}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What came of a payment: now in the books, there before, or not what is owed."""
+
+    status: Literal["paid", "known", "mismatch"]
+    provider: str
+    payment: Payment
+    reason: Message | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``invoice sync --json`` says it."""
+        amount = self.payment.amount
+        said = vars(self.payment) | {"amount": amount.amount, "currency": amount.currency}
+        reason = None if self.reason is None else str(self.reason)
+        return {"status": self.status, "provider": self.provider, "reason": reason, **said}
+
+
+class Desk:
+    """Payments by providers, over one workspace."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def push(self, reference: str, provider: str) -> Pushed:
+        """Have a provider collect what is left of an invoice; again is the same request.
+
+        Raises:
+            RequestError: no such invoice or provider (404), one that is not to be paid (409), or
+                the provider does not take it.
+            ConfigError: the provider is not set up.
+            DependencyDown: it does not answer, or its library is not installed.
+        """
+        with_ = provider_named(provider)
+        with self._database.read() as connection:
+            found = found_invoice(connection, reference)
+            if found.status != "issued":
+                raise not_now(found, _("only an issued invoice is to be paid"))
+            payer = repository.payer_of(connection, provider, found.customer)
+            bill = _bill(found, owed_of(connection, found), payer)
+        asked = with_.asks(bill.owed)
+        requested = with_.push(bill)
+        self._database.write(
+            lambda connection: self._keep(connection, bill, provider, requested, asked)
+        )
+        return Pushed(bill.number, provider, requested.reference, requested.url, asked)
+
+    def _keep(
+        self,
+        connection: repository.Connection,
+        bill: Bill,
+        provider: str,
+        requested: Requested,
+        asked: Money,
+    ) -> None:
+        known = repository.find_request(connection, provider, bill.id)
+        row = {
+            "provider": provider,
+            "invoice": bill.id,
+            "reference": requested.reference,
+            "payer": requested.payer,
+            "url": requested.url,
+            "currency": asked.currency,
+            "nanos": asked.nanos,
+            "pushed_at": timestamp(self._clock.now()),
+        }
+        if known is not None and {**row, "pushed_at": known["pushed_at"]} == known:
+            return
+        repository.keep_request(connection, row)
+        said = {"invoice": bill.id, "number": bill.number, "provider": provider}
+        audit.append(
+            connection,
+            "payment.requested",
+            said | {"reference": requested.reference, "amount": str(asked)},
+        )
+
+    def notified(self, provider: str, body: bytes, headers: Mapping[str, str]) -> Found | None:
+        """Take a provider's message; None where it tells of no payment of an invoice.
+
+        Raises:
+            RequestError: no such provider (404), or the message is not the provider's (400).
+            NotReady: messages cannot be verified here.
+        """
+        payment = provider_named(provider).notified(body, headers)
+        return None if payment is None else self.received(provider, payment)
+
+    def received(self, provider: str, payment: Payment) -> Found:
+        """Put a payment into the books, in one transaction; the same one counts once.
+
+        One that is not what is owed is kept and told as such, and pays nothing.
+        """
+        found = self._database.write(lambda connection: self._book(connection, provider, payment))
+        if found.status == "mismatch":
+            _log.error(
+                "%s took %s for %s: %s", provider, payment.amount, payment.number, found.reason
+            )
+        return found
+
+    def _book(self, connection: repository.Connection, provider: str, payment: Payment) -> Found:
+        if repository.find_payment(connection, provider, payment.reference) is not None:
+            return Found("known", provider, payment)
+        now = timestamp(self._clock.now())
+        row = repository.find_invoice(connection, payment.number)
+        invoice = None if row is None else Invoice.from_row(row)
+        reason = _unowed(connection, provider, invoice, payment)
+        if invoice is None or reason is not None:
+            return self._mismatch(connection, provider, payment, invoice, reason, now)
+        owed = owed_of(connection, invoice)
+        received = paying.Received(provider, payment.reference, payment.amount, owed)
+        paying.take(connection, invoice, received, now)
+        return Found("paid", provider, payment)
+
+    @staticmethod
+    def _mismatch(
+        connection: repository.Connection,
+        provider: str,
+        payment: Payment,
+        invoice: Invoice | None,
+        reason: Message | None,
+        now: str,
+    ) -> Found:
+        said = reason or _("there is no such invoice")
+        if repository.find_mismatch(connection, provider, payment.reference) is None:
+            row = {
+                "provider": provider,
+                "reference": payment.reference,
+                "number": payment.number[:_LONGEST_NUMBER],
+                "currency": payment.amount.currency,
+                "reason": str(said),
+            }
+            amount = {"invoice": None if invoice is None else invoice.id, "received_at": now}
+            repository.add_mismatch(connection, row | amount | {"nanos": payment.amount.nanos})
+            logged = row | {"amount": payment.amount.amount}
+            audit.append(connection, "payment.mismatch", logged)
+            if invoice is not None:
+                notices.tell(connection, invoice.customer, "payment.mismatch", logged, now)
+        return Found("mismatch", provider, payment, said)
+
+    def sync(
+        self, provider: str | None = None
+    ) -> tuple[list[Found], list[tuple[str, MintageError]]]:
+        """Ask providers what was paid of that which is open; and of what they did not answer.
+
+        Raises:
+            RequestError: no such provider (404).
+        """
+        if provider is not None:
+            provider_named(provider)
+        with self._database.read() as connection:
+            waiting = repository.open_requests(connection, provider)
+        found: list[Found] = []
+        failed: list[tuple[str, MintageError]] = []
+        for row in waiting:
+            try:
+                payment = provider_named(row["provider"]).look(row["reference"])
+            except MintageError as error:
+                failed.append((row["number"], error))
+                continue
+            if payment is not None:
+                found.append(self.received(row["provider"], payment))
+        return found, failed
+
+    def mismatches(self) -> list[dict[str, Any]]:
+        """Payments that are in no invoice's books, because they are not what is owed."""
+        with self._database.read() as connection:
+            rows = repository.all_mismatches(connection)
+        return [
+            {name: value for name, value in row.items() if name != "nanos"}
+            | {"amount": Money(row["nanos"], row["currency"]).amount}
+            for row in rows
+        ]
+
+
+def provider_named(name: str) -> PaymentProvider:
+    """A registered provider.
+
+    Raises:
+        RequestError: there is none (404).
+    """
+    try:
+        return registry.payment_providers().get(name)
+    except ConfigError as error:
+        raise RequestError(error.message, remedy=error.remedy, http_status=404) from error
+
+
+def _unowed(
+    connection: repository.Connection, provider: str, invoice: Invoice | None, payment: Payment
+) -> Message | None:
+    """Why a payment is not what is owed; None where it is."""
+    if invoice is None:
+        return _("there is no such invoice")
+    if invoice.status != "issued":
+        return _("it is {status}", status=invoice.status)
+    asked = provider_named(provider).asks(owed_of(connection, invoice))
+    if payment.amount != asked:
+        return _("{paid} was paid, and {owed} is owed", paid=payment.amount, owed=asked)
+    return None
+
+
+def _bill(found: Invoice, owed: Money, payer: str | None) -> Bill:
+    document, customer = found.document, found.document["customer"]
+    currency = found.currency
+    with speaking("zh" if customer.get("language") == "zh" else "en"):
+        words = [told(rendering.described(line)) for line in document["lines"]]
+        rest = told(_("Paid already, and rounding"))
+    words += [f"{each['name']} {each['percent']} %" for each in document["taxes"]]
+    amounts = [
+        Money.parse(each["amount"], currency) for each in [*document["lines"], *document["taxes"]]
+    ]
+    return Bill(
+        id=found.id,
+        number=found.number or found.id,
+        customer=found.customer,
+        name=customer.get("legal_name") or customer["name"],
+        email=customer.get("email", ""),
+        owed=owed,
+        lines=tuple(zip(words, amounts, strict=True)),
+        rest=rest,
+        due_at=found.due_at or "",
+        payer=payer,
+    )

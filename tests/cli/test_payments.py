@@ -1,0 +1,91 @@
+"""Invoices pushed to a payment provider, on the command line and through a server."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import httpx
+from tests.capture.payments.conftest import stripe_stand
+from tests.capture.payments.test_stripe import message, signed
+from tests.cli.test_billing import books
+from tests.terminal import Terminal
+
+from mintage.app.root import App
+from mintage.cli.serving import run_server
+from mintage.core.settings import load_settings
+
+__all__ = ["books", "stripe_stand"]
+
+FIRST, SECOND = "INV-2026-000001", "INV-2026-000002"
+
+
+def test_an_invoice_is_pushed_and_its_payment_found(
+    mintage: Terminal, books: Path, stripe_stand: Any
+) -> None:
+    at = ("--home", books)
+    mintage("invoice", "run", "--period", "2026-10", "--issue", *at)
+    pushed = mintage.json("invoice", "push", FIRST, "--provider", "stripe", *at)
+    assert (pushed["asked"], pushed["currency"]) == ("3.88", "EUR")
+    again = mintage("invoice", "push", FIRST, "--provider", "stripe", *at)
+    assert pushed["reference"] in again
+    assert pushed["url"] in again
+    mintage("invoice", "sync", *at)
+    assert "Nothing new was paid." in mintage.err
+    stripe_stand.pay(pushed["reference"])
+    assert f"{FIRST}  paid  3.88 EUR" in mintage("invoice", "sync", *at)
+    (paid,) = mintage.json("invoice", "list", "--status", "paid", *at)
+    assert paid["number"] == FIRST
+    assert "cash:stripe" in mintage("ledger", "check", *at)
+
+
+def test_wrong_money_and_a_provider_that_is_down_are_said(
+    mintage: Terminal, books: Path, stripe_stand: Any
+) -> None:
+    at = ("--home", books)
+    mintage("invoice", "run", "--period", "2026-10", "--issue", *at)
+    for number in (FIRST, SECOND):
+        reference = mintage.json("invoice", "push", number, "--provider", "stripe", *at)
+        stripe_stand.pay(reference["reference"], 1)
+    mintage("invoice", "sync", "--provider", "stripe", *at)
+    assert mintage.err.count("0.01 EUR was paid") == 2
+    assert len(mintage.json("invoice", "sync", *at)["mismatches"]) == 2
+    stripe_stand.refuses = (400, "invalid_request_error", "not today")
+    said = mintage.json("invoice", "sync", *at, status=2)
+    assert [each["number"] for each in said["failed"]] == [FIRST, SECOND]
+    mintage("invoice", "push", FIRST, "--provider", "barter", *at, status=2)
+    assert "There are: manual, stripe" in mintage.err
+
+
+def test_a_server_takes_a_payments_message_once(
+    mintage: Terminal, books: Path, stripe_stand: Any
+) -> None:
+    at = ("--home", books)
+    mintage("invoice", "run", "--period", "2026-10", "--issue", *at)
+    started, stop, addresses = threading.Event(), threading.Event(), []
+
+    def on_started(customers: str, _operator: str) -> None:
+        addresses.append(customers)
+        started.set()
+
+    body = message(metadata={"mintage_invoice": FIRST}, amount_paid=388)
+    with App(load_settings(home=books, port=0, operator_port=0)) as app:
+        options: dict[str, Any] = {"samples": (), "on_started": on_started, "stop": stop}
+        server = threading.Thread(target=run_server, args=(app,), kwargs=options)
+        server.start()
+        try:
+            assert started.wait(20)
+            address = f"{addresses[0]}/v1/payments/stripe/webhook"
+            with httpx.Client(trust_env=False) as client:
+                headers = signed(body)
+                came = [client.post(address, content=body, headers=headers) for __ in range(3)]
+                forged = client.post(address, content=body + b" ", headers=headers)
+        finally:
+            stop.set()
+            server.join(20)
+    assert [each.status_code for each in came] == [204] * 3
+    assert (forged.status_code, forged.json()["code"]) == (400, "request_error")
+    (paid,) = mintage.json("invoice", "list", "--status", "paid", *at)
+    assert paid["number"] == FIRST
+    assert mintage.json("ledger", "check", *at)["transactions"] == 3
