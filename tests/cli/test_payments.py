@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from tests.capture.payments.conftest import stripe_stand
 from tests.capture.payments.test_stripe import message, signed
 from tests.cli.test_billing import books
@@ -14,6 +16,8 @@ from tests.terminal import Terminal
 
 from mintage.app.root import App
 from mintage.cli.serving import run_server
+from mintage.core.clock import SystemClock
+from mintage.core.errors import PaymentDue
 from mintage.core.settings import load_settings
 
 __all__ = ["books", "stripe_stand"]
@@ -89,3 +93,31 @@ def test_a_server_takes_a_payments_message_once(
     (paid,) = mintage.json("invoice", "list", "--status", "paid", *at)
     assert paid["number"] == FIRST
     assert mintage.json("ledger", "check", *at)["transactions"] == 3
+
+
+def test_what_is_overdue_is_listed_told_and_refused_from_the_declared_day_on(
+    mintage: Terminal, books: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = ("--home", books)
+    key = mintage.json("customer", "add", "Cy", *at)["key"]
+    mintage("invoice", "run", "--period", "2026-10", "--issue", *at)
+    assert mintage.json("invoice", "overdue", *at) == []
+    monkeypatch.setattr(SystemClock, "now", lambda _self: datetime.now(UTC) + timedelta(days=38))
+    monkeypatch.setenv("MINTAGE_OVERDUE_STOP_DAYS", "5")
+    listed = mintage.json("invoice", "overdue", *at)
+    assert [(each["number"], each["days_overdue"]) for each in listed] == [(FIRST, 8), (SECOND, 8)]
+    assert "3.88 EUR" in mintage("invoice", "overdue", *at)
+    mintage("webhook", "deliver", *at)
+    mintage("webhook", "deliver", *at)
+    events = mintage.json("webhook", "events", *at)
+    assert [each["type"] for each in events].count("invoice.overdue") == 2
+    with App(load_settings(home=books)) as app:
+        owing = app.capture.issue_key("Ada").key.reveal()
+        with pytest.raises(PaymentDue):
+            app.capture.gate.admit(owing, "pets")
+        app.capture.gate.admit(key, "pets")
+        app.billing.pay(FIRST, None, "bank 1")
+        app.capture.gate.admit(owing, "pets")
+    monkeypatch.setenv("MINTAGE_OVERDUE_DAYS", "soon")
+    mintage("invoice", "overdue", *at, status=2)
+    assert "MINTAGE_OVERDUE_DAYS" in mintage.err

@@ -15,6 +15,7 @@ from mintage.capture.books.export import Exported, Form, export
 from mintage.capture.books.invoice import Invoice
 from mintage.capture.books.invoices import Invoices
 from mintage.capture.books.ledger import Balances, Ledger
+from mintage.capture.books.overdue import Overdue, days_of
 from mintage.capture.books.replay import Replay, Replayed
 from mintage.capture.books.rollup import Rollup
 from mintage.capture.customers import Customer
@@ -82,6 +83,17 @@ class Billing:
         path = self._settings.seller
         seller = NO_DETAILS if path is None else details.read(path)
         return Invoices(self._workspace.database, self._workspace.clock, seller)
+
+    @cached_property
+    def overdue(self) -> Overdue:
+        """What is overdue, told after the days that MINTAGE_OVERDUE_DAYS says.
+
+        Raises:
+            ConfigError: it says none.
+        """
+        said = self._settings
+        database, clock = self._workspace.database, self._workspace.clock
+        return Overdue(database, clock, days_of(said.overdue_days), said.overdue_stop_days)
 
     def run(self, period: str, customer: str | None = None, *, issue: bool = False) -> Ran:
         """Draft the invoices of a month, of all customers or of one; ``issue`` them at once.

@@ -32,15 +32,24 @@ class Capturing:
     """Who pays, for what, and how much was used."""
 
     def __init__(
-        self, workspace: Workspace, keys: KeyRing, durability: Durability = "flush"
+        self,
+        workspace: Workspace,
+        keys: KeyRing,
+        durability: Durability = "flush",
+        overdue_stop_days: int | None = None,
     ) -> None:
-        """``durability`` is what usage survives once its answer has left."""
+        """``durability`` is what usage survives once its answer has left.
+
+        ``overdue_stop_days`` is the Gate's.
+        """
         self._workspace = workspace
         self._durability = durability
         self._keys = keys
         self.customers = Customers(workspace.database, workspace.clock)
         self.plans = Plans(workspace.database, workspace.clock)
-        self.gate = KeyGate(workspace.database, workspace.clock)
+        self.gate = KeyGate(
+            workspace.database, workspace.clock, overdue_stop_days=overdue_stop_days
+        )
         self.history = UsageHistory(workspace.database, keys)
 
     def meter(self) -> UsageMeter:

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from mintage.app.capturing import Capturing
+from mintage.capture.books.overdue import Overdue
 from mintage.capture.webhooks.deliveries import Deliveries, Sent
 from mintage.capture.webhooks.endpoints import Endpoints, Opened
+from mintage.core.errors import MintageError
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
 
+_TICK_SECONDS = 1.0
+_LOOK_SECONDS = 60.0  # for what is overdue: days pass slowly
 _PATIENCE_SECONDS = 5.0
+_log = logging.getLogger(__name__)
 
 
 class Notifying:
     """Endpoints, and the outbox behind them."""
 
-    def __init__(self, workspace: Workspace, keys: KeyRing, capture: Capturing) -> None:
+    def __init__(
+        self, workspace: Workspace, keys: KeyRing, capture: Capturing, overdue: Overdue
+    ) -> None:
         database, clock = workspace.database, workspace.clock
+        self._overdue = overdue
         self._capture = capture
         self.endpoints = Endpoints(database, keys, clock)
         self.deliveries = Deliveries(database, keys, clock)
@@ -39,12 +49,22 @@ class Notifying:
         return self.deliveries.events(status=status, customer=owner, limit=limit)
 
     def deliver(self) -> list[Sent]:
-        """Send what is due now."""
+        """Tell of what is overdue by now, and send what is due."""
+        self._overdue.tell()
         return self.deliveries.deliver()
 
     def watch(self, stop: threading.Event) -> None:
-        """Deliver until ``stop``."""
-        self.deliveries.watch(stop)
+        """``deliver`` until ``stop``; what fails is logged, and tried again."""
+        look = 0.0
+        while not stop.is_set():
+            try:
+                if time.monotonic() >= look:
+                    self._overdue.tell()
+                    look = time.monotonic() + _LOOK_SECONDS
+                self.deliveries.deliver(stop)
+            except MintageError as error:
+                _log.error("Notices cannot be sent: %s", error.message)
+            stop.wait(_TICK_SECONDS)
 
     @contextmanager
     def in_background(self) -> Iterator[None]:

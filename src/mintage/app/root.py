@@ -99,7 +99,8 @@ class App:
         """Customers, keys, plans, usage."""
         from mintage.app.capturing import Capturing  # noqa: PLC0415
 
-        return Capturing(self.workspace, self.keys, self.settings.durability)
+        said = self.settings
+        return Capturing(self.workspace, self.keys, said.durability, said.overdue_stop_days)
 
     @cached_property
     def billing(self) -> Billing:
@@ -113,7 +114,7 @@ class App:
         """Webhooks."""
         from mintage.app.notifying import Notifying  # noqa: PLC0415
 
-        return Notifying(self.workspace, self.keys, self.capture)
+        return Notifying(self.workspace, self.keys, self.capture, self.billing.overdue)
 
     @cached_property
     def feedback(self) -> CustomerFeedback:

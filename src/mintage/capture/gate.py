@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from mintage.capture import repository
@@ -14,7 +15,7 @@ from mintage.capture.limits.bounds import Bounds
 from mintage.capture.plans import Plan
 from mintage.capture.subscriptions import in_force
 from mintage.core.clock import Clock
-from mintage.core.errors import NotAllowed, NotReady, RequestError
+from mintage.core.errors import NotAllowed, NotReady, PaymentDue, RequestError
 from mintage.core.messages import _
 from mintage.core.types import Caller, Permit, Scope
 from mintage.store.engine import Database
@@ -31,10 +32,14 @@ class KeyGate:
     limits, since the moment and the address are another on every call.
     """
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, *, overdue_stop_days: int | None = None
+    ) -> None:
+        """``overdue_stop_days`` after an invoice was due, its customer's calls are refused."""
         self._database = database
         self._clock = clock
-        self._kept: dict[tuple[str, str], tuple[KeyLimits, Permit]] = {}
+        self._grace = None if overdue_stop_days is None else timedelta(days=overdue_stop_days)
+        self._kept: dict[tuple[str, str], _Kept] = {}
         self._epoch: int | None = None
 
     def caller(self, key: str | None, scope: Scope, address: str | None = None) -> Caller:
@@ -62,29 +67,32 @@ class KeyGate:
             NotAllowed: the key is not for this address, not for calls or not for this product.
             RequestError: no such product (404); said only to those with a valid key.
             NotReady: the product's plan has no price yet.
+            PaymentDue: an invoice of theirs is overdue, beyond the days that are allowed.
         """
         presented, epoch = ApiKey.parse(key), self._database.epoch()
         if epoch is None or epoch != self._epoch or len(self._kept) >= _MOST_PERMITS:
             self._kept, self._epoch = {}, epoch
         asked = presented.sha256, product
         kept = self._kept.get(asked)
-        if kept is None:
+        # What is overdue is a matter of time: nothing is changed when its moment comes.
+        if kept is None or (kept.ends is not None and kept.ends <= self._clock.now()):
             kept, lasts = self._permit(presented, product)
             if lasts and epoch is not None and epoch == self._database.epoch():
                 self._kept[asked] = kept
-        limits, permit = kept
+        limits, permit = kept.limits, kept.permit
         if limits.bind_each_call:
             if limits.have_ended(self._clock.now()):
                 raise refused()
             limits.check_address(address)
         return permit
 
-    def _permit(self, presented: ApiKey, product: str) -> tuple[tuple[KeyLimits, Permit], bool]:
+    def _permit(self, presented: ApiKey, product: str) -> tuple[_Kept, bool]:
         """The permit with its key's limits, and whether it lasts until something is changed."""
         with self._database.read() as connection:
             found = self._authenticated(connection, presented)
             found.limits.check_scope("predict")
             found.limits.check_product(product)
+            ends = self._paid_until(connection, found.customer)
             offer = repository.offer(connection, product)
             begun = in_force(connection, found.customer, product, self._clock.now())
             taxes = found_customer(connection, found.customer).details.taxes
@@ -123,7 +131,20 @@ class KeyGate:
             held=bounds is not None and bounds.hold,
             **prices,
         )
-        return (found.limits, permit), begun is None or begun.lasts
+        return _Kept(found.limits, permit, ends), begun is None or begun.lasts
+
+    def _paid_until(self, connection: repository.Connection, customer: str) -> datetime | None:
+        """Until when calls are answered if nothing is paid; None where nothing is owed."""
+        due = None if self._grace is None else repository.first_due(connection, customer)
+        if due is None or self._grace is None:
+            return None
+        ends = datetime.fromisoformat(due.due_at) + self._grace
+        if ends <= self._clock.now():
+            raise PaymentDue(
+                _("The invoice {number} was due on {day}.", number=due.number, day=due.due_at[:10]),
+                remedy=_("Pay it, and calls are answered at once. GET /v1/invoices has it."),
+            )
+        return ends
 
     def _authenticated(self, connection: repository.Connection, presented: ApiKey) -> _Found:
         digest = presented.sha256
@@ -136,6 +157,15 @@ class KeyGate:
         if limits.have_ended(self._clock.now()):
             raise refused()
         return _Found(row["id"], row["customer"], limits)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A permit with its key's limits; ``ends`` is when it has to be asked for anew."""
+
+    limits: KeyLimits
+    permit: Permit
+    ends: datetime | None
 
 
 @dataclass(frozen=True)

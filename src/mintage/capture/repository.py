@@ -39,6 +39,10 @@ _OFFER = Statement(
     " FROM products LEFT JOIN plans ON plans.name = products.plan"
     " WHERE products.name = :product ORDER BY plans.version DESC LIMIT 1"
 )
+_FIRST_DUE = Statement(
+    "SELECT number, due_at FROM invoices WHERE customer = :customer AND kind = 'invoice'"
+    " AND status = 'issued' ORDER BY due_at LIMIT 1"
+)
 _NEWEST_UNTIL = Statement(
     "SELECT sequence FROM usage_events WHERE customer = :customer AND recorded_at <= :moment"
     " ORDER BY sequence DESC LIMIT 1"
@@ -60,6 +64,11 @@ def offer(connection: Connection, product: str) -> Row[Any] | None:
     All are NULL if that plan was never set; None if there is no such product.
     """
     return _OFFER.execute(connection, product=product).first()
+
+
+def first_due(connection: Connection, customer: str) -> Row[Any] | None:
+    """``number, due_at`` of a customer's invoice that is not paid and was due first."""
+    return _FIRST_DUE.execute(connection, customer=customer).first()
 
 
 def insert_event(connection: Connection, values: Values) -> bool:

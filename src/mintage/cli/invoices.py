@@ -287,6 +287,33 @@ def sync_payments(
         raise typer.Exit(failed[0][1].exit_status)
 
 
+@invoice.command("overdue")
+def list_overdue(*, home: Home = None, as_json: Json = False) -> None:
+    """List what is not paid though it was due, the longest first.
+
+    It is told by webhook after the days that MINTAGE_OVERDUE_DAYS says; calls are refused with 402
+    from MINTAGE_OVERDUE_STOP_DAYS on, if that is set.
+    """
+    with opened(home) as app:
+        listed = app.billing.overdue.list()
+    if as_json:
+        emit([each.to_json() for each in listed])
+        return
+    rows = [
+        (
+            each.invoice.number,
+            each.invoice.document["customer"]["name"],
+            (each.invoice.due_at or "")[:10],
+            (each.refused_from or "—")[:10],
+            each.days,
+            rendering.amount_text(each.owed.amount, each.owed.currency),
+        )
+        for each in listed
+    ]
+    head = (_("id"), _("customer"), _("due"), _("refused from"), _("days"), _("owed"))
+    table(head, rows, numbers=2)
+
+
 @invoice.command("void")
 def void_invoice(reference: _Reference, *, home: Home = None, as_json: Json = False) -> None:
     """Take an unpaid invoice back. It keeps its number; its usage can be invoiced anew."""

@@ -170,6 +170,7 @@ class Gate(Protocol):
         Raises:
             Unauthenticated: no key, an unknown, a revoked or an expired one.
             NotAllowed: the key may not call, not this product or not from there.
+            PaymentDue: an invoice of theirs is overdue.
             RequestError: no such product (404).
         """
         ...

@@ -59,6 +59,10 @@ class Settings(BaseSettings):
     """A TOML file with your own invoicing details: what invoices say of who sells."""
     font: Path | None = None
     """A font file for invoices as PDF; None: one is looked for where their letters need it."""
+    overdue_days: str = "1,7,14"
+    """So many days after an invoice was due it is told of as overdue, by webhook."""
+    overdue_stop_days: Annotated[int, Field(ge=0, le=3650)] | None = None
+    """So many days after an invoice was due its customer's calls are refused; None: never."""
     stripe_key: SecretStr | None = None
     """The secret key of your account at Stripe, by which invoices are pushed there."""
     stripe_webhook_secret: SecretStr | None = None

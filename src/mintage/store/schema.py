@@ -347,6 +347,15 @@ payment_requests = Table(
     Column("pushed_at", String(32), nullable=False),
 )
 
+# How many days after it was due an invoice was told of as overdue: each is told once.
+reminders = Table(
+    "reminders",
+    metadata,
+    Column("invoice", String(40), ForeignKey("invoices.id"), primary_key=True),
+    Column("days", Integer, primary_key=True),
+    Column("told_at", String(32), nullable=False),
+)
+
 # Money that a provider took and that is in no invoice's books, because it is not what is owed.
 payment_mismatches = Table(
     "payment_mismatches",

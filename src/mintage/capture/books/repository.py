@@ -20,6 +20,7 @@ from mintage.store.schema import (
     payment_mismatches,
     payment_requests,
     payments,
+    reminders,
     rollup_steps,
     subscriptions,
     usage_events,
@@ -367,6 +368,25 @@ def find_payment(connection: Connection, provider: str, reference: str) -> Value
     p = payments.c
     wanted = (p.provider == provider) & (p.reference == reference)
     return _first(connection, select(payments).where(wanted))
+
+
+def overdue_invoices(connection: Connection, moment: str) -> list[Values]:
+    """Invoices that were due by a moment and are not paid, the longest first."""
+    i = invoices.c
+    wanted = and_(i.kind == "invoice", i.status == "issued", i.due_at <= moment)
+    return _all(connection, select(invoices).where(wanted).order_by(i.due_at, i.id))
+
+
+def reminded(connection: Connection, invoice: str) -> set[int]:
+    """The days after which an invoice was told of as overdue."""
+    r = reminders.c
+    found = connection.execute(select(r.days).where(r.invoice == invoice))
+    return {int(row[0]) for row in found}
+
+
+def add_reminders(connection: Connection, rows: Sequence[Values]) -> None:
+    """Keep that an invoice was told of as overdue."""
+    connection.execute(insert(reminders), list(rows))
 
 
 def payer_of(connection: Connection, provider: str, customer: str) -> str | None:

@@ -25,7 +25,7 @@ from mintage.capture.webhooks.signature import Secret, headers
 from mintage.capture.webhooks.target import Target
 from mintage.core.canonical import canonical_json
 from mintage.core.clock import Clock, timestamp
-from mintage.core.errors import ConfigError, MintageError, RequestError, TrustError
+from mintage.core.errors import ConfigError, RequestError, TrustError
 from mintage.core.ids import new_id
 from mintage.core.messages import _
 from mintage.store.engine import Database
@@ -220,15 +220,6 @@ class Deliveries:
     def _write(self, work: Callable[[repository.Connection], Any]) -> Any:
         # Nobody keeps deliveries in memory: what was read of keys and plans stays good.
         return self._database.submit(work, only_adds=True).result()
-
-    def watch(self, stop: threading.Event, tick_seconds: float = 1.0) -> None:
-        """Deliver until ``stop``; what fails unforeseen is logged, and tried again."""
-        while not stop.is_set():
-            try:
-                self.deliver(stop)
-            except MintageError as error:
-                _log.error("Notices cannot be sent: %s", error.message)
-            stop.wait(tick_seconds)
 
 
 def body_of(notice: repository.Values) -> bytes:
