@@ -21,11 +21,14 @@ class Till:
         self.came: list[tuple[str, bytes]] = []
 
     def notified(self, provider: str, body: bytes, headers: Mapping[str, str]) -> None:
-        if provider != "stripe":
+        if provider not in ("stripe", "alipay"):
             raise RequestError(_("No such provider."), http_status=404)
         if headers.get("stripe-signature") != "good":
             raise RequestError(_("Not signed."))
         self.came.append((provider, body))
+
+    def acknowledgement(self, provider: str) -> str:
+        return "success" if provider == "alipay" else ""
 
 
 @pytest.fixture
@@ -47,6 +50,12 @@ def test_a_message_is_taken_as_it_came_without_a_key_of_ours(paid: Any, till: Ti
     answer = paid.post(ADDRESS, content=b'{"a": 1}', headers={"Stripe-Signature": "good"})
     assert (answer.status_code, answer.content) == (204, b"")
     assert till.came == [("stripe", b'{"a": 1}')]
+
+
+def test_a_provider_that_wants_a_word_gets_it(paid: Any) -> None:
+    headers = {"Stripe-Signature": "good"}
+    answer = paid.post("/v1/payments/alipay/webhook", content=b"a=1", headers=headers)
+    assert (answer.status_code, answer.text) == (200, "success")
 
 
 @pytest.mark.parametrize(

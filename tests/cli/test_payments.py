@@ -59,7 +59,7 @@ def test_wrong_money_and_a_provider_that_is_down_are_said(
     said = mintage.json("invoice", "sync", *at, status=2)
     assert [each["number"] for each in said["failed"]] == [FIRST, SECOND]
     mintage("invoice", "push", FIRST, "--provider", "barter", *at, status=2)
-    assert "There are: manual, stripe" in mintage.err
+    assert "There are: manual, stripe, alipay" in mintage.err
 
 
 def test_a_server_takes_a_payments_message_once(

@@ -27,6 +27,9 @@ def payment_routes(payments: Payments) -> APIRouter:
         body = await _body(request)
         headers = {name.lower(): value for name, value in request.headers.items()}
         await asyncio.to_thread(payments.notified, provider, body, headers)
+        said = payments.acknowledgement(provider)
+        if said:
+            return Response(said, media_type="text/plain")
         return Response(status_code=204)
 
     return router

@@ -320,6 +320,10 @@ class Payments(Protocol):
         """
         ...
 
+    def acknowledgement(self, provider: str) -> str:
+        """What a message that was taken is answered with; "" is an empty answer."""
+        ...
+
 
 _TRACES_SECONDS = 2.0
 

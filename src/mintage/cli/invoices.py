@@ -242,7 +242,7 @@ def pay_invoice(
 def push_invoice(
     reference: _Reference,
     *,
-    provider: Annotated[str, typer.Option(help="Who collects it: stripe.")],
+    provider: Annotated[str, typer.Option(help="Who collects it: stripe or alipay.")],
     home: Home = None,
     as_json: Json = False,
 ) -> None:

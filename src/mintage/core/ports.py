@@ -254,6 +254,8 @@ class PaymentProvider(Protocol):
     """Who collects money. It keeps nothing here: ``capture`` writes down what it says."""
 
     name: str
+    acknowledgement: str
+    """What its messages are answered with when they are taken; "" is an empty answer."""
 
     def asks(self, owed: Money) -> Money:
         """What it asks for where so much is owed: not every amount of a currency can be paid.

@@ -69,6 +69,7 @@ _TASKS = {"class": "mintage.tasks.classification:Classification"}
 _PAYMENTS = {
     "manual": "mintage.capture.payments.manual:Manual",
     "stripe": "mintage.capture.payments.stripe:Stripe",
+    "alipay": "mintage.capture.payments.alipay:Alipay",
 }
 
 

@@ -63,6 +63,16 @@ class Settings(BaseSettings):
     """So many days after an invoice was due it is told of as overdue, by webhook."""
     overdue_stop_days: Annotated[int, Field(ge=0, le=3650)] | None = None
     """So many days after an invoice was due its customer's calls are refused; None: never."""
+    alipay_app_id: str | None = None
+    """Your app at Alipay."""
+    alipay_private_key: Path | None = None
+    """The file with your app's private key (RSA2)."""
+    alipay_public_key: Path | None = None
+    """The file with Alipay's public key for your app."""
+    alipay_notify_url: str | None = None
+    """Where Alipay tells of payments: `https://YOUR-SERVER/v1/payments/alipay/webhook`."""
+    alipay_url: str | None = None
+    """Another gateway than Alipay's own, such as its sandbox's."""
     stripe_key: SecretStr | None = None
     """The secret key of your account at Stripe, by which invoices are pushed there."""
     stripe_webhook_secret: SecretStr | None = None

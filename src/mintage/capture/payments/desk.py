@@ -125,6 +125,11 @@ class Desk:
         payment = provider_named(provider).notified(body, headers)
         return None if payment is None else self.received(provider, payment)
 
+    @staticmethod
+    def acknowledgement(provider: str) -> str:
+        """What a message that was taken is answered with."""
+        return provider_named(provider).acknowledgement
+
     def received(self, provider: str, payment: Payment) -> Found:
         """Put a payment into the books, in one transaction; the same one counts once.
 

@@ -14,6 +14,7 @@ class Manual:
     """Implements ``core.ports.PaymentProvider`` for ``mintage invoice pay``."""
 
     name = "manual"
+    acknowledgement = ""
 
     def asks(self, owed: Money) -> Money:
         """All of it."""

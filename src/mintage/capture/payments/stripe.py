@@ -83,6 +83,7 @@ class Stripe:
     """Implements ``core.ports.PaymentProvider``; keys come from the settings when it is used."""
 
     name = "stripe"
+    acknowledgement = ""
 
     def asks(self, owed: Money) -> Money:
         """What is owed, to the nearest that Stripe can ask for."""
