@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from mintage.app.capturing import Capturing
 from mintage.capture import details, repository
@@ -56,6 +57,16 @@ class Simulation:
     unit: str
     rows: Sequence[Simulated]
     seconds_each: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``plan simulate --json`` says it."""
+        return {
+            "plan": self.plan,
+            "product": self.product,
+            "unit": self.unit,
+            "seconds_each": self.seconds_each,
+            "rows": [row.to_json() for row in self.rows],
+        }
 
 
 class Billing:
@@ -220,7 +231,7 @@ class Billing:
         fields = [field for name in by for field in _BY[name]]
         return together(rows, fields) if fields else rows
 
-    def replay(self, period: str, references: Sequence[str]) -> list[Replayed]:
+    def replay(self, period: str, references: Sequence[str | Plan]) -> list[Replayed]:
         """A month's recorded usage under other plans, or under files of terms.
 
         Raises:
@@ -285,9 +296,11 @@ class Billing:
         return self._capture.plans.find(wanted.name, None if version is None else int(version))
 
     def simulate(
-        self, reference: str, units: Sequence[int], product: str | None = None
+        self, reference: str | Plan, units: Sequence[int], product: str | None = None
     ) -> Simulation:
         """What a month of each number of units comes to under a plan, or under a file of terms.
+
+        What comes from elsewhere than this machine is given as a plan, so that it names no file.
 
         Raises:
             ConfigError: no plan, or one that charges for nothing of that product.
@@ -299,9 +312,9 @@ class Billing:
             unit = _UNIT  # whatever is used costs nothing more
         if unit is None:
             raise ConfigError(
-                _("The plan {plan} charges for no unit of it.", plan=reference)
+                _("The plan {plan} charges for no unit of it.", plan=name)
                 if product
-                else _("The plan {plan} charges for no unit of every product.", plan=reference),
+                else _("The plan {plan} charges for no unit of every product.", plan=name),
                 remedy=_("Name a product that it has a price for: --product NAME"),
             )
         seconds = self._seconds_each(product)
@@ -319,11 +332,11 @@ class Billing:
         )
         return Simulation(f"{name}@{version}", product, unit, rows, seconds)
 
-    def _terms(self, reference: str) -> tuple[str, int, Terms]:
-        path = Path(reference)
-        if path.suffix == ".toml":
+    def _terms(self, reference: str | Plan) -> tuple[str, int, Terms]:
+        if isinstance(reference, str) and Path(reference).suffix == ".toml":
+            path = Path(reference)
             return path.stem, 1, terms_file.read(path)
-        plan = self.plan(reference)
+        plan = self.plan(reference) if isinstance(reference, str) else reference
         return plan.name, plan.version, plan.terms
 
     def _seconds_each(self, product: str | None) -> float | None:

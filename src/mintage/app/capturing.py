@@ -11,6 +11,7 @@ from mintage.capture.key_limits import KeyLimits, end_of
 from mintage.capture.keys import IssuedKey, RotatedKey
 from mintage.capture.limits.holds import Holds
 from mintage.capture.metering import UsageMeter
+from mintage.capture.operators import IssuedOperator, Operators
 from mintage.capture.plans import DEFAULT_CURRENCY, Plans
 from mintage.capture.rates import CallRates
 from mintage.capture.trial import TRIAL, TrialGate
@@ -46,6 +47,7 @@ class Capturing:
         self._durability = durability
         self._keys = keys
         self.customers = Customers(workspace.database, workspace.clock)
+        self.operators = Operators(workspace.database, workspace.clock)
         self.plans = Plans(workspace.database, workspace.clock)
         self.gate = KeyGate(
             workspace.database, workspace.clock, overdue_stop_days=overdue_stop_days
@@ -130,6 +132,15 @@ class Capturing:
         now = self._workspace.clock.now()
         expires_at = None if expires is None else end_of(expires, now)
         return self.customers.rotate_key(key_id, parse_duration(overlap), expires_at=expires_at)
+
+    def rotate_operator(self, operator: str, overlap: str) -> IssuedOperator:
+        """Another key for an operator; those before it are taken until the overlap is over.
+
+        Raises:
+            ConfigError: the overlap is no duration.
+            RequestError: no such operator (404), or a revoked one (409).
+        """
+        return self.operators.rotate(operator, parse_duration(overlap))
 
     def usage(
         self, customer: str | None = None, product: str | None = None, limit: int | None = None

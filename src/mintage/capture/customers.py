@@ -37,6 +37,10 @@ class Customer:
         """The customer as lists show it."""
         return asdict(self) | {"details": self.details.to_json()}
 
+    def with_key(self, issued: IssuedKey) -> dict[str, Any]:
+        """The customer and a key just made, for the one moment when it is shown."""
+        return {**self.to_json(), "key_id": issued.id, "key": issued.key.reveal()}
+
     def to_row(self) -> repository.Values:
         """The customer as its row holds it."""
         return self.to_json() | {"details": canonical_json(self.details.to_json()).decode()}
@@ -118,7 +122,7 @@ class Customers:
             ConfigError: the name is no name.
             RequestError: no such customer, or no such product among its limits (404).
         """
-        name = None if name is None else _printable(name, _("a key"))
+        name = None if name is None else printable(name, _("a key"))
         key, key_id, now = ApiKey.generate(), new_id("key"), self._now()
 
         def work(connection: repository.Connection) -> IssuedKey:
@@ -262,7 +266,7 @@ def _check_rotatable(connection: repository.Connection, old: KeyInfo, now: datet
 
 
 def _checked_name(name: str) -> str:
-    name = _printable(name, _("a customer"))
+    name = printable(name, _("a customer"))
     if name.startswith(f"{_ID_PREFIX}_"):
         raise ConfigError(
             _("{name!r} reads as a customer's id.", name=name), remedy=_("Choose another name.")
@@ -270,7 +274,12 @@ def _checked_name(name: str) -> str:
     return name
 
 
-def _printable(name: str, bearer: str) -> str:
+def printable(name: str, bearer: str) -> str:
+    """The name, without the space around it.
+
+    Raises:
+        ConfigError: it is empty, longer than 200 characters, not printable, or has a key in it.
+    """
     name = name.strip()
     if not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable() or has_key(name):
         raise ConfigError(

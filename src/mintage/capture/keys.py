@@ -1,4 +1,4 @@
-"""API keys: ``mtg_live_``, 30 random base62 characters (178 bits), a checksum of 6.
+"""Keys: ``mtg_live_`` or ``mtg_op_``, 30 random base62 characters (178 bits), a checksum of 6.
 
 The checksum lets a typo be refused without asking the database. Only the SHA-256 is ever stored:
 a random key of this length needs no slow hash, and the digest is what it is looked up by.
@@ -11,23 +11,25 @@ import secrets
 import string
 import zlib
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from mintage.capture.key_limits import UNLIMITED, KeyLimits
 from mintage.core.canonical import sha256_hex
 from mintage.core.errors import Unauthenticated
 from mintage.core.messages import _
 from mintage.core.redaction import KEY_PREFIX as PREFIX
+from mintage.core.redaction import OPERATOR_PREFIX
 
 _BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _RANDOM_LENGTH = 30
 _CHECKSUM_LENGTH = 6  # 62**6 > 2**32: the whole CRC fits
-_SHAPE = re.compile(rf"{PREFIX}[0-9A-Za-z]{{{_RANDOM_LENGTH + _CHECKSUM_LENGTH}}}")
+_REST = re.compile(rf"[0-9A-Za-z]{{{_RANDOM_LENGTH + _CHECKSUM_LENGTH}}}")
 
 
 class ApiKey:
-    """A key in memory. It shows itself only where ``reveal`` is called."""
+    """A customer's key in memory. It shows itself only where ``reveal`` is called."""
 
+    prefix: ClassVar[str] = PREFIX
     __slots__ = ("_text",)
 
     def __init__(self, text: str) -> None:
@@ -36,7 +38,7 @@ class ApiKey:
     @classmethod
     def generate(cls) -> Self:
         """A new key from the system's randomness."""
-        body = PREFIX + "".join(secrets.choice(_BASE62) for __ in range(_RANDOM_LENGTH))
+        body = cls.prefix + "".join(secrets.choice(_BASE62) for __ in range(_RANDOM_LENGTH))
         return cls(body + _checksum(body))
 
     @classmethod
@@ -46,7 +48,8 @@ class ApiKey:
         Raises:
             Unauthenticated: nothing, or nothing that could ever have been a key of ours.
         """
-        if text is None or not _SHAPE.fullmatch(text):
+        prefix = cls.prefix
+        if text is None or not (text.startswith(prefix) and _REST.fullmatch(text, len(prefix))):
             raise refused()
         if _checksum(text[:-_CHECKSUM_LENGTH]) != text[-_CHECKSUM_LENGTH:]:
             raise refused()
@@ -67,9 +70,16 @@ class ApiKey:
         return self._text[-4:]
 
     def __repr__(self) -> str:
-        return f"ApiKey({PREFIX}…{self.last4})"
+        return f"{type(self).__name__}({self.prefix}…{self.last4})"
 
     __str__ = __repr__
+
+
+class OperatorKey(ApiKey):
+    """The key of somebody who runs the service; no customer's key is one, nor the other way."""
+
+    prefix = OPERATOR_PREFIX
+    __slots__ = ()
 
 
 @dataclass(frozen=True)
@@ -129,6 +139,16 @@ class IssuedKey:
         """Whose key it is."""
         return self.info.customer
 
+    def to_json(self) -> dict[str, Any]:
+        """The key and what it is bound to, for the one moment when it is shown."""
+        return {
+            "customer": self.customer,
+            "key_id": self.id,
+            "key": self.key.reveal(),
+            "name": self.info.name,
+            **self.info.limits.to_json(),
+        }
+
 
 @dataclass(frozen=True)
 class RotatedKey:
@@ -136,6 +156,10 @@ class RotatedKey:
 
     issued: IssuedKey
     replaced: KeyInfo
+
+    def to_json(self) -> dict[str, Any]:
+        """The new key as it is shown once, and the old one as lists show it."""
+        return {**self.issued.to_json(), "replaced": self.replaced.to_json()}
 
 
 def refused() -> Unauthenticated:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Row, RowMapping, Select, and_, delete, func, insert, select, update
+from sqlalchemy import Row, RowMapping, Select, and_, delete, func, insert, or_, select, update
 
 from mintage.store.schema import (
     answers,
@@ -14,6 +14,8 @@ from mintage.store.schema import (
     customers,
     feedback,
     log_leaves,
+    operator_keys,
+    operators,
     plans,
     subscriptions,
     usage_events,
@@ -320,6 +322,55 @@ def subscriptions_of(connection: Connection, customer: str) -> list[Values]:
     s = subscriptions.c
     asked = select(subscriptions).where(s.customer == customer).order_by(s.started_at, s.id)
     return _all(connection, asked)
+
+
+def add_operator(connection: Connection, values: Values) -> None:
+    """Keep a new operator."""
+    connection.execute(insert(operators).values(values))
+
+
+def find_operator(connection: Connection, operator: str) -> Values | None:
+    """The operator of this name or id."""
+    o = operators.c
+    return _first(connection, select(operators).where(or_(o.id == operator, o.name == operator)))
+
+
+def all_operators(connection: Connection) -> list[Values]:
+    """Every operator, by name."""
+    return _all(connection, select(operators).order_by(operators.c.name))
+
+
+def change_operator(connection: Connection, operator: str, values: Values) -> None:
+    """Say what is otherwise of an operator."""
+    connection.execute(update(operators).where(operators.c.id == operator).values(values))
+
+
+def add_operator_key(connection: Connection, values: Values) -> None:
+    """Keep the digest of an operator's new key."""
+    connection.execute(insert(operator_keys).values(values))
+
+
+def operator_key_by_digest(connection: Connection, sha256: str) -> Values | None:
+    """``sha256, expires_at`` of the key with this digest, and its operator's own columns."""
+    k = operator_keys.c
+    asked = select(operators, k.sha256, k.expires_at).join(operators, operators.c.id == k.operator)
+    return _first(connection, asked.where(k.sha256 == sha256))
+
+
+def operator_keys_of(connection: Connection, operator: str) -> list[Values]:
+    """``last4, created_at, expires_at`` of an operator's keys, the oldest first."""
+    k = operator_keys.c
+    asked = select(k.last4, k.created_at, k.expires_at).where(k.operator == operator)
+    return _all(connection, asked.order_by(k.created_at, k.sha256))
+
+
+def expire_operator_keys(connection: Connection, operator: str, moment: str) -> None:
+    """Have the keys that an operator has end by then, if they do not sooner."""
+    k = operator_keys.c
+    longer = or_(k.expires_at.is_(None), k.expires_at > moment)
+    connection.execute(
+        update(operator_keys).where(k.operator == operator, longer).values(expires_at=moment)
+    )
 
 
 def _key_columns() -> Select[Any]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from mintage.capture.keys import IssuedKey
 from mintage.capture.subscriptions import Subscription
 from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import emit, facts, line, say, table
@@ -40,7 +39,7 @@ def add_customer(
     with opened(home, make=True) as app:
         added, issued = app.capture.add_customer(name)
     if as_json:
-        emit({**added.to_json(), "key_id": issued.id, "key": issued.key.reveal()})
+        emit(added.with_key(issued))
         return
     line(issued.key.reveal())
     say(
@@ -229,7 +228,7 @@ def add_key(
             name=name,
         )
     if as_json:
-        emit(_issued(issued))
+        emit(issued.to_json())
         return
     line(issued.key.reveal())
     say(_("Key {id}; it is shown only now, only its digest is kept.", id=issued.id))
@@ -254,7 +253,7 @@ def rotate_key(
         rotated = app.capture.rotate_key(key_id, overlap, expires)
     issued, old = rotated.issued, rotated.replaced
     if as_json:
-        emit({**_issued(issued), "replaced": old.to_json()})
+        emit(rotated.to_json())
         return
     line(issued.key.reveal())
     say(
@@ -324,17 +323,6 @@ def revoke_key(
 def _parts(values: Sequence[str] | None) -> list[str]:
     """What an option names, which may be given several times and name several at once."""
     return [part for value in values or () for part in value.split(",")]
-
-
-def _issued(issued: IssuedKey) -> dict[str, Any]:
-    info = issued.info
-    return {
-        "customer": info.customer,
-        "key_id": info.id,
-        "key": issued.key.reveal(),
-        "name": info.name,
-        **info.limits.to_json(),
-    }
 
 
 def usage(

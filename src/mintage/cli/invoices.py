@@ -82,9 +82,7 @@ def run_invoices(
     with opened(home) as app:
         ran = app.billing.run(period, customer, issue=issue)
     if as_json:
-        parts = {name: getattr(ran, name) for name in ("drafted", "standing", "credited")}
-        said = {name: [each.to_json() for each in found] for name, found in parts.items()}
-        emit({"period": ran.period, **said, "waiting": [list(each) for each in ran.waiting]})
+        emit(ran.to_json())
         return
     _list([*ran.credited, *ran.drafted])
     if ran.standing:

@@ -56,6 +56,7 @@ _VERBS = {
     CAPTURE: {
         "customer": "capture:customer",
         "key": "capture:key",
+        "operator": "operators:operator",
         "plan": "plans:plan",
         "invoice": "invoices:invoice",
         "credit": "credits:credit",

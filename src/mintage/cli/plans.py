@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -93,7 +93,7 @@ def simulate_plan(
     with opened(home) as app:
         found = app.billing.simulate(reference, _numbers(units), product)
     if as_json:
-        emit(_document(found))
+        emit(found.to_json())
         return
     currency = found.rows[0].price.currency
     rows = [
@@ -119,16 +119,6 @@ def simulate_plan(
     )
     if found.rows[0].cost is None:
         say(_why_no_cost(found))
-
-
-def _document(found: Simulation) -> dict[str, Any]:
-    return {
-        "plan": found.plan,
-        "product": found.product,
-        "unit": found.unit,
-        "seconds_each": found.seconds_each,
-        "rows": [row.to_json() for row in found.rows],
-    }
 
 
 def _why_no_cost(found: Simulation) -> str:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -101,7 +102,8 @@ class Database:
     def submit(self, work: Callable[[Connection], T], *, only_adds: bool = False) -> Future[T]:
         """Queue a write; resolved once it is on disk. A failing write fails alone.
 
-        Nothing is tried twice: where it fails with DependencyDown it may have been committed.
+        Nothing is tried twice: where it fails with DependencyDown it may have been committed. The
+        work is done in the context of whoever asks for it, so that the log can say who that was.
 
         ``only_adds``: it adds rows that nobody keeps in memory, such as usage events, so that it
         leaves ``epoch`` as it is.
@@ -109,13 +111,14 @@ class Database:
         if self._refusal is not None:
             raise self._refusal
         done: Future[T] = Future()
+        context = copy_context()
         with self._starting:
             if self._closed:
                 raise DependencyDown(_("The workspace is closed."), remedy=_("Open it again."))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
                 self._thread.start()
-            self._queue.put(_Write(work, done, only_adds))
+            self._queue.put(_Write(lambda each: context.run(work, each), done, only_adds))
         return done
 
     def write(self, work: Callable[[Connection], T]) -> T:

@@ -168,6 +168,27 @@ api_keys = Table(
     Column("revoked_at", String(32)),
 )
 
+# Who runs the service, and the keys that they use its admin API with: digests, as of any key.
+operators = Table(
+    "operators",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("name", String(200), nullable=False, unique=True),  # for ever: the log names it
+    Column("role", String(10), nullable=False),  # viewer, support, billing or admin
+    Column("created_at", String(32), nullable=False),
+    Column("revoked_at", String(32)),
+)
+
+operator_keys = Table(
+    "operator_keys",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("operator", String(40), ForeignKey("operators.id"), nullable=False, index=True),
+    Column("last4", String(4), nullable=False),
+    Column("created_at", String(32), nullable=False),
+    Column("expires_at", String(32)),
+)
+
 usage_events = Table(
     "usage_events",
     metadata,

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,7 @@ __all__ = [
     "Leaf",
     "Proof",
     "SignedHead",
+    "acting",
     "append",
     "append_all",
     "leaf_of",
@@ -34,6 +36,8 @@ __all__ = [
 ]
 
 _SALT_BYTES = 16
+_RESERVED = ("kind", "actor")
+_actor: ContextVar[Mapping[str, str] | None] = ContextVar("actor", default=None)
 _REMEDY = _(
     "Stop, keep a copy of the workspace, and compare it with a backup and earlier tree heads."
 )
@@ -67,13 +71,27 @@ class Proof:
         )
 
 
+@contextmanager
+def acting(actor: Mapping[str, str]) -> Iterator[None]:
+    """Have what is logged meanwhile, in this context, say who did it: its member ``actor``.
+
+    What is done without one was done by the service itself, or on its own machine.
+    """
+    token = _actor.set(actor)
+    try:
+        yield
+    finally:
+        _actor.reset(token)
+
+
 def append(connection: repository.Connection, kind: str, record: Mapping[str, Any]) -> Leaf:
     """Log a record inside the caller's write, so that fact and leaf are one transaction.
 
-    ``kind`` becomes a member of the record, so that the leaf vouches for it too.
+    ``kind`` becomes a member of the record, so that the leaf vouches for it too; so does the
+    ``actor``, if somebody is ``acting``.
 
     Raises:
-        DataError: the record holds what canonical JSON cannot say, or a ``kind`` of its own.
+        DataError: the record holds what canonical JSON cannot say, or one of these of its own.
     """
     return append_all(connection, kind, [record])[0]
 
@@ -86,9 +104,14 @@ def append_all(
     Raises:
         DataError: as ``append``; nothing was logged.
     """
-    if any("kind" in record for record in records):
-        raise DataError(_("A record of the log cannot have a member called 'kind'."))
-    data = [canonical_json({**record, "kind": kind}) for record in records]
+    for name in _RESERVED:
+        if any(name in record for record in records):
+            raise DataError(
+                _("A record of the log cannot have a member called {name!r}.", name=name)
+            )
+    actor = _actor.get()
+    more: Mapping[str, Any] = {"kind": kind} if actor is None else {"kind": kind, "actor": actor}
+    data = [canonical_json({**record, **more}) for record in records]
     salts = [secrets.token_bytes(_SALT_BYTES) for __ in data]
     hashes = [leaf_of(each, salt) for each, salt in zip(data, salts, strict=True)]
     rows = [(kind, *row) for row in zip(data, salts, hashes, strict=True)]

@@ -49,6 +49,12 @@ class Ran:
     credited: Sequence[Invoice]
     waiting: Sequence[tuple[str, Message]]
 
+    def to_json(self) -> dict[str, Any]:
+        """As ``invoice run --json`` says it."""
+        parts = {name: getattr(self, name) for name in ("drafted", "standing", "credited")}
+        said = {name: [each.to_json() for each in found] for name, found in parts.items()}
+        return {"period": self.period, **said, "waiting": [list(each) for each in self.waiting]}
+
 
 class Drafts:
     """Draws up what months come to, and issues it."""
