@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -18,11 +20,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mintage.api.application import customer_app, operator_app
+from mintage.api.logs import logging_to
 from mintage.api.server import serve
 from mintage.api.service import Sample, Service
 from mintage.capture.keys import refused
 from mintage.core import messages
-from mintage.core.errors import DataError, NotAllowed, RequestError
+from mintage.core.errors import ConfigError, DataError, NotAllowed, RequestError
 from mintage.core.messages import _
 from mintage.core.money import Price
 from mintage.core.settings import Settings
@@ -43,6 +46,33 @@ from mintage.deliver.products import Pointer, Routing
 KEY = "mtg_live_planted_canary_key_0123456789"
 T = TypeVar("T")
 PRICE = Price("0.02", "EUR")
+
+
+_LINE = {"kind": "usage", "plan": "basic@1", "unit": "image", "units": 3, "amount": "0.06"}
+_PARTY = {"name": "Ada", "language": "zh"}
+_DATES = {"issued_at": "2026-12-01T00:00:00.000000Z", "due_at": "2026-12-31T00:00:00.000000Z"}
+_INVOICE = {"kind": "invoice", "number": "INV-2026-000001", "currency": "EUR", "period": "2026-11"}
+INVOICE: dict[str, Any] = {
+    **_INVOICE,
+    **_DATES,
+    "id": "inv_1",
+    "attempt": 1,
+    "status": "issued",
+    "corrects": None,
+    "created_at": "2026-12-01T00:00:00.000000Z",
+    "closed_at": None,
+    "total": "0.06",
+    "document": {
+        **_INVOICE,
+        **_DATES,
+        "seller": {},
+        "customer": _PARTY,
+        "lines": [_LINE],
+        "taxes": [],
+        "net": "0.06",
+        "total": "0.06",
+    },
+}
 
 
 class Colours:
@@ -210,7 +240,17 @@ class Desk:
     def outcomes(self) -> list[str]:
         return [usage.outcome for usage in self.usages]
 
-    def usage(self, caller: Caller, *, product: str | None, after: str | None, limit: int):
+    def usage(
+        self,
+        caller: Caller,
+        *,
+        product: str | None,
+        period: str | None,
+        after: str | None,
+        limit: int,
+    ):
+        if period not in (None, "2026-11"):
+            raise ConfigError(_("Not a month: {text!r}.", text=period))
         rows = [
             {"id": receipt.event_id, "receipt": receipt.id, "outcome": usage.outcome}
             for usage, receipt in self.events.values()
@@ -224,15 +264,27 @@ class Desk:
                 return receipt.to_json()
         raise _missing(receipt_id)
 
-    def invoices(self, caller: Caller) -> list[dict[str, Any]]:
-        return [self.invoice(caller, "INV-2026-000001")]
+    def usage_totals(self, caller: Caller, period: str, *, product: str | None):
+        rows = self.usage(caller, product=product, period=period, after=None, limit=1000)
+        outcomes = Counter(row["outcome"] for row in rows)
+        said = {"customer": caller.customer, "product": "tones"}
+        return [
+            {**said, "outcome": outcome, "events": count, "quantities": {"image": count}}
+            for outcome, count in outcomes.items()
+        ]
+
+    def invoices(self, caller: Caller, *, after: str | None, limit: int) -> list[dict[str, Any]]:
+        if after is not None:
+            self.invoice(caller, after)
+            return []
+        found = self.invoice(caller, "INV-2026-000001")
+        del found["document"]
+        return [found]
 
     def invoice(self, caller: Caller, number: str) -> dict[str, Any]:
         if number != "INV-2026-000001":
             raise _missing(number)
-        amounts = {"currency": "EUR", "total": "0.06", "document": {}}
-        named = {"id": "inv_1", "kind": "invoice", "number": number, "customer": caller.customer}
-        return {**named, **amounts, "period": "2026-11", "status": "issued"}
+        return {**INVOICE, "customer": caller.customer}
 
     def invoice_pdf(self, caller: Caller, number: str) -> bytes:
         self.invoice(caller, number)
@@ -277,6 +329,19 @@ def chinese(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
     marked = Marked()
     monkeypatch.setattr(messages, "_catalogue", lambda language: marked)
     return marked.gettext
+
+
+@pytest.fixture
+def log() -> Iterator[Callable[[], list[dict[str, Any]]]]:
+    """The lines so far, each as what it says."""
+    stream = io.StringIO()
+    with logging_to(stream) as handler:
+
+        def lines() -> list[dict[str, Any]]:
+            handler.flush()
+            return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+        yield lines
 
 
 @pytest.fixture

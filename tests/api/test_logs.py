@@ -25,19 +25,6 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture
-def log():
-    """The lines so far, each as what it says."""
-    stream = io.StringIO()
-    with logging_to(stream) as handler:
-
-        def lines() -> list[dict]:
-            handler.flush()
-            return [json.loads(line) for line in stream.getvalue().splitlines()]
-
-        yield lines
-
-
 def requests_of(lines: list[dict]) -> list[dict]:
     return [line for line in lines if line["event"] == "request"]
 

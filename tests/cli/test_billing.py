@@ -356,3 +356,39 @@ def test_what_was_earned_and_what_other_plans_would_have_earned(
     gold, standard = mintage.json("economics", "replay", "--plans", "gold.toml,standard", *at)
     assert gold["customers"][0]["customer"] == "王小明"
     assert all(each["difference"] == "0" for each in standard["customers"])
+
+
+def test_usage_of_a_month_is_added_up_by_customer_product_and_outcome(
+    mintage: Terminal, books: Path
+) -> None:
+    at = ("--home", books)
+    shown = mintage("usage", "--period", "2026-10", "--totals", *at)
+    rows = [line.split() for line in shown.splitlines()[1:]]
+    assert ["Ada", "pets", "ok", "194", "image", "194"] in rows
+    assert ["王小明", "pets", "ok", "18", "image", "18"] in rows
+    said = mintage.json("usage", "--period", "2026-10", "--totals", "--customer", "Ada", *at)
+    assert [each["events"] for each in said["totals"]] == [194]
+    assert mintage.json("usage", "--period", "2026-11", *at) == []
+    mintage("usage", "--totals", *at, status=2)
+    assert "--period 2026-11" in mintage.err
+
+
+def test_an_operator_is_added_listed_given_a_role_and_a_key_and_revoked(
+    mintage: Terminal, tmp_path: Path
+) -> None:
+    at = ("--home", tmp_path / "home")
+    key = mintage("operator", "add", "Ada", "--role", "viewer", *at).strip()
+    assert key.startswith("mtg_op_")
+    assert "is viewer; the key is shown only now" in mintage.err
+    assert mintage("operator", "role", "Ada", "--role", "billing", *at).strip() == "Ada is billing"
+    rotated = mintage.json("operator", "rotate", "Ada", "--overlap", "1h", *at)
+    assert rotated["key"] != key
+    assert rotated["others_until"] > rotated["created_at"]
+    shown = mintage("operator", "list", *at)
+    assert f"…{key[-4:]}, …{rotated['key'][-4:]}" in shown
+    assert key not in shown
+    assert mintage("operator", "revoke", "Ada", *at).startswith("Ada is revoked since 20")
+    mintage("operator", "add", "Ada", "--role", "admin", *at, status=2)
+    assert "already, or there was" in mintage.err
+    mintage("operator", "add", "Eve", "--role", "root", *at, status=2)
+    assert [each["name"] for each in mintage.json("operator", "list", *at)] == ["Ada"]

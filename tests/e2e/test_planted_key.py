@@ -23,6 +23,7 @@ from mintage.core.settings import load_settings
 
 PREDICT = "/v1/products/pets/predict"
 KINDS = ("valid", "revoked", "expired")
+OPERATORS = ("operator", "revoked operator")
 LONG_AGO = "2020-01-01T00:00:00.000000Z"
 
 
@@ -36,10 +37,12 @@ def keys(home: Path) -> dict[str, str]:
         revoked = customers.issue_key("Ada")
         customers.revoke_key(revoked.id)
         expired = customers.issue_key("Ada", KeyLimits(expires_at=LONG_AGO))
-    return {
-        kind: made.key.reveal()
-        for kind, made in zip(KINDS, (issued, revoked, expired), strict=True)
-    }
+        made = issued.key, revoked.key, expired.key
+        operators = app.capture.operators
+        gone = operators.add("gone", "admin").key
+        operators.revoke("gone")
+        made += operators.add("ops", "admin").key, gone
+    return {kind: each.reveal() for kind, each in zip(KINDS + OPERATORS, made, strict=True)}
 
 
 class Collector:
@@ -126,15 +129,50 @@ def wrong_places(key: str, picture: bytes) -> Iterator[tuple[str, str, dict[str,
         yield "POST", PREDICT, {"content": picture, "headers": {"Authorization": value}}
 
 
-def ask_all(server: Server, key: str, picture: bytes) -> Iterator[bytes]:
+def wrong_admin_places(key: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """The same for the operator's port; a key is nobody's name there either."""
+    for address in (
+        *("customers", "keys", "plans", "invoices", "receipts", "operators", "usage"),
+        *(f"customers/{key}", f"customers/{key}/keys", f"customers/{key}/details"),
+        *(f"plans/{key}", f"invoices/{key}", f"invoices/{key}.html", f"receipts/{key}"),
+        *(f"customers?after={key}", f"customers?limit={key}", f"usage?customer={key}"),
+        *(f"usage/totals?period={key}", f"economics?period=2026-11&by={key}", key),
+    ):
+        yield "GET", f"/v1/admin/{address}", {}
+    bodies: tuple[Any, ...] = (
+        *({"name": key}, {key: key}, [key], key, {"role": key, "name": key}),
+        *({"plan": key}, {"period": key}, {"scopes": [key]}, {"products": [key]}),
+        *({"networks": [key]}, {"expires": key}, {"overlap": key}, {"reference": key}),
+        *({"reason": key}, {"currency": key}, {"taxes": [{"name": key, "percent": key}]}),
+    )
+    for address in (
+        *("customers", "operators", "plans:simulate", "economics:replay", "invoices:run"),
+        *("customers/Ada/keys", "customers/Ada/plans", f"customers/Ada/plans/{key}/cancel"),
+        *(f"keys/{key}/rotate", f"keys/{key}/revoke", f"invoices/{key}/pay"),
+        *(f"invoices/{key}/credit", f"operators/{key}/revoke", f"operators/{key}/rotate"),
+    ):
+        for body in bodies:
+            yield "POST", f"/v1/admin/{address}", {"json": body}
+    for address in ("customers/Ada/details", f"plans/{key}", "plans/gold", "operators/ops/role"):
+        for body in bodies:
+            yield "PUT", f"/v1/admin/{address}", {"json": body}
+    for name in ("Content-Type", "Content-Encoding", "X-Request-Id", "Accept-Language", key):
+        options = {"json": {"name": key}, "headers": {name: key}}
+        yield "POST", "/v1/admin/customers", options
+
+
+def ask_all(
+    address: str, key: str, places: Iterator[tuple[str, str, dict[str, Any]]]
+) -> Iterator[bytes]:
     """What every call is answered, head and body."""
     with httpx.Client(
-        base_url=server.url, headers={"Authorization": f"Bearer {key}"}, trust_env=False
+        base_url=address, headers={"Authorization": f"Bearer {key}"}, trust_env=False
     ) as client:
-        for method, address, options in wrong_places(key, picture):
-            answer = client.request(method, address, **options)
+        for method, path, options in places:
+            answer = client.request(method, path, **options)
+            assert answer.status_code < 500, (method, path)
             yield repr(answer.headers.raw).encode() + answer.content
-    url = httpx.URL(server.url)
+    url = httpx.URL(address)
     for nonsense in (f"{key} / {key}\r\n\r\n", f"GET /{key} HTTP/1.1\r\n{key}\r\n\r\n"):
         with socket.create_connection((url.host, url.port or 80), timeout=5) as connection:
             connection.sendall(nonsense.encode())
@@ -148,7 +186,9 @@ def pages(server: Server) -> Iterator[bytes]:
         f"{server.url}/v1/products",
         f"{server.operator}/metrics",
         f"{server.operator}/docs",
+        f"{server.operator}/docs/admin",
         f"{server.operator}/openapi.json",
+        f"{server.operator}/openapi-admin.json",
     ):
         yield httpx.get(address, trust_env=False).content
 
@@ -171,9 +211,11 @@ def test_a_planted_key_is_found_in_no_log_error_trace_metric_page_or_file(
     with log.open("wb") as stderr:
         server = Server(home, "--behind-proxy", "127.0.0.1", stderr=stderr)
         try:
-            for kind in KINDS:
-                answers = enumerate(ask_all(server, keys[kind], picture))
-                found |= {f"answer {number} to {kind}": said for number, said in answers}
+            for kind, key in keys.items():
+                asked = ask_all(server.url, key, wrong_places(key, picture))
+                found |= {f"answer {number} to {kind}": said for number, said in enumerate(asked)}
+                asked = ask_all(server.operator, key, wrong_admin_places(key))
+                found |= {f"admin {number} to {kind}": said for number, said in enumerate(asked)}
             found |= {f"page {number}": said for number, said in enumerate(pages(server))}
         finally:
             server.end()
@@ -183,7 +225,7 @@ def test_a_planted_key_is_found_in_no_log_error_trace_metric_page_or_file(
     assert b"/v1/products/{product}/predict" in found["log"]
     assert any(b"mintage.outcome" in sent for sent in collector.received)
     for key in keys.values():
-        secret = key[len(PREFIX) : -6].lower().encode()
+        secret = key.removeprefix(PREFIX).removeprefix("mtg_op_")[:-6].lower().encode()
         encoded = base64.b64encode(key.encode())
         leaks = [
             place for place, data in found.items() if secret in data.lower() or encoded in data
@@ -196,7 +238,8 @@ def test_an_unknown_a_revoked_and_an_expired_key_get_one_identical_answer(
 ) -> None:
     picture = (trained_home.parent / "photos/light/003.jpg").read_bytes()
     server = Server(home)
-    refused = [keys["revoked"], keys["expired"], ApiKey.generate().reveal(), f"{PREFIX}typo"]
+    unknown = ApiKey.generate().reveal(), f"{PREFIX}typo"
+    refused = [keys["revoked"], keys["expired"], keys["operator"], *unknown]
 
     def answer(key: str, method: str, address: str) -> tuple[int, dict[str, str], bytes]:
         headers = {"Authorization": f"Bearer {key}", "X-Request-Id": "same"}

@@ -257,3 +257,40 @@ def test_when_the_supervisor_is_killed_its_workers_end_and_the_port_is_free(
     eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{server.url}/v2/health/live", trust_env=False)
+
+
+def test_what_an_operator_changes_holds_in_every_process_from_the_next_call_on(
+    sold: tuple[Path, str], server: Server, trained_home: Path
+) -> None:
+    home, __ = sold
+    with App(load_settings(home=home, threads=1)) as app:
+        operator = app.capture.operators.add("ops", "admin").key.reveal()
+    admin = httpx.Client(
+        base_url=f"{server.operator}/v1/admin",
+        headers={"Authorization": f"Bearer {operator}"},
+        trust_env=False,
+    )
+    body = picture_of(trained_home)
+
+    def called(key: str) -> set[int]:
+        """What connections of their own, which both processes take, are answered."""
+        headers = {"Authorization": f"Bearer {key}", "Connection": "close"}
+        url = f"{server.url}/v1/products/pets/predict"
+        asked = [
+            httpx.post(url, content=body, headers=headers, trust_env=False, timeout=30)
+            for __ in range(8)
+        ]
+        return {answer.status_code for answer in asked}
+
+    with admin:
+        made = admin.post("/customers", json={"name": "Bob"}).json()
+        assert called(made["key"]) == {200}
+        assert len(admin.get("/usage", params={"customer": "Bob"}).json()["usage"]) == 8
+        revoked = admin.post(f"/keys/{made['key_id']}/revoke")
+        assert revoked.json()["revoked_at"]
+        assert called(made["key"]) == {401}
+        with App(load_settings(home=home, threads=1)) as app:
+            app.capture.operators.revoke("ops")
+        assert admin.get("/customers").status_code == 401
+    with App(load_settings(home=home, threads=1)) as app:
+        assert app.capture.audit()["records"] > 10

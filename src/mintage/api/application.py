@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,18 +11,24 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp
 
 from mintage.api import openapi, problems
+from mintage.api.account import account_routes
+from mintage.api.admin import admin_routes
+from mintage.api.admin.desk import Desk
+from mintage.api.admin.models import BODIES
 from mintage.api.customer import customer_routes, predict_routes
+from mintage.api.feedback import feedback_routes
 from mintage.api.middleware import Envelope
 from mintage.api.oip import infer_routes, oip_routes
 from mintage.api.pages import docs_routes, page_routes
 from mintage.api.payments import payment_routes
 from mintage.api.routing import ClientGone, Direct, to_nobody
-from mintage.api.service import Service
+from mintage.api.service import Administration, Service
 from mintage.api.tracing import Tracer
 from mintage.core.messages import current
 from mintage.core.version import __version__
 
 _DESCRIPTION = "Pictures in, answers out, each with its price and a signed receipt."
+_ADMIN_DESCRIPTION = "Customers, keys, plans, usage and invoices, for whoever runs the service."
 
 
 def customer_app(service: Service) -> ASGIApp:
@@ -35,7 +41,10 @@ def _customer_routes(service: Service) -> tuple[FastAPI, list[APIRouter]]:
     """All routes, and those among them that sell answers."""
     app = _bare_app(service, tracer=service.tracer)
     sold = [predict_routes(service), infer_routes(service)]
-    for router in (*sold, customer_routes(service), oip_routes(service), page_routes(service)):
+    own = [customer_routes(service), account_routes(service)]
+    if service.feedback is not None:
+        own.append(feedback_routes(service, service.feedback))
+    for router in (*sold, *own, oip_routes(service), page_routes(service)):
         app.include_router(router)
     if service.payments is not None:
         app.include_router(payment_routes(service.payments))
@@ -43,7 +52,7 @@ def _customer_routes(service: Service) -> tuple[FastAPI, list[APIRouter]]:
 
 
 def operator_app(service: Service, metrics: Callable[[], bytes] | None = None) -> ASGIApp:
-    """Metrics and documentation, for the operator's port.
+    """Metrics, documentation and admin, for the operator's port.
 
     ``metrics`` gives the text that Prometheus reads, where it is more than this process's.
     """
@@ -65,7 +74,30 @@ def operator_app(service: Service, metrics: Callable[[], bytes] | None = None) -
         return RedirectResponse("/docs")
 
     app.include_router(docs_routes())
+    if service.admin is not None:
+        _add_admin(app, service.admin)
     return app
+
+
+def _add_admin(app: FastAPI, admin: Administration) -> None:
+    """The admin routes, and what describes them."""
+    routers = admin_routes(Desk(admin))
+    for router in routers:
+        app.include_router(router)
+    described = admin_document(routers)
+
+    @app.get("/openapi-admin.json", include_in_schema=False)
+    async def document() -> JSONResponse:
+        headers = {"Content-Language": current(), "Vary": "Accept-Language"}
+        return JSONResponse(openapi.told_document(described), headers=headers)
+
+
+def admin_document(routers: Sequence[APIRouter]) -> dict[str, Any]:
+    """The OpenAPI document of what operators reach with their keys."""
+    app = FastAPI(title="Mintage", version=__version__, description=_ADMIN_DESCRIPTION)
+    for router in routers:
+        app.include_router(router)
+    return openapi.complete(app.openapi(), BODIES, openapi.OPERATOR_SCHEMES)
 
 
 def openapi_document(service: Service) -> dict[str, Any]:

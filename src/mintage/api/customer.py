@@ -1,28 +1,23 @@
-"""The customers' own routes, under ``/v1``."""
+"""What is sold, under ``/v1``: products, and answers."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
 
 from mintage.api import models
-from mintage.api.calls import caller_of, metered_batch, metered_call
+from mintage.api.calls import metered_batch, metered_call
 from mintage.api.explanations import asked, none_asked
-from mintage.api.feedback import feedback_routes
-from mintage.api.heads import prefers
 from mintage.api.openapi import (
-    AS_PDF_TOO,
     AUTHORIZED,
     BATCH_BODY,
     MOST_AT_ONCE,
     ONE_ANSWER,
-    PDF,
     PREDICT_BODY,
     problems,
     sold,
@@ -31,21 +26,14 @@ from mintage.api.problems import answer_to, unforeseen
 from mintage.api.replays import Answered
 from mintage.api.service import Service
 from mintage.api.uploads import read_upload, read_uploads
-from mintage.core.errors import MintageError, RequestError
-from mintage.core.messages import _
+from mintage.core.errors import MintageError
 from mintage.core.types import Receipt
-
-_BY_TYPE = {"Vary": "Accept, Accept-Language"}
 
 
 def customer_routes(service: Service) -> APIRouter:
-    """What there is to buy, and a customer's own records."""
+    """What there is to buy."""
     router = APIRouter(prefix="/v1")
     _add_products(router, service)
-    _add_account(router, service)
-    _add_invoices(router, service)
-    if service.feedback is not None:
-        router.include_router(feedback_routes(service, service.feedback))
     return router
 
 
@@ -179,123 +167,6 @@ def _add_products(router: APIRouter, service: Service) -> None:
                 "rate": rate,
             }
         )
-
-
-def _add_invoices(router: APIRouter, service: Service) -> None:
-    @router.get(
-        "/invoices",
-        summary="List your invoices",
-        response_model=models.InvoiceList,
-        responses=problems(401, 403),
-        openapi_extra=AUTHORIZED,
-        tags=["account"],
-    )
-    async def invoices(request: Request) -> JSONResponse:
-        """The key's customer's own invoices and credit notes, the oldest first."""
-
-        def read() -> list[dict[str, Any]]:
-            return service.accounts.invoices(caller_of(service, request, "usage"))
-
-        return JSONResponse({"invoices": await asyncio.to_thread(read)})
-
-    @router.get(
-        "/invoices/{number}",
-        summary="Fetch an invoice",
-        response_model=models.InvoiceDocument,
-        responses={200: AS_PDF_TOO, **problems(401, 403, 404, 406)},
-        openapi_extra=AUTHORIZED,
-        tags=["account"],
-    )
-    async def invoice(number: str, request: Request) -> Response:
-        """An invoice or a credit note with all its lines, if it is this customer's.
-
-        With ``Accept: application/pdf`` it comes as PDF; 406 where the server can make none.
-        """
-        accounts, as_pdf = service.accounts, prefers(request.headers.get("Accept", ""), PDF)
-
-        def read() -> Response:
-            caller = caller_of(service, request, "usage")
-            if not as_pdf:
-                return JSONResponse(accounts.invoice(caller, number), headers=_BY_TYPE)
-            return Response(accounts.invoice_pdf(caller, number), headers=_BY_TYPE, media_type=PDF)
-
-        return await asyncio.to_thread(read)
-
-
-def _add_account(router: APIRouter, service: Service) -> None:
-    @router.get(
-        "/usage",
-        summary="List your usage",
-        response_model=models.UsageList,
-        responses=problems(400, 401, 403, 404),
-        openapi_extra=AUTHORIZED,
-        tags=["account"],
-    )
-    async def usage(
-        request: Request,
-        product: Annotated[str | None, Query(description="Only this product's.")] = None,
-        after: Annotated[
-            str | None, Query(description="Go on after this receipt, a page's last.")
-        ] = None,
-        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    ) -> JSONResponse:
-        """The key's customer's own usage events, newest first."""
-
-        def read() -> list[dict[str, Any]]:
-            caller = caller_of(service, request, "usage")
-            return service.accounts.usage(caller, product=product, after=after, limit=limit)
-
-        return JSONResponse({"usage": await asyncio.to_thread(read)})
-
-    @router.get(
-        "/limits",
-        summary="See what is left",
-        response_model=models.Limits,
-        responses=problems(401, 403),
-        openapi_extra=AUTHORIZED,
-        tags=["account"],
-    )
-    async def limits(request: Request) -> JSONResponse:
-        """What limits the key's customer this month, how much of it is used, and their credit."""
-
-        def read() -> dict[str, Any]:
-            return service.accounts.limits(caller_of(service, request, "usage"))
-
-        return JSONResponse(await asyncio.to_thread(read))
-
-    @router.get(
-        "/receipts/{receipt_id}",
-        summary="Fetch a receipt again",
-        response_model=models.SignedReceipt,
-        responses=problems(401, 403, 404),
-        openapi_extra=AUTHORIZED,
-        tags=["account"],
-    )
-    async def receipt(receipt_id: str, request: Request) -> JSONResponse:
-        """The receipt of one call, if it was this customer's: the same statement, signed anew."""
-
-        def read() -> Mapping[str, Any]:
-            return service.accounts.receipt(caller_of(service, request, "usage"), receipt_id)
-
-        return JSONResponse(dict(await asyncio.to_thread(read)))
-
-    @router.get(
-        "/keys",
-        summary="Fetch the public keys",
-        response_model=models.PublicKeys,
-        responses=problems(404),
-        tags=["account"],
-    )
-    async def keys() -> JSONResponse:
-        """What receipts and the audit log's tree heads are verified with; open to all."""
-        found = await asyncio.to_thread(service.public_keys)
-        if not found:
-            raise RequestError(
-                _("This server publishes no keys."),
-                remedy=_("Ask whoever runs it for them."),
-                http_status=404,
-            )
-        return JSONResponse({role: dict(key) for role, key in found.items()})
 
 
 def prediction(answered: Answered) -> dict[str, Any]:

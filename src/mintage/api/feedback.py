@@ -36,7 +36,7 @@ class _Given:
 
 def feedback_routes(service: Service, feedback: Feedback) -> APIRouter:
     """One word a receipt: a second one takes the first one's place."""
-    router = APIRouter(tags=["feedback"])
+    router = APIRouter(prefix="/v1", tags=["feedback"])
 
     @router.put(
         _ADDRESS,

@@ -28,6 +28,7 @@ FIELDS = (
     "route",
     "status",
     "customer",
+    "operator",
     "product",
     "model",
     "model_version",

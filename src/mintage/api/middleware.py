@@ -43,6 +43,7 @@ _HSTS = (b"strict-transport-security", b"max-age=31536000")  # a year
 WHOLE_BODY = "whole_body"
 """Under this name a request's state holds what gives its body, if it is here; else None."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_ADMIN = "/v1/admin/"
 _HEALTH = {"/v2/health/live", "/v2/health/ready", "/v2/models/{model}/ready"}
 
 
@@ -82,7 +83,8 @@ class Envelope:
                     await self._answer(asked, exchange)
             finally:
                 route = getattr(asked.get("route"), "path", None)
-                state["dull"] = self._dull or route in _HEALTH
+                admin = route is not None and route.startswith(_ADMIN)
+                state["dull"] = (self._dull and not admin) or route in _HEALTH
                 said = {
                     "route": route,
                     "status": exchange.status,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -161,10 +161,50 @@ class ProductList(_Wire):
     products: list[ProductName]
 
 
+_Next = Annotated[str | None, Field(description="What to go on after; null where the list ends.")]
+
+
 class UsageList(_Wire):
     """A customer's usage events, newest first."""
 
     usage: list[dict[str, Any]]
+    next: _Next
+
+
+class UsageTotal(_Wire):
+    """What was used of a product, of the calls with one outcome."""
+
+    customer: str
+    product: str
+    outcome: str = Field(examples=["ok"])
+    events: int = Field(description="How many calls.")
+    quantities: dict[str, int] = Field(examples=[{"image": 812}])
+
+
+class UsageTotals(_Wire):
+    """What was used in a month, by product and outcome."""
+
+    period: str = Field(examples=["2026-11"])
+    totals: list[UsageTotal]
+
+
+class InvoiceSummary(_Wire):
+    """An invoice or a credit note, without its lines."""
+
+    id: str
+    kind: Literal["invoice", "credit_note"]
+    number: str
+    customer: str
+    currency: str
+    period: str = Field(examples=["2026-11"])
+    attempt: int = Field(description="After one was voided or credited, the next.")
+    status: Literal["issued", "paid", "void", "credited", "replaced"]
+    corrects: str | None = Field(description="The invoice that a credit note is over.")
+    created_at: str
+    issued_at: str | None
+    due_at: str | None
+    closed_at: str | None
+    total: str = Field(description="A decimal string in major units.")
 
 
 class UnitLimit(_Wire):
@@ -225,20 +265,13 @@ class Limits(_Wire):
 class InvoiceList(_Wire):
     """A customer's invoices and credit notes, the oldest first."""
 
-    invoices: list[dict[str, Any]]
+    invoices: list[InvoiceSummary]
+    next: _Next
 
 
-class InvoiceDocument(_Wire):
+class InvoiceDocument(InvoiceSummary):
     """An invoice or a credit note; ``document`` never changes once it is issued."""
 
-    id: str
-    kind: str
-    number: str
-    customer: str
-    currency: str
-    period: str
-    status: str
-    total: str = Field(description="A decimal string in major units.")
     document: dict[str, Any]
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, get_args
+
+from pydantic import BaseModel
 
 from mintage.api.explanations import Explain
 from mintage.api.models import (
@@ -41,6 +43,9 @@ PDF = "application/pdf"
 AS_PDF_TOO: dict[str, Any] = {"content": {PDF: {"schema": _BINARY}}}
 AUTHORIZED: dict[str, Any] = {"security": [{"key": []}]}
 SECURITY_SCHEMES = {"key": {"type": "http", "scheme": "bearer", "description": "An API key."}}
+OPERATOR_SCHEMES = {
+    "operator": {"type": "http", "scheme": "bearer", "description": "An operator's key."}
+}
 
 _IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
@@ -205,17 +210,22 @@ def sold(
     return found
 
 
-def complete(document: dict[str, Any]) -> dict[str, Any]:
+def complete(
+    document: dict[str, Any],
+    models: Iterable[type[BaseModel]] = (InferProblem, InferRequest),
+    schemes: dict[str, Any] = SECURITY_SCHEMES,
+) -> dict[str, Any]:
     """Add the schemas that only hand-read bodies and problems name; drop the framework's own."""
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
-    for model in (Problem, InferProblem, InferRequest):
+    named: tuple[type[BaseModel], ...] = (Problem, *models)
+    for model in named:
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(schema.pop("$defs", {}))
         schemas[model.__name__] = schema
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    components["securitySchemes"] = SECURITY_SCHEMES
+    components["securitySchemes"] = schemes
     components["headers"] = _HEADERS
     for path, operations in document["paths"].items():
         kind = InferProblem if path.startswith("/v2") else Problem

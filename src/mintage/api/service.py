@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from threading import Thread
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,10 @@ from mintage.core.money import Price
 from mintage.core.ports import Gate, Limiter, Meter, Reserve
 from mintage.core.settings import Settings
 from mintage.core.types import Answer, Batch, Caller, ProviderInfo, Rate, Receipt, Said, Scope
+
+if TYPE_CHECKING:
+    from mintage.app.billing import Billing
+    from mintage.app.capturing import Capturing
 
 
 class Version(Protocol):
@@ -227,7 +231,13 @@ class Accounts(Protocol):
         ...
 
     def usage(
-        self, caller: Caller, *, product: str | None, after: str | None, limit: int
+        self,
+        caller: Caller,
+        *,
+        product: str | None,
+        period: str | None,
+        after: str | None,
+        limit: int,
     ) -> list[dict[str, Any]]:
         """The caller's usage events, newest first; ``after`` is a page's last receipt."""
         ...
@@ -236,12 +246,18 @@ class Accounts(Protocol):
         """What limits the caller, how much of it is used, and the credit that is left."""
         ...
 
+    def usage_totals(
+        self, caller: Caller, period: str, *, product: str | None
+    ) -> list[dict[str, Any]]:
+        """What the caller used in a month, by product and outcome."""
+        ...
+
     def receipt(self, caller: Caller, receipt_id: str) -> Mapping[str, Any]:
         """One receipt; raises RequestError (404) where it is not for this caller."""
         ...
 
-    def invoices(self, caller: Caller) -> list[dict[str, Any]]:
-        """The caller's invoices and credit notes, the oldest first."""
+    def invoices(self, caller: Caller, *, after: str | None, limit: int) -> list[dict[str, Any]]:
+        """The caller's invoices and credit notes, the oldest first; ``after`` is one of them."""
         ...
 
     def invoice(self, caller: Caller, number: str) -> dict[str, Any]:
@@ -325,6 +341,33 @@ class Payments(Protocol):
         ...
 
 
+class Listed(Protocol):
+    """What lists the products as the command line does."""
+
+    def catalogue(self) -> list[dict[str, Any]]:
+        """Every product with what it points at."""
+        ...
+
+
+class Administration(Protocol):
+    """The verbs that operators have over HTTP; all may wait for disk and database."""
+
+    @property
+    def capture(self) -> Capturing:
+        """Customers, keys, plans, usage, operators."""
+        ...
+
+    @property
+    def billing(self) -> Billing:
+        """Subscriptions, invoices, the ledger, economics."""
+        ...
+
+    @property
+    def publishing(self) -> Listed:
+        """What is sold."""
+        ...
+
+
 _TRACES_SECONDS = 2.0
 
 
@@ -349,7 +392,8 @@ class Service:
     without it no call is counted against its plan's rate. ``reserve`` holds what limited calls will
     use; without it nothing is held. Without ``payments`` no provider's messages are taken.
     ``tracer`` makes a span of each request. ``public_keys`` are told to anyone, by role; it is
-    called in threads.
+    called in threads. ``admin`` is what the operator's port works on; without it there are no admin
+    routes.
     """
 
     settings: Settings
@@ -370,6 +414,7 @@ class Service:
     reserve: Reserve | None = None
     tracer: Tracer | None = None
     public_keys: Callable[[], Mapping[str, Mapping[str, str]]] = dict
+    admin: Administration | None = None
 
     @cached_property
     def intake(self) -> Intake:

@@ -17,6 +17,7 @@ from mintage.capture.books.invoice import Invoice
 from mintage.capture.books.invoices import Invoices
 from mintage.capture.books.ledger import Balances, Ledger
 from mintage.capture.books.overdue import Overdue, days_of
+from mintage.capture.books.rendering import language_for
 from mintage.capture.books.replay import Replay, Replayed
 from mintage.capture.books.rollup import Rollup
 from mintage.capture.customers import Customer
@@ -31,7 +32,7 @@ from mintage.capture.pricing.simulate import Simulated, simulate
 from mintage.capture.pricing.terms import Terms
 from mintage.capture.subscriptions import Subscription, Subscriptions
 from mintage.core.currencies import exponent_of
-from mintage.core.errors import ConfigError
+from mintage.core.errors import ConfigError, DependencyDown, RequestError
 from mintage.core.messages import Language, _
 from mintage.core.money import Money, Price, said_money
 from mintage.core.settings import Settings
@@ -121,17 +122,23 @@ class Billing:
         return ran
 
     def listed(
-        self, customer: str | None = None, period: str | None = None, status: str | None = None
+        self,
+        customer: str | None = None,
+        period: str | None = None,
+        status: str | None = None,
+        *,
+        after: str | None = None,
+        limit: int | None = None,
     ) -> list[Invoice]:
-        """Invoices and credit notes, the oldest first.
+        """Invoices and credit notes, the oldest first; or ``limit`` of those that follow ``after``.
 
         Raises:
             ConfigError: no month.
-            RequestError: no such customer (404).
+            RequestError: no such customer, or no such invoice to go on after (404).
         """
         owner = None if customer is None else self._capture.customers.find(customer).id
         month = None if period is None else str(Period.parse(period))
-        return self.invoices.list(owner, month, status)
+        return self.invoices.list(owner, month, status, after=after, limit=limit)
 
     def pay(self, reference: str, amount: str | None, payment: str) -> Invoice:
         """Note a payment that came by other ways than a provider's; all that is owed, if not said.
@@ -171,6 +178,14 @@ class Billing:
         """
         issued = [each for each in self.listed(customer, period) if each.number is not None]
         return export(issued, form)
+
+    def asked_pdf(self, reference: str) -> bytes:
+        """An invoice as PDF, for an operator who asks over HTTP.
+
+        Raises:
+            RequestError: there is none (404), or no PDF can be made here (406).
+        """
+        return asked_pdf(self.invoices.find(reference), self._settings.font)
 
     def pdf(self, found: Invoice, language: Language, font: Path | None = None) -> bytes:
         """An invoice as PDF; ``font`` is embedded where it is needed, else MINTAGE_FONT's.
@@ -348,6 +363,22 @@ class Billing:
     def _hour_cost(self) -> Price | None:
         said = self._settings.compute_cost
         return None if said is None else hourly(said)
+
+
+def asked_pdf(found: Invoice, font: Path | None) -> bytes:
+    """An invoice as PDF for whoever asks over HTTP, in the customer's language or the one spoken.
+
+    Raises:
+        RequestError: none can be made here (406).
+    """
+    try:
+        return invoice_pdf(found, language_for(found.document), font)
+    except (ConfigError, DependencyDown) as error:
+        raise RequestError(
+            _("This server cannot write it as PDF: {reason}", reason=error.message),
+            remedy=_("Ask for it as application/json."),
+            http_status=406,
+        ) from error
 
 
 def invoice_pdf(found: Invoice, language: Language, font: Path | None) -> bytes:

@@ -13,6 +13,7 @@ from mintage.capture.limits.holds import Holds
 from mintage.capture.metering import UsageMeter
 from mintage.capture.operators import IssuedOperator, Operators
 from mintage.capture.plans import DEFAULT_CURRENCY, Plans
+from mintage.capture.pricing.periods import Period
 from mintage.capture.rates import CallRates
 from mintage.capture.trial import TRIAL, TrialGate
 from mintage.capture.usage import UsageHistory
@@ -143,22 +144,49 @@ class Capturing:
         return self.operators.rotate(operator, parse_duration(overlap))
 
     def usage(
-        self, customer: str | None = None, product: str | None = None, limit: int | None = None
+        self,
+        customer: str | None = None,
+        product: str | None = None,
+        limit: int | None = None,
+        *,
+        period: str | None = None,
+        after: str | None = None,
     ) -> list[dict[str, Any]]:
-        """Usage events, newest first, all of them or ``limit``; a customer by name or id."""
+        """Usage events, newest first, all of them or ``limit``; a customer by name or id.
+
+        ``period`` is a month, in UTC; ``after`` the receipt of an event to go on after.
+
+        Raises:
+            ConfigError: no month.
+            RequestError: no such customer or receipt (404).
+        """
         owner = None if customer is None else self.customers.find(customer).id
+        month = None if period is None else Period.parse(period)
         found: list[dict[str, Any]] = []
-        after: str | None = None
         while limit is None or len(found) < limit:
             wanted = _PAGE if limit is None else min(_PAGE, limit - len(found))
             page = self.history.list_usage(
-                customer=owner, product=product, after=after, limit=wanted
+                customer=owner, product=product, after=after, limit=wanted, period=month
             )
             found += [record.to_json() for record in page]
             if len(page) < wanted:
                 break
             after = page[-1].receipt
         return found
+
+    def usage_totals(
+        self, period: str, customer: str | None = None, product: str | None = None
+    ) -> list[dict[str, Any]]:
+        """What was used in a month, in UTC, by customer, product and outcome.
+
+        Raises:
+            ConfigError: no month.
+            RequestError: no such customer (404).
+        """
+        owner = None if customer is None else self.customers.find(customer).id
+        among = None if product is None else {product}
+        found = self.history.totals(Period.parse(period), owner, among=among)
+        return [total.to_json() for total in found]
 
     def audit(self) -> dict[str, Any]:
         """Re-hash every record of the audit log, and sign its head.

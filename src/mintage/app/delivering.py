@@ -8,25 +8,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mintage.app.billing import invoice_pdf
+from mintage.app.billing import asked_pdf
 from mintage.app.bundles import Bundles
 from mintage.app.capturing import Capturing
 from mintage.app.creating import Creating
 from mintage.bundle.format import Manifest
 from mintage.bundle.predictor import Predictor
 from mintage.capture.answers import Answers
-from mintage.capture.books.invoice import Invoice, no_invoice
+from mintage.capture.books.invoice import Invoice
 from mintage.capture.books.invoices import Invoices
-from mintage.capture.books.rendering import language_for
 from mintage.capture.key_limits import not_for
 from mintage.capture.limits.standing import Standings
 from mintage.capture.metering import UsageMeter
+from mintage.capture.pricing.periods import Period
 from mintage.core.clock import Clock
 from mintage.core.errors import (
-    ConfigError,
-    DependencyDown,
     NotAllowed,
-    RequestError,
     SignatureMismatch,
 )
 from mintage.core.messages import _
@@ -222,25 +219,44 @@ class Accounts:
         return self._capture.gate.caller(key, scope, address)
 
     def usage(
-        self, caller: Caller, *, product: str | None, after: str | None, limit: int
+        self,
+        caller: Caller,
+        *,
+        product: str | None,
+        period: str | None,
+        after: str | None,
+        limit: int,
     ) -> list[dict[str, Any]]:
-        """The usage events that the caller may see, newest first.
+        """The usage events that the caller may see, newest first; of a month, where one is named.
 
         Raises:
+            ConfigError: no month.
             NotAllowed: those of this product are not for this key.
             RequestError: there is no such receipt to go on after (404).
         """
-        shown = caller.products
-        if product is not None and shown is not None and product not in shown:
-            raise not_for(product)
         found = self._capture.history.list_usage(
             customer=caller.customer,
             product=product,
             after=after,
             limit=limit,
-            among=shown,
+            among=_shown_to(caller, product),
+            period=None if period is None else Period.parse(period),
         )
         return [record.to_json() for record in found]
+
+    def usage_totals(
+        self, caller: Caller, period: str, *, product: str | None
+    ) -> list[dict[str, Any]]:
+        """What the caller used in a month, by product and outcome, of what they may see.
+
+        Raises:
+            ConfigError: no month.
+            NotAllowed: what was used of this product is not for this key.
+        """
+        shown = _shown_to(caller, product)
+        among = shown if product is None else {product}
+        found = self._capture.history.totals(Period.parse(period), caller.customer, among=among)
+        return [total.to_json() for total in found]
 
     def receipt(self, caller: Caller, receipt_id: str) -> dict[str, Any]:
         """One receipt that the caller may see; raises RequestError (404)."""
@@ -256,14 +272,18 @@ class Accounts:
         _check_whole(caller)
         return self._standings.of(caller.customer)
 
-    def invoices(self, caller: Caller) -> list[dict[str, Any]]:
+    def invoices(
+        self, caller: Caller, *, after: str | None = None, limit: int = 100
+    ) -> list[dict[str, Any]]:
         """The caller's invoices and credit notes, the oldest first; no drafts.
 
         Raises:
             NotAllowed: the key is for some products alone, and invoices are over all.
+            RequestError: there is no such invoice to go on after (404).
         """
         _check_whole(caller)
-        return [each.summary() for each in self._invoices.list(caller.customer) if each.number]
+        found = self._invoices.list(caller.customer, drafts=False, after=after, limit=limit)
+        return [each.summary() for each in found]
 
     def invoice(self, caller: Caller, number: str) -> dict[str, Any]:
         """One invoice or credit note of the caller's, by its number or id.
@@ -281,22 +301,18 @@ class Accounts:
             NotAllowed: the key is for some products alone, and invoices are over all.
             RequestError: there is none for this caller (404), or no PDF can be made here (406).
         """
-        found = self._issued(caller, number)
-        try:
-            return invoice_pdf(found, language_for(found.document), self._font)
-        except (ConfigError, DependencyDown) as error:
-            raise RequestError(
-                _("This server cannot write it as PDF: {reason}", reason=error.message),
-                remedy=_("Ask for it as application/json."),
-                http_status=406,
-            ) from error
+        return asked_pdf(self._issued(caller, number), self._font)
 
     def _issued(self, caller: Caller, number: str) -> Invoice:
         _check_whole(caller)
-        found = self._invoices.find(number, caller.customer)
-        if found.number is None:
-            raise no_invoice(number)
-        return found
+        return self._invoices.find(number, caller.customer, drafts=False)
+
+
+def _shown_to(caller: Caller, product: str | None) -> frozenset[str] | None:
+    """Whose products' records a caller may see; None is all of them."""
+    if product is not None and caller.products is not None and product not in caller.products:
+        raise not_for(product)
+    return caller.products
 
 
 def _check_whole(caller: Caller) -> None:

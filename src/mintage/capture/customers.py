@@ -89,10 +89,16 @@ class Customers:
         with self._database.read() as connection:
             return found_customer(connection, customer)
 
-    def list(self) -> Sequence[Customer]:
-        """Every customer, by name."""
+    def list(self, *, after: str | None = None, limit: int | None = None) -> Sequence[Customer]:
+        """Every customer, by name; or a page of ``limit``, which follows the customer ``after``.
+
+        Raises:
+            RequestError: there is no such customer to go on after (404).
+        """
         with self._database.read() as connection:
-            return [Customer.from_row(row) for row in repository.all_customers(connection)]
+            name = None if after is None else found_customer(connection, after).name
+            rows = repository.all_customers(connection, name, limit)
+        return [Customer.from_row(row) for row in rows]
 
     def set_details(self, customer: str, details: Details) -> Customer:
         """What invoices say of a customer from now on; issued ones stay as they are.

@@ -6,7 +6,19 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Row, RowMapping, Select, and_, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    RowMapping,
+    Select,
+    and_,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from mintage.store.schema import (
     answers,
@@ -17,8 +29,10 @@ from mintage.store.schema import (
     operator_keys,
     operators,
     plans,
+    rollup_steps,
     subscriptions,
     usage_events,
+    usage_hours,
 )
 from mintage.store.statements import Statement
 
@@ -109,9 +123,15 @@ def events(
     among: Collection[str] | None,
     before: int | None,
     limit: int,
+    within: tuple[str, str] | None = None,
 ) -> list[Values]:
-    """Usage events, newest first; ``among`` are products, ``before`` is a sequence number."""
+    """Usage events, newest first; ``among`` are products, ``before`` is a sequence number.
+
+    ``within`` are the moments that they were recorded from, and before.
+    """
     statement = select(usage_events).order_by(usage_events.c.sequence.desc()).limit(limit)
+    if within is not None:
+        statement = statement.where(_recorded(*within))
     if customer is not None:
         statement = statement.where(usage_events.c.customer == customer)
     if product is not None:
@@ -121,6 +141,41 @@ def events(
     if before is not None:
         statement = statement.where(usage_events.c.sequence < before)
     return _all(connection, statement)
+
+
+def used_in(
+    connection: Connection,
+    customer: str | None,
+    moments: tuple[str, str],
+    among: Collection[str] | None,
+) -> list[Values]:
+    """``customer, product, outcome, quantities, events`` of what was used between two full hours.
+
+    What is summed up by the hour already is read from there, and the rest from the events.
+    """
+    last = connection.execute(select(func.max(rollup_steps.c.step))).scalar() or 0
+    h, e = usage_hours.c, usage_events.c
+    begin, end = (moment[:13] for moment in moments)
+    hours = select(
+        h.customer, h.product, h.outcome, h.quantities, func.sum(h.events).label("events")
+    ).where(h.hour >= begin, h.hour < end)
+    later = select(
+        e.customer, e.product, e.outcome, e.quantities, func.count().label("events")
+    ).where(e.sequence > last, _recorded(*moments))
+    found: list[Values] = []
+    for asked, of in ((hours, h), (later, e)):
+        mine = asked.group_by(of.customer, of.product, of.outcome, of.quantities)
+        if customer is not None:
+            mine = mine.where(of.customer == customer)
+        if among is not None:
+            mine = mine.where(of.product.in_(among))
+        found += _all(connection, mine)
+    return found
+
+
+def _recorded(begin: str, end: str) -> ColumnElement[bool]:
+    e = usage_events.c
+    return and_(e.recorded_at >= begin, e.recorded_at < end)
 
 
 def is_shown(row: Values, customer: str | None, among: Collection[str] | None) -> bool:
@@ -245,9 +300,12 @@ def find_customer(connection: Connection, name_or_id: str) -> Values | None:
     return _first(connection, select(customers).where(either))
 
 
-def all_customers(connection: Connection) -> list[Values]:
-    """Every customer, by name."""
-    return _all(connection, select(customers).order_by(customers.c.name))
+def all_customers(
+    connection: Connection, after: str | None = None, limit: int | None = None
+) -> list[Values]:
+    """Every customer, by name; with ``after`` those whose names come later, ``limit`` at most."""
+    asked = select(customers).order_by(customers.c.name).limit(limit)
+    return _all(connection, asked if after is None else asked.where(customers.c.name > after))
 
 
 def add_key(connection: Connection, values: Values) -> None:

@@ -13,13 +13,30 @@ from typing import Any
 from mintage.capture import repository
 from mintage.capture.events import UsageRecord, is_charged
 from mintage.capture.plans import Plan
+from mintage.capture.pricing.periods import Period
 from mintage.capture.receipts import SIGNING_KEY, sign_receipt
+from mintage.core.clock import timestamp
 from mintage.core.errors import RequestError
 from mintage.core.messages import _
 from mintage.core.money import decimal_text
 from mintage.core.types import Receipt
 from mintage.store.engine import Database
 from mintage.trust.keys import KeyRing, Signer
+
+
+@dataclass(frozen=True)
+class UsageTotal:
+    """What a customer used of a product in a month, of the calls with one outcome."""
+
+    customer: str
+    product: str
+    outcome: str
+    events: int
+    quantities: Mapping[str, int]
+
+    def to_json(self) -> dict[str, Any]:
+        """As listings show it."""
+        return {**vars(self), "quantities": dict(self.quantities)}
 
 
 @dataclass(frozen=True)
@@ -60,6 +77,7 @@ class UsageHistory:
         limit: int = 100,
         *,
         among: Collection[str] | None = None,
+        period: Period | None = None,
     ) -> list[UsageRecord]:
         """Usage events, newest first.
 
@@ -69,6 +87,7 @@ class UsageHistory:
             after: go on after the event with this receipt: the last one of the page before.
             limit: at most so many.
             among: only those of these products.
+            period: only those that were recorded in this month, in UTC.
 
         Raises:
             RequestError: ``limit`` is below 1 (400), or no such receipt (404).
@@ -87,8 +106,32 @@ class UsageHistory:
                 among=among,
                 before=None if found is None else found["sequence"],
                 limit=limit,
+                within=None if period is None else _moments(period),
             )
         return [UsageRecord.from_row(row) for row in rows]
+
+    def totals(
+        self,
+        period: Period,
+        customer: str | None = None,
+        *,
+        among: Collection[str] | None = None,
+    ) -> list[UsageTotal]:
+        """What was used in a month, in UTC, by customer, product and outcome, in that order."""
+        with self._database.read() as connection:
+            rows = repository.used_in(connection, customer, _moments(period), among)
+        events: Counter[tuple[str, str, str]] = Counter()
+        quantities: dict[tuple[str, str, str], Counter[str]] = {}
+        for row in rows:
+            key, count = (row["customer"], row["product"], row["outcome"]), int(row["events"])
+            events[key] += count
+            counted = quantities.setdefault(key, Counter())
+            for unit, number in json.loads(row["quantities"]).items():
+                counted[unit] += number * count
+        return [
+            UsageTotal(*key, events[key], dict(sorted(quantities[key].items())))
+            for key in sorted(events)
+        ]
 
     def find_receipt(
         self, receipt: str, customer: str | None, among: Collection[str] | None = None
@@ -130,6 +173,11 @@ class UsageHistory:
     @cached_property
     def _signer(self) -> Signer:
         return self._keys.signer(SIGNING_KEY)
+
+
+def _moments(period: Period) -> tuple[str, str]:
+    begin, end = period.bounds("UTC")
+    return timestamp(begin), timestamp(end)
 
 
 def _list_price(plan: Plan, row: repository.Values) -> Fraction:

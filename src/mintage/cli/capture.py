@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +12,7 @@ from mintage.capture.subscriptions import Subscription
 from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import emit, facts, line, say, table
 from mintage.cli.words import word
+from mintage.core.errors import ConfigError
 from mintage.core.messages import _, told
 
 customer = typer.Typer(help="Who pays: add and list customers.", no_args_is_help=True)
@@ -329,6 +330,10 @@ def usage(
     *,
     customer: Annotated[str | None, typer.Option(help="Only this customer (name or id).")] = None,
     product: Annotated[str | None, typer.Option(help="Only this product.")] = None,
+    period: Annotated[str | None, typer.Option(help="Only this month, in UTC: 2026-11.")] = None,
+    totals: Annotated[
+        bool, typer.Option("--totals", help="Add a month up by customer, product and outcome.")
+    ] = False,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Only the newest. (default: 50; with --json all)")
     ] = None,
@@ -336,8 +341,11 @@ def usage(
     as_json: Json = False,
 ) -> None:
     """List usage events: what was used, its outcome, price and receipt."""
+    if totals:
+        _total(customer, product, period, home=home, as_json=as_json)
+        return
     with opened(home) as app:
-        listed = app.capture.usage(customer, product, limit)
+        listed = app.capture.usage(customer, product, limit, period=period)
         names = {each.id: each.name for each in app.capture.customers.list()}
     if limit is None and not as_json and len(listed) > _SHOWN:
         say(
@@ -358,7 +366,7 @@ def usage(
             event["product"],
             f"{event['model']}@{event['model_version']}",
             word(event["outcome"]),
-            ", ".join(f"{n} {told(word(unit))}" for unit, n in event["quantities"].items()),
+            _quantities(event["quantities"]),
             f"{event['price']} {event['currency']}",
             event["receipt"],
         )
@@ -377,6 +385,37 @@ def usage(
         ),
         rows,
     )
+
+
+def _total(
+    customer: str | None, product: str | None, period: str | None, *, home: Home, as_json: bool
+) -> None:
+    if period is None:
+        raise ConfigError(
+            _("Totals are of a month."), remedy=_("Say which: --period 2026-11 --totals")
+        )
+    with opened(home) as app:
+        listed = app.capture.usage_totals(period, customer, product)
+        names = {each.id: each.name for each in app.capture.customers.list()}
+    if as_json:
+        emit({"period": period, "totals": listed})
+        return
+    rows = [
+        (
+            names.get(each["customer"], each["customer"]),
+            each["product"],
+            word(each["outcome"]),
+            _quantities(each["quantities"]),
+            f"{each['events']:,}",
+        )
+        for each in listed
+    ]
+    heads = _("customer"), _("product"), _("outcome"), _("used"), _("calls")
+    table(heads, rows, numbers=1)
+
+
+def _quantities(counted: Mapping[str, int]) -> str:
+    return ", ".join(f"{number:,} {told(word(unit))}" for unit, number in counted.items())
 
 
 def receipt(

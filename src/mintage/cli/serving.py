@@ -94,4 +94,5 @@ def service_of(app: App, *, samples: Sequence[Sample] = ()) -> Service:
         public_keys=parts.public_keys,
         feedback=app.feedback if app.settings.feedback_bytes else None,
         payments=app.billing.desk,
+        admin=app,
     )

@@ -64,8 +64,12 @@ def page_routes(service: Service) -> APIRouter:
 
 
 def docs_routes() -> APIRouter:
-    """The documentation: a page that renders ``/openapi.json``."""
-    return static_routes("docs.html", "app.css", "docs.css", "docs.js", "words.js", "icon.svg")
+    """The documentation: a page that renders ``/openapi.json``, or the operators' own."""
+    router = static_routes("docs.html", "app.css", "docs.css", "docs.js", "words.js", "icon.svg")
+    router.add_api_route(
+        "/docs/admin", _sender("docs.html"), methods=["GET"], include_in_schema=False
+    )
+    return router
 
 
 def label_routes() -> APIRouter:

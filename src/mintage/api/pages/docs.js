@@ -1,8 +1,9 @@
-// Renders openapi.json readably; no library, no request to elsewhere.
+// Renders openapi.json, or openapi-admin.json, readably; no library, no request to elsewhere.
 import { DOCS } from "./words.js";
 
 const METHODS = ["get", "post", "put", "patch", "delete"];
 const find = (id) => document.getElementById(id);
+const described = location.pathname === "/docs/admin" ? "/openapi-admin.json" : "/openapi.json";
 const remembered = sessionStorage.getItem("mintage.language");
 let language = remembered ?? (navigator.language.startsWith("zh") ? "zh" : "en");
 const words = () => DOCS[language];
@@ -66,11 +67,17 @@ function example(method, path, operation) {
   return lines.join(" \\\n");
 }
 
+function needed(operation) {
+  const role = operation["x-mintage-role"];
+  if (role) return words().needsRole(role);
+  return operation.security ? words().needsKey : words().open;
+}
+
 function route(path, method, operation) {
   const id = anchor(`${method}${path}`);
   const parts = [
     make("h3", {}, make("span", { class: "method" }, method.toUpperCase()), " ", make("code", {}, path)),
-    make("p", {}, make("strong", {}, operation.summary ?? ""), ` · ${operation.security ? words().needsKey : words().open}`),
+    make("p", {}, make("strong", {}, operation.summary ?? ""), ` · ${needed(operation)}`),
   ];
   for (const paragraph of (operation.description ?? "").split("\n\n").filter(Boolean)) {
     parts.push(make("p", { class: "hint" }, prose(paragraph)));
@@ -107,11 +114,13 @@ async function render() {
   }
   find("pages").setAttribute("aria-label", words().pages);
   find("contents").setAttribute("aria-label", words().routes);
+  find("document").href = described;
+  find("document").textContent = described.slice(1);
   find("language").textContent = words().other;
   find("language").title = words().otherHint;
   find("language").lang = language === "zh" ? "en" : "zh-Hans";
   // The server tells the descriptions in the language that it is asked in.
-  const api = await (await fetch("/openapi.json", { headers: { "Accept-Language": language } })).json();
+  const api = await (await fetch(described, { headers: { "Accept-Language": language } })).json();
   find("title").textContent = words().title(api.info.version);
   find("about").textContent = [api.info.description, words().errors].join(words().space);
   renderRoutes(api);

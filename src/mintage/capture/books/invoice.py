@@ -77,15 +77,21 @@ def no_invoice(reference: str) -> RequestError:
 
 
 def found_invoice(
-    connection: repository.Connection, reference: str, customer: str | None = None
+    connection: repository.Connection,
+    reference: str,
+    customer: str | None = None,
+    *,
+    drafts: bool = True,
 ) -> Invoice:
     """An invoice by its id or number; ``customer`` sees only their own.
 
     Raises:
-        RequestError: there is none, or it is another customer's (404, both alike).
+        RequestError: there is none, it is another customer's, or a draft where those are not to
+            be seen (404, all alike).
     """
     row = repository.find_invoice(connection, reference)
-    if row is None or customer not in (None, row["customer"]):
+    hidden = row is not None and not drafts and row["number"] is None
+    if row is None or hidden or customer not in (None, row["customer"]):
         raise no_invoice(reference)
     return Invoice.from_row(row)
 

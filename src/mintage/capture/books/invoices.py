@@ -117,14 +117,15 @@ class Invoices(Drafts):
 
         return self._database.write(work)
 
-    def find(self, reference: str, customer: str | None = None) -> Invoice:
+    def find(self, reference: str, customer: str | None = None, *, drafts: bool = True) -> Invoice:
         """An invoice by its id or number; ``customer`` sees only their own.
 
         Raises:
-            RequestError: there is none, or it is another customer's (404, both alike).
+            RequestError: there is none, it is another customer's, or a draft where those are not
+                to be seen (404, all alike).
         """
         with self._database.read() as connection:
-            return found_invoice(connection, reference, customer)
+            return found_invoice(connection, reference, customer, drafts=drafts)
 
     def events(self, reference: str, line: int, customer: str | None = None) -> list[UsageRecord]:
         """The usage events that a line of an invoice was computed from, the oldest first.
@@ -159,11 +160,29 @@ class Invoices(Drafts):
         customer: str | None = None,
         period: str | None = None,
         status: str | None = None,
+        *,
+        drafts: bool = True,
+        after: str | None = None,
+        limit: int | None = None,
     ) -> list[Invoice]:
-        """Invoices and credit notes, the oldest first."""
+        """Invoices and credit notes, the oldest first; or ``limit`` of those that follow ``after``.
+
+        Raises:
+            RequestError: there is no such invoice to go on after (404).
+        """
         with self._database.read() as connection:
+            last = None
+            if after is not None:
+                found = found_invoice(connection, after, customer, drafts=drafts)
+                last = found.created_at, found.id
             rows = repository.all_invoices(
-                connection, customer=customer, period=period, status=status
+                connection,
+                customer=customer,
+                period=period,
+                status=status,
+                drafts=drafts,
+                after=last,
+                limit=limit,
             )
         return [Invoice.from_row(row) for row in rows]
 

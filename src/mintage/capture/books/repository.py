@@ -6,7 +6,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import ColumnElement, Row, Select, and_, delete, func, insert, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    and_,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    update,
+)
 
 from mintage.store.schema import (
     billed,
@@ -290,10 +302,19 @@ def all_invoices(
     customer: str | None = None,
     period: str | None = None,
     status: str | None = None,
+    drafts: bool = True,
+    after: tuple[str, str] | None = None,
+    limit: int | None = None,
 ) -> list[Values]:
-    """Documents, the oldest first."""
+    """Documents, the oldest first; ``after`` is when another was made, and its id."""
     i = invoices.c
-    asked = select(invoices).order_by(i.created_at, i.id)
+    asked = select(invoices).order_by(i.created_at, i.id).limit(limit)
+    if not drafts:
+        asked = asked.where(i.number.is_not(None))
+    if after is not None:
+        moment, last = after
+        later = or_(i.created_at > moment, and_(i.created_at == moment, i.id > last))
+        asked = asked.where(later)
     for column, wanted in ((i.customer, customer), (i.period, period), (i.status, status)):
         if wanted is not None:
             asked = asked.where(column == wanted)

@@ -1,0 +1,183 @@
+"""A customer's own records: usage, invoices, receipts, and what those are checked with."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse, Response
+
+from mintage.api import models
+from mintage.api.calls import caller_of
+from mintage.api.invoice_forms import FORMS, as_pdf, asked_form, written
+from mintage.api.openapi import AUTHORIZED, problems
+from mintage.api.paging import Limit, page
+from mintage.api.service import Service
+from mintage.core.errors import RequestError
+from mintage.core.messages import _
+
+_Product = Annotated[str | None, Query(description="Only this product's.")]
+_MONTH = "The month, in UTC: 2026-11."
+
+
+def account_routes(service: Service) -> APIRouter:
+    """Everything that a key may read."""
+    router = APIRouter(prefix="/v1", tags=["account"])
+    _add_usage(router, service)
+    _add_limits(router, service)
+    _add_invoices(router, service)
+    _add_receipts(router, service)
+    return router
+
+
+def _add_usage(router: APIRouter, service: Service) -> None:
+    @router.get(
+        "/usage",
+        summary="List your usage",
+        response_model=models.UsageList,
+        responses=problems(400, 401, 403, 404),
+        openapi_extra=AUTHORIZED,
+    )
+    async def usage(
+        request: Request,
+        product: _Product = None,
+        period: Annotated[str | None, Query(description=_MONTH)] = None,
+        after: Annotated[
+            str | None, Query(description="Go on after this receipt, a page's last.")
+        ] = None,
+        limit: Limit = 100,
+    ) -> JSONResponse:
+        """The key's customer's own usage events, newest first."""
+
+        def read() -> dict[str, Any]:
+            caller = caller_of(service, request, "usage")
+            found = service.accounts.usage(
+                caller, product=product, period=period, after=after, limit=limit + 1
+            )
+            return page("usage", found, limit, "receipt")
+
+        return JSONResponse(await asyncio.to_thread(read))
+
+    @router.get(
+        "/usage/totals",
+        summary="Add up your usage",
+        response_model=models.UsageTotals,
+        responses=problems(400, 401, 403),
+        openapi_extra=AUTHORIZED,
+    )
+    async def totals(
+        request: Request,
+        period: Annotated[str, Query(description=_MONTH)],
+        product: _Product = None,
+    ) -> JSONResponse:
+        """What was used in a month, by product and outcome; what it costs is on the invoice."""
+
+        def read() -> dict[str, Any]:
+            caller = caller_of(service, request, "usage")
+            found = service.accounts.usage_totals(caller, period, product=product)
+            return {"period": period, "totals": found}
+
+        return JSONResponse(await asyncio.to_thread(read))
+
+
+def _add_limits(router: APIRouter, service: Service) -> None:
+    @router.get(
+        "/limits",
+        summary="See what is left",
+        response_model=models.Limits,
+        responses=problems(401, 403),
+        openapi_extra=AUTHORIZED,
+    )
+    async def limits(request: Request) -> JSONResponse:
+        """What limits the key's customer this month, how much of it is used, and their credit."""
+
+        def read() -> dict[str, Any]:
+            return service.accounts.limits(caller_of(service, request, "usage"))
+
+        return JSONResponse(await asyncio.to_thread(read))
+
+
+def _add_invoices(router: APIRouter, service: Service) -> None:
+    @router.get(
+        "/invoices",
+        summary="List your invoices",
+        response_model=models.InvoiceList,
+        responses=problems(400, 401, 403, 404),
+        openapi_extra=AUTHORIZED,
+    )
+    async def invoices(
+        request: Request,
+        after: Annotated[
+            str | None, Query(description="Go on after this invoice, a page's last.")
+        ] = None,
+        limit: Limit = 100,
+    ) -> JSONResponse:
+        """The key's customer's own invoices and credit notes, the oldest first."""
+
+        def read() -> dict[str, Any]:
+            caller = caller_of(service, request, "usage")
+            found = service.accounts.invoices(caller, after=after, limit=limit + 1)
+            return page("invoices", found, limit)
+
+        return JSONResponse(await asyncio.to_thread(read))
+
+    @router.get(
+        "/invoices/{number}",
+        summary="Fetch an invoice",
+        response_model=models.InvoiceDocument,
+        responses=problems(401, 403, 404, 406) | FORMS,
+        openapi_extra=AUTHORIZED,
+    )
+    async def invoice(number: str, request: Request) -> Response:
+        """An invoice or a credit note with all its lines, if it is this customer's.
+
+        As JSON, as a page or PDF to read and print, or as rows for accounting software: by
+        ``Accept``, or by ``.json``, ``.html``, ``.csv`` or ``.pdf`` behind the number; 406 where
+        the server can make no PDF. HTML and CSV speak the language of ``Accept-Language``; without
+        it, the one in the customer's details.
+        """
+        wanted, form = asked_form(request, number)
+
+        def read() -> Response:
+            caller = caller_of(service, request, "usage")
+            if form == "pdf":
+                return as_pdf(service.accounts.invoice_pdf(caller, wanted), wanted)
+            return written(request, service.accounts.invoice(caller, wanted), form)
+
+        return await asyncio.to_thread(read)
+
+
+def _add_receipts(router: APIRouter, service: Service) -> None:
+    @router.get(
+        "/receipts/{receipt_id}",
+        summary="Fetch a receipt again",
+        response_model=models.SignedReceipt,
+        responses=problems(401, 403, 404),
+        openapi_extra=AUTHORIZED,
+    )
+    async def receipt(receipt_id: str, request: Request) -> JSONResponse:
+        """The receipt of one call, if it was this customer's: the same statement, signed anew."""
+
+        def read() -> Mapping[str, Any]:
+            return service.accounts.receipt(caller_of(service, request, "usage"), receipt_id)
+
+        return JSONResponse(dict(await asyncio.to_thread(read)))
+
+    @router.get(
+        "/keys",
+        summary="Fetch the public keys",
+        response_model=models.PublicKeys,
+        responses=problems(404),
+    )
+    async def keys() -> JSONResponse:
+        """What receipts and the audit log's tree heads are verified with; open to all."""
+        found = await asyncio.to_thread(service.public_keys)
+        if not found:
+            raise RequestError(
+                _("This server publishes no keys."),
+                remedy=_("Ask whoever runs it for them."),
+                http_status=404,
+            )
+        return JSONResponse({role: dict(key) for role, key in found.items()})

@@ -1,0 +1,159 @@
+"""Invoices and the ledger behind them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse, Response
+
+from mintage.api.admin import models
+from mintage.api.admin.bodies import read
+from mintage.api.admin.desk import After, Desk, answer
+from mintage.api.invoice_forms import FORMS, as_pdf, asked_form, written
+from mintage.api.paging import Limit, page
+
+_Customer = Annotated[
+    str | None, Query(max_length=200, description="Only this customer, by name or id.")
+]
+_Standing = Literal["draft", "issued", "paid", "void", "credited", "replaced"]
+
+
+def invoice_routes(desk: Desk) -> APIRouter:
+    """As ``mintage invoice`` and ``mintage ledger``."""
+    router = desk.router("invoices")
+    _add_readings(router, desk)
+    _add_changes(router, desk)
+    return router
+
+
+def _add_readings(router: APIRouter, desk: Desk) -> None:
+    app = desk.app
+
+    @router.get(
+        "/invoices",
+        summary="List the invoices",
+        response_model=models.InvoicePage,
+        **desk.needs("viewer", 400, 404),
+    )
+    async def listed(
+        customer: _Customer = None,
+        period: Annotated[
+            str | None, Query(max_length=100, description="Only this month: 2026-11.")
+        ] = None,
+        status: Annotated[_Standing | None, Query(description="Only those that stand so.")] = None,
+        after: After = None,
+        limit: Limit = 100,
+    ) -> JSONResponse:
+        """And credit notes, drafts too, the oldest first."""
+
+        def work() -> object:
+            found = app.billing.listed(customer, period, status, after=after, limit=limit + 1)
+            return page("invoices", [each.to_json() for each in found], limit)
+
+        return await answer(work)
+
+    @router.get(
+        "/invoices/{invoice}",
+        summary="Show an invoice",
+        response_model=models.AdminInvoice,
+        **desk.needs("viewer", 404, 406, more=FORMS),
+    )
+    async def show(invoice: str, request: Request) -> Response:
+        """By number or id, as JSON, HTML, CSV or PDF: by ``Accept``, or by its ending."""
+        wanted, form = asked_form(request, invoice)
+
+        def read() -> Response:
+            if form == "pdf":
+                return as_pdf(app.billing.asked_pdf(wanted), wanted)
+            return written(request, app.billing.invoices.find(wanted).to_json(), form)
+
+        return await asyncio.to_thread(read)
+
+    @router.get(
+        "/invoices/{invoice}/lines/{line}/events",
+        summary="List the events of a line",
+        response_model=models.EventsOfLine,
+        **desk.needs("viewer", 404),
+    )
+    async def events(invoice: str, line: int) -> JSONResponse:
+        """The usage events that a line of an invoice, counted from 1, was computed from."""
+
+        def work() -> object:
+            found = app.billing.invoices.events(invoice, line)
+            return {"events": [each.to_json() for each in found]}
+
+        return await answer(work)
+
+    @router.get(
+        "/ledger",
+        summary="Check the ledger",
+        response_model=models.CheckedLedger,
+        **desk.needs("viewer"),
+    )
+    async def check() -> JSONResponse:
+        """Add up the ledger and the usage behind it, and hold both against the audit log."""
+
+        def work() -> object:
+            balances, events = app.billing.check()
+            return {**balances.to_json(), "events": events}
+
+        return await answer(work)
+
+
+def _add_changes(router: APIRouter, desk: Desk) -> None:
+    billing = desk.app.billing
+
+    @router.post(
+        "/invoices:run",
+        summary="Draft the invoices of a month",
+        response_model=models.RanInvoices,
+        **desk.needs("billing", 404, body=models.RunInvoices),
+    )
+    async def run(request: Request) -> JSONResponse:
+        """Of one that is over. It can be repeated at any time: there is no second invoice."""
+        asked = await read(request, models.RunInvoices)
+        return await answer(lambda: billing.run(asked.period, asked.customer, issue=asked.issue))
+
+    @router.post(
+        "/invoices/{invoice}/issue",
+        summary="Issue a draft",
+        response_model=models.AdminInvoice,
+        **desk.needs("billing", 404, 409),
+    )
+    async def issue(invoice: str) -> JSONResponse:
+        """It gets its number and stands in the books; from then on it never changes."""
+        return await answer(lambda: billing.invoices.issue(invoice))
+
+    @router.post(
+        "/invoices/{invoice}/pay",
+        summary="Note a payment",
+        response_model=models.AdminInvoice,
+        **desk.needs("billing", 404, 409, body=models.PayInvoice),
+    )
+    async def pay(invoice: str, request: Request) -> JSONResponse:
+        """In whole or in part. The same reference counts once."""
+        asked = await read(request, models.PayInvoice)
+        return await answer(lambda: billing.pay(invoice, asked.amount, asked.reference))
+
+    @router.post(
+        "/invoices/{invoice}/void",
+        summary="Take an unpaid invoice back",
+        response_model=models.AdminInvoice,
+        **desk.needs("billing", 404, 409),
+    )
+    async def void(invoice: str) -> JSONResponse:
+        """It keeps its number; its usage can be invoiced anew."""
+        return await answer(lambda: billing.invoices.void(invoice))
+
+    @router.post(
+        "/invoices/{invoice}/credit",
+        summary="Write a credit note",
+        response_model=models.AdminInvoice,
+        **desk.needs("billing", 404, 409, body=models.CreditInvoice),
+    )
+    async def credit(invoice: str, request: Request) -> JSONResponse:
+        """Over all of an issued invoice, paid or not."""
+        asked = await read(request, models.CreditInvoice)
+        return await answer(lambda: billing.invoices.credit(invoice, asked.reason, anew=asked.anew))

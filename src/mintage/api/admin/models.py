@@ -1,0 +1,376 @@
+"""What travels over the admin routes, field by field."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mintage.capture.operators import Role
+from mintage.capture.pricing.terms_file import TermsTable
+
+_Name = Annotated[str, Field(max_length=200)]
+_Word = Annotated[str, Field(max_length=100)]
+_Words = Annotated[list[_Name], Field(max_length=100)]
+_Next = Annotated[str | None, Field(description="What to go on after; null where the list ends.")]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Shown(BaseModel):
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+
+class NewCustomer(_Body):
+    """A customer to add."""
+
+    name: _Name
+
+
+class TaxRate(_Body):
+    """A tax that is due."""
+
+    name: str = Field(examples=["VAT"])
+    percent: str = Field(description="A decimal string.", examples=["19"])
+
+
+class CustomerDetails(_Body):
+    """What invoices say of a customer; all may be left out."""
+
+    legal_name: str = Field("", description="In China: 发票抬头.")
+    address: str = ""
+    country: str = ""
+    tax_number: str = Field("", description="In China: 纳税人识别号.")
+    bank: str = Field("", description="In China: 开户行.")
+    bank_account: str = ""
+    phone: str = ""
+    email: str = ""
+    language: str = Field("", examples=["en", "zh"])
+    taxes: list[TaxRate] = []
+
+
+class AdminCustomer(_Shown):
+    """Who pays."""
+
+    id: str
+    name: str
+    created_at: str
+    details: CustomerDetails
+
+
+class CustomerWithKey(AdminCustomer):
+    """A customer just added; the key is shown now and never again."""
+
+    key_id: str
+    key: str
+
+
+class CustomerPage(_Shown):
+    """Customers, by name."""
+
+    customers: list[AdminCustomer]
+    next: _Next
+
+
+class BeginPlan(_Body):
+    """A plan to begin."""
+
+    plan: _Name = Field(examples=["gold", "gold@2"])
+
+
+class CancelPlan(_Body):
+    """How a plan ends."""
+
+    at_month_end: bool = Field(False, description="Not now, but with the month.")
+
+
+class Begun(_Shown):
+    """A customer's use of one version of a plan."""
+
+    id: str
+    customer: str
+    plan: str
+    plan_version: int
+    started_at: str
+    ended_at: str | None
+    ended_by: Literal["change", "cancel"] | None
+
+
+class BegunPage(_Shown):
+    """The plans that a customer has begun, the oldest first."""
+
+    plans: list[Begun]
+    next: _Next
+
+
+class NewKey(_Body):
+    """What a key is bound to; an empty list binds it to nothing."""
+
+    scopes: _Words = Field([], examples=[["predict"]])
+    products: _Words = []
+    networks: _Words = Field([], examples=[["10.0.0.0/8"]])
+    expires: _Word | None = Field(None, examples=["90d", "2027-01-31"])
+    name: _Name | None = None
+
+
+class RotateKey(_Body):
+    """How long the old key is taken yet, and when the new one ends."""
+
+    overlap: _Word = Field("24h", examples=["24h", "0s"])
+    expires: _Word | None = Field(None, examples=["90d", "2027-01-31"])
+
+
+class ShownKey(_Shown):
+    """A key as lists show it; never the key itself."""
+
+    id: str
+    customer: str
+    name: str | None
+    last4: str
+    scopes: list[str]
+    products: list[str] | None
+    networks: list[str] | None
+    expires_at: str | None
+    replaces: str | None
+    created_at: str
+    revoked_at: str | None
+
+
+class KeyPage(_Shown):
+    """A customer's keys, the oldest first."""
+
+    keys: list[ShownKey]
+    next: _Next
+
+
+class IssuedKeyShown(_Shown):
+    """A key just made, shown now and never again."""
+
+    customer: str
+    key_id: str
+    key: str
+    name: str | None
+    scopes: list[str]
+    products: list[str] | None
+    networks: list[str] | None
+    expires_at: str | None
+
+
+class RotatedKeyShown(IssuedKeyShown):
+    """A key in place of another."""
+
+    replaced: ShownKey
+
+
+class ShownPlan(BaseModel):
+    """One version of a plan, with all its terms."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    version: int
+    created_at: str
+    currency: str
+    charges: list[dict[str, Any]]
+
+
+class PlanPage(_Shown):
+    """Every version of every plan, by name and version."""
+
+    plans: list[ShownPlan]
+    next: _Next
+
+
+class Simulate(_Body):
+    """A plan or terms to try out, and numbers of units a month."""
+
+    plan: _Name | None = Field(None, examples=["gold@2"])
+    terms: TermsTable | None = None
+    units: list[Annotated[int, Field(ge=0, le=10**15)]] = Field(
+        [10, 100, 1000, 10000, 100000, 1000000], min_length=1, max_length=100
+    )
+    product: _Name | None = None
+
+
+class SimulatedShown(_Shown):
+    """What each number of units comes to."""
+
+    plan: str
+    product: str | None
+    unit: str
+    seconds_each: float | None = Field(description="What an answer was measured to compute.")
+    rows: list[dict[str, Any]]
+
+
+class UsagePage(_Shown):
+    """Usage events, the newest first."""
+
+    usage: list[dict[str, Any]]
+    next: _Next
+
+
+class RunInvoices(_Body):
+    """A month to draw up."""
+
+    period: _Word = Field(examples=["2026-11"])
+    customer: _Name | None = None
+    issue: bool = Field(False, description="Issue what is drafted.")
+
+
+class PayInvoice(_Body):
+    """A payment that came; the same reference counts once."""
+
+    reference: _Name = Field(description="What tells it from others, such as the bank's own.")
+    amount: _Word | None = Field(None, description="Null is all that is owed.", examples=["12.50"])
+
+
+class CreditInvoice(_Body):
+    """Why an invoice is credited."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=400)]
+    anew: bool = Field(False, description="Let the usage that it took be invoiced again.")
+
+
+class AdminInvoice(_Shown):
+    """An invoice or a credit note; ``document`` never changes once it is issued."""
+
+    id: str
+    kind: str
+    number: str | None
+    customer: str
+    currency: str
+    period: str
+    attempt: int
+    status: str
+    corrects: str | None
+    document: dict[str, Any]
+    created_at: str
+    issued_at: str | None
+    due_at: str | None
+    closed_at: str | None
+    total: str = Field(description="A decimal string in major units.")
+
+
+class InvoicePage(_Shown):
+    """Invoices and credit notes, the oldest first."""
+
+    invoices: list[AdminInvoice]
+    next: _Next
+
+
+class RanInvoices(_Shown):
+    """What a run came to; ``waiting`` says of whom there is none yet, and why."""
+
+    period: str
+    drafted: list[AdminInvoice]
+    standing: list[AdminInvoice]
+    credited: list[AdminInvoice]
+    waiting: list[list[str]]
+
+
+class EventsOfLine(_Shown):
+    """The usage events that a line was computed from."""
+
+    events: list[dict[str, Any]]
+
+
+class CheckedLedger(_Shown):
+    """The ledger's balances, by account and currency; it holds, or this is a problem."""
+
+    transactions: int
+    accounts: dict[str, dict[str, str]]
+    events: int = Field(description="How many usage events are summed up as recorded.")
+
+
+class EarnedRows(_Shown):
+    """Revenue, cost and margin."""
+
+    rows: list[dict[str, Any]]
+
+
+class ReplayPlans(_Body):
+    """A month, and the plans or terms to price its usage by."""
+
+    period: _Word = Field(examples=["2026-11"])
+    plans: Annotated[list[_Name], Field(max_length=20)] = Field([], examples=[["gold"]])
+    terms: Annotated[dict[_Name, TermsTable], Field(max_length=20)] = Field(
+        {}, description="Terms that are no plan yet, by a name of your own."
+    )
+
+
+class ProductRows(_Shown):
+    """What is sold, and which model answers for it."""
+
+    products: list[dict[str, Any]]
+
+
+class NewOperator(_Body):
+    """An operator to add."""
+
+    name: _Name
+    role: Role
+
+
+class RoleOfOperator(_Body):
+    """What an operator may do."""
+
+    role: Role
+
+
+class RotateOperator(_Body):
+    """How long the keys before are taken yet."""
+
+    overlap: _Word = Field("24h", examples=["24h", "0s"])
+
+
+class ShownOperator(_Shown):
+    """Somebody who runs the service."""
+
+    id: str
+    name: str
+    role: Role
+    created_at: str
+    revoked_at: str | None
+
+
+class OperatorKeyShown(_Shown):
+    """An operator's key as lists show it."""
+
+    last4: str
+    created_at: str
+    expires_at: str | None
+
+
+class ListedOperator(ShownOperator):
+    """An operator, and what their keys are told apart by."""
+
+    keys: list[OperatorKeyShown]
+
+
+class OperatorPage(_Shown):
+    """Operators, by name."""
+
+    operators: list[ListedOperator]
+    next: _Next
+
+
+class IssuedOperatorShown(ShownOperator):
+    """An operator with a key just made, shown now and never again."""
+
+    key: str
+    others_until: str | None = Field(description="Until when the keys before it are taken yet.")
+
+
+class AdminReceipt(_Shown):
+    """A receipt: its statement as it reads, and the signed envelope."""
+
+    statement: dict[str, Any]
+    id: str
+    event: str
+    envelope: dict[str, Any]
+
+
+BODIES: tuple[type[BaseModel], ...] = (TermsTable, CustomerDetails, *_Body.__subclasses__())
+"""What hand-read bodies are described by."""

@@ -1,0 +1,82 @@
+"""An invoice as it leaves: JSON for programs, a page or PDF for people, rows for accounting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from fastapi import Request
+from fastapi.responses import JSONResponse, Response
+
+from mintage.api.heads import header
+from mintage.api.openapi import AS_PDF_TOO
+from mintage.capture.books import rendering
+from mintage.core.messages import Language, current, speaking, weight_of
+
+Form = Literal["json", "html", "csv", "pdf"]
+
+_MEDIA_TYPES: dict[Form, str] = {
+    "json": "application/json",
+    "html": "text/html",
+    "csv": "text/csv",
+    "pdf": "application/pdf",
+}
+_TEXT = {"schema": {"type": "string"}}
+FORMS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {**AS_PDF_TOO["content"], "text/html": _TEXT, "text/csv": _TEXT}}
+}
+"""The forms beside JSON, as OpenAPI describes them."""
+_VARY = {"Vary": "Accept, Accept-Language"}
+
+
+def asked_form(request: Request, reference: str) -> tuple[str, Form]:
+    """Which invoice is asked for, and how: by what its number ends in, or else by ``Accept``."""
+    name, __, ending = reference.rpartition(".")
+    for form in _MEDIA_TYPES:
+        if name and ending == form:
+            return name, form
+    return reference, _accepted(header(request.scope, b"accept") or "*/*")
+
+
+def _accepted(accept: str) -> Form:
+    """The form that is liked best; JSON, where nothing speaks against it (RFC 9110 §12.5.1)."""
+    weights: dict[str, float] = {}
+    for each in accept.split(","):
+        kind, *parameters = (part.strip() for part in each.split(";"))
+        weights[kind.lower()] = weight_of(parameters)
+
+    def weight(form: Form) -> float:
+        kind = _MEDIA_TYPES[form]
+        family = f"{kind.partition('/')[0]}/*"
+        return next((weights[name] for name in (kind, family, "*/*") if name in weights), 0.0)
+
+    return max(_MEDIA_TYPES, key=weight)
+
+
+def written(request: Request, found: Mapping[str, Any], form: Form) -> Response:
+    """The invoice as JSON, HTML or CSV; it writes for a while, so not on the event loop.
+
+    What people read is in their language, or else in the customer's.
+    """
+    if form == "json":
+        return JSONResponse(found, headers=_VARY)
+    document = found["document"]
+    said = header(request.scope, b"accept-language")
+    language: Language = rendering.language_for(document, current() if said else None)
+    if form == "html":
+        text = rendering.html(document, found["status"], language)
+    else:
+        with speaking(language):
+            text = rendering.csv_text([document])
+    headers = {**_kept(f"{found['number'] or found['id']}.{form}"), "Content-Language": language}
+    return Response(text, media_type=_MEDIA_TYPES[form], headers=headers)
+
+
+def as_pdf(data: bytes, name: str) -> Response:
+    """The invoice of this number or id, as PDF."""
+    return Response(data, media_type=_MEDIA_TYPES["pdf"], headers=_kept(f"{name}.pdf"))
+
+
+def _kept(name: str) -> dict[str, str]:
+    # To be kept: shown here, its own style would be against the pages' security policy.
+    return {**_VARY, "Content-Disposition": f'attachment; filename="{name}"'}
