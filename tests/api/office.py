@@ -17,6 +17,7 @@ from tests.conftest import ManualClock
 
 from mintage.api.admin import PREFIX
 from mintage.api.application import operator_app
+from mintage.api.service import Service
 from mintage.app.root import App
 from mintage.capture.operators import ROLES
 from mintage.cli.serving import service_of
@@ -31,6 +32,7 @@ class Office:
     app: App
     shop: Any
     client: InProcess
+    service: Service
     keys: dict[str, str]
     home: Path
 
@@ -74,5 +76,5 @@ def office(tmp_path: Path) -> Iterator[Office]:
         keys = {role: app.capture.operators.add(role, role).key.reveal() for role in ROLES}
         service = service_of(app)
         with InProcess(operator_app(service)) as client:
-            yield Office(app, shop, client, keys, home)
+            yield Office(app, shop, client, service, keys, home)
             client.call(service.engine.close())
