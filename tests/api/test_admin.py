@@ -16,11 +16,13 @@ from sqlalchemy import select
 from tests.api.office import Office, office
 from tests.terminal import Terminal
 
+from mintage.api import openapi
 from mintage.api.admin import PREFIX, models
 from mintage.api.admin.bodies import MOST_BYTES
 from mintage.api.admin.desk import ROLE
 from mintage.capture.keys import ApiKey, OperatorKey
 from mintage.capture.operators import ROLES
+from mintage.core.messages import told
 from mintage.store import schema
 
 GOLD = """
@@ -413,6 +415,11 @@ def test_the_description_is_whole_and_every_reference_in_it_resolves(office: Off
         for operation in found.values():
             assert operation["summary"]
             assert {"401", "403"} <= operation["responses"].keys()
+
+
+def test_every_text_of_the_description_is_in_the_catalogue(office: Office) -> None:
+    texts = set(openapi.texts(described(office)))
+    assert [text for text in texts if told(text, "zh") == text] == []
 
 
 def test_without_a_workspace_the_operators_port_has_no_admin_routes(operator: Any) -> None:

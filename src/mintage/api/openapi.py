@@ -264,7 +264,7 @@ def _named(*names: str) -> dict[str, Any]:
 
 
 def _mend(responses: dict[str, Any], kind: type[Problem]) -> None:
-    for status in responses.keys() & {"200", "204"}:
+    for status in responses.keys() & {"200", "201", "204"}:
         responses[status]["description"] = "Done."
     # FastAPI announces its own answer to invalid parameters; ours is a 400 problem.
     if "HTTPValidationError" in str(responses.get("422")):

@@ -133,4 +133,4 @@ def _say(found: Operator, *, as_json: bool) -> None:
     elif found.revoked_at is not None:
         line(_("{id} is revoked since {revoked_at}", id=found.name, revoked_at=found.revoked_at))
     else:
-        line(_("{name} is {role}", name=found.name, role=found.role))
+        line(f"{found.name}  {found.role}")
