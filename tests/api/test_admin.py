@@ -20,6 +20,7 @@ from mintage.api import openapi
 from mintage.api.admin import PREFIX, models
 from mintage.api.admin.bodies import MOST_BYTES
 from mintage.api.admin.desk import ROLE
+from mintage.api.models import Limits
 from mintage.capture.keys import ApiKey, OperatorKey
 from mintage.capture.operators import ROLES
 from mintage.core.messages import told
@@ -131,6 +132,7 @@ def test_what_is_read_is_what_the_command_line_says(office: Office, mintage: Ter
     office.ask("PUT", "/plans/gold", content=GOLD.encode(), headers=TOML)
     office.post("/customers/Ada/plans", plan="gold")
     office.post("/invoices:run", period="2026-11", issue=True)
+    office.post("/credits", "billing", 201, customer="Ada", amount="50 EUR", payment="bank 1")
     number = office.get("/invoices")["invoices"][0]["number"]
     receipt = office.get("/usage")["usage"][0]["receipt"]
     office.publish()
@@ -151,6 +153,7 @@ def test_what_is_read_is_what_the_command_line_says(office: Office, mintage: Ter
         ("/ledger", None, ("ledger", "check")),
         ("/economics?period=2026-11", "rows", ("economics", "show", "--period", "2026-11")),
         ("/products", "products", ("products",)),
+        ("/credits", "credits", ("credit", "list")),
     ]
     for path, member, words in cases:
         said, told = office.get(path), mintage.json(*words, *at)
@@ -212,6 +215,25 @@ def test_an_operator_sells_bills_and_takes_back_and_the_log_names_them(office: O
     assert set(office.actors("invoice.issued")) == {"billing"}
     assert set(office.actors("ledger.posted")) == {"billing"}
     assert office.app.capture.audit()["records"] > 20
+
+
+def test_credit_is_added_once_by_its_reference_seen_and_paid_back(office: Office) -> None:
+    paid = {"customer": "Ada", "amount": "50 EUR", "payment": "bank 1", "expires": "365d"}
+    added = office.post("/credits", "billing", 201, **paid)
+    assert office.post("/credits", "billing", 201, **paid)["id"] == added["id"]
+    listed = office.get("/credits?customer=Ada")["credits"]
+    assert [each["id"] for each in listed] == [added["id"]]
+    limits = office.get("/customers/Ada/limits")
+    Limits.model_validate(limits)
+    assert [each["left"] for each in limits["credit"]] == ["50"]
+    office.post(f"/credits/{added['id']}/refund", "billing")
+    assert [each["left"] for each in office.get("/customers/Ada/limits")["credit"]] == ["0"]
+    office.post("/credits", "billing", 404, customer="Nobody", amount="5 EUR")
+    office.post("/credits", "billing", 400, customer="Ada", amount="much")
+    office.post("/credits/none/refund", "billing", 404)
+    assert set(office.actors("ledger.posted")) == {"billing"}
+    budget = office.post("/customers/Ada/keys", "support", 201, budget="10 EUR")["budget"]
+    assert budget == "10 EUR"
 
 
 def test_answers_are_shaped_as_the_description_says(office: Office) -> None:

@@ -24,6 +24,7 @@ from mintage.api.payments import payment_routes
 from mintage.api.routing import ClientGone, Direct, to_nobody
 from mintage.api.service import Administration, Service
 from mintage.api.tracing import Tracer
+from mintage.core.clock import Clock
 from mintage.core.messages import current
 from mintage.core.version import __version__
 
@@ -75,13 +76,13 @@ def operator_app(service: Service, metrics: Callable[[], bytes] | None = None) -
 
     app.include_router(docs_routes())
     if service.admin is not None:
-        _add_admin(app, service.admin)
+        _add_admin(app, service.admin, service.clock)
     return app
 
 
-def _add_admin(app: FastAPI, admin: Administration) -> None:
+def _add_admin(app: FastAPI, admin: Administration, clock: Clock) -> None:
     """The admin routes, and what describes them."""
-    routers = admin_routes(Desk(admin))
+    routers = admin_routes(Desk(admin, clock))
     for router in routers:
         app.include_router(router)
     described = admin_document(routers)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from fastapi import APIRouter
 
+from mintage.api.admin.credits import credit_routes
 from mintage.api.admin.customers import customer_routes
 from mintage.api.admin.desk import PREFIX, Desk
 from mintage.api.admin.economics import economics_routes
@@ -27,6 +28,7 @@ NOUNS: tuple[Callable[[Desk], APIRouter], ...] = (
     plan_routes,
     usage_routes,
     invoice_routes,
+    credit_routes,
     economics_routes,
     product_routes,
     operator_routes,

@@ -18,6 +18,7 @@ from mintage.api.calls import bearer_key
 from mintage.api.openapi import problems
 from mintage.api.service import Administration
 from mintage.capture.operators import Role
+from mintage.core.clock import Clock
 from mintage.trust import audit
 
 PREFIX = "/v1/admin"
@@ -35,6 +36,7 @@ class Desk:
     """The workspace that the routes work on, for whoever may."""
 
     app: Administration
+    clock: Clock
 
     def router(self, noun: str) -> APIRouter:
         """For a noun's routes. They are whole addresses, as the log names them."""

@@ -112,6 +112,9 @@ class NewKey(_Body):
     products: _Words = []
     networks: _Words = Field([], examples=[["10.0.0.0/8"]])
     expires: _Word | None = Field(None, examples=["90d", "2027-01-31"])
+    budget: _Word | None = Field(
+        None, description="What its calls may come to in a month.", examples=["10 EUR"]
+    )
     name: _Name | None = None
 
 
@@ -133,6 +136,7 @@ class ShownKey(_Shown):
     products: list[str] | None
     networks: list[str] | None
     expires_at: str | None
+    budget: str | None
     replaces: str | None
     created_at: str
     revoked_at: str | None
@@ -156,12 +160,31 @@ class IssuedKeyShown(_Shown):
     products: list[str] | None
     networks: list[str] | None
     expires_at: str | None
+    budget: str | None
 
 
 class RotatedKeyShown(IssuedKeyShown):
     """A key in place of another."""
 
     replaced: ShownKey
+
+
+class NewCredit(_Body):
+    """What a customer paid in advance, or is given."""
+
+    customer: _Name
+    amount: _Word = Field(examples=["50 EUR"])
+    payment: _Name | None = Field(
+        None, description="The payment's reference; without one it is given, for nothing."
+    )
+    expires: _Word | None = Field(None, examples=["365d", "2027-12-31"])
+
+
+class CreditRows(BaseModel):
+    """Credits and what is left of them, the oldest first."""
+
+    credits: list[dict[str, Any]]
+    next: _Next
 
 
 class ShownPlan(BaseModel):
