@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
 
 import pytest
 
+from mintage.capture.pricing.periods import Period
 from mintage.capture.receipts import PAYLOAD_TYPE
 from mintage.core.errors import RequestError
 from mintage.trust.dsse import open_envelope
@@ -109,3 +111,48 @@ def test_a_customer_without_usage_owes_nothing(shop: Any) -> None:
     shop.key_of("Ada")
     summary = shop.history.summary(shop.customers.find("Ada").id)
     assert (summary.events, summary.totals) == (0, {})
+
+
+def test_a_month_is_added_up_the_same_before_between_and_after_it_is_summed_up(shop: Any) -> None:
+    def totals(month: int, **asked: Any) -> list[tuple[str, str, int, dict[str, int]]]:
+        found = shop.history.totals(Period(2026, month), **asked)
+        return [(each.product, each.outcome, each.events, dict(each.quantities)) for each in found]
+
+    shop.sell("birds")
+    for moment in ("2026-10-31T23:59:59", "2026-11-01T00:00:00", "2026-11-30T23:59:59"):
+        shop.clock.moment = datetime.fromisoformat(f"{moment}+00:00")
+        shop.meter.record(shop.usage(quantities={"image": 2})).result(10)
+        if moment.startswith("2026-11-01"):
+            shop.rollup.catch_up()
+    shop.meter.record(shop.usage("Bob", outcome="error")).result(10)
+    shop.meter.record(shop.usage(permit=shop.permit("Ada", "birds"))).result(10)
+    ada, bob = (shop.customers.find(name).id for name in ("Ada", "Bob"))
+    wanted = [("birds", "ok", 1, {"image": 1}), ("pets", "ok", 2, {"image": 4})]
+    for __ in range(2):
+        assert totals(11, customer=ada) == wanted
+        assert totals(10, customer=ada) == [("pets", "ok", 1, {"image": 2})]
+        assert totals(11, customer=ada, among={"pets"}) == wanted[1:]
+        assert totals(11, customer=bob) == [("pets", "error", 1, {"image": 1})]
+        assert len(totals(11)) == 3
+        assert totals(12) == []
+        shop.rollup.catch_up()
+    listed = shop.history.list_usage(customer=ada, period=Period(2026, 10))
+    assert [each.recorded_at[:10] for each in listed] == ["2026-10-31"]
+
+
+def test_customers_and_invoices_are_listed_by_the_page(shop: Any) -> None:
+    for name in ("Cora", "Ada", "Bob"):
+        shop.meter.record(shop.usage(name)).result(10)
+    first, second = shop.customers.list(limit=2)
+    assert [first.name, second.name] == ["Ada", "Bob"]
+    assert [each.name for each in shop.customers.list(after=second.id, limit=2)] == ["Cora"]
+    shop.clock.moment = datetime(2026, 12, 3, tzinfo=UTC)
+    shop.invoices.issue_all(shop.invoices.run(Period(2026, 11)).drafted)
+    whole = shop.invoices.list()
+    found: list[Any] = []
+    while page := shop.invoices.list(after=found[-1].number if found else None, limit=1):
+        found += page
+    assert found == whole
+    assert len(whole) == 3
+    with pytest.raises(RequestError):
+        shop.invoices.list(whole[0].customer, after=whole[1].id)
