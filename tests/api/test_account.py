@@ -87,7 +87,7 @@ def test_invoices_are_listed_and_read_as_json_html_and_csv_in_both_languages(
     said = ask(ada, f"/v1/invoices/{number}")
     models.InvoiceDocument.model_validate(said.json())
     assert said.json() == issued
-    assert said.headers["Vary"] == "Accept"
+    assert said.headers["Vary"] == "Accept, Accept-Language"
     html = ask(ada, f"/v1/invoices/{number}", Accept="text/html", **{"Accept-Language": "en"})
     assert html.headers["Content-Type"] == "text/html; charset=utf-8"
     assert html.headers["Content-Language"] == "en"

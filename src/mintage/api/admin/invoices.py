@@ -154,6 +154,6 @@ def _add_changes(router: APIRouter, desk: Desk) -> None:
         **desk.needs("billing", 404, 409, body=models.CreditInvoice),
     )
     async def credit(invoice: str, request: Request) -> JSONResponse:
-        """Over all of an issued invoice, paid or not."""
+        """Over an issued invoice, paid or not, or over a part of a line, with the tax on it."""
         asked = await read(request, models.CreditInvoice)
-        return await answer(lambda: billing.invoices.credit(invoice, asked.reason, anew=asked.anew))
+        return await answer(lambda: billing.credit(invoice, **asked.model_dump()))

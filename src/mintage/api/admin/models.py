@@ -253,6 +253,10 @@ class CreditInvoice(_Body):
     """Why an invoice is credited."""
 
     reason: Annotated[str, Field(min_length=1, max_length=400)]
+    line: int | None = Field(None, ge=1, description="Only a part: of this line, from 1.")
+    amount: _Word | None = Field(
+        None, description="How much of it, without tax; null is all that is left."
+    )
     anew: bool = Field(False, description="Let the usage that it took be invoiced again.")
 
 
