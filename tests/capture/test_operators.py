@@ -85,6 +85,7 @@ def test_of_two_keys_the_old_one_is_taken_until_the_overlap_is_over(
     shop: Any, operators: Operators
 ) -> None:
     old = operators.add("Ada", "viewer")
+    shop.clock.advance(1)
     new = operators.rotate(old.operator.id, 3600)
     shop.clock.advance(3599)
     assert operators.caller(old.key.reveal()) == operators.caller(new.key.reveal())
