@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from tests.capture.conftest import Shop
 
 from mintage.capture.key_limits import KeyLimits
@@ -20,6 +21,7 @@ from mintage.capture.pricing.terms import Terms
 from mintage.core.errors import MintageError, NotAllowed, QuotaReached
 from mintage.core.money import Money
 from mintage.core.types import Permit
+from mintage.store import schema
 
 IMAGE = {"image": 1}
 
@@ -146,12 +148,13 @@ def test_customers_are_told_at_80_and_100_percent_once(shop: Shop) -> None:
     permit = limited(shop, soft_limit=5, included=10)
     for __ in range(12):
         call(shop, permit)
-    assert reached(shop) == [
-        ("soft_limit", 80),
-        ("soft_limit", 100),
-        ("included", 80),
-        ("included", 100),
-    ]
+    expected = [("soft_limit", 80), ("soft_limit", 100), ("included", 80), ("included", 100)]
+    assert reached(shop) == expected
+    with shop.database.read() as connection:
+        rows = connection.execute(select(schema.notices).order_by(schema.notices.c.id)).mappings()
+        told = [(row["type"], json.loads(row["data"])) for row in rows]
+    assert [(said["limit"], said["percent"]) for __, said in told] == expected
+    assert {kind for kind, __ in told} == {"quota.threshold"}
 
 
 def test_a_spend_limit_is_of_what_usage_comes_to(shop: Shop) -> None:

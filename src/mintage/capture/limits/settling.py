@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+from mintage.capture import notices
 from mintage.capture.limits import counters, prepaid, repository
 from mintage.capture.limits.bounds import Bounds, crossed
 from mintage.capture.limits.counters import Charged, Reached
@@ -58,3 +59,6 @@ def _paid(
 def _tell(connection: repository.Connection, reached: Reached, now: str) -> None:
     said = {name: value for name, value in vars(reached).items() if value is not None}
     audit.append(connection, "limit.reached", said | {"reached_at": now})
+    kind = "balance.threshold" if reached.limit == "credit" else "quota.threshold"
+    del said["customer"]  # the notice has it
+    notices.tell(connection, reached.customer, kind, said, now)
