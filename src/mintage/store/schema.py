@@ -295,6 +295,7 @@ usage_hours = Table(
     Column("quantities", String(400), primary_key=True),
     Column("events", Integer, nullable=False),
     Column("compute_seconds", Float, nullable=False),
+    sqlite_with_rowid=False,  # its key is all but two columns: half the size, and sooner read
 )
 
 # An invoice or a credit note. What is issued never changes but in its status.

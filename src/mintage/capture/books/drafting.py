@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -10,6 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from mintage.capture.books import documents, repository
+from mintage.capture.books.account import Account
 from mintage.capture.books.documents import Document
 from mintage.capture.books.months import Month, months_of, total_of
 from mintage.capture.customers import Customer
@@ -90,32 +90,27 @@ class Late:
 
 
 def drafts_of(
-    connection: repository.Connection,
-    customer: str,
-    period: Period,
-    until: int,
-    *,
-    with_late: bool = True,
+    account: Account, period: Period, until: int, *, with_late: bool = True
 ) -> dict[str, Draft]:
     """What a customer's month comes to, by currency, with usage up to a step of the rollup.
 
     What other documents have of it already is taken off.
     """
     found: dict[str, Draft] = {}
-    documents_of_it = _live(connection, customer)
-    for month in months_of(connection, customer, period, until):
-        frozen = _frozen(documents_of_it, month, period, until)
-        taken = month if frozen == until else _at(connection, customer, period, frozen, month)
+    papers = account.papers
+    for month in months_of(account, period, until):
+        frozen = _frozen(papers, month, period, until)
+        taken = _at(account, period, frozen, month)
         lines = [_from_events(line, frozen, month.since) for line in taken.lines(period)]
         plan = month.plan
-        elsewhere = documents.billed_for(documents_of_it, plan.reference, str(period))
+        elsewhere = documents.billed_for(papers, plan.reference, str(period))
         if elsewhere:
             lines.append(Line("elsewhere", plan.name, plan.version, -elsewhere, period=period))
         if lines or month.events:
             draft = _draft(found, plan)
             draft.lines += lines
             draft.claims.append(_claim(period, month, until, "billed"))
-    for late in late_usage(connection, customer, period, until) if with_late else ():
+    for late in late_usage(account, period, until) if with_late else ():
         if late.replaces:
             continue
         draft = _draft(found, late.month.plan)
@@ -136,26 +131,25 @@ def drafts_of(
     return found
 
 
-def late_usage(
-    connection: repository.Connection, customer: str, before: Period, until: int
-) -> list[Late]:
+def late_usage(account: Account, before: Period, until: int) -> list[Late]:
     """What months before this one, that were invoiced, come to besides what documents have."""
     found = []
-    claims = repository.claims(connection, customer)
-    in_part = repository.credited_in_part(connection, customer)
+    claims, papers = account.claims, account.papers
+    in_part = repository.credited_in_part(account.connection, account.customer)
     for text, standing in _standing(claims, before).items():
         period = Period.parse(text)
-        papers = _live(connection, customer)
-        for month in months_of(connection, customer, period, until):
+        if account.is_settled(period, until):
+            continue
+        for month in months_of(account, period, until):
             plan = month.plan
             if plan.terms.currency not in standing:
                 continue
             known = _known(claims, text, plan.name, plan.version)
-            then = _at(connection, customer, period, known, month)
+            then = _at(account, period, known, month)
             taken = month
             if plan.terms.late.policy == "reject":
                 counted = _frozen(papers, month, period, known)
-                taken = _at(connection, customer, period, counted, month)
+                taken = _at(account, period, counted, month)
             billed = documents.billed_for(papers, plan.reference, text)
             amount = total_of(taken.lines(period)) - billed
             calls = month.charged - then.charged
@@ -188,11 +182,6 @@ def _known(claims: Iterable[repository.Values], period: str, plan: str, version:
     return max(steps, default=0)
 
 
-def _live(connection: repository.Connection, customer: str) -> list[Document]:
-    """The customer's invoices that stand, drafts not among them."""
-    return [json.loads(each) for each in repository.live_documents(connection, customer)]
-
-
 def _frozen(papers: Iterable[Document], month: Month, period: Period, until: int) -> int:
     """The step up to which usage counts: what a document says was refused stays refused."""
     after: list[int] = [
@@ -204,15 +193,15 @@ def _frozen(papers: Iterable[Document], month: Month, period: Period, until: int
     return min([until, *after])
 
 
-def _at(
-    connection: repository.Connection, customer: str, period: Period, step: int, month: Month
-) -> Month:
+def _at(account: Account, period: Period, step: int, month: Month) -> Month:
     """The same plan's month with usage up to another step."""
+    if month.newest <= step:
+        return month
     wanted = (month.plan.name, month.plan.version)
-    for each in months_of(connection, customer, period, step):
+    for each in months_of(account, period, step):
         if (each.plan.name, each.plan.version) == wanted:
             return each
-    return replace(month, part=replace(month.part, usage={}), events=0, charged=0)
+    return replace(month, part=replace(month.part, usage={}), events=0, charged=0, newest=0)
 
 
 def _draft(found: dict[str, Draft], plan: Plan) -> Draft:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from functools import partial
+from itertools import islice
+from typing import Any, TypeVar
 
 from mintage.capture import notices
 from mintage.capture.books import crediting, documents, ledger, repository
+from mintage.capture.books.account import Account, Reference
 from mintage.capture.books.documents import Document
 from mintage.capture.books.drafting import Draft, drafts_of, late_usage
 from mintage.capture.books.invoice import (
@@ -26,6 +29,7 @@ from mintage.capture.customers import Customer
 from mintage.capture.details import NO_DETAILS, Details
 from mintage.capture.limits import prepaid
 from mintage.capture.limits.prepaid import CREDIT
+from mintage.capture.plans import Plan
 from mintage.capture.pricing.periods import Period
 from mintage.capture.pricing.rating import charged_days
 from mintage.core.clock import Clock, timestamp
@@ -37,6 +41,10 @@ from mintage.store.engine import Database
 from mintage.trust import audit
 
 _MOST_NANOS = 2**63 - 1
+_WRITES_AT_ONCE = 16
+"""Documents that share a flush: no call can be recorded until they are written."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -82,57 +90,63 @@ class Drafts:
         ran: dict[str, dict[str, Any]] = {
             name: {} for name in ("drafted", "standing", "credited", "waiting")
         }
-        for each in everyone if customer is None else [customer]:
-            found = self._database.write(
-                lambda connection, who=each: self._run_one(connection, who, period, until)  # type: ignore[misc]
-            )
+        agreed: dict[Reference, Plan] = {}
+        works = [
+            partial(self._run_one, who=each, agreed=agreed, period=period, until=until)
+            for each in (everyone if customer is None else [customer])
+        ]
+        for found in _written(self._database, works):
             for name, value in found:
                 ran[name][value.id if isinstance(value, Invoice) else value[0]] = value
         return Ran(str(period), **{name: list(values.values()) for name, values in ran.items()})
 
     def _run_one(
-        self, connection: repository.Connection, customer: str, period: Period, until: int
+        self,
+        connection: repository.Connection,
+        who: str,
+        agreed: dict[Reference, Plan],
+        period: Period,
+        until: int,
     ) -> list[tuple[str, Any]]:
-        who = Customer.from_row(repository.customer_of(connection, customer))
+        return self._drawn(Account(connection, who, agreed), period, until)
+
+    def _drawn(self, account: Account, period: Period, until: int) -> list[tuple[str, Any]]:
+        who = Customer.from_row(repository.customer_of(account.connection, account.customer))
         found: list[tuple[str, Any]] = []
-        for late in late_usage(connection, customer, period.following, until):
+        for late in late_usage(account, period.following, until):
             if late.replaces:
-                currency = late.month.plan.terms.currency
-                found += self._correct(connection, who, late.period, currency, until)
-        for each in [*self._missed(connection, customer, period), period]:
-            too_early = self._too_early(connection, customer, each, until)
+                found += self._correct(
+                    account, who, late.period, late.month.plan.terms.currency, until
+                )
+        missed = [
+            each for each in self._missed(account, period) if not account.is_settled(each, until)
+        ]
+        for each in [*missed, period]:
+            too_early = self._too_early(account, each, until)
             if too_early is not None:
                 found.append(("waiting", (who.name, too_early)))
             else:
-                found += self._draw_all(connection, who, each, until, is_last=each == period)
+                found += self._draw_all(account, who, each, until, is_last=each == period)
         return found
 
-    def _missed(
-        self, connection: repository.Connection, customer: str, period: Period
-    ) -> list[Period]:
+    def _missed(self, account: Account, period: Period) -> list[Period]:
         """Earlier months in which something may be due that was never invoiced."""
-        used = {Period.parse(text) for text in repository.months_used(connection, customer)}
+        used = {Period(day.year, day.month) for days in account.days_used.values() for day in days}
         months = {near for each in used for near in (each.preceding, each, each.following)}
-        for row in repository.subscriptions_of(connection, customer):
-            month = Period.containing(datetime.fromisoformat(row["started_at"]), "UTC").preceding
-            end = row["ended_at"] or timestamp(self._clock.now())
+        for row in account.begun:
+            month = Period.containing(datetime.fromisoformat(row.started_at), "UTC").preceding
+            end = row.ended_at or timestamp(self._clock.now())
             while str(month) <= end[:7]:
                 months.add(month)
                 month = month.following
         return sorted(month for month in months if month < period)
 
     def _draw_all(
-        self,
-        connection: repository.Connection,
-        who: Customer,
-        period: Period,
-        until: int,
-        *,
-        is_last: bool,
+        self, account: Account, who: Customer, period: Period, until: int, *, is_last: bool
     ) -> list[tuple[str, Any]]:
         """The drafts of a month; late usage is on the last one alone."""
-        found: list[tuple[str, Any]] = []
-        drafts = drafts_of(connection, who.id, period, until, with_late=is_last)
+        connection, found = account.connection, list[tuple[str, Any]]()
+        drafts = drafts_of(account, period, until, with_late=is_last)
         for currency, draft in sorted(drafts.items()):
             drawn = self._draw_up(connection, who, period, draft, currency)
             found += [each for each in drawn if is_last or each[0] != "standing"]
@@ -141,14 +155,12 @@ class Drafts:
                 repository.remove_draft(connection, old["id"])
         return found
 
-    def _too_early(
-        self, connection: repository.Connection, customer: str, period: Period, until: int
-    ) -> Message | None:
+    def _too_early(self, account: Account, period: Period, until: int) -> Message | None:
         """Why a month cannot be invoiced yet: it is not over, or late usage is waited for."""
         ends = [
             period.bounds(month.plan.terms.timezone)[1]
             + timedelta(days=month.plan.terms.late.grace_days)
-            for month in months_of(connection, customer, period, until)
+            for month in months_of(account, period, until)
             if month.events or charged_days(month.part, period)
         ]
         end = max(ends, default=period.bounds("UTC")[1])
@@ -231,13 +243,16 @@ class Drafts:
 
     def issue_all(self, drafts: Sequence[Invoice]) -> list[Invoice]:
         """Issue drafts in their order; one of which nothing is left goes away."""
-        found = (
-            self._database.write(lambda connection, draft=each.id: self._issue(connection, draft))  # type: ignore[misc]
-            for each in drafts
-        )
-        return [issued for issued in found if issued is not None]
+        agreed: dict[Reference, Plan] = {}
+        works = [partial(self._issue, reference=each.id, agreed=agreed) for each in drafts]
+        return [issued for issued in _written(self._database, works) if issued is not None]
 
-    def _issue(self, connection: repository.Connection, reference: str) -> Invoice | None:
+    def _issue(
+        self,
+        connection: repository.Connection,
+        reference: str,
+        agreed: dict[Reference, Plan] | None = None,
+    ) -> Invoice | None:
         draft = found_invoice(connection, reference)
         if draft.status != "draft":
             return draft
@@ -245,7 +260,9 @@ class Drafts:
         who = Customer.from_row(repository.customer_of(connection, draft.customer))
         said = draft.document
         late = bool(said["rejected"]) or any(line["kind"] == "late" for line in said["lines"])
-        drafts = drafts_of(connection, draft.customer, period, until, with_late=late)
+        drafts = drafts_of(
+            Account(connection, draft.customer, agreed), period, until, with_late=late
+        )
         again = drafts.get(draft.currency)
         repository.remove_draft(connection, draft.id)
         if again is None or not again.is_owed:
@@ -316,25 +333,28 @@ class Drafts:
 
     def _correct(
         self,
-        connection: repository.Connection,
+        account: Account,
         customer: Customer,
         period: Period,
         currency: str,
         until: int,
     ) -> list[tuple[str, Any]]:
         """Late usage: the month's invoice taken back, and a new one drawn up."""
+        connection = account.connection
         standing = repository.standing_invoice(connection, customer.id, str(period), currency)
         if standing is None or standing["status"] == "draft":
             return []
         reason = "usage that was recorded later"
         note = self._credited(connection, Invoice.from_row(standing), reason, anew=True)
-        draft = drafts_of(connection, customer.id, period, until).get(currency)
+        account.papers_changed()
+        draft = drafts_of(account, period, until).get(currency)
         drawn = (
             [] if draft is None else self._draw_up(connection, customer, period, draft, currency)
         )
         for __, anew in drawn:
             if isinstance(anew, Invoice):
                 repository.move_payments(connection, standing["id"], anew.id)
+        account.papers_changed()
         return [("credited", note), *drawn]
 
 
@@ -369,3 +389,13 @@ def _post(connection: repository.Connection, issued: Invoice, moment: str) -> No
     notices.tell(connection, issued.customer, "invoice.issued", issued.summary(), moment)
     if issued.status == "paid":
         notices.tell(connection, issued.customer, "invoice.paid", issued.summary(), moment)
+
+
+def _written(
+    database: Database, works: Iterable[Callable[[repository.Connection], T]]
+) -> Iterator[T]:
+    """What writes come to, in their order; several of them share a flush."""
+    left = iter(works)
+    while portion := [database.submit(work) for work in islice(left, _WRITES_AT_ONCE)]:
+        for written in portion:
+            yield written.result()

@@ -16,9 +16,11 @@ from fractions import Fraction
 from typing import Any
 
 from mintage.capture.books import repository
+from mintage.capture.books.account import Account, Reference
 from mintage.capture.books.months import Month, hours_of, latest_hour, months_of
 from mintage.capture.books.rollup import Rollup
 from mintage.capture.events import is_charged
+from mintage.capture.plans import Plan
 from mintage.capture.pricing.periods import Period
 from mintage.capture.pricing.rating import Line
 from mintage.core.clock import Clock
@@ -76,10 +78,11 @@ class Economics:
         """
         until = self._rollup.catch_up()
         found: list[Earned] = []
+        agreed: dict[Reference, Plan] = {}
         with self._database.read() as connection:
             for customer in repository.active_customers(connection, latest_hour(period)):
                 name = repository.customer_of(connection, customer)["name"]
-                for month in months_of(connection, customer, period, until):
+                for month in months_of(Account(connection, customer, agreed), period, until):
                     rows = repository.computed_by_model(
                         connection,
                         (customer, month.plan.name, month.plan.version),

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fractions import Fraction
 
-from mintage.capture import plans
 from mintage.capture.books import repository
+from mintage.capture.books.account import Account
 from mintage.capture.events import is_charged
 from mintage.capture.plans import Plan
 from mintage.capture.pricing.periods import Period, beginning_of
@@ -19,6 +19,7 @@ from mintage.capture.subscriptions import Subscription, charged_from
 from mintage.core.clock import timestamp
 
 _FURTHEST_ZONE = timedelta(hours=15)
+_AROUND = (-_FURTHEST_ZONE, _FURTHEST_ZONE)
 _HOUR = timedelta(hours=1)
 
 
@@ -27,13 +28,14 @@ class Month:
     """One plan's part of a customer's month.
 
     ``events`` are those that it takes, of which ``charged`` are paid for; where a trial ended in
-    the month, those ``since`` then.
+    the month, those ``since`` then. ``newest`` is the step of the rollup that has the newest.
     """
 
     plan: Plan
     part: Part
     events: int
     charged: int
+    newest: int
     since: str | None = None
 
     def lines(self, period: Period) -> list[Line]:
@@ -41,42 +43,35 @@ class Month:
         return lines_of(self.part, period)
 
 
-def months_of(
-    connection: repository.Connection, customer: str, period: Period, until: int
-) -> list[Month]:
+def months_of(account: Account, period: Period, until: int) -> list[Month]:
     """What a customer's month consists of, with usage up to a step of the rollup."""
-    begun = [Subscription(**row) for row in repository.subscriptions_of(connection, customer)]
-    begin, end = period.bounds("UTC")
+    known = account.months.get((period, until))
+    if known is None:
+        known = account.months[period, until] = _months_of(account, period, until)
+    return known
+
+
+def _months_of(account: Account, period: Period, until: int) -> list[Month]:
+    begin, end = (moment + each for moment, each in zip(period.bounds("UTC"), _AROUND, strict=True))
     used = repository.plans_used(
-        connection, customer, _hour(begin - _FURTHEST_ZONE), _hour(end + _FURTHEST_ZONE), until
+        account.connection, account.customer, _hour(begin), _hour(end), until
     )
-    wanted = {*used, *((each.plan, each.plan_version) for each in begun)}
-    found = (
-        _month(connection, customer, plans.found(connection, *each), begun, period, until)
-        for each in sorted(wanted)
-    )
+    wanted = {*used, *((each.plan, each.plan_version) for each in account.begun)}
+    found = (_month(account, account.plan(*each), period, until) for each in sorted(wanted))
     return [month for month in found if month.events or month.part.held]
 
 
-def _month(
-    connection: repository.Connection,
-    customer: str,
-    agreed: Plan,
-    begun: Sequence[Subscription],
-    period: Period,
-    until: int,
-) -> Month:
+def _month(account: Account, agreed: Plan, period: Period, until: int) -> Month:
     zone = agreed.terms.timezone
-    held, free_until = _held(agreed, begun)
+    held, free_until = _held(agreed, account.begun)
     begin, end = period.bounds(zone)
-    events, charged, usage = _used(connection, customer, agreed, (begin, end), until)
+    used = charged = _used(account, agreed, (begin, end), until)
     since = None
     if free_until is not None and free_until > begin:
         since = timestamp(min(free_until, end))
-        after = (min(free_until, end), end)
-        __, charged, usage = _used(connection, customer, agreed, after, until)
-    part = Part(agreed.name, agreed.version, agreed.terms, usage, held)
-    return Month(agreed, part, events, charged, since)
+        charged = _used(account, agreed, (min(free_until, end), end), until)
+    part = Part(agreed.name, agreed.version, agreed.terms, charged.units, held)
+    return Month(agreed, part, used.events, charged.charged, used.newest, since)
 
 
 def _held(agreed: Plan, begun: Sequence[Subscription]) -> tuple[tuple[Held, ...], datetime | None]:
@@ -93,20 +88,24 @@ def _held(agreed: Plan, begun: Sequence[Subscription]) -> tuple[tuple[Held, ...]
     return tuple(days), free_until
 
 
-def _used(
-    connection: repository.Connection,
-    customer: str,
-    agreed: Plan,
-    between: tuple[datetime, datetime],
-    until: int,
-) -> tuple[int, int, Units]:
-    """How many events there are in a time, how many of them are charged, and their units.
+@dataclass(frozen=True)
+class _Used:
+    """How many events there are in a time, how many of them are charged, and their units."""
+
+    events: int
+    charged: int
+    units: Units
+    newest: int
+
+
+def _used(account: Account, agreed: Plan, between: tuple[datetime, datetime], until: int) -> _Used:
+    """What was used under a plan.
 
     Whole hours come from the rollup; where a zone's day begins off the hour, the rest comes from
     the events.
     """
     begin, end = between
-    asked = (connection, customer, agreed.name, agreed.version)
+    asked = (account.connection, account.customer, agreed.name, agreed.version)
     first, last = _next_hour(begin), _next_hour(end - _HOUR + timedelta(microseconds=1))
     rows = []
     if first < last:
@@ -121,7 +120,7 @@ def _used(
             charged += row.events
             for unit, quantity in json.loads(row.quantities).items():
                 units[row.product, unit] += quantity * row.events
-    return events, charged, units
+    return _Used(events, charged, units, max((row.newest for row in rows), default=0))
 
 
 def _next_hour(moment: datetime) -> datetime:

@@ -13,9 +13,11 @@ from fractions import Fraction
 from typing import Any
 
 from mintage.capture.books import repository
+from mintage.capture.books.account import Account, Reference
 from mintage.capture.books.economics import cost_of
 from mintage.capture.books.months import Month, latest_hour, months_of, total_of
 from mintage.capture.books.rollup import Rollup
+from mintage.capture.plans import Plan
 from mintage.capture.pricing.periods import Period
 from mintage.capture.pricing.rating import Held, Part, lines_of
 from mintage.capture.pricing.simulate import a_months_fee
@@ -103,12 +105,13 @@ class Replay:
             ConfigError: what is paid now is in another currency.
         """
         until = self._rollup.catch_up()
+        agreed: dict[Reference, Plan] = {}
         with self._database.read() as connection:
             begin, end = period.bounds("UTC")
             hours = (begin.strftime("%Y-%m-%dT%H"), end.strftime("%Y-%m-%dT%H"))
             found = {
                 repository.customer_of(connection, customer)["name"]: months_of(
-                    connection, customer, period, until
+                    Account(connection, customer, agreed), period, until
                 )
                 for customer in repository.active_customers(connection, latest_hour(period))
             }

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Row,
     Select,
     and_,
+    bindparam,
     delete,
     func,
     insert,
@@ -57,17 +58,63 @@ _SUM_UP = text(
 )
 
 
-_EVENTS = text(
-    f"SELECT {_SAME}, count(*) FROM usage_events WHERE sequence <= :until GROUP BY {_SAME}"  # noqa: S608
-).text
-_HOURS = (
-    "SELECT customer, hour, product, provider_model, provider_version, plan, plan_version, outcome,"
-    " quantities, CAST(sum(events) AS BIGINT) FROM usage_hours WHERE step <= :until"
-    " GROUP BY customer, hour, product, provider_model, provider_version, plan, plan_version,"
-    " outcome, quantities"
+_KEY = [column.name for column in usage_hours.primary_key if column.name != "step"]
+# The events of a step summed up again, each sum beside the row that it ought to be.
+_AGAIN = (
+    "WITH again AS (SELECT customer, substr(recorded_at, 1, 13) AS hour, product, provider_model,"  # noqa: S608
+    " provider_version, plan, plan_version, outcome, quantities, count(*) AS events,"
+    " sum(compute_seconds) AS seconds FROM usage_events"
+    f" WHERE sequence > :after AND sequence <= :step GROUP BY {_SAME})"
 )
-_NOT_SUMMED = text(f"{_EVENTS} EXCEPT {_HOURS}")
-_SUMMED_OTHERWISE = text(f"{_HOURS} EXCEPT {_EVENTS}")
+_BESIDE = " AND ".join(f"h.{name} = again.{name}" for name in _KEY) + " AND h.step = :step"
+# Seconds are floats: what the order of adding them may change is far below a microsecond each.
+_OTHERWISE = (
+    "(h.events IS NULL OR h.events <> again.events"
+    " OR abs(h.compute_seconds - again.seconds) > 0.000001 * again.events)"
+)
+_COUNTED_AGAIN = text(
+    f"{_AGAIN} SELECT count(*) AS hours, coalesce(sum(CASE WHEN {_OTHERWISE} THEN 1 ELSE 0 END), 0)"  # noqa: S608
+    f" AS otherwise FROM again LEFT JOIN usage_hours AS h ON {_BESIDE}"
+)
+_SUMMED_OTHERWISE = text(
+    f"{_AGAIN} SELECT again.customer, again.hour, again.product FROM again"  # noqa: S608
+    f" LEFT JOIN usage_hours AS h ON {_BESIDE} WHERE {_OTHERWISE} LIMIT 1"
+)
+_NOT_RECORDED = text(
+    f"{_AGAIN} SELECT h.customer, h.hour, h.product FROM usage_hours AS h"  # noqa: S608
+    f" LEFT JOIN again ON {_BESIDE} WHERE h.step = :step AND again.customer IS NULL LIMIT 1"
+)
+
+# Made once: that takes longer than SQLite takes to answer them.
+_h = usage_hours.c
+_WITHIN = and_(
+    _h.customer == bindparam("customer"),
+    _h.hour >= bindparam("begin"),
+    _h.hour < bindparam("end"),
+    _h.step <= bindparam("until"),
+)
+_UNDER = and_(_WITHIN, _h.plan == bindparam("plan"), _h.plan_version == bindparam("version"))
+_PLANS_USED = select(_h.plan, _h.plan_version).where(_WITHIN).distinct()
+_USED_ALIKE = (_h.product, _h.outcome, _h.quantities)
+_USED_BY_HOUR = (
+    select(*_USED_ALIKE, func.sum(_h.events).label("events"), func.max(_h.step).label("newest"))
+    .where(_UNDER)
+    .group_by(*_USED_ALIKE)
+)
+_COMPUTED_ALIKE = (_h.product, _h.provider_model, _h.provider_version, _h.outcome, _h.quantities)
+_COMPUTED_BY_MODEL = (
+    select(
+        *_COMPUTED_ALIKE,
+        func.sum(_h.events).label("events"),
+        func.sum(_h.compute_seconds).label("compute_seconds"),
+    )
+    .where(_UNDER)
+    .group_by(*_COMPUTED_ALIKE)
+)
+_DAYS_USED = text(
+    "SELECT plan, plan_version, substr(hour, 1, 10) AS day, max(step) AS newest FROM usage_hours"
+    " WHERE customer = :customer GROUP BY plan, plan_version, substr(hour, 1, 10)"
+)
 
 
 def last_step(connection: Connection) -> int:
@@ -94,19 +141,30 @@ def sum_up(connection: Connection, after: int, step: int, moment: str) -> None:
     connection.execute(insert(rollup_steps).values(step=step, made_at=moment))
 
 
-def differences(connection: Connection, until: int) -> list[Row[Any]]:
-    """``customer, hour, product`` where the hours up to a step are not the sums of events."""
-    found = connection.execute(_NOT_SUMMED, {"until": until}).all()
-    return [*found, *connection.execute(_SUMMED_OTHERWISE, {"until": until})]
+def hours_by_step(connection: Connection, until: int) -> dict[int, int]:
+    """How many rows each step up to one has; 0 where its step is known and has none."""
+    steps = connection.execute(select(rollup_steps.c.step).where(rollup_steps.c.step <= until))
+    h = usage_hours.c
+    counted = select(h.step, func.count().label("hours")).where(h.step <= until).group_by(h.step)
+    rows = connection.execute(counted)
+    return {row.step: 0 for row in steps} | {row.step: row.hours for row in rows}
+
+
+def difference(connection: Connection, after: int, step: int, hours: int) -> Row[Any] | None:
+    """``customer, hour, product`` where a step's rows, so many, are not the sums of its events."""
+    values = {"after": after, "step": step}
+    found = connection.execute(_COUNTED_AGAIN, values).one()
+    if found.otherwise:
+        return connection.execute(_SUMMED_OTHERWISE, values).first()
+    return None if found.hours == hours else connection.execute(_NOT_RECORDED, values).first()
 
 
 def plans_used(
     connection: Connection, customer: str, begin: str, end: str, until: int
 ) -> list[tuple[str, int]]:
     """Which versions of plans a customer used between two hours, up to a step."""
-    h = usage_hours.c
-    within = and_(h.customer == customer, h.hour >= begin, h.hour < end, h.step <= until)
-    rows = connection.execute(select(h.plan, h.plan_version).where(within).distinct())
+    values = {"customer": customer, "begin": begin, "end": end, "until": until}
+    rows = connection.execute(_PLANS_USED, values)
     return sorted((row.plan, row.plan_version) for row in rows)
 
 
@@ -119,12 +177,18 @@ def used_by_hour(
     end: str,
     until: int,
 ) -> list[Row[Any]]:
-    """``product, outcome, quantities, events`` under a plan between two hours, up to a step."""
-    h = usage_hours.c
-    alike = (h.product, h.outcome, h.quantities)
-    within = _under((customer, plan, version), (begin, end), until)
-    asked = select(*alike, func.sum(h.events).label("events")).where(within).group_by(*alike)
-    return list(connection.execute(asked))
+    """``product, outcome, quantities, events`` under a plan between two hours, up to a step.
+
+    ``newest`` is the newest step among them.
+    """
+    values = {"customer": customer, "plan": plan, "version": version}
+    values |= {"begin": begin, "end": end, "until": until}
+    return list(connection.execute(_USED_BY_HOUR, values))
+
+
+def days_used(connection: Connection, customer: str) -> list[Row[Any]]:
+    """``plan, plan_version, day, newest``: the newest step that has usage of a day, in UTC."""
+    return list(connection.execute(_DAYS_USED, {"customer": customer}))
 
 
 def computed_by_model(
@@ -134,31 +198,9 @@ def computed_by_model(
 
     ``product, provider_model, provider_version, outcome, quantities, events, compute_seconds``.
     """
-    h = usage_hours.c
-    alike = (h.product, h.provider_model, h.provider_version, h.outcome, h.quantities)
-    sums = (
-        func.sum(h.events).label("events"),
-        func.sum(h.compute_seconds).label("compute_seconds"),
-    )
-    return list(
-        connection.execute(
-            select(*alike, *sums).where(_under(owner, hours, until)).group_by(*alike)
-        )
-    )
-
-
-def _under(owner: tuple[str, str, int], hours: tuple[str, str], until: int) -> ColumnElement[bool]:
-    """Rows of a customer under a version of a plan, between two hours, up to a step."""
-    h = usage_hours.c
-    customer, plan, version = owner
-    return and_(
-        h.customer == customer,
-        h.plan == plan,
-        h.plan_version == version,
-        h.hour >= hours[0],
-        h.hour < hours[1],
-        h.step <= until,
-    )
+    values = dict(zip(("customer", "plan", "version"), owner, strict=True))
+    values |= {"begin": hours[0], "end": hours[1], "until": until}
+    return list(connection.execute(_COMPUTED_BY_MODEL, values))
 
 
 def computed_between(connection: Connection, begin: str, end: str, until: int) -> float:
@@ -178,7 +220,7 @@ def used_between(
     end: str,
     until: int,
 ) -> list[Row[Any]]:
-    """The same from the events themselves, between two moments."""
+    """The same from the events themselves, between two moments; steps are sequences."""
     e = usage_events.c
     alike = (e.product, e.outcome, e.quantities)
     within = and_(
@@ -189,8 +231,8 @@ def used_between(
         e.recorded_at < end,
         e.sequence <= until,
     )
-    asked = select(*alike, func.count().label("events")).where(within).group_by(*alike)
-    return list(connection.execute(asked))
+    sums = (func.count().label("events"), func.max(e.sequence).label("newest"))
+    return list(connection.execute(select(*alike, *sums).where(within).group_by(*alike)))
 
 
 def active_customers(connection: Connection, end: str) -> list[str]:
@@ -198,13 +240,6 @@ def active_customers(connection: Connection, end: str) -> list[str]:
     using = select(usage_hours.c.customer).where(usage_hours.c.hour < end)
     asked = (using, select(subscriptions.c.customer))
     return sorted({row[0] for each in asked for row in connection.execute(each.distinct())})
-
-
-def months_used(connection: Connection, customer: str) -> list[str]:
-    """The months, in UTC, in which a customer used anything."""
-    month = func.substr(usage_hours.c.hour, 1, 7)
-    asked = select(month).where(usage_hours.c.customer == customer).distinct()
-    return sorted(row[0] for row in connection.execute(asked))
 
 
 def live_documents(connection: Connection, customer: str) -> list[str]:

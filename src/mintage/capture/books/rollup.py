@@ -41,8 +41,9 @@ class Rollup:
         """
         with self._database.read() as connection:
             until = repository.last_step(connection)
-            wrong = repository.differences(connection, until)
-        for customer, hour, product, *__ in map(tuple, wrong):
+            wrong = _first_difference(connection, until)
+        if wrong is not None:
+            customer, hour, product = wrong
             raise BooksBroken(
                 _(
                     "What {customer} used of {product} in the hour {hour} is summed up otherwise "
@@ -54,3 +55,14 @@ class Rollup:
                 remedy=_("Restore the workspace from a backup, or report this."),
             )
         return until
+
+
+def _first_difference(connection: repository.Connection, until: int) -> tuple[str, str, str] | None:
+    """Step by step, so that no more than one step's events are sorted at once."""
+    after = 0
+    for step, hours in sorted(repository.hours_by_step(connection, until).items()):
+        wrong = repository.difference(connection, after, step, hours)
+        if wrong is not None:
+            return wrong.customer, wrong.hour, wrong.product
+        after = step
+    return None

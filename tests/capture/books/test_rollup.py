@@ -1,0 +1,55 @@
+"""The hours are the events, however many steps they were summed up in."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from mintage.capture.books import rollup
+from mintage.core.errors import BooksBroken
+
+_COPIED = (
+    "INSERT INTO usage_hours SELECT customer, hour, {step}, 'birds', provider_model,"
+    " provider_version, plan, plan_version, outcome, quantities, 1, 0.0 FROM usage_hours LIMIT 1"
+)
+
+
+@pytest.fixture
+def stepped(shop: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Calls of three hours, summed up two events a step."""
+    monkeypatch.setattr(rollup, "_EVENTS_A_STEP", 2)
+    for __ in range(3):
+        for customer in ("Ada", "Bob", "Ada"):
+            shop.meter.record(shop.usage(customer)).result(10)
+        shop.clock.moment += timedelta(hours=1)
+    assert shop.rollup.catch_up() == 9
+    return shop
+
+
+def test_every_step_is_held_against_its_events(stepped: Any) -> None:
+    assert stepped.rollup.check() == 9
+    stepped.meter.record(stepped.usage("Ada")).result(10)
+    assert stepped.rollup.check() == 9  # what is not summed up yet is no difference
+    assert (stepped.rollup.catch_up(), stepped.rollup.check()) == (10, 10)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE usage_hours SET events = events + 1 WHERE step = 4",
+        "UPDATE usage_hours SET events = 0",
+        "UPDATE usage_hours SET compute_seconds = compute_seconds * 2 WHERE step = 2",
+        "UPDATE usage_hours SET outcome = 'error' WHERE step = 8",
+        "UPDATE usage_hours SET step = 3 WHERE step = 4",
+        "DELETE FROM usage_hours WHERE step = 6",
+        "UPDATE usage_events SET customer = 'nobody' WHERE sequence = 5",
+        _COPIED.format(step=4),
+        _COPIED.format(step=5),
+    ],
+)
+def test_a_sum_that_is_not_that_of_its_events_is_named(stepped: Any, statement: str) -> None:
+    stepped.database.write(lambda connection: connection.exec_driver_sql(statement) and None)
+    with pytest.raises(BooksBroken, match="in the hour 20"):
+        stepped.rollup.check()
