@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from decimal import Decimal
+from functools import lru_cache
 from json.encoder import encode_basestring
 from mmap import mmap
 from typing import Any
@@ -14,6 +15,7 @@ from mintage.core.errors import DataError
 from mintage.core.messages import _
 
 _MOST_EXACT = 2**53
+_MOST_KEPT = 64  # keys: those of larger objects are sorted each time
 _LEAST_PLAIN, _MOST_PLAIN = 1e-4, 1e16
 _LEAST_WITHOUT_EXPONENT = 1e-6
 
@@ -47,10 +49,13 @@ def _spelled(value: Any) -> str:  # noqa: PLR0911 - one for each type of JSON
     if kind is str:
         return encode_basestring(value)
     if kind is dict:
-        # ASCII alone sorts by code point as it does by UTF-16's units.
-        if not all(type(key) is str and key.isascii() for key in value):
-            raise _Rare
-        members = [f"{encode_basestring(key)}:{_spelled(value[key])}" for key in sorted(value)]
+        names = tuple(value)
+        order = _order(names) if len(names) <= _MOST_KEPT else _ordered(names)
+        members = []
+        for key, spelled in order:
+            member = value[key]
+            text = encode_basestring(member) if type(member) is str else _spelled(member)
+            members.append(spelled + text)
         return f"{{{','.join(members)}}}"
     if kind is list or kind is tuple:
         return f"[{','.join(map(_spelled, value))}]"
@@ -66,6 +71,18 @@ def _spelled(value: Any) -> str:  # noqa: PLR0911 - one for each type of JSON
     if kind is float and (value == 0 or _LEAST_WITHOUT_EXPONENT <= abs(value) < _LEAST_PLAIN):
         return format(Decimal(repr(value)), "f") if value else "0"
     raise _Rare
+
+
+def _ordered(names: tuple[Any, ...]) -> tuple[tuple[str, str], ...]:
+    """Each key and how it is spelled, in their order."""
+    # ASCII alone sorts by code point as it does by UTF-16's units.
+    if not all(type(key) is str and key.isascii() for key in names):
+        raise _Rare
+    return tuple((key, f"{encode_basestring(key)}:") for key in sorted(names))
+
+
+# Records of a kind have the same keys: to sort and spell them took a third of the time.
+_order = lru_cache(maxsize=256)(_ordered)
 
 
 def sha256_hex(data: bytes | mmap) -> str:
