@@ -14,7 +14,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test lint format bench bench-train bench-serve soak docs messages clean \
+.PHONY: help demo install test lint format bench bench-train bench-serve bench-bill soak docs messages clean \
 	system wrk
 
 help: ## say what there is
@@ -119,6 +119,9 @@ bench-train: $(VENV)/.dev $(KERAS)/.ready ## the same for training, beside Keras
 
 bench-serve: wrk $(VENV)/.dev $(LITSERVE)/.ready $(BENTOML)/.ready ## the same for serving, beside LitServe and others; two hours
 	$(BIN)/python -m benchmarks.serve
+
+bench-bill: $(VENV)/.dev ## the same for metering, invoices and economics; an hour
+	$(BIN)/python -m benchmarks.bill
 
 soak: $(VENV)/.dev ## the tests of crashes, of mutated pictures and of the API, many rounds; an hour
 	MINTAGE_ROUNDS=200 $(BIN)/python -m pytest --timeout 7200 tests/capture tests/store tests/e2e tests/deliver/test_score.py \

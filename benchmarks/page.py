@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.billing.page import CHAPTER as BILLING
 from benchmarks.common import RESULTS, ROOT, spread
 from benchmarks.serving.page import CHAPTER as SERVING
 from benchmarks.training_page import CHAPTER as TRAINING
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 Results = Mapping[str, Any]
-CHAPTERS = (TRAINING, SERVING)
+CHAPTERS = (TRAINING, SERVING, BILLING)
 
 _SEVERAL = ("seed-cnn", "time-2m", "drawings", "reading")
 

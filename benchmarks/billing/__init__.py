@@ -1,0 +1,1 @@
+"""Measuring what capture costs: metering beside a bare loop, books over millions of events."""
