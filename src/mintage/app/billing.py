@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mintage.app.capturing import Capturing
+from mintage.app.economy import Economy
 from mintage.capture import details, repository
 from mintage.capture.books.drafts import Ran
 from mintage.capture.books.economics import Earned, Economics, cost_of, together
@@ -84,6 +85,11 @@ class Billing:
         self.standings = Standings(database, clock)
         self.desk = Desk(database, clock)
         self._rollup = Rollup(database, clock)
+
+    @cached_property
+    def economy(self) -> Economy:
+        """What was earned over time, and what other ways to charge would earn."""
+        return Economy(self._workspace, self.hour_cost)
 
     @cached_property
     def invoices(self) -> Invoices:
@@ -242,7 +248,7 @@ class Billing:
                 remedy=_("Use some of {names}.", names=", ".join(_BY)),
             )
         economics = Economics(self._workspace.database, self._workspace.clock)
-        rows = economics.month(Period.parse(period), self._hour_cost())
+        rows = economics.month(Period.parse(period), self.hour_cost())
         fields = [field for name in by for field in _BY[name]]
         return together(rows, fields) if fields else rows
 
@@ -256,7 +262,7 @@ class Billing:
         found = [self._terms(reference) for reference in references]
         plans = [(f"{name}@{version}", terms) for name, version, terms in found]
         replay = Replay(self._workspace.database, self._workspace.clock)
-        return replay.month(Period.parse(period), plans, self._hour_cost())
+        return replay.month(Period.parse(period), plans, self.hour_cost())
 
     def check(self) -> tuple[Balances, int]:
         """What the ledger comes to, and how many events are summed up, both held against the log.
@@ -342,7 +348,7 @@ class Billing:
             units=units,
             cost_each=None
             if seconds is None
-            else cost_of(seconds, terms.currency, self._hour_cost()),
+            else cost_of(seconds, terms.currency, self.hour_cost()),
             period=Period.containing(self._workspace.clock.now(), terms.timezone),
         )
         return Simulation(f"{name}@{version}", product, unit, rows, seconds)
@@ -360,7 +366,12 @@ class Billing:
             calls, seconds = repository.computed(connection, product)
         return seconds / calls if calls else None
 
-    def _hour_cost(self) -> Price | None:
+    def hour_cost(self) -> Price | None:
+        """What an hour of one processor costs, if MINTAGE_COMPUTE_COST says it.
+
+        Raises:
+            ConfigError: it is no amount and currency.
+        """
         said = self._settings.compute_cost
         return None if said is None else hourly(said)
 

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from mintage.capture.books.business_models import CONFIDENCE, Comparison
 from mintage.capture.books.economics import Earned
+from mintage.capture.books.economics_page import (
+    as_it_is,
+    compared_page,
+    name_of,
+    price_of,
+    replayed_page,
+)
 from mintage.capture.books.rendering import amount_text
 from mintage.capture.books.replay import Replayed
 from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import emit, line, say, table
-from mintage.core.messages import _
+from mintage.core.errors import ConfigError, said_by
+from mintage.core.files import write_atomic
+from mintage.core.messages import _, current
 from mintage.core.money import Money
 
 economics = typer.Typer(
@@ -69,8 +81,28 @@ def replay(
     *,
     period: _Period,
     plans: Annotated[
-        str, typer.Option(help="Plans or files of plans, with commas: gold,new.toml.")
-    ],
+        str | None, typer.Option(help="Plans or files of plans, with commas: gold,new.toml.")
+    ] = None,
+    compare_models: Annotated[
+        bool,
+        typer.Option(
+            "--compare-models",
+            help="Compare business models: pay-as-you-go, subscription, freemium, prepaid, volume, "
+            "outcome-based.",
+        ),
+    ] = False,
+    models: Annotated[
+        Path | None, typer.Option(help="A TOML file with the business models to compare.")
+    ] = None,
+    unit: Annotated[
+        str | None, typer.Option(help="What the models count. (default: what most was used of)")
+    ] = None,
+    confidence: Annotated[
+        str, typer.Option(help="From which probability on an outcome is paid for.")
+    ] = CONFIDENCE,
+    html: Annotated[
+        Path | None, typer.Option(help="Write a page with charts into this file, too.")
+    ] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -78,8 +110,67 @@ def replay(
 
     Every customer is taken to be on the plan for the whole month; nothing is changed.
     """
+    compares = compare_models or models is not None
+    if compares == (plans is not None):
+        raise ConfigError(
+            _("Either plans are replayed, or business models compared."),
+            remedy=_("Give --plans gold,new.toml, or --compare-models."),
+        )
     with opened(home) as app:
-        found = app.billing.replay(period, [each.strip() for each in plans.split(",")])
+        if compares:
+            economy = app.billing.economy
+            compared = economy.compare(period, models, unit=unit, confidence=confidence)
+            _write(html, lambda: compared_page(compared, current()))
+            _show_compared(compared, as_json=as_json)
+            return
+        wanted = [each.strip() for each in (plans or "").split(",")]
+        found = app.billing.replay(period, wanted)
+    _write(html, lambda: replayed_page(found, period, current()))
+    _show_replayed(found, as_json=as_json)
+
+
+def _write(path: Path | None, page: Callable[[], str]) -> None:
+    if path is None:
+        return
+    try:
+        write_atomic(path, page().encode())
+    except OSError as error:
+        raise ConfigError(
+            _("{path} cannot be written: {reason}.", path=path, reason=said_by(error)),
+            remedy=_("Name a file in a folder that is there and that you may write in."),
+        ) from error
+    say(_("A page with charts: {path}", path=path))
+
+
+def _show_compared(found: list[Comparison], *, as_json: bool) -> None:
+    if as_json:
+        emit([each.to_json() for each in found])
+        return
+    for place, each in enumerate(found):
+        if place:
+            line()
+        line(as_it_is(each))
+        rows = [
+            (
+                name_of(one.offer.kind),
+                price_of(one, each.currency),
+                _amount(one.then, each.currency),
+                _share(one.margin),
+                one.more,
+                one.less,
+                one.nothing,
+                _share(one.largest),
+                _share(one.moved),
+            )
+            for one in each.models
+        ]
+        heads = [_("model"), _("price"), _("revenue"), _("margin"), _("pay more"), _("pay less")]
+        heads += [_("pay nothing"), _("largest payer"), _("moved")]
+        table(heads, rows, numbers=7)
+    say(_("Moved is the share of the revenue that others would pay; --json has every customer."))
+
+
+def _show_replayed(found: list[Replayed], *, as_json: bool) -> None:
     if as_json:
         emit([each.to_json() for each in found])
         return

@@ -15,7 +15,7 @@ from typing import Any
 from mintage.capture.books import repository
 from mintage.capture.books.account import Account, Reference
 from mintage.capture.books.economics import cost_of
-from mintage.capture.books.months import Month, latest_hour, months_of, total_of
+from mintage.capture.books.months import Month, hours_of, latest_hour, months_of, total_of
 from mintage.capture.books.rollup import Rollup
 from mintage.capture.plans import Plan
 from mintage.capture.pricing.periods import Period
@@ -29,6 +29,8 @@ from mintage.core.money import Price, decimal_text
 from mintage.store.engine import Database
 
 _LONG_AGO = date(2000, 1, 1)
+Months = Mapping[tuple[str, str], Sequence[Month]]
+"""By the id and the name of a customer."""
 
 
 @dataclass(frozen=True)
@@ -105,22 +107,26 @@ class Replay:
             ConfigError: what is paid now is in another currency.
         """
         until = self._rollup.catch_up()
-        agreed: dict[Reference, Plan] = {}
         with self._database.read() as connection:
-            begin, end = period.bounds("UTC")
-            hours = (begin.strftime("%Y-%m-%dT%H"), end.strftime("%Y-%m-%dT%H"))
-            found = {
-                repository.customer_of(connection, customer)["name"]: months_of(
-                    Account(connection, customer, agreed), period, until
-                )
-                for customer in repository.active_customers(connection, latest_hour(period))
-            }
-            seconds = repository.computed_between(connection, *hours, until)
-        found = {name: months for name, months in found.items() if months}
+            found = months_by_customer(connection, period, until)
+            seconds = repository.computed_between(connection, *hours_of(period), until)
+        named = {name: months for (__, name), months in found.items()}
         return [
-            _replayed(name, terms, period, found, cost_of(seconds, terms.currency, hour_cost))
+            _replayed(name, terms, period, named, cost_of(seconds, terms.currency, hour_cost))
             for name, terms in plans
         ]
+
+
+def months_by_customer(connection: repository.Connection, period: Period, until: int) -> Months:
+    """Every customer's month, of those who have one."""
+    agreed: dict[Reference, Plan] = {}
+    found = {}
+    for customer in repository.active_customers(connection, latest_hour(period)):
+        months = months_of(Account(connection, customer, agreed), period, until)
+        if months:
+            name = repository.customer_of(connection, customer)["name"]
+            found[customer, name] = months
+    return found
 
 
 def _replayed(

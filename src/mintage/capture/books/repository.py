@@ -235,6 +235,33 @@ def used_between(
     return list(connection.execute(select(*alike, *sums).where(within).group_by(*alike)))
 
 
+def confident(
+    connection: Connection,
+    begin: str,
+    end: str,
+    until: int,
+    confidence: float,
+    owner: tuple[str, str, int] | None = None,
+) -> list[Row[Any]]:
+    """``customer, plan, plan_version, outcome, quantities, events`` of answers at least so sure.
+
+    Between two moments, up to a step; of all customers, or of one under a version of a plan.
+    """
+    e = usage_events.c
+    alike = (e.customer, e.plan, e.plan_version, e.outcome, e.quantities)
+    within = and_(
+        e.recorded_at >= begin,
+        e.recorded_at < end,
+        e.sequence <= until,
+        e.probability >= confidence,
+    )
+    if owner is not None:
+        customer, plan, version = owner
+        within = and_(within, e.customer == customer, e.plan == plan, e.plan_version == version)
+    asked = select(*alike, func.count().label("events")).where(within).group_by(*alike)
+    return list(connection.execute(asked))
+
+
 def active_customers(connection: Connection, end: str) -> list[str]:
     """Who used anything before an hour, or ever began a plan."""
     using = select(usage_hours.c.customer).where(usage_hours.c.hour < end)
