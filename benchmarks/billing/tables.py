@@ -34,6 +34,7 @@ _WORDS = {
     "economics": "economics of the last month",
     "replay": "a replay of the last month under two plans",
     "models": "the business models compared on the last month",
+    "history": "every customer's months, for cohorts",
 }
 _BOUNDED = ("invoices", "again", "replay", "models")
 

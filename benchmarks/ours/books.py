@@ -93,9 +93,41 @@ def replay(workspace: Any) -> dict[str, Any]:
     return {"customers": len(found[0].customers)}
 
 
+def models(workspace: Any) -> dict[str, Any]:
+    """The last month under every business model."""
+    from mintage.capture.books.comparing import BusinessModels
+    from mintage.capture.pricing.periods import Period
+    from mintage.core.money import Price
+
+    (found,) = BusinessModels(workspace.database, workspace.clock).month(
+        Period.parse(MONTHS[-1]), Price("0.05", "EUR")
+    )
+    return {"customers": len(found.used), "models": len(found.models)}
+
+
+def history(workspace: Any) -> dict[str, Any]:
+    """Every customer's months, of which cohorts and trends are made."""
+    from mintage.capture.books.histories import Histories
+    from mintage.capture.pricing.periods import Period
+
+    histories = Histories(workspace.database, workspace.clock)
+    return {"customers": len(histories.until(Period.parse(MONTHS[-1]))["EUR"])}
+
+
 STEPS = {
     step.__name__.replace("_", "-"): step
-    for step in (forget, sum_up, check, invoices, issue, again, economics, replay)
+    for step in (
+        forget,
+        sum_up,
+        check,
+        invoices,
+        issue,
+        again,
+        economics,
+        replay,
+        models,
+        history,
+    )
 }
 
 

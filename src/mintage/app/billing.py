@@ -233,13 +233,21 @@ class Billing:
         taken = None if amount is None else Money.parse(amount, found.currency)
         return self.invoices.credit_part(found.id, line, taken, reason)
 
-    def economics(self, period: str, by: Sequence[str] = ()) -> list[Earned]:
+    def economics(
+        self,
+        period: str,
+        by: Sequence[str] = (),
+        write_off: int | None = None,
+        costs: Sequence[str] = (),
+    ) -> tuple[list[Earned], list[str]]:
         """What each customer's use of each model version earned and cost in a month.
 
-        ``by`` adds it up by some of ``customer``, ``product`` and ``model``.
+        ``by`` adds it up by some of ``customer``, ``product`` and ``model``. Training is written
+        off over so many months, if it is; ``costs`` say what it cost (``pets@3=1200 EUR``). Second
+        come the versions of which nobody knows that.
 
         Raises:
-            ConfigError: no month, another word, or no cost of an hour.
+            ConfigError: no month, another word, or no cost.
         """
         wrong = [name for name in by if name not in _BY]
         if wrong:
@@ -248,9 +256,11 @@ class Billing:
                 remedy=_("Use some of {names}.", names=", ".join(_BY)),
             )
         economics = Economics(self._workspace.database, self._workspace.clock)
-        rows = economics.month(Period.parse(period), self.hour_cost())
+        rows, unknown = economics.month(Period.parse(period), self.hour_cost()), list[str]()
+        if write_off is not None:
+            rows, unknown = self.economy.write_off(rows, period, write_off, costs)
         fields = [field for name in by for field in _BY[name]]
-        return together(rows, fields) if fields else rows
+        return (together(rows, fields) if fields else rows), unknown
 
     def replay(self, period: str, references: Sequence[str | Plan]) -> list[Replayed]:
         """A month's recorded usage under other plans, or under files of terms.

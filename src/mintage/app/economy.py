@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
+from mintage.app.training_costs import TrainingCosts
 from mintage.capture.books import business_models_file
 from mintage.capture.books.business_models import CONFIDENCE, Comparison
+from mintage.capture.books.cohorts import Cohort, Standing, cohorts, standings
 from mintage.capture.books.comparing import BusinessModels
+from mintage.capture.books.economics import Earned, Economics
+from mintage.capture.books.histories import Histories
+from mintage.capture.books.write_off import BreakEven, break_even, written_off
 from mintage.capture.pricing.periods import Period
+from mintage.core.currencies import exponent_of
 from mintage.core.errors import ConfigError
 from mintage.core.messages import _
 from mintage.core.money import Price, parse_exact
 from mintage.store.workspace import Workspace
+
+MONTHS = 12
+"""Over how many months training is written off, if nothing else is said."""
+
+
+@dataclass(frozen=True)
+class BrokenEven:
+    """What each product takes to earn its fixed costs, and whose training nobody knows."""
+
+    period: str
+    months: int
+    products: Sequence[BreakEven]
+    unknown: Sequence[str]
 
 
 class Economy:
@@ -22,6 +43,7 @@ class Economy:
         """``hour_cost`` is what an hour of one processor costs."""
         self._workspace = workspace
         self._hour_cost = hour_cost
+        self._trainings = TrainingCosts(workspace)
 
     def compare(
         self,
@@ -46,3 +68,78 @@ class Economy:
         return models.month(
             Period.parse(period), self._hour_cost(), unit=unit, confidence=confidence, offers=offers
         )
+
+    def write_off(
+        self, rows: Sequence[Earned], period: str, months: int, costs: Sequence[str] = ()
+    ) -> tuple[list[Earned], list[str]]:
+        """A month's rows with what is written off of training, and versions of unknown cost.
+
+        ``costs`` say what versions cost in place of their runs: ``pets@3=1200 EUR``.
+
+        Raises:
+            ConfigError: no number of months, or no cost.
+        """
+        trainings, unknown = self._trainings.all(self._hour_cost(), months, costs)
+        return written_off(rows, trainings, Period.parse(period)), unknown
+
+    def break_even(
+        self,
+        period: str,
+        months: int = MONTHS,
+        costs: Sequence[str] = (),
+        fixed: str | None = None,
+    ) -> BrokenEven:
+        """How many calls a month earn each product's fixed costs, by what a month's calls earned.
+
+        ``fixed`` is an amount a month that each product has to earn besides: ``500 EUR``.
+
+        Raises:
+            ConfigError: no month, no number of months, no amount, or no cost of an hour.
+        """
+        hour_cost = self._hour_cost()
+        if hour_cost is None:
+            raise ConfigError(
+                _("What computing costs is not known, so no call has a margin."),
+                remedy=_("Set MINTAGE_COMPUTE_COST to what an hour of one processor costs you."),
+            )
+        month = Period.parse(period)
+        database, clock = self._workspace.database, self._workspace.clock
+        trainings, unknown = self._trainings.all(hour_cost, months, costs)
+        rows = Economics(database, clock).month(month, hour_cost)
+        besides = None if fixed is None else _amount(fixed)
+        products = break_even(written_off(rows, trainings, month), trainings, besides)
+        return BrokenEven(str(month), months, products, unknown)
+
+    def customers(self, period: str) -> dict[str, list[Standing]]:
+        """Where each customer stands at the end of a month, by currency.
+
+        Raises:
+            ConfigError: no month.
+        """
+        month = Period.parse(period)
+        histories = Histories(self._workspace.database, self._workspace.clock).until(month)
+        found = {currency: standings(each, month) for currency, each in sorted(histories.items())}
+        return {currency: each for currency, each in found.items() if each}
+
+    def cohorts(self, until: str | None = None) -> dict[str, list[Cohort]]:
+        """How those who came in one month stay, up to a month (this one, if not said).
+
+        Raises:
+            ConfigError: no month.
+        """
+        now = Period.containing(self._workspace.clock.now(), "UTC")
+        month = now if until is None else Period.parse(until)
+        histories = Histories(self._workspace.database, self._workspace.clock).until(month)
+        found = {currency: cohorts(each, month) for currency, each in sorted(histories.items())}
+        return {currency: each for currency, each in found.items() if each}
+
+
+def _amount(said: str) -> tuple[Fraction, str]:
+    """``500 EUR``.
+
+    Raises:
+        ConfigError: no amount of 0 or more, or no currency.
+    """
+    text, __, currency = said.partition(" ")
+    exponent_of(currency)
+    return Price(text, currency).times(1), currency

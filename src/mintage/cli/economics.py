@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from mintage.app.economy import MONTHS
 from mintage.capture.books.business_models import CONFIDENCE, Comparison
 from mintage.capture.books.economics import Earned
 from mintage.capture.books.economics_page import (
@@ -21,17 +22,21 @@ from mintage.capture.books.economics_page import (
 from mintage.capture.books.rendering import amount_text
 from mintage.capture.books.replay import Replayed
 from mintage.cli.options import Home, Json, opened
-from mintage.cli.output import emit, line, say, table
-from mintage.core.errors import ConfigError, said_by
+from mintage.cli.output import emit, line, say, table, warn
+from mintage.core.errors import ConfigError
 from mintage.core.files import write_atomic
-from mintage.core.messages import _, current
+from mintage.core.messages import Message, _, current
 from mintage.core.money import Money
 
 economics = typer.Typer(
     help="What answers earn and cost, and what other plans would earn.", no_args_is_help=True
 )
 
-_Period = Annotated[str, typer.Option(help="The month: 2026-11.")]
+Period = Annotated[str, typer.Option(help="The month: 2026-11.")]
+WriteOff = Annotated[
+    list[str] | None,
+    typer.Option("--training-cost", help="What a version cost to train: 'pets@3=1200 EUR'."),
+]
 _BAR = 24  # characters of the longest
 _SHOWN = 10
 
@@ -39,11 +44,15 @@ _SHOWN = 10
 @economics.command("show")
 def show(
     *,
-    period: _Period,
+    period: Period,
     by: Annotated[
         str | None,
         typer.Option(help="Add up by customer, product or model; several with commas."),
     ] = None,
+    write_off: Annotated[
+        int | None, typer.Option(help="Write training off over so many months.")
+    ] = None,
+    training_cost: WriteOff = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -52,8 +61,13 @@ def show(
     Revenue is what the month comes to by its plans, before tax; cost is what answering was
     measured to compute, at what an hour costs you (MINTAGE_COMPUTE_COST, such as '0.05 EUR').
     """
+    months = write_off if write_off is not None or training_cost is None else MONTHS
     with opened(home) as app:
-        found = app.billing.economics(period, [] if by is None else by.split(","))
+        found, unknown = app.billing.economics(
+            period, [] if by is None else by.split(","), months, training_cost or []
+        )
+    if unknown:
+        warn(unknown_costs(unknown))
     if as_json:
         emit([each.to_json() for each in found])
         return
@@ -64,14 +78,16 @@ def show(
             f"{each.model}@{each.model_version}" if each.model else "",
             f"{each.calls:,}",
             f"{each.charged_calls:,}",
-            _amount(each.revenue, each.currency),
+            amount(each.revenue, each.currency),
             _cost(each.cost),
+            *([] if months is None else [_cost(each.written_off)]),
             _share(each.margin),
         )
         for each in found
     ]
-    heads = (_("customer"), _("product"), _("model"), _("calls"), _("charged"), _("revenue"))
-    table((*heads, _("cost"), _("margin")), rows, numbers=5)
+    heads = [_("customer"), _("product"), _("model"), _("calls"), _("charged"), _("revenue")]
+    heads += [_("cost"), *([] if months is None else [_("written off")]), _("margin")]
+    table(heads, rows, numbers=len(heads) - 3)
     if found and all(each.cost is None for each in found):
         say(_costs(found))
 
@@ -79,7 +95,7 @@ def show(
 @economics.command("replay")
 def replay(
     *,
-    period: _Period,
+    period: Period,
     plans: Annotated[
         str | None, typer.Option(help="Plans or files of plans, with commas: gold,new.toml.")
     ] = None,
@@ -120,25 +136,20 @@ def replay(
         if compares:
             economy = app.billing.economy
             compared = economy.compare(period, models, unit=unit, confidence=confidence)
-            _write(html, lambda: compared_page(compared, current()))
+            written(html, lambda: compared_page(compared, current()))
             _show_compared(compared, as_json=as_json)
             return
         wanted = [each.strip() for each in (plans or "").split(",")]
         found = app.billing.replay(period, wanted)
-    _write(html, lambda: replayed_page(found, period, current()))
+    written(html, lambda: replayed_page(found, period, current()))
     _show_replayed(found, as_json=as_json)
 
 
-def _write(path: Path | None, page: Callable[[], str]) -> None:
+def written(path: Path | None, page: Callable[[], str]) -> None:
+    """Write a page, where one is wanted."""
     if path is None:
         return
-    try:
-        write_atomic(path, page().encode())
-    except OSError as error:
-        raise ConfigError(
-            _("{path} cannot be written: {reason}.", path=path, reason=said_by(error)),
-            remedy=_("Name a file in a folder that is there and that you may write in."),
-        ) from error
+    write_atomic(path, page().encode())
     say(_("A page with charts: {path}", path=path))
 
 
@@ -154,7 +165,7 @@ def _show_compared(found: list[Comparison], *, as_json: bool) -> None:
             (
                 name_of(one.offer.kind),
                 price_of(one, each.currency),
-                _amount(one.then, each.currency),
+                amount(one.then, each.currency),
                 _share(one.margin),
                 one.more,
                 one.less,
@@ -178,11 +189,11 @@ def _show_replayed(found: list[Replayed], *, as_json: bool) -> None:
     longest = max([longest, *(each.now for each in found)])
     now = found[0]
     rows = [
-        (_("as it is"), _amount(now.now, now.currency), "", "", "", _bar(now.now, longest)),
+        (_("as it is"), amount(now.now, now.currency), "", "", "", _bar(now.now, longest)),
         *(
             (
                 each.plan,
-                _amount(each.then, each.currency),
+                amount(each.then, each.currency),
                 _share(each.margin),
                 each.more,
                 each.less,
@@ -206,7 +217,7 @@ def _who(replayed: Replayed) -> None:
     line()
     currency = replayed.currency
     rows = [
-        (name, _amount(now, currency), _amount(then, currency), _amount(then - now, currency))
+        (name, amount(now, currency), amount(then, currency), amount(then - now, currency))
         for name, now, then in changed[:_SHOWN]
     ]
     heads = (_("customer"), _("now"), replayed.plan, _("difference"))
@@ -215,7 +226,8 @@ def _who(replayed: Replayed) -> None:
         say(_("{count} more; --json has all.", count=len(changed) - _SHOWN))
 
 
-def _amount(exact: Fraction, currency: str) -> str:
+def amount(exact: Fraction, currency: str) -> str:
+    """An exact amount, rounded for people."""
     return amount_text(Money.rounded(exact, currency).amount, currency)
 
 
@@ -229,6 +241,15 @@ def _share(share: Fraction | None) -> str:
 
 def _bar(amount: Fraction, longest: Fraction) -> str:
     return "█" * round(_BAR * amount / longest) if longest > 0 and amount > 0 else ""
+
+
+def unknown_costs(names: Sequence[str]) -> Message:
+    """Of which versions nobody knows what training cost."""
+    return _(
+        "What training cost is not known of {names}; say it: --training-cost '{first}=12 EUR'",
+        names=", ".join(names),
+        first=names[0],
+    )
 
 
 def _costs(found: list[Earned]) -> str:

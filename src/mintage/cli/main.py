@@ -62,7 +62,7 @@ _VERBS = {
         "credit": "credits:credit",
         "ledger": "invoices:ledger",
         "webhook": "webhooks:webhook",
-        "economics": "economics:economics",
+        "economics": "economy:economics",
         "usage": "capture:usage",
         "receipt": "capture:receipt",
     },

@@ -67,6 +67,16 @@ class Product:
     created_at: str
 
 
+@dataclass(frozen=True)
+class Published:
+    """That a version of a model was published for the first time, and for which product."""
+
+    product: str
+    model: str
+    version: int
+    published_at: str
+
+
 class Products:
     """The products of a workspace."""
 
@@ -126,6 +136,11 @@ class Products:
             return pointer
 
         return self._database.write(work)
+
+    def first_published(self) -> list[Published]:
+        """When each version was published for the first time, and for which product."""
+        with self._database.read() as connection:
+            return [Published(**row) for row in repository.first_publications(connection)]
 
     def before(self, product: str) -> Routing:
         """Which versions answered before the last publish.

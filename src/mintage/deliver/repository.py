@@ -41,6 +41,18 @@ def standing_publications(connection: Connection, product: str) -> list[Values]:
     return [dict(row) for row in rows]
 
 
+def first_publications(connection: Connection) -> list[Values]:
+    """``product, model, version, published_at`` of each version's first publication of all."""
+    p = publications.c
+    rows = connection.execute(
+        select(p.product, p.model, p.version, p.published_at).order_by(p.sequence)
+    ).mappings()
+    found: dict[tuple[str, int], Values] = {}
+    for row in rows:
+        found.setdefault((row["model"], row["version"]), dict(row))
+    return list(found.values())
+
+
 def undo_publication(connection: Connection, sequence: int, moment: str) -> None:
     """Take a publication back."""
     same = publications.c.sequence == sequence

@@ -8,7 +8,7 @@ from html import escape
 
 INK, MUTED, GRID, LESS, MORE = "#33302b", "#6f685e", "#e6e0d4", "#0f766e", "#c2570c"
 _ROW, _GAP = 26, 12
-_LETTER = 7.6
+_LETTER = 8.6
 _WIDTH, _LONGEST_LABEL = 720, 26
 
 
@@ -33,7 +33,7 @@ def bars(rows: Sequence[tuple[str, float, str]], *, title: str) -> str:
         parts.append(
             f'<text x="{left - _GAP:.1f}" y="{top + 13}" text-anchor="end">{escape(label)}</text>'
             f'<rect x="{begin:.1f}" y="{top}" width="{max(length, 0.6):.1f}" height="18" rx="2" '
-            f'fill="{MORE if value >= 0 else LESS}"/>'
+            f'fill="{MORE if value >= 0 and low < 0 else LESS}"/>'
             f'<text x="{end:.1f}" y="{top + 13}" text-anchor="{side}" fill="{MUTED}">'
             f"{escape(said)}</text>"
         )

@@ -24,7 +24,7 @@ from mintage.capture.books.economics import cost_of
 from mintage.capture.books.months import hours_of, total_of
 from mintage.capture.books.replay import Months, months_by_customer
 from mintage.capture.books.rollup import Rollup
-from mintage.capture.metering import is_charged
+from mintage.capture.events import is_charged
 from mintage.capture.pricing.periods import Period
 from mintage.core.clock import Clock, timestamp
 from mintage.core.errors import ConfigError

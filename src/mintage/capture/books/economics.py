@@ -47,19 +47,22 @@ class Earned:
     revenue: Fraction
     compute_seconds: float
     cost: Fraction | None
+    written_off: Fraction = Fraction(0)
+    """Its share of what training the version cost, as far as that is written off in the month."""
 
     @property
     def margin(self) -> Fraction | None:
         """The share of the revenue that is left; None where there is none, or no known cost."""
         if self.cost is None or self.revenue <= 0:
             return None
-        return 1 - self.cost / self.revenue
+        return 1 - (self.cost + self.written_off) / self.revenue
 
     def to_json(self) -> dict[str, Any]:
         """As ``economics --json`` says it; amounts are decimal strings."""
         return vars(self) | {
             "revenue": decimal_text(self.revenue),
             "cost": None if self.cost is None else decimal_text(self.cost),
+            "written_off": decimal_text(self.written_off),
             "margin": None if self.margin is None else round(float(self.margin), 6),
         }
 
@@ -114,6 +117,7 @@ def together(rows: Iterable[Earned], by: Sequence[str]) -> list[Earned]:
                 revenue=sum((each.revenue for each in members), Fraction(0)),
                 compute_seconds=sum(each.compute_seconds for each in members),
                 cost=None if None in costs else sum((c for c in costs if c), Fraction(0)),
+                written_off=sum((each.written_off for each in members), Fraction(0)),
             )
         )
     return sorted(found, key=lambda each: -each.revenue)

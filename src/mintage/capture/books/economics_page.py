@@ -19,13 +19,13 @@ _FONTS = (
 )
 _STYLE = f"""
 :root{{color-scheme:light}}*{{box-sizing:border-box}}
-body{{margin:0 auto;padding:2.5rem 1.25rem 4rem;max-width:56rem;color:{charts.INK};
+body{{margin:0 auto;padding:2.5rem 1.25rem 4rem;max-width:66rem;color:{charts.INK};
 background:#fbf8f2;font:15px/1.55 {_FONTS}}}
 h1{{font-size:1.6rem;margin:0 0 .3rem}}h2{{font-size:1.1rem;margin:2.4rem 0 .5rem}}
 p{{max-width:44rem}}.soft{{color:{charts.MUTED}}}
 .wide{{overflow-x:auto;background:#fff;border:1px solid {charts.GRID};border-radius:.6rem;
 padding:.4rem .8rem}}
-table{{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}}
+table{{border-collapse:collapse;width:100%;font-size:.92rem;font-variant-numeric:tabular-nums}}
 th,td{{padding:.45rem .5rem;border-bottom:1px solid {charts.GRID};text-align:right;
 white-space:nowrap}}th:first-child,td:first-child{{text-align:left}}
 tr:last-child td{{border-bottom:0}}
@@ -76,7 +76,7 @@ def as_it_is(each: Comparison) -> Message:
         count=len(each.used),
         units=sum(one.units for one in each.used.values()),
         unit=Message(each.unit),
-        amount=_amount(each.now, each.currency),
+        amount=amount_of(each.now, each.currency),
     )
 
 
@@ -95,7 +95,7 @@ def compared_page(found: Sequence[Comparison], language: Language) -> str:
     """The business models compared, each with those for whom it would change most."""
     with speaking(language):
         title = _("Business models compared on {period}", period=found[0].period if found else "")
-        return _page(title, "".join(_compared(each) for each in found), language)
+        return page_of(title, "".join(_compared(each) for each in found), language)
 
 
 def _compared(each: Comparison) -> str:
@@ -110,7 +110,7 @@ def _compared(each: Comparison) -> str:
         (
             told(name_of(one.offer.kind)),
             told(price_of(one, currency)),
-            _amount(one.then, currency),
+            amount_of(one.then, currency),
             _share(one.margin),
             f"{one.more:,}",
             f"{one.less:,}",
@@ -121,7 +121,14 @@ def _compared(each: Comparison) -> str:
         for one in each.models
     ]
     parts = [f"<p>{escape(told(said))}</p>", f'<p class="soft">{escape(told(rule))}</p>']
-    parts.append(_table(heads, rows))
+    parts.append(table_of(heads, rows))
+    moved = [
+        (told(name_of(one.offer.kind)), float(one.moved or 0), _share(one.moved))
+        for one in each.models
+    ]
+    caption = told(_("Share of the revenue that others would pay"))
+    chart = charts.bars(moved, title=caption)
+    parts.append(f"<figure><figcaption>{escape(caption)}</figcaption>{chart}</figure>")
     for one in each.models:
         title = told(name_of(one.offer.kind))
         parts.append(f"<h2>{escape(title)}</h2>")
@@ -136,27 +143,29 @@ def replayed_page(found: Sequence[Replayed], period: str, language: Language) ->
         parts = []
         if found:
             now = found[0]
-            rows = [(told(_("as it is")), float(now.now), _amount(now.now, now.currency))]
-            rows += [(one.plan, float(one.then), _amount(one.then, one.currency)) for one in found]
+            rows = [(told(_("as it is")), float(now.now), amount_of(now.now, now.currency))]
+            rows += [
+                (one.plan, float(one.then), amount_of(one.then, one.currency)) for one in found
+            ]
             parts.append(f"<figure>{charts.bars(rows, title=told(_('revenue')))}</figure>")
         heads = (_("plan"), _("revenue"), _("margin"), _("pay more"), _("pay less"))
         cells = [
             (
                 one.plan,
-                _amount(one.then, one.currency),
+                amount_of(one.then, one.currency),
                 _share(one.margin),
                 f"{one.more:,}",
                 f"{one.less:,}",
             )
             for one in found
         ]
-        parts.append(_table(heads, cells))
+        parts.append(table_of(heads, cells))
         for one in found:
             changed = [(name, *both) for name, both in one.customers.items() if both[0] != both[1]]
             changed.sort(key=lambda each: (-abs(each[2] - each[1]), each[0]))
             parts.append(f"<h2>{escape(one.plan)}</h2>")
             parts.append(_changes(changed, one.currency, one.plan))
-        return _page(title, "".join(parts), language)
+        return page_of(title, "".join(parts), language)
 
 
 def _changes(changed: Sequence[tuple[str, Fraction, Fraction]], currency: str, title: str) -> str:
@@ -173,7 +182,8 @@ def _changes(changed: Sequence[tuple[str, Fraction, Fraction]], currency: str, t
     return f"<figure><figcaption>{escape(caption)}</figcaption>{chart}</figure>"
 
 
-def _page(title: Message, body: str, language: Language) -> str:
+def page_of(title: Message, body: str, language: Language) -> str:
+    """The whole file. It asks for nothing."""
     return (
         f'<!doctype html>\n<html lang="{_LANG[language]}"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -184,7 +194,8 @@ def _page(title: Message, body: str, language: Language) -> str:
     )
 
 
-def _table(heads: Iterable[Message], rows: Iterable[Sequence[str]]) -> str:
+def table_of(heads: Iterable[Message], rows: Iterable[Sequence[str]]) -> str:
+    """A table: its first column is words, the others numbers."""
     head = "".join(f"<th>{escape(told(each))}</th>" for each in heads)
     body = "".join(
         f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows
@@ -193,12 +204,13 @@ def _table(heads: Iterable[Message], rows: Iterable[Sequence[str]]) -> str:
     return f'<div class="wide">{table}</div>'
 
 
-def _amount(exact: Fraction, currency: str) -> str:
+def amount_of(exact: Fraction, currency: str) -> str:
+    """An exact amount, rounded for people."""
     return amount_text(Money.rounded(exact, currency).amount, currency)
 
 
 def _signed(exact: Fraction, currency: str) -> str:
-    return f"{'+' if exact > 0 else ''}{_amount(exact, currency)}"
+    return f"{'+' if exact > 0 else ''}{amount_of(exact, currency)}"
 
 
 def _share(share: Fraction | None) -> str:

@@ -117,6 +117,13 @@ _DAYS_USED = text(
 )
 
 
+_DAYS_CALLED = text(
+    "SELECT plan, plan_version, outcome, substr(hour, 1, 10) AS day FROM usage_hours"
+    " WHERE customer = :customer AND step <= :until"
+    " GROUP BY plan, plan_version, outcome, substr(hour, 1, 10)"
+)
+
+
 def last_step(connection: Connection) -> int:
     """The sequence up to which events are summed up; 0 where none are."""
     return int(connection.execute(select(func.max(rollup_steps.c.step))).scalar() or 0)
@@ -189,6 +196,11 @@ def used_by_hour(
 def days_used(connection: Connection, customer: str) -> list[Row[Any]]:
     """``plan, plan_version, day, newest``: the newest step that has usage of a day, in UTC."""
     return list(connection.execute(_DAYS_USED, {"customer": customer}))
+
+
+def days_called(connection: Connection, customer: str, until: int) -> list[Row[Any]]:
+    """``plan, plan_version, outcome, day`` of a customer's calls up to a step, in UTC."""
+    return list(connection.execute(_DAYS_CALLED, {"customer": customer, "until": until}))
 
 
 def computed_by_model(
