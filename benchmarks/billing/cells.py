@@ -10,8 +10,17 @@ from benchmarks.cells import Cell, Side, Turn
 from benchmarks.common import DATA, Result, script
 from benchmarks.serving.lab import PRODUCTS
 
-STEPS = ("sum-up", "check", "invoices", "issue", "again")
-STEPS += ("economics", "replay", "models", "history")
+STEPS = [
+    "sum-up",
+    "check",
+    "invoices",
+    "issue",
+    "again",
+    "economics",
+    "replay",
+    "models",
+    "history",
+]
 _SECONDS_A_MILLION = 25
 
 

@@ -66,10 +66,11 @@ def test_business_models_are_compared_as_a_table_a_document_and_a_page(
         (["--plans", "standard", "--compare-models"], "Either plans are replayed"),
         (["--compare-models", "--confidence", "2"], "from 0 to 1"),
         (["--compare-models", "--unit", "token"], "Counted were: image"),
-        (["--compare-models", "--html", path / "x.html"], "models.toml"),
     ):
         mintage("economics", "replay", *words, *at, status=2)
         assert reason in mintage.err
+    mintage("economics", "replay", "--compare-models", "--html", path / "x.html", *at, status=5)
+    assert "models.toml" in mintage.err
 
 
 def test_a_replay_of_plans_has_a_page_too(mintage: Terminal, sold: Path, tmp_path: Path) -> None:
