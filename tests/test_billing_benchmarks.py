@@ -132,8 +132,8 @@ SAMPLES: dict[str, dict[str, list[dict[str, Any]]]] = {
             " | at most 60.0 s | reached |"
         ),
         (
-            "| 10,000,000 events: a replay of the last month under two plans, peak memory | 1 | 600 MB"
-            " | at most 500 MB | **not reached** |"
+            "| 10,000,000 events: a replay of the last month under two plans, peak memory | 1"
+            " | 600 MB | at most 500 MB | **not reached** |"
         ),
         (
             "| an invoice run, no month invoiced yet: time of 10,000,000 / of 1,000,000 events | 1"
