@@ -24,7 +24,9 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 from mintage.api import openapi
-from mintage.api.application import openapi_document
+from mintage.api.admin import admin_routes
+from mintage.api.admin.desk import Desk
+from mintage.api.application import admin_document, openapi_document
 from mintage.app.root import App
 from mintage.cli.main import command_line
 from mintage.cli.serving import service_of
@@ -63,7 +65,9 @@ def help_texts(command: Any) -> Iterator[str]:
 def openapi_texts() -> Iterator[str]:
     """What the API says of itself, over an empty workspace."""
     with tempfile.TemporaryDirectory() as folder, App(Settings(home=Path(folder))) as app:
-        yield from openapi.texts(openapi_document(service_of(app)))
+        service = service_of(app)
+        yield from openapi.texts(openapi_document(service))
+        yield from openapi.texts(admin_document(admin_routes(Desk(app, service.clock))))
 
 
 def updated() -> Catalog:

@@ -128,6 +128,9 @@ def test_a_revoked_operator_is_refused_from_the_next_request_on(office: Office) 
 # ---- the verbs
 
 
+ECONOMICS, NOVEMBER, MODELS = ("economics",), ("--period", "2026-11"), ("--compare-models",)
+
+
 def test_what_is_read_is_what_the_command_line_says(office: Office, mintage: Terminal) -> None:
     office.ask("PUT", "/plans/gold", content=GOLD.encode(), headers=TOML)
     office.post("/customers/Ada/plans", plan="gold")
@@ -152,6 +155,9 @@ def test_what_is_read_is_what_the_command_line_says(office: Office, mintage: Ter
         (f"/invoices/{number}/lines/1/events", "events", ("invoice", "events", number)),
         ("/ledger", None, ("ledger", "check")),
         ("/economics?period=2026-11", "rows", ("economics", "show", "--period", "2026-11")),
+        ("/economics/customers?period=2026-11", "rows", (*ECONOMICS, "customers", *NOVEMBER)),
+        ("/economics/cohorts?until=2026-11", "rows", (*ECONOMICS, "cohorts", "--until", "2026-11")),
+        ("/economics/models?period=2026-11", "rows", (*ECONOMICS, "replay", *MODELS, *NOVEMBER)),
         ("/products", "products", ("products",)),
         ("/credits", "credits", ("credit", "list")),
     ]

@@ -312,9 +312,10 @@ class CheckedLedger(_Shown):
 
 
 class EarnedRows(_Shown):
-    """Revenue, cost and margin."""
+    """Revenue, cost and margin; of some versions nobody knows what training cost."""
 
     rows: list[dict[str, Any]]
+    unknown_training_costs: list[str] = []
 
 
 class ReplayPlans(_Body):

@@ -7,7 +7,6 @@ from typing import Any
 
 import sqlalchemy
 from sqlalchemy import (
-    ColumnElement,
     Row,
     Select,
     and_,
