@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from mintage.capture.metering import DuplicateEvent, price_of
 from mintage.capture.receipts import PAYLOAD_TYPE
 from mintage.core.canonical import canonical_json
-from mintage.core.errors import ConfigError, DataError, RequestError, SignatureMismatch
+from mintage.core.errors import (
+    ConfigError,
+    DataError,
+    DependencyDown,
+    RequestError,
+    SignatureMismatch,
+)
 from mintage.core.money import Price
 from mintage.core.ports import Meter
 from mintage.core.types import Permit, ProviderInfo, Usage
@@ -147,6 +153,56 @@ def test_of_calls_answered_together_all_are_recorded_or_none(shop: Any) -> None:
         shop.meter.record_all([good, shop.usage(origin="client", event_id="a")])
     assert shop.history.list_usage() == []
     assert shop.leaves("usage") == []
+
+
+def test_those_who_wait_together_are_written_together_each_with_a_receipt(shop: Any) -> None:
+    usages = [shop.usage(f"Customer {n % 3}", input_sha256=f"{n:064x}") for n in range(600)]
+    with shop.commits() as commits, shop.one_batch():
+        futures = [shop.meter.record(usage) for usage in usages]
+    receipts = [future.result(10) for future in futures]
+    assert commits[0] <= 3  # the one that they waited for, and one or two of 256 at a time
+    assert [each.statement["input_sha256"] for each in receipts] == [
+        usage.input_sha256 for usage in usages
+    ]
+    positions = [each.statement["leaf"]["position"] for each in receipts]
+    assert positions == list(range(positions[0], positions[0] + 600))
+    by_receipt = {record.receipt: record for record in shop.history.list_usage(limit=1000)}
+    assert {by_receipt[each.id].input_sha256 for each in receipts} == {
+        usage.input_sha256 for usage in usages
+    }
+
+
+def test_what_cannot_be_written_fails_alone_among_those_who_wait_together(shop: Any) -> None:
+    said = ["1" * 64, "\ud800", "2" * 64, "3" * 64]
+    with shop.one_batch():
+        futures = [shop.meter.record(shop.usage(input_sha256=each)) for each in said]
+    with pytest.raises(DataError):
+        futures[1].result(10)
+    receipts = [futures[place].result(10) for place in (0, 2, 3)]
+    recorded = {record.receipt: record.input_sha256 for record in shop.history.list_usage()}
+    assert recorded == {
+        each.id: said[place] for each, place in zip(receipts, (0, 2, 3), strict=True)
+    }
+    assert len(shop.leaves("usage")) == 3
+
+
+def test_a_commit_that_cannot_begin_fails_all_who_wait_and_none_who_come_later(
+    shop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = shop.database._backend
+
+    def refuse(*__: Any, **___: Any) -> Any:
+        raise DependencyDown("the disk is full")
+
+    usage = shop.usage()
+    with monkeypatch.context() as patched:
+        patched.setattr(backend, "committing", refuse)
+        futures = [shop.meter.record(usage) for __ in range(3)]
+        for future in futures:
+            with pytest.raises(DependencyDown):
+                future.result(10)
+    assert shop.meter.record(usage).result(10).price == "0.02"
+    assert len(shop.history.list_usage()) == 1
 
 
 def test_a_repeated_id_in_one_batch_does_not_fail_its_neighbours(shop: Any) -> None:
