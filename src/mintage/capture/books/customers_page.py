@@ -19,7 +19,7 @@ def trend_of(trend: Trend) -> Message:
     """What people call it."""
     words = {
         "new": _("new"),
-        "returned": _("returned"),
+        "returned": _("came back"),
         "growing": _("growing"),
         "steady": _("steady"),
         "shrinking": _("shrinking"),

@@ -19,7 +19,7 @@ _FONTS = (
 )
 _STYLE = f"""
 :root{{color-scheme:light}}*{{box-sizing:border-box}}
-body{{margin:0 auto;padding:2.5rem 1.25rem 4rem;max-width:66rem;color:{charts.INK};
+body{{margin:0 auto;padding:2.5rem 1.25rem 4rem;max-width:74rem;color:{charts.INK};
 background:#fbf8f2;font:15px/1.55 {_FONTS}}}
 h1{{font-size:1.6rem;margin:0 0 .3rem}}h2{{font-size:1.1rem;margin:2.4rem 0 .5rem}}
 p{{max-width:44rem}}.soft{{color:{charts.MUTED}}}
