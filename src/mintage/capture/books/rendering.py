@@ -228,7 +228,8 @@ def dates_of(document: Document) -> list[tuple[Message, str]]:
     rows = [(_("Month"), document["period"])]
     if document["issued_at"]:
         rows.append((_("Date"), document["issued_at"][:10]))
-    if document["due_at"] and document["kind"] == "invoice" and Fraction(document["total"]) > 0:
+    left = Fraction(document.get("to_pay", document["total"]))
+    if document["due_at"] and document["kind"] == "invoice" and left > 0:
         rows.append((_("To be paid by"), document["due_at"][:10]))
     if document.get("corrects"):
         rows.append((_("Corrects"), document["corrects"]))
