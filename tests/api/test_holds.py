@@ -9,7 +9,10 @@ from dataclasses import replace
 import pytest
 from tests.api.conftest import InProcess
 
+from mintage.api import calls, uploads
 from mintage.api.application import customer_app
+from mintage.api.recording import COMMIT_SECONDS
+from mintage.app.delivering import LEASE_SECONDS
 from mintage.core.errors import DependencyDown, PaymentDue, QuotaReached
 from mintage.core.types import Permit
 
@@ -99,6 +102,20 @@ def test_what_cannot_be_held_is_a_503_and_never_free(limited, desk, reserved, wa
     reserved.fault = DependencyDown("The count is away.", retry_after_seconds=1)
     assert limited.post(PREDICT, content=warm).status_code == 503
     assert desk.events == {}
+
+
+def test_the_hold_of_a_call_that_may_be_recorded_yet_is_not_released(
+    limited, desk, reserved, warm, monkeypatch
+) -> None:
+    monkeypatch.setattr(calls._Answering._record, "__defaults__", (None, 0.05))
+    desk.hold = True  # its write waits
+    assert limited.post(PREDICT, content=warm).status_code == 503
+    assert reserved.released == []
+    desk.settle()
+
+
+def test_a_lease_is_longer_than_a_call_may_take() -> None:
+    assert uploads._READ_SECONDS + COMMIT_SECONDS < LEASE_SECONDS  # beside its deadline
 
 
 def test_a_repeated_call_holds_nothing(limited, reserved, warm) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from mintage.api.recording import Recorder
-from mintage.core.errors import ConfigError
+from mintage.core.errors import ConfigError, DependencyDown
 from mintage.core.messages import _
 from mintage.core.money import Price
 from mintage.core.types import Permit, ProviderInfo, Receipt, Usage
@@ -28,6 +28,7 @@ class Books:
     writes: list[list[float]] = field(default_factory=list)
     keyed: list[str | None] = field(default_factory=list)
     at_once: bool = False
+    gone: bool = False
 
     def record(self, usage: Usage) -> Future[Receipt]:
         self.keyed.append(usage.event_id)
@@ -38,7 +39,9 @@ class Books:
     def record_all(self, usages: list[Usage]) -> Future[list[Receipt]]:
         self.writes.append([usage.latency_seconds for usage in usages])
         done: Future[list[Receipt]] = Future()
-        if any(usage.outcome == "error" for usage in usages):
+        if self.gone:
+            done.set_exception(DependencyDown(_("The connection ended.")))
+        elif any(usage.outcome == "error" for usage in usages):
             error = ConfigError(_("This is bad."), remedy=_("Mend it."))
             if self.at_once:
                 raise error
@@ -71,6 +74,15 @@ async def test_one_that_cannot_be_recorded_fails_alone(at_once: bool) -> None:
     assert isinstance(first, Receipt)
     assert isinstance(last, Receipt)
     assert last.id == "rcp_7.0"
+
+
+async def test_what_may_have_been_written_is_not_written_again() -> None:
+    books = Books(gone=True)
+    recorder = Recorder(books)
+    usages = [replace(USAGE, latency_seconds=float(number)) for number in range(3)]
+    found = await asyncio.gather(*map(recorder.record, usages), return_exceptions=True)
+    assert [type(each) for each in found] == [DependencyDown] * 3
+    assert books.writes == [[0.0, 1.0, 2.0]]
 
 
 async def test_an_action_of_the_clients_has_a_write_of_its_own() -> None:

@@ -73,7 +73,7 @@ def test_what_comes_is_said_before_and_what_to_do_next_after(verb: Verb, server:
     assert "The file stays at" in said
     assert said.endswith("Next: mintage train pets --time 5m")
     shown = " ".join(out.split())
-    for word in ("examples 24", "dark 12", "light 12", "unreadable, left out 1"):
+    for word in ("examples 24", "dark 12", "light 12", "left out, each with its reason 1"):
         assert word in shown
     out, err = verb("pets")
     assert "It was collected already." in err

@@ -69,7 +69,7 @@ def test_every_concern_is_shown_with_its_first_examples_and_what_to_do(
 ) -> None:
     shown = mintage("inspect", "pets", "--home", pets)
     for words in (
-        "unreadable, left out",  # what it printed before
+        "left out, each with its reason",  # what it printed before
         "labels: about 3.7% seem wrong",
         "Labels that are probably wrong: 3 of 82",
         "light/dark-3.jpg: light, more likely dark (3% for light)",

@@ -360,7 +360,11 @@ class _Answering:
         usage = self._usage(outcome, served)
         try:
             receipt = await self.call.service.recorder.record(usage, seconds)
+        except asyncio.CancelledError:
+            self.call.hold = None  # it may be recorded yet: the Meter lets go of it, or its lease
+            raise
         except TimeoutError as error:
+            self.call.hold = None
             self._count("unrecorded")
             raise ServiceError(
                 _("The call could not be recorded in time, so its answer is withheld."),

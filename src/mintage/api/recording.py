@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Final
 
+from mintage.core.errors import DependencyDown
 from mintage.core.ports import Meter
 from mintage.core.types import Receipt, Usage
 from mintage.core.waiting import in_time
@@ -80,8 +81,11 @@ class Recorder:
                 _log.error("Receipt %s charges for an answer that was withheld.", receipt.id)
 
     def _failed(self, taken: _Waiting, error: BaseException) -> None:
-        if len(taken) > 1:
+        # Where the database went away it may have been written: nothing is tried twice then.
+        if len(taken) > 1 and not isinstance(error, DependencyDown):
             for one in taken:
                 self._together([one])
-        elif not taken[0][1].done():
-            taken[0][1].set_exception(error)
+            return
+        for __, promised in taken:
+            if not promised.done():
+                promised.set_exception(error)

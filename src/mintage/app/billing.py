@@ -282,7 +282,7 @@ class Billing:
         """
         self._rollup.catch_up()
         balances = self.ledger.check()
-        self.credits.check(balances.accounts)
+        self.credits.check()
         return balances, self._rollup.check()
 
     def set_details(self, customer: str, path: Path) -> Customer:

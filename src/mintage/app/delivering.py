@@ -39,8 +39,9 @@ from mintage.deliver.score import Work, score
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing, Role
 
-_AFTER_SECONDS = 60.0
-"""How long after its deadline a call's event may take to be recorded; then its hold returns."""
+LEASE_SECONDS = 180.0
+"""How long a call may take beside its deadline, to be sent and to be recorded; then its hold
+returns."""
 _ALGORITHMS: dict[Role, str] = {"receipt": "ECDSA P-256 SHA-256", "log": "Ed25519"}
 
 
@@ -153,7 +154,7 @@ class Delivering:
             ),
             gate=self._capture.admitting(self._settings.trial),
             limiter=self._capture.limiter(),
-            reserve=self._capture.reserve(self._settings.deadline_seconds + _AFTER_SECONDS),
+            reserve=self._capture.reserve(self._settings.deadline_seconds + LEASE_SECONDS),
             meter=self._capture.meter(),
             accounts=Accounts(
                 self._capture,

@@ -12,6 +12,7 @@ from mintage.capture.customers import found_customer
 from mintage.capture.key_limits import KeyLimits
 from mintage.capture.keys import ApiKey, refused
 from mintage.capture.limits.bounds import Bounds
+from mintage.capture.limits.repository import line_of
 from mintage.capture.plans import Plan
 from mintage.capture.subscriptions import in_force
 from mintage.core.clock import Clock
@@ -96,6 +97,7 @@ class KeyGate:
             offer = repository.offer(connection, product)
             begun = in_force(connection, found.customer, product, self._clock.now())
             taxes = found_customer(connection, found.customer).details.taxes
+            keys = line_of(connection, found.id) if found.limits.budget else (found.id,)
         if offer is None:
             raise no_product(product)
         if begun is None and offer.name is None:
@@ -116,10 +118,11 @@ class KeyGate:
             found.customer,
             plan.name,
             plan.terms,
-            key_id=found.id,
+            keys=keys,
             budget=found.limits.budget,
             taxes=[tax.percent for tax in taxes],
             free=on_trial,
+            charged_since=None if begun is None else begun.charged_since,
         )
         permit = Permit(
             customer=found.customer,

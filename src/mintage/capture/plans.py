@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mintage.capture import repository
+from mintage.capture.limits.repository import forget_counts
 from mintage.capture.pricing.terms import Terms
 from mintage.core.canonical import canonical_json
 from mintage.core.clock import Clock, timestamp
@@ -119,6 +120,7 @@ class Plans:
             if standing is not None:
                 plan = replace(plan, version=standing.version + 1)
             repository.add_plan(connection, plan.to_row())
+            forget_counts(connection, "%", name)  # what is limited may be something else now
             audit.append(connection, "plan.set", plan.to_json())
             return plan
 

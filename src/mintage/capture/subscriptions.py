@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from mintage.capture import plans, repository
 from mintage.capture.customers import found_customer
+from mintage.capture.limits.repository import forget_counts
 from mintage.capture.plans import Plan
-from mintage.capture.pricing.periods import Period, zone_of
+from mintage.capture.pricing.periods import Period, beginning_of, zone_of
 from mintage.capture.pricing.rating import Held
 from mintage.capture.pricing.terms import Terms
 from mintage.core.clock import Clock, timestamp
@@ -106,6 +107,7 @@ class Subscriptions:
                     _end(connection, replace(each, ended_at=ended_at, ended_by="change"))
             begun = Subscription(new_id("sub"), owner.id, plan, agreed.version, now)
             repository.add_subscription(connection, begun.to_json())
+            forget_counts(connection, owner.id, "%")
             audit.append(connection, "subscription.begun", begun.to_json())
             return begun
 
@@ -154,11 +156,15 @@ class Subscriptions:
 
 @dataclass(frozen=True)
 class InForce:
-    """The plan that a customer calls a product by; ``lasts`` until something is changed."""
+    """The plan that a customer calls a product by; ``lasts`` until something is changed.
+
+    ``charged_since`` is the moment after a trial; None where there was none.
+    """
 
     plan: Plan
     on_trial: bool
     lasts: bool
+    charged_since: str | None = None
 
 
 def in_force(
@@ -172,8 +178,11 @@ def in_force(
         agreed = plans.found(connection, each.plan, each.plan_version)
         if agreed.terms.charges_of(product):
             first_charged = charged_from(each, begun, agreed.terms)
-            on_trial = _date(now, agreed.terms.timezone) < first_charged
-            return InForce(agreed, on_trial, not on_trial and each.ended_at is None)
+            zone, since = agreed.terms.timezone, None
+            on_trial = _date(now, zone) < first_charged
+            if agreed.terms.trial_days:
+                since = timestamp(beginning_of(first_charged, zone))
+            return InForce(agreed, on_trial, not on_trial and each.ended_at is None, since)
     return None
 
 

@@ -260,7 +260,7 @@ def _show_dataset(found: Mapping[str, Any]) -> None:
     line()
     copies = sum(len(each["left_out"]) for each in found["duplicates"])
     findings = [
-        (_("unreadable, left out"), len(found["skipped"])),
+        (_("left out, each with its reason"), len(found["skipped"])),
         (_("exact copies, left out"), copies),
         (_("pairs of near duplicates, kept on one side"), len(found["near_duplicates"])),
         (_("same picture with two labels, left out"), conflicting(found["conflicts"])),
@@ -270,7 +270,7 @@ def _show_dataset(found: Mapping[str, Any]) -> None:
     table((_("found"), ""), findings, numbers=1)
     show_some(
         [
-            _("unreadable: {path}: {reason}", path=each["path"], reason=Message(each["reason"]))
+            _("left out: {path}: {reason}", path=each["path"], reason=Message(each["reason"]))
             for each in found["skipped"]
         ]
     )

@@ -89,7 +89,7 @@ def _show(got: Got, found: dict[str, Any]) -> None:
             (_("dataset"), f"{found['dataset']}#{found['version'][:12]}"),
             (_("examples"), f"{found['examples']:,}"),
             *((label, f"{count:,}") for label, count in classes.items()),
-            (_("unreadable, left out"), f"{len(found['skipped']):,}"),
+            (_("left out, each with its reason"), f"{len(found['skipped']):,}"),
             (_("exact copies, left out"), f"{copies:,}"),
             (_("same picture with two labels, left out"), f"{conflicting(found['conflicts']):,}"),
         ]

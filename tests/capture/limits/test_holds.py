@@ -29,7 +29,7 @@ IMAGE = {"image": 1}
 def limited(shop: Shop, **changes: Any) -> Permit:
     """A permit by a plan whose images are limited so; or its terms."""
     bounds = {n: changes.pop(n) for n in ("soft_limit", "hard_limit", "included") if n in changes}
-    charge = replace(Charge.plain("image", "0.02"), **bounds)
+    charge = replace(Charge.plain("image", changes.pop("price", "0.02")), **bounds)
     shop.plans.agree("standard", Terms("EUR", (charge,), **changes))
     return shop.permit()
 
@@ -218,3 +218,94 @@ def test_a_lease_is_as_long_as_it_says(shop: Shop, clock: Any) -> None:
     clock.advance(29)
     with pytest.raises(QuotaReached):
         holds(shop).reserve(permit, IMAGE).result()
+
+
+def test_a_refusal_keeps_the_count_that_was_begun(shop: Shop) -> None:
+    for __ in range(3):
+        call(shop, shop.permit())
+    permit = limited(shop, hard_limit=2)
+    with pytest.raises(QuotaReached):
+        holds(shop).reserve(permit, IMAGE).result()
+    with shop.database.read() as connection:
+        counted = connection.execute(select(schema.usage_counters.c.used)).scalars().all()
+    assert counted == [3]
+
+
+def test_a_limit_that_was_lifted_and_set_again_counts_what_was_used_meanwhile(shop: Shop) -> None:
+    call(shop, limited(shop, hard_limit=5))
+    permit = limited(shop)
+    for __ in range(3):
+        call(shop, permit)
+    permit = limited(shop, hard_limit=5)
+    call(shop, permit)
+    with pytest.raises(QuotaReached):
+        call(shop, permit)
+
+
+def test_who_comes_back_to_a_limited_plan_has_used_what_they_used(shop: Shop) -> None:
+    shop.key_of("Ada")
+    charge = replace(Charge.plain("image", "1"), hard_limit=3)
+    shop.plans.agree("bounded", Terms("EUR", (charge,)))
+    shop.plans.agree("free", Terms("EUR", (Charge.plain("image", "2"),)))
+    for plan in ("bounded", "free", "bounded"):
+        shop.subscriptions.begin("Ada", plan)
+        call(shop, shop.permit())
+    call(shop, shop.permit())
+    with pytest.raises(QuotaReached):
+        call(shop, shop.permit())
+
+
+def test_calls_by_two_keys_in_one_write_begin_a_count_once(shop: Shop) -> None:
+    mine = limited(shop, soft_limit=10)
+    other = shop.customers.issue_key(mine.customer)
+    theirs = shop.gate.admit(other.key.reveal(), "pets")
+    both = [shop.usage(permit=permit) for permit in (mine, theirs)]
+    shop.meter.record_all(both).result()
+    shop.meter.record_all(both).result()
+    assert standing(shop)["limits"][0]["used"] == 4
+
+
+def test_calls_under_way_at_a_months_end_are_held_in_both(shop: Shop, clock: Any) -> None:
+    permit = limited(shop, hard_limit=1)
+    clock.moment = datetime.fromisoformat("2026-11-30T23:59:30+00:00")
+    hold = holds(shop).reserve(permit, IMAGE).result()
+    clock.advance(40)
+    with pytest.raises(QuotaReached, match="2026-12"):
+        holds(shop).reserve(permit, IMAGE).result()
+    shop.meter.record(shop.usage(permit=permit, hold=hold)).result()
+    with pytest.raises(QuotaReached, match="2026-12"):
+        holds(shop).reserve(permit, IMAGE).result()
+    (limit,) = standing(shop)["limits"]
+    assert (limit["month"], limit["used"], limit["held"]) == ("2026-12", 1, 0)
+
+
+def test_a_trial_is_limited_by_itself_and_spends_nothing(shop: Shop, clock: Any) -> None:
+    shop.key_of("Ada")
+    charge = replace(Charge.plain("image", "1"), hard_limit=4)
+    shop.plans.agree("trial", Terms("EUR", (charge,), trial_days=5, spend_limit="3"))
+    shop.subscriptions.begin("Ada", "trial")
+    for __ in range(4):
+        call(shop, shop.permit())
+    with pytest.raises(QuotaReached, match="limit of 4"):
+        call(shop, shop.permit())
+    clock.advance(5 * 86_400)
+    for __ in range(3):
+        call(shop, shop.permit())
+    with pytest.raises(QuotaReached, match="3 EUR"):
+        call(shop, shop.permit())
+    assert standing(shop)["spending"][0]["spent"] == "3"
+
+
+def test_a_key_made_in_anothers_place_has_what_is_left_of_its_budget(shop: Shop) -> None:
+    limited(shop, price="1")
+    ada = shop.customers.find("Ada")
+    key = shop.customers.issue_key(ada.id, KeyLimits(budget=Money.parse("2", "EUR")))
+    call(shop, shop.gate.admit(key.key.reveal(), "pets"))
+    rotated = shop.customers.rotate_key(key.id, 3600)
+    new = shop.gate.admit(rotated.issued.key.reveal(), "pets")
+    shop.database.write(lambda c: c.execute(schema.usage_counters.delete()) and None)
+    call(shop, new)
+    for permit in (new, shop.gate.admit(key.key.reveal(), "pets")):
+        with pytest.raises(QuotaReached, match="budget"):
+            call(shop, permit)
+    assert {each["spent"] for each in standing(shop)["budgets"]} == {"2"}

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from tests.capture.conftest import Shop
 
+from mintage.capture.books.invoice import Invoice
 from mintage.capture.details import Details, Tax
 from mintage.capture.limits.holds import Holds
 from mintage.capture.limits.prepaid import Credits
-from mintage.capture.pricing.charges import Charge
+from mintage.capture.pricing.charges import Charge, Tier
 from mintage.capture.pricing.periods import Period
 from mintage.capture.pricing.terms import Late, Terms
 from mintage.core.errors import BooksBroken, ConfigError, PaymentDue, RequestError
@@ -61,7 +62,7 @@ def left(shop: Shop) -> str:
 
 def check(shop: Shop) -> dict[str, str]:
     balances = shop.ledger.check()
-    credits_of(shop).check(balances.accounts)
+    credits_of(shop).check()
     said = balances.to_json()["accounts"]
     ada = shop.customers.find("Ada").id
     return {name.replace(ada, "Ada"): amounts["EUR"] for name, amounts in said.items()}
@@ -231,6 +232,126 @@ def test_credit_that_was_changed_in_the_database_is_found(shop: Shop) -> None:
         check(shop)
 
 
+def test_an_invoice_taken_back_to_be_drawn_up_anew_leaves_its_credit(shop: Shop) -> None:
+    permit = prepaid(shop, price="1")
+    add(shop, "5")
+    for __ in range(5):
+        call(shop, permit)
+    december(shop)
+    (draft,) = shop.invoices.run(NOVEMBER).drafted
+    issued = shop.invoices.issue(draft.id)
+    shop.invoices.credit(issued.id, "another address", anew=True)
+    assert left(shop) == "5"
+    (draft,) = shop.invoices.run(NOVEMBER).drafted
+    anew = shop.invoices.issue(draft.id)
+    assert (anew.status, anew.document["to_pay"], left(shop)) == ("paid", "0", "0")
+    assert check(shop)["receivable:Ada"] == "0"
+
+
+def late_call(shop: Shop, tiers: tuple[Tier, ...]) -> Invoice:
+    """Five calls invoiced and paid by credit; then one of that month turns up, and replaces it."""
+    charge = Charge("image", tiers, "volume")
+    late = Late("credit_note", grace_days=0)
+    shop.plans.agree("standard", Terms("EUR", (charge,), late=late))
+    shop.clock.moment = datetime.fromisoformat("2026-11-30T23:00:00+00:00")
+    for __ in range(5):
+        shop.meter.record(shop.usage()).result()
+    add(shop, "6")
+    december(shop)
+    (draft,) = shop.invoices.run(NOVEMBER).drafted
+    assert shop.invoices.issue(draft.id).status == "paid"
+    shop.clock.moment = datetime.fromisoformat("2026-11-30T23:30:00+00:00")
+    shop.meter.record(shop.usage()).result()
+    december(shop)
+    (draft,) = shop.invoices.run(NOVEMBER).drafted
+    return shop.invoices.issue(draft.id)
+
+
+def test_what_takes_an_invoices_place_says_what_was_paid_of_it(shop: Shop) -> None:
+    anew = late_call(shop, (Tier("1"),))
+    assert (anew.total.amount, anew.status) == ("6", "paid")
+    assert (anew.document["credit"], anew.document["to_pay"]) == ("6", "0")
+    assert left(shop) == "0"
+    assert check(shop)["receivable:Ada"] == "0"
+
+
+def test_credit_that_paid_more_than_is_owed_in_the_end_is_given_back(shop: Shop) -> None:
+    anew = late_call(shop, (Tier("1", 5), Tier("0.10")))
+    assert (anew.total.amount, anew.document["credit"]) == ("0.6", "0.6")
+    assert left(shop) == "5.4"
+    assert check(shop)["receivable:Ada"] == "0"
+
+
+def test_a_gift_that_comes_back_is_a_gift_and_ends_when_it_would_have(shop: Shop) -> None:
+    permit = prepaid(shop, price="1")
+    gift = add(shop, "5", reference=None, expires="60d")
+    call(shop, permit)
+    december(shop)
+    (draft,) = shop.invoices.run(NOVEMBER).drafted
+    shop.invoices.credit(shop.invoices.issue(draft.id).id, "a mistake of ours")
+    (credit,) = credits_of(shop).list("Ada")
+    assert (credit.id, credit.left(str(shop.clock)).amount) == (gift, "5")
+    credits_of(shop).refund(gift)
+    accounts = check(shop)
+    assert accounts["given"] == "0"
+    assert not [name for name in accounts if name.startswith("cash:")]
+
+
+def test_what_comes_back_of_credit_that_has_ended_is_used_and_not_paid_out(shop: Shop) -> None:
+    permit = prepaid(shop, price="1")
+    add(shop, "1", expires="5d")
+    call(shop, permit)
+    december(shop)
+    (draft,) = shop.invoices.run(NOVEMBER).drafted
+    shop.invoices.credit(shop.invoices.issue(draft.id).id, "a mistake of ours")
+    assert left(shop) == "1"
+    (returned,) = [each for each in credits_of(shop).list("Ada") if each.origin == "returned"]
+    with pytest.raises(RequestError, match="to be used"):
+        credits_of(shop).refund(returned.id)
+    check(shop)
+
+
+def test_an_invoice_takes_no_credit_that_a_call_holds(shop: Shop) -> None:
+    shop.plans.agree("after", Terms("EUR", (Charge.plain("image", "1"),), late=Late(grace_days=0)))
+    shop.key_of("Ada")
+    shop.subscriptions.begin("Ada", "after")
+    shop.meter.record(shop.usage(permit=shop.permit())).result()
+    december(shop)
+    advance = Terms("EUR", (Charge.plain("image", "1"),), prepaid=True)
+    shop.plans.agree("advance", advance)
+    shop.subscriptions.begin("Ada", "advance")
+    add(shop, "1.50")
+    permit = shop.permit()
+    hold = Holds(shop.database, shop.clock, 60).reserve(permit, IMAGE).result()
+    (draft,) = shop.invoices.run(NOVEMBER).drafted
+    assert shop.invoices.issue(draft.id).document["credit"] == "0.5"
+    shop.meter.record(shop.usage(permit=permit, hold=hold)).result()
+    assert left(shop) == "0"
+    check(shop)
+
+
+def test_customers_are_told_after_each_top_up(shop: Shop) -> None:
+    permit = prepaid(shop, price="1")
+    for number in range(6):
+        add(shop, "5", f"bank-{number}")
+        for __ in range(5):
+            call(shop, permit)
+    told = [json.loads(leaf["record"])["percent"] for leaf in shop.leaves("limit.reached")]
+    assert told == [80, 100] * 6
+
+
+@pytest.mark.parametrize("amount", ["200000000", "10000000000"])
+def test_credit_that_no_row_could_hold_is_refused(shop: Shop, amount: str) -> None:
+    shop.key_of("Ada")
+    with pytest.raises(RequestError, match="more than one credit"):
+        add(shop, amount)
+
+
+def test_a_prepaid_plan_has_no_flat_amounts(shop: Shop) -> None:
+    with pytest.raises(ConfigError, match="prepaid"):
+        Terms("EUR", (Charge("image", (Tier("1", flat="5"),)),), prepaid=True)
+
+
 class Days:
     """What can happen to a customer with credit, one thing at a time."""
 
@@ -263,10 +384,16 @@ class Days:
     def credit(self) -> None:
         paid = [each for each in self.shop.invoices.list(status="paid") if each.kind == "invoice"]
         if paid:
-            self.shop.invoices.credit(self.chance.choice(paid).id, "asked for")
+            anew = self.chance.random() < 0.5
+            self.shop.invoices.credit(self.chance.choice(paid).id, "asked for", anew=anew)
 
     def refund(self) -> None:
-        found = [each for each in self.credits.list("Ada") if each.left(str(self.shop.clock)).nanos]
+        now = str(self.shop.clock)
+        found = [
+            each
+            for each in self.credits.list("Ada")
+            if each.left(now).nanos and each.origin != "returned"
+        ]
         if found:
             self.credits.refund(self.chance.choice(found).id)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from mintage.capture.books.documents import Document
+from mintage.capture.books.documents import SETTLED, Document
 from mintage.capture.pricing.rating import exact_of, exactly
 from mintage.core.errors import RequestError
 from mintage.core.messages import _
@@ -91,7 +91,7 @@ def _note(
     before, now = _taken(notes), sum(taken.values(), Fraction(0))
     taxes = [_tax(each, before, now, currency) for each in invoice["taxes"]]
     total = now + sum((-Fraction(each["amount"]) for each in taxes), Fraction(0))
-    whole = {name: value for name, value in invoice.items() if name not in ("credit", "to_pay")}
+    whole = {name: value for name, value in invoice.items() if name not in SETTLED}
     return whole | {
         "kind": "credit_note",
         "number": None,

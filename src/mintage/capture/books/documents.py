@@ -56,15 +56,25 @@ def invoice(
     }
 
 
-def with_credit(document: Document, credit: Money) -> Document:
-    """The same with what the customer's credit pays of it, and what is left to pay."""
-    left = total_of(document) + -credit
-    return document | {"credit": credit.amount, "to_pay": left.amount}
+SETTLED = ("credit", "paid", "to_pay")
+"""What a document says of payments, where there were any when it was issued."""
+
+
+def settled(document: Document, credit: int, paid: int) -> Document:
+    """The same with what the customer's credit and earlier payments pay of it, and what is left.
+
+    Both are in 10⁻⁹; a document of which nothing is paid yet stays as it is.
+    """
+    if not credit and not paid:
+        return document
+    currency, total = document["currency"], total_of(document).nanos
+    amounts = zip(SETTLED, (credit, paid, total - credit - paid), strict=True)
+    return document | {name: Money(nanos, currency).amount for name, nanos in amounts}
 
 
 def credit_note(corrected: Document, reason: str) -> Document:
     """What takes an invoice back: the same lines with the other sign."""
-    whole = {name: value for name, value in corrected.items() if name not in ("credit", "to_pay")}
+    whole = {name: value for name, value in corrected.items() if name not in SETTLED}
     return whole | {
         "kind": "credit_note",
         "number": None,

@@ -270,8 +270,11 @@ class Drafts:
         now = self._clock.now()
         document = again.document(self._seller, who, period)
         paid = repository.paid_nanos(connection, draft.id)
-        document, credit = _credited_for(connection, draft, document, paid, timestamp(now))
-        issued = numbered(connection, draft, document, now, paid + credit.nanos)
+        credit = _credit_for(connection, draft, documents.total_of(document), paid, timestamp(now))
+        by_credit = repository.paid_nanos(connection, draft.id, CREDIT) + credit.nanos
+        cash = paid + credit.nanos - by_credit
+        document = documents.settled(document, by_credit, cash)
+        issued = numbered(connection, draft, document, now, by_credit + cash)
         repository.add_invoice(connection, issued.to_row(), again.claims_of(issued.id, who.id))
         _post(connection, issued, timestamp(now))
         if credit.nanos:
@@ -279,8 +282,15 @@ class Drafts:
         return issued
 
     def _credited(
-        self, connection: repository.Connection, found: Invoice, reason: str, *, anew: bool
+        self,
+        connection: repository.Connection,
+        found: Invoice,
+        reason: str,
+        *,
+        anew: bool,
+        keeps_payments: bool = False,
     ) -> Invoice:
+        """``keeps_payments``: another invoice takes its place, and what was paid."""
         parts = notes_of(connection, found)
         document = (
             crediting.rest(found.document, parts, reason)
@@ -293,8 +303,8 @@ class Drafts:
             _post_note(connection, note)
         else:
             ledger.reverse(connection, "invoice", found.id, ("credit_note", note.id), moment)
-        if not anew:
-            _give_back(connection, found, note)
+        if not keeps_payments:
+            _give_back(connection, found, note.id, moment)
         status = "replaced" if anew else "credited"
         changes = {"status": status, "closed_at": moment}
         repository.change_invoice(connection, found.id, changes)
@@ -305,7 +315,7 @@ class Drafts:
     ) -> Invoice:
         note = self._noted(connection, found, document)
         _post_note(connection, note)
-        _give_back(connection, found, note)
+        _give_back(connection, found, note.id, str(note.issued_at))
         owed = owed_of(connection, found)
         taken = crediting.total_of(notes_of(connection, found), found.currency)
         status = "credited" if taken == found.total else "paid" if owed.nanos <= 0 else found.status
@@ -345,36 +355,43 @@ class Drafts:
         if standing is None or standing["status"] == "draft":
             return []
         reason = "usage that was recorded later"
-        note = self._credited(connection, Invoice.from_row(standing), reason, anew=True)
+        found = Invoice.from_row(standing)
+        note = self._credited(connection, found, reason, anew=True, keeps_payments=True)
         account.papers_changed()
         draft = drafts_of(account, period, until).get(currency)
         drawn = (
             [] if draft is None else self._draw_up(connection, customer, period, draft, currency)
         )
-        for __, anew in drawn:
-            if isinstance(anew, Invoice):
-                repository.move_payments(connection, standing["id"], anew.id)
+        anew = next((each for __, each in drawn if isinstance(each, Invoice)), None)
+        if anew is None:
+            _give_back(connection, found, note.id, str(note.issued_at))
+        else:
+            repository.move_payments(connection, found.id, anew.id)
         account.papers_changed()
         return [("credited", note), *drawn]
 
 
-def _credited_for(
-    connection: repository.Connection, draft: Invoice, document: Document, paid: int, now: str
-) -> tuple[Document, Money]:
-    """The document with what the customer's credit pays of it, and what that is."""
-    owed = documents.total_of(document) + Money(-paid, draft.currency)
-    credit = prepaid.applied(connection, draft.customer, owed, draft.period, now)
-    return (documents.with_credit(document, credit) if credit.nanos else document), credit
+def _credit_for(
+    connection: repository.Connection, draft: Invoice, total: Money, paid: int, now: str
+) -> Money:
+    """What the customer's credit pays of an invoice; below zero, what it had paid too much."""
+    owed = total + Money(-paid, draft.currency)
+    if owed.nanos >= 0:
+        return prepaid.applied(connection, draft.customer, owed, draft.period, now)
+    back = min(-owed.nanos, repository.paid_nanos(connection, draft.id, CREDIT))
+    if back:
+        prepaid.restore(connection, draft.customer, Money(back, draft.currency), draft.id, now)
+    return Money(-back, draft.currency)
 
 
-def _give_back(connection: repository.Connection, found: Invoice, note: Invoice) -> None:
+def _give_back(connection: repository.Connection, found: Invoice, reference: str, now: str) -> None:
     """What was paid of it by credit, and is owed no longer, is credit again."""
     over = -owed_of(connection, found).nanos
-    paid = repository.paid_nanos(connection, found.id, CREDIT)
-    back = min(over, paid - repository.returned_nanos(connection, found.id))
+    back = min(over, repository.paid_nanos(connection, found.id, CREDIT))
     if back > 0:
         amount = Money(back, found.currency)
-        prepaid.give_back(connection, found.customer, amount, note.id, str(note.issued_at))
+        prepaid.restore(connection, found.customer, amount, reference, now)
+        receive(connection, found, -amount, CREDIT, reference, now)
 
 
 def _post_note(connection: repository.Connection, note: Invoice) -> None:

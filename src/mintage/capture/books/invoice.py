@@ -104,7 +104,6 @@ def notes_of(connection: repository.Connection, invoice: Invoice) -> list[Docume
 def owed_of(connection: repository.Connection, invoice: Invoice) -> Money:
     """What of an invoice is neither paid nor credited; below zero what is to be given back."""
     paid = repository.paid_nanos(connection, invoice.id)
-    paid -= repository.returned_nanos(connection, invoice.id)
     credited = repository.credited_nanos(connection, invoice.id)
     return Money(invoice.total.nanos - paid - credited, invoice.currency)
 
@@ -147,7 +146,8 @@ def receive(
 ) -> None:
     """Note a payment of an invoice, from cash or from the customer's credit.
 
-    ``came`` is what did, where a provider cannot ask for just as much: rounding has the rest.
+    Below zero it is given back. ``came`` is what did, where a provider cannot ask for just as much:
+    rounding has the rest.
     """
     payment_id = new_id("pay")
     repository.add_payment(

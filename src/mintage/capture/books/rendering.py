@@ -228,7 +228,7 @@ def dates_of(document: Document) -> list[tuple[Message, str]]:
     rows = [(_("Month"), document["period"])]
     if document["issued_at"]:
         rows.append((_("Date"), document["issued_at"][:10]))
-    left = Fraction(document.get("to_pay", document["total"]))
+    left = Fraction(document.get("to_pay") or document["total"])
     if document["due_at"] and document["kind"] == "invoice" and left > 0:
         rows.append((_("To be paid by"), document["due_at"][:10]))
     if document.get("corrects"):
@@ -253,11 +253,13 @@ def party_of(party: Mapping[str, Any]) -> list[str]:
 
 
 def settled_of(document: Document) -> list[tuple[Message, str]]:
-    """What the customer's credit paid when it was issued, and what that left to be paid."""
+    """What was paid already when it was issued, by credit or before, and what that left to pay."""
     if "to_pay" not in document:
         return []
-    paid = Money.parse(document["credit"], document["currency"])
-    return [(_("Paid from your credit"), (-paid).amount), (_("To be paid"), document["to_pay"])]
+    said = ((_("Paid from your credit"), "credit"), (_("Paid before"), "paid"))
+    amounts = ((name, Money.parse(document[key], document["currency"])) for name, key in said)
+    rows = [(name, (-paid).amount) for name, paid in amounts if paid.nanos]
+    return [*rows, (_("To be paid"), document["to_pay"])]
 
 
 def notes_of(document: Document) -> list[Message]:

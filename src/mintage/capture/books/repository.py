@@ -22,7 +22,6 @@ from sqlalchemy import (
 
 from mintage.store.schema import (
     billed,
-    customer_credits,
     customers,
     invoices,
     ledger_entries,
@@ -559,14 +558,6 @@ def credited_nanos(connection: Connection, invoice: str) -> int:
     """How much of an invoice credit notes took back."""
     asked = select(func.coalesce(func.sum(-invoices.c.total_nanos), 0))
     return int(connection.execute(asked.where(invoices.c.corrects == invoice)).scalar_one())
-
-
-def returned_nanos(connection: Connection, invoice: str) -> int:
-    """How much of what credit paid of an invoice became credit again by its credit notes."""
-    c, notes = customer_credits.c, select(invoices.c.id).where(invoices.c.corrects == invoice)
-    asked = select(func.coalesce(func.sum(c.nanos), 0))
-    wanted = (c.provider == "credit_note") & c.reference.in_(notes)
-    return int(connection.execute(asked.where(wanted)).scalar_one())
 
 
 def credited_in_part(connection: Connection, customer: str) -> set[tuple[str, str]]:

@@ -233,7 +233,7 @@ class _Writer:
         self._amount(sums, "LineExtensionAmount", net)
         self._amount(sums, "TaxExclusiveAmount", net)
         self._amount(sums, "TaxInclusiveAmount", total)
-        paid = Fraction(document.get("credit", 0))
+        paid = Fraction(document.get("credit", 0)) + Fraction(document.get("paid", 0))
         if paid:
             self._amount(sums, "PrepaidAmount", paid)
         self._amount(sums, "PayableAmount", total - paid)

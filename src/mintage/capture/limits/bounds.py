@@ -14,6 +14,7 @@ from mintage.capture.pricing.terms import Terms
 from mintage.core.canonical import sha256_hex
 from mintage.core.money import NANOS, Money, Price, parse_exact
 
+_MOST_NANOS = 2**63 - 1  # more than any limit
 TOLD_AT = (80, 100)
 """At which percents of a limit a customer is told."""
 
@@ -36,17 +37,19 @@ class Counted:
 class Bounds:
     """What limits a customer's calls under a plan; amounts are without tax.
 
-    ``free``: nothing is charged now, as on trial. ``tax`` is what comes on top of a price, as a
-    share. ``budget`` is the key's.
+    ``free``: nothing is charged now, as on trial; ``charged_since`` is when a trial ended. ``tax``
+    is what comes on top of a price, as a share. ``budget`` is the key's, and of all those that it
+    was made in place of: ``keys``, the first one last.
     """
 
     customer: str
     plan: str
     terms: Terms
-    key_id: str
+    keys: tuple[str, ...] = ()
     budget: Money | None = None
     tax: Fraction = Fraction(0)
     free: bool = False
+    charged_since: str | None = None
 
     @classmethod
     def of(
@@ -55,26 +58,27 @@ class Bounds:
         plan: str,
         terms: Terms,
         *,
-        key_id: str,
+        keys: tuple[str, ...] = (),
         budget: Money | None = None,
         taxes: Iterable[str] = (),
         free: bool = False,
+        charged_since: str | None = None,
     ) -> Self | None:
         """None where nothing is counted: most customers' calls need no more than their event.
 
         ``taxes`` are percents.
         """
         tax = sum(map(parse_exact, taxes), Fraction(0)) / 100
-        bounds = cls(customer, plan, terms, key_id, budget, tax, free)
+        bounds = cls(customer, plan, terms, keys, budget, tax, free, charged_since)
         binds = bounds.counted or terms.prepaid or budget is not None
         return bounds if binds else None
 
     @property
     def counted(self) -> tuple[Counted, ...]:
         """The charges whose units are counted."""
-        all_of_them = self.limits_spending
+        all_of_them, trial = self.limits_spending, "trial/" if self.free else ""
         return tuple(
-            Counted(charge, f"{self.customer}/{self.plan}/{_name(charge)}")
+            Counted(charge, f"{self.customer}/{self.plan}/{trial}{_name(charge)}")
             for charge in self.terms.charges
             if all_of_them or charge.included or charge.soft_limit or charge.hard_limit
         )
@@ -131,7 +135,7 @@ def price_of_units(prices: Mapping[str, Price], quantities: Mapping[str, int]) -
 def in_nanos(exact: Fraction) -> int:
     """An amount in 10⁻⁹ of the major unit, rounded up: never more is answered than is left."""
     scaled = exact * NANOS
-    return -(-scaled.numerator // scaled.denominator)
+    return min(_MOST_NANOS, -(-scaled.numerator // scaled.denominator))
 
 
 def crossed(before: Fraction | int, after: Fraction | int, most: Fraction | int) -> int | None:

@@ -7,11 +7,10 @@ say; from then on each event is counted in the transaction that records it.
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from fractions import Fraction
+from functools import partial
 from typing import Self
 
 from mintage.capture.events import UsageRecord, is_charged
@@ -73,8 +72,7 @@ def spent_with_key(
     """What a key's calls came to in the month, in 10⁻⁹; a new count begins at its events."""
     found = repository.used(connection, counter)
     if found is None:
-        whose = (bounds.customer, bounds.key_id, bounds.terms.currency)
-        found = spent_since(connection, *whose, moment)
+        found = spent_since(connection, bounds.customer, bounds.keys, bounds.terms.currency, moment)
         repository.begin(connection, counter, found)
     return found
 
@@ -83,75 +81,104 @@ def count(
     connection: repository.Connection, charged: Sequence[Charged], moment: datetime
 ) -> Iterator[Reached]:
     """Add events that were just recorded, and say which limits they came near."""
-    units: Counter[tuple[Bounds, Counted]] = Counter()
-    budgets: Counter[Bounds] = Counter()
+    units = _units_of(charged, moment)
+    for counter, each in units.items():
+        begin = partial(used, connection, each.bounds, counter, moment)
+        after = _grown(connection, counter, each.more, begin)
+        yield from _units_reached(each, after, str(each.bounds.month(moment)))
+    whole = {(each.bounds.customer, each.bounds.plan): each.bounds for each in units.values()}
+    for bounds in whole.values():
+        if bounds.limits_spending and not bounds.free:
+            yield from _spending_reached(connection, bounds, units, moment)
+    for counter, spent in _budgets_of(charged, moment).items():
+        begin = partial(spent_with_key, connection, spent.bounds, counter, moment)
+        after = _grown(connection, counter, spent.more, begin)
+        yield from _budget_reached(spent, after, counter.rpartition("/")[2])
+
+
+@dataclass
+class _More:
+    """What events of one write add to a count: calls by several keys may share it."""
+
+    bounds: Bounds
+    counted: Counted | None
+    more: int = 0
+
+
+def _units_of(charged: Sequence[Charged], moment: datetime) -> dict[str, _More]:
+    found: dict[str, _More] = {}
     for each in charged:
-        for counted, more in each.bounds.moved(each.product, dict(each.quantities)):
-            units[each.bounds, counted] += more
+        for counted, units in each.bounds.moved(each.product, dict(each.quantities)):
+            counter = f"{counted.counter}/{each.bounds.month(moment)}"
+            found.setdefault(counter, _More(each.bounds, counted)).more += units
+    return found
+
+
+def _budgets_of(charged: Sequence[Charged], moment: datetime) -> dict[str, _More]:
+    found: dict[str, _More] = {}
+    for each in charged:
         if each.bounds.budget is not None and each.quantities:
-            budgets[each.bounds] += in_nanos(parse_exact(each.price))
-    for bounds in dict.fromkeys(bounds for bounds, __ in units):
-        mine = {counted: more for (who, counted), more in units.items() if who == bounds}
-        yield from _count_units(connection, bounds, mine, moment)
-    for bounds, more in budgets.items():
-        yield from _count_budget(connection, bounds, more, moment)
+            counter = budget_counter(each.bounds.keys, each.bounds.terms.currency, moment)
+            price = in_nanos(parse_exact(each.price))
+            found.setdefault(counter, _More(each.bounds, None)).more += price
+    return found
 
 
-def _count_units(
-    connection: repository.Connection,
-    bounds: Bounds,
-    more: dict[Counted, int],
-    moment: datetime,
-) -> Iterator[Reached]:
-    month = bounds.month(moment)
-    after: dict[str, int] = {}
-    for each in bounds.counted:
-        counter = f"{each.counter}/{month}"
-        added = more.get(each, 0)
-        if added and not repository.count(connection, counter, added):
-            used(connection, bounds, counter, moment)  # these events are among those it begins at
-        if added or bounds.limits_spending:
-            after[each.counter] = used(connection, bounds, counter, moment)
-    before = {c.counter: after.get(c.counter, 0) - more.get(c, 0) for c in bounds.counted}
-    for each in more:
-        yield from _units_reached(bounds, each, before, after, month)
-    if bounds.limits_spending and not bounds.free:
-        yield from _spending_reached(bounds, bounds.spent(before), bounds.spent(after), month)
+def _grown(
+    connection: repository.Connection, counter: str, more: int, begin: Callable[[], int]
+) -> int:
+    """What a count has come to with what was just recorded."""
+    if repository.count(connection, counter, more):
+        return repository.used(connection, counter) or 0
+    return begin()  # the events that it begins at are these, too
 
 
-def _units_reached(
-    bounds: Bounds, each: Counted, before: dict[str, int], after: dict[str, int], month: Period
-) -> Iterator[Reached]:
-    charge, name = each.charge, each.counter
+def _units_reached(each: _More, after: int, month: str) -> Iterator[Reached]:
+    if each.counted is None:
+        return
+    charge = each.counted.charge
     limits = (
         ("included", charge.included or None),
         ("soft_limit", charge.soft_limit),
         ("hard_limit", charge.hard_limit),
     )
     for limit, most in limits:
-        percent = most and crossed(before[name], after[name], most)
+        percent = most and crossed(after - each.more, after, most)
         if percent:
             yield Reached(
-                customer=bounds.customer,
+                customer=each.bounds.customer,
                 limit=limit,
                 percent=percent,
-                plan=bounds.plan,
+                plan=each.bounds.plan,
                 key=None,
                 unit=charge.unit,
                 most=str(most),
-                month=str(month),
+                month=month,
             )
 
 
 def _spending_reached(
-    bounds: Bounds, before: Fraction, after: Fraction, month: Period
+    connection: repository.Connection,
+    bounds: Bounds,
+    added: Mapping[str, _More],
+    moment: datetime,
 ) -> Iterator[Reached]:
-    terms = bounds.terms
+    terms, month = bounds.terms, str(bounds.month(moment))
+    after = {
+        each.counter: used(connection, bounds, f"{each.counter}/{month}", moment)
+        for each in bounds.counted
+    }
+    before = dict(after)
+    for name in before:
+        if f"{name}/{month}" in added:
+            before[name] -= added[f"{name}/{month}"].more
     for limit, most in (
         ("soft_spend_limit", terms.soft_spend_limit),
         ("spend_limit", terms.spend_limit),
     ):
-        percent = None if most is None else crossed(before, after, parse_exact(most))
+        if most is None:
+            continue
+        percent = crossed(bounds.spent(before), bounds.spent(after), parse_exact(most))
         if percent:
             yield Reached(
                 customer=bounds.customer,
@@ -161,39 +188,39 @@ def _spending_reached(
                 key=None,
                 unit=None,
                 most=f"{most} {terms.currency}",
-                month=str(month),
+                month=month,
             )
 
 
-def _count_budget(
-    connection: repository.Connection, bounds: Bounds, more: int, moment: datetime
-) -> Iterator[Reached]:
-    counter = budget_counter(bounds.key_id, bounds.terms.currency, moment)
-    if not repository.count(connection, counter, more):
-        spent_with_key(connection, bounds, counter, moment)
-    after = spent_with_key(connection, bounds, counter, moment)
+def _budget_reached(spent: _More, after: int, month: str) -> Iterator[Reached]:
+    bounds = spent.bounds
     budget = bounds.budget or Money(0, bounds.terms.currency)
-    percent = crossed(after - more, after, budget.nanos)
+    percent = crossed(after - spent.more, after, budget.nanos)
     if percent:
         yield Reached(
             customer=bounds.customer,
             limit="budget",
             percent=percent,
             plan=None,
-            key=bounds.key_id,
+            key=bounds.keys[0],
             unit=None,
             most=str(budget),
-            month=counter.rpartition("/")[2],
+            month=month,
         )
 
 
 def units_since(
     connection: repository.Connection, bounds: Bounds, counter: str, moment: datetime
 ) -> int:
-    """What the month's events say of a charge's count."""
-    since = timestamp(bounds.month(moment).bounds(bounds.terms.timezone)[0])
-    rows = repository.events_under(connection, bounds.customer, bounds.plan, since)
-    name = counter.rpartition("/")[0]
+    """What the month's events say of a charge's count; those of a trial are counted apart."""
+    name, __, month = counter.rpartition("/")
+    begin, end = Period.parse(month).bounds(bounds.terms.timezone)
+    since = timestamp(begin)
+    if not bounds.free and bounds.charged_since is not None:
+        since = max(since, bounds.charged_since)
+    if moment < begin:
+        return 0  # a month to come
+    rows = repository.events_under(connection, bounds.customer, bounds.plan, since, timestamp(end))
     charge = next(each.charge for each in bounds.counted if each.counter == name)
     return sum(
         int(row.events) * int(json.loads(row.quantities).get(charge.unit, 0))
@@ -203,17 +230,21 @@ def units_since(
     )
 
 
-def budget_counter(key: str, currency: str, moment: datetime) -> str:
-    """What a key's budget is counted by, in the month of a moment."""
-    return f"{key}/{currency}/{Period.containing(moment, 'UTC')}"
+def budget_counter(keys: Sequence[str], currency: str, moment: datetime) -> str:
+    """What a key's budget is counted by, in the month of a moment: by the first of its line."""
+    return f"{keys[-1]}/{currency}/{Period.containing(moment, 'UTC')}"
 
 
 def spent_since(
-    connection: repository.Connection, customer: str, key: str, currency: str, moment: datetime
+    connection: repository.Connection,
+    customer: str,
+    keys: Sequence[str],
+    currency: str,
+    moment: datetime,
 ) -> int:
-    """What the month's events say of a key's budget, in 10⁻⁹."""
+    """What the month's events say of the budget of a key and those before it, in 10⁻⁹."""
     since = timestamp(Period.containing(moment, "UTC").bounds("UTC")[0])
-    rows = repository.priced_events(connection, customer, key, currency, since)
+    rows = repository.priced_events(connection, customer, keys, currency, since)
     return sum(in_nanos(parse_exact(row.price)) * int(row.events) for row in rows)
 
 

@@ -12,11 +12,19 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from datetime import datetime, timedelta
 from fractions import Fraction
+from functools import partial
 
 from mintage.capture.limits import counters, repository
 from mintage.capture.limits.bounds import Bounds, in_nanos, price_of_units
+from mintage.capture.pricing.periods import Period
 from mintage.core.clock import Clock, timestamp
-from mintage.core.errors import MintageError, NotAllowed, PaymentDue, QuotaReached
+from mintage.core.errors import (
+    AccountError,
+    MintageError,
+    NotAllowed,
+    PaymentDue,
+    QuotaReached,
+)
 from mintage.core.ids import new_id
 from mintage.core.messages import Message, _
 from mintage.core.money import Money, parse_exact
@@ -47,15 +55,26 @@ class Holds:
         bounds = _bounds(permit)
         price = price_of_units(permit.prices, quantities)
 
-        def work(connection: repository.Connection) -> str:
+        def work(connection: repository.Connection) -> str | AccountError:
             moment = self._clock.now()
-            wanted = _Wanted(connection, bounds, moment)
-            amounts = wanted.amounts(permit.product, quantities, price)
-            hold, until = new_id("hld"), timestamp(moment + self._lease)
-            repository.hold(connection, hold, amounts, timestamp(moment), until)
+            until, amounts = moment + self._lease, dict[str, int]()
+            try:
+                # A call under way at a month's end may be counted in either.
+                for each in _months(bounds, moment, until):
+                    wanted = _Wanted(connection, bounds, each, timestamp(moment))
+                    amounts |= wanted.amounts(permit.product, quantities, price)
+            except AccountError as refusal:
+                return refusal  # raised here, it would take back the counts that were begun
+            hold = new_id("hld")
+            repository.hold(connection, hold, amounts, timestamp(moment), timestamp(until))
             return hold
 
-        return self._database.passing.submit(work, only_adds=True)
+        promised: Future[str] = Future()
+        promised.set_running_or_notify_cancel()
+        self._database.passing.submit(work, only_adds=True).add_done_callback(
+            partial(_told, promised)
+        )
+        return promised
 
     def release(self, hold: str) -> None:
         """Give back what was reserved for a call that used nothing; nobody waits for it."""
@@ -67,6 +86,22 @@ class Holds:
             _unreleased(error)
         else:
             done.add_done_callback(lambda each: _unreleased(each.exception()))
+
+
+def _told(promised: Future[str], done: Future[str | AccountError]) -> None:
+    error = done.exception()
+    found = error if error is not None else done.result()
+    if isinstance(found, BaseException):
+        promised.set_exception(found)
+    else:
+        promised.set_result(found)
+
+
+def _months(bounds: Bounds, moment: datetime, until: datetime) -> list[datetime]:
+    """A moment in each month, the plan's or a budget's, that a call may be recorded in."""
+    same = bounds.month(moment) == bounds.month(until)
+    both = same and Period.containing(moment, "UTC") == Period.containing(until, "UTC")
+    return [moment] if both else [moment, until]
 
 
 def _unreleased(error: BaseException | None) -> None:
@@ -83,11 +118,14 @@ def _bounds(permit: Permit) -> Bounds:
 class _Wanted:
     """What one call wants to reserve, against what was counted and what others hold."""
 
-    def __init__(self, connection: repository.Connection, bounds: Bounds, moment: datetime) -> None:
+    def __init__(
+        self, connection: repository.Connection, bounds: Bounds, moment: datetime, now: str
+    ) -> None:
+        """``moment`` is in the month that it is for."""
         self._connection = connection
         self._bounds = bounds
         self._moment = moment
-        self._now = timestamp(moment)
+        self._now = now
 
     def amounts(
         self, product: str, quantities: Mapping[str, int], price: Fraction
@@ -135,7 +173,7 @@ class _Wanted:
                 remedy=_("Ask whoever runs this service for another key."),
             )
         currency = bounds.terms.currency
-        counter = counters.budget_counter(bounds.key_id, currency, self._moment)
+        counter = counters.budget_counter(bounds.keys, currency, self._moment)
         more = in_nanos(price)
         used = counters.spent_with_key(self._connection, bounds, counter, self._moment)
         if used + repository.held(self._connection, counter, self._now) + more > budget.nanos:

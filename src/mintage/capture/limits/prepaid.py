@@ -28,6 +28,7 @@ Origin = Literal["paid", "given", "returned"]
 CREDIT = "credit"
 """The provider of what credit pays of an invoice."""
 _LONGEST_REFERENCE = 200
+_MOST_NANOS = 10**17  # a hundred million, and far from what 64 bits hold
 
 
 @dataclass(frozen=True)
@@ -145,8 +146,15 @@ class Credits:
 
         def work(connection: repository.Connection) -> Credit:
             now, found = timestamp(self._clock.now()), _found(connection, credit)
+            if found.origin == "returned":
+                raise RequestError(
+                    _("The credit {id} came back from a document: it is to be used.", id=credit),
+                    remedy=_("See what is left: mintage credit list CUSTOMER"),
+                    http_status=409,
+                )
             left = found.left(now)
-            held = repository.held(connection, balance_counter(found), now)
+            whose = f"{found.customer}/credit/{found.currency}"
+            held = repository.held(connection, whose, now)
             free = sum(
                 each
                 for __, each in repository.credits_left(
@@ -207,19 +215,17 @@ class Credits:
                 for currency, nanos in sorted(found.items())
             ]
 
-    def check(self, accounts: Mapping[str, Sequence[Money]]) -> None:
-        """Hold credits against what a ledger's accounts owe.
+    def check(self) -> None:
+        """Hold every customer's credit against what the ledger owes them, at one moment.
 
         Raises:
             BooksBroken: they differ.
         """
-        owed = {
-            (account.partition(":")[2], each.currency): -each.nanos
-            for account, balances in accounts.items()
-            if account.startswith("credit:")
-            for each in balances
-        }
         with self._database.read() as connection:
+            owed = {
+                (row["account"].partition(":")[2], row["currency"]): -int(row["nanos"])
+                for row in repository.credit_accounts(connection)
+            }
             _check(connection, owed)
 
 
@@ -239,31 +245,47 @@ def applied(
 ) -> Money:
     """What an invoice of a month counts as paid: what calls took, then of what is left."""
     rest = max(0, total.nanos)
+    # What calls under way hold is theirs.
+    held = repository.held(connection, f"{customer}/credit/{total.currency}", now)
     for each in repository.drawn(connection, customer, total.currency, period):
         part = min(rest, each["drawn_nanos"] - each["applied_nanos"])
         if part:
             repository.apply(connection, each, part)
             rest -= part
-    rest -= min(rest, _take(connection, customer, Money(rest, total.currency), now))
+    left = repository.credits_left(connection, customer, total.currency, now)
+    part = max(0, min(rest, sum(each for __, each in left) - held))
+    rest -= min(part, _take(connection, customer, Money(part, total.currency), now))
     return Money(max(0, total.nanos) - rest, total.currency)
 
 
-def give_back(
-    connection: repository.Connection, customer: str, amount: Money, note: str, now: str
+def restore(
+    connection: repository.Connection, customer: str, amount: Money, document: str, now: str
 ) -> None:
-    """A credit note took an invoice back that credit had paid: it is the customer's again."""
-    made = Credit(
-        id=new_id("crd"),
-        customer=customer,
-        origin="returned",
-        currency=amount.currency,
-        nanos=amount.nanos,
-        spent_nanos=0,
-        provider="credit_note",
-        reference=note,
-        added_at=now,
-    )
-    _added(connection, made, f"receivable:{customer}", now)
+    """What credit had paid of a document is the customer's again; the entries are the caller's.
+
+    It goes back to where it came from, what was taken last first. Of credits that have ended
+    meanwhile it becomes one of its own, to be used and not to be paid out.
+    """
+    rest = amount.nanos
+    for credit, spent in repository.credits_spent(connection, customer, amount.currency, now):
+        part = min(rest, spent)
+        if part:
+            repository.spend(connection, credit, -part)
+            rest -= part
+    if rest:
+        made = Credit(
+            id=new_id("crd"),
+            customer=customer,
+            origin="returned",
+            currency=amount.currency,
+            nanos=rest,
+            spent_nanos=0,
+            provider="document",
+            reference=document,
+            added_at=now,
+        )
+        repository.add_credit(connection, asdict(made))
+        audit.append(connection, "credit.added", made.to_json(now))
 
 
 def _check(connection: repository.Connection, owed: Mapping[tuple[str, str], int]) -> None:
@@ -285,11 +307,6 @@ def _check(connection: repository.Connection, owed: Mapping[tuple[str, str], int
                 ),
                 remedy=_("Restore the workspace from a backup, or report this."),
             )
-
-
-def balance_counter(credit: Credit) -> str:
-    """What holds of this customer's credit are counted by."""
-    return f"{credit.customer}/credit/{credit.currency}"
 
 
 def _take(connection: repository.Connection, customer: str, amount: Money, now: str) -> int:
@@ -336,6 +353,11 @@ def _found(connection: repository.Connection, credit: str) -> Credit:
 
 
 def _check_amount(amount: Money, reference: str | None) -> None:
+    if amount.nanos > _MOST_NANOS:
+        raise RequestError(
+            _("{amount} is more than one credit can hold.", amount=amount),
+            remedy=_("Add it in several amounts."),
+        )
     if amount.nanos <= 0 or Money.rounded(amount.exact, amount.currency) != amount:
         raise RequestError(
             _("Credit is a whole amount above zero, not {amount}.", amount=amount),

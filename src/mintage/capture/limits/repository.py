@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Row, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, and_, case, delete, func, insert, select, update
 
-from mintage.store.schema import credit_draws, customer_credits, products, usage_events
+from mintage.store.schema import (
+    api_keys,
+    credit_draws,
+    customer_credits,
+    ledger_entries,
+    products,
+    usage_counters,
+    usage_events,
+)
 from mintage.store.statements import Statement
 
 Connection = sqlalchemy.Connection
@@ -76,27 +84,62 @@ def begin(connection: Connection, counter: str, already: int) -> None:
     _BEGIN.execute(connection, counter=counter, used=already)
 
 
-def events_under(connection: Connection, customer: str, plan: str, since: str) -> list[Row[Any]]:
-    """``product, outcome, quantities, plan_version, events`` under a plan since a moment."""
+def events_under(
+    connection: Connection, customer: str, plan: str, since: str, until: str
+) -> list[Row[Any]]:
+    """``product, outcome, quantities, events`` under a plan from a moment up to another."""
     e = usage_events.c
-    alike = (e.product, e.outcome, e.quantities, e.plan_version)
-    within = and_(e.customer == customer, e.plan == plan, e.recorded_at >= since)
+    alike = (e.product, e.outcome, e.quantities)
+    within = _later(connection, customer, since) & (e.plan == plan) & (e.recorded_at < until)
     asked = select(*alike, func.count().label("events")).where(within).group_by(*alike)
     return list(connection.execute(asked))
 
 
 def priced_events(
-    connection: Connection, customer: str, key: str, currency: str, since: str
+    connection: Connection, customer: str, keys: Sequence[str], currency: str, since: str
 ) -> list[Row[Any]]:
-    """``price, events`` of what was called with a key in a currency since a moment."""
+    """``price, events`` of what was called with some keys in a currency since a moment."""
     e = usage_events.c
-    mine = and_(e.customer == customer, e.api_key == key, e.currency == currency)
-    within = mine & (e.recorded_at >= since)
+    mine = e.api_key.in_(keys) & (e.currency == currency)
+    within = _later(connection, customer, since) & mine
     return list(
         connection.execute(
             select(e.price, func.count().label("events")).where(within).group_by(e.price)
         )
     )
+
+
+def _later(connection: Connection, customer: str, since: str) -> ColumnElement[bool]:
+    """A customer's events since a moment, found by their order: earlier ones are not gone through.
+
+    Along the log time never runs backwards, so what is after the last earlier event is later.
+    """
+    e = usage_events.c
+    last = (
+        select(e.sequence)
+        .where(e.customer == customer, e.recorded_at < since)
+        .order_by(e.sequence.desc())
+        .limit(1)
+    )
+    before = connection.execute(last).scalar() or 0
+    return and_(e.customer == customer, e.sequence > before)
+
+
+def forget_counts(connection: Connection, customer: str, plan: str) -> None:
+    """Have counts begin anew at what the events say; "%" is any customer, or any plan."""
+    counter = usage_counters.c.counter
+    connection.execute(delete(usage_counters).where(counter.like(f"{customer}/{plan}/%")))
+
+
+def line_of(connection: Connection, key: str) -> tuple[str, ...]:
+    """A key and those that it was made in place of, the first one last."""
+    line = [key]
+    while True:
+        asked = select(api_keys.c.replaces).where(api_keys.c.id == line[-1])
+        before = connection.execute(asked).scalar()
+        if before is None:
+            return tuple(line)
+        line.append(before)
 
 
 def products_sold(connection: Connection) -> list[str]:
@@ -112,13 +155,34 @@ def credits_left(
     return [(row.id, int(row.unspent)) for row in found]
 
 
-def credits_added(connection: Connection, customer: str, currency: str, now: str) -> int:
-    """All that the credits came to that can be used still."""
+def credits_open(connection: Connection, customer: str, currency: str, now: str) -> int:
+    """All that the credits came to of which something is left."""
     c = customer_credits.c
-    lasts = c.expires_at.is_(None) | (c.expires_at > now)
-    mine = and_(c.customer == customer, c.currency == currency, c.ended_at.is_(None), lasts)
+    lasts = c.ended_at.is_(None) & (c.expires_at.is_(None) | (c.expires_at > now))
+    mine = and_(c.customer == customer, c.currency == currency, c.spent_nanos < c.nanos, lasts)
     asked = select(func.coalesce(func.sum(c.nanos), 0)).where(mine)
     return int(connection.execute(asked).scalar_one())
+
+
+def credits_spent(
+    connection: Connection, customer: str, currency: str, now: str
+) -> list[tuple[str, int]]:
+    """Each credit that lasts and was taken of, and how much; what was taken last comes first."""
+    c = customer_credits.c
+    lasts = c.ended_at.is_(None) & (c.expires_at.is_(None) | (c.expires_at > now))
+    mine = and_(c.customer == customer, c.currency == currency, c.spent_nanos > 0, lasts)
+    never, last = case((c.expires_at.is_(None), 0), else_=1), c.expires_at.desc()
+    asked = select(c.id, c.spent_nanos).where(mine).order_by(never, last, c.id.desc())
+    return [(row.id, int(row.spent_nanos)) for row in connection.execute(asked)]
+
+
+def credit_accounts(connection: Connection) -> list[Values]:
+    """``account, currency, nanos`` of what the ledger owes customers as credit."""
+    e = ledger_entries.c
+    asked = select(e.account, e.currency, func.sum(e.nanos).label("nanos"))
+    mine = e.account.like("credit:%")
+    rows = connection.execute(asked.where(mine).group_by(e.account, e.currency))
+    return [dict(row) for row in rows.mappings()]
 
 
 def spend(connection: Connection, credit: str, nanos: int) -> None:

@@ -38,10 +38,9 @@ def _paid(
         if not nanos:
             continue
         amount, month = Money(nanos, bounds.terms.currency), str(bounds.month(moment))
-        before, after = prepaid.draw(connection, bounds.customer, amount, month, timestamp(moment))
-        whole = repository.credits_added(
-            connection, bounds.customer, bounds.terms.currency, timestamp(moment)
-        )
+        now = timestamp(moment)
+        whole = repository.credits_open(connection, bounds.customer, amount.currency, now)
+        before, after = prepaid.draw(connection, bounds.customer, amount, month, now)
         percent = crossed(whole - before, whole - after, whole) if whole else None
         if percent:
             yield Reached(
@@ -51,7 +50,7 @@ def _paid(
                 plan=bounds.plan,
                 key=None,
                 unit=None,
-                most=str(Money(whole, bounds.terms.currency)),
+                most=str(Money(whole, amount.currency)),
                 month=month,
             )
 

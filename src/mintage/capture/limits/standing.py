@@ -13,12 +13,10 @@ from mintage.capture.limits import counters, repository
 from mintage.capture.limits.bounds import Bounds, Counted
 from mintage.capture.limits.prepaid import Credits
 from mintage.capture.plans import Plan
-from mintage.capture.subscriptions import in_force
+from mintage.capture.subscriptions import InForce, in_force
 from mintage.core.clock import Clock, timestamp
 from mintage.core.money import Money, decimal_text
 from mintage.store.engine import Database
-
-_NO_KEY = ""
 
 
 class Standings:
@@ -39,7 +37,16 @@ class Standings:
         with self._database.read() as connection:
             owner = found_customer(connection, customer)
             plans = _plans_of(connection, owner.id, moment)
-            bounds = [Bounds.of(owner.id, plan.name, plan.terms, key_id=_NO_KEY) for plan in plans]
+            bounds = [
+                Bounds.of(
+                    owner.id,
+                    each.plan.name,
+                    each.plan.terms,
+                    free=each.on_trial,
+                    charged_since=each.charged_since,
+                )
+                for each in plans
+            ]
             bound = [each for each in bounds if each is not None]
             limits = [limit for each in bound for limit in _limits(connection, each, moment)]
             spending = [_spending(connection, each, moment) for each in bound]
@@ -53,18 +60,20 @@ class Standings:
         }
 
 
-def _plans_of(connection: repository.Connection, customer: str, moment: datetime) -> Iterable[Plan]:
+def _plans_of(
+    connection: repository.Connection, customer: str, moment: datetime
+) -> Iterable[InForce]:
     """The plans by which the customer calls what is sold, each once."""
-    found: dict[str, Plan] = {}
+    found: dict[str, InForce] = {}
     for product in repository.products_sold(connection):
         begun = in_force(connection, customer, product, moment)
         offer = rows.offer(connection, product)
         if begun is not None:
-            found[begun.plan.reference] = begun.plan
+            found[begun.plan.reference] = begun
         elif offer is not None and offer.name is not None:
             plan = Plan.from_row(offer._asdict())
             if not plan.terms.needs_subscription:
-                found[plan.reference] = plan
+                found[plan.reference] = InForce(plan, on_trial=False, lasts=True)
     return found.values()
 
 
@@ -111,10 +120,11 @@ def _budgets(
         budget = key.limits.budget
         if budget is None or key.revoked_at is not None or key.limits.have_ended(moment):
             continue
-        counter = counters.budget_counter(key.id, budget.currency, moment)
+        line = repository.line_of(connection, key.id)
+        counter = counters.budget_counter(line, budget.currency, moment)
         used = repository.used(connection, counter)
         if used is None:
-            used = counters.spent_since(connection, customer, key.id, budget.currency, moment)
+            used = counters.spent_since(connection, customer, line, budget.currency, moment)
         held = repository.held(connection, counter, timestamp(moment))
         yield {
             "key": key.id,

@@ -177,7 +177,7 @@ class Charge:
     @property
     def is_plain(self) -> bool:
         """Whether what one call costs depends on no other call."""
-        return self.model == "unit" and not self.included
+        return self.model == "unit" and not self.included and not self.tiers[0].exact_flat
 
     @property
     def list_price(self) -> tuple[str, int]:
