@@ -119,7 +119,7 @@ def test_a_wrong_limit_of_a_key_is_refused_and_no_key_is_ever_quoted(
         ("--scope", "", "There is no scope ''."),
         ("--product", "pest", "There is no product 'pest'."),
         ("--network", "10.0.0.1/8", "Not a network: '10.0.0.1/8'."),
-        ("--expires", "soon", "Not a time for a key to expire: 'soon'."),
+        ("--expires", "soon", "Not a time to expire at: 'soon'."),
         ("--expires", "2020-01-01", "would never be valid"),
         ("--name", key, "Not a name for a key"),
     ):

@@ -24,6 +24,7 @@ from mintage.capture.books.rollup import Rollup
 from mintage.capture.customers import Customer
 from mintage.capture.details import NO_DETAILS
 from mintage.capture.limits.prepaid import Credit, Credits
+from mintage.capture.limits.repository import products_sold
 from mintage.capture.limits.standing import Standings
 from mintage.capture.payments.desk import Desk
 from mintage.capture.plans import Plan
@@ -32,6 +33,7 @@ from mintage.capture.pricing.periods import Period
 from mintage.capture.pricing.simulate import Simulated, simulate
 from mintage.capture.pricing.terms import Terms
 from mintage.capture.subscriptions import Subscription, Subscriptions
+from mintage.core import registry
 from mintage.core.currencies import exponent_of
 from mintage.core.errors import ConfigError, DependencyDown, RequestError
 from mintage.core.messages import Language, _
@@ -309,7 +311,30 @@ class Billing:
         Raises:
             ConfigError: no plan is in the file.
         """
-        return self._capture.plans.agree(name or path.stem, terms_file.read(path))
+        return self.agree(name or path.stem, terms_file.read(path))
+
+    def agree(self, name: str, terms: Terms) -> Plan:
+        """Put terms in force.
+
+        Raises:
+            ConfigError: not a name, or a unit that no call counts.
+        """
+        known = registry.modalities()
+        units = {EXPLANATION, *(known.get(each).unit for each in known)}
+        unknown = [charge.unit for charge in terms.charges if charge.unit not in units]
+        if unknown:
+            raise ConfigError(
+                _("No call counts {unit!r}, so none could be priced.", unit=unknown[0]),
+                remedy=_("What is counted is: {units}.", units=", ".join(sorted(units))),
+            )
+        return self._capture.plans.agree(name, terms)
+
+    def unsold(self, terms: Terms) -> list[str]:
+        """Products that terms name and that are not sold here yet."""
+        with self._workspace.database.read() as connection:
+            sold = products_sold(connection)
+        named = {product for charge in terms.charges for product in charge.products}
+        return sorted(named - set(sold))
 
     def plan(self, reference: str) -> Plan:
         """A plan by ``name`` or ``name@version``.

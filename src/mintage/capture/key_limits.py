@@ -196,12 +196,12 @@ def end_of(text: str, now: datetime) -> str:
             end = now + timedelta(seconds=parse_duration(text))
     except (ValueError, OverflowError, ConfigError) as error:
         raise ConfigError(
-            _("Not a time for a key to expire: {text!r}.", text=text[:50]),
+            _("Not a time to expire at: {text!r}.", text=text[:50]),
             remedy=_("Write it as 90d, 2027-01-31 or 2027-01-31T12:00:00Z."),
         ) from error
     if end <= now:
         raise ConfigError(
-            _("A key that expires at {text} would never be valid.", text=text[:50]),
+            _("What expires at {text} would never be valid.", text=text[:50]),
             remedy=_("Name a time that is ahead."),
         )
     return timestamp(end)

@@ -11,6 +11,7 @@ from mintage.cli.output import emit, line, say, table
 from mintage.cli.words import word
 from mintage.core.clock import timestamp
 from mintage.core.messages import _
+from mintage.core.money import Money
 
 credit = typer.Typer(
     help="Credit that customers pay in advance, or are given.", no_args_is_help=True
@@ -106,5 +107,10 @@ def refund_credit(
         now = timestamp(app.workspace.clock.now())
     if as_json:
         emit(ended.to_json(now))
+        return
+    line(ended.id)
+    left = Money(ended.nanos - ended.spent_nanos, ended.currency)
+    if ended.origin == "given":
+        say(_("{left} of it was left and is taken back.", left=left))
     else:
-        line(ended.id)
+        say(_("{left} of it was left and is noted as paid back.", left=left))

@@ -11,7 +11,7 @@ from mintage.app.billing import Simulation
 from mintage.capture.plans import Plan
 from mintage.capture.pricing import terms_file
 from mintage.cli.options import Home, Json, opened
-from mintage.cli.output import emit, line, say, stdout, table
+from mintage.cli.output import emit, line, say, stdout, table, warn
 from mintage.cli.words import word
 from mintage.core.errors import ConfigError
 from mintage.core.messages import _, told
@@ -33,10 +33,13 @@ def set_plan(
     """
     with opened(home, make=True) as app:
         agreed = app.billing.set_plan(path, name)
+        unsold = app.billing.unsold(agreed.terms)
     if as_json:
         emit(agreed.to_json())
         return
     line(agreed.reference)
+    if unsold:
+        warn(_("Not sold here yet: {products}.", products=", ".join(unsold)))
     say(_("What it comes to: mintage plan simulate {plan}", plan=agreed.name))
 
 

@@ -57,8 +57,8 @@ def list_webhooks(*, home: Home = None, as_json: Json = False) -> None:
         (
             each.id,
             each.url,
-            each.name or _("all"),
-            ", ".join(each.types) or _("all"),
+            each.name or _("every one"),
+            ", ".join(each.types) or _("every one"),
             *(each.counts[status] for status in ("waiting", "delivered", "failed")),
         )
         for each in listed

@@ -63,7 +63,7 @@ def plan_routes(desk: Desk) -> APIRouter:
 
         def work() -> object:
             terms = terms_file.parse(said, told(_("the body")))
-            return app.capture.plans.agree(plan, terms).to_json()
+            return app.billing.agree(plan, terms).to_json()
 
         return await answer(work)
 

@@ -52,7 +52,9 @@ def name_of(kind: Kind) -> Message:
 def price_of(each: Compared, currency: str) -> Message:
     """The price of a business model in words, to four digits behind the last nought."""
     if each.price is None:
-        return _("none: nothing was answered so surely")
+        if each.offer.kind == "outcome":
+            return _("none: nothing was answered so surely")
+        return _("none: nobody would pay anything")
     said = {"price": short_price(each.price), "currency": currency, "size": each.offer.size}
     last = short_price(each.price * Fraction(each.offer.tiers[-1].price))
     confidence = each.offer.confidence

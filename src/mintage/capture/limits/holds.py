@@ -206,7 +206,7 @@ class _Wanted:
 
 
 def _units(most: int, unit: str) -> Message:
-    return _("the limit of {most} {unit}", most=most, unit=unit)
+    return _("the limit of {most} × {unit}", most=most, unit=Message(unit))
 
 
 def _money(amount: str, currency: str) -> Message:

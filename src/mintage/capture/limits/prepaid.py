@@ -140,6 +140,8 @@ class Credits:
     def refund(self, credit: str) -> Credit:
         """Pay back what is left of a credit that was paid; of one that was given, take it back.
 
+        The credit is as it was before, but for its end: its amount less what is spent went back.
+
         Raises:
             RequestError: there is none (404), or nothing is left of it (409).
         """
@@ -169,7 +171,7 @@ class Credits:
                 )
             against = "given" if found.provider is None else f"cash:{found.provider}"
             _ended(connection, found, against, "credit_refund", now)
-            return replace(found, spent_nanos=found.nanos, ended_at=now)
+            return replace(found, ended_at=now)
 
         return self._database.write(work)
 
@@ -360,7 +362,7 @@ def _check_amount(amount: Money, reference: str | None) -> None:
         )
     if amount.nanos <= 0 or Money.rounded(amount.exact, amount.currency) != amount:
         raise RequestError(
-            _("Credit is a whole amount above zero, not {amount}.", amount=amount),
+            _("Credit is above zero, to the currency's last decimal: not {amount}.", amount=amount),
             remedy=_("Write it as '50 EUR'."),
         )
     if reference is not None and not 1 <= len(reference.strip()) <= _LONGEST_REFERENCE:

@@ -59,5 +59,4 @@ def _tell(connection: repository.Connection, reached: Reached, now: str) -> None
     said = {name: value for name, value in vars(reached).items() if value is not None}
     audit.append(connection, "limit.reached", said | {"reached_at": now})
     kind = "balance.threshold" if reached.limit == "credit" else "quota.threshold"
-    del said["customer"]  # the notice has it
     notices.tell(connection, reached.customer, kind, said, now)

@@ -124,6 +124,11 @@ class Terms:
             if amount is not None:
                 _check_amount(amount)
         soft, hard = (None if each is None else parse_exact(each) for each in limits)
+        if soft == 0 or hard == 0:
+            raise ConfigError(
+                _("A spend limit is above zero."),
+                remedy=_("Leave it out for none; end a plan with: mintage customer cancel"),
+            )
         if soft is not None and hard is not None and soft > hard:
             raise ConfigError(
                 _(
