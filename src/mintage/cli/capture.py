@@ -174,7 +174,7 @@ def show_limits(owner: _Customer, *, home: Home = None, as_json: Json = False) -
     if rows:
         table(columns, rows)
     for each in found["credit"]:
-        say(_("Credit: {left} {currency}", left=each["left"], currency=each["currency"]))
+        line(_("Credit: {left} {currency}", left=each["left"], currency=each["currency"]))
     if not rows and not found["credit"]:
         say(_("Nothing limits {customer}.", customer=owner))
 
