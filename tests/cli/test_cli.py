@@ -30,7 +30,7 @@ def test_collect_says_what_it_promised_in_json(mintage: Terminal, tmp_path: Path
 
 def test_inspect_shows_counts_sizes_and_findings_as_tables(mintage: Terminal, home: Path) -> None:
     shown = mintage("inspect", "pets", "--quick", "--home", home)
-    for word in ("dark", "light", "training", "width", "unreadable", "near duplicates", "folds"):
+    for word in ("dark", "light", "training", "width", "left out", "near duplicates", "folds"):
         assert word in shown
 
 
