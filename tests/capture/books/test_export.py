@@ -18,7 +18,7 @@ from mintage.capture.books.ubl import ubl
 from mintage.capture.pricing.charges import Step
 from mintage.capture.pricing.rating import Line
 from mintage.core.errors import DataError
-from mintage.core.money import Money
+from mintage.core.money import NANOS
 
 NS = {
     "cac": "urn:oasis:names:specification:ubl:schema:xsd:CommonAggregateComponents-2",
@@ -168,7 +168,7 @@ def test_an_invoice_is_an_e_invoice_by_the_rules_of_the_standard() -> None:
 
 
 def test_what_credit_paid_is_taken_off_what_is_to_be_paid() -> None:
-    made = documents.with_credit(document(LINES), Money.parse("5.25", "EUR"))
+    made = documents.settled(document(LINES), 4 * NANOS, NANOS * 5 // 4)
     read = holds(ubl(made))
     assert read.one("cac:LegalMonetaryTotal/cbc:PrepaidAmount") == "5.25"
     assert read.one("cac:LegalMonetaryTotal/cbc:PayableAmount") == made["to_pay"]

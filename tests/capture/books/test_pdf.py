@@ -17,7 +17,7 @@ from mintage.capture.books.pdf import pdf
 from mintage.capture.pricing.rating import Line
 from mintage.core.errors import ConfigError
 from mintage.core.messages import speaking
-from mintage.core.money import Money
+from mintage.core.money import NANOS
 
 WANG = {
     "name": "王小明",
@@ -181,9 +181,10 @@ def test_scripts_that_would_come_out_wrong_are_refused(name: str) -> None:
 
 @pytest.mark.usefixtures("no_fonts")
 def test_what_credit_paid_and_what_is_left_to_pay_are_said() -> None:
-    made = documents.with_credit(document(3), Money.parse("1.5", "EUR"))
+    made = documents.settled(document(3), NANOS * 3 // 2, NANOS)
     (text,) = pages(pdf(made, "issued", "en"))
-    assert re.search(r"Paid from your credit\s+-1\.50\s+To be paid\s+5\.50", text)
+    said = r"Paid from your credit\s+-1\.50\s+Paid before\s+-1\.00\s+To be paid\s+4\.50"
+    assert re.search(said, text)
     for said in all_said(made, "en"):
         assert said in squeezed(text)
 
