@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import struct
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +25,7 @@ from mintage.core.registry import modalities
 from mintage.core.types import InputSpec
 from mintage.create.collect import collect
 from mintage.create.dataset import Dataset
+from mintage.sources.archive import ZipSource
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
 
@@ -55,6 +59,11 @@ def gather(workspace: Workspace) -> Callable[..., Dataset]:
 
 def skipped(dataset: Dataset) -> dict[str, str]:
     return {item["path"]: item["reason"] for item in dataset.card["quality"]["skipped"]}
+
+
+def held_open() -> set[Path]:
+    """The files that this process has open."""
+    return {Path(each.readlink()) for each in Path("/proc/self/fd").iterdir() if each.is_symlink()}
 
 
 def says(found: str, expected: str | re.Pattern[str]) -> bool:
@@ -366,6 +375,20 @@ def test_a_zip_that_lies_about_a_size_loses_that_entry_alone(
         assert path == "dark/000.jpg"
         assert reason.startswith("damaged in the zip") or reason == "an empty file"
     assert len(dataset.examples) + len(skipped(dataset)) == GOOD
+
+
+def test_a_zip_that_only_garbage_holds_is_closed(photos: Path, tmp_path: Path) -> None:
+    location = tmp_path / "photos.zip"
+    location.write_bytes(lying(photos, 10, "packed"))
+    reading = {"endings": image.endings, "unsupported": image.unsupported}
+    listing = ZipSource().list(location, label="", **reading)
+    archive: Any = listing.examples[0].read.archive
+    archive.circle = archive
+    assert location in held_open()
+    with warnings.catch_warnings(action="error"):
+        del listing, archive
+        gc.collect()
+    assert location not in held_open()
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import stat
+import weakref
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -142,6 +143,9 @@ def _open(location: Path) -> zipfile.ZipFile:
         archive = zipfile.ZipFile(location)
     except damage.ZIP as error:
         raise cut_short(location) from error
+    if archive.fp is not None:
+        # It is read for as long as its listing is kept; of garbage its file goes first.
+        weakref.finalize(archive, archive.fp.close)
     if len(archive.filelist) > MOST_ENTRIES:
         raise DataError(
             _(
