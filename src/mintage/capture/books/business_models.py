@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Final, Literal, get_args
 
+from mintage.capture.books.repriced import Repriced
 from mintage.capture.pricing.charges import Charge, Tier
 from mintage.core.money import decimal_text, parse_exact
 
@@ -76,34 +77,11 @@ class Used:
 
 
 @dataclass(frozen=True)
-class Compared:
+class Compared(Repriced):
     """One business model over a month; ``price`` is None where it could earn nothing."""
 
     offer: Offer
     price: Fraction | None
-    customers: Mapping[str, tuple[Fraction, Fraction]]
-    """By name: what is paid now, and what would be."""
-    cost: Fraction | None
-
-    @property
-    def then(self) -> Fraction:
-        """What would be earned."""
-        return sum((then for __, then in self.customers.values()), Fraction(0))
-
-    @property
-    def margin(self) -> Fraction | None:
-        """The share that would be left; None where nothing is earned, or no cost is known."""
-        return None if self.cost is None or self.then <= 0 else 1 - self.cost / self.then
-
-    @property
-    def more(self) -> int:
-        """How many would pay more."""
-        return sum(then > now for now, then in self.customers.values())
-
-    @property
-    def less(self) -> int:
-        """How many would pay less."""
-        return sum(then < now for now, then in self.customers.values())
 
     @property
     def nothing(self) -> int:
@@ -225,7 +203,7 @@ def compared(offer: Offer, used: Mapping[str, Used], cost: Fraction | None) -> C
     customers = {
         name: (each.now, shares[name] * (price or 0)) for name, each in sorted(used.items())
     }
-    return Compared(offer, price, customers, cost)
+    return Compared(offer, price, customers=customers, cost=cost)
 
 
 def most_used(units: Mapping[str, int]) -> str | None:

@@ -16,6 +16,7 @@ from mintage.capture.books import repository
 from mintage.capture.books.account import Account, Reference
 from mintage.capture.books.economics import cost_of
 from mintage.capture.books.months import Month, hours_of, latest_hour, months_of, total_of
+from mintage.capture.books.repriced import Repriced
 from mintage.capture.books.rollup import Rollup
 from mintage.capture.plans import Plan
 from mintage.capture.pricing.periods import Period
@@ -34,39 +35,16 @@ Months = Mapping[tuple[str, str], Sequence[Month]]
 
 
 @dataclass(frozen=True)
-class Replayed:
+class Replayed(Repriced):
     """One plan over a month's usage: what each customer would pay, before tax, and pays now."""
 
     plan: str
     currency: str
-    customers: Mapping[str, tuple[Fraction, Fraction]]
-    """By name: what is paid now, and what would be."""
-    cost: Fraction | None
 
     @property
     def now(self) -> Fraction:
         """What is earned as it is."""
         return sum((now for now, __ in self.customers.values()), Fraction(0))
-
-    @property
-    def then(self) -> Fraction:
-        """What would be earned."""
-        return sum((then for __, then in self.customers.values()), Fraction(0))
-
-    @property
-    def margin(self) -> Fraction | None:
-        """The share that would be left; None where nothing is earned, or no cost is known."""
-        return None if self.cost is None or self.then <= 0 else 1 - self.cost / self.then
-
-    @property
-    def more(self) -> int:
-        """How many would pay more."""
-        return sum(then > now for now, then in self.customers.values())
-
-    @property
-    def less(self) -> int:
-        """How many would pay less."""
-        return sum(then < now for now, then in self.customers.values())
 
     def to_json(self) -> dict[str, Any]:
         """As ``replay --json`` says it; amounts are decimal strings."""
@@ -158,4 +136,4 @@ def _replayed(
         held = (Held(_LONG_AGO, None, _LONG_AGO),)
         then = total_of(lines_of(Part(name, 1, monthly, usage, held), period))
         customers[customer] = (now, then)
-    return Replayed(name, terms.currency, customers, cost)
+    return Replayed(name, terms.currency, customers=customers, cost=cost)

@@ -28,8 +28,6 @@ from mintage.store.schema import (
     ledger_transactions,
     log_leaves,
     numbers,
-    payment_mismatches,
-    payment_requests,
     payments,
     reminders,
     rollup_steps,
@@ -37,7 +35,6 @@ from mintage.store.schema import (
     usage_events,
     usage_hours,
 )
-from mintage.store.statements import insert_or_change
 
 Connection = sqlalchemy.Connection
 Values = dict[str, Any]
@@ -480,62 +477,6 @@ def reminded(connection: Connection, invoice: str) -> set[int]:
 def add_reminders(connection: Connection, rows: Sequence[Values]) -> None:
     """Keep that an invoice was told of as overdue."""
     connection.execute(insert(reminders), list(rows))
-
-
-def payer_of(connection: Connection, provider: str, customer: str) -> str | None:
-    """What a provider calls a customer, where it was asked to collect from them before."""
-    r = payment_requests.c
-    asked = (
-        select(r.payer)
-        .join(invoices, invoices.c.id == r.invoice)
-        .where(r.provider == provider, invoices.c.customer == customer, r.payer.is_not(None))
-        .order_by(r.pushed_at.desc())
-    )
-    return connection.execute(asked.limit(1)).scalar()
-
-
-def keep_request(connection: Connection, values: Values) -> None:
-    """Keep what a provider was asked to collect; what was known of it gives way."""
-    key = ("provider", "invoice")
-    changes = {name: value for name, value in values.items() if name not in key}
-    insert_or_change(connection, payment_requests, values, changes, key=key)
-
-
-def find_request(connection: Connection, provider: str, invoice: str) -> Values | None:
-    """What a provider was asked to collect for an invoice."""
-    r = payment_requests.c
-    wanted = (r.provider == provider) & (r.invoice == invoice)
-    return _first(connection, select(payment_requests).where(wanted))
-
-
-def open_requests(connection: Connection, provider: str | None) -> list[Values]:
-    """What providers were asked to collect for invoices that are not paid yet, with its number."""
-    r = payment_requests.c
-    asked = (
-        select(payment_requests, invoices.c.number)
-        .join(invoices, invoices.c.id == r.invoice)
-        .where(invoices.c.status == "issued")
-        .order_by(r.pushed_at, r.invoice)
-    )
-    return _all(connection, asked if provider is None else asked.where(r.provider == provider))
-
-
-def add_mismatch(connection: Connection, values: Values) -> None:
-    """Keep a payment that is not what is owed."""
-    connection.execute(insert(payment_mismatches).values(values))
-
-
-def find_mismatch(connection: Connection, provider: str, reference: str) -> Values | None:
-    """The payment that a provider names so, where it was not what is owed."""
-    m = payment_mismatches.c
-    wanted = (m.provider == provider) & (m.reference == reference)
-    return _first(connection, select(payment_mismatches).where(wanted))
-
-
-def all_mismatches(connection: Connection) -> list[Values]:
-    """Payments that are not what is owed, the oldest first."""
-    m = payment_mismatches.c
-    return _all(connection, select(payment_mismatches).order_by(m.received_at, m.reference))
 
 
 def paid_nanos(connection: Connection, invoice: str, provider: str | None = None) -> int:

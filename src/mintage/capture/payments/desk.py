@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mintage.capture import notices
-from mintage.capture.books import paying, rendering, repository
+from mintage.capture.books import paying, rendering
+from mintage.capture.books import repository as books
 from mintage.capture.books.invoice import Invoice, found_invoice, not_now, owed_of
+from mintage.capture.payments import repository
 from mintage.core import registry
 from mintage.core.clock import Clock, timestamp
 from mintage.core.errors import ConfigError, MintageError, RequestError
@@ -143,10 +145,10 @@ class Desk:
         return found
 
     def _book(self, connection: repository.Connection, provider: str, payment: Payment) -> Found:
-        if repository.find_payment(connection, provider, payment.reference) is not None:
+        if books.find_payment(connection, provider, payment.reference) is not None:
             return Found("known", provider, payment)
         now = timestamp(self._clock.now())
-        row = repository.find_invoice(connection, payment.number)
+        row = books.find_invoice(connection, payment.number)
         invoice = None if row is None else Invoice.from_row(row)
         reason = _unowed(connection, provider, invoice, payment)
         if invoice is None or reason is not None:
