@@ -14,6 +14,7 @@ from mintage.capture.books import repository
 from mintage.capture.books.documents import Document
 from mintage.capture.plans import Plan
 from mintage.capture.pricing.periods import Period
+from mintage.capture.repository import subscriptions_of
 from mintage.capture.subscriptions import Subscription
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Account:
     @cached_property
     def begun(self) -> list[Subscription]:
         """What the customer has begun, the oldest first."""
-        rows = repository.subscriptions_of(self.connection, self.customer)
+        rows = subscriptions_of(self.connection, self.customer)
         return [Subscription(**row) for row in rows]
 
     @cached_property

@@ -298,13 +298,6 @@ def move_payments(connection: Connection, invoice: str, to: str) -> None:
     connection.execute(update(payments).where(payments.c.invoice == invoice).values(invoice=to))
 
 
-def subscriptions_of(connection: Connection, customer: str) -> list[Values]:
-    """What a customer has begun, the oldest first."""
-    s = subscriptions.c
-    asked = select(subscriptions).where(s.customer == customer).order_by(s.started_at, s.id)
-    return _all(connection, asked)
-
-
 def customer_of(connection: Connection, customer: str) -> Values:
     """A customer's row."""
     asked = select(customers).where(customers.c.id == customer)
