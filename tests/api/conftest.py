@@ -218,9 +218,7 @@ class Desk:
                 continue
             price = "0.02" if usage.outcome == "ok" else "0"
             envelope = {"payload": "eyJwcmljZSI6IjAuMDIifQ==", "payloadType": "application/json"}
-            receipt = Receipt(
-                f"rcp_{len(self.events)}", event, {"price": price}, envelope, price, "EUR", True
-            )
+            receipt = Receipt(f"rcp_{len(self.events)}", event, envelope, price, "EUR", final=True)
             self.events[usage.origin, event] = (usage, receipt)
             future.set_result(receipt)
         self.pending.clear()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from mintage.capture import repository
-from mintage.core.canonical import canonical_json
+from mintage.core.canonical import Spelled, canonical_json
 
 # The row names the provider; everything that people read calls it the model.
 _COLUMN_NAMES = {"model": "provider_model", "model_version": "provider_version"}
@@ -53,12 +53,16 @@ class UsageRecord:
         """The event as listings show it; with ``kind`` it is the record of its leaf."""
         return {**vars(self), "quantities": dict(self.quantities)}
 
-    def to_row(self, log_position: int) -> repository.Values:
-        """The event as its row holds it."""
-        row = {**vars(self), "log_position": log_position}
-        for name, column in _COLUMN_NAMES.items():
-            row[column] = row.pop(name)
-        row["quantities"] = canonical_json(dict(self.quantities)).decode()
+    def spelled(self) -> Spelled:
+        """The same for its leaf and its receipt, which say most of it alike."""
+        return Spelled.of(self.to_json())
+
+    def to_row(self, log_position: int) -> list[Any]:
+        """The event as its row holds it: ``repository.EVENT_COLUMNS``."""
+        said = vars(self)
+        row = [said[name] for name in _IN_ROW]
+        row[_QUANTITIES] = canonical_json(dict(self.quantities)).decode()
+        row.append(log_position)
         return row
 
     @classmethod
@@ -74,3 +78,10 @@ def is_charged(outcome: str, *, charge_abstained: bool) -> bool:
 
 
 _NAMES = [field.name for field in fields(UsageRecord)]
+_NAME_OF_COLUMN = {column: name for name, column in _COLUMN_NAMES.items()}
+_IN_ROW = [
+    _NAME_OF_COLUMN.get(column, column)
+    for column in repository.EVENT_COLUMNS
+    if column != "log_position"
+]
+_QUANTITIES = _IN_ROW.index("quantities")

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
 from functools import lru_cache, partial
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from mintage.capture import answers, repository
 from mintage.capture.events import ABSTAINED, CHARGED_OUTCOME, UsageRecord, is_charged
 from mintage.capture.limits.counters import Charged
 from mintage.capture.limits.settling import settle
 from mintage.capture.receipts import SIGNING_KEY, sign_receipt
+from mintage.core.canonical import Spelled
 from mintage.core.clock import Clock, timestamp
 from mintage.core.errors import ConfigError, DependencyDown, RequestError
 from mintage.core.ids import new_id
@@ -30,7 +31,6 @@ _ANSWERED = (CHARGED_OUTCOME, ABSTAINED)
 _MOST_TOGETHER = 256
 """Events that are one write: as many as callers may ever wait for the same commit."""
 Signed = TypeVar("Signed")
-_Written = tuple[UsageRecord, audit.Leaf]
 
 
 class DuplicateEvent(RequestError):
@@ -147,7 +147,7 @@ class UsageMeter:
         error = written.exception()
         if error is None:
             for (__, promised), each in zip(together, written.result(), strict=True):
-                _keep(promised, partial(self._receipt, *each))
+                _keep(promised, partial(self._receipt, each))
         elif isinstance(error, DependencyDown) or len(together) == 1:
             # It may have been committed: what is tried again could be there twice.
             for __, promised in together:
@@ -157,25 +157,9 @@ class UsageMeter:
                 _keep_error(promised, partial(self._alone, draft, promised))
 
     def _alone(self, draft: _Draft, promised: Future[Receipt]) -> None:
-        usage = draft.usage
-
-        def work(connection: repository.Connection) -> _Written:
-            # Our time, read under the lock: along the log it never runs backwards.
-            moment = self._clock.now()
-            record = draft.record(timestamp(moment))
-            leaf = audit.append(connection, "usage", record.to_json())
-            if not repository.insert_event(connection, record.to_row(leaf.position)):
-                # Raising undoes the leaf too; the others in this commit stand.
-                raise _duplicate(connection, record)
-            if usage.stored_answer is not None:
-                answers.keep(connection, draft.receipt, usage.stored_answer, moment)
-            _settle(connection, [(usage, record)], moment)
-            return record, leaf
-
-        def settle(written: Future[_Written]) -> None:
-            _keep(promised, lambda: self._receipt(*written.result()))
-
-        self._database.submit(work, only_adds=True).add_done_callback(settle)
+        self._submit([draft]).add_done_callback(
+            lambda written: _keep(promised, lambda: self._receipt(*written.result()))
+        )
 
     def record_all(self, usages: Sequence[Usage]) -> Future[list[Receipt]]:
         """``record`` for calls that were answered together: as one write, all of them or none.
@@ -189,35 +173,40 @@ class UsageMeter:
         """
         if any(usage.event_id or usage.stored_answer for usage in usages):
             raise ValueError("an id that may be recorded already needs a write of its own")
-        drafts = [_Draft.of(usage) for usage in usages]
-
         promised: Future[list[Receipt]] = Future()
         promised.set_running_or_notify_cancel()
-
-        def settle(written: Future[list[_Written]]) -> None:
-            _keep(promised, lambda: [self._receipt(*each) for each in written.result()])
-
-        work = partial(self._write_all, drafts=drafts)
-        self._database.submit(work, only_adds=True).add_done_callback(settle)
+        self._submit([_Draft.of(usage) for usage in usages]).add_done_callback(
+            lambda written: _keep(promised, lambda: [*map(self._receipt, written.result())])
+        )
         return promised
+
+    def _submit(self, drafts: Sequence[_Draft]) -> Future[list[_Written]]:
+        return self._database.submit(partial(self._write_all, drafts=drafts), only_adds=True)
 
     def _write_all(
         self, connection: repository.Connection, drafts: Sequence[_Draft]
     ) -> list[_Written]:
+        # Our time, read under the lock: along the log it never runs backwards.
         moment = self._clock.now()
         now = timestamp(moment)
         records = [draft.record(now) for draft in drafts]
-        leaves = audit.append_all(connection, "usage", [each.to_json() for each in records])
-        written = list(zip(records, leaves, strict=True))
-        rows = [record.to_row(leaf.position) for record, leaf in written]
-        if not repository.insert_events(connection, rows):
-            raise RuntimeError("an id that was just made is recorded already")
-        usages = (draft.usage for draft in drafts)
-        _settle(connection, list(zip(usages, records, strict=True)), moment)
+        texts = [record.spelled() for record in records]
+        leaves = audit.append_all(connection, "usage", texts)
+        written = [*map(_Written, records, leaves, texts)]
+        if not repository.insert_events(connection, [each.to_row() for each in written]):
+            # Raising undoes the leaves too; the others in this commit stand.
+            raise _duplicate(connection, records)
+        for draft in drafts:
+            if draft.usage.stored_answer is not None:
+                answers.keep(connection, draft.receipt, draft.usage.stored_answer, moment)
+        _settle(connection, [*zip((each.usage for each in drafts), records, strict=True)], moment)
         return written
 
-    def _receipt(self, record: UsageRecord, leaf: audit.Leaf) -> Receipt:
-        return sign_receipt(record, leaf.position, leaf.leaf_hash, self._signer)
+    def _receipt(self, written: _Written) -> Receipt:
+        leaf = written.leaf
+        return sign_receipt(
+            written.record, leaf.position, leaf.leaf_hash, self._signer, written.text
+        )
 
 
 @dataclass
@@ -271,6 +260,18 @@ class _Draft:
         )
 
 
+@dataclass
+class _Written:
+    """An event, its place on the log, and its text."""
+
+    record: UsageRecord
+    leaf: audit.Leaf
+    text: Spelled
+
+    def to_row(self) -> list[Any]:
+        return self.record.to_row(self.leaf.position)
+
+
 _Together = list[tuple[_Draft, Future[Receipt]]]
 
 
@@ -311,6 +312,11 @@ def _settle(
         settle(connection, bound, moment)
 
 
-def _duplicate(connection: repository.Connection, record: UsageRecord) -> DuplicateEvent:
+def _duplicate(
+    connection: repository.Connection, records: Sequence[UsageRecord]
+) -> DuplicateEvent | RuntimeError:
+    if len(records) > 1:
+        return RuntimeError("an id that was just made is recorded already")
+    (record,) = records
     first = repository.event_receipt(connection, record.customer, record.origin, record.id)
     return DuplicateEvent(record.id, first or "")

@@ -34,17 +34,15 @@ from mintage.store.schema import (
     usage_events,
     usage_hours,
 )
-from mintage.store.statements import Statement
+from mintage.store.statements import Insertion, Statement
 
 Connection = sqlalchemy.Connection  # so that the rest of the room need not import SQLAlchemy
 Values = dict[str, Any]
 
-_EVENT_COLUMNS = [column.name for column in usage_events.columns if column.name != "sequence"]
+EVENT_COLUMNS = [column.name for column in usage_events.columns if column.name != "sequence"]
 # DO NOTHING instead of an error: a repeated id must not cost its neighbours anything.
-_INSERT_EVENT = Statement(
-    f"INSERT INTO usage_events ({', '.join(_EVENT_COLUMNS)})"  # noqa: S608 - our own column names
-    f" VALUES ({', '.join(f':{name}' for name in _EVENT_COLUMNS)})"
-    " ON CONFLICT (customer, origin, id) DO NOTHING"
+_INSERT_EVENTS = Insertion(
+    usage_events, EVENT_COLUMNS, " ON CONFLICT (customer, origin, id) DO NOTHING"
 )
 _KEY_BY_DIGEST = Statement(
     "SELECT id, customer, sha256, scopes, products, networks, expires_at, budget, revoked_at"
@@ -87,14 +85,9 @@ def first_due(connection: Connection, customer: str) -> Row[Any] | None:
     return _FIRST_DUE.execute(connection, customer=customer).first()
 
 
-def insert_event(connection: Connection, values: Values) -> bool:
-    """Whether the event is new; False if its customer, origin and id are already recorded."""
-    return insert_events(connection, [values])
-
-
-def insert_events(connection: Connection, values: Sequence[Values]) -> bool:
-    """Whether all of them are new; where one is not, none may stay."""
-    return _INSERT_EVENT.execute_many(connection, values) == len(values)
+def insert_events(connection: Connection, rows: Sequence[Sequence[Any]]) -> bool:
+    """Whether all of them are new, of ``EVENT_COLUMNS``; where one is not, none may stay."""
+    return _INSERT_EVENTS.execute(connection, rows) == len(rows)
 
 
 def newest_until(connection: Connection, customer: str, moment: str) -> int:

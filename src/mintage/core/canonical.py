@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from functools import lru_cache
 from json.encoder import encode_basestring
 from mmap import mmap
-from typing import Any
+from typing import Any, Self
 
 import rfc8785
 
@@ -32,16 +33,88 @@ def canonical_json(value: Any) -> bytes:
             surrogate pair), or is nested too deeply.
     """
     try:
-        # What records are made of, in a quarter of the time: four are spelled for every call.
+        # What records are made of, in a quarter of the time: three are spelled for every call.
         return _spelled(value).encode()
     except (_Rare, UnicodeEncodeError, RecursionError):
-        pass
+        return _by_reference(value)
+
+
+class Spelled:
+    """An object whose members are spelled canonically, for objects that have them in common.
+
+    ``(a | b).encode()`` and ``a.only(names).encode()`` are what ``canonical_json`` makes of the
+    same members, in a tenth of the time.
+    """
+
+    __slots__ = ("_members",)
+
+    def __init__(self, members: Mapping[str, str]) -> None:
+        """``members`` are texts such as ``"b":1``, each by its key, which is ASCII."""
+        self._members = members
+
+    @classmethod
+    def of(cls, value: Mapping[str, Any]) -> Self:
+        """Spell an object.
+
+        Raises:
+            DataError: as ``canonical_json``, or a key is not ASCII.
+        """
+        try:
+            return cls(_members(value))
+        except (_Rare, RecursionError):
+            texts = {str(key): _by_reference({key: value[key]}).decode()[1:-1] for key in value}
+        if not all(key.isascii() for key in texts):
+            raise DataError(_("The keys of a record are ASCII; these are: {keys}.", keys=[*texts]))
+        return cls(texts)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._members
+
+    def __or__(self, more: Spelled) -> Spelled:
+        return Spelled({**self._members, **more._members})
+
+    def only(self, keys: Iterable[str]) -> Spelled:
+        """The object of some of its members."""
+        return Spelled({key: self._members[key] for key in keys})
+
+    def encode(self) -> bytes:
+        """Canonical JSON.
+
+        Raises:
+            DataError: a member holds half of a surrogate pair.
+        """
+        members = self._members
+        try:
+            return _joined(members[key] for key, __ in _order(tuple(members))).encode()
+        except UnicodeEncodeError as error:
+            raise _refused(error) from error
+
+
+def _by_reference(value: Any) -> bytes:
     try:
         return rfc8785.dumps(value)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError, RecursionError) as error:
-        raise DataError(
-            _("This cannot be written as canonical JSON: {error}.", error=error)
-        ) from error
+        raise _refused(error) from error
+
+
+def _refused(error: Exception) -> DataError:
+    return DataError(_("This cannot be written as canonical JSON: {error}.", error=error))
+
+
+def _joined(members: Iterable[str]) -> str:
+    return f"{{{','.join(members)}}}"
+
+
+def _members(value: Mapping[str, Any]) -> dict[str, str]:
+    """Each key's member as it is spelled, in their order."""
+    names = tuple(value)
+    order = _order(names) if len(names) <= _MOST_KEPT else _ordered(names)
+    members = {}
+    for key, spelled in order:
+        member = value[key]
+        text = encode_basestring(member) if type(member) is str else _spelled(member)
+        members[key] = spelled + text
+    return members
 
 
 def _spelled(value: Any) -> str:  # noqa: PLR0911 - one for each type of JSON
@@ -49,14 +122,7 @@ def _spelled(value: Any) -> str:  # noqa: PLR0911 - one for each type of JSON
     if kind is str:
         return encode_basestring(value)
     if kind is dict:
-        names = tuple(value)
-        order = _order(names) if len(names) <= _MOST_KEPT else _ordered(names)
-        members = []
-        for key, spelled in order:
-            member = value[key]
-            text = encode_basestring(member) if type(member) is str else _spelled(member)
-            members.append(spelled + text)
-        return f"{{{','.join(members)}}}"
+        return _joined(_members(value).values())
     if kind is list or kind is tuple:
         return f"[{','.join(map(_spelled, value))}]"
     if value is None:

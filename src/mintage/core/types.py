@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -254,11 +256,16 @@ class Receipt:
 
     id: str
     event_id: str
-    statement: Mapping[str, Any]
     envelope: Mapping[str, Any]
     price: str
     currency: str
     final: bool
+
+    @property
+    def statement(self) -> dict[str, Any]:
+        """What is signed, as it reads."""
+        said: dict[str, Any] = json.loads(base64.b64decode(self.envelope["payload"]))
+        return said
 
     def to_json(self) -> dict[str, Any]:
         """The receipt as an answer carries it."""

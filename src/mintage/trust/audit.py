@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from mintage.core.canonical import canonical_json
+from mintage.core.canonical import Spelled
 from mintage.core.errors import ConfigError, DataError, LogForked
 from mintage.core.messages import _
 from mintage.store.engine import Database
@@ -93,11 +93,11 @@ def append(connection: repository.Connection, kind: str, record: Mapping[str, An
     Raises:
         DataError: the record holds what canonical JSON cannot say, or one of these of its own.
     """
-    return append_all(connection, kind, [record])[0]
+    return append_all(connection, kind, [Spelled.of(record)])[0]
 
 
 def append_all(
-    connection: repository.Connection, kind: str, records: Sequence[Mapping[str, Any]]
+    connection: repository.Connection, kind: str, records: Sequence[Spelled]
 ) -> list[Leaf]:
     """``append`` for several records of one kind, in their order, by two statements.
 
@@ -110,8 +110,8 @@ def append_all(
                 _("A record of the log cannot have a member called {name!r}.", name=name)
             )
     actor = _actor.get()
-    more: Mapping[str, Any] = {"kind": kind} if actor is None else {"kind": kind, "actor": actor}
-    data = [canonical_json({**record, **more}) for record in records]
+    more = Spelled.of({"kind": kind} if actor is None else {"kind": kind, "actor": actor})
+    data = [(record | more).encode() for record in records]
     salts = [secrets.token_bytes(_SALT_BYTES) for __ in data]
     hashes = [leaf_of(each, salt) for each, salt in zip(data, salts, strict=True)]
     rows = [(kind, *row) for row in zip(data, salts, hashes, strict=True)]

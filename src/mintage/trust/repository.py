@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 
 from mintage.store.schema import log_leaves
-from mintage.store.statements import Statement
+from mintage.store.statements import Insertion, Statement
 
 __all__ = ["Connection", "LogRow", "add_leaves", "leaf_hashes", "read_row", "read_rows"]
 
@@ -20,10 +20,7 @@ _COLUMNS = (
     log_leaves.c.leaf_hash,
 )
 _LAST = Statement("SELECT max(position) FROM log_leaves")
-_INSERT = Statement(
-    "INSERT INTO log_leaves (position, kind, record, salt, leaf_hash)"
-    " VALUES (:position, :kind, :record, :salt, :leaf_hash)"
-)
+_INSERT = Insertion(log_leaves, [column.name for column in _COLUMNS])
 
 
 @dataclass(frozen=True)
@@ -44,8 +41,7 @@ def add_leaves(connection: Connection, rows: Sequence[tuple[str, bytes, bytes, b
     """
     last = _LAST.only(connection)
     first = 0 if last is None else int(last) + 1
-    leaves = [LogRow(first + number, *row) for number, row in enumerate(rows)]
-    _INSERT.execute_many(connection, [vars(leaf) for leaf in leaves])
+    _INSERT.execute(connection, [(first + number, *row) for number, row in enumerate(rows)])
     return first
 
 
