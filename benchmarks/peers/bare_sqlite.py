@@ -117,6 +117,9 @@ def _event(number: int, position: int) -> tuple[object, ...]:
         "0.02",
         "EUR",
         1,
+        "",
+        "0",
+        "",
         "2026-11-26T14:00:00.000000Z",
         position,
     )

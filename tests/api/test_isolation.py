@@ -19,13 +19,17 @@ import httpx
 import pytest
 from tests.api.conftest import InProcess
 from tests.conftest import ManualClock
+from tests.scripted_upstream import Scripted, scripted_upstream
 
 from mintage.api.admin import PREFIX
 from mintage.api.admin.desk import ROLE
 from mintage.api.application import customer_app, openapi_document, operator_app
+from mintage.api.problems import LANGUAGE
+from mintage.app.language import TokenPrices
 from mintage.app.root import App
 from mintage.cli.serving import service_of
 from mintage.core.settings import load_settings
+from mintage.deliver.upstreams.declared import Upstream
 
 PREDICT = "/v1/products/pets/predict"
 INFER = "/v2/models/pets/infer"
@@ -84,6 +88,9 @@ OBJECTS: dict[str, Objects] = {
 }
 """The customers' routes that take the name of an object, by where they take it."""
 
+OPEN_TO_KEYS = {"/v1/models"}
+"""Lists that are the same for all who have a key."""
+
 OWN_SPACE = {"Idempotency-Key"}
 """Names that a customer gives themselves: another's are not theirs, and never a 404."""
 
@@ -111,6 +118,10 @@ PLAIN = {
     "shape": "of a tensor",
     "datatype": "of a tensor",
     "data": "of a tensor",
+    "messages": "a conversation",
+    "prompt": "a text",
+    "input": "a text",
+    "stream": "a choice",
 }
 """Names that are no customer's object, and why."""
 
@@ -153,12 +164,22 @@ def is_known(method: str, place: str, name: str) -> bool:
 # ---- the town
 
 
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Scripted]:
+    with scripted_upstream() as scripted:
+        yield scripted
+
+
 @pytest.fixture
-def town(home: Path, trained_home: Path) -> Iterator[Town]:
+def town(home: Path, trained_home: Path, upstream: Scripted) -> Iterator[Town]:
     clock, picture = ManualClock(), (trained_home.parent / "photos/light/003.jpg").read_bytes()
     clock.moment = datetime(2026, 10, 20, tzinfo=UTC)
     with App(load_settings(home=home, threads=1), clock) as app:
         app.publishing.publish("pets", "pets")
+        app.language.add(
+            Upstream("assistant", "one", upstream.url, "model"),
+            prices=TokenPrices("1", "4", currency="EUR"),
+        )
         made = {name: app.capture.add_customer(name) for name in ("Ada", "Bob")}
         service = service_of(app)
         with (
@@ -193,6 +214,8 @@ def town(home: Path, trained_home: Path) -> Iterator[Town]:
             }
             yield town
             client.call(service.engine.close())
+            assert service.gateway is not None
+            client.call(service.gateway.close())
 
 
 def never(identifier: str) -> str:
@@ -295,6 +318,10 @@ def test_lists_and_totals_hold_nothing_of_another_customers(town: Town) -> None:
     ]
     assert {"/v1/usage", "/v1/usage/totals", "/v1/invoices"} <= set(lists)
     for path in lists:
+        if path in OPEN_TO_KEYS:
+            answers = [town.ask(who, "GET", path).json() for who in ("Ada", "Bob")]
+            assert answers[0] == answers[1]
+            continue
         asked = f"{path}?period=2026-11" if path == "/v1/usage/totals" else path
         mine, theirs = (town.ask(who, "GET", asked).text for who in ("Ada", "Bob"))
         assert any(identifier in mine for identifier in town.ids.values()), path
@@ -318,6 +345,8 @@ def test_anothers_idempotency_key_is_nobodys(town: Town) -> None:
         options: dict[str, Any] = {"content": town.picture}
         if path.startswith("/v2"):
             options = {"json": {"inputs": [tensor]}}
+        elif path in LANGUAGE:
+            options = {"json": {"model": "assistant", "messages": [], "prompt": "", "input": ""}}
         elif path.endswith(":batch"):
             options = {"json": {"images": [once]}}
         action = {"Idempotency-Key": f"{ACTION}-{number}"}

@@ -10,8 +10,8 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from mintage.api import models
-from mintage.api.calls import caller_of
 from mintage.api.invoice_forms import FORMS, as_pdf, asked_form, written
+from mintage.api.metered import caller_of
 from mintage.api.openapi import AUTHORIZED, problems
 from mintage.api.paging import Limit, page
 from mintage.api.service import Service

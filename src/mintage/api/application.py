@@ -19,6 +19,7 @@ from mintage.api.customer import customer_routes, predict_routes
 from mintage.api.feedback import feedback_routes
 from mintage.api.middleware import Envelope
 from mintage.api.oip import infer_routes, oip_routes
+from mintage.api.openai.routes import language_routes, model_routes
 from mintage.api.pages import docs_routes, page_routes
 from mintage.api.payments import payment_routes
 from mintage.api.routing import ClientGone, Direct, to_nobody
@@ -43,6 +44,9 @@ def _customer_routes(service: Service) -> tuple[FastAPI, list[APIRouter]]:
     app = _bare_app(service, tracer=service.tracer)
     sold = [predict_routes(service), infer_routes(service)]
     own = [customer_routes(service), account_routes(service)]
+    if service.gateway is not None:
+        sold.append(language_routes(service, service.gateway))
+        own.append(model_routes(service, service.gateway))
     if service.feedback is not None:
         own.append(feedback_routes(service, service.feedback))
     for router in (*sold, *own, oip_routes(service), page_routes(service)):

@@ -3,84 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
 
 from starlette.requests import ClientDisconnect, Request
 
-from mintage.api import explanations, holds, limits, logs, replays
-from mintage.api.exchange import EXCHANGE
+from mintage.api import explanations, limits, replays
 from mintage.api.explanations import Explain
 from mintage.api.heads import header
-from mintage.api.intake import Action, Place, StillRunning
-from mintage.api.metrics import UNKNOWN
-from mintage.api.recording import COMMIT_SECONDS
+from mintage.api.intake import Place
+from mintage.api.metered import (
+    Metered,
+    admitted,
+    alone,
+    counted,
+    has_left,
+    place_of,
+    refusal,
+)
 from mintage.api.replays import Answered
 from mintage.api.routing import ClientGone
 from mintage.api.service import Service, StoredAnswer, Told, Version
-from mintage.api.uploads import placed
 from mintage.core import registry
 from mintage.core.canonical import canonical_json, sha256_hex
-from mintage.core.errors import (
-    AccountError,
-    ConfigError,
-    MintageError,
-    NotReady,
-    Overloaded,
-    RequestError,
-    ServiceError,
-)
+from mintage.core.errors import MintageError, NotReady, Overloaded, RequestError, ServiceError
 from mintage.core.messages import _
-from mintage.core.types import (
-    EXPLANATION,
-    Answer,
-    Caller,
-    Outcome,
-    Permit,
-    Receipt,
-    Scope,
-    Usage,
-)
+from mintage.core.types import EXPLANATION, Answer, Outcome, Usage
 
-_FAILURE_SECONDS = 1.0  # a disk that stalls must not keep somebody from hearing what is wrong
 _HASH_INLINE_BYTES = 262_144  # 0.2 ms; above that a thread hashes
-_log = logging.getLogger(__name__)
-
-
-def bearer_key(request: Request) -> str | None:
-    """The key of ``Authorization: Bearer KEY``; None where there is none."""
-    scheme, __, key = (header(request.scope, b"authorization") or "").partition(" ")
-    return key.strip() or None if scheme.lower() == "bearer" else None
-
-
-def caller_address(request: Request) -> str | None:
-    """Where a call comes from; behind a proxy that is believed, where it says."""
-    client = request.scope.get("client")
-    return client[0] if client else None
-
-
-def caller_of(service: Service, request: Request, scope: Scope) -> Caller:
-    """Who asks for what is no call of a product; waits for the database, so not on the event loop.
-
-    Raises:
-        Unauthenticated: no valid key.
-        NotAllowed: the key is not for this.
-    """
-    caller = service.accounts.caller(bearer_key(request), scope, caller_address(request))
-    logs.note(request.scope, customer=caller.customer)
-    return caller
-
-
-async def has_left(request: Request) -> bool:
-    """Whether the client has gone; our own protocol knows without asking."""
-    exchange = request.scope["state"].get(EXCHANGE)
-    if exchange is None:
-        return await request.is_disconnected()
-    return bool(exchange.disconnected)
 
 
 async def metered_call(
@@ -99,12 +52,12 @@ async def metered_call(
     """
     started = service.clock.monotonic()
     event_id = replays.event_id(header(request.scope, replays.HEADER))
-    permit = _admitted(service, request, product)
-    with _placed(service, request, product) as place:
-        call = _Call(service, request, permit, event_id, started, place, explain)
+    permit = admitted(service, request, product)
+    with place_of(service, request, product) as place:
+        call = _Call(service, request, permit, event_id, started, place=place, explain=explain)
         if event_id is None:
             return await call.run(read, version)
-        with _alone(service, request, permit, event_id):
+        with alone(service, request, permit, event_id):
             return await call.run(read, version)
 
 
@@ -125,25 +78,26 @@ async def metered_batch(
     """
     started = service.clock.monotonic()
     key = replays.event_id(header(request.scope, replays.HEADER))
-    permit = _admitted(service, request, product)
+    permit = admitted(service, request, product)
     with ExitStack() as held:
-        held.enter_context(_placed(service, request, product))
+        held.enter_context(place_of(service, request, product))
         if key is not None:
-            held.enter_context(_alone(service, request, permit, key))
+            held.enter_context(alone(service, request, permit, key))
         try:
             service.engine.check(product)
             limits.look(service, request.scope, permit)
             items = await read()
         except ClientDisconnect as gone:
-            _counted(service, request, product, "disconnected")
+            counted(service, request, product, "disconnected")
             raise ClientGone from gone
         except MintageError as error:
-            _counted(service, request, product, _refusal(error))
+            counted(service, request, product, refusal(error))
             raise
 
         async def answered(position: int, data: bytes) -> Answered:
             event_id = None if key is None else sha256_hex(f"{key}:{position}".encode())
-            call = _Call(service, request, permit, event_id, started, Place(len(data)), "false")
+            place = Place(len(data))
+            call = _Call(service, request, permit, event_id, started, place=place)
             return await call.run(partial(_given, data), None)
 
         found = await asyncio.gather(
@@ -158,74 +112,31 @@ async def metered_batch(
     return results
 
 
-def _placed(service: Service, request: Request, product: str) -> Place:
-    settings = service.settings
-    try:
-        return placed(
-            request,
-            service.intake,
-            most_bytes=settings.max_upload_bytes,
-            most_calls=settings.max_queue,
-        )
-    except Overloaded as error:
-        _counted(service, request, product, _refusal(error))
-        raise
-
-
-def _alone(service: Service, request: Request, permit: Permit, event_id: str) -> Action:
-    try:
-        return service.intake.action(permit.customer, event_id)
-    except StillRunning as error:
-        _counted(service, request, permit.product, _refusal(error))
-        raise
-
-
 async def _given(data: bytes) -> bytes:
     return data
 
 
-def _admitted(service: Service, request: Request, product: str) -> Permit:
-    try:
-        permit = service.gate.admit(bearer_key(request), product, caller_address(request))
-    except AccountError as error:
-        service.metrics.call(UNKNOWN, UNKNOWN, error.code)
-        raise
-    logs.note(request.scope, customer=permit.customer, product=product)
-    return permit
-
-
 @dataclass
-class _Call:
-    """An admitted call, whose body is still to be read."""
+class _Call(Metered):
+    """A call whose body is still to be read."""
 
-    service: Service
-    request: Request
-    permit: Permit
-    event_id: str | None
-    started: float
-    place: Place
-    explain: Explain
-    counted: bool = False
-    hold: str | None = None
-    """What is reserved for it, until its event is recorded."""
+    place: Place = field(default_factory=lambda: Place(0))
+    explain: Explain = "false"
 
     async def run(self, read: Callable[[], Awaitable[bytes]], version: str | None) -> Answered:
         try:
             return await self._run(read, version)
         finally:
-            if self.counted:
-                limits.give_back(self.service, self.request.scope, self.permit)
-            if self.hold is not None:
-                holds.release(self.service, self.hold)
+            self.end()
 
     async def _run(self, read: Callable[[], Awaitable[bytes]], version: str | None) -> Answered:
         found = await self._find()
         if found is not None:
-            self._limit()
+            self.limit()
             return self._replayed(found, version, await _digest(await self._read(read)))
         current = await self._current(version)
-        self._limit()
-        await self._reserve(current)
+        self.limit()
+        await self.reserve(units_of(current, explained=self.explain != "false"))
         data = await self._read(read)
         digest = await _digest(data)
         try:
@@ -237,24 +148,6 @@ class _Call:
                 raise
         return self._replayed(found, version, digest)
 
-    def _limit(self) -> None:
-        """Count it against its plan's rate: what we could not have answered is not counted."""
-        try:
-            limits.count(self.service, self.request.scope, self.permit)
-            self.counted = True
-        except MintageError as error:
-            self._count(_refusal(error))
-            raise
-
-    async def _reserve(self, current: Version) -> None:
-        """What it will use at most, before anything of it is read."""
-        try:
-            quantities = units_of(current, explained=self.explain != "false")
-            self.hold = await holds.reserve(self.service, self.permit, quantities)
-        except MintageError as error:
-            self._count(_refusal(error))
-            raise
-
     async def _find(self) -> StoredAnswer | None:
         if self.event_id is None:
             return None
@@ -262,7 +155,14 @@ class _Call:
 
     def _replayed(self, found: StoredAnswer, version: str | None, digest: str) -> Answered:
         answered = replays.replay(found, self.permit.product, version, digest, self.explain)
-        self._count("replayed", answered.model_version, answered.model)
+        counted(
+            self.service,
+            self.request,
+            self.permit.product,
+            "replayed",
+            answered.model_version,
+            answered.model,
+        )
         return answered
 
     async def _current(self, version: str | None) -> Version:
@@ -273,23 +173,23 @@ class _Call:
                 explanations.check(self.service, product)
             return await self.service.engine.current(product, customer, version)
         except (Overloaded, NotReady) as error:
-            self._count(_refusal(error))
+            self.count(refusal(error))
+            gateway = self.service.gateway
+            if gateway is not None and await gateway.upstreams(product):
+                raise _asked_otherwise(product) from error
             raise
 
     async def _read(self, read: Callable[[], Awaitable[bytes]]) -> bytes:
         try:
             data = await read()
         except ClientDisconnect as gone:
-            self._count("disconnected")
+            self.count("disconnected")
             raise ClientGone from gone
         except MintageError:
-            self._count("refused")
+            self.count("refused")
             raise
         self.place.holds(len(data))
         return data
-
-    def _count(self, outcome: str, version: str | None = None, model: str | None = None) -> None:
-        _counted(self.service, self.request, self.permit.product, outcome, version, model)
 
 
 @dataclass
@@ -303,12 +203,12 @@ class _Answering:
     async def run(self, data: bytes) -> Answered:
         service, product = self.call.service, self.call.permit.product
         try:
-            served = await self._wanted(data)
+            served = await self.call.wanted(self._served(data))
         except ClientGone:
             await self._record_failure("cancelled")
             raise
         except (Overloaded, NotReady):
-            self._count("shed")
+            self.call.count("shed", self._usage("error", None))
             raise
         except Exception as error:
             missed = isinstance(error, ServiceError) and error.http_status == 504
@@ -318,31 +218,9 @@ class _Answering:
         if await has_left(self.call.request):
             await self._record_failure("cancelled")
             raise ClientGone
-        receipt = await self._record(_outcome(served.answer), served)
-        service.metrics.answered(product, self._elapsed())
+        receipt = await self.call.record(self._usage(_outcome(served.answer), served))
+        service.metrics.answered(product, self.call.elapsed)
         return Answered.anew(served, receipt, self.call.explain)
-
-    async def _wanted(self, data: bytes) -> Told:
-        """The answer, as long as its client waits: for one who left nothing is worked out.
-
-        Raises:
-            ClientGone: nobody waits for it.
-        """
-        exchange = self.call.request.scope["state"].get(EXCHANGE)
-        task = asyncio.current_task()
-        if exchange is None or task is None:
-            return await self._served(data)
-        if exchange.disconnected:
-            raise ClientGone
-        exchange.waiting.add(task)
-        try:
-            return await self._served(data)
-        except asyncio.CancelledError:
-            if not exchange.disconnected or task.uncancel():
-                raise
-            raise ClientGone from None
-        finally:
-            exchange.waiting.discard(task)
 
     async def _served(self, data: bytes) -> Told:
         service, product, explain = self.call.service, self.call.permit.product, self.call.explain
@@ -350,55 +228,8 @@ class _Answering:
             return await explanations.explained(service, product, data, explain, self.current)
         return Told.of(await service.engine.answer(product, data, self.current))
 
-    async def _record(
-        self, outcome: Outcome, served: Told | None = None, seconds: float = COMMIT_SECONDS
-    ) -> Receipt:
-        """Wait until the event is on disk.
-
-        An Idempotency-Key is spent by an answer alone, so that a failed call can be repeated.
-        """
-        usage = self._usage(outcome, served)
-        try:
-            receipt = await self.call.service.recorder.record(usage, seconds)
-        except asyncio.CancelledError:
-            self.call.hold = None  # it may be recorded yet: the Meter lets go of it, or its lease
-            raise
-        except TimeoutError as error:
-            self.call.hold = None
-            self._count("unrecorded")
-            raise ServiceError(
-                _("The call could not be recorded in time, so its answer is withheld."),
-                remedy=_(
-                    "Send it again in a moment, best with an Idempotency-Key: one action is "
-                    "charged once."
-                ),
-                retry_after_seconds=5,
-            ) from error
-        except RequestError:
-            self._count("duplicate")
-            raise
-        except ConfigError as error:
-            self._count("unrecorded")
-            product = self.call.permit.product
-            _log.error(
-                "A call to %s has no price: %s", product, error.message, extra={"product": product}
-            )
-            raise ServiceError(
-                _("This call cannot be priced, so its answer is withheld; nothing was charged."),
-                remedy=_("Tell whoever runs the service: the product's plan has to be mended."),
-            ) from error
-        except Exception:
-            self._count("unrecorded")
-            raise
-        self._count(outcome)
-        self.call.hold = None  # settled with the event
-        return receipt
-
     async def _record_failure(self, outcome: Outcome) -> None:
-        try:
-            await self._record(outcome, seconds=_FAILURE_SECONDS)
-        except Exception as error:  # noqa: BLE001 - the call's own error is the one to be told
-            _log.error("A call's outcome %s was not recorded: %s.", outcome, type(error).__name__)
+        await self.call.record_failure(self._usage(outcome, None))
 
     def _usage(self, outcome: Outcome, served: Told | None) -> Usage:
         event_id = self.call.event_id
@@ -414,7 +245,7 @@ class _Answering:
             quantities=units_of(version, explained=has_explanation),
             input_sha256=self.digest,
             output_sha256=sha256_hex(canonical_json(dict(answer.output))) if answer else "",
-            latency_seconds=self._elapsed(),
+            latency_seconds=self.call.elapsed,
             compute_seconds=answer.compute_seconds if answer else 0.0,
             probability=answer.probability if answer else None,
             abstained=answer.abstained if answer else False,
@@ -424,14 +255,6 @@ class _Answering:
             hold=self.call.hold,
         )
 
-    def _elapsed(self) -> float:
-        return self.call.service.clock.monotonic() - self.call.started
-
-    def _count(self, outcome: str) -> None:
-        call, info = self.call, self.current.info
-        product = call.permit.product
-        _counted(call.service, call.request, product, outcome, info.version, info.model)
-
 
 def units_of(version: Version | Told, *, explained: bool) -> dict[str, int]:
     """What one call of a version counts."""
@@ -439,25 +262,16 @@ def units_of(version: Version | Told, *, explained: bool) -> dict[str, int]:
     return {unit: 1} | ({EXPLANATION: 1} if explained else {})
 
 
-def _counted(
-    service: Service,
-    request: Request,
-    product: str,
-    outcome: str,
-    version: str | None = None,
-    model: str | None = None,
-) -> None:
-    service.metrics.call(product, version or UNKNOWN, outcome)
-    logs.note(request.scope, outcome=outcome, model=model, model_version=version)
-
-
-def _refusal(error: MintageError) -> str:
-    """What the metrics call a call that was turned away."""
-    return "shed" if isinstance(error, ServiceError) else "refused"
-
-
 def _outcome(answer: Answer) -> Outcome:
     return "abstain" if answer.abstained else "ok"
+
+
+def _asked_otherwise(product: str) -> RequestError:
+    return RequestError(
+        _("{product} is a language model.", product=product),
+        remedy=_("Ask it at POST /v1/chat/completions, by OpenAI's API."),
+        http_status=404,
+    )
 
 
 async def _digest(data: bytes) -> str:

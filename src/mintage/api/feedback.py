@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 
 from mintage.api import models
-from mintage.api.calls import caller_of
 from mintage.api.documents import check_document
+from mintage.api.metered import caller_of
 from mintage.api.openapi import AUTHORIZED, FEEDBACK_BODY, problems
 from mintage.api.problems import malformed
 from mintage.api.routing import ClientGone

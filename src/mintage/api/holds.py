@@ -14,8 +14,13 @@ from mintage.core.types import Permit
 _SECONDS: Final = 10.0
 
 
-async def reserve(service: Service, permit: Permit, quantities: Mapping[str, int]) -> str | None:
-    """The hold's id; None where nothing has to be held.
+async def reserve(
+    service: Service,
+    permit: Permit,
+    quantities: Mapping[str, int],
+    seconds: float | None = None,
+) -> str | None:
+    """The hold's id; None where nothing has to be held. ``seconds``: as ``Reserve.reserve``.
 
     Raises:
         QuotaReached: a limit would be passed (429).
@@ -24,7 +29,7 @@ async def reserve(service: Service, permit: Permit, quantities: Mapping[str, int
     """
     if not permit.held or service.reserve is None:
         return None
-    promised = asyncio.wrap_future(service.reserve.reserve(permit, quantities))
+    promised = asyncio.wrap_future(service.reserve.reserve(permit, quantities, seconds))
     try:
         async with asyncio.timeout(_SECONDS):
             return await asyncio.shield(promised)

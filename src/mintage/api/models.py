@@ -385,3 +385,72 @@ class InferResponse(_Wire):
     id: str
     outputs: list[InferOutput]
     parameters: dict[str, Any]
+
+
+class _Passed(BaseModel):
+    """What a language model answers: whatever it says besides is there too."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class LanguageError(_Wire):
+    """An error as OpenAI's API has it."""
+
+    message: str = Field(description="What was wrong and what to do next, in one text.")
+    type: str = Field(examples=["invalid_request_error"])
+    param: str | None = None
+    code: str = Field(description="The error's name, stable.", examples=["quota_reached"])
+    instance: str = Field(description="The request's id, also in X-Request-Id.")
+    incident: str | None = Field(None, description="Only where it is our mistake: tell us this.")
+
+
+class LanguageProblem(_Wire):
+    """The answer that an error is, where clients of OpenAI's API call."""
+
+    error: LanguageError
+
+
+class Charged(_Wire):
+    """What is charged for an answer, and what proves it."""
+
+    receipt: str = Field(description="GET /v1/receipts/{receipt} has it.")
+    event: str
+    price: CallPrice
+
+
+class ChatCompletion(_Passed):
+    """An answer to a conversation."""
+
+    model: str = Field(description="The product's name.")
+    choices: list[dict[str, Any]] = []
+    usage: dict[str, Any] | None = None
+    mintage: Charged
+
+
+class TextCompletion(ChatCompletion):
+    """How a text goes on."""
+
+
+class Embeddings(_Passed):
+    """Vectors of texts."""
+
+    model: str = Field(description="The product's name.")
+    data: list[dict[str, Any]] = []
+    usage: dict[str, Any] | None = None
+    mintage: Charged
+
+
+class LanguageModel(_Wire):
+    """A language model that is sold here."""
+
+    id: str = Field(description="The product's name: the ``model`` of a request.")
+    object: Literal["model"]
+    created: int = Field(description="When it was declared, in seconds since 1970.")
+    owned_by: str
+
+
+class LanguageModels(_Wire):
+    """Those that a key may call."""
+
+    object: Literal["list"]
+    data: list[LanguageModel]

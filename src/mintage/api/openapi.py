@@ -13,6 +13,7 @@ from mintage.api.models import (
     ImageDocument,
     InferProblem,
     InferRequest,
+    LanguageProblem,
     Problem,
 )
 from mintage.api.problems import MEDIA_TYPE
@@ -85,6 +86,14 @@ _HEADERS: dict[str, dict[str, Any]] = {
     "Idempotent-Replayed": {
         "description": "The first call with this Idempotency-Key got this answer; it is free now.",
         "schema": {"type": "string", "enum": ["true"]},
+    },
+    "X-Mintage-Receipt": {
+        "description": "The receipt's id; GET /v1/receipts/{receipt} has it.",
+        "schema": {"type": "string"},
+    },
+    "X-Mintage-Price": {
+        "description": "What this call costs, as the plan stands.",
+        "schema": {"type": "string", "examples": ["0.00042 USD"]},
     },
     _JSON_BYTES: {
         "description": "How many bytes of the answer are JSON, where tensors follow as bytes.",
@@ -179,6 +188,50 @@ INFER_BODY: dict[str, Any] = {
 }
 
 
+_ASKED_WITH = {"chat/completions": "messages", "completions": "prompt", "embeddings": "input"}
+_EVENTS = "text/event-stream"
+
+
+def language_body(kind: str) -> dict[str, Any]:
+    """What a language model is asked with, as far as it is known here."""
+    asked = _ASKED_WITH[kind]
+    properties: dict[str, Any] = {
+        "model": {"type": "string", "minLength": 1, "description": "A product's name."},
+        asked: {"description": "As OpenAI's API has it."},
+    }
+    if kind != "embeddings":
+        properties["stream"] = {"type": "boolean", "default": False}
+    schema = {
+        "type": "object",
+        "properties": properties,
+        "required": ["model", asked],
+        "additionalProperties": True,
+    }
+    return {
+        "parameters": [_IDEMPOTENCY_KEY],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
+    }
+
+
+def language_sold(*, streams: bool, asked: bool = True) -> dict[int | str, dict[str, Any]]:
+    """What a route of language models says; ``asked``: it sells an answer."""
+    if not asked:
+        return _as_openai(problems(401, 403))
+    found = sold(*ONE_ANSWER)
+    if streams:
+        found[200]["content"] = {_EVENTS: {"schema": {"type": "string"}}}
+    found[200]["headers"] |= _named("X-Mintage-Receipt", "X-Mintage-Price")
+    return _as_openai(found)
+
+
+def _as_openai(found: dict[int | str, dict[str, Any]]) -> dict[int | str, dict[str, Any]]:
+    schema = {"$ref": f"#/components/schemas/{LanguageProblem.__name__}"}
+    for status, response in found.items():
+        if status != 200:
+            response["content"] = {"application/json": {"schema": schema}}
+    return found
+
+
 def problems(*statuses: int, of: type[Problem] = Problem) -> dict[int | str, dict[str, Any]]:
     """The errors of a route, each as problem+json."""
     schema = {"$ref": f"#/components/schemas/{of.__name__}"}
@@ -212,7 +265,7 @@ def sold(
 
 def complete(
     document: dict[str, Any],
-    models: Iterable[type[BaseModel]] = (InferProblem, InferRequest),
+    models: Iterable[type[BaseModel]] = (InferProblem, InferRequest, LanguageProblem),
     schemes: dict[str, Any] = SECURITY_SCHEMES,
 ) -> dict[str, Any]:
     """Add the schemas that only hand-read bodies and problems name; drop the framework's own."""

@@ -25,6 +25,14 @@ from mintage.core.redaction import without_keys
 
 MEDIA_TYPE = "application/problem+json"
 _OIP = "/v2"
+LANGUAGE = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models")
+"""Where clients of OpenAI's API call: errors have its shape there."""
+_OPENAI_TYPES = {
+    401: "authentication_error",
+    402: "insufficient_quota",
+    403: "permission_error",
+    429: "rate_limit_error",
+}
 _CLOSING = {
     http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     http.HTTPStatus.REQUEST_TIMEOUT,
@@ -64,10 +72,15 @@ class ProblemResponse(Response):
         """The error as it leaves at an address.
 
         Under ``/v2`` the text is its member ``error`` too: clients of the Open Inference Protocol
-        read nothing else.
+        read nothing else. Where clients of OpenAI's API call, it is as that has it.
         https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
         """
-        if path == _OIP or path.startswith(f"{_OIP}/"):
+        if path in LANGUAGE:
+            document = {**self._document, "detail": self._said}
+            self.body = _encoded({"error": _as_openai(document)})
+            self.headers["Content-Type"] = "application/json"
+            self.headers["Content-Length"] = str(len(self.body))
+        elif path == _OIP or path.startswith(f"{_OIP}/"):
             self.body = _encoded({**self._document, "error": self._said})
             self.headers["Content-Length"] = str(len(self.body))
         return self
@@ -125,6 +138,27 @@ def unforeseen(error: Exception, request_id: str) -> ProblemResponse:
         remedy=_("Tell whoever runs the service: incident {incident}.", incident=incident),
     )
     return problem(bug, request_id, incident=incident)
+
+
+def openai_error(error: MintageError, request_id: str) -> bytes:
+    """An error within a stream: what of it is data."""
+    found = answer_to(error, request_id).at(LANGUAGE[0])
+    return bytes(found.body)
+
+
+def _as_openai(document: Mapping[str, Any]) -> dict[str, Any]:
+    """An error as OpenAI's API has it."""
+    status = document["status"]
+    kind = _OPENAI_TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
+    said = {
+        "message": document["detail"],
+        "type": kind,
+        "param": None,
+        "code": document["code"],
+        "instance": document["instance"],
+    }
+    incident = document.get("incident")
+    return said if incident is None else said | {"incident": incident}
 
 
 def answer_to(error: MintageError, request_id: str) -> ProblemResponse:

@@ -134,11 +134,11 @@ def replay(
     Raises:
         KeyReused: this is another call.
     """
-    answered = Answered.again(found.answer or b"", found.receipt)
-    asked = (found.product, found.input_sha256, answered.explain)
-    if asked != (product, digest, explain) or version not in (None, answered.model_version):
-        raise KeyReused(
-            _("This Idempotency-Key was used for another picture, product, version or form."),
-            remedy=_("Use one key for one action, such as a new UUID."),
-        )
-    return answered
+    if (found.product, found.input_sha256) == (product, digest):  # or it may be of another kind
+        answered = Answered.again(found.answer or b"", found.receipt)
+        if answered.explain == explain and version in (None, answered.model_version):
+            return answered
+    raise KeyReused(
+        _("This Idempotency-Key was used for another picture, product, version or form."),
+        remedy=_("Use one key for one action, such as a new UUID."),
+    )

@@ -179,6 +179,20 @@ class Server(uvicorn.Server):
         yield
 
 
+async def _start(service: Service) -> None:
+    """Load what answers."""
+    for part in (service.engine, service.gateway):
+        if part is not None:
+            await part.start()
+
+
+async def _close(service: Service) -> None:
+    """Answer what was taken, and let go."""
+    for part in (service.explanations, service.engine, service.gateway):
+        if part is not None:
+            await part.close()
+
+
 async def _serve(
     service: Service,
     customers: socket.socket,
@@ -202,7 +216,7 @@ async def _serve(
     servers = [facing] if beside is None else [facing, beside[0]]
     with stopping(signals) as stopped, _interpreter_for_serving():
         try:
-            await service.engine.start()
+            await _start(service)
             gc.freeze()
             async with asyncio.TaskGroup() as tasks:
                 watching: list[asyncio.Task[None]] = []
@@ -231,9 +245,7 @@ async def _serve(
                 for task in watching:
                     task.cancel()
         finally:
-            if service.explanations is not None:
-                await service.explanations.close()
-            await service.engine.close()
+            await _close(service)
             await asyncio.to_thread(service.finish)
 
 

@@ -25,6 +25,8 @@ from mintage.core.types import Answer, Batch, Caller, ProviderInfo, Rate, Receip
 if TYPE_CHECKING:
     from mintage.app.billing import Billing
     from mintage.app.capturing import Capturing
+    from mintage.deliver.upstreams.declared import Upstream
+    from mintage.deliver.upstreams.gateway import Reply
 
 
 class Version(Protocol):
@@ -349,6 +351,30 @@ class Listed(Protocol):
         ...
 
 
+class Gateway(Protocol):
+    """What ``deliver.upstreams.gateway.Gateway`` offers, and a test's stand-in must."""
+
+    async def start(self) -> None:
+        """Know what is declared."""
+        ...
+
+    async def upstreams(self, product: str) -> Sequence[Upstream]:
+        """Those that answer for a product, the first to be asked first."""
+        ...
+
+    async def models(self) -> Mapping[str, int]:
+        """Every product that upstreams answer for, and since when, in seconds since 1970."""
+        ...
+
+    async def ask(self, product: str, path: str, body: Mapping[str, Any]) -> Reply:
+        """The first answer that one begins; raises ServiceError, and RequestError as it says."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        ...
+
+
 class Administration(Protocol):
     """The verbs that operators have over HTTP; all may wait for disk and database."""
 
@@ -393,7 +419,7 @@ class Service:
     use; without it nothing is held. Without ``payments`` no provider's messages are taken.
     ``tracer`` makes a span of each request. ``public_keys`` are told to anyone, by role; it is
     called in threads. ``admin`` is what the operator's port works on; without it there are no admin
-    routes.
+    routes. ``gateway`` asks others' servers; without it no language model is sold.
     """
 
     settings: Settings
@@ -415,6 +441,7 @@ class Service:
     tracer: Tracer | None = None
     public_keys: Callable[[], Mapping[str, Mapping[str, str]]] = dict
     admin: Administration | None = None
+    gateway: Gateway | None = None
 
     @cached_property
     def intake(self) -> Intake:

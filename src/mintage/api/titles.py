@@ -15,6 +15,8 @@ TITLES: dict[str, Message] = {
     "answer_expired": _("The answer is no longer kept"),
     "idempotency_key_reused": _("The Idempotency-Key was used for another call"),
     "duplicate_event": _("This call is recorded already"),
+    "upstream_refused": _("The model does not take this request"),
+    "upstream_timeout": _("The model did not answer in time"),
     "trust_error": _("What was promised cannot be confirmed"),
     "signature_mismatch": _("A signature does not match"),
     "seal_broken": _("Something encrypted does not open"),

@@ -141,6 +141,18 @@ async def read_json(request: Request, most_bytes: int, take: Callable[[bytes], T
     return await _decoded(body, take)
 
 
+async def read_document(request: Request, most_bytes: int) -> bytes:
+    """A body of JSON in which no picture is looked for, as it came.
+
+    Raises:
+        RequestError: too large (413), another content type (415), too slow (408).
+    """
+    kind, __ = content_type(request)
+    if kind not in (_JSON, _RAW):
+        raise _unsupported(_("A body of type {media_type!r} is not read.", media_type=kind[:80]))
+    return await _body(request, most_bytes, most_bytes, _JSON_COPIES)
+
+
 async def _form(request: Request, most_bytes: int) -> bytes:
     return await _body(request, most_bytes, most_bytes + _FRAMING_BYTES, _FORM_COPIES)
 

@@ -168,7 +168,7 @@ class Capturing:
             page = self.history.list_usage(
                 customer=owner, product=product, after=after, limit=wanted, period=month
             )
-            found += [record.to_json() for record in page]
+            found += [record.logged() for record in page]
             if len(page) < wanted:
                 break
             after = page[-1].receipt

@@ -36,6 +36,8 @@ from mintage.deliver.engine import Engine, no_version
 from mintage.deliver.explain import Explanations
 from mintage.deliver.products import Products
 from mintage.deliver.score import Work, score
+from mintage.deliver.upstreams.declarations import Upstreams
+from mintage.deliver.upstreams.gateway import Gateway
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing, Role
 
@@ -77,6 +79,7 @@ class Serving:
     catalogue: Offers
     replays: Answers
     public_keys: Callable[[], Mapping[str, Mapping[str, str]]]
+    gateway: Gateway
 
 
 class Delivering:
@@ -89,13 +92,15 @@ class Delivering:
         create: Creating,
         capture: Capturing,
         products: Products,
+        upstreams: Upstreams,
     ) -> None:
         self._workspace = workspace
         self._settings = settings
         self._create = create
         self._capture = capture
         self.products = products
-        self.offers = Offers(create.bundles, capture, products)
+        self._upstreams = upstreams
+        self.offers = Offers(create.bundles, capture, products, upstreams)
 
     def score(
         self,
@@ -165,6 +170,7 @@ class Delivering:
             catalogue=self.offers,
             replays=Answers(self._workspace.database, keys, self._workspace.clock),
             public_keys=partial(_public_keys, keys),
+            gateway=Gateway(self._upstreams, self._workspace.clock),
         )
 
     def _check_published(self, names: Collection[str]) -> None:
@@ -327,10 +333,13 @@ def _check_whole(caller: Caller) -> None:
 class Offers:
     """What is sold here, for anyone to see."""
 
-    def __init__(self, bundles: Bundles, capture: Capturing, products: Products) -> None:
+    def __init__(
+        self, bundles: Bundles, capture: Capturing, products: Products, upstreams: Upstreams
+    ) -> None:
         self._bundles = bundles
         self._capture = capture
         self._products = products
+        self._upstreams = upstreams
         self._manifests: dict[str, Manifest] = {}
 
     def names(self) -> Sequence[str]:
@@ -359,6 +368,19 @@ class Offers:
         """
         plan = self._capture.plans.current(self._products.get(product).plan)
         said = plan.offer(product)
+        if self._upstreams.of(product):
+            return Offer(
+                name=product,
+                task="text",
+                modality="text",
+                labels=(),
+                model=product,
+                model_version="",
+                unit=said["unit"],
+                price=Price(said["price"], said["currency"], said["per"]),
+                explanation=Price("0", said["currency"]),
+                rate=plan.rate,
+            )
         pointer = self._products.routing(product).stable
         try:
             manifest = self.manifest(product)

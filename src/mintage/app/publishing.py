@@ -15,6 +15,7 @@ from mintage.core.errors import ConfigError, RequestError
 from mintage.core.messages import _
 from mintage.core.units import check_name
 from mintage.deliver.products import STABLE, Pointer, Products, Routing, Trial
+from mintage.deliver.upstreams.declarations import Upstreams
 
 
 class Publishing:
@@ -26,6 +27,7 @@ class Publishing:
         bundles: Bundles,
         capture: Capturing,
         *,
+        upstreams: Upstreams,
         try_out: Callable[[LoadedBundle], object],
         about: Callable[[str], Mapping[str, str]],
     ) -> None:
@@ -33,6 +35,7 @@ class Publishing:
         self._products = products
         self._bundles = bundles
         self._capture = capture
+        self._upstreams = upstreams
         self._try_out = try_out
         self._about = about
 
@@ -158,9 +161,9 @@ class Publishing:
         ]
 
     def catalogue(self) -> list[dict[str, Any]]:
-        """Every product with what it points at."""
-        routings = self._products.routings()
-        return [
+        """Every product with what it points at; of upstreams, the one that is asked first."""
+        routings, upstreams = self._products.routings(), self._upstreams.all()
+        found = [
             {
                 "product": product.name,
                 "model": routings[product.name].stable.reference,
@@ -172,6 +175,19 @@ class Publishing:
             for product in self._products.list()
             if product.name in routings
         ]
+        found += [
+            {
+                "product": product.name,
+                "model": f"{first.model}@{first.name}",
+                "bundle_digest": first.digest,
+                "canary": None,
+                "shadow": None,
+                "plan": self._capture.plans.current(product.plan).offer(product.name),
+            }
+            for product in self._products.list()
+            for first in upstreams.get(product.name, ())[:1]
+        ]
+        return sorted(found, key=lambda each: str(each["product"]))
 
 
 def _trial(canary: float | None, shadow: float | None) -> tuple[Trial | None, int]:

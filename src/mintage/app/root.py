@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from mintage.app.delivering import Delivering
     from mintage.app.feedback import CustomerFeedback
     from mintage.app.labelling import Labelling
+    from mintage.app.language import LanguageProducts
     from mintage.app.moving import Moving
     from mintage.app.notifying import Notifying
     from mintage.app.publishing import Publishing
     from mintage.bundle.loader import LoadedBundle
     from mintage.deliver.products import Products
+    from mintage.deliver.upstreams.declarations import Upstreams
 
 
 class App:
@@ -67,6 +69,20 @@ class App:
         return Products(self.workspace.database, self.workspace.now)
 
     @cached_property
+    def upstreams(self) -> Upstreams:
+        """Servers of others, that answer for products."""
+        from mintage.deliver.upstreams.declarations import Upstreams  # noqa: PLC0415
+
+        return Upstreams(self.workspace.database, self.workspace.now)
+
+    @cached_property
+    def language(self) -> LanguageProducts:
+        """Sell what upstreams answer."""
+        from mintage.app.language import LanguageProducts  # noqa: PLC0415
+
+        return LanguageProducts(self.upstreams, self.products, self.capture.plans)
+
+    @cached_property
     def publishing(self) -> Publishing:
         """Publish, try out, take back."""
         from mintage.app.bundles import Bundles  # noqa: PLC0415
@@ -76,6 +92,7 @@ class App:
             self.products,
             Bundles(self.workspace, self.keys),
             self.capture,
+            upstreams=self.upstreams,
             try_out=self._try_out,
             about=self._about,
         )
@@ -92,7 +109,14 @@ class App:
         """Score, and what a server needs."""
         from mintage.app.delivering import Delivering  # noqa: PLC0415
 
-        return Delivering(self.workspace, self.settings, self.create, self.capture, self.products)
+        return Delivering(
+            self.workspace,
+            self.settings,
+            self.create,
+            self.capture,
+            self.products,
+            self.upstreams,
+        )
 
     @cached_property
     def capture(self) -> Capturing:

@@ -14,7 +14,8 @@ from mintage.core.canonical import Spelled, canonical_json
 _COLUMN_NAMES = {"model": "provider_model", "model_version": "provider_version"}
 
 
-CHARGED_OUTCOME, ABSTAINED = "ok", "abstain"
+CHARGED_OUTCOMES, ABSTAINED = ("ok", "partial"), "abstain"
+_OURS_ALONE = ("cost", "cost_currency")  # what an upstream asks is no customer's business
 
 
 @dataclass  # not frozen: that made one in four times the time, for every call
@@ -48,14 +49,24 @@ class UsageRecord:
     currency: str
     final: bool
     recorded_at: str
+    counted_by: str = ""
+    cost: str = "0"
+    cost_currency: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """The event as listings show it; with ``kind`` it is the record of its leaf."""
+        """The event as customers see it."""
+        shown = {**vars(self), "quantities": dict(self.quantities)}
+        for name in _OURS_ALONE:
+            del shown[name]
+        return shown
+
+    def logged(self) -> dict[str, Any]:
+        """The event as operators see it; with ``kind`` it is the record of its leaf."""
         return {**vars(self), "quantities": dict(self.quantities)}
 
     def spelled(self) -> Spelled:
         """The same for its leaf and its receipt, which say most of it alike."""
-        return Spelled.of(self.to_json())
+        return Spelled.of(self.logged())
 
     def to_row(self, log_position: int) -> list[Any]:
         """The event as its row holds it: ``repository.EVENT_COLUMNS``."""
@@ -74,7 +85,7 @@ class UsageRecord:
 
 def is_charged(outcome: str, *, charge_abstained: bool) -> bool:
     """Whether a call that ended so is charged; of answers without a label the plan decides."""
-    return outcome == CHARGED_OUTCOME or (outcome == ABSTAINED and charge_abstained)
+    return outcome in CHARGED_OUTCOMES or (outcome == ABSTAINED and charge_abstained)
 
 
 _NAMES = [field.name for field in fields(UsageRecord)]

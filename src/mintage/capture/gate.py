@@ -41,6 +41,7 @@ class KeyGate:
         self._clock = clock
         self._grace = None if overdue_stop_days is None else timedelta(days=overdue_stop_days)
         self._kept: dict[tuple[str, str], _Kept] = {}
+        self._known: dict[str, KeyLimits] = {}
         self._epoch: int | None = None
 
     def caller(self, key: str | None, scope: Scope, address: str | None = None) -> Caller:
@@ -59,6 +60,34 @@ class KeyGate:
         products = found.limits.products
         return Caller(found.customer, None if products is None else frozenset(products))
 
+    def authenticate(self, key: str | None, address: str | None = None) -> None:
+        """Whether the key may call anything at all, before it is known what it calls.
+
+        Raises:
+            Unauthenticated: as ``admit``.
+            NotAllowed: the key is not for this address, or not for calls.
+        """
+        presented, epoch = ApiKey.parse(key), self._begun()
+        limits = self._known.get(presented.sha256)
+        if limits is None:
+            with self._database.read() as connection:
+                limits = self._authenticated(connection, presented).limits
+            limits.check_scope("predict")
+            if epoch is not None and epoch == self._database.epoch():
+                self._known[presented.sha256] = limits
+        if limits.bind_each_call:
+            if limits.have_ended(self._clock.now()):
+                raise refused()
+            limits.check_address(address)
+
+    def _begun(self) -> int | None:
+        """The epoch that what is kept holds for: of another one, all is forgotten."""
+        epoch = self._database.epoch()
+        most = max(len(self._kept), len(self._known))
+        if epoch is None or epoch != self._epoch or most >= _MOST_PERMITS:
+            self._kept, self._known, self._epoch = {}, {}, epoch
+        return epoch
+
     def admit(self, key: str | None, product: str, address: str | None = None) -> Permit:
         """The permit for a call, at the price in force now.
 
@@ -70,9 +99,7 @@ class KeyGate:
             NotReady: the product's plan has no price yet.
             PaymentDue: an invoice of theirs is overdue, beyond the days that are allowed.
         """
-        presented, epoch = ApiKey.parse(key), self._database.epoch()
-        if epoch is None or epoch != self._epoch or len(self._kept) >= _MOST_PERMITS:
-            self._kept, self._epoch = {}, epoch
+        presented, epoch = ApiKey.parse(key), self._begun()
         asked = presented.sha256, product
         kept = self._kept.get(asked)
         # What is overdue is a matter of time: nothing is changed when its moment comes.

@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from typing import Any, Self, TypeVar
 
 from mintage.capture import answers, repository
-from mintage.capture.events import ABSTAINED, CHARGED_OUTCOME, UsageRecord, is_charged
+from mintage.capture.events import ABSTAINED, CHARGED_OUTCOMES, UsageRecord, is_charged
 from mintage.capture.limits.counters import Charged
 from mintage.capture.limits.settling import settle
 from mintage.capture.receipts import SIGNING_KEY, sign_receipt
@@ -27,7 +27,7 @@ from mintage.store.engine import Database
 from mintage.trust import audit
 from mintage.trust.keys import KeyRing
 
-_ANSWERED = (CHARGED_OUTCOME, ABSTAINED)
+_ANSWERED = (*CHARGED_OUTCOMES, ABSTAINED)
 _MOST_TOGETHER = 256
 """Events that are one write: as many as callers may ever wait for the same commit."""
 Signed = TypeVar("Signed")
@@ -257,6 +257,9 @@ class _Draft:
             currency=permit.currency,
             final=permit.final,
             recorded_at=now,
+            counted_by=usage.counted_by,
+            cost=usage.cost,
+            cost_currency=usage.cost_currency,
         )
 
 

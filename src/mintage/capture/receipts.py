@@ -29,6 +29,8 @@ _AS_IN_THE_EVENT = (
     "plan_version",
     "recorded_at",
 )
+_COUNTED = (*_AS_IN_THE_EVENT, "counted_by")
+"""What tokens were counted by is said where we did not count them ourselves."""
 
 
 def sign_receipt(
@@ -45,7 +47,8 @@ def sign_receipt(
     """
     leaf = {"position": position, "hash": leaf_hash.hex()}
     more = Spelled.of({"version": 1, "event": record.id, "leaf": leaf})
-    said = (spelled or record.spelled()).only(_AS_IN_THE_EVENT) | more
+    names = _COUNTED if record.counted_by else _AS_IN_THE_EVENT
+    said = (spelled or record.spelled()).only(names) | more
     return Receipt(
         id=record.receipt,
         event_id=record.id,

@@ -270,7 +270,7 @@ def computed(connection: Connection, product: str | None) -> tuple[int, float]:
     """How many calls were answered, of this product or of all, and the seconds they computed."""
     e = usage_events.c
     counted = select(func.count(), func.coalesce(func.sum(e.compute_seconds), 0.0))
-    answered = counted.where(e.outcome.in_(("ok", "abstain")))
+    answered = counted.where(e.outcome.in_(("ok", "partial", "abstain")))
     if product is not None:
         answered = answered.where(e.product == product)
     calls, seconds = connection.execute(answered).one()

@@ -25,7 +25,8 @@ TRIAL = "trial"
 """The customer that calls without a key are recorded for, and the plan that makes them free."""
 
 _WINDOW = timedelta(hours=24)
-_USES: frozenset[Outcome] = frozenset({"ok", "abstain", "cancelled"})  # who left was answered too
+_USES: frozenset[Outcome] = frozenset({"ok", "partial", "abstain", "cancelled"})
+"""Who left was answered too."""
 _EACH_SECONDS = 3600.0  # what a killed process had in hand is given back so long after
 
 
@@ -54,6 +55,10 @@ class TrialGate:
         self._customer = customer
         self._plan = plan
         self._most_calls = most_calls
+
+    def authenticate(self, key: str | None, address: str | None = None) -> None:
+        """As the gate behind it: what is asked for before it is known is no part of a trial."""
+        self._gate.authenticate(key, address)
 
     def admit(self, key: str | None, product: str, address: str | None = None) -> Permit:
         """The permit for a call; without a key, for one of the trial's.

@@ -51,6 +51,7 @@ _VERBS = {
         "publish": "deliver:publish",
         "rollback": "deliver:rollback",
         "products": "deliver:products",
+        "product": "products:product",
         "serve": "deliver:serve",
     },
     CAPTURE: {

@@ -95,4 +95,5 @@ def service_of(app: App, *, samples: Sequence[Sample] = ()) -> Service:
         feedback=app.feedback if app.settings.feedback_bytes else None,
         payments=app.billing.desk,
         admin=app,
+        gateway=parts.gateway,
     )

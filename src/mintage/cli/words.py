@@ -9,10 +9,15 @@ _WORDS: dict[str, Message] = {
     for word in (
         _("image"),  # what is counted
         _("explanation"),
+        _("input_token"),
+        _("cached_input_token"),
+        _("output_token"),
+        _("request"),
         _("ok"),  # how a call ended
         _("error"),
         _("timeout"),
         _("cancelled"),
+        _("partial"),
         _("abstain"),
         _("draft"),  # how an invoice stands
         _("issued"),

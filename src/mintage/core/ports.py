@@ -164,6 +164,15 @@ class Explaining(Protocol[Explanation_co]):
 class Gate(Protocol):
     """May this key call this product now?"""
 
+    def authenticate(self, key: str | None, address: str | None = None) -> None:
+        """Whether the key is one at all, before it is known what is asked for.
+
+        Raises:
+            Unauthenticated: no key, an unknown, a revoked or an expired one.
+            NotAllowed: it may not call, or not from there.
+        """
+        ...
+
     def admit(self, key: str | None, product: str, address: str | None = None) -> Permit:
         """The permit for a call from an address; None is one that nobody knows.
 
@@ -202,10 +211,13 @@ class Limiter(Protocol):
 class Reserve(Protocol):
     """What calls will use, reserved before they are answered; the Meter settles it."""
 
-    def reserve(self, permit: Permit, quantities: Mapping[str, int]) -> Future[str]:
+    def reserve(
+        self, permit: Permit, quantities: Mapping[str, int], seconds: float | None = None
+    ) -> Future[str]:
         """The hold's id, once what a call will use at most is reserved.
 
-        The future fails with QuotaReached or PaymentDue where it may not be answered.
+        ``seconds`` is how long it is held where that may be longer than for most calls. The
+        future fails with QuotaReached or PaymentDue where it may not be answered.
 
         Raises:
             ServiceError: it cannot be reserved now, so it may not be answered.

@@ -15,11 +15,21 @@ from mintage.core.money import Money, Price
 Split = Literal["train", "validation", "test"]
 Durability = Literal["flush", "process"]
 """What recorded usage survives: a power cut, or the end of the process alone."""
-Outcome = Literal["ok", "error", "timeout", "cancelled", "abstain"]
+Outcome = Literal["ok", "partial", "error", "timeout", "cancelled", "abstain"]
+"""How a call ended. Of a ``partial`` answer a part was delivered, before it broke or its client
+left, and that part is charged."""
+CountedBy = Literal["", "upstream", "tokenizer", "length"]
+"""Who counted what was used: we ourselves, the upstream, its declared tokenizer on our side, or the
+length of the text where there is none."""
 Scope = Literal["predict", "usage", "feedback"]
 """What a key may do: call products, read usage and receipts, say whether answers were right."""
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 
+
+INPUT_TOKEN, CACHED_INPUT_TOKEN, OUTPUT_TOKEN = "input_token", "cached_input_token", "output_token"
+"""The units of a language model. Where a plan has a price for cached tokens, they are not counted
+as input tokens too; where it has none, they are counted as input tokens alone."""
+REQUEST = "request"
 
 EXPLANATION = "explanation"
 """The unit that explanations are counted in, beside the product's own."""
@@ -229,7 +239,8 @@ class Usage:
 
     ``stored_answer`` is kept for a while beside the event, for a repetition of the same action.
     Of an abandoned one nobody waits for the record any more: no answer left, so nothing is owed.
-    ``hold`` is what was reserved for it.
+    ``hold`` is what was reserved for it. ``cost`` is what an upstream asks for it, a decimal string
+    in major units of ``cost_currency``.
     """
 
     permit: Permit
@@ -248,6 +259,9 @@ class Usage:
     stored_answer: bytes | None = None
     abandoned: bool = False
     hold: str | None = None
+    counted_by: CountedBy = ""
+    cost: str = "0"
+    cost_currency: str = ""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import delete, insert, select, update
 
-from mintage.store.schema import aliases, models, products, publications
+from mintage.store.schema import aliases, models, products, publications, upstreams
 
 Connection = sqlalchemy.Connection  # so that the rest of the room need not import SQLAlchemy
 Values = dict[str, Any]
@@ -81,3 +81,25 @@ def all_aliases(connection: Connection) -> list[Values]:
     """Every alias of every product."""
     statement = select(aliases).order_by(aliases.c.product, aliases.c.alias)
     return [dict(row) for row in connection.execute(statement).mappings()]
+
+
+def add_upstream(connection: Connection, values: Values) -> None:
+    """Keep an upstream that answers from now on."""
+    connection.execute(insert(upstreams).values(values))
+
+
+def remove_upstream(connection: Connection, product: str, name: str, moment: str) -> bool:
+    """Whether there was an upstream of this name, which answers no more."""
+    u = upstreams.c
+    same = (u.product == product) & (u.name == name) & u.removed_at.is_(None)
+    return bool(
+        connection.execute(update(upstreams).where(same).values(removed_at=moment)).rowcount
+    )
+
+
+def standing_upstreams(connection: Connection) -> list[Values]:
+    """Every upstream that answers, those of a product in the order in which they are asked."""
+    u = upstreams.c
+    statement = select(upstreams).where(u.removed_at.is_(None))
+    rows = connection.execute(statement.order_by(u.product, u.place, u.sequence)).mappings()
+    return [dict(row) for row in rows]

@@ -127,6 +127,28 @@ publications = Table(
     Column("undone_at", String(32)),
 )
 
+# Servers of others that answer for a product, as they were declared; a removed one stays, since
+# events name it.
+upstreams = Table(
+    "upstreams",
+    metadata,
+    Column("sequence", Integer, primary_key=True),
+    Column("product", String(64), ForeignKey("products.name"), nullable=False, index=True),
+    Column("name", String(64), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("model", String(120), nullable=False),
+    Column("secret", Text, nullable=False),  # where it is: env:NAME, file:PATH, or "" for none
+    Column("place", Integer, nullable=False),  # the lowest is asked first
+    Column("weight", Integer, nullable=False),  # among those of one place
+    Column("deadline_seconds", Float, nullable=False),
+    Column("most_output", Integer, nullable=False),  # tokens of an answer that names no bound
+    Column("tokenizer", Text, nullable=False),  # a tokenizer.json that counts where it does not
+    Column("costs", Text, nullable=False),  # canonical JSON
+    Column("digest", String(64), nullable=False),
+    Column("declared_at", String(32), nullable=False),
+    Column("removed_at", String(32)),
+)
+
 customers = Table(
     "customers",
     metadata,
@@ -200,7 +222,7 @@ usage_events = Table(
     Column("api_key", String(40), nullable=False),
     Column("product", String(64), nullable=False),
     Column("alias", String(20), nullable=False),
-    Column("provider_model", String(64), nullable=False),
+    Column("provider_model", String(120), nullable=False),
     Column("provider_version", String(64), nullable=False),
     Column("bundle_digest", String(64), nullable=False),
     Column("outcome", String(12), nullable=False),
@@ -216,6 +238,9 @@ usage_events = Table(
     Column("price", String(60), nullable=False),
     Column("currency", String(3), nullable=False),
     Column("final", Boolean, nullable=False),
+    Column("counted_by", String(12), nullable=False),  # upstream or tokenizer; "" by ourselves
+    Column("cost", String(60), nullable=False),  # what an upstream asks for it
+    Column("cost_currency", String(3), nullable=False),
     Column("recorded_at", String(32), nullable=False),
     Column("log_position", Integer, nullable=False),
     UniqueConstraint("customer", "origin", "id"),

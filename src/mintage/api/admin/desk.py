@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from mintage.api import logs
 from mintage.api.admin.bodies import body_of
-from mintage.api.calls import bearer_key
+from mintage.api.metered import bearer_key
 from mintage.api.openapi import problems
 from mintage.api.service import Administration
 from mintage.capture.operators import Role

@@ -44,6 +44,7 @@ def page_routes(service: Service) -> APIRouter:
             "explains": service.explanations is not None,
             "feedback": service.feedback is not None,
             "max_upload_bytes": service.settings.max_upload_bytes,
+            "language": [] if service.gateway is None else [*await service.gateway.models()],
         }
         return JSONResponse(found)
 

@@ -137,7 +137,8 @@ async function start() {
     const [page, list] = await Promise.all(
       ["/page.json", "/v1/products"].map(async (address) => (await request(address)).json()));
     state.page = page;
-    state.products = list.products.map((product) => product.name);
+    // Language models are asked by OpenAI's API, and take no picture.
+    state.products = list.products.map((product) => product.name).filter((name) => !page.language.includes(name));
     state.reached = true;
   } catch {
     state.reached = false;

@@ -43,21 +43,25 @@ class Holds:
         self._clock = clock
         self._lease = timedelta(seconds=lease_seconds)
 
-    def reserve(self, permit: Permit, quantities: Mapping[str, int]) -> Future[str]:
+    def reserve(
+        self, permit: Permit, quantities: Mapping[str, int], seconds: float | None = None
+    ) -> Future[str]:
         """The hold's id, once what a call will use at most is reserved.
 
-        The future fails with QuotaReached (429) where a limit would be passed, and with PaymentDue
+        ``seconds`` is how long it is held where that may be longer than for most calls. The
+        future fails with QuotaReached (429) where a limit would be passed, and with PaymentDue
         (402) where the customer's credit does not suffice.
 
         Raises:
             ServiceError: it cannot be reserved now, so the call may not be answered.
         """
         bounds = _bounds(permit)
+        lease = self._lease if seconds is None else max(self._lease, timedelta(seconds=seconds))
         price = price_of_units(permit.prices, quantities)
 
         def work(connection: repository.Connection) -> str | AccountError:
             moment = self._clock.now()
-            until, amounts = moment + self._lease, dict[str, int]()
+            until, amounts = moment + lease, dict[str, int]()
             try:
                 # A call under way at a month's end may be counted in either.
                 for each in _months(bounds, moment, until):

@@ -1,0 +1,141 @@
+"""Language models that others run: which upstreams answer for a product, and at what price."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from mintage.capture.plans import Plan, Plans
+from mintage.capture.pricing.charges import Charge
+from mintage.capture.pricing.terms import Terms
+from mintage.core.errors import ConfigError, RequestError
+from mintage.core.messages import _
+from mintage.core.types import CACHED_INPUT_TOKEN, INPUT_TOKEN, OUTPUT_TOKEN, REQUEST
+from mintage.deliver.products import Products
+from mintage.deliver.upstreams.declarations import Upstreams
+from mintage.deliver.upstreams.declared import PER_TOKENS, Upstream
+from mintage.deliver.upstreams.tokens import Counter
+
+_UNITS = (INPUT_TOKEN, CACHED_INPUT_TOKEN, OUTPUT_TOKEN, REQUEST)
+
+
+@dataclass(frozen=True)
+class TokenPrices:
+    """What customers pay for a million tokens of each kind, as decimal strings; None is no price.
+
+    Without a price of their own cached tokens cost what other input tokens do.
+    """
+
+    input: str | None = None
+    output: str | None = None
+    cached_input: str | None = None
+    currency: str | None = None
+
+    def terms(self) -> Terms | None:
+        """The plan that they are; None where nothing is said.
+
+        Raises:
+            ConfigError: one is missing, or cannot be a price.
+        """
+        priced = {INPUT_TOKEN: self.input, OUTPUT_TOKEN: self.output}
+        if not any((*priced.values(), self.cached_input)):
+            return None
+        if self.input is None or self.output is None or self.currency is None:
+            raise ConfigError(
+                _("Prices of tokens are for input and for output, in one currency."),
+                remedy=_("Say --price-input, --price-output and --currency."),
+            )
+        if self.cached_input is not None:
+            priced[CACHED_INPUT_TOKEN] = self.cached_input
+        charges = [
+            Charge.plain(unit, price or "0", per=PER_TOKENS) for unit, price in priced.items()
+        ]
+        return Terms(self.currency, tuple(charges))
+
+
+class LanguageProducts:
+    """Sells what upstreams answer."""
+
+    def __init__(self, upstreams: Upstreams, products: Products, plans: Plans) -> None:
+        self._upstreams = upstreams
+        self._products = products
+        self._plans = plans
+
+    def add(
+        self, upstream: Upstream, *, plan: str | None = None, prices: TokenPrices | None = None
+    ) -> dict[str, Any]:
+        """Have an upstream answer for its product, which is made where it is new.
+
+        ``plan`` is one that there is; with ``prices`` the product's own is set. A product that is
+        sold already keeps its plan where neither is said.
+
+        Raises:
+            ConfigError: no price for a new product, or a plan that prices no tokens.
+            RequestError: a bundle answers for the product (409), or no such plan (404).
+        """
+        Counter(upstream.tokenizer)  # or why it cannot count
+        terms = None if prices is None else prices.terms()
+        if plan is not None and terms is not None:
+            raise ConfigError(
+                _("A product has a plan or prices, not both."),
+                remedy=_("Say --plan, or --price-input and --price-output."),
+            )
+        agreed = self._agreed(upstream.product, plan, terms)
+        self._upstreams.declare(upstream, agreed.name)
+        return self.show(upstream.product)
+
+    def show(self, product: str) -> dict[str, Any]:
+        """A product's upstreams in their order, and its plan.
+
+        Raises:
+            RequestError: there is no such product, or no upstream answers for it (404).
+        """
+        plan = self._plans.current(self._products.get(product).plan)
+        return {
+            "product": product,
+            "plan": plan.reference,
+            "upstreams": [_shown(each) for each in self._standing(product)],
+        }
+
+    def remove(self, product: str, name: str) -> None:
+        """Have an upstream answer no more; raises RequestError where there is none (404)."""
+        self._upstreams.remove(product, name)
+
+    def _standing(self, product: str) -> list[Upstream]:
+        found = list(self._upstreams.of(product))
+        if not found:
+            raise RequestError(
+                _("No upstream answers for {product}.", product=product),
+                remedy=_(
+                    "Declare one: mintage product add {product} --upstream https://…",
+                    product=product,
+                ),
+                http_status=404,
+            )
+        return found
+
+    def _agreed(self, product: str, plan: str | None, terms: Terms | None) -> Plan:
+        if terms is not None:
+            return self._plans.agree(product, terms)
+        if plan is None:
+            sold = {each.name: each.plan for each in self._products.list()}
+            plan = sold.get(product)
+        if plan is None:
+            raise ConfigError(
+                _("{product} is new, so it needs a price.", product=product),
+                remedy=_(
+                    "Say --price-input, --price-output and --currency, or --plan with one that "
+                    "there is."
+                ),
+            )
+        found = self._plans.current(plan)
+        if not found.terms.charges_of(product).keys() & set(_UNITS):
+            raise ConfigError(
+                _("The plan {plan} has no price for tokens or requests.", plan=found.reference),
+                remedy=_("Give it charges for input_token and output_token."),
+            )
+        return found
+
+
+def _shown(upstream: Upstream) -> dict[str, Any]:
+    return {**upstream.to_json(), "digest": upstream.digest, "since": upstream.since}

@@ -1,0 +1,165 @@
+"""Deliver: products that upstreams answer for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mintage.app.language import TokenPrices
+from mintage.cli.options import Home, Json, opened
+from mintage.cli.output import emit, line, say, table, warn
+from mintage.core.errors import ConfigError
+from mintage.core.messages import _
+from mintage.core.units import parse_duration
+from mintage.deliver.upstreams.declared import Costs, Upstream, base_of, name_of
+from mintage.deliver.upstreams.secret import Secret
+
+product = typer.Typer(
+    help="Language models that others run: sell what an upstream answers.", no_args_is_help=True
+)
+Name = Annotated[str, typer.Argument(help="The product's name.")]
+
+
+@product.command("add")
+def add(
+    name: Name,
+    *,
+    upstream: Annotated[
+        str, typer.Option(help="Where it answers: https://api.example.com/v1, by OpenAI's API.")
+    ],
+    model: Annotated[str, typer.Option(help="What it calls the model.")],
+    called: Annotated[
+        str | None, typer.Option("--name", help="What to call the upstream. (default: its host)")
+    ] = None,
+    secret_env: Annotated[
+        str | None, typer.Option(help="The environment variable that its key is in.")
+    ] = None,
+    secret_file: Annotated[
+        Path | None, typer.Option(help="The file that its key is in, readable by you alone.")
+    ] = None,
+    cost_input: Annotated[
+        str | None, typer.Option(help="What it asks for a million input tokens, such as 0.27.")
+    ] = None,
+    cost_cached_input: Annotated[
+        str | None, typer.Option(help="For a million cached ones. (default: as the others)")
+    ] = None,
+    cost_output: Annotated[
+        str | None, typer.Option(help="For a million output tokens, such as 1.10.")
+    ] = None,
+    cost_request: Annotated[str | None, typer.Option(help="For each request besides.")] = None,
+    currency: Annotated[
+        str | None, typer.Option(help="Of costs, and of prices: three letters (ISO 4217).")
+    ] = None,
+    plan: Annotated[
+        str | None, typer.Option(help="The plan it is sold under. (default: as before)")
+    ] = None,
+    price_input: Annotated[
+        str | None, typer.Option(help="What customers pay for a million input tokens.")
+    ] = None,
+    price_cached_input: Annotated[
+        str | None, typer.Option(help="For a million cached ones. (default: as the others)")
+    ] = None,
+    price_output: Annotated[str | None, typer.Option(help="For a million output tokens.")] = None,
+    place: Annotated[int, typer.Option(help="Those of the lowest place are asked first.")] = 1,
+    weight: Annotated[
+        int, typer.Option(help="How often it is asked, among those of its place.")
+    ] = 1,
+    deadline: Annotated[
+        str, typer.Option(help="How long an answer, or the next part of a stream, may take.")
+    ] = "2m",
+    most_output: Annotated[
+        int, typer.Option(help="Tokens that are held for an answer whose request sets no bound.")
+    ] = 4096,
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option(help="A tokenizer.json that counts tokens where the upstream does not."),
+    ] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Sell what a server of others answers: any that speaks OpenAI's API.
+
+    The product is made where it is new; several upstreams may answer for one, in their order. The
+    key stays where it is, and is never shown.
+    """
+    base = base_of(upstream)
+    declared = Upstream(
+        product=name,
+        name=called or name_of(base),
+        url=base,
+        model=model,
+        secret=Secret.at(secret_env, secret_file),
+        place=place,
+        weight=weight,
+        deadline_seconds=parse_duration(deadline),
+        most_output=most_output,
+        tokenizer="" if tokenizer is None else str(tokenizer.absolute()),
+        costs=_costs(currency, cost_input, cost_output, cost_cached_input, cost_request),
+    )
+    prices = TokenPrices(price_input, price_output, price_cached_input, currency)
+    with opened(home, make=True) as app:
+        done = app.language.add(declared, plan=plan, prices=prices)
+    if declared.costs is None:
+        warn(_("What it asks is not said, so what it costs you is not known."))
+    try:
+        declared.secret.read()
+    except ConfigError as error:
+        warn(_("{reason} The server needs it.", reason=error.message))
+    if as_json:
+        emit(done)
+        return
+    line(name)
+    say(_("Customers ask it at POST /v1/chat/completions, once a server runs: mintage serve"))
+
+
+@product.command("show")
+def show(name: Name, *, home: Home = None, as_json: Json = False) -> None:
+    """List a product's upstreams in the order in which they are asked, and its plan."""
+    with opened(home) as app:
+        found = app.language.show(name)
+    if as_json:
+        emit(found)
+        return
+    table(
+        (_("upstream"), _("model"), _("place"), _("weight"), _("asks for input, output"), _("key")),
+        [_row(each) for each in found["upstreams"]],
+    )
+    say(_("Sold under the plan {plan}.", plan=found["plan"]))
+
+
+@product.command("remove")
+def remove(
+    name: Name,
+    upstream: Annotated[str, typer.Argument(help="The upstream's name, as show has it.")],
+    *,
+    home: Home = None,
+) -> None:
+    """Have an upstream answer no more. What it answered stays recorded."""
+    with opened(home) as app:
+        app.language.remove(name, upstream)
+    say(_("{upstream} answers for {product} no more.", upstream=upstream, product=name))
+
+
+def _costs(
+    currency: str | None,
+    input_: str | None,
+    output: str | None,
+    cached: str | None,
+    request: str | None,
+) -> Costs | None:
+    if (input_, output, cached, request) == (None, None, None, None):
+        return None
+    if currency is None:
+        raise ConfigError(
+            _("A cost needs a currency."), remedy=_("Say --currency, such as --currency USD.")
+        )
+    return Costs(currency, input_ or "0", output or "0", cached, request or "0")
+
+
+def _row(each: dict[str, Any]) -> tuple[str, ...]:
+    costs = each["costs"]
+    asks = "" if costs is None else f"{costs['input']}, {costs['output']} {costs['currency']}"
+    secret = each["secret"] or _("none")
+    return (each["name"], each["model"], str(each["place"]), str(each["weight"]), asks, str(secret))

@@ -1,0 +1,194 @@
+"""One upstream as it was declared: where it is, what it calls its model, what it asks for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+from mintage.core.canonical import canonical_json, sha256_hex
+from mintage.core.currencies import exponent_of
+from mintage.core.errors import ConfigError
+from mintage.core.messages import _
+from mintage.core.money import decimal_text, parse_exact
+from mintage.core.types import CACHED_INPUT_TOKEN, INPUT_TOKEN, OUTPUT_TOKEN, REQUEST
+from mintage.deliver.upstreams.secret import Secret
+
+PER_TOKENS: Final = 1_000_000
+"""So many tokens a cost is stated for."""
+LONGEST_SECONDS: Final = 600.0
+_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
+_LONGEST_MODEL = 120
+_MOST_WEIGHT = 1_000_000
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What an upstream asks: decimal strings for a million tokens, and for each request.
+
+    Without a price of their own, cached tokens cost what the others do.
+    """
+
+    currency: str
+    input: str = "0"
+    output: str = "0"
+    cached_input: str | None = None
+    request: str = "0"
+
+    def __post_init__(self) -> None:
+        """Refuse what no cost can be.
+
+        Raises:
+            ConfigError: no currency, or no amount.
+        """
+        exponent_of(self.currency)
+        for amount in self.to_json().values():
+            if amount is not None and amount != self.currency and parse_exact(amount) < 0:
+                raise ConfigError(_("A cost cannot be negative: {amount}.", amount=amount))
+
+    def of(self, quantities: Mapping[str, int], cached: int = 0) -> str:
+        """What a call costs, exactly; ``cached`` of its input tokens were cached."""
+        cached_input = self.input if self.cached_input is None else self.cached_input
+        prompt = quantities.get(INPUT_TOKEN, 0) + quantities.get(CACHED_INPUT_TOKEN, 0)
+        tokens = (
+            parse_exact(self.input) * (prompt - cached)
+            + parse_exact(cached_input) * cached
+            + parse_exact(self.output) * quantities.get(OUTPUT_TOKEN, 0)
+        )
+        request = parse_exact(self.request) * quantities.get(REQUEST, 0)
+        return decimal_text(tokens / PER_TOKENS + request)
+
+    def to_json(self) -> dict[str, str | None]:
+        """As its row holds it."""
+        return {
+            "currency": self.currency,
+            "input": self.input,
+            "output": self.output,
+            "cached_input": self.cached_input,
+            "request": self.request,
+        }
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """A server that answers for a product.
+
+    ``url`` is the base of its API, such as ``https://api.example.com/v1``; ``model`` is what it
+    calls the model. Of a product's upstreams those with the lowest ``place`` are asked first, each
+    in proportion to its ``weight``. An answer has to be whole within ``deadline_seconds``. Without
+    ``costs`` it is not known what it asks. ``tokenizer`` is the path of a ``tokenizer.json`` that
+    counts tokens where the upstream does not.
+    """
+
+    product: str
+    name: str
+    url: str
+    model: str
+    secret: Secret = field(default_factory=Secret)
+    place: int = 1
+    weight: int = 1
+    deadline_seconds: float = 120.0
+    most_output: int = 4096
+    tokenizer: str = ""
+    costs: Costs | None = None
+    since: str = field(default="", compare=False)
+    """When it was declared; not part of what was."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no upstream can be.
+
+        Raises:
+            ConfigError: a name, address or number that cannot be one.
+        """
+        if not _NAME.fullmatch(self.name):
+            raise ConfigError(
+                _("Not a name of an upstream: {name!r}.", name=self.name),
+                remedy=_("Use small letters, digits, dots and hyphens, at most 64."),
+            )
+        if not 1 <= len(self.model) <= _LONGEST_MODEL or not self.model.isprintable():
+            raise ConfigError(_("Not a name of a model: {model!r}.", model=self.model[:80]))
+        for name, number, most in (
+            ("place", self.place, 100),
+            ("weight", self.weight, _MOST_WEIGHT),
+            ("most_output", self.most_output, 10_000_000),
+        ):
+            if not 1 <= number <= most:
+                raise ConfigError(
+                    _("{name} is 1 to {most}, not {number}.", name=name, most=most, number=number)
+                )
+        if not 0 < self.deadline_seconds <= LONGEST_SECONDS:
+            raise ConfigError(
+                _(
+                    "An upstream has at most {most:g} s to answer, not {seconds:g}.",
+                    most=LONGEST_SECONDS,
+                    seconds=self.deadline_seconds,
+                )
+            )
+
+    @cached_property
+    def digest(self) -> str:
+        """What an event says of all that was declared: the SHA-256 of it as canonical JSON."""
+        return sha256_hex(canonical_json(self.to_json()))
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it; of the secret only where it is."""
+        return {
+            "product": self.product,
+            "name": self.name,
+            "url": self.url,
+            "model": self.model,
+            "secret": self.secret.reference,
+            "place": self.place,
+            "weight": self.weight,
+            "deadline_seconds": self.deadline_seconds,
+            "most_output": self.most_output,
+            "tokenizer": self.tokenizer,
+            "costs": None if self.costs is None else self.costs.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Read what ``to_json`` wrote."""
+        costs = value["costs"]
+        return cls(
+            **{
+                **value,
+                "secret": Secret(value["secret"]),
+                "costs": None if costs is None else Costs(**costs),
+            }
+        )
+
+
+def base_of(url: str) -> str:
+    """The base of an API, from what was given: an address without a path has its API at ``/v1``.
+
+    Raises:
+        ConfigError: no address of a server, or one with a password in it.
+    """
+    try:
+        parts = urlsplit(url)
+        host, __ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if host is None or parts.scheme not in ("http", "https") or parts.query or parts.fragment:
+        raise ConfigError(
+            _("Not the address of an upstream: {url!r}.", url=url),
+            remedy=_("Write it as https://api.example.com/v1."),
+        )
+    if parts.username is not None or parts.password is not None:
+        raise ConfigError(
+            _("The address of an upstream has no name and no password in it."),
+            remedy=_("Say where its key is: --secret-env VARIABLE, or --secret-file PATH."),
+        )
+    path = parts.path.rstrip("/") or "/v1"
+    return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def name_of(url: str) -> str:
+    """What an upstream is called that was given no name: its host, and its port where it says."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").replace(":", "-")
+    return host if parts.port is None else f"{host}-{parts.port}"

@@ -1,0 +1,379 @@
+"""The gateway: asks a product's upstreams, one after the other, until one answers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from datetime import datetime
+from http import HTTPStatus
+from importlib import import_module
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from mintage.core.clock import Clock
+from mintage.core.errors import ConfigError, MintageError, NotReady, RequestError, ServiceError
+from mintage.core.messages import _
+from mintage.core.types import ProviderInfo
+from mintage.core.version import __version__
+from mintage.core.waiting import asked_to_wait, backoff
+from mintage.deliver.upstreams.declared import LONGEST_SECONDS, Upstream
+from mintage.deliver.upstreams.health import Breaker
+
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse, ClientSession
+
+_LOOK_SECONDS = 0.25
+_CONNECT_SECONDS = 5.0
+_MOST_BYTES = 64_000_000
+_MOST_TRIES = 3
+_LONGEST_WAIT = 2.0
+_AGAIN: Final = frozenset((408, 409, 425, 429, *range(500, 600)))
+"""Answers that another try, or another upstream, may do better than."""
+_OURS: Final = frozenset((401, 403))
+"""The upstream does not take our key: no fault of who called."""
+_log = logging.getLogger(__name__)
+
+
+class Catalogue(Protocol):
+    """Says which upstreams answer for each product; ``Upstreams`` is one."""
+
+    def all(self) -> Mapping[str, Sequence[Upstream]]:
+        """Those of every product that has any, the first to be asked first."""
+        ...
+
+    def epoch(self) -> int | None:
+        """A number that is another one after every declaration; None where nobody can say."""
+        ...
+
+
+class Refused(RequestError):
+    """The upstream says that the request is wrong; ``body`` is what it said."""
+
+    code = "upstream_refused"
+
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__(
+            _("The model does not take this request: {reason}", reason=_said(body)),
+            remedy=_("Mend the request, then send it again."),
+            http_status=status,
+        )
+
+
+class TooLate(ServiceError):
+    """The upstream did not answer in time."""
+
+    code = "upstream_timeout"
+    default_http_status = 504
+
+
+class Reply:
+    """An upstream's answer, all of it or the beginning of a stream; it has to be closed."""
+
+    def __init__(self, upstream: Upstream, response: ClientResponse, breaker: Breaker) -> None:
+        self.upstream = upstream
+        self.document: dict[str, Any] = {}
+        """The answer, where it is no stream."""
+        self._response, self._breaker = response, breaker
+        self._first = b""
+
+    @property
+    def info(self) -> ProviderInfo:
+        """Which model answers, as an event names it."""
+        return info_of(self.upstream)
+
+    async def begin(self, *, streams: bool) -> None:
+        """Wait for all of the answer, or for a stream's first part; raises as ``Gateway.ask``."""
+        with _explained(self.upstream, self._breaker):
+            if streams:
+                self._first = await self._response.content.readany()
+                if not self._first:
+                    raise _Garbage
+                return
+            data = await _whole(self._response)
+            try:
+                found = json.loads(data)
+            except (ValueError, RecursionError):
+                found = None
+            if not isinstance(found, dict):
+                raise _Garbage
+            self.document = found
+        self._breaker.succeeded()
+
+    async def parts(self) -> AsyncIterator[bytes]:
+        """The stream as it comes.
+
+        Raises:
+            ServiceError: it broke, or stood still for too long.
+        """
+        yield self._first
+        with _explained(self.upstream, self._breaker):
+            async for part in self._response.content.iter_any():
+                yield part
+        self._breaker.succeeded()
+
+    def close(self) -> None:
+        """Let go: where it is not read to its end, its upstream hears that nobody listens."""
+        self._response.close()
+
+
+class Gateway:
+    """Asks upstreams. For one event loop."""
+
+    def __init__(
+        self, catalogue: Catalogue, clock: Clock, chance: random.Random | None = None
+    ) -> None:
+        self._catalogue = catalogue
+        self._clock = clock
+        self._chance = chance or random.Random()  # noqa: S311 - who is asked first is no secret
+        self._standing: Mapping[str, Sequence[Upstream]] = {}
+        self._epoch: int | None = None
+        self._looked = float("-inf")
+        self._looking: asyncio.Future[None] | None = None
+        self._loaded = False
+        self._breakers: dict[str, Breaker] = {}
+        self._session: ClientSession | None = None
+
+    async def start(self) -> None:
+        """Know what is declared before the first call."""
+        await self._look()
+
+    async def upstreams(self, product: str) -> Sequence[Upstream]:
+        """Those of a product, the first to be asked first."""
+        await self._look()
+        return self._standing.get(product, ())
+
+    async def models(self) -> Mapping[str, int]:
+        """Every product that upstreams answer for, and since when, in seconds since 1970."""
+        await self._look()
+        return {
+            product: min(int(datetime.fromisoformat(each.since).timestamp()) for each in upstreams)
+            for product, upstreams in self._standing.items()
+        }
+
+    async def ask(self, product: str, path: str, body: Mapping[str, Any]) -> Reply:
+        """The first answer that an upstream begins; ``body`` goes with its own model's name.
+
+        Where one fails before it answers, the next is asked, at most three times in all.
+
+        Raises:
+            Refused: an upstream says that the request is wrong.
+            NotReady: none can be asked now (503).
+            TooLate: it did not answer in time (504).
+        """
+        failures, before, seconds = 0, -1, 0.0
+        failure: ServiceError | None = None
+        while before < failures < _MOST_TRIES and seconds <= _LONGEST_WAIT:
+            before = failures
+            await asyncio.sleep(seconds)
+            for upstream in self._order(await self.upstreams(product)):
+                breaker = self._breaker(upstream)
+                if failures >= _MOST_TRIES or not breaker.begin():
+                    continue
+                try:
+                    return await self._asked(upstream, breaker, path, body)
+                except _Busy as busy:
+                    failure, seconds = _not_now(product), busy.seconds
+                except NotReady as error:
+                    failure, seconds = error, backoff(failures + 1, None, self._chance)
+                failures += 1
+        raise failure or _not_now(product, self._rest(await self.upstreams(product)))
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def _asked(
+        self, upstream: Upstream, breaker: Breaker, path: str, body: Mapping[str, Any]
+    ) -> Reply:
+        """The answer, of a request that was taken."""
+        import aiohttp  # noqa: PLC0415 - 0.2 s, which those without upstreams need not wait for
+
+        try:
+            secret = upstream.secret.read()
+        except ConfigError as error:
+            _log.error("%s cannot be asked: %s", upstream.name, error.message)
+            breaker.failed()
+            raise _not_now(upstream.product) from error
+        headers = {"Content-Type": "application/json", "User-Agent": f"mintage/{__version__}"}
+        if secret is not None:
+            headers["Authorization"] = f"Bearer {secret.get_secret_value()}"
+        timeout = aiohttp.ClientTimeout(
+            total=LONGEST_SECONDS if body.get("stream") else upstream.deadline_seconds,
+            sock_connect=_CONNECT_SECONDS,
+            sock_read=upstream.deadline_seconds,
+        )
+        data = json.dumps({**body, "model": upstream.model}, ensure_ascii=False)
+        with _explained(upstream, breaker):
+            response = await self._opened().post(
+                f"{upstream.url}/{path}",
+                data=data.encode(errors="surrogatepass"),
+                headers=headers,
+                timeout=timeout,
+                allow_redirects=False,
+            )
+        reply = Reply(upstream, response, breaker)
+        try:
+            if response.status == HTTPStatus.OK:
+                await reply.begin(streams=bool(body.get("stream")))
+                return reply
+            await self._turned_down(upstream, breaker, response)
+        except BaseException:
+            reply.close()
+            raise
+        reply.close()
+        raise _not_now(upstream.product)
+
+    async def _turned_down(
+        self, upstream: Upstream, breaker: Breaker, response: ClientResponse
+    ) -> None:
+        """Raise what an answer means that is no success; return where the upstream failed."""
+        status = response.status
+        with _explained(upstream, breaker):
+            body = await _whole(response)
+        _log.warning("%s answered %d", upstream.name, status, extra={"product": upstream.product})
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            breaker.succeeded()  # it is busy, not broken
+            asked = asked_to_wait(response.headers.get("Retry-After"), self._clock)
+            raise _Busy(backoff(1, asked, self._chance))
+        if status in _OURS:
+            _log.error("%s does not take the key that it is asked with.", upstream.name)
+        elif status not in _AGAIN and status >= HTTPStatus.BAD_REQUEST:
+            breaker.succeeded()
+            raise Refused(status, body)
+        breaker.failed()
+
+    async def _look(self) -> None:
+        """Notice what was declared, by whatever process.
+
+        Whoever looks waits for it; the others take what is known, once anything is.
+        """
+        now = self._clock.monotonic()
+        looks = self._looking is None or self._looking.done()
+        if looks and now - self._looked >= _LOOK_SECONDS:
+            self._looked = now
+            self._looking = asyncio.ensure_future(asyncio.to_thread(self._load))
+        elif self._loaded:
+            return
+        if self._looking is not None:
+            await asyncio.shield(self._looking)
+
+    def _load(self) -> None:
+        epoch = self._catalogue.epoch()
+        if epoch is None or epoch != self._epoch:
+            standing = self._catalogue.all()
+            if standing:
+                import_module("aiohttp")  # 0.3 s, which no call should wait for
+            known = {each.digest for upstreams in standing.values() for each in upstreams}
+            self._breakers = {
+                digest: breaker for digest, breaker in self._breakers.items() if digest in known
+            }
+            self._standing, self._epoch = standing, epoch
+        self._loaded = True
+
+    def _order(self, upstreams: Sequence[Upstream]) -> Iterator[Upstream]:
+        """Place by place; within one by chance, each as often first as its weight says."""
+        for __, group in groupby(upstreams, lambda each: each.place):
+            left = list(group)
+            while left:
+                (chosen,) = self._chance.choices(left, [each.weight for each in left])
+                left.remove(chosen)
+                yield chosen
+
+    def _breaker(self, upstream: Upstream) -> Breaker:
+        return self._breakers.setdefault(upstream.digest, Breaker(self._clock))
+
+    def _rest(self, upstreams: Sequence[Upstream]) -> float:
+        """How long until the first of them may be asked again."""
+        return min((self._breaker(each).rests_seconds for each in upstreams), default=1.0)
+
+    def _opened(self) -> ClientSession:
+        if self._session is None:
+            import aiohttp  # noqa: PLC0415
+
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                skip_auto_headers=("Accept",),
+            )
+        return self._session
+
+
+def info_of(upstream: Upstream) -> ProviderInfo:
+    """Which model answers, as an event names it: the upstream stands where a version does."""
+    return ProviderInfo(upstream.model, upstream.name, upstream.digest, "chat", "text")
+
+
+class _Garbage(Exception):
+    """What came is not what the API says."""
+
+
+class _Busy(Exception):
+    """The upstream has no room now."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
+class _explained:  # noqa: N801 - a context manager, used as a function is
+    """What the HTTP library raises, as our errors; each counts against the upstream's health."""
+
+    def __init__(self, upstream: Upstream, breaker: Breaker) -> None:
+        self._upstream, self._breaker = upstream, breaker
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None or isinstance(
+            error, MintageError | asyncio.CancelledError | GeneratorExit
+        ):
+            return
+        from aiohttp import ClientError, ConnectionTimeoutError  # noqa: PLC0415
+
+        upstream = self._upstream
+        if not isinstance(error, ClientError | TimeoutError | OSError | _Garbage):
+            return
+        self._breaker.failed()
+        # Of the error only its kind: its text may quote the address and what was sent.
+        _log.warning("%s failed: %s", upstream.name, type(error).__name__)
+        if isinstance(error, TimeoutError) and not isinstance(error, ConnectionTimeoutError):
+            raise TooLate(
+                _("The model did not answer in time."),
+                remedy=_("Send it again, or ask for a shorter answer."),
+            ) from error
+        raise _not_now(upstream.product) from error
+
+
+async def _whole(response: ClientResponse) -> bytes:
+    """The body, which may not be without end."""
+    parts: list[bytes] = []
+    size = 0
+    async for part in response.content.iter_any():
+        size += len(part)
+        if size > _MOST_BYTES:
+            raise _Garbage
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _not_now(product: str, seconds: float = 1.0) -> NotReady:
+    return NotReady(
+        _("What answers for {product} cannot be reached now.", product=product),
+        remedy=_("Send it again in a moment."),
+        retry_after_seconds=max(1, round(seconds)),
+    )
+
+
+def _said(body: bytes) -> str:
+    """The message of an error in OpenAI's shape, or the beginning of what was said."""
+    try:
+        found = json.loads(body)["error"]
+        return str(found["message"] if isinstance(found, dict) else found)[:500]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return body[:200].decode(errors="replace").strip()

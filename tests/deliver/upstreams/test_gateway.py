@@ -1,0 +1,225 @@
+"""Which upstream is asked, and what becomes of one that fails: a real server, well and badly."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from tests.scripted_upstream import WORDS, Scripted, scripted_upstream
+
+from mintage.core.clock import SystemClock
+from mintage.core.errors import NotReady
+from mintage.deliver.upstreams.declared import Upstream
+from mintage.deliver.upstreams.gateway import Gateway, Refused, TooLate
+from mintage.deliver.upstreams.secret import Secret
+
+CHAT = {"model": "assistant", "messages": [{"role": "user", "content": "hi"}], "unknown": {"x": 1}}
+SINCE = "2026-11-26T00:00:00.000000Z"
+NOWHERE = "http://127.0.0.1:9/v1"
+
+
+class Standing:
+    """The upstreams of one product."""
+
+    def __init__(self, *upstreams: Upstream) -> None:
+        self.upstreams = upstreams
+
+    def all(self) -> Mapping[str, Sequence[Upstream]]:
+        return {"assistant": self.upstreams}
+
+    def epoch(self) -> int | None:
+        return None
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Scripted]:
+    with scripted_upstream() as scripted:
+        yield scripted
+
+
+@pytest.fixture
+def scripted(server: Scripted) -> Scripted:
+    server.requests.clear()
+    server.headers.clear()
+    server.turns.clear()
+    server.left.clear()
+    return server
+
+
+@pytest_asyncio.fixture
+async def standing(scripted: Scripted) -> Standing:
+    return Standing(of(scripted))
+
+
+@pytest_asyncio.fixture
+async def gateway(standing: Standing) -> AsyncIterator[Gateway]:
+    made = Gateway(standing, SystemClock(), random.Random(1))
+    yield made
+    await made.close()
+
+
+def of(scripted: Scripted | str, name: str = "one", **more: Any) -> Upstream:
+    url = scripted if isinstance(scripted, str) else scripted.url
+    return Upstream("assistant", name, url, **{"model": name, "since": SINCE, **more})
+
+
+async def ask(gateway: Gateway, **more: Any) -> dict[str, Any]:
+    reply = await gateway.ask("assistant", "chat/completions", CHAT | more)
+    try:
+        return reply.document | {"by": reply.upstream.name}
+    finally:
+        reply.close()
+
+
+async def test_a_request_goes_on_as_it_came_but_for_the_models_name(
+    gateway: Gateway, standing: Standing, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UPSTREAM_KEY", "sk-planted")
+    standing.upstreams = (of(scripted, secret=Secret("env:UPSTREAM_KEY")),)
+    found = await ask(gateway)
+    assert found["choices"][0]["message"]["content"] == "Cats are no dogs."
+    assert scripted.requests == [CHAT | {"model": "one"}]
+    assert scripted.headers[0]["Authorization"] == "Bearer sk-planted"
+
+
+@pytest.mark.parametrize("way", ["429", "500", "503", "garbage", "drops", "hangs"])
+async def test_where_one_fails_the_next_is_asked(
+    gateway: Gateway, standing: Standing, scripted: Scripted, way: str
+) -> None:
+    standing.upstreams = (
+        of(scripted, f"x-{way}", deadline_seconds=0.3),
+        of(scripted, "second", place=2),
+    )
+    if way == "hangs":  # its time is over
+        with pytest.raises(TooLate):
+            await ask(gateway)
+        return
+    assert (await ask(gateway))["by"] == "second"
+
+
+async def test_one_that_cannot_be_reached_is_passed_over(
+    gateway: Gateway, standing: Standing, scripted: Scripted
+) -> None:
+    standing.upstreams = (of(NOWHERE, "nowhere"), of(scripted, "second", place=2))
+    for __ in range(7):
+        assert (await ask(gateway))["by"] == "second"
+
+
+async def test_a_try_that_failed_is_repeated_where_there_is_no_other(
+    gateway: Gateway, scripted: Scripted
+) -> None:
+    scripted.turns = ["500", "429"]
+    assert (await ask(gateway))["by"] == "one"
+    assert len(scripted.requests) == 3
+
+
+async def test_three_tries_are_enough_and_a_key_that_is_not_taken_is_ours_to_mend(
+    gateway: Gateway, scripted: Scripted, caplog: pytest.LogCaptureFixture
+) -> None:
+    for way in ("500", "401"):
+        scripted.turns = [way] * 9
+        scripted.requests.clear()
+        with pytest.raises(NotReady) as refused:
+            await ask(gateway)
+        assert len(scripted.requests) == 3 or way == "401"
+        assert refused.value.retry_after_seconds
+    assert "does not take the key" in caplog.text
+
+
+@pytest.mark.parametrize("status", [400, 404, 413, 422])
+async def test_what_is_wrong_with_the_request_is_told_as_the_upstream_says(
+    gateway: Gateway, scripted: Scripted, status: int
+) -> None:
+    scripted.turns = [str(status)]
+    with pytest.raises(Refused, match=f"the upstream says {status}") as refused:
+        await ask(gateway)
+    assert refused.value.http_status == status
+    assert len(scripted.requests) == 1
+
+
+async def test_after_failures_in_a_row_nobody_is_sent_there(
+    gateway: Gateway, scripted: Scripted
+) -> None:
+    scripted.turns = ["500"] * 100
+    for __ in range(3):
+        with pytest.raises(NotReady):
+            await ask(gateway)
+    assert len(scripted.requests) == 5
+    with pytest.raises(NotReady) as refused:
+        await ask(gateway)
+    assert len(scripted.requests) == 5
+    assert 1 <= (refused.value.retry_after_seconds or 0) <= 5
+
+
+async def test_weights_say_how_often_each_is_asked_first(
+    gateway: Gateway, standing: Standing, scripted: Scripted
+) -> None:
+    standing.upstreams = (of(scripted, "often", weight=9), of(scripted, "seldom", weight=1))
+    found = Counter([(await ask(gateway))["by"] for __ in range(100)])
+    assert 80 <= found["often"] <= 98
+    assert found["often"] + found["seldom"] == 100
+
+
+async def test_a_key_that_is_not_there_is_told_to_the_operator_alone(
+    gateway: Gateway,
+    standing: Standing,
+    scripted: Scripted,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.delenv("NO_KEY", raising=False)
+    standing.upstreams = (of(scripted, secret=Secret("env:NO_KEY")),)
+    with pytest.raises(NotReady) as refused:
+        await ask(gateway)
+    assert "NO_KEY" not in str(refused.value)
+    assert "NO_KEY" in caplog.text
+    assert not scripted.requests
+
+
+async def test_no_key_of_an_upstream_is_in_what_is_logged(
+    gateway: Gateway,
+    standing: Standing,
+    scripted: Scripted,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("UPSTREAM_KEY", "sk-planted")
+    caplog.set_level(logging.DEBUG)
+    standing.upstreams = (of(scripted, secret=Secret("env:UPSTREAM_KEY"), deadline_seconds=0.2),)
+    for way in ("401", "500", "garbage", "drops", "hangs"):
+        scripted.turns = [way] * 3
+        with pytest.raises((NotReady, TooLate)):
+            await ask(gateway)
+    assert caplog.text
+    assert "planted" not in caplog.text
+
+
+async def test_a_client_that_leaves_is_noticed_upstream(
+    gateway: Gateway, scripted: Scripted
+) -> None:
+    scripted.words = ("word",) * 1000
+    scripted.pause_seconds = 0.01
+    try:
+        reply = await gateway.ask("assistant", "chat/completions", CHAT | {"stream": True})
+        async for __ in reply.parts():
+            break
+        reply.close()
+        assert await asyncio.to_thread(scripted.left.wait, 10)
+    finally:
+        scripted.words, scripted.pause_seconds = WORDS, 0.0
+
+
+async def test_a_declaration_is_noticed_while_it_runs(
+    gateway: Gateway, standing: Standing, scripted: Scripted
+) -> None:
+    assert (await ask(gateway))["by"] == "one"
+    standing.upstreams = (of(scripted, "new"),)
+    await asyncio.sleep(0.3)
+    assert (await ask(gateway))["by"] == "new"
+    assert list(await gateway.models()) == ["assistant"]

@@ -1,0 +1,452 @@
+"""Language models of others, sold: a real server, a real upstream, and OpenAI's own client."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from tests.conftest import ManualClock
+from tests.e2e.test_main_job import ROUNDS, Server, usage
+from tests.scripted_upstream import CACHED, PROMPT, WORDS, Scripted, scripted_upstream
+
+from mintage.app.language import TokenPrices
+from mintage.app.root import App
+from mintage.core.settings import load_settings
+from mintage.deliver.upstreams.declared import Costs, Upstream
+from mintage.deliver.upstreams.secret import Secret
+
+SAID = "".join(WORDS)
+ASKED: list[Any] = [{"role": "user", "content": "What are cats?"}]
+PRICES = TokenPrices("1", "4", currency="USD")
+COSTS = Costs("USD", "0.27", "1.10", "0.07")
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Scripted]:
+    with scripted_upstream() as scripted:
+        yield scripted
+
+
+@pytest.fixture(autouse=True)
+def _fresh(upstream: Scripted) -> None:
+    upstream.requests.clear()
+    upstream.turns.clear()
+    upstream.used.clear()
+    upstream.left.clear()
+    upstream.words, upstream.pause_seconds = WORDS, 0.0
+
+
+@dataclass
+class Shop:
+    """A workspace that sells the upstream's model as ``assistant``, and a customer's key."""
+
+    home: Path
+    key: str
+    url: str
+
+    def declare(self, prices: TokenPrices | None = PRICES, **more: Any) -> None:
+        with App(load_settings(home=self.home)) as app:
+            said = {"product": "assistant", "name": "one", "model": "model", "costs": COSTS}
+            app.language.add(Upstream(url=self.url, **said | more), prices=prices)
+
+    def usage(self) -> list[dict[str, Any]]:
+        """Oldest first."""
+        return usage(self.home)[::-1]
+
+
+@pytest.fixture
+def shop(tmp_path: Path, upstream: Scripted, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    monkeypatch.setenv("UPSTREAM_KEY", "sk-planted-upstream")
+    with App(load_settings(home=tmp_path / "home")) as app:
+        __, issued = app.capture.add_customer("Ada")
+    made = Shop(tmp_path / "home", issued.key.reveal(), upstream.url)
+    made.declare(secret=Secret("env:UPSTREAM_KEY"))
+    return made
+
+
+@pytest.fixture
+def server(shop: Shop) -> Iterator[Server]:
+    running = Server(shop.home)
+    yield running
+    if running.process.poll() is None:
+        running.end()
+
+
+@pytest.fixture
+def client(shop: Shop, server: Server) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(
+        base_url=f"{server.url}/v1",
+        api_key=shop.key,
+        max_retries=0,
+        http_client=openai.DefaultHttpxClient(trust_env=False),
+    ) as made:
+        yield made
+
+
+def chat(client: openai.OpenAI, **more: Any) -> Any:
+    return client.chat.completions.create(model="assistant", messages=ASKED, **more)
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.05)
+
+
+def test_openais_client_works_unchanged(
+    shop: Shop, server: Server, client: openai.OpenAI, upstream: Scripted
+) -> None:
+    whole = chat(client, temperature=0.5, tools=[], extra_body={"unknown": {"x": [1]}})
+    assert whole.choices[0].message.content == SAID
+    assert (whole.model, whole.usage.prompt_tokens) == ("assistant", PROMPT)
+    assert upstream.requests[-1]["unknown"] == {"x": [1]}
+    assert upstream.requests[-1]["tools"] == []
+
+    parts = list(chat(client, stream=True))
+    assert "".join(part.choices[0].delta.content or "" for part in parts) == SAID
+    assert parts[-1].choices[0].finish_reason == "stop"
+    asked = list(chat(client, stream=True, stream_options={"include_usage": True}))
+    assert asked[-1].usage.completion_tokens == len(WORDS)
+
+    assert client.completions.create(model="assistant", prompt="x").choices[0].text == SAID
+    vector = client.embeddings.create(model="assistant", input="x", encoding_format="float")
+    assert vector.data[0].embedding == [0.25, -0.5]
+    assert [each.id for each in client.models.list()] == ["assistant"]
+
+    async def by_the_other_client() -> str:
+        async with openai.AsyncOpenAI(
+            base_url=f"{server.url}/v1",
+            api_key=shop.key,
+            max_retries=0,
+            http_client=openai.DefaultAsyncHttpxClient(trust_env=False),
+        ) as other:
+            stream = await other.chat.completions.create(
+                model="assistant", messages=ASKED, stream=True
+            )
+            return "".join([part.choices[0].delta.content or "" async for part in stream])
+
+    assert asyncio.run(by_the_other_client()) == SAID
+
+    events = shop.usage()
+    assert [event["outcome"] for event in events] == ["ok"] * 6
+    assert {event["counted_by"] for event in events} == {"upstream"}
+    assert events[0]["receipt"] == whole.mintage["receipt"]
+    price = Fraction(PROMPT * 1 + len(WORDS) * 4) / 10**6
+    assert Fraction(events[0]["price"]) == Fraction(whole.mintage["price"]["amount"]) == price
+    cost = (
+        Fraction("0.27") * (PROMPT - CACHED)
+        + Fraction("0.07") * CACHED
+        + Fraction("1.1") * len(WORDS)
+    ) / 10**6
+    assert Fraction(events[0]["cost"]) == cost
+    assert (events[0]["model"], events[0]["model_version"]) == ("model", "one")
+
+
+def test_tokens_of_events_are_those_of_the_upstream_and_of_the_invoice(
+    shop: Shop, client: openai.OpenAI, upstream: Scripted
+) -> None:
+    """A day of traffic, whole, streamed, wrong, broken: what was whole is charged as counted."""
+    chance = random.Random(7)
+    ways = ["", "", "", "500", "429", "400", "garbage", "drops"]
+    for __ in range(60):
+        upstream.words = tuple(f" {n}" for n in range(chance.randint(1, 9)))
+        upstream.turns = [chance.choice(ways)]
+        try:
+            found = chat(client, stream=chance.random() < 0.5)
+            if isinstance(found, openai.Stream):
+                list(found)
+        except openai.APIError:
+            pass
+    events = [event for event in shop.usage() if event["outcome"] == "ok"]
+    counted = Counter[str]()
+    for event in events:
+        counted.update(event["quantities"])
+    assert counted["input_token"] == upstream.used["prompt"]
+    assert counted["output_token"] == upstream.used["output"]
+    assert len(events) == upstream.used["answers"]
+    clock = ManualClock()
+    clock.moment = datetime.now(UTC) + timedelta(days=40)
+    with App(load_settings(home=shop.home), clock) as app:
+        month = events[0]["recorded_at"][:7]
+        (draft,) = app.billing.run(month).drafted
+    lines = {line["unit"]: line["units"] for line in draft.document["lines"]}
+    assert lines["input_token"] == counted["input_token"]
+    assert lines["output_token"] == counted["output_token"]
+
+
+@pytest.mark.parametrize("way", ["truncates", "breaks", "complains"])
+def test_of_a_stream_that_breaks_what_was_delivered_is_charged(
+    shop: Shop, client: openai.OpenAI, upstream: Scripted, way: str
+) -> None:
+    upstream.words = ("word ",) * 40
+    upstream.turns = [way]
+    stream = chat(client, stream=True)
+    said = "".join(next(stream).choices[0].delta.content for __ in range(20))
+    with pytest.raises(openai.APIError, match="broke off"):
+        next(stream)
+    assert said == "word " * 20
+    (event,) = shop.usage()
+    assert event["outcome"] == "partial"
+    assert event["counted_by"] == "length"
+    assert event["quantities"]["output_token"] == len(said) // 4
+    assert Fraction(event["price"]) > 0
+    assert Fraction(event["cost"]) > 0
+
+
+def test_whoever_leaves_pays_for_what_they_got_and_the_upstream_hears_of_it(
+    shop: Shop, client: openai.OpenAI, upstream: Scripted
+) -> None:
+    upstream.words, upstream.pause_seconds = ("word ",) * 2000, 0.005
+    got = 0
+    with chat(client, stream=True) as stream:
+        for part in stream:
+            got += len(part.choices[0].delta.content or "")
+            if got >= 100:
+                break
+    eventually(lambda: len(shop.usage()) == 1)
+    (event,) = shop.usage()
+    assert event["outcome"] == "partial"
+    assert got // 4 <= event["quantities"]["output_token"] < 2000
+    assert upstream.left.wait(10)
+
+
+def test_nothing_delivered_is_nothing_charged(
+    shop: Shop, client: openai.OpenAI, upstream: Scripted
+) -> None:
+    shop.declare(prices=None, deadline_seconds=0.5)
+    time.sleep(0.5)
+    for way in ("hangs", "garbage", "500", "drops", "429", "400"):
+        for stream in (False, True):
+            upstream.turns = [way] * 3
+            with pytest.raises(openai.APIError) as refused:
+                list(chat(client, stream=stream))
+            assert "upstream" not in str(refused.value) or way == "400"
+            time.sleep(0.1)
+    events = shop.usage()
+    assert {event["price"] for event in events} == {"0"}
+    assert {event["cost"] for event in events} == {"0"}
+    assert {event["outcome"] for event in events} == {"timeout", "error"}
+    assert {tuple(event["quantities"]) for event in events} == {("request",)}
+
+
+def test_a_stream_that_stalls_is_ended(
+    shop: Shop, client: openai.OpenAI, upstream: Scripted
+) -> None:
+    shop.declare(prices=None, deadline_seconds=0.5)
+    time.sleep(0.5)
+    upstream.turns = ["stalls"]
+    with pytest.raises(openai.APIError, match="in time"):
+        list(chat(client, stream=True))
+    (event,) = shop.usage()
+    assert event["outcome"] == "partial"
+
+
+def test_an_answer_that_nobody_counted_is_counted_here_and_says_so(
+    shop: Shop, client: openai.OpenAI, upstream: Scripted
+) -> None:
+    upstream.turns = ["uncounted", "uncounted"]
+    whole = chat(client)
+    list(chat(client, stream=True))
+    events = shop.usage()
+    assert [event["counted_by"] for event in events] == ["length"] * 2
+    assert {event["quantities"]["output_token"] for event in events} == {len(SAID) // 4}
+    receipt = client.get(f"/receipts/{whole.mintage['receipt']}", cast_to=object)
+    assert receipt["id"] == whole.mintage["receipt"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_one_action_is_charged_once(
+    shop: Shop, client: openai.OpenAI, upstream: Scripted, stream: bool
+) -> None:
+    headers = {"Idempotency-Key": "order-17"}
+
+    def asked() -> Any:
+        found = chat(client, stream=stream, extra_headers=headers)
+        return [part.to_dict() for part in found] if stream else found.to_dict()
+
+    first = asked()
+    assert asked() == first
+    assert len(upstream.requests) == 1
+    assert len(shop.usage()) == 1
+    with pytest.raises(openai.UnprocessableEntityError):
+        client.chat.completions.create(
+            model="assistant", messages=[], extra_headers=headers, stream=stream
+        )
+    # What failed spends nothing.
+    upstream.turns = ["500"] * 3
+    with pytest.raises(openai.APIError):
+        chat(client, extra_headers={"Idempotency-Key": "order-18"})
+    assert chat(client, extra_headers={"Idempotency-Key": "order-18"}).choices
+
+
+def test_what_a_call_may_use_is_held_before_it_is_asked(
+    shop: Shop, server: Server, client: openai.OpenAI, upstream: Scripted
+) -> None:
+    """Sixty-four at once against a limit that five may use up: five are answered."""
+    from dataclasses import replace
+
+    with App(load_settings(home=shop.home)) as app:
+        terms = app.capture.plans.current("assistant").terms
+        charges = tuple(
+            replace(each, hard_limit=50) if each.unit == "output_token" else each
+            for each in terms.charges
+        )
+        app.capture.plans.agree("assistant", replace(terms, charges=charges))
+    upstream.words = ("word",) * 10
+    statuses: Counter[int] = Counter()
+
+    def customer() -> None:
+        headers = {"Authorization": f"Bearer {shop.key}"}
+        body = {"model": "assistant", "messages": ASKED, "max_tokens": 10}
+        with httpx.Client(trust_env=False, timeout=60, headers=headers) as one:
+            answered = one.post(f"{server.url}/v1/chat/completions", json=body)
+        statuses[answered.status_code] += 1
+        if answered.status_code != 200:
+            assert answered.json()["error"]["type"] == "rate_limit_error"
+
+    threads = [threading.Thread(target=customer) for __ in range(64)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert statuses == {200: 5, 429: 59}
+    assert len(upstream.requests) == 5
+
+
+def test_errors_have_openais_shape(shop: Shop, server: Server, client: openai.OpenAI) -> None:
+    with pytest.raises(openai.NotFoundError) as missing:
+        client.chat.completions.create(model="nothing", messages=ASKED)
+    assert missing.value.body["type"] == "invalid_request_error"  # type: ignore[index]
+    with pytest.raises(openai.AuthenticationError):
+        client.with_options(api_key="mtg_live_none").chat.completions.create(
+            model="assistant", messages=ASKED
+        )
+    for body in (b"", b"{", b"[]", b'{"model": 1}', b'{"model": "assistant"}', b"[" * 100_000):
+        answered = httpx.post(
+            f"{server.url}/v1/chat/completions",
+            content=body,
+            headers={"Authorization": f"Bearer {shop.key}", "Content-Type": "application/json"},
+            trust_env=False,
+        )
+        assert answered.status_code == 400, body[:20]
+        assert answered.json()["error"]["message"]
+
+
+def test_it_is_no_model_of_pictures_and_the_lists_say_what_it_is(
+    shop: Shop, server: Server
+) -> None:
+    headers = {"Authorization": f"Bearer {shop.key}"}
+    with httpx.Client(base_url=server.url, headers=headers, trust_env=False) as customer:
+        refused = customer.post("/v1/products/assistant/predict", content=b"x")
+        assert (refused.status_code, "language model" in refused.text) == (404, True)
+        assert customer.get("/page.json").json()["language"] == ["assistant"]
+        card = customer.get("/v1/products/assistant").json()
+        assert (card["modality"], card["price"]["unit"]) == ("text", "input_token")
+    with App(load_settings(home=shop.home)) as app:
+        (listed,) = app.publishing.catalogue()
+        assert (listed["product"], listed["model"]) == ("assistant", "model@one")
+
+
+def test_a_mintage_is_an_upstream_of_another(
+    shop: Shop, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UPSTREAM_KEY", shop.key)
+    with App(load_settings(home=tmp_path / "retail")) as app:
+        __, issued = app.capture.add_customer("Bob")
+        bought = Upstream(
+            "helper",
+            "wholesale",
+            f"{server.url}/v1",
+            "assistant",
+            Secret("env:UPSTREAM_KEY"),
+            costs=Costs("USD", "1", "4"),
+        )
+        app.language.add(bought, prices=TokenPrices("2", "8", currency="USD"))
+    retail = Server(tmp_path / "retail")
+    try:
+        with openai.OpenAI(
+            base_url=f"{retail.url}/v1",
+            api_key=issued.key.reveal(),
+            max_retries=0,
+            http_client=openai.DefaultHttpxClient(trust_env=False),
+        ) as bob:
+            stream = bob.chat.completions.create(model="helper", messages=ASKED, stream=True)
+            assert "".join(part.choices[0].delta.content or "" for part in stream) == SAID
+    finally:
+        retail.end()
+    (sold,), (paid,) = usage(tmp_path / "retail"), shop.usage()
+    assert sold["quantities"] == paid["quantities"]
+    assert Fraction(sold["cost"]) == Fraction(paid["price"])
+    assert Fraction(sold["price"]) == 2 * Fraction(paid["price"])
+
+
+def test_of_a_killed_server_every_completed_stream_is_one_event(
+    shop: Shop, upstream: Scripted
+) -> None:
+    """Killed at random under 32 streams; what was completed is recorded once, nothing twice."""
+    upstream.words, upstream.pause_seconds = ("a", "b", "c"), 0.002
+    chance, completed = random.Random(3), set[str]()
+    lock = threading.Lock()
+
+    def customer(url: str) -> None:
+        headers = {"Authorization": f"Bearer {shop.key}"}
+        body = {"model": "assistant", "messages": ASKED, "stream": True}
+        with httpx.Client(trust_env=False, timeout=30, headers=headers) as one:
+            while True:
+                try:
+                    said = one.post(f"{url}/v1/chat/completions", json=body).text
+                except httpx.HTTPError:
+                    return
+                if "[DONE]" in said:
+                    (last,) = [line for line in said.split("\n") if '"mintage"' in line]
+                    with lock:
+                        completed.add(json.loads(last[6:])["mintage"]["event"])
+
+    for __ in range(ROUNDS):
+        running = Server(shop.home)
+        threads = [threading.Thread(target=customer, args=(running.url,)) for __ in range(32)]
+        for thread in threads:
+            thread.start()
+        time.sleep(chance.uniform(0.2, 1.0))
+        running.end(signal.SIGKILL)
+        for thread in threads:
+            thread.join()
+    events = shop.usage()
+    recorded = Counter(event["id"] for event in events if event["outcome"] == "ok")
+    assert completed <= recorded.keys()
+    assert set(recorded.values()) <= {1}
+    assert len(recorded) - len(completed) <= 32 * ROUNDS
+    assert completed
+
+
+def test_no_key_is_in_what_is_kept_or_said(
+    shop: Shop, client: openai.OpenAI, server: Server, upstream: Scripted
+) -> None:
+    chat(client)
+    upstream.turns = ["401"] * 3
+    with pytest.raises(openai.APIError) as refused:
+        chat(client)
+    assert "planted" not in str(refused.value)
+    metrics = httpx.get(f"{server.operator}/metrics", trust_env=False).text
+    server.end()
+    kept = b"".join(path.read_bytes() for path in shop.home.rglob("*") if path.is_file())
+    for secret in (b"sk-planted-upstream", shop.key.encode()):
+        assert secret not in kept
+        assert secret.decode() not in metrics
+    assert b"What are cats?" not in kept, "what was asked is not stored"
+    assert SAID.encode() not in kept

@@ -1,0 +1,157 @@
+"""A server that speaks OpenAI's API as it is told to, well or badly: a real one, on loopback.
+
+What a request's ``model`` ends in says how it is answered: ``…-stalls``, ``…-breaks``. It keeps
+what it was asked, and counts what it used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+PROMPT, CACHED = 12, 4
+WORDS = ("Cats", " are", " no", " dogs", ".")
+
+
+@dataclass
+class Scripted:
+    """The server: its address, and what it was asked."""
+
+    url: str = ""
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    used: Counter[str] = field(default_factory=Counter)
+    """Tokens of every answer that was whole."""
+    turns: list[str] = field(default_factory=list)
+    """How the next requests are answered, whatever their model; then as it says."""
+    left: threading.Event = field(default_factory=threading.Event)
+    """A client left before its answer was whole."""
+    words: tuple[str, ...] = WORDS
+    pause_seconds: float = 0.0
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """One request."""
+        body = await request.json()
+        self.requests.append(body)
+        self.headers.append(dict(request.headers))
+        way = self.turns.pop(0) if self.turns else body["model"].rpartition("-")[2]
+        if way.isdecimal() and len(way) == 3:
+            error = {"message": f"the upstream says {way}", "type": "x", "code": "y"}
+            return web.json_response(
+                {"error": error}, status=int(way), headers={"Retry-After": "0"}
+            )
+        if way == "hangs":
+            await asyncio.sleep(60)
+        if way == "garbage":
+            return web.Response(body=b"<html>", content_type="application/json")
+        if way == "drops":
+            assert request.transport is not None
+            request.transport.close()
+            return web.Response()
+        kind = request.path.removeprefix("/v1/")
+        if body.get("stream"):
+            return await self._stream(request, body, way)
+        return web.json_response(self._whole(kind, body, way))
+
+    def _whole(self, kind: str, body: dict[str, Any], way: str) -> dict[str, Any]:
+        text = "".join(self.words)
+        found: dict[str, Any] = {"id": "cmpl-1", "created": 1, "model": body["model"]}
+        if kind == "embeddings":
+            data = [{"object": "embedding", "index": 0, "embedding": [0.25, -0.5]}]
+            found |= {"object": "list", "data": data}
+        elif kind == "completions":
+            choice = {"index": 0, "text": text, "finish_reason": "stop", "logprobs": None}
+            found |= {"object": "text_completion", "choices": [choice]}
+        else:
+            message = {"role": "assistant", "content": text}
+            choice = {"index": 0, "message": message, "finish_reason": "stop"}
+            found |= {"object": "chat.completion", "choices": [choice]}
+        if way != "uncounted":
+            found["usage"] = self._usage(embeds=kind == "embeddings")
+        return found
+
+    def _usage(self, *, embeds: bool = False) -> dict[str, Any]:
+        output = 0 if embeds else len(self.words)
+        self.used.update(prompt=PROMPT, output=output, cached=CACHED, answers=1)
+        return {
+            "prompt_tokens": PROMPT,
+            "completion_tokens": output,
+            "total_tokens": PROMPT + output,
+            "prompt_tokens_details": {"cached_tokens": CACHED},
+        }
+
+    async def _stream(
+        self, request: web.Request, body: dict[str, Any], way: str
+    ) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+
+        async def say(found: dict[str, Any]) -> None:
+            common = {"id": "c", "object": "chat.completion.chunk", "created": 1}
+            data = json.dumps({**common, "model": body["model"], **found})
+            await response.write(f"data: {data}\n\n".encode())
+            await asyncio.sleep(self.pause_seconds)
+
+        try:
+            await response.write(b": hello\n\n")
+            for number, word in enumerate(self.words):
+                if number == len(self.words) // 2:
+                    if way == "stalls":
+                        await asyncio.sleep(60)
+                    if way == "truncates":
+                        return response
+                    if way == "breaks":
+                        await response.write(b"data: <html>\n\n")
+                        return response
+                    if way == "complains":
+                        await say({"error": {"message": "out of memory"}})
+                        return response
+                delta = {"role": "assistant", "content": word}
+                await say({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
+            await say({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+            if way != "uncounted" and body.get("stream_options", {}).get("include_usage"):
+                await say({"choices": [], "usage": self._usage()})
+            await response.write(b"data: [DONE]\n\n")
+        except (ConnectionError, asyncio.CancelledError):
+            self.left.set()
+            raise
+        return response
+
+
+@contextmanager
+def scripted_upstream() -> Iterator[Scripted]:
+    """Run one in a thread."""
+    scripted, ready = Scripted(), threading.Event()
+    loop = asyncio.new_event_loop()
+    ended = asyncio.Event()
+
+    async def serve() -> None:
+        app = web.Application()
+        app.router.add_post("/v1/{path:.*}", scripted.answer)
+        runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        port = runner.addresses[0][1]
+        scripted.url = f"http://127.0.0.1:{port}/v1"
+        ready.set()
+        await ended.wait()
+        await runner.cleanup()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    try:
+        assert ready.wait(10)
+        yield scripted
+    finally:
+        loop.call_soon_threadsafe(ended.set)
+        thread.join()
+        loop.close()
