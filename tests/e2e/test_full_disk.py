@@ -9,10 +9,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conftest import ManualClock
 from tests.disks import filled, read_only, small_disk
 from tests.pictures import two_classes
 
@@ -42,6 +44,14 @@ def publish(app: App, _photos: Path) -> Any:
 
 def add_customer(app: App, _photos: Path) -> Any:
     return app.capture.add_customer(new_id("anna"))
+
+
+def invoice(app: App, _photos: Path) -> Any:
+    return app.billing.run("2026-10", issue=True)
+
+
+def credit(app: App, _photos: Path) -> Any:
+    return app.billing.add_credit("customer 1", "5 EUR", "x")
 
 
 def meter(app: App, _photos: Path) -> Any:
@@ -112,6 +122,38 @@ def test_a_full_disk_ends_each_step_in_order_and_the_next_run_works(
         assert app.create.model("pets@1").subject == "pets@1"
         states = {run["status"] for run in Housekeeping(app.workspace, app.keys).listing()["runs"]}
         assert "running" not in states
+
+
+@pytest.mark.parametrize("leaving", [0, 40_000, 120_000])
+def test_a_disk_that_fills_while_a_month_is_invoiced_costs_no_number_and_no_line(
+    disk: Path, leaving: int
+) -> None:
+    settings, clock = load_settings(home=disk / "home", threads=1), ManualClock()
+    clock.moment = datetime(2026, 10, 10, tzinfo=UTC)
+    with App(settings, clock) as app:
+        info = app.create.predictor("pets@1").info
+        for number in range(8):
+            __, issued = app.capture.add_customer(f"customer {number}")
+            permit = app.capture.gate.admit(issued.key.reveal(), "first")
+            usage = Usage(permit, info, "stable", "ok", {"image": 1}, "0" * 64, "0" * 64, 0.1, 0.1)
+            app.capture.meter().record_all([usage] * (number + 1)).result()
+        app.billing.add_credit("customer 0", "5 EUR", "first")
+    clock.moment = datetime(2026, 11, 20, tzinfo=UTC)
+    with App(settings, clock) as app:
+        with filled(disk, leaving):
+            for act in (invoice, credit):
+                refused = refusal(act, app, disk)
+                assert refused is None or "Make room" in refused.remedy, repr(refused)
+        app.billing.run("2026-10", issue=True)
+    with App(settings, clock) as app:
+        assert app.billing.run("2026-10", issue=True).drafted == []
+        issued_ones = app.billing.listed(period="2026-10")
+        assert len({each.customer for each in issued_ones}) == len(issued_ones) == 8
+        numbers = sorted(int(str(each.number).rpartition("-")[2]) for each in issued_ones)
+        assert numbers == list(range(1, 9))
+        lines = [line for each in issued_ones for line in each.document["lines"]]
+        assert sum(line["units"] for line in lines) == sum(range(1, 9))
+        app.billing.check()
 
 
 # Twenty blobs and three files of the dataset; recipe, weights, bundle, record and report.
