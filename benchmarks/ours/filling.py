@@ -33,7 +33,7 @@ INSERT INTO usage_events SELECT
     CASE WHEN n % 50 = 3 THEN '{"explanation":1,"image":1}' ELSE '{"image":1}' END,
     printf('%064x', n), printf('%064x', n * 31), (500 + mixed * 5) / 1000.0, 0,
     0.004 + mixed / 20000.0, 0.002 + mixed / 40000.0, who.plan, 1,
-    CASE WHEN n % 20 = 7 THEN '0' ELSE '0.02' END, 'EUR', 1,
+    CASE WHEN n % 20 = 7 THEN '0' ELSE '0.02' END, 'EUR', 1, '', 0, '',
     strftime('%Y-%m-%dT%H:%M:%f', moment, 'unixepoch') || '000Z', n
 FROM (SELECT *, CASE WHEN n % 3 = 1 THEN 'birds' ELSE 'pets' END AS product FROM placed)
 JOIN chosen USING (slot) JOIN who USING (customer)

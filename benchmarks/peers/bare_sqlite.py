@@ -118,7 +118,7 @@ def _event(number: int, position: int) -> tuple[object, ...]:
         "EUR",
         1,
         "",
-        "0",
+        0,
         "",
         "2026-11-26T14:00:00.000000Z",
         position,

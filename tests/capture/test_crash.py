@@ -49,7 +49,7 @@ def test_a_killed_process_loses_no_acknowledged_event_and_doubles_none(
     assert {record.id for record in records} == tried
     assert shop.history.summary(shop.customers.find("Ada").id).events == len(tried)
     leaves = [leaf["record"] for leaf in shop.leaves("usage")]
-    listed = [record.to_json() | {"kind": "usage"} for record in reversed(records)]
+    listed = [record.logged() | {"kind": "usage"} for record in reversed(records)]
     assert leaves == [canonical_json(event) for event in listed]
     assert AuditLog(shop.database, shop.keys, "test/log").check() == len(leaves) + 3
 

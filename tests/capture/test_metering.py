@@ -89,8 +89,9 @@ def test_a_receipt_whose_price_was_changed_does_not_open(shop: Any) -> None:
 def test_the_leaf_holds_the_event_as_it_is_listed(shop: Any) -> None:
     shop.meter.record(shop.usage(outcome="error", probability=None, abstained=True)).result()
     [leaf], [record] = shop.leaves("usage"), shop.history.list_usage()
-    assert leaf["record"] == canonical_json(record.to_json() | {"kind": "usage"})
+    assert leaf["record"] == canonical_json(record.logged() | {"kind": "usage"})
     assert leaf["leaf_hash"] == leaf_of(leaf["record"], leaf["salt"])
+    assert record.logged() == {**record.to_json(), "cost": "0", "cost_currency": ""}
     assert record.to_json()["compute_seconds"] == 0.0071
     assert record.abstained is True
     assert record.probability is None

@@ -11,8 +11,9 @@ from typing import Any
 from mintage.app.capturing import Capturing
 from mintage.app.economy import Economy
 from mintage.capture import details, repository
+from mintage.capture.books.costs import cost_of
 from mintage.capture.books.drafts import Ran
-from mintage.capture.books.economics import Earned, Economics, cost_of, together
+from mintage.capture.books.economics import Earned, Economics, together
 from mintage.capture.books.export import Exported, Form, export
 from mintage.capture.books.invoice import Invoice
 from mintage.capture.books.invoices import Invoices

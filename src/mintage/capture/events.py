@@ -5,13 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from fractions import Fraction
 from typing import Any
 
 from mintage.capture import repository
 from mintage.core.canonical import Spelled, canonical_json
+from mintage.core.money import decimal_text, parse_exact
+from mintage.core.types import PICOS
 
 # The row names the provider; everything that people read calls it the model.
-_COLUMN_NAMES = {"model": "provider_model", "model_version": "provider_version"}
+_COLUMN_NAMES = {
+    "model": "provider_model",
+    "model_version": "provider_version",
+    "cost": "cost_picos",
+}
 
 
 CHARGED_OUTCOMES, ABSTAINED = ("ok", "partial"), "abstain"
@@ -73,6 +80,7 @@ class UsageRecord:
         said = vars(self)
         row = [said[name] for name in _IN_ROW]
         row[_QUANTITIES] = canonical_json(dict(self.quantities)).decode()
+        row[_COST] = 0 if self.cost == "0" else int(parse_exact(self.cost) * PICOS)
         row.append(log_position)
         return row
 
@@ -80,7 +88,8 @@ class UsageRecord:
     def from_row(cls, row: repository.Values) -> UsageRecord:
         """Read an event's row."""
         values = {name: row[_COLUMN_NAMES.get(name, name)] for name in _NAMES}
-        return cls(**values | {"quantities": json.loads(row["quantities"])})
+        cost = decimal_text(Fraction(row["cost_picos"], PICOS))
+        return cls(**values | {"quantities": json.loads(row["quantities"]), "cost": cost})
 
 
 def is_charged(outcome: str, *, charge_abstained: bool) -> bool:
@@ -95,4 +104,4 @@ _IN_ROW = [
     for column in repository.EVENT_COLUMNS
     if column != "log_position"
 ]
-_QUANTITIES = _IN_ROW.index("quantities")
+_QUANTITIES, _COST = _IN_ROW.index("quantities"), _IN_ROW.index("cost")

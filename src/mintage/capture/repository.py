@@ -267,10 +267,13 @@ def usage_counts(connection: Connection, customer: str) -> list[Values]:
 
 
 def computed(connection: Connection, product: str | None) -> tuple[int, float]:
-    """How many calls were answered, of this product or of all, and the seconds they computed."""
+    """How many calls were answered here, of this product or of all, and what they computed.
+
+    In seconds; what upstreams answer is computed elsewhere.
+    """
     e = usage_events.c
     counted = select(func.count(), func.coalesce(func.sum(e.compute_seconds), 0.0))
-    answered = counted.where(e.outcome.in_(("ok", "partial", "abstain")))
+    answered = counted.where(e.outcome.in_(("ok", "abstain")), e.counted_by == "")
     if product is not None:
         answered = answered.where(e.product == product)
     calls, seconds = connection.execute(answered).one()

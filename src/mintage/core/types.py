@@ -31,6 +31,11 @@ INPUT_TOKEN, CACHED_INPUT_TOKEN, OUTPUT_TOKEN = "input_token", "cached_input_tok
 as input tokens too; where it has none, they are counted as input tokens alone."""
 REQUEST = "request"
 
+UNKNOWN_CURRENCY: Final = "XXX"
+"""ISO 4217's code for no currency: that of a cost which nobody knows."""
+PICOS: Final = 10**12
+"""What a cost is counted in: a token's may be far below a money's 10⁻⁹."""
+
 EXPLANATION = "explanation"
 """The unit that explanations are counted in, beside the product's own."""
 
@@ -240,7 +245,8 @@ class Usage:
     ``stored_answer`` is kept for a while beside the event, for a repetition of the same action.
     Of an abandoned one nobody waits for the record any more: no answer left, so nothing is owed.
     ``hold`` is what was reserved for it. ``cost`` is what an upstream asks for it, a decimal string
-    in major units of ``cost_currency``.
+    in major units of ``cost_currency`` with at most 12 decimals; ``UNKNOWN_CURRENCY`` says that
+    nobody knows it.
     """
 
     permit: Permit

@@ -239,8 +239,8 @@ usage_events = Table(
     Column("currency", String(3), nullable=False),
     Column("final", Boolean, nullable=False),
     Column("counted_by", String(12), nullable=False),  # upstream or tokenizer; "" by ourselves
-    Column("cost", String(60), nullable=False),  # what an upstream asks for it
-    Column("cost_currency", String(3), nullable=False),
+    Column("cost_picos", BigInteger, nullable=False),  # what an upstream asks for it, in 10⁻¹²
+    Column("cost_currency", String(3), nullable=False),  # XXX where nobody knows what it asks
     Column("recorded_at", String(32), nullable=False),
     Column("log_position", Integer, nullable=False),
     UniqueConstraint("customer", "origin", "id"),
@@ -312,15 +312,17 @@ usage_hours = Table(
     Column("hour", String(13), primary_key=True),  # 2026-11-26T14, in UTC
     Column("step", BigInteger, primary_key=True),
     Column("product", String(64), primary_key=True),
-    Column("provider_model", String(64), primary_key=True),
+    Column("provider_model", String(120), primary_key=True),
     Column("provider_version", String(64), primary_key=True),
     Column("plan", String(64), primary_key=True),
     Column("plan_version", Integer, primary_key=True),
     Column("outcome", String(12), primary_key=True),
     Column("quantities", String(400), primary_key=True),
+    Column("cost_currency", String(3), primary_key=True),
     Column("events", Integer, nullable=False),
     Column("compute_seconds", Float, nullable=False),
-    sqlite_with_rowid=False,  # its key is all but two columns: half the size, and sooner read
+    Column("cost_picos", BigInteger, nullable=False),
+    sqlite_with_rowid=False,  # its key is all but three columns: half the size, and sooner read
 )
 
 # An invoice or a credit note. What is issued never changes but in its status.

@@ -12,7 +12,8 @@ from mintage.core.errors import BooksBroken
 
 _COPIED = (
     "INSERT INTO usage_hours SELECT customer, hour, {step}, 'birds', provider_model,"
-    " provider_version, plan, plan_version, outcome, quantities, 1, 0.0 FROM usage_hours LIMIT 1"
+    " provider_version, plan, plan_version, outcome, quantities, cost_currency, 1, 0.0, 0"
+    " FROM usage_hours LIMIT 1"
 )
 
 
@@ -42,6 +43,8 @@ def test_every_step_is_held_against_its_events(stepped: Any) -> None:
         "UPDATE usage_hours SET events = 0",
         "UPDATE usage_hours SET compute_seconds = compute_seconds * 2 WHERE step = 2",
         "UPDATE usage_hours SET outcome = 'error' WHERE step = 8",
+        "UPDATE usage_hours SET cost_picos = 1 WHERE step = 8",
+        "UPDATE usage_hours SET cost_currency = 'USD' WHERE step = 8",
         "UPDATE usage_hours SET step = 3 WHERE step = 4",
         "DELETE FROM usage_hours WHERE step = 6",
         "UPDATE usage_events SET customer = 'nobody' WHERE sequence = 5",

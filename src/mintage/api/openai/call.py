@@ -22,7 +22,15 @@ from mintage.api.service import Gateway
 from mintage.core.canonical import sha256_hex
 from mintage.core.errors import MintageError
 from mintage.core.messages import _
-from mintage.core.types import INPUT_TOKEN, OUTPUT_TOKEN, REQUEST, Outcome, Receipt, Usage
+from mintage.core.types import (
+    INPUT_TOKEN,
+    OUTPUT_TOKEN,
+    REQUEST,
+    UNKNOWN_CURRENCY,
+    Outcome,
+    Receipt,
+    Usage,
+)
 from mintage.deliver.upstreams.declared import LONGEST_SECONDS, Upstream
 from mintage.deliver.upstreams.gateway import Reply, info_of
 from mintage.deliver.upstreams.tokens import (
@@ -151,7 +159,7 @@ class LanguageCall(Metered):
             hold=self.hold,
             counted_by=tokens.counted_by,
             cost="0" if costs is None or tokens is NOTHING else costs.of(quantities, tokens.cached),
-            cost_currency="" if costs is None else costs.currency,
+            cost_currency=UNKNOWN_CURRENCY if costs is None else costs.currency,
         )
 
 

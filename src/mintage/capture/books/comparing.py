@@ -20,7 +20,7 @@ from mintage.capture.books.business_models import (
     sized,
     usual,
 )
-from mintage.capture.books.economics import cost_of
+from mintage.capture.books.costs import Spent
 from mintage.capture.books.months import hours_of, total_of
 from mintage.capture.books.replay import Months, months_by_customer
 from mintage.capture.books.rollup import Rollup
@@ -65,7 +65,7 @@ class BusinessModels:
         threshold = next(iter(thresholds), confidence)
         with self._database.read() as connection:
             found = months_by_customer(connection, period, until)
-            seconds = repository.computed_between(connection, *hours_of(period), until)
+            spent = Spent.of(repository.spent_between(connection, *hours_of(period), until))
             sure = confident_units(connection, found, period, until, threshold)
         counted = added([month.part.usage for months in found.values() for month in months])
         kind = unit or most_used(counted)
@@ -75,7 +75,7 @@ class BusinessModels:
                 remedy=_("Counted were: {units}.", units=", ".join(sorted(counted)) or "—"),
             )
         return [
-            _comparison(period, currency, kind, used, cost_of(seconds, currency, hour_cost), offers)
+            _comparison(period, currency, kind, used, spent.cost(currency, hour_cost), offers)
             for currency, used in sorted(_used(found, period, kind, sure).items())
         ]
 

@@ -3,7 +3,7 @@
 Revenue is what the month comes to by its plans, before tax. A line of usage is shared by the units
 that each model version answered; fees, minimums, maximums and discounts by what these earned, or
 stand by themselves where nothing was used. Cost is what answering was measured to compute, failed
-calls among it, at what an hour costs.
+calls among it, at what an hour costs, and what upstreams ask.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 from mintage.capture.books import repository
 from mintage.capture.books.account import Account, Reference
+from mintage.capture.books.costs import Spent
 from mintage.capture.books.months import Month, hours_of, latest_hour, months_of
 from mintage.capture.books.rollup import Rollup
 from mintage.capture.events import is_charged
@@ -133,12 +134,12 @@ def _earned(
     terms = month.plan.terms
     calls: dict[Key, int] = defaultdict(int)
     charged: dict[Key, int] = defaultdict(int)
-    seconds: dict[Key, float] = defaultdict(float)
     units: dict[tuple[Key, str], int] = defaultdict(int)
+    spent: dict[Key, Spent] = defaultdict(Spent)
     for row in rows:
         key = (row.product, row.provider_model, row.provider_version)
         calls[key] += row.events
-        seconds[key] += row.compute_seconds
+        spent[key].add(row)
         if is_charged(row.outcome, charge_abstained=terms.charge_abstained):
             charged[key] += row.events
             for unit, quantity in json.loads(row.quantities).items():
@@ -157,8 +158,8 @@ def _earned(
                 calls=calls[key],
                 charged_calls=charged[key],
                 revenue=revenue.get(key, Fraction(0)),
-                compute_seconds=round(seconds[key], 6),
-                cost=cost_of(seconds[key], terms.currency, hour_cost),
+                compute_seconds=round(spent[key].seconds, 6),
+                cost=spent[key].cost(terms.currency, hour_cost),
             )
         )
     return found
@@ -185,10 +186,3 @@ def shared(lines: Iterable[Line], units: Mapping[tuple[Key, str], int]) -> dict[
     if not total:
         return dict(earned) | {NOTHING: rest}
     return {key: amount + rest * amount / total for key, amount in earned.items()}
-
-
-def cost_of(seconds: float, currency: str, hour_cost: Price | None) -> Fraction | None:
-    """What so much computing costs; None where nobody knows it in this currency."""
-    if hour_cost is None or hour_cost.currency != currency:
-        return None
-    return hour_cost.times(1) * Fraction(seconds) / 3600

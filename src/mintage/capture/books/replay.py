@@ -14,7 +14,7 @@ from typing import Any
 
 from mintage.capture.books import repository
 from mintage.capture.books.account import Account, Reference
-from mintage.capture.books.economics import cost_of
+from mintage.capture.books.costs import Spent
 from mintage.capture.books.months import Month, hours_of, latest_hour, months_of, total_of
 from mintage.capture.books.repriced import Repriced
 from mintage.capture.books.rollup import Rollup
@@ -87,10 +87,10 @@ class Replay:
         until = self._rollup.catch_up()
         with self._database.read() as connection:
             found = months_by_customer(connection, period, until)
-            seconds = repository.computed_between(connection, *hours_of(period), until)
+            spent = Spent.of(repository.spent_between(connection, *hours_of(period), until))
         named = {name: months for (__, name), months in found.items()}
         return [
-            _replayed(name, terms, period, named, cost_of(seconds, terms.currency, hour_cost))
+            _replayed(name, terms, period, named, spent.cost(terms.currency, hour_cost))
             for name, terms in plans
         ]
 

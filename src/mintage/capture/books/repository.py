@@ -42,12 +42,12 @@ Values = dict[str, Any]
 _LIVE = ("draft", "issued", "paid", "credited")
 _SAME = (
     "customer, substr(recorded_at, 1, 13), product, provider_model, provider_version, plan,"
-    " plan_version, outcome, quantities"
+    " plan_version, outcome, quantities, cost_currency"
 )
 _SUM_UP = text(
     "INSERT INTO usage_hours (customer, hour, product, provider_model, provider_version, plan,"  # noqa: S608
-    " plan_version, outcome, quantities, step, events, compute_seconds)"
-    f" SELECT {_SAME}, :step, count(*), sum(compute_seconds)"
+    " plan_version, outcome, quantities, cost_currency, step, events, compute_seconds, cost_picos)"
+    f" SELECT {_SAME}, :step, count(*), sum(compute_seconds), sum(cost_picos)"
     " FROM usage_events WHERE sequence > :after AND sequence <= :step"
     f" GROUP BY {_SAME}"
 )
@@ -57,14 +57,15 @@ _KEY = [column.name for column in usage_hours.primary_key if column.name != "ste
 # The events of a step summed up again, each sum beside the row that it ought to be.
 _AGAIN = (
     "WITH again AS (SELECT customer, substr(recorded_at, 1, 13) AS hour, product, provider_model,"  # noqa: S608
-    " provider_version, plan, plan_version, outcome, quantities, count(*) AS events,"
-    " sum(compute_seconds) AS seconds FROM usage_events"
+    " provider_version, plan, plan_version, outcome, quantities, cost_currency,"
+    " count(*) AS events, sum(compute_seconds) AS seconds, sum(cost_picos) AS picos"
+    " FROM usage_events"
     f" WHERE sequence > :after AND sequence <= :step GROUP BY {_SAME})"
 )
 _BESIDE = " AND ".join(f"h.{name} = again.{name}" for name in _KEY) + " AND h.step = :step"
 # Seconds are floats: what the order of adding them may change is far below a microsecond each.
 _OTHERWISE = (
-    "(h.events IS NULL OR h.events <> again.events"
+    "(h.events IS NULL OR h.events <> again.events OR h.cost_picos <> again.picos"
     " OR abs(h.compute_seconds - again.seconds) > 0.000001 * again.events)"
 )
 _COUNTED_AGAIN = text(
@@ -96,12 +97,20 @@ _USED_BY_HOUR = (
     .where(_UNDER)
     .group_by(*_USED_ALIKE)
 )
-_COMPUTED_ALIKE = (_h.product, _h.provider_model, _h.provider_version, _h.outcome, _h.quantities)
+_COMPUTED_ALIKE = (
+    _h.product,
+    _h.provider_model,
+    _h.provider_version,
+    _h.outcome,
+    _h.quantities,
+    _h.cost_currency,
+)
 _COMPUTED_BY_MODEL = (
     select(
         *_COMPUTED_ALIKE,
         func.sum(_h.events).label("events"),
         func.sum(_h.compute_seconds).label("compute_seconds"),
+        func.sum(_h.cost_picos).label("cost_picos"),
     )
     .where(_UNDER)
     .group_by(*_COMPUTED_ALIKE)
@@ -203,19 +212,25 @@ def computed_by_model(
 ) -> list[Row[Any]]:
     """What a customer used under a plan, by model version, between two hours, up to a step.
 
-    ``product, provider_model, provider_version, outcome, quantities, events, compute_seconds``.
+    ``product, provider_model, provider_version, outcome, quantities, cost_currency, events,
+    compute_seconds, cost_picos``.
     """
     values = dict(zip(("customer", "plan", "version"), owner, strict=True))
     values |= {"begin": hours[0], "end": hours[1], "until": until}
     return list(connection.execute(_COMPUTED_BY_MODEL, values))
 
 
-def computed_between(connection: Connection, begin: str, end: str, until: int) -> float:
-    """How many seconds all answers computed between two hours, up to a step."""
+def spent_between(connection: Connection, begin: str, end: str, until: int) -> list[Row[Any]]:
+    """``cost_currency, compute_seconds, cost_picos`` of all calls between two hours."""
     h = usage_hours.c
+    sums = (
+        func.sum(h.compute_seconds).label("compute_seconds"),
+        func.sum(h.cost_picos).label("cost_picos"),
+    )
     within = and_(h.hour >= begin, h.hour < end, h.step <= until)
-    asked = select(func.coalesce(func.sum(h.compute_seconds), 0.0)).where(within)
-    return float(connection.execute(asked).scalar_one())
+    return list(
+        connection.execute(select(h.cost_currency, *sums).where(within).group_by(h.cost_currency))
+    )
 
 
 def used_between(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
+from math import ceil
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
@@ -14,7 +16,7 @@ from mintage.core.currencies import exponent_of
 from mintage.core.errors import ConfigError
 from mintage.core.messages import _
 from mintage.core.money import decimal_text, parse_exact
-from mintage.core.types import CACHED_INPUT_TOKEN, INPUT_TOKEN, OUTPUT_TOKEN, REQUEST
+from mintage.core.types import CACHED_INPUT_TOKEN, INPUT_TOKEN, OUTPUT_TOKEN, PICOS, REQUEST
 from mintage.deliver.upstreams.secret import Secret
 
 PER_TOKENS: Final = 1_000_000
@@ -50,7 +52,7 @@ class Costs:
                 raise ConfigError(_("A cost cannot be negative: {amount}.", amount=amount))
 
     def of(self, quantities: Mapping[str, int], cached: int = 0) -> str:
-        """What a call costs, exactly; ``cached`` of its input tokens were cached."""
+        """What a call costs, to 10⁻¹², rounded up; ``cached`` of its input tokens were cached."""
         cached_input = self.input if self.cached_input is None else self.cached_input
         prompt = quantities.get(INPUT_TOKEN, 0) + quantities.get(CACHED_INPUT_TOKEN, 0)
         tokens = (
@@ -59,7 +61,7 @@ class Costs:
             + parse_exact(self.output) * quantities.get(OUTPUT_TOKEN, 0)
         )
         request = parse_exact(self.request) * quantities.get(REQUEST, 0)
-        return decimal_text(tokens / PER_TOKENS + request)
+        return decimal_text(Fraction(ceil((tokens / PER_TOKENS + request) * PICOS), PICOS))
 
     def to_json(self) -> dict[str, str | None]:
         """As its row holds it."""

@@ -1,0 +1,65 @@
+"""What upstreams ask is a cost like any: known in its currency, or not known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from mintage.capture.books.costs import Spent
+from mintage.capture.books.economics import Economics
+from mintage.capture.pricing.charges import Charge
+from mintage.capture.pricing.periods import Period
+from mintage.capture.pricing.terms import Terms
+from mintage.core.money import Price
+from mintage.core.types import UNKNOWN_CURRENCY
+
+HOUR = Price("3.6", "EUR")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "asked", "hour_cost", "cost"),
+    [
+        (10.0, {}, HOUR, Fraction("0.01")),
+        (10.0, {}, None, None),
+        (0.0, {}, HOUR, Fraction(0)),
+        (0.0, {"EUR": 5 * 10**11}, None, Fraction("0.5")),
+        (10.0, {"EUR": 5 * 10**11}, HOUR, Fraction("0.51")),
+        (10.0, {"EUR": 5 * 10**11}, None, None),
+        (0.0, {"USD": 1}, HOUR, None),
+        (0.0, {"EUR": 1, UNKNOWN_CURRENCY: 0}, HOUR, None),
+    ],
+)
+def test_a_cost_is_whole_or_not_known(
+    seconds: float, asked: dict[str, int], hour_cost: Price | None, cost: Fraction | None
+) -> None:
+    found = Spent(seconds, asked).cost("EUR", hour_cost)
+    assert found is None if cost is None else found is not None and abs(found - cost) < 1e-12
+
+
+def test_the_margin_of_what_upstreams_answer_is_what_is_left_of_what_they_ask(shop: Any) -> None:
+    per = {"input_token": "1", "output_token": "4"}
+    charges = tuple(Charge.plain(unit, price, per=10**6) for unit, price in per.items())
+    shop.plans.agree("standard", Terms("EUR", charges))
+    used = replace(
+        shop.usage("Ada"),
+        quantities={"request": 1, "input_token": 1000, "output_token": 500},
+        compute_seconds=0.0,
+        counted_by="upstream",
+        cost="0.000750000001",
+        cost_currency="EUR",
+    )
+    for usage in (used, used, replace(used, outcome="partial"), replace(used, outcome="error")):
+        shop.meter.record(usage).result(10)
+    (row,) = Economics(shop.database, shop.clock).month(
+        Period.containing(shop.clock.now(), "UTC"), None
+    )
+    assert row.revenue == 3 * Fraction("0.003")
+    assert row.cost == 4 * Fraction("0.000750000001")
+    assert (row.calls, row.charged_calls) == (4, 3)
+    assert shop.rollup.check() == 4
+    events = shop.history.list_usage()
+    assert {event.cost for event in events} == {"0.000750000001"}
+    assert "cost" not in events[0].to_json()
