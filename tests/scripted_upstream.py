@@ -36,6 +36,8 @@ class Scripted:
     """A client left before its answer was whole."""
     words: tuple[str, ...] = WORDS
     pause_seconds: float = 0.0
+    more: dict[str, Any] = field(default_factory=dict)
+    """What its answers have besides, or otherwise."""
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """One request."""
@@ -48,6 +50,9 @@ class Scripted:
             return web.json_response(
                 {"error": error}, status=int(way), headers={"Retry-After": "0"}
             )
+        if way == "complains-first":
+            body_ = b'data: {"error": {"message": "out of memory"}}\n\n'
+            return web.Response(body=body_, content_type="text/event-stream")
         if way == "hangs":
             await asyncio.sleep(60)
         if way == "garbage":
@@ -76,7 +81,7 @@ class Scripted:
             found |= {"object": "chat.completion", "choices": [choice]}
         if way != "uncounted":
             found["usage"] = self._usage(embeds=kind == "embeddings")
-        return found
+        return found | self.more
 
     def _usage(self, *, embeds: bool = False) -> dict[str, Any]:
         output = 0 if embeds else len(self.words)
@@ -96,7 +101,7 @@ class Scripted:
 
         async def say(found: dict[str, Any]) -> None:
             common = {"id": "c", "object": "chat.completion.chunk", "created": 1}
-            data = json.dumps({**common, "model": body["model"], **found})
+            data = json.dumps({**common, "model": body["model"], **found, **self.more})
             await response.write(f"data: {data}\n\n".encode())
             await asyncio.sleep(self.pause_seconds)
 

@@ -25,6 +25,7 @@ from tests.scripted_upstream import CACHED, PROMPT, WORDS, Scripted, scripted_up
 
 from mintage.app.language import TokenPrices
 from mintage.app.root import App
+from mintage.core.errors import MintageError, RequestError
 from mintage.core.settings import load_settings
 from mintage.deliver.upstreams.declared import Costs, Upstream
 from mintage.deliver.upstreams.secret import Secret
@@ -47,6 +48,7 @@ def _fresh(upstream: Scripted) -> None:
     upstream.turns.clear()
     upstream.used.clear()
     upstream.left.clear()
+    upstream.more = {}
     upstream.words, upstream.pause_seconds = WORDS, 0.0
 
 
@@ -345,6 +347,98 @@ def test_errors_have_openais_shape(shop: Shop, server: Server, client: openai.Op
         )
         assert answered.status_code == 400, body[:20]
         assert answered.json()["error"]["message"]
+
+
+def test_a_server_that_ends_records_what_was_delivered(
+    shop: Shop, server: Server, client: openai.OpenAI, upstream: Scripted
+) -> None:
+    upstream.words, upstream.pause_seconds = ("word ",) * 20_000, 0.01
+    stream = chat(client, stream=True)
+    for __ in range(20):
+        next(stream)
+    server.end()
+    (event,) = shop.usage()
+    assert event["outcome"] == "partial"
+    assert event["quantities"]["output_token"] >= 20
+
+
+def test_what_another_mintage_asks_is_not_told_on(
+    shop: Shop, client: openai.OpenAI, upstream: Scripted
+) -> None:
+    upstream.more = {"mintage": {"price": "wholesale"}}
+    raw = client.chat.completions.with_raw_response.create(model="assistant", messages=ASKED)
+    assert "wholesale" not in raw.text
+    parts = [part.to_json() for part in chat(client, stream=True)]
+    assert "wholesale" not in "".join(parts)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"choices": 5},
+        {"choices": [5]},
+        {"choices": [{"index": 0, "delta": 5, "message": 5}]},
+        {"choices": [{"index": [], "delta": {"tool_calls": 5}, "finish_reason": "stop"}]},
+        {"choices": None, "usage": 5},
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_odd_answers_are_no_bug_of_ours(
+    shop: Shop, client: openai.OpenAI, upstream: Scripted, odd: dict[str, Any], stream: bool
+) -> None:
+    upstream.more = odd
+    answered = httpx.post(
+        f"{client.base_url}chat/completions",
+        json={"model": "assistant", "messages": ASKED, "stream": stream},
+        headers={"Authorization": f"Bearer {shop.key}"},
+        trust_env=False,
+    )
+    assert answered.status_code in (200, 503), answered.text
+    eventually(lambda: len(shop.usage()) == 1)
+
+
+def test_odd_requests_are_no_bug_of_ours(shop: Shop, server: Server, upstream: Scripted) -> None:
+    deep = "[" * 960 + "]" * 960
+    for body in (
+        b'{"model": "\\ud800", "messages": []}',
+        b'{"model": "assistant", "messages": [{"content": "\\ud800"}]}',
+        f'{{"model": "assistant", "messages": [], "unknown": {deep}}}'.encode(),
+        f'{{"model": "assistant", "messages": {deep}}}'.encode(),
+        b'{"model": "assistant", "messages": [], "stream_options": 5, "stream": true}',
+        b'{"model": "assistant", "messages": [], "max_tokens": 1e99, "n": -1}',
+        b'{"model": "assistant", "messages": [], "max_tokens": 1099511627776, "n": 1099511627776}',
+        b'{"model": "assistant", "messages": [' + b"1," * 400_000 + b"1]}",
+    ):
+        answered = httpx.post(
+            f"{server.url}/v1/chat/completions",
+            content=body,
+            headers={"Authorization": f"Bearer {shop.key}", "Content-Type": "application/json"},
+            trust_env=False,
+            timeout=60,
+        )
+        assert answered.status_code in (200, 400, 404, 413), (body[:60], answered.text)
+    embedded = httpx.post(
+        f"{server.url}/v1/embeddings",
+        json={"model": "assistant", "input": "x", "stream": True},
+        headers={"Authorization": f"Bearer {shop.key}"},
+        trust_env=False,
+    )
+    assert embedded.json()["data"]
+
+
+def test_a_product_that_a_bundle_answers_for_keeps_its_price(home: Path) -> None:
+    with App(load_settings(home=home, threads=1)) as app:
+        app.publishing.publish("pets", "pets", price="0.05", currency="EUR")
+        before = app.capture.plans.current("pets")
+        for product in ("pets", "standard", "No Name"):
+            upstream = Upstream(product, "one", "http://127.0.0.1:9/v1", "m")
+            with pytest.raises(MintageError):
+                app.language.add(upstream, prices=PRICES)
+        assert app.capture.plans.current("pets") == before
+        app.language.add(Upstream("chat", "one", "http://127.0.0.1:9/v1", "m"), prices=PRICES)
+        with pytest.raises(RequestError, match="upstream answers"):
+            app.publishing.publish("pets", "chat", price="0.07", currency="EUR")
+        assert "input_token" in app.capture.plans.current("chat").terms.charges_of("chat")
 
 
 def test_it_is_no_model_of_pictures_and_the_lists_say_what_it_is(

@@ -220,10 +220,10 @@ class Metered:
         self.hold = None  # settled with the event
         return receipt
 
-    async def record_failure(self, usage: Usage) -> None:
+    async def record_failure(self, usage: Usage, seconds: float = _FAILURE_SECONDS) -> None:
         """Record a call whose own error is the one to be told."""
         try:
-            await self.record(usage, seconds=_FAILURE_SECONDS)
+            await self.record(usage, seconds)
         except Exception as error:  # noqa: BLE001 - see above
             _log.error(
                 "A call's outcome %s was not recorded: %s.", usage.outcome, type(error).__name__

@@ -34,7 +34,8 @@ class Recorder:
         """The receipt, once the event is on disk.
 
         An event without an id of the client's that is not written in time is abandoned: should it
-        be written yet, then as one whose answer was withheld, free of charge.
+        be written yet, then as one whose answer was withheld, free of charge. Of one that was
+        ``delivered`` already nothing can be withheld.
 
         Raises:
             MintageError: it cannot be priced, or is recorded already.
@@ -51,7 +52,7 @@ class Recorder:
         try:
             return await in_time(promised, seconds)
         except TimeoutError:
-            usage.abandoned = True
+            usage.abandoned = not usage.delivered
             raise
 
     def _hand_over(self) -> None:

@@ -366,7 +366,9 @@ class Gateway(Protocol):
         """Every product that upstreams answer for, and since when, in seconds since 1970."""
         ...
 
-    async def ask(self, product: str, path: str, body: Mapping[str, Any]) -> Reply:
+    async def ask(
+        self, product: str, path: str, body: Mapping[str, Any], *, streams: bool, large: bool
+    ) -> Reply:
         """The first answer that one begins; raises ServiceError, and RequestError as it says."""
         ...
 

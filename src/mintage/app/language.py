@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mintage.capture.plans import Plan, Plans
+from mintage.capture.plans import DEFAULT_PLAN, Plan, Plans
 from mintage.capture.pricing.charges import Charge
 from mintage.capture.pricing.terms import Terms
+from mintage.capture.trial import TRIAL
 from mintage.core.errors import ConfigError, RequestError
 from mintage.core.messages import _
 from mintage.core.types import CACHED_INPUT_TOKEN, INPUT_TOKEN, OUTPUT_TOKEN, REQUEST
+from mintage.core.units import check_name
 from mintage.deliver.products import Products
-from mintage.deliver.upstreams.declarations import Upstreams
+from mintage.deliver.upstreams.declarations import Upstreams, answered_by_bundle
 from mintage.deliver.upstreams.declared import PER_TOKENS, Upstream
 from mintage.deliver.upstreams.tokens import Counter
 
@@ -74,6 +76,7 @@ class LanguageProducts:
             RequestError: a bundle answers for the product (409), or no such plan (404).
         """
         Counter(upstream.tokenizer)  # or why it cannot count
+        self._check(upstream.product)
         terms = None if prices is None else prices.terms()
         if plan is not None and terms is not None:
             raise ConfigError(
@@ -113,6 +116,17 @@ class LanguageProducts:
                 http_status=404,
             )
         return found
+
+    def _check(self, product: str) -> None:
+        """Refuse before a price is changed what could not be sold under it."""
+        check_name(product, "product")
+        if product in (DEFAULT_PLAN, TRIAL):
+            raise ConfigError(
+                _("{product!r} is the name of a plan of Mintage's own.", product=product),
+                remedy=_("Name the product otherwise."),
+            )
+        if product in self._products.routings():
+            raise answered_by_bundle(product)
 
     def _agreed(self, product: str, plan: str | None, terms: Terms | None) -> Plan:
         if terms is not None:

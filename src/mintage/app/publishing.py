@@ -14,7 +14,14 @@ from mintage.core import registry
 from mintage.core.errors import ConfigError, RequestError
 from mintage.core.messages import _
 from mintage.core.units import check_name
-from mintage.deliver.products import STABLE, Pointer, Products, Routing, Trial
+from mintage.deliver.products import (
+    STABLE,
+    Pointer,
+    Products,
+    Routing,
+    Trial,
+    answered_by_upstream,
+)
 from mintage.deliver.upstreams.declarations import Upstreams
 
 
@@ -65,6 +72,8 @@ class Publishing:
                 another kind of question (409).
         """
         check_name(product, "product")
+        if product in self._upstreams.all():
+            raise answered_by_upstream(product)
         trial, percent = _trial(canary, shadow)
         bundle = self._bundles.find(model)
         row = self._bundles.row(model)

@@ -243,7 +243,8 @@ class Usage:
     """What the server tells the Meter about one call that reached a product.
 
     ``stored_answer`` is kept for a while beside the event, for a repetition of the same action.
-    Of an abandoned one nobody waits for the record any more: no answer left, so nothing is owed.
+    Of an abandoned one nobody waits for the record any more: no answer left, so nothing is owed. Of
+    a ``delivered`` one the answer, or its part, has left before.
     ``hold`` is what was reserved for it. ``cost`` is what an upstream asks for it, a decimal string
     in major units of ``cost_currency`` with at most 12 decimals; ``UNKNOWN_CURRENCY`` says that
     nobody knows it.
@@ -266,6 +267,7 @@ class Usage:
     abandoned: bool = False
     hold: str | None = None
     counted_by: CountedBy = ""
+    delivered: bool = False
     cost: str = "0"
     cost_currency: str = ""
 

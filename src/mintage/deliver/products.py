@@ -129,6 +129,8 @@ class Products:
                     remedy=_("Publish one first, without --{trial}.", trial=trial),
                     http_status=409,
                 )
+            if any(row["product"] == product for row in repository.standing_upstreams(connection)):
+                raise answered_by_upstream(product)
             repository.save_product(connection, product, model, plan, moment)
             repository.add_publication(connection, row)
             _settle(connection, product, moment)
@@ -301,6 +303,15 @@ def _beside(stable: Pointer, row: repository.Values) -> Routing:
     if row["alias"] == SHADOW:
         return Routing(stable, percent=percent, shadow=pointer)
     return Routing(stable, pointer, percent)
+
+
+def answered_by_upstream(product: str) -> RequestError:
+    """No bundle can answer for a product that upstreams answer for."""
+    return RequestError(
+        _("An upstream answers for {product}.", product=product),
+        remedy=_("Sell the model as another product."),
+        http_status=409,
+    )
 
 
 def _missing(name: str) -> RequestError:

@@ -16,7 +16,7 @@ from tests.scripted_upstream import WORDS, Scripted, scripted_upstream
 from mintage.core.clock import SystemClock
 from mintage.core.errors import NotReady
 from mintage.deliver.upstreams.declared import Upstream
-from mintage.deliver.upstreams.gateway import Gateway, Refused, TooLate
+from mintage.deliver.upstreams.gateway import Gateway, Refused, Reply, TooLate
 from mintage.deliver.upstreams.secret import Secret
 
 CHAT = {"model": "assistant", "messages": [{"role": "user", "content": "hi"}], "unknown": {"x": 1}}
@@ -70,9 +70,25 @@ def of(scripted: Scripted | str, name: str = "one", **more: Any) -> Upstream:
 
 
 async def ask(gateway: Gateway, **more: Any) -> dict[str, Any]:
-    reply = await gateway.ask("assistant", "chat/completions", CHAT | more)
+    reply = await gateway.ask(
+        "assistant", "chat/completions", CHAT | more, streams=False, large=bool(more)
+    )
     try:
         return reply.document | {"by": reply.upstream.name}
+    finally:
+        reply.close()
+
+
+async def stream_of(gateway: Gateway) -> Reply:
+    body = CHAT | {"stream": True}
+    return await gateway.ask("assistant", "chat/completions", body, streams=True, large=False)
+
+
+async def streamed(gateway: Gateway) -> int:
+    """How many parts came."""
+    reply = await stream_of(gateway)
+    try:
+        return len([part async for part in reply.data()])
     finally:
         reply.close()
 
@@ -157,6 +173,31 @@ async def test_after_failures_in_a_row_nobody_is_sent_there(
     assert 1 <= (refused.value.retry_after_seconds or 0) <= 5
 
 
+async def test_a_stream_that_began_counts_as_an_answer(
+    gateway: Gateway, scripted: Scripted
+) -> None:
+    for __ in range(8):
+        scripted.turns = ["500"]
+        assert await streamed(gateway) == len(WORDS) + 2
+
+
+@pytest.mark.parametrize("way", ["garbage", "complains-first"])
+async def test_a_stream_that_begins_with_no_answer_is_asked_of_the_next(
+    gateway: Gateway, standing: Standing, scripted: Scripted, way: str
+) -> None:
+    standing.upstreams = (of(scripted, f"x-{way}"), of(scripted, "second", place=2))
+    scripted.turns = [way]
+    assert await streamed(gateway) == len(WORDS) + 2
+    assert [each["model"] for each in scripted.requests] == [f"x-{way}", "second"]
+
+
+async def test_half_a_surrogate_pair_goes_on_as_it_came(
+    gateway: Gateway, scripted: Scripted
+) -> None:
+    await ask(gateway, user="\ud800")
+    assert scripted.requests[0]["user"] == "\ud800"
+
+
 async def test_weights_say_how_often_each_is_asked_first(
     gateway: Gateway, standing: Standing, scripted: Scripted
 ) -> None:
@@ -206,8 +247,8 @@ async def test_a_client_that_leaves_is_noticed_upstream(
     scripted.words = ("word",) * 1000
     scripted.pause_seconds = 0.01
     try:
-        reply = await gateway.ask("assistant", "chat/completions", CHAT | {"stream": True})
-        async for __ in reply.parts():
+        reply = await stream_of(gateway)
+        async for __ in reply.data():
             break
         reply.close()
         assert await asyncio.to_thread(scripted.left.wait, 10)

@@ -104,11 +104,17 @@ def test_more_is_held_than_is_counted_by_length(body: dict[str, Any], least: int
 
 def test_an_answer_is_held_by_what_was_asked() -> None:
     assert most_output({"max_tokens": 7}, 100) == 7
-    assert most_output({"max_completion_tokens": 5, "max_tokens": 7}, 100) == 5
+    assert most_output({"max_completion_tokens": 5, "max_tokens": 7}, 100) == 7
+    assert most_output({"max_completion_tokens": None, "max_tokens": 7000}, 100) == 7000
+    assert most_output({"n": "4", "best_of": 2, "max_tokens": "7"}, 100) == 28
+    assert most_output({"prompt": ["a", "b", "c"], "max_tokens": 7}, 100) == 21
+    assert most_output({"prompt": [1, 2, 3], "max_tokens": 7}, 100) == 7
+    assert most_output({"max_tokens": 2**40, "n": 2**40}, 100) == 10**9
+    assert most_output({"input": "x"}, 100) == 100
     assert most_output({"n": 3, "max_tokens": 7}, 100) == 21
     assert most_output({}, 100) == 100
     assert most_output({"max_tokens": "many", "n": 0}, 100) == 100
-    assert most_output({"input": "x"}, 100) == 0
+    assert most_output({"input": "x"}, 100, embeds=True) == 0
 
 
 def test_a_declared_tokenizer_counts(tmp_path: Path) -> None:

@@ -6,8 +6,10 @@ or whose client left, the part that was delivered; nothing where nothing was del
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Coroutine
+import logging
+from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -20,9 +22,11 @@ from mintage.api.replays import KeyReused
 from mintage.api.routing import ClientGone
 from mintage.api.service import Gateway
 from mintage.core.canonical import sha256_hex
-from mintage.core.errors import MintageError
+from mintage.core.errors import MintageError, ServiceError
 from mintage.core.messages import _
 from mintage.core.types import (
+    CACHED_INPUT_TOKEN,
+    EXPLANATION,
     INPUT_TOKEN,
     OUTPUT_TOKEN,
     REQUEST,
@@ -32,28 +36,33 @@ from mintage.core.types import (
     Usage,
 )
 from mintage.deliver.upstreams.declared import LONGEST_SECONDS, Upstream
+from mintage.deliver.upstreams.events import spelled
 from mintage.deliver.upstreams.gateway import Reply, info_of
 from mintage.deliver.upstreams.tokens import (
     NOTHING,
     Counter,
     Tokens,
     most_output,
-    most_prompt,
     said_by_upstream,
 )
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
+_INLINE_BYTES = 262_144  # 1 ms of JSON; above that a thread spells it
+_NO_TEXT = frozenset(("role", "id", "type", "index", "finish_reason", "logprobs"))
+UNITS = (INPUT_TOKEN, CACHED_INPUT_TOKEN, OUTPUT_TOKEN, REQUEST)
+"""What calls of a language model are counted in."""
 _MARGIN_SECONDS = 180.0  # beside what an upstream may take: to be sent, and to be recorded
 JSON = "application/json"
 
 
 @dataclass
 class LanguageCall(Metered):
-    """An admitted call, whose body is here; ``first`` is the upstream that is asked first."""
+    """An admitted call, whose body is here; ``upstreams`` are those that may answer it."""
 
     asked: Asked = field(kw_only=True)
     gateway: Gateway = field(kw_only=True)
-    first: Upstream = field(kw_only=True)
+    upstreams: Sequence[Upstream] = field(kw_only=True)
 
     async def found(self) -> tuple[dict[str, Any], Receipt] | None:
         """What this action was answered with, if it was."""
@@ -69,22 +78,42 @@ class LanguageCall(Metered):
                 _("This Idempotency-Key was used for another request."),
                 remedy=_("Use one key for one action, such as a new UUID."),
             )
-        self.limit()
+        if not self.counts:
+            self.limit()
         self.count("replayed")
         return kept, found.receipt
 
     async def begin(self) -> Reply:
         """Count it, hold what it will use at most, and have an upstream answer."""
+        self._check_priced()
         self.limit()
-        body = self.asked.body
+        asked, bound = self.asked, max(each.most_output for each in self.upstreams)
         most = {
             REQUEST: 1,
-            INPUT_TOKEN: most_prompt(body),
-            OUTPUT_TOKEN: most_output(body, self.first.most_output),
+            INPUT_TOKEN: asked.most_prompt,
+            OUTPUT_TOKEN: most_output(asked.body, bound, embeds=asked.kind == "embeddings"),
         }
         await self.reserve(most, LONGEST_SECONDS + _MARGIN_SECONDS)
-        product, forwarded = self.permit.product, self.asked.forwarded()
-        return await self.or_recorded(self.gateway.ask(product, self.asked.kind, forwarded))
+        forwarded = asked.forwarded(bound if self.permit.held else None)
+        return await self.or_recorded(
+            self.gateway.ask(
+                self.permit.product,
+                asked.kind,
+                forwarded,
+                streams=asked.streams,
+                large=asked.is_large,
+            )
+        )
+
+    def _check_priced(self) -> None:
+        """Refuse before an upstream is asked what the plan has no price for."""
+        prices = self.permit.prices.keys() - {EXPLANATION}
+        if prices and not prices & set(UNITS):
+            self.count("unrecorded")
+            raise ServiceError(
+                _("This call cannot be priced, so its answer is withheld; nothing was charged."),
+                remedy=_("Tell whoever runs the service: the product's plan has to be mended."),
+            )
 
     async def or_recorded(self, answer: Coroutine[Any, Any, T], reply: Reply | None = None) -> T:
         """The answer; that there is none is recorded, and costs nobody anything."""
@@ -101,8 +130,10 @@ class LanguageCall(Metered):
         """The answer, once all of it is here and recorded."""
         document = reply.document
         document["model"] = self.permit.product
-        data = spelled(document)
-        tokens = said_by_upstream(document.get("usage")) or self._counted(reply, document)
+        document.pop("mintage", None)  # another's, where the upstream is a Mintage
+        large = reply.size_bytes >= _INLINE_BYTES
+        data = await asyncio.to_thread(spelled, document) if large else spelled(document)
+        tokens = said_by_upstream(document.get("usage")) or await self._counted(reply, document)
         if await has_left(self.request):
             await self.record_failure(self.failed("cancelled", reply))
             raise ClientGone
@@ -115,17 +146,26 @@ class LanguageCall(Metered):
         """What a repetition of the action is answered with."""
         return json.dumps({"language": self.asked.kind, **said}).encode()
 
-    def _counted(self, reply: Reply, document: dict[str, Any]) -> Tokens:
+    async def _counted(self, reply: Reply, document: dict[str, Any]) -> Tokens:
         """What was used, counted here: the upstream does not say."""
         choices = document.get("choices")
         text = "".join(map(text_of, choices if isinstance(choices, list) else ()))
-        return self.counted(reply, text)
+        return await self.counted(reply, text)
 
-    def counted(self, reply: Reply, text: str) -> Tokens:
-        """What a text took, by the declared tokenizer or by its length."""
-        counter = Counter(reply.upstream.tokenizer)
-        prompt = counter.prompt(self.asked.body)
-        return Tokens(prompt, counter.text(text), counted_by=counter.counted_by)
+    async def counted(self, reply: Reply, text: str) -> Tokens:
+        """What a text took, by the declared tokenizer, or by its length where that cannot."""
+
+        def count(tokenizer: str) -> Tokens:
+            counter = Counter(tokenizer)
+            prompt = counter.prompt(self.asked.body)
+            return Tokens(prompt, counter.text(text), counted_by=counter.counted_by)
+
+        tokenizer = reply.upstream.tokenizer
+        try:
+            return await asyncio.to_thread(count, tokenizer) if tokenizer else count("")
+        except MintageError as error:
+            _log.error("Tokens are counted by length: %s", error.message)
+            return count("")
 
     def failed(self, outcome: Outcome, reply: Reply | None = None) -> Usage:
         """What is recorded where nothing was delivered: free, whatever the upstream asks for it."""
@@ -140,7 +180,7 @@ class LanguageCall(Metered):
         kept: bytes | None = None,
     ) -> Usage:
         """What the Meter is told; what is ``kept`` spends the action's Idempotency-Key."""
-        upstream = self.first if reply is None else reply.upstream
+        upstream = self.upstreams[0] if reply is None else reply.upstream
         quantities = tokens.quantities(self.permit.prices)
         costs = upstream.costs
         return Usage(
@@ -158,6 +198,7 @@ class LanguageCall(Metered):
             stored_answer=kept,
             hold=self.hold,
             counted_by=tokens.counted_by,
+            delivered=outcome == "partial" or (outcome == "ok" and self.asked.streams),
             cost="0" if costs is None or tokens is NOTHING else costs.of(quantities, tokens.cached),
             cost_currency=UNKNOWN_CURRENCY if costs is None else costs.currency,
         )
@@ -193,26 +234,19 @@ def headers_of(receipt: Receipt) -> dict[str, str]:
 
 
 def text_of(choice: object) -> str:
-    """All that a choice, or a part of one, says."""
+    """All that a choice, or a part of one, says: whatever its members are called."""
     if not isinstance(choice, dict):
         return ""
-    found = choice.get("message") or choice.get("delta") or choice
-    if not isinstance(found, dict):
-        return ""
-    said = [found.get(name) for name in ("content", "text", "reasoning_content", "refusal")]
-    for each in found.get("tool_calls") or ():
-        function = each.get("function") if isinstance(each, dict) else None
-        if isinstance(function, dict):
-            said += [function.get("name"), function.get("arguments")]
-    return "".join(each for each in said if isinstance(each, str))
+    return "".join(_texts(choice.get("message") or choice.get("delta") or choice))
 
 
-def spelled(document: Any) -> bytes:
-    """As JSON in UTF-8; half of a surrogate pair stays escaped."""
-    try:
-        return _encode(document).encode()
-    except UnicodeEncodeError:
-        return json.dumps(document, separators=(",", ":")).encode()
-
-
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts(each)
+    elif isinstance(value, dict):
+        for name, each in value.items():
+            if name not in _NO_TEXT:
+                yield from _texts(each)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import ExitStack
 from http import HTTPStatus
 from typing import Any
@@ -108,14 +109,21 @@ async def _called(service: Service, gateway: Gateway, request: Request, kind: Ki
         service.metrics.call(UNKNOWN, UNKNOWN, error.code)
         raise
     with ExitStack() as held:
-        held.enter_context(place_of(service, request, UNKNOWN))
-        asked = await Asked.read(service, request, kind)
+        place = held.enter_context(place_of(service, request, UNKNOWN))
+        asked = await Asked.read(service, request, kind, place)
         permit = admitted(service, request, asked.product)
-        first = await _first(gateway, asked.product)
+        upstreams = await _standing(gateway, asked.product)
         if event_id is not None:
             held.enter_context(alone(service, request, permit, event_id))
         call = LanguageCall(
-            service, request, permit, event_id, started, asked=asked, gateway=gateway, first=first
+            service,
+            request,
+            permit,
+            event_id,
+            started,
+            asked=asked,
+            gateway=gateway,
+            upstreams=upstreams,
         )
         held.callback(call.end)
         again = await _again(call)
@@ -150,8 +158,8 @@ async def _again(call: LanguageCall) -> Response | None:
     return answer(kept["body"].encode(), receipt, again=True)
 
 
-async def _first(gateway: Gateway, product: str) -> Upstream:
-    """The upstream that is asked first.
+async def _standing(gateway: Gateway, product: str) -> Sequence[Upstream]:
+    """The upstreams that answer for a product.
 
     Raises:
         RequestError: no upstream answers for this product (404).
@@ -163,4 +171,4 @@ async def _first(gateway: Gateway, product: str) -> Upstream:
             remedy=_("Ask it at POST /v1/products/{product}/predict.", product=product),
             http_status=404,
         )
-    return upstreams[0]
+    return upstreams

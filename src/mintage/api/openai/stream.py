@@ -6,10 +6,11 @@ seen the end has a receipt.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack
+from http import HTTPStatus
 from typing import Any
 
 from starlette.responses import Response
@@ -22,18 +23,21 @@ from mintage.api.openai.call import (
     headers_of,
     mintage_of,
     outcome_of,
-    spelled,
     text_of,
 )
 from mintage.api.problems import openai_error
+from mintage.api.recording import COMMIT_SECONDS
 from mintage.api.routing import ClientGone
-from mintage.core.errors import DataError, MintageError, NotReady
+from mintage.core.errors import MintageError, NotReady
 from mintage.core.messages import _
 from mintage.core.types import Receipt
-from mintage.deliver.upstreams.events import DONE, Events, event
+from mintage.deliver.upstreams.declared import LONGEST_SECONDS
+from mintage.deliver.upstreams.events import DONE, event, spelled
 from mintage.deliver.upstreams.gateway import Reply
-from mintage.deliver.upstreams.tokens import Tokens, said_by_upstream
+from mintage.deliver.upstreams.tokens import Tokens, choices_of, said_by_upstream
 
+_READING_SECONDS = 60.0
+"""Who reads nothing for so long gets no more."""
 _TYPE = "text/event-stream; charset=utf-8"
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
@@ -75,31 +79,49 @@ class Stream(Response):
 
         async def deliver() -> None:
             async for part in parts:
-                await send({"type": "http.response.body", "body": event(part), "more_body": True})
+                async with asyncio.timeout(_READING_SECONDS):
+                    await send(_body(event(part), more=True))
                 if exchange is not None and exchange.disconnected:
                     raise ClientGone
                 parts.delivered(part)
 
         try:
-            await call.wanted(deliver())
+            async with asyncio.timeout(LONGEST_SECONDS):
+                await call.wanted(deliver())
             receipt = await self._recorded()
         except ClientGone:
             await self._broken("cancelled")
-            raise
+        except TimeoutError:  # who does not read it gets no more of it, and no end
+            await self._broken("timeout")
         except MintageError as error:
-            if parts.unsettled:
-                await self._broken(outcome_of(error))
+            await self._failed(error)
             said = openai_error(error, call.request.state.request_id)
-            await send({"type": "http.response.body", "body": event(said)})
-            return
-        call.service.metrics.answered(call.permit.product, call.elapsed)
-        ending = _ended(parts.held, receipt)
-        await send({"type": "http.response.body", "body": ending})
+            await send(_body(event(said)))
+        except BaseException:  # such as the server's end
+            if parts.unsettled:
+                await asyncio.shield(self._broken("cancelled"))
+            raise
+        else:
+            call.service.metrics.answered(call.permit.product, call.elapsed)
+            await send(_body(_ended(parts.held, receipt)))
+
+    async def _failed(self, error: MintageError) -> None:
+        """Record what was delivered of an answer that broke, or that could not be recorded."""
+        call, parts = self._call, self._parts
+        if parts.unsettled:
+            self._reply.broke()
+            await self._broken(outcome_of(error))
+        elif error.http_status == HTTPStatus.CONFLICT and call.event_id is not None:
+            # Another process answered the same action first: that is charged. What another
+            # request got under its key is charged by itself.
+            found = await replays.find(call.service, call.permit.customer, call.event_id)
+            if found is not None and found.input_sha256 != call.asked.sha256:
+                await self._broken("error")
 
     async def _recorded(self) -> Receipt:
         """The receipt of the whole answer."""
         call, parts = self._call, self._parts
-        tokens = parts.tokens or call.counted(self._reply, parts.text)
+        tokens = parts.tokens or await call.counted(self._reply, parts.text)
         kept = None
         if call.event_id is not None:
             kept = call.kept(events=[each.decode() for each in parts.kept])
@@ -109,12 +131,14 @@ class Stream(Response):
     async def _broken(self, nothing: Any) -> None:
         """Record the part that was delivered; where none was, how it ended."""
         call, parts = self._call, self._parts
+        parts.unsettled = False
         if not parts.delivered_text:
             await call.record_failure(call.failed(nothing, self._reply))
             return
-        tokens = call.counted(self._reply, parts.delivered_text)
+        tokens = await call.counted(self._reply, parts.delivered_text)
         parts.held.clear()
-        await call.record_failure(call.usage("partial", self._reply, tokens, parts.sha256))
+        usage = call.usage("partial", self._reply, tokens, parts.sha256)
+        await call.record_failure(usage, COMMIT_SECONDS)
 
 
 def replayed(events: Sequence[str], receipt: Receipt) -> Response:
@@ -134,6 +158,10 @@ def _ended(held: Sequence[bytes], receipt: Receipt) -> bytes:
     return b"".join(map(event, [first[:-1] + said, *rest, DONE]))
 
 
+def _body(data: bytes, *, more: bool = False) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": data, "more_body": more}
+
+
 class _Parts:
     """The data of a stream's events, as they leave; and what is to be known of them."""
 
@@ -143,12 +171,14 @@ class _Parts:
         """What leaves when all is recorded."""
         self.kept: list[bytes] = []
         self.unsettled = True
+        """Whether nothing is recorded of it yet."""
         self._call = call
         self._texts: list[str] = []
         self._delivered = 0
-        self._left = call.asked.choices
+        self._ends: set[object] = set()
+        self._choices = choices_of(call.asked.body)
         self._hash = hashlib.sha256()
-        self._parts = self._read(reply.parts())
+        self._parts = self._read(reply)
         self._first: bytes | None = None
         self._keeps = call.event_id is not None
 
@@ -156,8 +186,11 @@ class _Parts:
         """Wait for the first part."""
         self._first = await anext(self._parts, None)
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._all()
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._first is not None:
+            yield self._first
+            async for part in self._parts:
+                yield part
 
     def delivered(self, part: bytes) -> None:
         """What was given last has left."""
@@ -182,56 +215,50 @@ class _Parts:
             whole.update(part + b"\n")
         return whole.hexdigest()
 
-    async def _all(self) -> AsyncIterator[bytes]:
-        if self._first is not None:
-            yield self._first
-            async for part in self._parts:
-                yield part
+    @property
+    def _is_whole(self) -> bool:
+        return len(self._ends) >= self._choices
 
-    async def _read(self, parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def _read(self, reply: Reply) -> AsyncIterator[bytes]:
         """Each part that may leave at once.
 
         Raises:
             ServiceError: the stream broke.
         """
-        events = Events()
-        async for part in parts:
-            try:
-                found = events.feed(part)
-            except DataError as error:
-                raise _broke(self._call) from error
-            for data in found:
-                if data == DONE:
-                    return
-                spelled_part = self._taken(data)
-                if spelled_part is None:
+        chunk: dict[str, Any] | None = {}
+        try:
+            async for chunk in reply.data():
+                if chunk is None:
+                    break
+                part = self._taken(chunk)
+                if part is None:
                     continue
                 if self._keeps:
-                    self.kept.append(spelled_part)
-                if self.held or self._left <= 0:
-                    self.held.append(spelled_part)
+                    self.kept.append(part)
+                if self.held or self._is_whole:
+                    self.held.append(part)
                 else:
-                    yield spelled_part
-        if self._left > 0:
+                    yield part
+        except NotReady as error:
+            raise _broke(self._call) from error
+        if not (self._is_whole or (chunk is None and self._texts)):
             raise _broke(self._call)
 
-    def _taken(self, data: bytes) -> bytes | None:
+    def _taken(self, chunk: dict[str, Any]) -> bytes | None:
         """A part as it leaves; None where only we asked for it."""
-        try:
-            chunk = json.loads(data)
-        except (ValueError, RecursionError) as error:
-            raise _broke(self._call) from error
-        if not isinstance(chunk, dict) or ("error" in chunk and "choices" not in chunk):
+        choices = chunk.get("choices") or []
+        if not isinstance(choices, list) or ("error" in chunk and not choices):
             raise _broke(self._call)
         self.tokens = said_by_upstream(chunk.get("usage")) or self.tokens
-        choices = chunk.get("choices") or []
-        for choice in choices:
+        for number, choice in enumerate(choices):
             self._texts.append(text_of(choice))
-            if isinstance(choice, dict) and choice.get("finish_reason") is not None:
-                self._left -= 1
+            if isinstance(choice, dict) and choice.get("finish_reason"):
+                index = choice.get("index", number)
+                self._ends.add(index if isinstance(index, int) else number)
         if not choices and "usage" in chunk and not self._call.asked.wants_usage:
             return None
         chunk["model"] = self._call.permit.product
+        chunk.pop("mintage", None)  # another's, where the upstream is a Mintage
         return spelled(chunk)
 
 

@@ -40,11 +40,7 @@ class Upstreams:
 
         def work(connection: repository.Connection) -> None:
             if repository.standing_publications(connection, upstream.product):
-                raise RequestError(
-                    _("A bundle answers for {product}.", product=upstream.product),
-                    remedy=_("Sell what the upstream answers as another product."),
-                    http_status=409,
-                )
+                raise answered_by_bundle(upstream.product)
             repository.save_product(connection, upstream.product, "", plan, moment)
             repository.remove_upstream(connection, upstream.product, upstream.name, moment)
             repository.add_upstream(connection, row | {"declared_at": moment})
@@ -91,6 +87,15 @@ class Upstreams:
     def epoch(self) -> int | None:
         """A number that is another one after every declaration, by whatever process."""
         return self._database.epoch()
+
+
+def answered_by_bundle(product: str) -> RequestError:
+    """No upstream can answer for a product that a bundle answers for."""
+    return RequestError(
+        _("A bundle answers for {product}.", product=product),
+        remedy=_("Sell what the upstream answers as another product."),
+        http_status=409,
+    )
 
 
 def _read(row: repository.Values) -> Upstream:

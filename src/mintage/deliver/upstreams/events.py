@@ -5,6 +5,9 @@ Source: WHATWG HTML, 9.2 (parsing an event stream).
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from mintage.core.errors import DataError
 from mintage.core.messages import _
 
@@ -39,6 +42,17 @@ class Events:
 def event(data: bytes) -> bytes:
     """The event as it is sent; ``data`` has no line end in it."""
     return b"data: %b\n\n" % data
+
+
+def spelled(document: Any) -> bytes:
+    """As JSON in UTF-8; half of a surrogate pair stays escaped."""
+    try:
+        return _encode(document).encode()
+    except UnicodeEncodeError:
+        return json.dumps(document, separators=(",", ":")).encode()
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def _data(text: bytes) -> bytes:

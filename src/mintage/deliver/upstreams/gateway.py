@@ -6,25 +6,35 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from http import HTTPStatus
 from importlib import import_module
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from mintage.core.clock import Clock
-from mintage.core.errors import ConfigError, MintageError, NotReady, RequestError, ServiceError
+from mintage.core.errors import (
+    ConfigError,
+    DataError,
+    MintageError,
+    NotReady,
+    RequestError,
+    ServiceError,
+)
 from mintage.core.messages import _
 from mintage.core.types import ProviderInfo
 from mintage.core.version import __version__
 from mintage.core.waiting import asked_to_wait, backoff
 from mintage.deliver.upstreams.declared import LONGEST_SECONDS, Upstream
+from mintage.deliver.upstreams.events import DONE, Events, spelled
 from mintage.deliver.upstreams.health import Breaker
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
 
+T = TypeVar("T")
 _LOOK_SECONDS = 0.25
 _CONNECT_SECONDS = 5.0
 _MOST_BYTES = 64_000_000
@@ -32,8 +42,9 @@ _MOST_TRIES = 3
 _LONGEST_WAIT = 2.0
 _AGAIN: Final = frozenset((408, 409, 425, 429, *range(500, 600)))
 """Answers that another try, or another upstream, may do better than."""
-_OURS: Final = frozenset((401, 403))
-"""The upstream does not take our key: no fault of who called."""
+_OURS: Final = frozenset((401, 402, 403))
+"""The upstream does not take our key, or our money is used up: no fault of who called."""
+_INLINE_BYTES = 262_144  # 1 ms of JSON; above that a thread reads it
 _log = logging.getLogger(__name__)
 
 
@@ -76,47 +87,53 @@ class Reply:
         self.upstream = upstream
         self.document: dict[str, Any] = {}
         """The answer, where it is no stream."""
+        self.size_bytes = 0
         self._response, self._breaker = response, breaker
-        self._first = b""
-
-    @property
-    def info(self) -> ProviderInfo:
-        """Which model answers, as an event names it."""
-        return info_of(self.upstream)
+        self._events, self._first = Events(), list[bytes]()
 
     async def begin(self, *, streams: bool) -> None:
-        """Wait for all of the answer, or for a stream's first part; raises as ``Gateway.ask``."""
+        """Wait for all of the answer, or for a stream's first data; raises as ``Gateway.ask``."""
         with _explained(self.upstream, self._breaker):
             if streams:
-                self._first = await self._response.content.readany()
-                if not self._first:
+                while not self._first:
+                    part = await self._response.content.readany()
+                    if not part:
+                        raise _Garbage
+                    self._first = self._fed(part)
+                if "choices" not in _object(self._first[0]):
                     raise _Garbage
-                return
-            data = await _whole(self._response)
-            try:
-                found = json.loads(data)
-            except (ValueError, RecursionError):
-                found = None
-            if not isinstance(found, dict):
-                raise _Garbage
-            self.document = found
+            else:
+                data = await _whole(self._response)
+                self.size_bytes = len(data)
+                self.document = await _inline_or_not(_object, data)
         self._breaker.succeeded()
 
-    async def parts(self) -> AsyncIterator[bytes]:
-        """The stream as it comes.
+    async def data(self) -> AsyncIterator[dict[str, Any] | None]:
+        """The data of a stream's events as it comes; None where it says that it is done.
 
         Raises:
             ServiceError: it broke, or stood still for too long.
         """
-        yield self._first
         with _explained(self.upstream, self._breaker):
+            for each in self._first:
+                yield None if each == DONE else _object(each)
             async for part in self._response.content.iter_any():
-                yield part
-        self._breaker.succeeded()
+                for each in self._fed(part):
+                    yield None if each == DONE else _object(each)
+
+    def broke(self) -> None:
+        """It ended before it was whole."""
+        self._breaker.failed()
 
     def close(self) -> None:
         """Let go: where it is not read to its end, its upstream hears that nobody listens."""
         self._response.close()
+
+    def _fed(self, part: bytes) -> list[bytes]:
+        try:
+            return self._events.feed(part)
+        except DataError as error:
+            raise _Garbage from error
 
 
 class Gateway:
@@ -153,10 +170,13 @@ class Gateway:
             for product, upstreams in self._standing.items()
         }
 
-    async def ask(self, product: str, path: str, body: Mapping[str, Any]) -> Reply:
+    async def ask(
+        self, product: str, path: str, body: Mapping[str, Any], *, streams: bool, large: bool
+    ) -> Reply:
         """The first answer that an upstream begins; ``body`` goes with its own model's name.
 
-        Where one fails before it answers, the next is asked, at most three times in all.
+        Where one fails before it answers, the next is asked, at most three times in all. A
+        ``large`` body is spelled by a thread.
 
         Raises:
             Refused: an upstream says that the request is wrong.
@@ -173,7 +193,9 @@ class Gateway:
                 if failures >= _MOST_TRIES or not breaker.begin():
                     continue
                 try:
-                    return await self._asked(upstream, breaker, path, body)
+                    spell = partial(_spelled, {**body, "model": upstream.model})
+                    data = await asyncio.to_thread(spell) if large else spell()
+                    return await self._asked(upstream, breaker, path, data, streams=streams)
                 except _Busy as busy:
                     failure, seconds = _not_now(product), busy.seconds
                 except NotReady as error:
@@ -188,7 +210,7 @@ class Gateway:
             self._session = None
 
     async def _asked(
-        self, upstream: Upstream, breaker: Breaker, path: str, body: Mapping[str, Any]
+        self, upstream: Upstream, breaker: Breaker, path: str, data: bytes, *, streams: bool
     ) -> Reply:
         """The answer, of a request that was taken."""
         import aiohttp  # noqa: PLC0415 - 0.2 s, which those without upstreams need not wait for
@@ -203,15 +225,14 @@ class Gateway:
         if secret is not None:
             headers["Authorization"] = f"Bearer {secret.get_secret_value()}"
         timeout = aiohttp.ClientTimeout(
-            total=LONGEST_SECONDS if body.get("stream") else upstream.deadline_seconds,
+            total=LONGEST_SECONDS if streams else upstream.deadline_seconds,
             sock_connect=_CONNECT_SECONDS,
             sock_read=upstream.deadline_seconds,
         )
-        data = json.dumps({**body, "model": upstream.model}, ensure_ascii=False)
         with _explained(upstream, breaker):
             response = await self._opened().post(
                 f"{upstream.url}/{path}",
-                data=data.encode(errors="surrogatepass"),
+                data=data,
                 headers=headers,
                 timeout=timeout,
                 allow_redirects=False,
@@ -219,7 +240,7 @@ class Gateway:
         reply = Reply(upstream, response, breaker)
         try:
             if response.status == HTTPStatus.OK:
-                await reply.begin(streams=bool(body.get("stream")))
+                await reply.begin(streams=streams)
                 return reply
             await self._turned_down(upstream, breaker, response)
         except BaseException:
@@ -241,7 +262,10 @@ class Gateway:
             asked = asked_to_wait(response.headers.get("Retry-After"), self._clock)
             raise _Busy(backoff(1, asked, self._chance))
         if status in _OURS:
-            _log.error("%s does not take the key that it is asked with.", upstream.name)
+            _log.error(
+                "%s does not take the key that it is asked with, or its balance is used up.",
+                upstream.name,
+            )
         elif status not in _AGAIN and status >= HTTPStatus.BAD_REQUEST:
             breaker.succeeded()
             raise Refused(status, body)
@@ -348,6 +372,35 @@ class _explained:  # noqa: N801 - a context manager, used as a function is
                 remedy=_("Send it again, or ask for a shorter answer."),
             ) from error
         raise _not_now(upstream.product) from error
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    """The JSON object that it is."""
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise _Garbage from error
+    if not isinstance(found, dict):
+        raise _Garbage
+    return found
+
+
+async def _inline_or_not(read: Callable[[bytes], T], data: bytes) -> T:
+    return read(data) if len(data) < _INLINE_BYTES else await asyncio.to_thread(read, data)
+
+
+def _spelled(body: Mapping[str, Any]) -> bytes:
+    """The request as it goes on.
+
+    Raises:
+        RequestError: it is nested too deeply.
+    """
+    try:
+        return spelled(body)
+    except RecursionError as error:
+        raise RequestError(
+            _("The body is nested too deeply."), remedy=_("Send it with fewer levels.")
+        ) from error
 
 
 async def _whole(response: ClientResponse) -> bytes:

@@ -24,6 +24,8 @@ _LEAST_BYTES_A_TOKEN: Final = 2
 _PICTURE_TOKENS: Final = 1_500
 _MESSAGE_TOKENS: Final = 8
 _MOST_TOKENS: Final = 2**40
+_MOST_HELD: Final = 10**9
+_MOST_CHOICES: Final = 10_000
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,10 @@ class Counter:
 
     def text(self, text: str) -> int:
         """The tokens of a text."""
+        data = text.encode(errors="replace")
         if self._encode is None:
-            return len(text.encode(errors="replace")) // _BYTES_A_TOKEN
-        return len(self._encode(text, add_special_tokens=False).ids)
+            return len(data) // _BYTES_A_TOKEN
+        return len(self._encode(data.decode(), add_special_tokens=False).ids)
 
     def _of(self, part: str | int) -> int:
         return part if isinstance(part, int) else self.text(part)
@@ -109,14 +112,34 @@ def most_prompt(body: Mapping[str, Any]) -> int:
     )
 
 
-def most_output(body: Mapping[str, Any], otherwise: int) -> int:
+def most_output(body: Mapping[str, Any], otherwise: int, *, embeds: bool = False) -> int:
     """How many tokens an answer has at most, by what was asked; for all of its choices."""
-    if "input" in body:
+    if embeds:
         return 0
-    asked = body.get("max_completion_tokens", body.get("max_tokens"))
-    most = asked if _is_count(asked) else otherwise
-    choices = body.get("n", 1)
-    return most * (choices if _is_count(choices) and choices else 1)
+    most = bound_of(body)
+    return min(_MOST_HELD, (otherwise if most is None else most) * choices_of(body))
+
+
+def bound_of(body: Mapping[str, Any]) -> int | None:
+    """The tokens that a request bounds each choice by; None where it sets no bound."""
+    asked = [_counted(body.get(name)) for name in ("max_completion_tokens", "max_tokens")]
+    return max((each for each in asked if each is not None), default=None)
+
+
+def choices_of(body: Mapping[str, Any]) -> int:
+    """How many answers are wanted: for each of its prompts as many as it says."""
+    each = max(_counted(body.get("n")) or 1, _counted(body.get("best_of")) or 1)
+    prompts = body.get("prompt")
+    if isinstance(prompts, list) and not all(type(one) is int for one in prompts):
+        each *= len(prompts)
+    return min(_MOST_CHOICES, each)
+
+
+def _counted(value: object) -> int | None:
+    """A number that a request says, if it does; some servers take it as a text, too."""
+    if isinstance(value, str) and value.isdecimal() and len(value) < 12:
+        value = int(value)
+    return value if _is_count(value) else None
 
 
 def _parts(body: Mapping[str, Any]) -> Iterator[str | int]:
