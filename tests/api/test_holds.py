@@ -9,8 +9,9 @@ from dataclasses import replace
 import pytest
 from tests.api.conftest import InProcess
 
-from mintage.api import calls, uploads
+from mintage.api import uploads
 from mintage.api.application import customer_app
+from mintage.api.metered import Metered
 from mintage.api.recording import COMMIT_SECONDS
 from mintage.app.delivering import LEASE_SECONDS
 from mintage.core.errors import DependencyDown, PaymentDue, QuotaReached
@@ -29,7 +30,9 @@ class Reserved:
         self.fault: Exception | None = None
         self.refusal: Exception | None = None
 
-    def reserve(self, permit: Permit, quantities: Mapping[str, int]) -> Future[str]:
+    def reserve(
+        self, permit: Permit, quantities: Mapping[str, int], seconds: float | None = None
+    ) -> Future[str]:
         if self.fault is not None:
             raise self.fault
         future: Future[str] = Future()
@@ -107,7 +110,7 @@ def test_what_cannot_be_held_is_a_503_and_never_free(limited, desk, reserved, wa
 def test_the_hold_of_a_call_that_may_be_recorded_yet_is_not_released(
     limited, desk, reserved, warm, monkeypatch
 ) -> None:
-    monkeypatch.setattr(calls._Answering._record, "__defaults__", (None, 0.05))
+    monkeypatch.setattr(Metered.record, "__defaults__", (0.05,))
     desk.hold = True  # its write waits
     assert limited.post(PREDICT, content=warm).status_code == 503
     assert reserved.released == []

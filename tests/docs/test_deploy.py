@@ -329,7 +329,9 @@ def test_every_outcome_in_the_alerts_is_one_that_calls_can_have() -> None:
     named = {
         each for found in re.findall(r'outcome=~?"([^"]+)"', text) for each in found.split("|")
     }
-    calls = (ROOT / "src/mintage/api/calls.py").read_text()
+    calls = "".join(
+        (ROOT / f"src/mintage/api/{name}.py").read_text() for name in ("calls", "metered")
+    )
     known = {*get_args(Outcome), Unauthenticated.code}
     assert named
     for each in named - known:
