@@ -299,6 +299,26 @@ def test_what_makes_pdfs_is_missed_with_the_line_that_installs_it(
     assert "pip install 'mintage[pdf]'" in mintage.err
 
 
+def test_what_a_file_leaves_out_is_told(mintage: Terminal, books: Path, tmp_path: Path) -> None:
+    at = ("--home", books)
+    (tmp_path / "ada.toml").write_text(
+        'email = "ada@example.com"\ntaxes = [{ name = "VAT", percent = "19" }]\n'
+    )
+    mintage("customer", "set", "Ada", "ada.toml", *at)
+    assert "Said no more" not in mintage.err
+    (tmp_path / "ada.toml").write_text('legal_name = "Ada & Co."\n')
+    mintage("customer", "set", "Ada", "ada.toml", *at)
+    assert "leaves it out: email, taxes" in " ".join(mintage.err.split())
+
+
+def test_a_draft_that_was_voided_is_not_issued(mintage: Terminal, books: Path) -> None:
+    at = ("--home", books)
+    drafted = mintage.json("invoice", "run", "--period", "2026-10", *at)["drafted"]
+    mintage("invoice", "void", drafted[0]["id"], *at)
+    mintage("invoice", "issue", drafted[0]["id"], *at, status=2)
+    assert "only a draft is to be issued" in mintage.err
+
+
 def test_details_that_cannot_be_are_named(mintage: Terminal, books: Path, tmp_path: Path) -> None:
     at = ("--home", books)
     for text, said in (

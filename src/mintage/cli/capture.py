@@ -10,7 +10,7 @@ import typer
 
 from mintage.capture.subscriptions import Subscription
 from mintage.cli.options import Home, Json, opened
-from mintage.cli.output import emit, facts, line, say, table
+from mintage.cli.output import emit, facts, line, say, table, warn
 from mintage.cli.words import word
 from mintage.core.errors import ConfigError
 from mintage.core.messages import _, told
@@ -72,9 +72,17 @@ def set_details(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Set what invoices say of a customer: names, address, tax number, bank, taxes, language."""
+    """Set what invoices say of a customer: names, address, tax number, bank, taxes, language.
+
+    The file is all of it: what it leaves out is said no more.
+    """
     with opened(home) as app:
+        before = app.capture.customers.find(owner).details.to_json()
         changed = app.billing.set_details(owner, path)
+    now = changed.details.to_json()
+    gone = [name for name, value in before.items() if value and not now[name]]
+    if gone:
+        warn(_("Said no more, for the file leaves it out: {names}.", names=", ".join(gone)))
     if as_json:
         emit(changed.to_json())
         return

@@ -18,6 +18,7 @@ from mintage.capture.books.invoice import (
     Invoice,
     found_invoice,
     logged,
+    not_now,
     notes_of,
     numbered,
     owed_of,
@@ -254,6 +255,8 @@ class Drafts:
         agreed: dict[Reference, Plan] | None = None,
     ) -> Invoice | None:
         draft = found_invoice(connection, reference)
+        if draft.status == "void":
+            raise not_now(draft, _("only a draft is to be issued"))
         if draft.status != "draft":
             return draft
         period, until = Period.parse(draft.period), repository.taken_until(connection, draft.id)
