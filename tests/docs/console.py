@@ -82,8 +82,9 @@ class Program:
 
 
 def program(page: Path) -> Program:
-    """What a page's Python blocks are together; empty where it has none."""
+    """What a page's Python blocks are together; empty where it has none, or says why not."""
     found = _PROGRAM.findall(page.read_text(encoding="utf-8"))
+    found = [each for each in found if not re.search(r"<!-- not run: \S", each[0])]
     return Program(
         "\n".join(text for __, kind, text in found if kind == "python"),
         tuple(line for __, kind, text in found if kind == "text" for line in text.splitlines()),
