@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import signal
+import sys
 import threading
 import time
 from collections import Counter
@@ -25,7 +26,7 @@ from tests.scripted_upstream import CACHED, PROMPT, WORDS, Scripted, scripted_up
 
 from mintage.app.language import TokenPrices
 from mintage.app.root import App
-from mintage.core.errors import MintageError, RequestError
+from mintage.core.errors import DependencyDown, MintageError, RequestError
 from mintage.core.settings import load_settings
 from mintage.deliver.upstreams.declared import Costs, Upstream
 from mintage.deliver.upstreams.secret import Secret
@@ -424,6 +425,15 @@ def test_odd_requests_are_no_bug_of_ours(shop: Shop, server: Server, upstream: S
         trust_env=False,
     )
     assert embedded.json()["data"]
+
+
+def test_what_asks_is_missed_with_the_line_that_installs_it(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    with pytest.raises(DependencyDown) as missed:
+        shop.declare()
+    assert "pip install 'mintage[gateway]'" in str(missed.value.remedy)
 
 
 def test_a_product_that_a_bundle_answers_for_keeps_its_price(home: Path) -> None:

@@ -16,6 +16,7 @@ from mintage.core.units import check_name
 from mintage.deliver.products import Products
 from mintage.deliver.upstreams.declarations import Upstreams, answered_by_bundle
 from mintage.deliver.upstreams.declared import PER_TOKENS, Upstream
+from mintage.deliver.upstreams.gateway import check_library
 from mintage.deliver.upstreams.tokens import Counter
 
 _UNITS = (INPUT_TOKEN, CACHED_INPUT_TOKEN, OUTPUT_TOKEN, REQUEST)
@@ -74,7 +75,9 @@ class LanguageProducts:
         Raises:
             ConfigError: no price for a new product, or a plan that prices no tokens.
             RequestError: a bundle answers for the product (409), or no such plan (404).
+            DependencyDown: what asks upstreams is not installed.
         """
+        check_library()
         Counter(upstream.tokenizer)  # or why it cannot count
         self._check(upstream.product)
         terms = None if prices is None else prices.terms()

@@ -22,6 +22,7 @@ from mintage.core.errors import (
     NotReady,
     RequestError,
     ServiceError,
+    missing_extra,
 )
 from mintage.core.messages import _
 from mintage.core.types import ProviderInfo
@@ -291,7 +292,7 @@ class Gateway:
         if epoch is None or epoch != self._epoch:
             standing = self._catalogue.all()
             if standing:
-                import_module("aiohttp")  # 0.3 s, which no call should wait for
+                check_library()
             known = {each.digest for upstreams in standing.values() for each in upstreams}
             self._breakers = {
                 digest: breaker for digest, breaker in self._breakers.items() if digest in known
@@ -325,6 +326,18 @@ class Gateway:
                 skip_auto_headers=("Accept",),
             )
         return self._session
+
+
+def check_library() -> None:
+    """Load what asks over HTTP: 0.3 s, which no call should wait for.
+
+    Raises:
+        DependencyDown: it is not installed.
+    """
+    try:
+        import_module("aiohttp")
+    except ImportError as error:
+        raise missing_extra("aiohttp", "gateway") from error
 
 
 def info_of(upstream: Upstream) -> ProviderInfo:
