@@ -60,7 +60,7 @@ def caller_of(service: Service, request: Request, scope: Scope) -> Caller:
 
 
 async def has_left(request: Request) -> bool:
-    """Whether the client is gone; on a connection of ours that is known already."""
+    """Whether the client has gone; our own protocol knows without asking."""
     exchange = request.scope["state"].get(EXCHANGE)
     return await request.is_disconnected() if exchange is None else bool(exchange.disconnected)
 
@@ -111,6 +111,14 @@ def counted(
     """Tell the metrics and the log how a call ended."""
     service.metrics.call(product, version or UNKNOWN, outcome)
     logs.note(request.scope, outcome=outcome, model=model, model_version=version)
+
+
+def unpriced() -> ServiceError:
+    """The plan has no price for what is counted."""
+    return ServiceError(
+        _("This call cannot be priced, so its answer is withheld; nothing was charged."),
+        remedy=_("Tell whoever runs the service: the product's plan has to be mended."),
+    )
 
 
 def refusal(error: MintageError) -> str:
@@ -209,10 +217,7 @@ class Metered:
             _log.error(
                 "A call to %s has no price: %s", product, error.message, extra={"product": product}
             )
-            raise ServiceError(
-                _("This call cannot be priced, so its answer is withheld; nothing was charged."),
-                remedy=_("Tell whoever runs the service: the product's plan has to be mended."),
-            ) from error
+            raise unpriced() from error
         except Exception:
             self.count("unrecorded", usage)
             raise

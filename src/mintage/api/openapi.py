@@ -188,18 +188,16 @@ INFER_BODY: dict[str, Any] = {
 }
 
 
-_ASKED_WITH = {"chat/completions": "messages", "completions": "prompt", "embeddings": "input"}
 _EVENTS = "text/event-stream"
 
 
-def language_body(kind: str) -> dict[str, Any]:
+def language_body(asked: str, *, streams: bool) -> dict[str, Any]:
     """What a language model is asked with, as far as it is known here."""
-    asked = _ASKED_WITH[kind]
     properties: dict[str, Any] = {
         "model": {"type": "string", "minLength": 1, "description": "A product's name."},
         asked: {"description": "As OpenAI's API has it."},
     }
-    if kind != "embeddings":
+    if streams:
         properties["stream"] = {"type": "boolean", "default": False}
     schema = {
         "type": "object",

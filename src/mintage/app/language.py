@@ -5,21 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mintage.capture.plans import DEFAULT_PLAN, Plan, Plans
+from mintage.app.pricing import check_free
+from mintage.capture.plans import Plan, Plans
 from mintage.capture.pricing.charges import Charge
 from mintage.capture.pricing.terms import Terms
-from mintage.capture.trial import TRIAL
 from mintage.core.errors import ConfigError, RequestError
 from mintage.core.messages import _
-from mintage.core.types import CACHED_INPUT_TOKEN, INPUT_TOKEN, OUTPUT_TOKEN, REQUEST
+from mintage.core.types import CACHED_INPUT_TOKEN, INPUT_TOKEN, LANGUAGE_UNITS, OUTPUT_TOKEN
 from mintage.core.units import check_name
 from mintage.deliver.products import Products
 from mintage.deliver.upstreams.declarations import Upstreams, answered_by_bundle
 from mintage.deliver.upstreams.declared import PER_TOKENS, Upstream
 from mintage.deliver.upstreams.gateway import check_library
 from mintage.deliver.upstreams.tokens import Counter
-
-_UNITS = (INPUT_TOKEN, CACHED_INPUT_TOKEN, OUTPUT_TOKEN, REQUEST)
 
 
 @dataclass(frozen=True)
@@ -123,11 +121,7 @@ class LanguageProducts:
     def _check(self, product: str) -> None:
         """Refuse before a price is changed what could not be sold under it."""
         check_name(product, "product")
-        if product in (DEFAULT_PLAN, TRIAL):
-            raise ConfigError(
-                _("{product!r} is the name of a plan of Mintage's own.", product=product),
-                remedy=_("Name the product otherwise."),
-            )
+        check_free(product)
         if product in self._products.routings():
             raise answered_by_bundle(product)
 
@@ -146,7 +140,7 @@ class LanguageProducts:
                 ),
             )
         found = self._plans.current(plan)
-        if not found.terms.charges_of(product).keys() & set(_UNITS):
+        if not found.terms.charges_of(product).keys() & set(LANGUAGE_UNITS):
             raise ConfigError(
                 _("The plan {plan} has no price for tokens or requests.", plan=found.reference),
                 remedy=_("Give it charges for input_token and output_token."),

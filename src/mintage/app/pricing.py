@@ -42,11 +42,7 @@ def agreed(plans: Plans, product: str, asked: Asked, *, plan: str | None, unit: 
         raise ConfigError(
             _("A currency needs a price."), remedy=_("Say both: --price and --currency.")
         )
-    if product in (DEFAULT_PLAN, TRIAL):
-        raise ConfigError(
-            _("{product!r} is the name of a plan of Mintage's own.", product=product),
-            remedy=_("Name the product otherwise."),
-        )
+    check_free(product)
     if (asked.price, asked.explanation, asked.rate) == (None, None, None):
         return plans.ensure_default() if plan is None else plans.current(plan)
     before = None if plan is None else plans.current(plan)
@@ -70,6 +66,19 @@ def agreed(plans: Plans, product: str, asked: Asked, *, plan: str | None, unit: 
         explanation=asked.explanation or _explanation(standing, currency),
         rate=_rate(before, asked.rate),
     )
+
+
+def check_free(product: str) -> None:
+    """Refuse a product whose plan would be one of our own.
+
+    Raises:
+        ConfigError: it is called as that is.
+    """
+    if product in (DEFAULT_PLAN, TRIAL):
+        raise ConfigError(
+            _("{product!r} is the name of a plan of Mintage's own.", product=product),
+            remedy=_("Name the product otherwise."),
+        )
 
 
 def _rate(before: Plan | None, said: str | None) -> Rate | None:

@@ -30,6 +30,8 @@ INPUT_TOKEN, CACHED_INPUT_TOKEN, OUTPUT_TOKEN = "input_token", "cached_input_tok
 """The units of a language model. Where a plan has a price for cached tokens, they are not counted
 as input tokens too; where it has none, they are counted as input tokens alone."""
 REQUEST = "request"
+LANGUAGE_UNITS: Final = (INPUT_TOKEN, CACHED_INPUT_TOKEN, OUTPUT_TOKEN, REQUEST)
+"""What calls of a language model are counted in."""
 
 UNKNOWN_CURRENCY: Final = "XXX"
 """ISO 4217's code for no currency: that of a cost which nobody knows."""

@@ -33,8 +33,8 @@ class Statement:
 class Insertion:
     """``INSERT`` of rows that come in numbers, by the driver itself, many with each statement.
 
-    SQLite's driver lets go of the interpreter's lock for each row that it is handed: where others
-    want it too, waiting to have it back took longer than the row.
+    SQLite's driver lets go of the interpreter's lock for each statement that it runs, and has to
+    wait for it again where others want it too.
     """
 
     def __init__(self, table: Table, columns: Sequence[str], rest: str = "") -> None:

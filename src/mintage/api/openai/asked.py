@@ -19,11 +19,17 @@ from mintage.api.uploads import read_document
 from mintage.core.canonical import sha256_hex
 from mintage.core.errors import MintageError, RequestError
 from mintage.core.messages import _
+from mintage.deliver.upstreams.events import LARGE_BYTES
 from mintage.deliver.upstreams.tokens import bound_of, most_prompt
 
 Kind = Literal["chat/completions", "completions", "embeddings"]
+ASKED_WITH: Mapping[Kind, str] = {
+    "chat/completions": "messages",
+    "completions": "prompt",
+    "embeddings": "input",
+}
+"""The member that each kind of request cannot be without."""
 _COPIES = 6  # how often a body is in memory: as text, as values, as it goes on
-_INLINE_BYTES = 262_144  # 1 ms of JSON; above that a thread reads it
 _MOST_VALUES = 300_000
 _REMEDY = _("Send one JSON object, as OpenAI's API has it.")
 
@@ -50,7 +56,7 @@ class Asked:
         try:
             data = await read_document(request, service.settings.max_upload_bytes)
             place.holds(_COPIES * len(data))
-            if len(data) < _INLINE_BYTES:
+            if len(data) < LARGE_BYTES:
                 return cls._of(data, kind)
             return await asyncio.to_thread(cls._of, data, kind)
         except ClientDisconnect as gone:
@@ -72,7 +78,7 @@ class Asked:
     @property
     def is_large(self) -> bool:
         """Whether a thread has to spell it."""
-        return self.size_bytes >= _INLINE_BYTES
+        return self.size_bytes >= LARGE_BYTES
 
     @property
     def product(self) -> str:
@@ -124,7 +130,7 @@ def _object(data: bytes, kind: Kind) -> dict[str, Any]:
             _("The field {field!r} is missing.", field="model"),
             remedy=_("Name a product; GET /v1/models lists those of your key."),
         )
-    field = {"chat/completions": "messages", "completions": "prompt", "embeddings": "input"}[kind]
+    field = ASKED_WITH[kind]
     if field not in found:
         raise RequestError(_("The field {field!r} is missing.", field=field), remedy=_REMEDY)
     return found

@@ -10,24 +10,25 @@ import asyncio
 import json
 import logging
 from collections.abc import Coroutine, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from starlette.responses import Response
 
 from mintage.api import replays
-from mintage.api.metered import Metered, has_left
+from mintage.api.customer import price_of
+from mintage.api.metered import Metered, has_left, unpriced
 from mintage.api.openai.asked import Asked
 from mintage.api.replays import KeyReused
 from mintage.api.routing import ClientGone
 from mintage.api.service import Gateway
 from mintage.core.canonical import sha256_hex
-from mintage.core.errors import MintageError, ServiceError
+from mintage.core.errors import MintageError
 from mintage.core.messages import _
 from mintage.core.types import (
-    CACHED_INPUT_TOKEN,
     EXPLANATION,
     INPUT_TOKEN,
+    LANGUAGE_UNITS,
     OUTPUT_TOKEN,
     REQUEST,
     UNKNOWN_CURRENCY,
@@ -36,7 +37,7 @@ from mintage.core.types import (
     Usage,
 )
 from mintage.deliver.upstreams.declared import LONGEST_SECONDS, Upstream
-from mintage.deliver.upstreams.events import spelled
+from mintage.deliver.upstreams.events import LARGE_BYTES, spelled
 from mintage.deliver.upstreams.gateway import Reply, info_of
 from mintage.deliver.upstreams.tokens import (
     NOTHING,
@@ -48,10 +49,7 @@ from mintage.deliver.upstreams.tokens import (
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
-_INLINE_BYTES = 262_144  # 1 ms of JSON; above that a thread spells it
 _NO_TEXT = frozenset(("role", "id", "type", "index", "finish_reason", "logprobs"))
-UNITS = (INPUT_TOKEN, CACHED_INPUT_TOKEN, OUTPUT_TOKEN, REQUEST)
-"""What calls of a language model are counted in."""
 _MARGIN_SECONDS = 180.0  # beside what an upstream may take: to be sent, and to be recorded
 JSON = "application/json"
 
@@ -108,12 +106,9 @@ class LanguageCall(Metered):
     def _check_priced(self) -> None:
         """Refuse before an upstream is asked what the plan has no price for."""
         prices = self.permit.prices.keys() - {EXPLANATION}
-        if prices and not prices & set(UNITS):
+        if prices and not prices & set(LANGUAGE_UNITS):
             self.count("unrecorded")
-            raise ServiceError(
-                _("This call cannot be priced, so its answer is withheld; nothing was charged."),
-                remedy=_("Tell whoever runs the service: the product's plan has to be mended."),
-            )
+            raise unpriced()
 
     async def or_recorded(self, answer: Coroutine[Any, Any, T], reply: Reply | None = None) -> T:
         """The answer; that there is none is recorded, and costs nobody anything."""
@@ -131,11 +126,11 @@ class LanguageCall(Metered):
         document = reply.document
         document["model"] = self.permit.product
         document.pop("mintage", None)  # another's, where the upstream is a Mintage
-        large = reply.size_bytes >= _INLINE_BYTES
+        large = reply.size_bytes >= LARGE_BYTES
         data = await asyncio.to_thread(spelled, document) if large else spelled(document)
         tokens = said_by_upstream(document.get("usage")) or await self._counted(reply, document)
         if await has_left(self.request):
-            await self.record_failure(self.failed("cancelled", reply))
+            await self.record_failure(self.failed("cancelled", reply, tokens))
             raise ClientGone
         kept = self.kept(body=data.decode()) if self.event_id is not None else None
         receipt = await self.record(self.usage("ok", reply, tokens, sha256_hex(data), kept))
@@ -167,9 +162,18 @@ class LanguageCall(Metered):
             _log.error("Tokens are counted by length: %s", error.message)
             return count("")
 
-    def failed(self, outcome: Outcome, reply: Reply | None = None) -> Usage:
-        """What is recorded where nothing was delivered: free, whatever the upstream asks for it."""
-        return self.usage(outcome, reply, NOTHING, "")
+    def failed(
+        self, outcome: Outcome, reply: Reply | None = None, spent: Tokens = NOTHING
+    ) -> Usage:
+        """What is recorded where nothing was delivered: free, though tokens may be ``spent``."""
+        return replace(self.usage(outcome, reply, NOTHING, ""), cost=self._cost(reply, spent))
+
+    def _cost(self, reply: Reply | None, spent: Tokens) -> str:
+        """What the upstream asks for these tokens, where it is known."""
+        costs = None if reply is None else reply.upstream.costs
+        if costs is None or spent is NOTHING:
+            return "0"
+        return costs.of(spent.quantities({}), spent.cached)
 
     def usage(
         self,
@@ -181,14 +185,13 @@ class LanguageCall(Metered):
     ) -> Usage:
         """What the Meter is told; what is ``kept`` spends the action's Idempotency-Key."""
         upstream = self.upstreams[0] if reply is None else reply.upstream
-        quantities = tokens.quantities(self.permit.prices)
         costs = upstream.costs
         return Usage(
             permit=self.permit,
             provider=info_of(upstream),
             alias="stable",
             outcome=outcome,
-            quantities=quantities,
+            quantities=tokens.quantities(self.permit.prices),
             input_sha256=self.asked.sha256,
             output_sha256=output_sha256,
             latency_seconds=self.elapsed,
@@ -199,7 +202,7 @@ class LanguageCall(Metered):
             hold=self.hold,
             counted_by=tokens.counted_by,
             delivered=outcome == "partial" or (outcome == "ok" and self.asked.streams),
-            cost="0" if costs is None or tokens is NOTHING else costs.of(quantities, tokens.cached),
+            cost=self._cost(reply, tokens),
             cost_currency=UNKNOWN_CURRENCY if costs is None else costs.currency,
         )
 
@@ -221,7 +224,7 @@ def mintage_of(receipt: Receipt) -> dict[str, Any]:
     return {
         "receipt": receipt.id,
         "event": receipt.event_id,
-        "price": {"amount": receipt.price, "currency": receipt.currency, "final": receipt.final},
+        "price": price_of(receipt),
     }
 
 

@@ -16,7 +16,7 @@ from mintage.api import models, replays
 from mintage.api.heads import header
 from mintage.api.metered import admitted, alone, bearer_key, caller_address, caller_of, place_of
 from mintage.api.metrics import UNKNOWN
-from mintage.api.openai.asked import Asked, Kind
+from mintage.api.openai.asked import ASKED_WITH, Asked, Kind
 from mintage.api.openai.call import LanguageCall, answer
 from mintage.api.openai.stream import Stream, replayed
 from mintage.api.openapi import AUTHORIZED, language_body, language_sold
@@ -34,7 +34,8 @@ def language_routes(service: Service, gateway: Gateway) -> APIRouter:
         return {
             "response_model": model,
             "responses": language_sold(streams=kind != "embeddings"),
-            "openapi_extra": language_body(kind) | AUTHORIZED,
+            "openapi_extra": language_body(ASKED_WITH[kind], streams=kind != "embeddings")
+            | AUTHORIZED,
         }
 
     @router.post(

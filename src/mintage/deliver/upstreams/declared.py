@@ -47,8 +47,8 @@ class Costs:
             ConfigError: no currency, or no amount.
         """
         exponent_of(self.currency)
-        for amount in self.to_json().values():
-            if amount is not None and amount != self.currency and parse_exact(amount) < 0:
+        for amount in (self.input, self.output, self.cached_input or "0", self.request):
+            if parse_exact(amount) < 0:
                 raise ConfigError(_("A cost cannot be negative: {amount}.", amount=amount))
 
     def of(self, quantities: Mapping[str, int], cached: int = 0) -> str:

@@ -12,6 +12,8 @@ from mintage.core.errors import DataError
 from mintage.core.messages import _
 
 DONE = b"[DONE]"
+LARGE_BYTES = 262_144
+"""JSON of so much or more is read and spelled by a thread, so that the event loop goes on."""
 _LONGEST_BYTES = 8_000_000
 
 

@@ -29,7 +29,7 @@ from mintage.core.types import ProviderInfo
 from mintage.core.version import __version__
 from mintage.core.waiting import asked_to_wait, backoff
 from mintage.deliver.upstreams.declared import LONGEST_SECONDS, Upstream
-from mintage.deliver.upstreams.events import DONE, Events, spelled
+from mintage.deliver.upstreams.events import DONE, LARGE_BYTES, Events, spelled
 from mintage.deliver.upstreams.health import Breaker
 
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ _AGAIN: Final = frozenset((408, 409, 425, 429, *range(500, 600)))
 """Answers that another try, or another upstream, may do better than."""
 _OURS: Final = frozenset((401, 402, 403))
 """The upstream does not take our key, or our money is used up: no fault of who called."""
-_INLINE_BYTES = 262_144  # 1 ms of JSON; above that a thread reads it
 _log = logging.getLogger(__name__)
 
 
@@ -214,7 +213,7 @@ class Gateway:
         self, upstream: Upstream, breaker: Breaker, path: str, data: bytes, *, streams: bool
     ) -> Reply:
         """The answer, of a request that was taken."""
-        import aiohttp  # noqa: PLC0415 - 0.2 s, which those without upstreams need not wait for
+        import aiohttp  # noqa: PLC0415 - an extra's
 
         try:
             secret = upstream.secret.read()
@@ -329,7 +328,7 @@ class Gateway:
 
 
 def check_library() -> None:
-    """Load what asks over HTTP: 0.3 s, which no call should wait for.
+    """Load what asks over HTTP, which no call should wait for.
 
     Raises:
         DependencyDown: it is not installed.
@@ -399,7 +398,7 @@ def _object(data: bytes) -> dict[str, Any]:
 
 
 async def _inline_or_not(read: Callable[[bytes], T], data: bytes) -> T:
-    return read(data) if len(data) < _INLINE_BYTES else await asyncio.to_thread(read, data)
+    return read(data) if len(data) < LARGE_BYTES else await asyncio.to_thread(read, data)
 
 
 def _spelled(body: Mapping[str, Any]) -> bytes:
