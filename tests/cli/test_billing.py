@@ -134,6 +134,11 @@ def test_a_month_is_invoiced_paid_and_checked(mintage: Terminal, books: Path) ->
     mintage("invoice", "pay", "INV-2026-000001", "--reference", "bank", "--amount", "1.88", *at)
     paid = mintage("invoice", "pay", "INV-2026-000001", "--reference", "bank 2", *at)
     assert "paid" in paid
+    shown = mintage("invoice", "show", "INV-2026-000001", *at).splitlines()
+    assert [row.split() for row in shown[-2:]] == [
+        ["Paid", "-3.88", "EUR"],
+        ["To", "be", "paid", "0.00", "EUR"],
+    ]
     mintage("invoice", "void", "INV-2026-000001", *at, status=2)
     assert "only what is not paid" in mintage.err
     mintage("invoice", "credit", "INV-2026-000002", "--reason", "a bad day", *at)
@@ -149,6 +154,34 @@ def test_a_month_is_invoiced_paid_and_checked(mintage: Terminal, books: Path) ->
     assert "There is no invoice" in mintage.err
     mintage("invoice", "run", "--period", "October", *at, status=2)
     assert "Not a month" in mintage.err
+
+
+def test_one_transfer_pays_two_months_and_what_is_more_is_credit(
+    mintage: Terminal, books: Path
+) -> None:
+    at = ("--home", books)
+    mintage("invoice", "run", "--period", "2026-10", "--issue", *at)
+    first, second = "INV-2026-000001", "INV-2026-000002"
+    transfer = ("--reference", "bank", "--amount")
+    mintage("invoice", "pay", first, *transfer, "5", *at, status=2)
+    assert "5 EUR was paid, and 3.88 EUR is owed" in mintage.err
+    mintage("invoice", "pay", first, second, *transfer, "5", *at, status=2)
+    assert "one payment is one customer's" in mintage.err
+    mintage("invoice", "pay", first, *at, status=2)
+    assert "--reference" in mintage.err
+    mintage("invoice", "pay", first, "--credit", "--reference", "x", *at, status=2)
+    assert "Leave them out" in mintage.err
+    (listed,) = mintage.json("invoice", "list", "--customer", "Ada", *at)
+    assert (listed["paid"], listed["to_pay"]) == ("0", "3.88")
+    part = mintage("invoice", "pay", first, *transfer, "1", *at)
+    assert "issued" in part
+    assert "2.88 EUR of it is still to be paid." in mintage.err
+    listing = mintage("invoice", "list", "--customer", "Ada", *at)
+    assert listing.split()[-4:] == ["3.88", "EUR", "2.88", "EUR"]
+    rest = ("--reference", "bank 2", "--amount", "5", "--rest-to-credit")
+    assert mintage.json("invoice", "pay", first, *rest, *at)["status"] == "paid"
+    (credit,) = mintage.json("credit", "list", "Ada", *at)
+    assert (credit["left"], credit["reference"]) == ("2.12", "bank 2")
 
 
 class Page(HTMLParser):
@@ -246,7 +279,7 @@ def test_a_part_of_an_invoice_is_credited(mintage: Terminal, books: Path) -> Non
     rest = mintage.json(*credit, "--line", "1", *at)
     assert (rest["total"], rest["document"]["reason"]) == ("-2.38", "slow")
     listed = mintage.json("invoice", "list", *at)
-    assert [each["status"] for each in listed] == ["credited", "paid", "paid"]
+    assert [each["status"] for each in listed] == ["credited", "issued", "issued"]
     mintage("ledger", "check", *at)
 
 

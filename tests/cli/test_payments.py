@@ -116,7 +116,7 @@ def test_what_is_overdue_is_listed_told_and_refused_from_the_declared_day_on(
         with pytest.raises(PaymentDue):
             app.capture.gate.admit(owing, "pets")
         app.capture.gate.admit(key, "pets")
-        app.billing.pay(FIRST, None, "bank 1")
+        app.billing.pay([FIRST], None, "bank 1")
         app.capture.gate.admit(owing, "pets")
     monkeypatch.setenv("MINTAGE_OVERDUE_DAYS", "soon")
     mintage("invoice", "overdue", *at, status=2)

@@ -64,7 +64,7 @@ def written(request: Request, found: Mapping[str, Any], form: Form) -> Response:
     said = header(request.scope, b"accept-language")
     language: Language = rendering.language_for(document, current() if said else None)
     if form == "html":
-        text = rendering.html(document, found["status"], language)
+        text = rendering.html(rendering.standing(found), found["status"], language)
     else:
         with speaking(language):
             text = rendering.csv_text([document])

@@ -205,6 +205,10 @@ class InvoiceSummary(_Wire):
     due_at: str | None
     closed_at: str | None
     total: str = Field(description="A decimal string in major units.")
+    credit: str = Field(description="What your credit paid of it.")
+    paid: str = Field(description="What other ways paid of it.")
+    credited: str = Field(description="What credit notes took back of it.")
+    to_pay: str
 
 
 class UnitLimit(_Wire):

@@ -19,6 +19,7 @@ from mintage.capture.books.invoice import Invoice
 from mintage.capture.books.invoices import Invoices
 from mintage.capture.books.ledger import Balances, Ledger
 from mintage.capture.books.overdue import Overdue, days_of
+from mintage.capture.books.paying import MANUAL
 from mintage.capture.books.rendering import language_for
 from mintage.capture.books.replay import Replay, Replayed
 from mintage.capture.books.rollup import Rollup
@@ -45,9 +46,6 @@ from mintage.core.units import Reference
 from mintage.store.workspace import Workspace
 
 _BY = {"customer": ("customer",), "product": ("product",), "model": ("model", "model_version")}
-
-MANUAL = "manual"
-"""The provider of payments that the operator notes."""
 
 _UNIT = "image"
 _ANY = "any"  # a product that no price names
@@ -149,16 +147,41 @@ class Billing:
         month = None if period is None else str(Period.parse(period))
         return self.invoices.list(owner, month, status, after=after, limit=limit)
 
-    def pay(self, reference: str, amount: str | None, payment: str) -> Invoice:
+    def pay(
+        self,
+        references: Sequence[str],
+        amount: str | None,
+        payment: str | None,
+        *,
+        rest_to_credit: bool = False,
+        credit: bool = False,
+    ) -> list[Invoice]:
         """Note a payment that came by other ways than a provider's; all that is owed, if not said.
 
+        It pays one invoice, or several in their order; ``rest_to_credit`` keeps what is more than
+        is owed. With ``credit`` the customer's credit pays, as far as it goes.
+
         Raises:
-            ConfigError: no amount.
+            ConfigError: no amount, or neither a payment's reference nor credit alone.
             RequestError: no such invoice (404), or one that is not to be paid so (409).
         """
-        found = self.invoices.find(reference)
-        paid = None if amount is None else Money.parse(amount, found.currency)
-        return self.invoices.pay(found.id, paid, MANUAL, payment)
+        if credit:
+            if payment is not None or amount is not None or rest_to_credit:
+                raise ConfigError(
+                    _("What credit pays has no reference, amount or rest."),
+                    remedy=_("Leave them out, or --credit."),
+                )
+            return [self.invoices.pay_by_credit(each) for each in references]
+        if payment is None:
+            raise ConfigError(
+                _("A payment has a reference, so that it counts once."),
+                remedy=_("Give the bank's own: --reference TEXT; or pay from --credit."),
+            )
+        first = self.invoices.find(references[0])
+        paid = None if amount is None else Money.parse(amount, first.currency)
+        return self.invoices.pay_each(
+            references, paid, MANUAL, payment, rest_to_credit=rest_to_credit
+        )
 
     def add_credit(
         self, customer: str, amount: str, payment: str | None, expires: str | None = None

@@ -20,6 +20,7 @@ from mintage.cli.words import word
 from mintage.core.errors import ConfigError, MintageError
 from mintage.core.files import write_atomic
 from mintage.core.messages import Language, Message, _, speaking, told
+from mintage.core.money import Money
 
 invoice = typer.Typer(
     help="What is owed: draft, issue, show, take back and note as paid.", no_args_is_help=True
@@ -216,24 +217,39 @@ def issue_invoice(reference: _Reference, *, home: Home = None, as_json: Json = F
 
 @invoice.command("pay")
 def pay_invoice(
-    reference: _Reference,
+    references: Annotated[
+        list[str], typer.Argument(help="An invoice's number or id; several that one payment pays.")
+    ],
     *,
     payment: Annotated[
-        str,
-        typer.Option(
-            "--reference", help="What tells it from others: the bank's reference. One an invoice."
-        ),
-    ],
+        str | None,
+        typer.Option("--reference", help="What tells the payment from others: the bank's own."),
+    ] = None,
     amount: Annotated[
         str | None, typer.Option(help="What came: 12.50. (default: all that is owed)")
     ] = None,
+    rest_to_credit: Annotated[
+        bool, typer.Option("--rest-to-credit", help="What is more than is owed becomes credit.")
+    ] = False,
+    credit: Annotated[
+        bool, typer.Option("--credit", help="From the customer's credit, as far as it goes.")
+    ] = False,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Note that an invoice was paid, in whole or in part. The same reference counts once."""
+    """Note that an invoice was paid, in whole or in part. The same reference counts once.
+
+    Of several invoices, each is paid in its turn.
+    """
     with opened(home) as app:
-        done = app.billing.pay(reference, amount, payment)
-    _done(done, as_json=as_json)
+        paid = app.billing.pay(
+            references, amount, payment, rest_to_credit=rest_to_credit, credit=credit
+        )
+    if as_json and len(paid) > 1:
+        emit([each.to_json() for each in paid])
+        return
+    for each in paid:
+        _done(each, as_json=as_json)
 
 
 @invoice.command("push")
@@ -400,14 +416,16 @@ def _list(listed: list[Invoice]) -> None:
             each.period,
             word(each.status),
             rendering.amount_text(each.total.amount, each.currency),
+            rendering.amount_text(each.to_pay.amount, each.currency),
         )
         for each in listed
     ]
-    table((_("id"), _("customer"), _("month"), _("status"), _("total")), rows, numbers=1)
+    head = (_("id"), _("customer"), _("month"), _("status"), _("total"), _("to pay"))
+    table(head, rows, numbers=2)
 
 
 def _text(found: Invoice) -> str:
-    document, currency = found.document, found.currency
+    document, currency = rendering.standing(found.to_json()), found.currency
     title = f"{told(rendering.title_of(document))} {found.number or found.id}"
     head = f"{title}, {document['customer']['name']}, {found.period}, {told(word(found.status))}"
     rows = [(told(rendering.described(each)), each["amount"]) for each in document["lines"]]
@@ -427,7 +445,7 @@ def _written(found: Invoice, form: Form, language: Language) -> str:
     if form is Form.TEXT:
         return _text(found)
     if form is Form.HTML:
-        return rendering.html(found.document, found.status, language)
+        return rendering.html(rendering.standing(found.to_json()), found.status, language)
     if form is Form.CSV:
         return rendering.csv_text([found.document])
     return json.dumps(found.to_json(), ensure_ascii=False, indent=2) + "\n"
@@ -439,3 +457,5 @@ def _done(done: Invoice, *, as_json: bool) -> None:
         return
     amount = rendering.amount_text(done.total.amount, done.currency)
     line(f"{done.number or done.id}  {told(word(done.status))}  {amount}")
+    if done.status == "issued" and done.to_pay not in (done.total, Money(0, done.currency)):
+        say(_("{left} of it is still to be paid.", left=done.to_pay))

@@ -27,6 +27,7 @@ _WORDS: dict[str, Message] = {
         _("replaced"),
         _("given"),  # how credit came
         _("returned"),
+        _("surplus"),
         _("waiting"),  # how a notice stands
         _("delivered"),
         _("failed"),

@@ -273,7 +273,7 @@ customer_credits = Table(
     metadata,
     Column("id", String(40), primary_key=True),
     Column("customer", String(40), ForeignKey("customers.id"), nullable=False, index=True),
-    Column("origin", String(10), nullable=False),  # paid, given or returned
+    Column("origin", String(10), nullable=False),  # paid, given, returned or surplus
     Column("currency", String(3), nullable=False),
     Column("nanos", BigInteger, nullable=False),
     Column("spent_nanos", BigInteger, nullable=False),
@@ -337,7 +337,7 @@ invoices = Table(
     Column("period", String(7), nullable=False),
     Column("attempt", Integer, nullable=False),  # after one was voided or credited, the next
     Column("status", String(10), nullable=False),  # draft, issued, paid, void, credited, replaced
-    Column("corrects", String(40)),
+    Column("corrects", String(40), index=True),
     Column("document", Text, nullable=False),  # canonical JSON
     Column("total_nanos", BigInteger, nullable=False),
     Column("created_at", String(32), nullable=False),
@@ -379,7 +379,7 @@ payments = Table(
     Column("currency", String(3), nullable=False),
     Column("nanos", BigInteger, nullable=False),
     Column("received_at", String(32), nullable=False),
-    UniqueConstraint("provider", "reference"),
+    UniqueConstraint("provider", "reference", "invoice"),  # one transfer may pay several
 )
 
 # What payment providers were asked to collect.

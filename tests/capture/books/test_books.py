@@ -23,6 +23,7 @@ from sqlalchemy import text
 from tests.capture.conftest import Shop
 from tests.conftest import ManualClock
 
+from mintage.capture.limits.prepaid import Credits
 from mintage.capture.pricing.charges import Charge, Tier
 from mintage.capture.pricing.periods import Period
 from mintage.capture.pricing.rating import exact_of
@@ -184,10 +185,16 @@ class Books(RuleBasedStateMachine):
                 )
             ):
                 owed[row[0]] -= row[1]
+        to_pay: Counter[str] = Counter()
+        for each in self.shop.invoices.list():
+            assert each.to_pay.nanos >= 0
+            to_pay[each.customer] += each.to_pay.nanos if each.number else 0
         accounts = self.shop.ledger.check().accounts
+        Credits(self.shop.database, self.clock).check()
         for customer in self.shop.customers.list():
             balance = accounts.get(f"receivable:{customer.id}", [Money(0, "EUR")])
             assert balance == [Money(owed[customer.id], "EUR")]
+            assert owed[customer.id] == to_pay[customer.id]  # what is too much is credit
 
     @invariant()
     def the_ledger_balances(self) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.capture.conftest import Shop
+from tests.conftest import ManualClock
 
 from mintage.capture.details import Details, Tax
 from mintage.capture.limits.prepaid import Credits
@@ -15,6 +20,8 @@ from mintage.capture.pricing.periods import Period
 from mintage.capture.pricing.terms import Late, Terms
 from mintage.core.errors import BooksBroken, NotAllowed, RequestError
 from mintage.core.money import Money
+from mintage.store.workspace import Workspace
+from mintage.trust.keys import KeyRing
 
 NOVEMBER, DECEMBER = Period(2026, 11), Period(2026, 12)
 
@@ -274,7 +281,9 @@ def test_a_credit_note_takes_back_all_and_the_usage_stays_taken(shop: Any) -> No
     with pytest.raises(RequestError, match="once"):
         shop.invoices.credit(first.id, "again")
     balances = shop.ledger.check().to_json()["accounts"]
-    assert balances[f"receivable:{first.customer}"] == {"EUR": "-0.1"}  # to be given back
+    assert balances[f"receivable:{first.customer}"] == {"EUR": "0"}
+    assert balances[f"credit:{first.customer}"] == {"EUR": "-0.1"}  # to be used, or paid out
+    assert note.status == "issued"
     assert balances["revenue:standard"] == {"EUR": "0"}
 
 
@@ -379,9 +388,10 @@ def settled(shop: Any, *periods: Period) -> list[Any]:
 
 
 def owed(shop: Any, customer: str = "Ada") -> str:
-    account = f"receivable:{shop.customers.find(customer).id}"
-    (found,) = shop.ledger.check().accounts[account]
-    return found.amount
+    """What a customer owes, less what they have as credit."""
+    who, accounts = shop.customers.find(customer).id, shop.ledger.check().accounts
+    found = (accounts.get(f"{kind}:{who}", ()) for kind in ("receivable", "credit"))
+    return Money(sum(each.nanos for one in found for each in one), "EUR").amount
 
 
 def late(shop: Any, count: int, back_to: str, **changes: Any) -> None:
@@ -695,7 +705,9 @@ def test_a_part_of_a_line_is_credited_with_its_tax_and_its_usage_stays_invoiced(
     assert (note.number, note.corrects, note.total) == ("CN-2026-000001", issued.id, euros("-2.98"))
     assert (note.document["net"], note.document["taxes"][0]["amount"]) == ("-2.5", "-0.48")
     assert note.document["lines"][0]["of_line"] == 1
-    assert shop.invoices.find(issued.id) == issued
+    found = shop.invoices.find(issued.id)
+    assert (found.document, found.status) == (issued.document, "issued")
+    assert found.settled() == {"credit": "0", "paid": "0", "credited": "2.98", "to_pay": "8.53"}
     assert not shop.invoices.run(NOVEMBER).drafted
     owed = shop.ledger.check().accounts[f"receivable:{issued.customer}"]
     assert owed == [euros("8.53")]
@@ -775,9 +787,18 @@ def test_what_was_paid_is_given_back_where_a_part_is_credited(shop: Any) -> None
     shop.invoices.pay(issued.id, euros("9"), "manual", "bank 1")
     shop.invoices.credit_part(issued.id, 1, euros("2.11"), "a part")  # 2.51 with tax: 0 is owed
     assert shop.invoices.find(issued.id).status == "paid"
-    shop.invoices.credit_part(issued.id, 1, euros("1"), "more")
-    owed = shop.ledger.check().accounts[f"receivable:{issued.customer}"]
-    assert owed == [euros("-1.19")]
+    note = shop.invoices.credit_part(issued.id, 1, euros("1"), "more")
+    assert shop.invoices.find(issued.id).settled()["paid"] == "7.81"
+    accounts = shop.ledger.check().accounts
+    assert accounts[f"receivable:{issued.customer}"] == [euros("0")]
+    assert accounts[f"credit:{issued.customer}"] == [euros("-1.19")]
+    (credit,) = (with_credit := Credits(shop.database, shop.clock)).list("Ada")
+    assert (credit.origin, credit.provider, credit.reference) == ("surplus", "manual", note.id)
+    with_credit.refund(credit.id)
+    with_credit.check()
+    accounts = shop.ledger.check().accounts
+    assert accounts["cash:manual"] == [euros("7.81")]
+    assert accounts[f"credit:{issued.customer}"] == [euros("0")]
 
 
 def test_late_usage_of_an_invoice_that_was_credited_in_part_goes_on_the_next(shop: Any) -> None:
@@ -812,3 +833,179 @@ def test_credit_that_paid_what_is_credited_later_is_credit_again(shop: Any) -> N
     accounts = shop.ledger.check().accounts
     with_credit.check()
     assert accounts[f"receivable:{issued.customer}"] == [euros("0")]
+
+
+def two_months(shop: Any) -> list[Any]:
+    """Ada's invoices of November, of 0.04, and of December, of 0.06."""
+    use(shop, 2)
+    at(shop, "2026-12-03")
+    use(shop, 3)
+    (november,) = settled(shop, NOVEMBER)
+    at(shop, "2027-01-03")
+    return [november, *settled(shop, DECEMBER)]
+
+
+def test_one_transfer_pays_several_invoices_in_their_order(shop: Any) -> None:
+    first, second = two_months(shop)
+    both = [first.number, second.id]
+    for __ in range(2):
+        paid = shop.invoices.pay_each(both, euros("0.09"), "manual", "bank 1")
+        assert [each.status for each in paid] == ["paid", "issued"]
+        assert [each.to_pay.amount for each in paid] == ["0", "0.01"]
+    assert shop.ledger.check().accounts["cash:manual"] == [euros("0.09")]
+    for references, amount in ((both, "0.08"), ([first.id], None), ([second.id], "0.01")):
+        with pytest.raises(RequestError, match="noted already, and otherwise"):
+            shop.invoices.pay_each(
+                references, None if amount is None else euros(amount), "manual", "bank 1"
+            )
+    assert shop.invoices.pay(second.id, None, "manual", "bank 2").status == "paid"
+
+
+def test_what_does_not_reach_an_invoice_does_not_pay_it(shop: Any) -> None:
+    first, second = two_months(shop)
+    for amount in ("0.04", "0"):
+        with pytest.raises(RequestError, match="was paid, and"):
+            shop.invoices.pay_each([first.id, second.id], euros(amount), "manual", "bank 1")
+    use(shop, 1, "Bob")
+    at(shop, "2027-02-03")
+    (bobs,) = settled(shop, Period(2027, 1))
+    with pytest.raises(RequestError, match="one customer's"):
+        shop.invoices.pay_each([first.id, bobs.id], None, "manual", "bank 1")
+    assert "cash:manual" not in shop.ledger.check().accounts
+
+
+def test_what_is_more_than_is_owed_is_credit_if_that_is_said(shop: Any) -> None:
+    first, second = two_months(shop)
+    with pytest.raises(RequestError, match=r"0\.05 EUR was paid, and 0\.04 EUR is owed"):
+        shop.invoices.pay(first.id, euros("0.05"), "manual", "bank 1")
+    for __ in range(2):
+        (paid,) = shop.invoices.pay_each(
+            [first.id], euros("0.05"), "manual", "bank 1", rest_to_credit=True
+        )
+        assert paid.settled() == {"credit": "0", "paid": "0.04", "credited": "0", "to_pay": "0"}
+    (credit,) = (with_credit := Credits(shop.database, shop.clock)).list("Ada")
+    assert (credit.origin, credit.amount, credit.reference) == ("paid", euros("0.01"), "bank 1")
+    part = shop.invoices.pay_by_credit(second.id)
+    assert (part.status, part.settled()["credit"], part.to_pay.amount) == ("issued", "0.01", "0.05")
+    with pytest.raises(RequestError, match="no credit in EUR"):
+        shop.invoices.pay_by_credit(second.id)
+    with_credit.check()
+
+
+def yearly(shop: Any, *, percent: str = "0", tax: str = "0") -> Any:
+    """Ada's invoice of a fee of 365.00 for the year from 1 November on."""
+    year = Terms("EUR", (), fee="365", fee_every="year", discount_percent=percent)
+    shop.plans.agree("year", year)
+    shop.key_of("Ada")
+    shop.customers.set_details("Ada", Details(taxes=(Tax("VAT", tax),)))
+    at(shop, "2026-11-01")
+    shop.subscriptions.begin("Ada", "year")
+    at(shop, "2026-12-03")
+    (made,) = settled(shop, NOVEMBER)
+    return made
+
+
+def leave(shop: Any) -> None:
+    """After 40 days of the year: 325 of 365 are left."""
+    at(shop, "2026-12-10T12:00")
+    shop.subscriptions.cancel("Ada", "year")
+    at(shop, "2027-01-03")
+
+
+def test_what_a_credit_note_gave_back_of_a_year_is_not_given_back_when_it_ends(shop: Any) -> None:
+    fee = yearly(shop)
+    shop.invoices.pay(fee.id, None, "manual", "bank 1")
+    shop.invoices.credit_part(fee.id, 1, euros("100"), "as agreed")
+    leave(shop)
+    (back,) = settled(shop, DECEMBER)
+    assert lines(back) == [("fee_back", "-225")]
+    assert back.document["lines"][0]["credited"] == "100"
+    assert (back.status, back.document["to_pay"]) == ("paid", "0")
+    assert owed(shop) == "-325"
+    with pytest.raises(RequestError, match="40 EUR is left of it"):
+        shop.invoices.credit_part(fee.id, 1, euros("40.01"), "more than is left")
+    shop.invoices.credit_part(fee.id, 1, euros("15"), "as a favour")
+    for month in (DECEMBER, Period(2027, 1)):  # it is no reason to charge anything again
+        at(shop, "2027-02-03")
+        assert not shop.invoices.run(month).drafted
+    with pytest.raises(RequestError, match="its usage stays invoiced"):
+        shop.invoices.credit(fee.id, "all", anew=True)
+    rest = shop.invoices.credit(fee.id, "all that is left")
+    assert rest.total == euros("-25")
+    assert owed(shop) == "-365"
+    Credits(shop.database, shop.clock).check()
+
+
+def test_a_year_that_was_credited_whole_is_not_given_back_again(shop: Any) -> None:
+    fee = yearly(shop, percent="10", tax="19")
+    shop.invoices.credit(fee.id, "never wanted")
+    leave(shop)
+    assert not shop.invoices.run(DECEMBER).drafted
+    assert owed(shop) == "0"
+
+
+def test_what_was_given_back_of_a_year_that_nobody_paid_is_not_credited_again(shop: Any) -> None:
+    fee = yearly(shop, percent="10", tax="19")
+    leave(shop)
+    (back,) = settled(shop, DECEMBER)
+    assert back.total == euros("-348.08")  # 325, less 10 %, with 19 %
+    assert back.settled() == {"credit": "-348.08", "paid": "0", "credited": "0", "to_pay": "0"}
+    with pytest.raises(RequestError, match="it gives back"):
+        shop.invoices.credit(back.id, "a mistake")
+    with pytest.raises(RequestError, match="given back"):
+        shop.invoices.void(fee.id)
+    rest = shop.invoices.credit(fee.id, "all that is left")
+    assert rest.document["net"] == "-36"  # 40, less 10 %
+    assert shop.invoices.find(fee.id).to_pay == euros("348.08")
+    assert owed(shop) == "0"
+    assert shop.invoices.pay_by_credit(fee.id).status == "paid"
+
+
+@given(
+    before=st.lists(st.integers(1, 40_000), max_size=3),
+    after=st.lists(st.integers(1, 40_000), max_size=2),
+    percent=st.sampled_from(["0", "10", "33.3"]),
+    tax=st.sampled_from(["0", "19"]),
+    paid=st.booleans(),
+)
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+def test_however_it_is_given_back_a_yearly_fee_comes_back_once(
+    tmp_path_factory: pytest.TempPathFactory,
+    before: list[int],
+    after: list[int],
+    percent: str,
+    tax: str,
+    paid: bool,
+) -> None:
+    clock = ManualClock()
+    with closing(Workspace(tmp_path_factory.mktemp("shop"), clock)) as workspace:
+        shop: Any = Shop(workspace, KeyRing(workspace.key_folder))
+        fee = yearly(shop, percent=percent, tax=tax)
+        if paid:
+            shop.invoices.pay(fee.id, None, "manual", "bank 1")
+
+        def credit(cents: list[int]) -> Fraction:
+            taken = Fraction(0)
+            for each in cents:
+                with suppress(RequestError):
+                    shop.invoices.credit_part(fee.id, 1, Money(each * 10**7, "EUR"), "a part")
+                    taken += Fraction(each, 100)
+            return taken
+
+        kept = 1 - Fraction(percent) / 100
+        first = credit(before)
+        leave(shop)
+        settled(shop, DECEMBER)
+        second = credit(after)
+        given = max(first, 325 * kept) + second
+        whole = 365 * kept
+        assert first <= whole
+        assert given <= whole + Fraction(2, 100)
+        net = sum(Fraction(each.document["net"]) for each in shop.invoices.list())
+        assert abs(net - (whole - given)) <= Fraction(2, 100)
+        with suppress(RequestError):
+            shop.invoices.credit(fee.id, "all that is left")
+        net = sum(Fraction(each.document["net"]) for each in shop.invoices.list())
+        assert abs(net) <= Fraction(2, 100)
+        Credits(shop.database, shop.clock).check()
+        shop.ledger.check()

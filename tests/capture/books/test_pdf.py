@@ -183,7 +183,7 @@ def test_scripts_that_would_come_out_wrong_are_refused(name: str) -> None:
 def test_what_credit_paid_and_what_is_left_to_pay_are_said() -> None:
     made = documents.settled(document(3), NANOS * 3 // 2, NANOS)
     (text,) = pages(pdf(made, "issued", "en"))
-    said = r"Paid from your credit\s+-1\.50\s+Paid before\s+-1\.00\s+To be paid\s+4\.50"
+    said = r"Paid from your credit\s+-1\.50\s+Paid\s+-1\.00\s+To be paid\s+4\.50"
     assert re.search(said, text)
     for said in all_said(made, "en"):
         assert said in squeezed(text)

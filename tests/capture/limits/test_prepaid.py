@@ -128,6 +128,20 @@ def test_the_invoice_of_a_prepaid_month_is_paid_by_what_calls_took(shop: Shop) -
     assert accounts["receivable:Ada"] == "0"
 
 
+def test_what_calls_took_beyond_the_invoice_is_credit_again(shop: Shop) -> None:
+    permit = prepaid(shop, price="0.159")
+    add(shop, "10")
+    for __ in range(27):
+        call(shop, permit)
+    assert left(shop) == "5.707"  # less 4.293
+    december(shop)
+    (draft,) = shop.invoices.run(NOVEMBER).drafted
+    issued = shop.invoices.issue(draft.id)
+    assert issued.document["credit"] == issued.document["total"] == "4.29"
+    assert left(shop) == "5.71"
+    assert check(shop)["credit:Ada"] == "-5.71"
+
+
 def test_other_invoices_take_what_is_left_of_credit(shop: Shop) -> None:
     prepaid(shop, price="1", prepaid=False)
     shop.meter.record(shop.usage()).result()

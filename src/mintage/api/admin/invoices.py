@@ -133,9 +133,15 @@ def _add_changes(router: APIRouter, desk: Desk) -> None:
         **desk.needs("billing", 404, 409, body=models.PayInvoice),
     )
     async def pay(invoice: str, request: Request) -> JSONResponse:
-        """In whole or in part. The same reference counts once."""
+        """In whole or in part, and of further invoices too. The same reference counts once."""
         asked = await read(request, models.PayInvoice)
-        return await answer(lambda: billing.pay(invoice, asked.amount, asked.reference))
+        how = {"rest_to_credit": asked.rest_to_credit, "credit": asked.credit}
+
+        def work() -> object:
+            invoices = [invoice, *asked.also]
+            return billing.pay(invoices, asked.amount, asked.reference, **how)[0]
+
+        return await answer(work)
 
     @router.post(
         "/invoices/{invoice}/void",

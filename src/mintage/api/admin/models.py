@@ -245,8 +245,15 @@ class RunInvoices(_Body):
 class PayInvoice(_Body):
     """A payment that came; the same reference counts once."""
 
-    reference: _Name = Field(description="What tells it from others, such as the bank's own.")
+    reference: _Name | None = Field(
+        None, description="What tells it from others, such as the bank's own; null for credit."
+    )
     amount: _Word | None = Field(None, description="Null is all that is owed.", examples=["12.50"])
+    also: list[_Name] = Field(
+        [], max_length=100, description="Further invoices that it pays, in their order."
+    )
+    rest_to_credit: bool = Field(False, description="What is more than is owed becomes credit.")
+    credit: bool = Field(False, description="From the customer's credit, as far as it goes.")
 
 
 class CreditInvoice(_Body):
@@ -278,6 +285,10 @@ class AdminInvoice(_Shown):
     due_at: str | None
     closed_at: str | None
     total: str = Field(description="A decimal string in major units.")
+    credit: str = Field(description="What the customer's credit paid of it.")
+    paid: str = Field(description="What other ways paid of it.")
+    credited: str = Field(description="What credit notes took back of it.")
+    to_pay: str
 
 
 class InvoicePage(_Shown):

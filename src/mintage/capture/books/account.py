@@ -6,11 +6,12 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import date, timedelta
+from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mintage.capture import plans
-from mintage.capture.books import repository
+from mintage.capture.books import fees, repository
 from mintage.capture.books.documents import Document
 from mintage.capture.plans import Plan
 from mintage.capture.pricing.periods import Period
@@ -67,9 +68,21 @@ class Account:
         found = repository.live_documents(self.connection, self.customer)
         return [json.loads(each) for each in found]
 
+    @cached_property
+    def notes(self) -> list[Document]:
+        """The credit notes to the customer, the oldest first."""
+        found = repository.notes_to(self.connection, self.customer)
+        return [json.loads(each) for each in found]
+
+    @cached_property
+    def credited_fees(self) -> Mapping[fees.Year, Fraction]:
+        """What credit notes gave back of yearly fees."""
+        return fees.credited(self.papers, self.notes)
+
     def papers_changed(self) -> None:
         """Read claims and documents again when they are next wanted."""
-        for name in ("claims", "papers"):
+        self.months.clear()
+        for name in ("claims", "papers", "notes", "credited_fees"):
             self.__dict__.pop(name, None)
 
     @cached_property

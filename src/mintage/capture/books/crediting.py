@@ -19,14 +19,12 @@ from mintage.core.money import NANOS, Money, parse_exact
 _NAMES = ("kind", "plan", "first", "end", "unit", "units", "percent", "period")
 
 
-def total_of(notes: Sequence[Document], currency: str) -> Money:
-    """What credit notes take back together, above zero."""
-    amounts = (-Fraction(note["total"]) for note in notes)
-    return Money.rounded(sum(amounts, Fraction(0)), currency)
-
-
-def remaining_of(invoice: Document, notes: Sequence[Document], line: int) -> Money:
+def remaining_of(
+    invoice: Document, notes: Sequence[Document], line: int, back: Mapping[int, Fraction]
+) -> Money:
     """What notes over parts left of a line, counted from 1, and of the invoice's net.
+
+    ``back`` is what later invoices gave back of lines already.
 
     Raises:
         RequestError: there is no such line, or nothing can be taken back of it.
@@ -39,7 +37,8 @@ def remaining_of(invoice: Document, notes: Sequence[Document], line: int) -> Mon
             http_status=404,
         )
     amount, net = Fraction(lines[line - 1]["amount"]), Fraction(invoice["net"])
-    left = min(amount - _taken(notes, line), net - _taken(notes))
+    back_of_all = sum(back.values(), Fraction(0))
+    left = min(amount - _taken(notes, line) - back.get(line, 0), net - _taken(notes) - back_of_all)
     if left <= 0:
         raise RequestError(
             _("Nothing of line {line} is left to be credited.", line=line),
@@ -50,14 +49,18 @@ def remaining_of(invoice: Document, notes: Sequence[Document], line: int) -> Mon
 
 
 def part(
-    invoice: Document, notes: Sequence[Document], line: int, amount: Money, reason: str
+    invoice: Document,
+    notes: Sequence[Document],
+    line: int,
+    amount: Money,
+    reason: str,
+    left: Money,
 ) -> Document:
-    """What takes back an amount of a line, without tax, and the tax on it.
+    """What takes back an amount of a line of which so much is left, without tax, and the tax on it.
 
     Raises:
-        RequestError: there is no such line (404), or no such amount is left of it (409).
+        RequestError: no such amount is left of it (409).
     """
-    left = remaining_of(invoice, notes, line)
     whole = Money.rounded(amount.exact, amount.currency) == amount
     if not whole or amount.nanos <= 0 or amount.nanos > left.nanos:
         raise RequestError(
@@ -73,12 +76,14 @@ def part(
     return _note(invoice, notes, {line: amount.exact}, reason)
 
 
-def rest(invoice: Document, notes: Sequence[Document], reason: str) -> Document:
-    """What takes back all that notes over parts have left."""
+def rest(
+    invoice: Document, notes: Sequence[Document], reason: str, back: Mapping[int, Fraction]
+) -> Document:
+    """What takes back all that notes over parts, and later invoices, have left."""
     left = {}
     for n, line in enumerate(invoice["lines"], start=1):
-        amount = Fraction(line["amount"])
-        if amount != _taken(notes, n) or (not amount and exact_of(line)):
+        amount = Fraction(line["amount"]) - back.get(n, 0)
+        if amount != _taken(notes, n) or (not amount and not back and exact_of(line)):
             left[n] = amount - _taken(notes, n)
     return _note(invoice, notes, left, reason)
 

@@ -94,6 +94,12 @@ def total_of(document: Document) -> Money:
     return Money.parse(document["total"], document["currency"])
 
 
+def left_of(document: Document) -> Money:
+    """What was to be paid of it when it was issued."""
+    name = "to_pay" if "to_pay" in document else "total"
+    return Money.parse(document[name], document["currency"])
+
+
 def billed_for(documents: Sequence[Document], plan: str, period: str) -> Fraction:
     """What documents already have of a plan's month, late usage of it among it, exactly."""
     return sum(

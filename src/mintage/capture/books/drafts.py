@@ -21,10 +21,10 @@ from mintage.capture.books.invoice import (
     not_now,
     notes_of,
     numbered,
-    owed_of,
     receive,
 )
 from mintage.capture.books.months import latest_hour, months_of
+from mintage.capture.books.paying import give_back, too_much
 from mintage.capture.books.rollup import Rollup
 from mintage.capture.customers import Customer
 from mintage.capture.details import NO_DETAILS, Details
@@ -272,16 +272,20 @@ class Drafts:
             return None
         now = self._clock.now()
         document = again.document(self._seller, who, period)
-        paid = repository.paid_nanos(connection, draft.id)
-        credit = _credit_for(connection, draft, documents.total_of(document), paid, timestamp(now))
-        by_credit = repository.paid_nanos(connection, draft.id, CREDIT) + credit.nanos
-        cash = paid + credit.nanos - by_credit
-        document = documents.settled(document, by_credit, cash)
-        issued = numbered(connection, draft, document, now, by_credit + cash)
+        drawn = replace(draft, document=document)
+        credit = prepaid.applied(
+            connection, draft.customer, drawn.balance, (draft.id, draft.period), timestamp(now)
+        )
+        document = documents.settled(document, *_payments_of(connection, drawn, credit))
+        issued = numbered(connection, drawn, document, now)
         repository.add_invoice(connection, issued.to_row(), again.claims_of(issued.id, who.id))
         _post(connection, issued, timestamp(now))
         if credit.nanos:
             receive(connection, issued, credit, CREDIT, issued.id, timestamp(now))
+        if drawn.balance.nanos < 0:
+            give_back(connection, drawn, issued.id, timestamp(now))
+        issued = found_invoice(connection, issued.id)
+        _tell(connection, issued, timestamp(now))
         return issued
 
     def _credited(
@@ -296,7 +300,7 @@ class Drafts:
         """``keeps_payments``: another invoice takes its place, and what was paid."""
         parts = notes_of(connection, found)
         document = (
-            crediting.rest(found.document, parts, reason)
+            crediting.rest(found.document, parts, reason, {})
             if parts
             else documents.credit_note(found.document, reason)
         )
@@ -307,7 +311,7 @@ class Drafts:
         else:
             ledger.reverse(connection, "invoice", found.id, ("credit_note", note.id), moment)
         if not keeps_payments:
-            _give_back(connection, found, note.id, moment)
+            _give_back(connection, found, note)
         status = "replaced" if anew else "credited"
         changes = {"status": status, "closed_at": moment}
         repository.change_invoice(connection, found.id, changes)
@@ -318,10 +322,10 @@ class Drafts:
     ) -> Invoice:
         note = self._noted(connection, found, document)
         _post_note(connection, note)
-        _give_back(connection, found, note.id, str(note.issued_at))
-        owed = owed_of(connection, found)
-        taken = crediting.total_of(notes_of(connection, found), found.currency)
-        status = "credited" if taken == found.total else "paid" if owed.nanos <= 0 else found.status
+        _give_back(connection, found, note)
+        now = found_invoice(connection, found.id)
+        whole = now.credited_nanos == now.total.nanos
+        status = "credited" if whole else "paid" if now.balance.nanos <= 0 else found.status
         if status != found.status:
             changes = {"status": status, "closed_at": note.issued_at}
             repository.change_invoice(connection, found.id, changes)
@@ -367,34 +371,27 @@ class Drafts:
         )
         anew = next((each for __, each in drawn if isinstance(each, Invoice)), None)
         if anew is None:
-            _give_back(connection, found, note.id, str(note.issued_at))
+            _give_back(connection, found, note)
         else:
             repository.move_payments(connection, found.id, anew.id)
         account.papers_changed()
         return [("credited", note), *drawn]
 
 
-def _credit_for(
-    connection: repository.Connection, draft: Invoice, total: Money, paid: int, now: str
-) -> Money:
-    """What the customer's credit pays of an invoice; below zero, what it had paid too much."""
-    owed = total + Money(-paid, draft.currency)
-    if owed.nanos >= 0:
-        return prepaid.applied(connection, draft.customer, owed, draft.period, now)
-    back = min(-owed.nanos, repository.paid_nanos(connection, draft.id, CREDIT))
-    if back:
-        prepaid.restore(connection, draft.customer, Money(back, draft.currency), draft.id, now)
-    return Money(-back, draft.currency)
+def _payments_of(
+    connection: repository.Connection, drawn: Invoice, credit: Money
+) -> tuple[int, int]:
+    """What credit and other ways pay of an invoice when it is issued, in 10⁻⁹."""
+    back = too_much(connection, drawn) if drawn.balance.nanos < 0 else {}
+    by_credit = back.pop(CREDIT, 0)
+    return drawn.credit_nanos + credit.nanos - by_credit, drawn.paid_nanos - sum(back.values())
 
 
-def _give_back(connection: repository.Connection, found: Invoice, reference: str, now: str) -> None:
-    """What was paid of it by credit, and is owed no longer, is credit again."""
-    over = -owed_of(connection, found).nanos
-    back = min(over, repository.paid_nanos(connection, found.id, CREDIT))
-    if back > 0:
-        amount = Money(back, found.currency)
-        prepaid.restore(connection, found.customer, amount, reference, now)
-        receive(connection, found, -amount, CREDIT, reference, now)
+def _give_back(connection: repository.Connection, found: Invoice, note: Invoice) -> None:
+    """What was paid of it, and is owed no longer for a credit note, is the customer's credit."""
+    now = found_invoice(connection, found.id)
+    if now.balance.nanos < 0:
+        give_back(connection, now, note.id, str(note.issued_at))
 
 
 def _post_note(connection: repository.Connection, note: Invoice) -> None:
@@ -406,6 +403,9 @@ def _post(connection: repository.Connection, issued: Invoice, moment: str) -> No
     sides = documents.entries(issued.document, issued.customer)
     ledger.post(connection, "invoice", issued.id, sides, moment)
     audit.append(connection, "invoice.issued", logged(issued))
+
+
+def _tell(connection: repository.Connection, issued: Invoice, moment: str) -> None:
     notices.tell(connection, issued.customer, "invoice.issued", issued.summary(), moment)
     if issued.status == "paid":
         notices.tell(connection, issued.customer, "invoice.paid", issued.summary(), moment)

@@ -21,6 +21,7 @@ Status = Literal["draft", "issued", "paid", "void", "credited", "replaced"]
 """``credited``: what it took stays taken. ``void`` and ``replaced``: it can be invoiced anew."""
 
 _SERIES = {"invoice": "INV", "credit_note": "CN"}
+_SUMS = ("credit_nanos", "paid_nanos", "credited_nanos")
 
 
 @dataclass(frozen=True)
@@ -41,15 +42,45 @@ class Invoice:
     issued_at: str | None
     due_at: str | None
     closed_at: str | None
+    credit_nanos: int = 0
+    paid_nanos: int = 0
+    credited_nanos: int = 0
 
     @property
     def total(self) -> Money:
-        """What is to be paid."""
+        """What it comes to."""
         return documents.total_of(self.document)
+
+    @property
+    def balance(self) -> Money:
+        """What of its total is neither paid nor credited; below zero what there is too much."""
+        settled = self.credit_nanos + self.paid_nanos + self.credited_nanos
+        return Money(self.total.nanos - settled, self.currency)
+
+    @property
+    def to_pay(self) -> Money:
+        """What is still to be paid of it."""
+        is_open = self.kind == "invoice" and self.status in ("draft", "issued")
+        return self.balance if is_open else Money(0, self.currency)
+
+    def settled(self) -> dict[str, str]:
+        """What credit and other ways paid of it, what was credited, and what is to be paid."""
+        return {name: Money(nanos, self.currency).amount for name, nanos in self._sums().items()}
+
+    def _sums(self) -> dict[str, int]:
+        return {
+            "credit": self.credit_nanos,
+            "paid": self.paid_nanos,
+            "credited": self.credited_nanos,
+            "to_pay": self.to_pay.nanos,
+        }
 
     def to_json(self) -> dict[str, Any]:
         """As lists and ``invoice show --json`` have it."""
-        return {**vars(self), "total": self.total.amount}
+        return {**self._kept(), "total": self.total.amount, **self.settled()}
+
+    def _kept(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in _SUMS}
 
     def summary(self) -> dict[str, Any]:
         """The same without its document."""
@@ -58,13 +89,14 @@ class Invoice:
     def to_row(self) -> repository.Values:
         """As its row holds it."""
         document = canonical_json(self.document).decode()
-        return {**vars(self), "document": document, "total_nanos": self.total.nanos}
+        return {**self._kept(), "document": document, "total_nanos": self.total.nanos}
 
     @classmethod
     def from_row(cls, row: repository.Values) -> Invoice:
         """Read a row."""
         said = {name: value for name, value in row.items() if name != "total_nanos"}
-        return cls(**said | {"document": json.loads(row["document"])})
+        sums = {name: int(row[name]) for name in _SUMS}
+        return cls(**said | sums | {"document": json.loads(row["document"])})
 
 
 def no_invoice(reference: str) -> RequestError:
@@ -101,36 +133,28 @@ def notes_of(connection: repository.Connection, invoice: Invoice) -> list[Docume
     return [json.loads(each) for each in repository.notes_of(connection, invoice.id)]
 
 
-def owed_of(connection: repository.Connection, invoice: Invoice) -> Money:
-    """What of an invoice is neither paid nor credited; below zero what is to be given back."""
-    paid = repository.paid_nanos(connection, invoice.id)
-    credited = repository.credited_nanos(connection, invoice.id)
-    return Money(invoice.total.nanos - paid - credited, invoice.currency)
-
-
 def numbered(
     connection: repository.Connection,
     draft: Invoice,
     document: Document,
     now: datetime,
-    paid: int = 0,
 ) -> Invoice:
-    """The draft with a number, dated; that of which nothing is left to be paid is paid."""
+    """The draft with a number, dated; an invoice of which nothing is left to be paid is paid."""
     series = f"{_SERIES[draft.kind]}-{now.year}"
     number = f"{series}-{repository.next_number(connection, series):06d}"
     due = timestamp(now + timedelta(days=document["due_days"]))
     moment = timestamp(now)
     dated = document | {"number": number, "issued_at": moment, "due_at": due}
-    closed = draft.kind != "invoice" or documents.total_of(dated).nanos <= paid
+    is_paid = draft.kind == "invoice" and documents.left_of(dated).nanos <= 0
     return Invoice(
         **vars(draft)
         | {
             "number": number,
-            "status": "paid" if closed else "issued",
+            "status": "paid" if is_paid else "issued",
             "document": dated,
             "issued_at": moment,
             "due_at": due,
-            "closed_at": moment if closed else None,
+            "closed_at": moment if is_paid or draft.kind != "invoice" else None,
         }
     )
 
@@ -146,8 +170,8 @@ def receive(
 ) -> None:
     """Note a payment of an invoice, from cash or from the customer's credit.
 
-    Below zero it is given back. ``came`` is what did, where a provider cannot ask for just as much:
-    rounding has the rest.
+    Below zero it is taken off the invoice, and is credit. ``came`` is what did, where a provider
+    cannot ask for just as much: rounding has the rest.
     """
     payment_id = new_id("pay")
     repository.add_payment(
@@ -162,7 +186,8 @@ def receive(
             "received_at": now,
         },
     )
-    source = f"credit:{found.customer}" if provider == CREDIT else f"cash:{provider}"
+    is_credit = provider == CREDIT or paid.nanos < 0
+    source = f"credit:{found.customer}" if is_credit else f"cash:{provider}"
     sides = [
         ledger.Entry(source, came or paid),
         ledger.Entry("rounding", paid + -(came or paid)),

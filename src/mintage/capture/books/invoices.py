@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from typing import Any
 
 from mintage.capture import notices, plans
-from mintage.capture.books import crediting, ledger, repository
+from mintage.capture.books import crediting, fees, ledger, repository
+from mintage.capture.books.account import Account
 from mintage.capture.books.drafts import Drafts
-from mintage.capture.books.invoice import Invoice, found_invoice, not_now, notes_of, owed_of
-from mintage.capture.books.paying import (
-    Received,
-    check_payable,
-    check_reference,
-    take,
-)
+from mintage.capture.books.invoice import Invoice, found_invoice, not_now, notes_of
+from mintage.capture.books.paying import Received, check_reference, portions, take
 from mintage.capture.events import UsageRecord, is_charged
+from mintage.capture.limits import prepaid
+from mintage.capture.limits.prepaid import CREDIT
 from mintage.capture.pricing.periods import Period
 from mintage.core.clock import timestamp
 from mintage.core.errors import RequestError
@@ -27,25 +27,84 @@ class Invoices(Drafts):
     """Everything that can happen to an invoice."""
 
     def pay(self, reference: str, amount: Money | None, provider: str, payment: str) -> Invoice:
-        """Note that an invoice was paid, in whole or in part; the same payment counts once.
+        """As ``pay_each``, of one invoice."""
+        (paid,) = self.pay_each([reference], amount, provider, payment)
+        return paid
 
-        ``payment`` is what the provider calls it, such as the reference of a bank transfer.
+    def pay_each(
+        self,
+        references: Sequence[str],
+        amount: Money | None,
+        provider: str,
+        payment: str,
+        *,
+        rest_to_credit: bool = False,
+    ) -> list[Invoice]:
+        """Note a payment of one invoice, in whole or in part, or of several, in their order.
+
+        ``payment`` is what the provider calls it, such as the reference of a bank transfer; the
+        same one counts once. What is more than is owed is refused, or the customer's credit.
 
         Raises:
-            RequestError: no such invoice (404), one that is not to be paid, or an amount that is
-                not above zero or more than is owed (409).
+            RequestError: no such invoice (404), one that is not to be paid, an amount that does not
+                reach it or is more than is owed, or a payment that was noted otherwise (409).
+        """
+
+        def work(connection: repository.Connection) -> list[Invoice]:
+            now = timestamp(self._clock.now())
+            found = _each_once(found_invoice(connection, each) for each in references)
+            check_reference(payment)
+            if self._is_noted(connection, found, amount, provider, payment):
+                return found
+            parts, rest = portions(found, amount)
+            if rest.nanos and not rest_to_credit:
+                raise _too_much(found[-1], parts, rest)
+            paid = [
+                take(connection, each, Received(provider, payment, part, part), now)
+                for each, part in zip(found, parts, strict=True)
+            ]
+            if rest.nanos:
+                prepaid.pay_in(connection, found[0].customer, rest, (provider, payment), now)
+            return paid
+
+        return self._database.write(work)
+
+    @staticmethod
+    def _is_noted(
+        connection: repository.Connection,
+        found: Sequence[Invoice],
+        amount: Money | None,
+        provider: str,
+        payment: str,
+    ) -> bool:
+        """Whether the very payment is in the books; one that is there otherwise is refused."""
+        known = repository.payments_named(connection, provider, payment)
+        rest = prepaid.paid_in(connection, provider, payment)
+        if not known and rest is None:
+            return False
+        came = sum(int(row["nanos"]) for row in known) + (0 if rest is None else rest.nanos)
+        same = {row["invoice"] for row in known} == {each.id for each in found}
+        if not same or amount not in (None, Money(came, found[0].currency)):
+            raise not_now(found[0], _("that payment is noted already, and otherwise"))
+        return True
+
+    def pay_by_credit(self, reference: str) -> Invoice:
+        """Pay what is owed of an issued invoice from the customer's credit, as far as it goes.
+
+        Raises:
+            RequestError: no such invoice (404), one that is not to be paid, or no credit (409).
         """
 
         def work(connection: repository.Connection) -> Invoice:
             found, now = found_invoice(connection, reference), timestamp(self._clock.now())
-            check_reference(payment)
-            known = repository.find_payment(connection, provider, payment)
-            if known is not None:
-                return _same_payment(found, known)
-            owed = owed_of(connection, found)
-            paid = owed if amount is None else amount
-            check_payable(found, paid, owed)
-            return take(connection, found, Received(provider, payment, paid, paid), now)
+            (owed,), __ = portions([found], None)
+            credit = prepaid.applied(
+                connection, found.customer, owed, (found.id, found.period), now
+            )
+            if not credit.nanos:
+                raise not_now(found, _("its customer has no credit in {currency}", **vars(owed)))
+            named = f"{found.id}/{now}"
+            return take(connection, found, Received(CREDIT, named, credit, credit), now)
 
         return self._database.write(work)
 
@@ -64,10 +123,10 @@ class Invoices(Drafts):
                 return found
             if found.status not in ("draft", "issued") or found.kind != "invoice":
                 raise not_now(found, _("only what is not paid can be voided"))
-            if repository.paid_nanos(connection, found.id):
+            if found.credit_nanos or found.paid_nanos:
                 raise not_now(found, _("a part of it is paid; write a credit note"))
-            if repository.notes_of(connection, found.id):
-                raise not_now(found, _("a part of it is credited; credit the rest"))
+            if found.credited_nanos or _given_back(connection, found):
+                raise not_now(found, _("a part of it is given back; credit the rest"))
             repository.change_invoice(connection, found.id, {"status": "void", "closed_at": now})
             if found.status == "issued":
                 ledger.reverse(connection, "invoice", found.id, ("void", found.id), now)
@@ -91,8 +150,14 @@ class Invoices(Drafts):
             found = found_invoice(connection, reference)
             if found.status not in ("issued", "paid") or found.kind != "invoice":
                 raise not_now(found, _("only an issued invoice can be credited, and once"))
-            if anew and repository.notes_of(connection, found.id):
+            if found.total.nanos < 0:
+                raise not_now(found, _("it gives back, and what it gave is the customer's credit"))
+            back = _given_back(connection, found)
+            if anew and (back or found.credited_nanos):
                 raise not_now(found, _("a part of it is credited, and its usage stays invoiced"))
+            if back:
+                rest = crediting.rest(found.document, notes_of(connection, found), reason, back)
+                return self._credited_in_part(connection, found, rest)
             return self._credited(connection, found, reason, anew=anew)
 
         return self._database.write(work)
@@ -110,9 +175,9 @@ class Invoices(Drafts):
             found = found_invoice(connection, reference)
             if found.status not in ("issued", "paid") or found.kind != "invoice":
                 raise not_now(found, _("only an issued invoice can be credited"))
-            notes = notes_of(connection, found)
-            taken = amount or crediting.remaining_of(found.document, notes, line)
-            document = crediting.part(found.document, notes, line, taken, reason)
+            notes, back = notes_of(connection, found), _given_back(connection, found)
+            left = crediting.remaining_of(found.document, notes, line, back)
+            document = crediting.part(found.document, notes, line, amount or left, reason, left)
             return self._credited_in_part(connection, found, document)
 
         return self._database.write(work)
@@ -201,7 +266,21 @@ def _usage_line(found: Invoice, number: int) -> dict[str, Any]:
     return said
 
 
-def _same_payment(found: Invoice, known: repository.Values) -> Invoice:
-    if known["invoice"] != found.id:
-        raise not_now(found, _("that payment was for another invoice"))
-    return found
+def _given_back(connection: repository.Connection, found: Invoice) -> dict[int, Fraction]:
+    """What later invoices gave back of its yearly fees, by line."""
+    account = Account(connection, found.customer)
+    return fees.given_back(found.document, account.papers, account.notes)
+
+
+def _each_once(found: Iterable[Invoice]) -> list[Invoice]:
+    return list({each.id: each for each in found}.values())
+
+
+def _too_much(found: Invoice, parts: Sequence[Money], rest: Money) -> RequestError:
+    owed = Money(sum(each.nanos for each in parts), rest.currency)
+    paid = Money(owed.nanos + rest.nanos, rest.currency)
+    return RequestError(
+        not_now(found, _("{paid} was paid, and {owed} is owed", paid=paid, owed=owed)).message,
+        remedy=_("Name further invoices that it pays, or keep the rest as credit."),
+        http_status=409,
+    )

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from fractions import Fraction
 
 from mintage.capture.books import repository
@@ -70,7 +70,11 @@ def _month(account: Account, agreed: Plan, period: Period, until: int) -> Month:
     if free_until is not None and free_until > begin:
         since = timestamp(min(free_until, end))
         charged = _used(account, agreed, (min(free_until, end), end), until)
-    part = Part(agreed.name, agreed.version, agreed.terms, charged.units, held)
+    back: dict[date, Fraction] = {}
+    if agreed.terms.fee_every == "year" and held:
+        paid_back = account.credited_fees
+        back = {end: each for (plan, end), each in paid_back.items() if plan == agreed.reference}
+    part = Part(agreed.name, agreed.version, agreed.terms, charged.units, held, back)
     return Month(agreed, part, used.events, charged.charged, used.newest, since)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from mintage.capture import notices
 from mintage.capture.books import repository
-from mintage.capture.books.invoice import Invoice, owed_of
+from mintage.capture.books.invoice import Invoice
 from mintage.core.clock import Clock, timestamp
 from mintage.core.errors import ConfigError
 from mintage.core.messages import _
@@ -17,6 +17,7 @@ from mintage.core.money import Money
 from mintage.store.engine import Database
 
 _MOST_DAYS = 3650
+_A_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -77,14 +78,14 @@ class Overdue:
 
     def _found(self, connection: repository.Connection, now: datetime) -> list[OverdueInvoice]:
         found = []
-        for row in repository.overdue_invoices(connection, timestamp(now)):
+        for row in repository.overdue_invoices(connection, timestamp(now - _A_DAY)):
             invoice, due = Invoice.from_row(row), datetime.fromisoformat(row["due_at"])
             stop = None if self._stop_days is None else due + timedelta(days=self._stop_days)
             found.append(
                 OverdueInvoice(
                     invoice,
                     (now - due).days,
-                    owed_of(connection, invoice),
+                    invoice.to_pay,
                     None if stop is None else timestamp(stop),
                 )
             )

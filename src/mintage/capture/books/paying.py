@@ -1,17 +1,24 @@
-"""How money comes in: what is owed, what may be paid of it, and the entries that it makes."""
+"""How money comes in and goes back: what is owed, what may be paid of it, and what is too much."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mintage.capture import notices
 from mintage.capture.books import repository
-from mintage.capture.books.invoice import Invoice, found_invoice, not_now, owed_of, receive
+from mintage.capture.books.invoice import Invoice, found_invoice, not_now, receive
+from mintage.capture.limits import prepaid
+from mintage.capture.limits.prepaid import CREDIT
 from mintage.core.errors import RequestError
 from mintage.core.messages import _
 from mintage.core.money import Money
 
 _LONGEST_REFERENCE = 200
+
+MANUAL = "manual"
+"""The provider of payments that the operator notes."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +40,81 @@ def take(
     """Put a payment that was checked into the books; the invoice as it is then."""
     settles, came = received.settles, received.amount
     receive(connection, found, settles, received.provider, received.reference, now, came)
-    if owed_of(connection, found).nanos <= 0:
-        repository.change_invoice(connection, found.id, {"status": "paid", "closed_at": now})
-        paid = found_invoice(connection, found.id)
-        notices.tell(connection, found.customer, "invoice.paid", paid.summary(), now)
-    return found_invoice(connection, found.id)
+    taken = found_invoice(connection, found.id)
+    if taken.balance.nanos > 0:
+        return taken
+    repository.change_invoice(connection, found.id, {"status": "paid", "closed_at": now})
+    paid = found_invoice(connection, found.id)
+    notices.tell(connection, found.customer, "invoice.paid", paid.summary(), now)
+    return paid
+
+
+def portions(found: Sequence[Invoice], came: Money | None) -> tuple[list[Money], Money]:
+    """What a payment pays of each invoice, in their order, and what is left of it.
+
+    None is all that they owe.
+
+    Raises:
+        RequestError: they are not one customer's in one currency, one of them is not to be paid, or
+            the amount is none, or does not reach the last one (409).
+    """
+    first = found[0]
+    for each in found:
+        if (each.customer, each.currency) != (first.customer, first.currency):
+            raise not_now(each, _("one payment is one customer's, in one currency"))
+        if each.status != "issued" or each.kind != "invoice":
+            raise not_now(each, _("only an issued invoice is to be paid"))
+    owed = Money(sum(each.to_pay.nanos for each in found), first.currency)
+    came = owed if came is None else came
+    whole = Money.rounded(came.exact, came.currency) == came
+    before = owed.nanos - found[-1].to_pay.nanos
+    if not whole or came.currency != first.currency or came.nanos <= before:
+        raise not_now(found[-1], _("{paid} was paid, and {owed} is owed", paid=came, owed=owed))
+    rest, parts = came.nanos, []
+    for each in found:
+        part = min(rest, each.to_pay.nanos)
+        parts.append(Money(part, first.currency))
+        rest -= part
+    return parts, Money(rest, first.currency)
+
+
+def too_much(connection: repository.Connection, found: Invoice) -> dict[str, int]:
+    """By provider, what is to be taken off the payments of an invoice that has more than it owes.
+
+    What credit paid goes back first, then who paid last. What a document below zero gives is
+    credit too.
+    """
+    over, parts = -found.balance.nanos, dict[str, int]()
+    paid = repository.paid_by(connection, found.id)
+    for provider in sorted(paid, key=lambda name: name != CREDIT):
+        part = min(over, max(0, paid[provider]))
+        if part > 0:
+            parts[provider] = part
+            over -= part
+    if over > 0:
+        parts[CREDIT] = parts.get(CREDIT, 0) + over
+    return parts
+
+
+def give_back(connection: repository.Connection, found: Invoice, reference: str, now: str) -> None:
+    """What was paid of an invoice, and is owed no longer, is the customer's credit.
+
+    What credit had paid goes back to where it came from; the rest can also be paid out.
+    """
+    by_credit = max(0, repository.paid_by(connection, found.id).get(CREDIT, 0))
+    owed = defaultdict[str, int](int)
+    for provider, nanos in too_much(connection, found).items():
+        restored = min(nanos, by_credit) if provider == CREDIT else 0
+        if restored:
+            amount = Money(restored, found.currency)
+            prepaid.restore(connection, found.customer, amount, reference, now)
+        owed[MANUAL if provider == CREDIT else provider] += nanos - restored
+        back = Money(-nanos, found.currency)
+        receive(connection, found, back, provider, reference, now)
+    for provider, nanos in owed.items():
+        if nanos:
+            amount, by = Money(nanos, found.currency), (provider, reference)
+            prepaid.keep(connection, found.customer, amount, by, now)
 
 
 def check_reference(payment: str) -> None:
@@ -51,16 +128,3 @@ def check_reference(payment: str) -> None:
             _("A payment has a reference of 1 to {most} characters.", most=_LONGEST_REFERENCE),
             remedy=_("Give what tells it from others, such as the bank's own reference."),
         )
-
-
-def check_payable(found: Invoice, paid: Money, owed: Money) -> None:
-    """Refuse what an invoice cannot be paid by.
-
-    Raises:
-        RequestError: it is not to be paid, or by this amount (409).
-    """
-    if found.status != "issued":
-        raise not_now(found, _("only an issued invoice is to be paid"))
-    whole = Money.rounded(paid.exact, paid.currency) == paid
-    if not whole or paid.currency != found.currency or not 0 < paid.nanos <= owed.nanos:
-        raise not_now(found, _("{paid} was paid, and {owed} is owed", paid=paid, owed=owed))

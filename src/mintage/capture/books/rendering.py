@@ -121,6 +121,8 @@ def steps_of(line: Mapping[str, Any]) -> list[Message]:
             if of_a_year
             else _("of the month: {share}", share=share)
         )
+    if "credited" in line:
+        found.append(_("less what credit notes gave back: {amount}", amount=line["credited"]))
     if "residue" in line:
         found.append(_("exactly {exact}", exact=line["exact"]))
     return found
@@ -252,12 +254,26 @@ def party_of(party: Mapping[str, Any]) -> list[str]:
     return "\n".join(line for line in lines if line).splitlines() or ["—"]
 
 
+def standing(found: Mapping[str, Any]) -> Document:
+    """An invoice's document with what was paid and credited until now, from its JSON."""
+    document: Document = found["document"]
+    sums = {name: found[name] for name in ("credit", "paid", "credited")}
+    if all(amount == "0" for amount in sums.values()):
+        return document
+    return document | sums | {"to_pay": found["to_pay"]}
+
+
 def settled_of(document: Document) -> list[tuple[Message, str]]:
-    """What was paid already when it was issued, by credit or before, and what that left to pay."""
+    """What was paid of it, by credit or otherwise, what was credited, and what that leaves to pay.
+
+    Of a document alone, when it was issued.
+    """
     if "to_pay" not in document:
         return []
-    said = ((_("Paid from your credit"), "credit"), (_("Paid before"), "paid"))
-    amounts = ((name, Money.parse(document[key], document["currency"])) for name, key in said)
+    credit = Money.parse(document["credit"], document["currency"])
+    by_credit = _("Paid from your credit") if credit.nanos > 0 else _("Added to your credit")
+    said = ((by_credit, "credit"), (_("Paid"), "paid"), (_("Credited"), "credited"))
+    amounts = ((name, Money.parse(document.get(key, "0"), credit.currency)) for name, key in said)
     rows = [(name, (-paid).amount) for name, paid in amounts if paid.nanos]
     return [*rows, (_("To be paid"), document["to_pay"])]
 

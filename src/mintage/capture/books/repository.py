@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy
 from sqlalchemy import (
+    ColumnElement,
     Row,
     Select,
     and_,
@@ -120,6 +121,21 @@ _DAYS_USED = text(
     " WHERE customer = :customer GROUP BY plan, plan_version, substr(hour, 1, 10)"
 )
 
+
+def _sum_of(nanos: ColumnElement[int], wanted: ColumnElement[bool]) -> ColumnElement[int]:
+    asked = select(func.coalesce(func.sum(nanos), 0)).where(wanted)
+    return asked.correlate(invoices).scalar_subquery()
+
+
+_note = invoices.alias()
+_paid = payments.c.invoice == invoices.c.id
+# A document with what its customer's credit and other ways paid of it, and what notes took back.
+_STANDING = select(
+    invoices,
+    _sum_of(payments.c.nanos, _paid & (payments.c.provider == "credit")).label("credit_nanos"),
+    _sum_of(payments.c.nanos, _paid & (payments.c.provider != "credit")).label("paid_nanos"),
+    _sum_of(-_note.c.total_nanos, _note.c.corrects == invoices.c.id).label("credited_nanos"),
+)
 
 _DAYS_CALLED = text(
     "SELECT plan, plan_version, outcome, substr(hour, 1, 10) AS day FROM usage_hours"
@@ -370,7 +386,7 @@ def change_invoice(connection: Connection, invoice: str, values: Values) -> None
 def find_invoice(connection: Connection, reference: str) -> Values | None:
     """A document by its id or its number."""
     either = (invoices.c.id == reference) | (invoices.c.number == reference)
-    return _first(connection, select(invoices).where(either))
+    return _first(connection, _STANDING.where(either))
 
 
 def all_invoices(
@@ -385,7 +401,7 @@ def all_invoices(
 ) -> list[Values]:
     """Documents, the oldest first; ``after`` is when another was made, and its id."""
     i = invoices.c
-    asked = select(invoices).order_by(i.created_at, i.id).limit(limit)
+    asked = _STANDING.order_by(i.created_at, i.id).limit(limit)
     if not drafts:
         asked = asked.where(i.number.is_not(None))
     if after is not None:
@@ -410,7 +426,7 @@ def standing_invoice(
         i.kind == "invoice",
         i.status.in_(_LIVE),
     )
-    return _first(connection, select(invoices).where(wanted))
+    return _first(connection, _STANDING.where(wanted))
 
 
 def attempts(connection: Connection, customer: str, period: str, currency: str, kind: str) -> int:
@@ -461,18 +477,18 @@ def add_payment(connection: Connection, values: Values) -> None:
     connection.execute(insert(payments).values(values))
 
 
-def find_payment(connection: Connection, provider: str, reference: str) -> Values | None:
-    """The payment that a provider names so."""
+def payments_named(connection: Connection, provider: str, reference: str) -> list[Values]:
+    """What a payment that a provider names so paid, of one invoice or of several."""
     p = payments.c
     wanted = (p.provider == provider) & (p.reference == reference)
-    return _first(connection, select(payments).where(wanted))
+    return _all(connection, select(payments).where(wanted))
 
 
 def overdue_invoices(connection: Connection, moment: str) -> list[Values]:
     """Invoices that were due by a moment and are not paid, the longest first."""
     i = invoices.c
     wanted = and_(i.kind == "invoice", i.status == "issued", i.due_at <= moment)
-    return _all(connection, select(invoices).where(wanted).order_by(i.due_at, i.id))
+    return _all(connection, _STANDING.where(wanted).order_by(i.due_at, i.id))
 
 
 def reminded(connection: Connection, invoice: str) -> set[int]:
@@ -487,13 +503,16 @@ def add_reminders(connection: Connection, rows: Sequence[Values]) -> None:
     connection.execute(insert(reminders), list(rows))
 
 
-def paid_nanos(connection: Connection, invoice: str, provider: str | None = None) -> int:
-    """How much of an invoice is paid, by all or by one provider."""
+def paid_by(connection: Connection, invoice: str) -> dict[str, int]:
+    """How much of an invoice is paid by each provider; who paid last is first."""
     p = payments.c
-    asked = select(func.coalesce(func.sum(p.nanos), 0)).where(p.invoice == invoice)
-    if provider is not None:
-        asked = asked.where(p.provider == provider)
-    return int(connection.execute(asked).scalar_one())
+    asked = (
+        select(p.provider, func.sum(p.nanos))
+        .where(p.invoice == invoice)
+        .group_by(p.provider)
+        .order_by(func.max(p.received_at).desc(), p.provider)
+    )
+    return {row[0]: int(row[1]) for row in connection.execute(asked)}
 
 
 def notes_of(connection: Connection, invoice: str) -> list[str]:
@@ -503,10 +522,12 @@ def notes_of(connection: Connection, invoice: str) -> list[str]:
     return [row[0] for row in connection.execute(asked)]
 
 
-def credited_nanos(connection: Connection, invoice: str) -> int:
-    """How much of an invoice credit notes took back."""
-    asked = select(func.coalesce(func.sum(-invoices.c.total_nanos), 0))
-    return int(connection.execute(asked.where(invoices.c.corrects == invoice)).scalar_one())
+def notes_to(connection: Connection, customer: str) -> list[str]:
+    """The documents of all credit notes to a customer, the oldest first."""
+    i = invoices.c
+    wanted = and_(i.customer == customer, i.kind == "credit_note")
+    asked = select(i.document).where(wanted).order_by(i.created_at, i.number)
+    return [row[0] for row in connection.execute(asked)]
 
 
 def credited_in_part(connection: Connection, customer: str) -> set[tuple[str, str]]:

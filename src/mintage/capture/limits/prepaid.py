@@ -24,7 +24,9 @@ from mintage.core.money import Money
 from mintage.store.engine import Database
 from mintage.trust import audit
 
-Origin = Literal["paid", "given", "returned"]
+Origin = Literal["paid", "given", "returned", "surplus"]
+"""``returned`` and ``surplus`` came back from a document, which credit had paid or other ways had:
+a surplus can be paid out."""
 CREDIT = "credit"
 """The provider of what credit pays of an invoice."""
 _LONGEST_REFERENCE = 200
@@ -112,16 +114,10 @@ class Credits:
 
         def work(connection: repository.Connection) -> Credit:
             now, owner = timestamp(self._clock.now()), found_customer(connection, customer)
-            made = Credit(
-                id=new_id("crd"),
-                customer=owner.id,
-                origin="given" if reference is None else "paid",
-                currency=amount.currency,
-                nanos=amount.nanos,
-                spent_nanos=0,
-                provider=None if reference is None else provider,
-                reference=reference,
-                added_at=now,
+            made = replace(
+                _made(owner.id, amount, "given", (None, None), now)
+                if reference is None
+                else _made(owner.id, amount, "paid", (provider, reference), now),
                 expires_at=expires_at,
             )
             known = (
@@ -243,9 +239,18 @@ def draw(
 
 
 def applied(
-    connection: repository.Connection, customer: str, total: Money, period: str, now: str
+    connection: repository.Connection,
+    customer: str,
+    total: Money,
+    invoice: tuple[str, str],
+    now: str,
 ) -> Money:
-    """What an invoice of a month counts as paid: what calls took, then of what is left."""
+    """What an invoice counts as paid: what calls took, then of what is left.
+
+    ``invoice`` is its id and month. What calls of the month took beyond it, as where its lines are
+    rounded down, is the customer's again.
+    """
+    reference, period = invoice
     rest = max(0, total.nanos)
     # What calls under way hold is theirs.
     held = repository.held(connection, f"{customer}/credit/{total.currency}", now)
@@ -254,6 +259,10 @@ def applied(
         if part:
             repository.apply(connection, each, part)
             rest -= part
+        beyond = each["drawn_nanos"] - each["applied_nanos"] - part
+        if beyond and each["period"] == period:
+            repository.draw(connection, customer, total.currency, period, -beyond)
+            restore(connection, customer, Money(beyond, total.currency), reference, now)
     left = repository.credits_left(connection, customer, total.currency, now)
     part = max(0, min(rest, sum(each for __, each in left) - held))
     rest -= min(part, _take(connection, customer, Money(part, total.currency), now))
@@ -275,19 +284,43 @@ def restore(
             repository.spend(connection, credit, -part)
             rest -= part
     if rest:
-        made = Credit(
-            id=new_id("crd"),
-            customer=customer,
-            origin="returned",
-            currency=amount.currency,
-            nanos=rest,
-            spent_nanos=0,
-            provider="document",
-            reference=document,
-            added_at=now,
-        )
-        repository.add_credit(connection, asdict(made))
-        audit.append(connection, "credit.added", made.to_json(now))
+        left, by = Money(rest, amount.currency), ("document", document)
+        keep(connection, customer, left, by, now, origin="returned")
+
+
+def pay_in(
+    connection: repository.Connection,
+    customer: str,
+    amount: Money,
+    by: tuple[str, str],
+    now: str,
+) -> None:
+    """What came by a payment beside what it paid is credit; ``by`` are provider and reference."""
+    made = _made(customer, amount, "paid", by, now)
+    _added(connection, made, f"cash:{by[0]}", now)
+
+
+def paid_in(connection: repository.Connection, provider: str, reference: str) -> Money | None:
+    """What a payment added to credit, if it did."""
+    row = repository.credit_by_reference(connection, provider, reference)
+    return None if row is None else Credit(**row).amount
+
+
+def keep(
+    connection: repository.Connection,
+    customer: str,
+    amount: Money,
+    by: tuple[str, str],
+    now: str,
+    origin: Origin = "surplus",
+) -> None:
+    """An amount that a document left to give back is credit; the entries are the caller's.
+
+    ``by`` are the provider that pays it out, where that is wanted, and what it is about.
+    """
+    made = _made(customer, amount, origin, by, now)
+    repository.add_credit(connection, asdict(made))
+    audit.append(connection, "credit.added", made.to_json(now))
 
 
 def _check(connection: repository.Connection, owed: Mapping[tuple[str, str], int]) -> None:
@@ -341,6 +374,23 @@ def _ended(connection: repository.Connection, found: Credit, to: str, kind: str,
         sides = [ledger.Entry(f"credit:{found.customer}", left), ledger.Entry(to, -left)]
         ledger.post(connection, kind, found.id, sides, now)
     audit.append(connection, "credit.ended", {"id": found.id, "by": kind, "left": left.amount})
+
+
+def _made(
+    customer: str, amount: Money, origin: Origin, by: tuple[str | None, str | None], now: str
+) -> Credit:
+    provider, reference = by
+    return Credit(
+        id=new_id("crd"),
+        customer=customer,
+        origin=origin,
+        currency=amount.currency,
+        nanos=amount.nanos,
+        spent_nanos=0,
+        provider=provider,
+        reference=reference,
+        added_at=now,
+    )
 
 
 def _found(connection: repository.Connection, credit: str) -> Credit:

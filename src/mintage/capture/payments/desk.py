@@ -10,7 +10,7 @@ from typing import Any, Literal
 from mintage.capture import notices
 from mintage.capture.books import paying, rendering
 from mintage.capture.books import repository as books
-from mintage.capture.books.invoice import Invoice, found_invoice, not_now, owed_of
+from mintage.capture.books.invoice import Invoice, found_invoice, not_now
 from mintage.capture.payments import repository
 from mintage.core import registry
 from mintage.core.clock import Clock, timestamp
@@ -80,7 +80,7 @@ class Desk:
             if found.status != "issued":
                 raise not_now(found, _("only an issued invoice is to be paid"))
             payer = repository.payer_of(connection, provider, found.customer)
-            bill = _bill(found, owed_of(connection, found), payer)
+            bill = _bill(found, found.to_pay, payer)
         asked = with_.asks(bill.owed)
         requested = with_.push(bill)
         self._database.write(
@@ -145,16 +145,15 @@ class Desk:
         return found
 
     def _book(self, connection: repository.Connection, provider: str, payment: Payment) -> Found:
-        if books.find_payment(connection, provider, payment.reference) is not None:
+        if books.payments_named(connection, provider, payment.reference):
             return Found("known", provider, payment)
         now = timestamp(self._clock.now())
         row = books.find_invoice(connection, payment.number)
         invoice = None if row is None else Invoice.from_row(row)
-        reason = _unowed(connection, provider, invoice, payment)
+        reason = _unowed(provider, invoice, payment)
         if invoice is None or reason is not None:
             return self._mismatch(connection, provider, payment, invoice, reason, now)
-        owed = owed_of(connection, invoice)
-        received = paying.Received(provider, payment.reference, payment.amount, owed)
+        received = paying.Received(provider, payment.reference, payment.amount, invoice.to_pay)
         paying.take(connection, invoice, received, now)
         return Found("paid", provider, payment)
 
@@ -231,15 +230,13 @@ def provider_named(name: str) -> PaymentProvider:
         raise RequestError(error.message, remedy=error.remedy, http_status=404) from error
 
 
-def _unowed(
-    connection: repository.Connection, provider: str, invoice: Invoice | None, payment: Payment
-) -> Message | None:
+def _unowed(provider: str, invoice: Invoice | None, payment: Payment) -> Message | None:
     """Why a payment is not what is owed; None where it is."""
     if invoice is None:
         return _("there is no such invoice")
     if invoice.status != "issued":
         return _("it is {status}", status=invoice.status)
-    asked = provider_named(provider).asks(owed_of(connection, invoice))
+    asked = provider_named(provider).asks(invoice.to_pay)
     if payment.amount != asked:
         return _("{paid} was paid, and {owed} is owed", paid=payment.amount, owed=asked)
     return None

@@ -34,6 +34,7 @@ class Line:
     ``steps`` are the sums within a line of usage, and ``share`` says of which share of the month
     its tiers and included units are. ``sequences`` say which events it was computed from: those
     after one number, up to and including another; ``since`` is the end of a trial in the month.
+    ``credited`` is what credit notes gave back of a fee before, and is left out of what is now.
     """
 
     kind: Kind
@@ -51,6 +52,7 @@ class Line:
     period: Period | None = None
     sequences: tuple[int, int] | None = None
     since: str | None = None
+    credited: Fraction = Fraction(0)
 
     def to_json(self) -> dict[str, Any]:
         """The line as an invoice holds it, but for what rounding adds."""
@@ -77,6 +79,8 @@ class Line:
             found["units"] = self.units
         if self.since is not None:
             found["since"] = self.since
+        if self.credited:
+            found["credited"] = exactly(self.credited)["exact"]
         return found | exactly(self.amount)
 
 
@@ -116,6 +120,7 @@ class Part:
     """One version of a plan within a month: its days, and what was used under it.
 
     Without ``held`` it is a plan that nobody begins: it is in force all month, without a fee.
+    ``credited`` is what credit notes gave back of its yearly fees, by the day after their year.
     """
 
     plan: str
@@ -123,6 +128,7 @@ class Part:
     terms: Terms
     usage: Units
     held: tuple[Held, ...] = ()
+    credited: Mapping[date, Fraction] = field(default_factory=dict)
 
 
 def lines_of(part: Part, period: Period) -> list[Line]:
@@ -225,14 +231,28 @@ def _yearly(part: Part, held: Held, period: Period, fee: Fraction) -> Sequence[L
             lines.append(Line("fee", part.plan, part.version, fee, span=year))
         end = held.end
         if in_force and part.terms.prorate and end is not None and month.first < end <= month.end:
-            unused, share = Span(end, year.end), _unused(part.terms, held, year)
-            if 0 < share < 1:
-                lines.append(
-                    Line(
-                        "fee_back", part.plan, part.version, -fee * share, span=unused, share=share
-                    )
-                )
+            lines += _given_back(part, held, year, fee)
     return lines
+
+
+def _given_back(part: Part, held: Held, year: Span, fee: Fraction) -> list[Line]:
+    """What is left of a year's fee when the plan ends, less what credit notes gave back of it."""
+    share = _unused(part.terms, held, year)
+    before = part.credited.get(year.end, Fraction(0))
+    if not 0 < share < 1 or fee * share <= before:
+        return []
+    unused = Span(held.end or year.end, year.end)
+    return [
+        Line(
+            "fee_back",
+            part.plan,
+            part.version,
+            before - fee * share,
+            span=unused,
+            share=share,
+            credited=before,
+        )
+    ]
 
 
 def _unused(terms: Terms, held: Held, year: Span) -> Fraction:
