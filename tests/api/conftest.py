@@ -62,6 +62,10 @@ INVOICE: dict[str, Any] = {
     "created_at": "2026-12-01T00:00:00.000000Z",
     "closed_at": None,
     "total": "0.06",
+    "credit": "0",
+    "paid": "0",
+    "credited": "0",
+    "to_pay": "0.06",
     "document": {
         **_INVOICE,
         **_DATES,

@@ -223,6 +223,32 @@ def test_an_operator_sells_bills_and_takes_back_and_the_log_names_them(office: O
     assert office.app.capture.audit()["records"] > 20
 
 
+def test_what_is_overdue_exported_and_collected_is_asked_for_over_http(
+    office: Office, mintage: Terminal
+) -> None:
+    ran = office.post("/invoices:run", "billing", period="2026-11", issue=True)
+    number = ran["drafted"][0]["number"]
+    assert office.get("/invoices:overdue") == {"invoices": []}
+    office.shop.clock.advance(40 * 86_400)
+    (first, *__) = office.get("/invoices:overdue")["invoices"]
+    assert (first["number"], first["owed"]) == (number, first["to_pay"])
+    said = office.get("/invoices:export?period=2026-11")
+    assert number in said["written"]
+    assert number in said["files"]["csv.csv"]
+    assert office.get("/invoices:export?period=2026-11&format=ubl")["left_out"][0]["reason"]
+    office.ask("GET", "/invoices:export?period=2026-11&format=odd", status=400)
+    office.post(f"/invoices/{number}/push", "viewer", 403, provider="stripe")
+    office.post(f"/invoices/{number}/push", "billing", 404, provider="barter")
+    nothing = {"payments": [], "failed": [], "mismatches": []}
+    assert office.post("/invoices:sync", "billing") == nothing
+    office.post("/invoices:sync", "billing", 404, provider="barter")
+    credit = office.post("/credits", "billing", 201, customer="Ada", amount="50 EUR")
+    owner = next(each for each in ran["drafted"] if each["customer"] == credit["customer"])
+    paid = office.post(f"/invoices/{owner['id']}/pay", "billing", credit=True)
+    assert (paid["status"], paid["credit"]) == ("paid", owner["total"])
+    office.post(f"/invoices/{owner['id']}/pay", "billing", 400)
+
+
 def test_credit_is_added_once_by_its_reference_seen_and_paid_back(office: Office) -> None:
     paid = {"customer": "Ada", "amount": "50 EUR", "payment": "bank 1", "expires": "365d"}
     added = office.post("/credits", "billing", 201, **paid)

@@ -14,6 +14,7 @@ from mintage.app import machine_check, workspace_check
 from mintage.app.doctor import examine
 from mintage.app.finding import Finding
 from mintage.app.removing import remove
+from mintage.core.errors import ConfigError
 from mintage.store.workspace import Workspace
 
 
@@ -145,7 +146,7 @@ def test_a_database_of_another_shape_is_found(home: Path) -> None:
     with sqlite3.connect(home / "mintage.db") as connection:
         connection.execute("ALTER TABLE models DROP COLUMN removed_at")
     connection.close()
-    assert "it lacks models.removed_at" in problems(home)["database"]
+    assert "lacks models.removed_at" in problems(home)["database"]
 
 
 def test_a_database_of_a_newer_version_is_found(home: Path) -> None:
@@ -299,3 +300,12 @@ def test_facts_in_postgresql_are_looked_at_there_and_the_password_is_not_told(
     assert "does not answer" in gone["database"]
     assert PASSWORD not in repr(lines) + repr(gone)
     postgres.give_back(address)
+
+
+def test_a_workspace_of_another_shape_is_not_opened(home: Path) -> None:
+    with sqlite3.connect(home / "mintage.db") as connection:
+        connection.execute("ALTER TABLE models DROP COLUMN removed_at")
+    connection.close()
+    for reading in (False, True):
+        with pytest.raises(ConfigError, match=r"lacks models\.removed_at"):
+            Workspace(home, reading=reading)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mintage.app.capturing import Capturing
-from mintage.app.economy import Economy
+from mintage.app.economy import Economy, begun
 from mintage.capture import details, repository
 from mintage.capture.books.costs import cost_of
 from mintage.capture.books.drafts import Ran
@@ -282,7 +282,8 @@ class Billing:
                 remedy=_("Use some of {names}.", names=", ".join(_BY)),
             )
         economics = Economics(self._workspace.database, self._workspace.clock)
-        rows, unknown = economics.month(Period.parse(period), self.hour_cost()), list[str]()
+        month = begun(period, self._workspace.clock)
+        rows, unknown = economics.month(month, self.hour_cost()), list[str]()
         if write_off is not None:
             rows, unknown = self.economy.write_off(rows, period, write_off, costs)
         fields = [field for name in by for field in _BY[name]]
@@ -298,7 +299,7 @@ class Billing:
         found = [self._terms(reference) for reference in references]
         plans = [(f"{name}@{version}", terms) for name, version, terms in found]
         replay = Replay(self._workspace.database, self._workspace.clock)
-        return replay.month(Period.parse(period), plans, self.hour_cost())
+        return replay.month(begun(period, self._workspace.clock), plans, self.hour_cost())
 
     def check(self) -> tuple[Balances, int]:
         """What the ledger comes to, and how many events are summed up, both held against the log.
@@ -376,27 +377,28 @@ class Billing:
         return self._capture.plans.find(wanted.name, None if version is None else int(version))
 
     def simulate(
-        self, reference: str | Plan, units: Sequence[int], product: str | None = None
+        self,
+        reference: str | Plan,
+        units: Sequence[int],
+        product: str | None = None,
+        unit: str | None = None,
     ) -> Simulation:
         """What a month of each number of units comes to under a plan, or under a file of terms.
 
         What comes from elsewhere than this machine is given as a plan, so that it names no file.
 
         Raises:
-            ConfigError: no plan, or one that charges for nothing of that product.
+            ConfigError: no plan, or one that charges for nothing of that product and unit.
             RequestError: there is no such plan (404).
         """
         name, version, terms = self._terms(reference)
-        unit = next((u for u in terms.charges_of(product or _ANY) if u != EXPLANATION), None)
-        if unit is None and not terms.charges:
-            unit = _UNIT  # whatever is used costs nothing more
-        if unit is None:
-            raise ConfigError(
-                _("The plan {plan} charges for no unit of it.", plan=name)
-                if product
-                else _("The plan {plan} charges for no unit of every product.", plan=name),
-                remedy=_("Name a product that it has a price for: --product NAME"),
-            )
+        unit = unit or _first_unit(terms, product or _ANY)
+        if product is None and unit is None:
+            products = {each for charge in terms.charges for each in charge.products}
+            product = products.pop() if len(products) == 1 else None
+            unit = _first_unit(terms, product or _ANY)
+        if unit is None or (terms.charges and unit not in terms.charges_of(product or _ANY)):
+            raise _not_charged(name, terms, product, unit)
         seconds = self._seconds_each(product)
         rows = simulate(
             name,
@@ -433,6 +435,33 @@ class Billing:
         """
         said = self._settings.compute_cost
         return None if said is None else hourly(said)
+
+
+def _first_unit(terms: Terms, product: str) -> str | None:
+    """The first unit that terms charge for of a product; without any charge, what is usual."""
+    if not terms.charges:
+        return _UNIT  # whatever is used costs nothing more
+    return next((unit for unit in terms.charges_of(product) if unit != EXPLANATION), None)
+
+
+def _not_charged(plan: str, terms: Terms, product: str | None, unit: str | None) -> ConfigError:
+    products = sorted({each for charge in terms.charges for each in charge.products})
+    units = sorted({charge.unit for charge in terms.charges})
+    said = {"plan": plan, "product": product, "unit": unit or ""}
+    if unit is not None:
+        what = _("The plan {plan} has no price for {unit!r} of that product.", **said)
+    elif product is not None:
+        what = _("The plan {plan} charges for no unit of {product}.", **said)
+    else:
+        what = _("The plan {plan} charges for no unit of every product.", **said)
+    return ConfigError(
+        what,
+        remedy=_(
+            "It has prices for {units}, of {products}: --product NAME, --unit UNIT",
+            units=", ".join(units),
+            products=", ".join(products) or _("every product"),
+        ),
+    )
 
 
 def asked_pdf(found: Invoice, font: Path | None) -> bytes:

@@ -16,6 +16,7 @@ from mintage.capture.books.economics import Earned, Economics
 from mintage.capture.books.histories import Histories
 from mintage.capture.books.write_off import BreakEven, break_even, written_off
 from mintage.capture.pricing.periods import Period
+from mintage.core.clock import Clock
 from mintage.core.currencies import exponent_of
 from mintage.core.errors import ConfigError
 from mintage.core.messages import _
@@ -66,7 +67,11 @@ class Economy:
         offers = None if path is None else business_models_file.read(path)
         models = BusinessModels(self._workspace.database, self._workspace.clock)
         return models.month(
-            Period.parse(period), self._hour_cost(), unit=unit, confidence=confidence, offers=offers
+            begun(period, self._workspace.clock),
+            self._hour_cost(),
+            unit=unit,
+            confidence=confidence,
+            offers=offers,
         )
 
     def write_off(
@@ -102,8 +107,8 @@ class Economy:
                 _("What computing costs is not known, so no call has a margin."),
                 remedy=_("Set MINTAGE_COMPUTE_COST to what an hour of one processor costs you."),
             )
-        month = Period.parse(period)
         database, clock = self._workspace.database, self._workspace.clock
+        month = begun(period, clock)
         trainings, unknown = self._trainings.all(hour_cost, months, costs)
         rows = Economics(database, clock).month(month, hour_cost)
         besides = None if fixed is None else _amount(fixed)
@@ -116,7 +121,7 @@ class Economy:
         Raises:
             ConfigError: no month.
         """
-        month = Period.parse(period)
+        month = begun(period, self._workspace.clock)
         histories = Histories(self._workspace.database, self._workspace.clock).until(month)
         found = {currency: standings(each, month) for currency, each in sorted(histories.items())}
         return {currency: each for currency, each in found.items() if each}
@@ -128,10 +133,25 @@ class Economy:
             ConfigError: no month.
         """
         now = Period.containing(self._workspace.clock.now(), "UTC")
-        month = now if until is None else Period.parse(until)
+        month = now if until is None else begun(until, self._workspace.clock)
         histories = Histories(self._workspace.database, self._workspace.clock).until(month)
         found = {currency: cohorts(each, month) for currency, each in sorted(histories.items())}
         return {currency: each for currency, each in found.items() if each}
+
+
+def begun(text: str, clock: Clock) -> Period:
+    """A month of which there is something to be told.
+
+    Raises:
+        ConfigError: no month, or one that has not begun.
+    """
+    period = Period.parse(text)
+    if period > Period.containing(clock.now(), "UTC"):
+        raise ConfigError(
+            _("{period} has not begun.", period=period),
+            remedy=_("Name this month, or one that is over."),
+        )
+    return period
 
 
 def _amount(said: str) -> tuple[Fraction, str]:

@@ -195,14 +195,6 @@ def _examined(home: Path, database_url: SecretStr | None, *, writable: bool) -> 
     if health.damage:
         yield Finding(check, "problem", health.damage, health.remedy)
         return
-    if health.lacking:
-        yield Finding(
-            check,
-            "problem",
-            _("it lacks {columns}", columns=", ".join(health.lacking)),
-            _("It was made by another version; open it with that, or name another workspace."),
-        )
-        return
     yield Finding(check, "ok", _("sound, {size}", size=format_size(health.size_bytes)))
     yield _log(health)
     yield from _files(home, health)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -16,6 +17,8 @@ from mintage.core.messages import _
 from mintage.core.money import parse_exact
 
 _LONGEST = 400
+_COUNTRY = re.compile(r"[A-Za-z]{2}")
+_EMAIL = re.compile(r"[^\s@]+@[^\s@]+")
 _MOST_TAXES = 5
 
 
@@ -43,8 +46,11 @@ class Tax:
             or not 0 <= parse_exact(self.percent) <= 100
         ):
             raise ConfigError(
-                _("Not a tax: {name} {percent} %.", name=self.name, percent=self.percent),
-                remedy=_("Write it as {example}.", example='{name = "VAT", percent = "19"}'),
+                _("Not a tax: {name!r}, {percent!r}.", name=self.name, percent=self.percent),
+                remedy=_(
+                    "Write both as texts, the percentage from 0 to 100: {example}.",
+                    example='{name = "VAT", percent = "19"}',
+                ),
             )
 
 
@@ -71,7 +77,8 @@ class Details:
         """Refuse what no document could hold.
 
         Raises:
-            ConfigError: a text that is too long or not printable, or too many taxes.
+            ConfigError: a text that is too long or not printable, no country, address or language,
+                or too many taxes.
         """
         for name, value in asdict(self).items():
             if isinstance(value, str) and not _is_text(value):
@@ -79,6 +86,13 @@ class Details:
                     _("{name} cannot be {value!r}.", name=name, value=value[:50]),
                     remedy=_("Use up to {most} printable characters.", most=_LONGEST),
                 )
+        if self.country and not _COUNTRY.fullmatch(self.country):
+            raise ConfigError(
+                _("Not a country: {country!r}.", country=self.country),
+                remedy=_("Write its two letters (ISO 3166-1): DE, FR or CN."),
+            )
+        if self.email and not _EMAIL.fullmatch(self.email):
+            raise ConfigError(_("Not an e-mail address: {email!r}.", email=self.email))
         if self.language not in ("", "en", "zh"):
             raise ConfigError(_("Invoices are in en or zh, not {lang!r}.", lang=self.language))
         if len(self.taxes) > _MOST_TAXES:

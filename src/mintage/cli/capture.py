@@ -88,7 +88,7 @@ def set_details(
         return
     said = {**changed.details.to_json(), "taxes": ""}
     said["taxes"] = ", ".join(f"{tax.name} {tax.percent} %" for tax in changed.details.taxes)
-    facts((name, value) for name, value in said.items() if value)
+    facts((word(name), value) for name, value in said.items() if value)
 
 
 @customer.command("begin")

@@ -20,7 +20,7 @@ credit = typer.Typer(
 _Customer = Annotated[str, typer.Argument(help="A customer's name or id.")]
 
 
-@credit.command("add")
+@credit.command("add", context_settings={"ignore_unknown_options": True})
 def add_credit(
     customer: _Customer,
     amount: Annotated[str, typer.Argument(help="How much: '50 EUR'.")],

@@ -14,15 +14,19 @@ from mintage.capture.books.business_models import CONFIDENCE, Comparison
 from mintage.capture.books.economics import Earned
 from mintage.capture.books.economics_page import (
     as_it_is,
+    by_currency,
     compared_page,
+    left_out,
     name_of,
     price_of,
     replayed_page,
 )
 from mintage.capture.books.rendering import amount_text
 from mintage.capture.books.replay import Replayed
+from mintage.capture.pricing.periods import Period as Month
 from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import emit, line, say, table, warn
+from mintage.core.clock import SystemClock
 from mintage.core.errors import ConfigError
 from mintage.core.files import write_atomic
 from mintage.core.messages import Message, _, current
@@ -71,6 +75,7 @@ def show(
     if as_json:
         emit([each.to_json() for each in found])
         return
+    say_if_running(period)
     rows = [
         (
             each.customer,
@@ -145,6 +150,17 @@ def replay(
     _show_replayed(found, as_json=as_json)
 
 
+def say_if_running(period: str) -> None:
+    """What a month that is not over comes to, is not all of it."""
+    if Month.parse(period) == Month.containing(SystemClock().now(), "UTC"):
+        say(
+            _(
+                "{period} is not over: fees are of all of it, usage is what there was until now.",
+                period=period,
+            )
+        )
+
+
 def written(path: Path | None, page: Callable[[], str]) -> None:
     """Write a page, where one is wanted."""
     if path is None:
@@ -175,7 +191,8 @@ def _show_compared(found: list[Comparison], *, as_json: bool) -> None:
             )
             for one in each.models
         ]
-        heads = [_("model"), _("price"), _("revenue"), _("margin"), _("pay more"), _("pay less")]
+        heads = [_("business model"), _("price"), _("revenue"), _("margin")]
+        heads += [_("pay more"), _("pay less")]
         heads += [_("pay nothing"), _("largest payer"), _("moved")]
         table(heads, rows, numbers=7)
     say(_("Moved is the share of the revenue that others would pay; --json has every customer."))
@@ -185,9 +202,21 @@ def _show_replayed(found: list[Replayed], *, as_json: bool) -> None:
     if as_json:
         emit([each.to_json() for each in found])
         return
-    longest = max((each.then for each in found), default=Fraction(0))
-    longest = max([longest, *(each.now for each in found)])
+    for place, some in enumerate(by_currency(found)):
+        if place:
+            line()
+        _beside(some)
+    for each in found:
+        _who(each)
+    for each in found:
+        if each.others:
+            say(left_out(each))
+
+
+def _beside(found: Sequence[Replayed]) -> None:
+    """Plans of one currency beside what is paid in it now."""
     now = found[0]
+    longest = max(now.now, *(each.then for each in found))
     rows = [
         (_("as it is"), amount(now.now, now.currency), "", "", "", _bar(now.now, longest)),
         *(
@@ -204,8 +233,6 @@ def _show_replayed(found: list[Replayed], *, as_json: bool) -> None:
     ]
     heads = (_("plan"), _("revenue"), _("margin"), _("pay more"), _("pay less"), "")
     table(heads, rows)
-    for each in found:
-        _who(each)
 
 
 def _who(replayed: Replayed) -> None:

@@ -13,7 +13,7 @@ from rich.cells import cell_len
 
 from mintage.capture.books import rendering
 from mintage.capture.books.invoice import Invoice
-from mintage.capture.payments.desk import Found
+from mintage.capture.payments.desk import Found, synced
 from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import emit, line, say, stdout, table, warn
 from mintage.cli.words import word
@@ -181,7 +181,7 @@ def export_invoices(
         return
     for __, reason in exported.left_out:
         say(_("Left out: {reason}", reason=reason))
-    say(_("{count} documents were written.", count=len(exported.numbers)))
+    say(_("Documents written: {count}.", count=len(exported.numbers)))
     if exported.numbers:
         line(str(output))
 
@@ -289,12 +289,7 @@ def sync_payments(
         found, failed = app.billing.desk.sync(provider)
         mismatches = app.billing.desk.mismatches()
     if as_json:
-        errors = [
-            {"number": number, "code": error.code, "message": error.message, "remedy": error.remedy}
-            for number, error in failed
-        ]
-        documents = [each.to_json() for each in found]
-        emit({"payments": documents, "failed": errors, "mismatches": mismatches})
+        emit(synced(found, failed, mismatches))
     else:
         _synced(found, failed, mismatches)
     if failed:

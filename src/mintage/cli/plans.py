@@ -85,6 +85,9 @@ def simulate_plan(
         str, typer.Option(help="How many units a month, with commas.")
     ] = "10,100,1000,10000,100000,1000000",
     product: Annotated[str | None, typer.Option(help="Of this product. (default: of any)")] = None,
+    unit: Annotated[
+        str | None, typer.Option(help="Which unit. (default: the first that has a price)")
+    ] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -94,7 +97,7 @@ def simulate_plan(
     (MINTAGE_COMPUTE_COST, such as '0.05 EUR').
     """
     with opened(home) as app:
-        found = app.billing.simulate(reference, _numbers(units), product)
+        found = app.billing.simulate(reference, _numbers(units), product, unit)
     if as_json:
         emit(found.to_json())
         return
@@ -167,5 +170,5 @@ def _charges(agreed: Plan) -> str:
             if per == 1
             else f"{price} / {per:,} {told(word(charge.unit))}"
         )
-        said.append(each if charge.model == "unit" else f"{each} ({charge.model})")
+        said.append(each if charge.model == "unit" else f"{each} ({told(word(charge.model))})")
     return ", ".join(said)

@@ -19,6 +19,9 @@ _WORDS: dict[str, Message] = {
         _("cancelled"),
         _("partial"),
         _("abstain"),
+        _("graduated"),  # how a price is meant
+        _("volume"),
+        _("package"),
         _("draft"),  # how an invoice stands
         _("issued"),
         _("paid"),
@@ -28,6 +31,16 @@ _WORDS: dict[str, Message] = {
         _("given"),  # how credit came
         _("returned"),
         _("surplus"),
+        _("legal_name"),  # what invoices say of a customer
+        _("address"),
+        _("country"),
+        _("tax_number"),
+        _("bank"),
+        _("bank_account"),
+        _("phone"),
+        _("email"),
+        _("language"),
+        _("taxes"),
         _("waiting"),  # how a notice stands
         _("delivered"),
         _("failed"),

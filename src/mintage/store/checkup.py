@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import SecretStr
-from sqlalchemy import Connection, func, inspect, select
+from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import DBAPIError
 
 from mintage.core.errors import ConfigError, MintageError
@@ -14,7 +14,7 @@ from mintage.core.messages import _
 from mintage.store import inventory
 from mintage.store.backend import Backend, backend_of
 from mintage.store.engine import Database
-from mintage.store.schema import log_leaves, metadata
+from mintage.store.schema import log_leaves
 
 _LATEST = 200
 
@@ -23,14 +23,13 @@ _LATEST = 200
 class Health:
     """What was found; ``damage`` is "" where the database is sound.
 
-    ``lacking`` are columns that this version expects; ``latest`` the newest entries of the audit
-    log as (record, salt, leaf hash); ``gapless`` whether its positions run from 0 without a gap;
-    ``datasets`` and ``models`` the rows of what was not removed.
+    ``latest`` are the newest entries of the audit log as (record, salt, leaf hash); ``gapless``
+    says whether its positions run from 0 without a gap; ``datasets`` and ``models`` are the rows of
+    what was not removed.
     """
 
     damage: str
     remedy: str = ""
-    lacking: tuple[str, ...] = ()
     size_bytes: int = 0
     leaves: int = 0
     gapless: bool = True
@@ -63,9 +62,6 @@ def _health(backend: Backend, connection: Connection) -> Health:
     if said:
         damaged = _("The database is damaged: {said}.", said=said)
         return Health(damaged, _("Restore the workspace from a backup."))
-    lacking = tuple(_lacking(connection))
-    if lacking:
-        return Health("", lacking=lacking)
     position = log_leaves.c.position
     counted = select(func.count(), func.coalesce(func.max(position), -1), func.min(position))
     count, last, first = connection.execute(counted).one()
@@ -89,17 +85,3 @@ def _health(backend: Backend, connection: Connection) -> Health:
 def _bytes(found: bytes | str) -> bytes:
     """SQLite keeps in any column what it is given; somebody may have given it text."""
     return found.encode() if isinstance(found, str) else found
-
-
-def _lacking(connection: Connection) -> list[str]:
-    inspector = inspect(connection)
-    lacking = []
-    for table in metadata.sorted_tables:
-        if not inspector.has_table(table.name):
-            lacking.append(table.name)
-            continue
-        there = {column["name"] for column in inspector.get_columns(table.name)}
-        lacking += [
-            f"{table.name}.{column.name}" for column in table.columns if column.name not in there
-        ]
-    return lacking

@@ -20,6 +20,7 @@ from mintage.core.errors import ConfigError, DependencyDown, MintageError
 from mintage.core.messages import _
 from mintage.store.backend import Backend
 from mintage.store.buckets import Buckets
+from mintage.store.schema import metadata
 
 T = TypeVar("T")
 REVISIONS = ("0001",)
@@ -129,7 +130,7 @@ class Database:
         """Whether the tables have this version's shape; False where there are none, or older ones.
 
         Raises:
-            ConfigError: they were made by a newer Mintage.
+            ConfigError: they were made by a newer Mintage, or by another of the same revision.
         """
         if not self._backend.exists():
             return False
@@ -147,7 +148,7 @@ class Database:
         """Bring the tables to this version's shape.
 
         Raises:
-            ConfigError: they were made by a newer Mintage.
+            ConfigError: they were made by a newer Mintage, or by another of the same revision.
             DependencyDown: the database cannot be written.
         """
         refusals: tuple[type[Exception], ...] = (*self._backend.errors, OSError)
@@ -174,6 +175,12 @@ class Database:
                     revision=REVISIONS[-1],
                 ),
                 remedy=_("Upgrade with: pip install --upgrade mintage"),
+            )
+        lacks = _lacking(connection) if found == REVISIONS[-1] else []
+        if lacks:
+            raise ConfigError(
+                _("{path} lacks {columns}.", path=self.where, columns=", ".join(lacks)),
+                remedy=_("It was made by another version; open it with that, or name another."),
             )
         return found
 
@@ -286,3 +293,18 @@ def _upgrade(connection: Connection) -> None:
     config.set_main_option("script_location", "mintage.store:migrations")
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _lacking(connection: Connection) -> list[str]:
+    """Tables and columns that this version expects and that are not there."""
+    found = {
+        table: {column["name"] for column in columns}
+        for (__, table), columns in inspect(connection).get_multi_columns().items()
+    }
+    lacks: list[str] = []
+    for table in metadata.sorted_tables:
+        if table.name in found:
+            lacks += [str(each) for each in table.columns if each.name not in found[table.name]]
+        else:
+            lacks.append(table.name)
+    return lacks

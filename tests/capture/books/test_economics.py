@@ -17,7 +17,7 @@ from mintage.capture.pricing.periods import Period
 from mintage.capture.pricing.rating import Line, exact_of
 from mintage.capture.pricing.terms import Terms
 from mintage.core.errors import ConfigError
-from mintage.core.money import Price
+from mintage.core.money import Money, Price
 from mintage.core.types import ProviderInfo
 
 NOVEMBER = Period(2026, 11)
@@ -113,5 +113,68 @@ def test_a_month_is_replayed_under_other_plans(shop: Any) -> None:
 
 def test_what_is_paid_in_another_currency_is_not_replayed(shop: Any) -> None:
     use(shop, 1)
-    with pytest.raises(ConfigError, match="pays in EUR"):
+    with pytest.raises(ConfigError, match="Nobody pays in CNY"):
         Replay(shop.database, shop.clock).month(NOVEMBER, [("yuan", Terms("CNY", ()))], None)
+
+
+def test_plans_are_replayed_for_those_who_pay_in_their_currency(shop: Any) -> None:
+    shop.plans.set("yuan", "0.10", "CNY")
+    shop.sell("birds", plan="yuan")
+    use(shop, 10)
+    use(shop, 30, "Bob", permit=shop.permit("Bob", "birds"))
+    use(shop, 2, "Bob")
+    flat = [("flat", Terms(each, (Charge.plain("image", "1"),))) for each in ("EUR", "CNY")]
+    euro, yuan = Replay(shop.database, shop.clock).month(NOVEMBER, flat, Price("3600", "EUR"))
+    assert dict(euro.customers) == {"Ada": (Fraction("0.2"), 10), "Bob": (Fraction("0.04"), 2)}
+    assert dict(yuan.customers) == {"Bob": (3, 30)}
+    assert (euro.others, yuan.others) == ({"Bob": ["CNY"]}, {"Ada": ["EUR"], "Bob": ["EUR"]})
+    assert float(euro.cost) == pytest.approx(12 * 0.0071)  # of the answers that it is paid for
+    assert yuan.cost is None
+
+
+def test_calls_of_a_trial_are_not_charged_and_cost_all_the_same(shop: Any) -> None:
+    terms = Terms("EUR", (Charge.plain("image", "1"),), trial_days=10)
+    shop.plans.agree("tried", terms)
+    shop.key_of("Ada")
+    shop.clock.moment = datetime(2026, 11, 5, 9, tzinfo=UTC)
+    shop.subscriptions.begin("Ada", "tried")
+    use(shop, 7, version="3")
+    shop.clock.moment = datetime(2026, 11, 20, 9, tzinfo=UTC)
+    use(shop, 2, version="4")
+    old, new = sorted(
+        Economics(shop.database, shop.clock).month(NOVEMBER, Price("3600", "EUR")),
+        key=lambda row: row.model_version,
+    )
+    assert (old.calls, old.charged_calls, old.revenue) == (7, 0, 0)
+    assert (new.calls, new.charged_calls, new.revenue) == (2, 2, 2)
+    assert float(old.cost) == pytest.approx(7 * 0.0071)
+
+
+def test_what_credit_notes_took_back_is_not_earned(shop: Any) -> None:
+    use(shop, 100)
+    use(shop, 50, "Bob")
+    shop.clock.moment = datetime(2026, 12, 3, tzinfo=UTC)
+    ada, bob = shop.invoices.issue_all(shop.invoices.run(NOVEMBER).drafted)
+    shop.invoices.credit_part(ada.id, 1, Money.parse("0.50", "EUR"), "slow")
+    shop.invoices.credit(bob.id, "never wanted")
+    shop.invoices.issue_all(shop.invoices.run(NOVEMBER).drafted)
+
+    def earned() -> list[Fraction]:
+        rows = Economics(shop.database, shop.clock).month(NOVEMBER, None)
+        return [row.revenue for row in sorted(rows, key=lambda row: row.customer)]
+
+    assert earned() == [Fraction("1.5"), 0]
+    (same,) = Replay(shop.database, shop.clock).month(
+        NOVEMBER, [("same", shop.plans.current("standard").terms)], None
+    )
+    assert [now for now, __ in same.customers.values()] == [Fraction("1.5"), 0]
+
+
+def test_an_invoice_that_another_took_the_place_of_is_earned_once(shop: Any) -> None:
+    use(shop, 100)
+    shop.clock.moment = datetime(2026, 12, 3, tzinfo=UTC)
+    (first,) = shop.invoices.issue_all(shop.invoices.run(NOVEMBER).drafted)
+    shop.invoices.credit(first.id, "a wrong address", anew=True)
+    shop.invoices.issue_all(shop.invoices.run(NOVEMBER).drafted)
+    (row,) = Economics(shop.database, shop.clock).month(NOVEMBER, None)
+    assert row.revenue == 2

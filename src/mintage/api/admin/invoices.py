@@ -13,6 +13,7 @@ from mintage.api.admin.bodies import read
 from mintage.api.admin.desk import After, Desk, answer
 from mintage.api.invoice_forms import FORMS, as_pdf, asked_form, written
 from mintage.api.paging import Limit, page
+from mintage.capture.payments.desk import synced
 
 _Customer = Annotated[
     str | None, Query(max_length=200, description="Only this customer, by name or id.")
@@ -25,6 +26,8 @@ def invoice_routes(desk: Desk) -> APIRouter:
     router = desk.router("invoices")
     _add_readings(router, desk)
     _add_changes(router, desk)
+    _add_collecting(router, desk)
+    _add_reports(router, desk)
     return router
 
 
@@ -83,21 +86,6 @@ def _add_readings(router: APIRouter, desk: Desk) -> None:
         def work() -> object:
             found = app.billing.invoices.events(invoice, line)
             return {"events": [each.to_json() for each in found]}
-
-        return await answer(work)
-
-    @router.get(
-        "/ledger",
-        summary="Check the ledger",
-        response_model=models.CheckedLedger,
-        **desk.needs("viewer"),
-    )
-    async def check() -> JSONResponse:
-        """Add up the ledger and the usage behind it, and hold both against the audit log."""
-
-        def work() -> object:
-            balances, events = app.billing.check()
-            return {**balances.to_json(), "events": events}
 
         return await answer(work)
 
@@ -163,3 +151,95 @@ def _add_changes(router: APIRouter, desk: Desk) -> None:
         """Over an issued invoice, paid or not, or over a part of a line, with the tax on it."""
         asked = await read(request, models.CreditInvoice)
         return await answer(lambda: billing.credit(invoice, **asked.model_dump()))
+
+
+def _add_collecting(router: APIRouter, desk: Desk) -> None:
+    """What payment providers collect."""
+    counter = desk.app.billing.desk
+
+    @router.post(
+        "/invoices/{invoice}/push",
+        summary="Have a provider collect an invoice",
+        response_model=models.PushedInvoice,
+        **desk.needs("billing", 404, 409, 503, body=models.PushInvoice),
+    )
+    async def push(invoice: str, request: Request) -> JSONResponse:
+        """Again is the same: none is made twice."""
+        asked = await read(request, models.PushInvoice)
+        return await answer(lambda: counter.push(invoice, asked.provider))
+
+    @router.post(
+        "/invoices:sync",
+        summary="Ask providers what was paid",
+        response_model=models.SyncedPayments,
+        **desk.needs("billing", 404, body=models.SyncPayments),
+    )
+    async def sync(request: Request) -> JSONResponse:
+        """As their messages would tell it to a server."""
+        asked = await read(request, models.SyncPayments)
+
+        def work() -> object:
+            return synced(*counter.sync(asked.provider), counter.mismatches())
+
+        return await answer(work)
+
+
+def _add_reports(router: APIRouter, desk: Desk) -> None:
+    """What all invoices come to: for tax software, for who reminds, and in the books."""
+    app = desk.app
+
+    @router.get(
+        "/invoices:export",
+        summary="Write a month for tax software",
+        response_model=models.ExportedInvoices,
+        **desk.needs("viewer", 400, 404),
+    )
+    async def export(
+        period: Annotated[str, Query(max_length=100, description="The month: 2026-11.")],
+        form: Annotated[
+            Literal["csv", "ubl", "fapiao"], Query(alias="format", description="How.")
+        ] = "csv",
+        customer: _Customer = None,
+    ) -> JSONResponse:
+        """csv: a row for each line and tax; ubl: an e-invoice each; fapiao: rows for 数电票."""
+
+        def work() -> object:
+            found = app.billing.export(period, form, customer)
+            return {
+                "files": {name: text.decode() for name, text in found.files.items()},
+                "written": found.numbers,
+                "left_out": [
+                    {"number": number, "reason": str(why)} for number, why in found.left_out
+                ],
+            }
+
+        return await answer(work)
+
+    @router.get(
+        "/invoices:overdue",
+        summary="List what is overdue",
+        response_model=models.OverdueInvoices,
+        **desk.needs("viewer"),
+    )
+    async def overdue() -> JSONResponse:
+        """What is not paid though it was due, the longest first."""
+
+        def work() -> object:
+            return {"invoices": [each.to_json() for each in app.billing.overdue.list()]}
+
+        return await answer(work)
+
+    @router.get(
+        "/ledger",
+        summary="Check the ledger",
+        response_model=models.CheckedLedger,
+        **desk.needs("viewer"),
+    )
+    async def check() -> JSONResponse:
+        """Add up the ledger and the usage behind it, and hold both against the audit log."""
+
+        def work() -> object:
+            balances, events = app.billing.check()
+            return {**balances.to_json(), "events": events}
+
+        return await answer(work)

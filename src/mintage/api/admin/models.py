@@ -215,6 +215,7 @@ class Simulate(_Body):
         [10, 100, 1000, 10000, 100000, 1000000], min_length=1, max_length=100
     )
     product: _Name | None = None
+    unit: _Name | None = Field(None, description="Null is the first that has a price.")
 
 
 class SimulatedShown(_Shown):
@@ -240,6 +241,18 @@ class RunInvoices(_Body):
     period: _Word = Field(examples=["2026-11"])
     customer: _Name | None = None
     issue: bool = Field(False, description="Issue what is drafted.")
+
+
+class PushInvoice(_Body):
+    """Who is to collect an invoice."""
+
+    provider: _Name = Field(examples=["stripe"])
+
+
+class SyncPayments(_Body):
+    """Whom to ask what was paid."""
+
+    provider: _Name | None = Field(None, description="Null is all that were asked to collect.")
 
 
 class PayInvoice(_Body):
@@ -306,6 +319,39 @@ class RanInvoices(_Shown):
     standing: list[AdminInvoice]
     credited: list[AdminInvoice]
     waiting: list[list[str]]
+
+
+class OverdueInvoices(_Shown):
+    """Invoices that were due and are not paid, the longest first, with what is owed."""
+
+    invoices: list[dict[str, Any]]
+
+
+class PushedInvoice(_Shown):
+    """What a provider was asked to collect, and where it can be paid."""
+
+    number: str
+    provider: str
+    reference: str
+    url: str | None
+    asked: str
+    currency: str
+
+
+class SyncedPayments(_Shown):
+    """What providers took; ``failed`` did not answer, ``mismatches`` pay nothing by themselves."""
+
+    payments: list[dict[str, Any]]
+    failed: list[dict[str, Any]]
+    mismatches: list[dict[str, Any]]
+
+
+class ExportedInvoices(_Shown):
+    """Files for tax software, by name; ``left_out`` cannot be said in that form."""
+
+    files: dict[str, str]
+    written: list[str]
+    left_out: list[dict[str, str]]
 
 
 class EventsOfLine(_Shown):

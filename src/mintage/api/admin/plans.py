@@ -91,7 +91,7 @@ def plan_routes(desk: Desk) -> APIRouter:
                 if asked.terms is None
                 else unnamed("terms", asked.terms)
             )
-            return app.billing.simulate(plan, asked.units, asked.product).to_json()
+            return app.billing.simulate(plan, asked.units, asked.product, asked.unit).to_json()
 
         return await answer(work)
 

@@ -15,6 +15,7 @@ from mintage.capture.books import fees, repository
 from mintage.capture.books.documents import Document
 from mintage.capture.plans import Plan
 from mintage.capture.pricing.periods import Period
+from mintage.capture.pricing.rating import exact_of
 from mintage.capture.repository import subscriptions_of
 from mintage.capture.subscriptions import Subscription
 
@@ -79,10 +80,23 @@ class Account:
         """What credit notes gave back of yearly fees."""
         return fees.credited(self.papers, self.notes)
 
+    @cached_property
+    def credited_months(self) -> Mapping[tuple[str, str], Fraction]:
+        """What credit notes took of a plan's month, above zero, by plan and month.
+
+        Of an invoice that another took the place of they took nothing.
+        """
+        found: dict[tuple[str, str], Fraction] = defaultdict(Fraction)
+        standing = {paper["number"] for paper in self.papers} if self.notes else set()
+        for note in self.notes:
+            for line in note["lines"] if note["corrects"] in standing else ():
+                found[line["plan"], line.get("period", note["period"])] -= exact_of(line)
+        return found
+
     def papers_changed(self) -> None:
         """Read claims and documents again when they are next wanted."""
         self.months.clear()
-        for name in ("claims", "papers", "notes", "credited_fees"):
+        for name in ("claims", "papers", "notes", "credited_fees", "credited_months"):
             self.__dict__.pop(name, None)
 
     @cached_property

@@ -99,7 +99,7 @@ class Compared(Repriced):
         """The share of what is earned now that others would pay: half of all differences."""
         now = sum((now for now, __ in self.customers.values()), Fraction(0))
         differences = sum((abs(then - now) for now, then in self.customers.values()), Fraction(0))
-        return differences / 2 / now if now > 0 else None
+        return differences / 2 / now if now > 0 and self.then > 0 else None
 
     def changed(self) -> list[tuple[str, Fraction, Fraction]]:
         """Whoever would pay otherwise, the largest difference first."""

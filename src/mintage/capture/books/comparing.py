@@ -20,9 +20,8 @@ from mintage.capture.books.business_models import (
     sized,
     usual,
 )
-from mintage.capture.books.costs import Spent
-from mintage.capture.books.months import hours_of, total_of
-from mintage.capture.books.replay import Months, months_by_customer
+from mintage.capture.books.months import hours_of
+from mintage.capture.books.replay import Months, months_by_customer, spent_on
 from mintage.capture.books.rollup import Rollup
 from mintage.capture.events import is_charged
 from mintage.capture.pricing.periods import Period
@@ -65,7 +64,7 @@ class BusinessModels:
         threshold = next(iter(thresholds), confidence)
         with self._database.read() as connection:
             found = months_by_customer(connection, period, until)
-            spent = Spent.of(repository.spent_between(connection, *hours_of(period), until))
+            spent = repository.spent_between(connection, *hours_of(period), until)
             sure = confident_units(connection, found, period, until, threshold)
         counted = added([month.part.usage for months in found.values() for month in months])
         kind = unit or most_used(counted)
@@ -75,7 +74,14 @@ class BusinessModels:
                 remedy=_("Counted were: {units}.", units=", ".join(sorted(counted)) or "—"),
             )
         return [
-            _comparison(period, currency, kind, used, spent.cost(currency, hour_cost), offers)
+            _comparison(
+                period,
+                currency,
+                kind,
+                used,
+                spent_on(found, currency, spent).cost(currency, hour_cost),
+                offers,
+            )
             for currency, used in sorted(_used(found, period, kind, sure).items())
         ]
 
@@ -124,7 +130,7 @@ def _used(found: Months, period: Period, unit: str, sure: Sure) -> dict[str, dic
             used = by_currency[month.plan.terms.currency]
             known = used.get(name, Used(Fraction(0), 0, 0))
             used[name] = Used(
-                known.now + total_of(month.lines(period)),
+                known.now + month.revenue(period),
                 known.units + added([month.part.usage])[unit],
                 known.confident
                 + sure.get((customer, month.plan.name, month.plan.version, unit), 0),

@@ -2,8 +2,9 @@
 
 Revenue is what the month comes to by its plans, before tax. A line of usage is shared by the units
 that each model version answered; fees, minimums, maximums and discounts by what these earned, or
-stand by themselves where nothing was used. Cost is what answering was measured to compute, failed
-calls among it, at what an hour costs, and what upstreams ask.
+stand by themselves where nothing was used; so is what credit notes took of the month. Cost is
+what answering was measured to compute, failed calls among it, at what an hour costs, and what
+upstreams ask.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 from mintage.capture.books import repository
 from mintage.capture.books.account import Account, Reference
 from mintage.capture.books.costs import Spent
-from mintage.capture.books.months import Month, hours_of, latest_hour, months_of
+from mintage.capture.books.months import Month, hour_from, hours_of, latest_hour, months_of
 from mintage.capture.books.rollup import Rollup
 from mintage.capture.events import is_charged
 from mintage.capture.plans import Plan
@@ -87,13 +88,14 @@ class Economics:
             for customer in repository.active_customers(connection, latest_hour(period)):
                 name = repository.customer_of(connection, customer)["name"]
                 for month in months_of(Account(connection, customer, agreed), period, until):
-                    rows = repository.computed_by_model(
-                        connection,
-                        (customer, month.plan.name, month.plan.version),
-                        hours_of(period, month.plan.terms.timezone),
-                        until,
-                    )
-                    found += _earned(name, month, period, rows, hour_cost)
+                    asked = (connection, (customer, month.plan.name, month.plan.version))
+                    begin, end = hours_of(period, month.plan.terms.timezone)
+                    rows = repository.computed_by_model(*asked, (begin, end), until)
+                    paid = rows
+                    if month.since is not None:  # what a trial had is free
+                        begin = hour_from(month.since)
+                        paid = repository.computed_by_model(*asked, (begin, end), until)
+                    found += _earned(name, month, period, rows, paid, hour_cost)
         return sorted(found, key=lambda each: (-each.revenue, each.customer, each.product))
 
 
@@ -129,8 +131,10 @@ def _earned(
     month: Month,
     period: Period,
     rows: Sequence[Any],
+    paid: Sequence[Any],
     hour_cost: Price | None,
 ) -> list[Earned]:
+    """``paid`` are those of the rows that are not of a trial."""
     terms = month.plan.terms
     calls: dict[Key, int] = defaultdict(int)
     charged: dict[Key, int] = defaultdict(int)
@@ -140,11 +144,16 @@ def _earned(
         key = (row.product, row.provider_model, row.provider_version)
         calls[key] += row.events
         spent[key].add(row)
+    for row in paid:
+        key = (row.product, row.provider_model, row.provider_version)
         if is_charged(row.outcome, charge_abstained=terms.charge_abstained):
             charged[key] += row.events
             for unit, quantity in json.loads(row.quantities).items():
                 units[key, unit] += quantity * row.events
-    revenue = shared(month.lines(period), units)
+    lines = month.lines(period)
+    if month.credited:
+        lines.append(Line("credited", month.plan.name, month.plan.version, -month.credited))
+    revenue = shared(lines, units)
     found = []
     for key in sorted({*calls, *revenue}):
         product, model, version = key

@@ -142,32 +142,51 @@ def replayed_page(found: Sequence[Replayed], period: str, language: Language) ->
     """Plans over a month, each with those for whom it would change most."""
     with speaking(language):
         title = _("Plans replayed on {period}", period=period)
-        parts = []
-        if found:
-            now = found[0]
-            rows = [(told(_("as it is")), float(now.now), amount_of(now.now, now.currency))]
-            rows += [
-                (one.plan, float(one.then), amount_of(one.then, one.currency)) for one in found
-            ]
-            parts.append(f"<figure>{charts.bars(rows, title=told(_('revenue')))}</figure>")
-        heads = (_("plan"), _("revenue"), _("margin"), _("pay more"), _("pay less"))
-        cells = [
-            (
-                one.plan,
-                amount_of(one.then, one.currency),
-                _share(one.margin),
-                f"{one.more:,}",
-                f"{one.less:,}",
-            )
-            for one in found
-        ]
-        parts.append(table_of(heads, cells))
+        parts = [_beside(some) for some in by_currency(found)]
         for one in found:
             changed = [(name, *both) for name, both in one.customers.items() if both[0] != both[1]]
             changed.sort(key=lambda each: (-abs(each[2] - each[1]), each[0]))
             parts.append(f"<h2>{escape(one.plan)}</h2>")
             parts.append(_changes(changed, one.currency, one.plan))
+            if one.others:
+                parts.append(f"<p>{escape(told(left_out(one)))}</p>")
         return page_of(title, "".join(parts), language)
+
+
+def by_currency(found: Iterable[Replayed]) -> list[list[Replayed]]:
+    """Plans by their currency: only those of one can be held beside each other."""
+    groups: dict[str, list[Replayed]] = {}
+    for each in found:
+        groups.setdefault(each.currency, []).append(each)
+    return list(groups.values())
+
+
+def left_out(replayed: Replayed) -> Message:
+    """For whom a plan was not replayed."""
+    return _(
+        "Left out of {plan}, for they pay in other currencies: {names}.",
+        plan=replayed.plan,
+        names=", ".join(sorted(replayed.others)),
+    )
+
+
+def _beside(found: Sequence[Replayed]) -> str:
+    now = found[0]
+    rows = [(told(_("as it is")), float(now.now), amount_of(now.now, now.currency))]
+    rows += [(one.plan, float(one.then), amount_of(one.then, one.currency)) for one in found]
+    heads = (_("plan"), _("revenue"), _("margin"), _("pay more"), _("pay less"))
+    cells = [
+        (
+            one.plan,
+            amount_of(one.then, one.currency),
+            _share(one.margin),
+            f"{one.more:,}",
+            f"{one.less:,}",
+        )
+        for one in found
+    ]
+    chart = charts.bars(rows, title=told(_("revenue")))
+    return f"<figure>{chart}</figure>{table_of(heads, cells)}"
 
 
 def _changes(changed: Sequence[tuple[str, Fraction, Fraction]], currency: str, title: str) -> str:

@@ -11,7 +11,7 @@ from fractions import Fraction
 from mintage.capture.books import repository
 from mintage.capture.books.account import Account, Reference
 from mintage.capture.books.cohorts import Active
-from mintage.capture.books.months import latest_hour, months_of, total_of
+from mintage.capture.books.months import latest_hour, months_of
 from mintage.capture.books.rollup import Rollup
 from mintage.capture.events import is_charged
 from mintage.capture.plans import Plan
@@ -64,7 +64,7 @@ def _history(account: Account, last: Period, step: int) -> dict[str, ByMonth]:
             known = months.get(period, Active(0, Fraction(0), frozenset()))
             months[period] = Active(
                 known.charged_calls + month.charged,
-                known.revenue + total_of(month.lines(period)),
+                known.revenue + month.revenue(period),
                 # By its own calendar a plan may have a call on what is another month's day in UTC.
                 known.days | (called or ({period.first} if month.charged else set())),
             )

@@ -214,7 +214,7 @@ def not_now(found: Invoice, reason: Message) -> RequestError:
         _(
             "{number} is {status}: {reason}.",
             number=found.number or found.id,
-            status=found.status,
+            status=Message(found.status),
             reason=reason,
         ),
         remedy=_("See: mintage invoice show {id}", id=found.id),

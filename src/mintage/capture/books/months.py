@@ -29,6 +29,7 @@ class Month:
 
     ``events`` are those that it takes, of which ``charged`` are paid for; where a trial ended in
     the month, those ``since`` then. ``newest`` is the step of the rollup that has the newest.
+    ``credited`` is what credit notes took of it.
     """
 
     plan: Plan
@@ -37,10 +38,15 @@ class Month:
     charged: int
     newest: int
     since: str | None = None
+    credited: Fraction = Fraction(0)
 
     def lines(self, period: Period) -> list[Line]:
         """What it comes to."""
         return lines_of(self.part, period)
+
+    def revenue(self, period: Period) -> Fraction:
+        """What it earned, before tax: less what credit notes took back."""
+        return total_of(self.lines(period)) - self.credited
 
 
 def months_of(account: Account, period: Period, until: int) -> list[Month]:
@@ -75,7 +81,8 @@ def _month(account: Account, agreed: Plan, period: Period, until: int) -> Month:
         paid_back = account.credited_fees
         back = {end: each for (plan, end), each in paid_back.items() if plan == agreed.reference}
     part = Part(agreed.name, agreed.version, agreed.terms, charged.units, held, back)
-    return Month(agreed, part, used.events, charged.charged, used.newest, since)
+    credited = account.credited_months.get((agreed.reference, str(period)), Fraction(0))
+    return Month(agreed, part, used.events, charged.charged, used.newest, since, credited)
 
 
 def _held(agreed: Plan, begun: Sequence[Subscription]) -> tuple[tuple[Held, ...], datetime | None]:
@@ -141,6 +148,11 @@ def hours_of(period: Period, zone: str = "UTC") -> tuple[str, str]:
     """A month from its first whole hour to the first one after it, by a zone's calendar."""
     begin, end = period.bounds(zone)
     return _hour(_next_hour(begin)), _hour(_next_hour(end))
+
+
+def hour_from(moment: str) -> str:
+    """The first whole hour at or after a moment."""
+    return _hour(_next_hour(datetime.fromisoformat(moment)))
 
 
 def latest_hour(period: Period) -> str:

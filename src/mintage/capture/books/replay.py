@@ -6,8 +6,8 @@ Every customer who used or had begun anything is taken to be on the other plan f
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from fractions import Fraction
 from typing import Any
@@ -40,6 +40,8 @@ class Replayed(Repriced):
 
     plan: str
     currency: str
+    others: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Customers who pay in other currencies, and in which: that is left out."""
 
     @property
     def now(self) -> Fraction:
@@ -54,6 +56,7 @@ class Replayed(Repriced):
             "revenue_now": decimal_text(self.now),
             "revenue": decimal_text(self.then),
             "cost": None if self.cost is None else decimal_text(self.cost),
+            "in_other_currencies": dict(self.others),
             "margin": None if self.margin is None else round(float(self.margin), 6),
             "customers": [
                 {
@@ -81,18 +84,31 @@ class Replay:
     ) -> list[Replayed]:
         """What a month would come to under each of these plans, by the customers' months as used.
 
+        Each is replayed for those who pay in its currency; the others are named.
+
         Raises:
-            ConfigError: what is paid now is in another currency.
+            ConfigError: nobody pays in a plan's currency, and somebody in another.
         """
         until = self._rollup.catch_up()
         with self._database.read() as connection:
             found = months_by_customer(connection, period, until)
-            spent = Spent.of(repository.spent_between(connection, *hours_of(period), until))
-        named = {name: months for (__, name), months in found.items()}
-        return [
-            _replayed(name, terms, period, named, spent.cost(terms.currency, hour_cost))
-            for name, terms in plans
-        ]
+            spent = repository.spent_between(connection, *hours_of(period), until)
+        replayed = []
+        for name, terms in plans:
+            cost = spent_on(found, terms.currency, spent).cost(terms.currency, hour_cost)
+            replayed.append(_replayed(name, terms, period, found, cost))
+        return replayed
+
+
+def spent_on(months: Months, currency: str, rows: Iterable[Any]) -> Spent:
+    """What answering took under the plans of a currency; ``rows`` are by customer and plan."""
+    owners = {
+        (customer, month.plan.name, month.plan.version)
+        for (customer, __), some in months.items()
+        for month in some
+        if month.plan.terms.currency == currency
+    }
+    return Spent.of(row for row in rows if (row.customer, row.plan, row.plan_version) in owners)
 
 
 def months_by_customer(connection: repository.Connection, period: Period, until: int) -> Months:
@@ -108,32 +124,37 @@ def months_by_customer(connection: repository.Connection, period: Period, until:
 
 
 def _replayed(
-    name: str,
-    terms: Terms,
-    period: Period,
-    months_by_customer: Mapping[str, Sequence[Month]],
-    cost: Fraction | None,
+    name: str, terms: Terms, period: Period, found: Months, cost: Fraction | None
 ) -> Replayed:
-    customers = {}
+    customers, others = {}, {}
     monthly = a_months_fee(terms)
-    for customer, months in months_by_customer.items():
-        now, usage = Fraction(0), Counter[tuple[str, str]]()
-        for month in months:
-            lines = month.lines(period)
-            if month.plan.terms.currency != terms.currency and total_of(lines):
-                raise ConfigError(
-                    _(
-                        "{customer} pays in {now} now, and the plan {plan} is in {currency}.",
-                        customer=customer,
-                        now=month.plan.terms.currency,
-                        plan=name,
-                        currency=terms.currency,
-                    ),
-                    remedy=_("Replay a plan in the currency that is paid in."),
-                )
-            now += total_of(lines)
+    held = (Held(_LONG_AGO, None, _LONG_AGO),)
+    for (__, customer), months in found.items():
+        own = [month for month in months if month.plan.terms.currency == terms.currency]
+        elsewhere = {
+            month.plan.terms.currency
+            for month in months
+            if month not in own and (month.events or month.revenue(period))
+        }
+        if elsewhere:
+            others[customer] = sorted(elsewhere)
+        if not own:
+            continue
+        usage = Counter[tuple[str, str]]()
+        for month in own:
             usage.update(month.part.usage)
-        held = (Held(_LONG_AGO, None, _LONG_AGO),)
+        now = sum((month.revenue(period) for month in own), Fraction(0))
         then = total_of(lines_of(Part(name, 1, monthly, usage, held), period))
         customers[customer] = (now, then)
-    return Replayed(name, terms.currency, customers=customers, cost=cost)
+    if others and not customers:
+        currencies = sorted({each for some in others.values() for each in some})
+        raise ConfigError(
+            _(
+                "Nobody pays in {currency}, in which the plan {plan} is, but in {currencies}.",
+                currency=terms.currency,
+                plan=name,
+                currencies=", ".join(currencies),
+            ),
+            remedy=_("Replay a plan in the currency that is paid in."),
+        )
+    return Replayed(name, terms.currency, others, customers=customers, cost=cost)

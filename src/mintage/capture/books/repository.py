@@ -237,16 +237,18 @@ def computed_by_model(
 
 
 def spent_between(connection: Connection, begin: str, end: str, until: int) -> list[Row[Any]]:
-    """``cost_currency, compute_seconds, cost_picos`` of all calls between two hours."""
+    """What all calls between two hours took to answer, by customer and version of a plan.
+
+    ``customer, plan, plan_version, cost_currency, compute_seconds, cost_picos``.
+    """
     h = usage_hours.c
+    alike = (h.customer, h.plan, h.plan_version, h.cost_currency)
     sums = (
         func.sum(h.compute_seconds).label("compute_seconds"),
         func.sum(h.cost_picos).label("cost_picos"),
     )
     within = and_(h.hour >= begin, h.hour < end, h.step <= until)
-    return list(
-        connection.execute(select(h.cost_currency, *sums).where(within).group_by(h.cost_currency))
-    )
+    return list(connection.execute(select(*alike, *sums).where(within).group_by(*alike)))
 
 
 def used_between(

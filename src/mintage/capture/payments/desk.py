@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -218,6 +218,20 @@ class Desk:
         ]
 
 
+def synced(
+    found: Iterable[Found],
+    failed: Iterable[tuple[str, MintageError]],
+    mismatches: Iterable[dict[str, Any]],
+) -> dict[str, Any]:
+    """What asking providers came to, as ``invoice sync --json`` says it."""
+    errors = [
+        {"number": number, "code": error.code, "message": error.message, "remedy": error.remedy}
+        for number, error in failed
+    ]
+    payments = [each.to_json() for each in found]
+    return {"payments": payments, "failed": errors, "mismatches": list(mismatches)}
+
+
 def provider_named(name: str) -> PaymentProvider:
     """A registered provider.
 
@@ -235,7 +249,7 @@ def _unowed(provider: str, invoice: Invoice | None, payment: Payment) -> Message
     if invoice is None:
         return _("there is no such invoice")
     if invoice.status != "issued":
-        return _("it is {status}", status=invoice.status)
+        return _("it is {status}", status=Message(invoice.status))
     asked = provider_named(provider).asks(invoice.to_pay)
     if payment.amount != asked:
         return _("{paid} was paid, and {owed} is owed", paid=payment.amount, owed=asked)

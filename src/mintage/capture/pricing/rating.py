@@ -20,7 +20,19 @@ from mintage.capture.pricing.periods import (
 from mintage.capture.pricing.terms import Terms
 from mintage.core.money import decimal_text, parse_exact
 
-Kind = Literal["fee", "fee_back", "usage", "minimum", "maximum", "discount", "late", "elsewhere"]
+Kind = Literal[
+    "fee",
+    "fee_back",
+    "usage",
+    "minimum",
+    "maximum",
+    "discount",
+    "late",
+    "elsewhere",
+    "credited",
+]
+"""``elsewhere`` is what other invoices have already, ``credited`` what credit notes took back."""
+
 _DAY = timedelta(days=1)
 Units = Mapping[tuple[str, str], int]
 """How many units were used, by product and unit."""

@@ -201,6 +201,13 @@ def _explained(error: ValidationError, where: str) -> ConfigError:
             remedy=_("Add it: {name} = …", name=key),
         )
     amount = first["type"] == "string_type" and isinstance(first["input"], int | float)
+    if amount:
+        remedy = _('Write amounts as texts, so that they are exact: "0.02".')
+    elif first["type"] == "literal_error":
+        words = str(first["ctx"]["expected"]).replace("' or '", "', '").replace("'", '"')
+        remedy = _("It is one of: {words}.", words=words)
+    else:
+        remedy = _("See: mintage plan show NAME --toml")
     return ConfigError(
         _(
             "{where}: {table}: {key} cannot be {given}.",
@@ -209,9 +216,7 @@ def _explained(error: ValidationError, where: str) -> ConfigError:
             key=key or _("the file"),
             given=_shown(first["input"]),
         ),
-        remedy=_('Write amounts as texts, so that they are exact: "0.02".')
-        if amount
-        else _("See: mintage plan show NAME --toml"),
+        remedy=remedy,
     )
 
 
