@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,9 +11,11 @@ import typer
 from mintage.app.language import TokenPrices
 from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import emit, line, say, table, warn
+from mintage.core.clock import SystemClock
 from mintage.core.errors import ConfigError
 from mintage.core.messages import _
 from mintage.core.units import parse_duration
+from mintage.deliver.upstreams import price_list
 from mintage.deliver.upstreams.declared import Costs, Upstream, base_of, name_of
 from mintage.deliver.upstreams.secret import Secret
 
@@ -49,6 +52,10 @@ def add(
         str | None, typer.Option(help="For a million output tokens, such as 1.10.")
     ] = None,
     cost_request: Annotated[str | None, typer.Option(help="For each request besides.")] = None,
+    cost_list: Annotated[
+        Path | None,
+        typer.Option(help="A dated price list (TOML) with its source, in place of costs."),
+    ] = None,
     currency: Annotated[
         str | None, typer.Option(help="Of costs, and of prices: three letters (ISO 4217).")
     ] = None,
@@ -85,6 +92,15 @@ def add(
     key stays where it is, and is never shown.
     """
     base = base_of(upstream)
+    costs = _costs(currency, cost_input, cost_output, cost_cached_input, cost_request)
+    if cost_list is not None:
+        if costs is not None:
+            raise ConfigError(
+                _("What it asks is in the list or said here, not both."),
+                remedy=_("Leave --cost-list out, or the costs."),
+            )
+        costs = price_list.read(cost_list, model)
+        currency = currency or costs.currency
     declared = Upstream(
         product=name,
         name=called or name_of(base),
@@ -96,13 +112,15 @@ def add(
         deadline_seconds=parse_duration(deadline),
         most_output=most_output,
         tokenizer="" if tokenizer is None else str(tokenizer.absolute()),
-        costs=_costs(currency, cost_input, cost_output, cost_cached_input, cost_request),
+        costs=costs,
     )
     prices = TokenPrices(price_input, price_output, price_cached_input, currency)
     with opened(home, make=True) as app:
         done = app.language.add(declared, plan=plan, prices=prices)
-    if declared.costs is None:
+    if costs is None:
         warn(_("What it asks is not said, so what it costs you is not known."))
+    elif costs.dated is not None:
+        _warn_if_old(costs.dated)
     try:
         declared.secret.read()
     except ConfigError as error:
@@ -126,6 +144,18 @@ def show(name: Name, *, home: Home = None, as_json: Json = False) -> None:
         (_("upstream"), _("model"), _("place"), _("weight"), _("asks for input, output"), _("key")),
         [_row(each) for each in found["upstreams"]],
     )
+    for each in found["upstreams"]:
+        costs = each["costs"] or {}
+        if "source" in costs:
+            say(
+                _(
+                    "{upstream} asks what {source} said on {dated}.",
+                    upstream=each["name"],
+                    source=costs["source"],
+                    dated=costs["dated"],
+                )
+            )
+            _warn_if_old(costs["dated"])
     say(_("Sold under the plan {plan}.", plan=found["plan"]))
 
 
@@ -140,6 +170,18 @@ def remove(
     with opened(home) as app:
         app.language.remove(name, upstream)
     say(_("{upstream} answers for {product} no more.", upstream=upstream, product=name))
+
+
+def _warn_if_old(dated: str) -> None:
+    days = (SystemClock().now().date() - date.fromisoformat(dated)).days
+    if days > price_list.STALE_DAYS:
+        warn(
+            _(
+                "The price list is of {dated}, {days} days ago: look at its source.",
+                dated=dated,
+                days=days,
+            )
+        )
 
 
 def _costs(

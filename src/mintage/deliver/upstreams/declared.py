@@ -31,7 +31,8 @@ _MOST_WEIGHT = 1_000_000
 class Costs:
     """What an upstream asks: decimal strings for a million tokens, and for each request.
 
-    Without a price of their own, cached tokens cost what the others do.
+    Without a price of their own, cached tokens cost what the others do. ``source`` is where that is
+    published, and ``dated`` the day on which it was so, where a price list says it.
     """
 
     currency: str
@@ -39,6 +40,8 @@ class Costs:
     output: str = "0"
     cached_input: str | None = None
     request: str = "0"
+    source: str | None = None
+    dated: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no cost can be.
@@ -71,6 +74,7 @@ class Costs:
             "output": self.output,
             "cached_input": self.cached_input,
             "request": self.request,
+            **({} if self.source is None else {"source": self.source, "dated": self.dated}),
         }
 
 

@@ -1,0 +1,36 @@
+"""Products that upstreams answer for, at the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.terminal import Terminal
+
+LIST = """
+currency = "USD"
+dated = 2020-01-01
+source = "https://example.com/pricing"
+
+[models.talker]
+input = "0.27"
+output = "1.10"
+"""
+
+
+def test_what_an_upstream_asks_is_taken_from_a_dated_list(
+    mintage: Terminal, tmp_path: Path
+) -> None:
+    at = ("--home", tmp_path / "home")
+    (tmp_path / "prices.toml").write_text(LIST)
+    add = ("product", "add", "assistant", "--upstream", "https://example.com", "--model", "talker")
+    prices = ("--price-input", "1", "--price-output", "4")
+    listed = ("--cost-list", "prices.toml")
+    mintage(*add, *prices, *listed, "--cost-input", "1", "--currency", "USD", *at, status=2)
+    assert "not both" in mintage.err
+    mintage(*add, *prices, *listed, *at)  # the prices are in the list's currency
+    assert "The price list is of 2020-01-01" in mintage.err
+    mintage("product", "show", "assistant", *at)
+    assert "asks what https://example.com/pricing said on 2020-01-01" in mintage.err
+    (upstream,) = mintage.json("product", "show", "assistant", *at)["upstreams"]
+    assert upstream["costs"]["dated"] == "2020-01-01"
+    assert mintage.json("plan", "show", "assistant", *at)["currency"] == "USD"
