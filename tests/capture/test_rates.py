@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from tests.databases import sqlite_alone
 
+from mintage.capture.pricing.charges import Charge
+from mintage.capture.pricing.terms import Terms
 from mintage.capture.rates import CallRates
 from mintage.core.errors import ConfigError, DependencyDown
 from mintage.core.types import Rate
@@ -109,3 +111,35 @@ def test_rates_are_written_as_they_are_read(text: str) -> None:
 def test_what_is_no_rate_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="Not a rate"):
         parse_rate(text)
+
+
+TOKENS = Rate(100, 60)
+
+
+def test_a_call_is_let_through_while_a_token_is_left_and_what_it_used_counts(
+    shop: Any, rates: CallRates
+) -> None:
+    permit = shop.permit()
+    assert rates.take_tokens(permit, TOKENS, 30).remaining == 70
+    assert rates.take_tokens(permit, TOKENS, -20).remaining == 90  # it used ten
+    beyond = rates.take_tokens(permit, TOKENS, 500)
+    assert (beyond.refusal, beyond.remaining, beyond.reset_seconds) == (None, 0, 60)
+    refused = rates.take_tokens(permit, TOKENS, 1).refusal
+    assert refused is not None
+    assert refused.retry_after_seconds == 1  # a token comes back every 0.6 s
+    assert "tokens" in str(refused.message)
+    shop.clock.advance(6)
+    assert rates.take_tokens(permit, TOKENS, 1).remaining == 9
+    assert rates.take_tokens(permit, TOKENS, -500).remaining == 100
+    assert rates.take(permit, MINUTE).remaining == 4  # calls are counted by themselves
+    assert rates.take_tokens(shop.permit("Bob"), TOKENS, 0).remaining == 100
+
+
+def test_a_rate_of_tokens_is_for_plans_that_price_them() -> None:
+    image = Charge.plain("image", "0.02")
+    with pytest.raises(ConfigError, match="price for tokens"):
+        Terms("EUR", (image,), token_rate="100/minute")
+    priced = Terms("EUR", (image, Charge.plain("output_token", "4")), token_rate="100/minute")
+    assert Terms.from_json(priced.to_json()) == priced
+    with pytest.raises(ConfigError, match="Not a rate"):
+        Terms("EUR", priced.charges, token_rate="many")

@@ -331,6 +331,35 @@ def test_what_a_call_may_use_is_held_before_it_is_asked(
     assert len(upstream.requests) == 5
 
 
+def test_tokens_a_minute_are_limited_and_told(
+    shop: Shop, server: Server, upstream: Scripted
+) -> None:
+    from dataclasses import replace
+
+    with App(load_settings(home=shop.home)) as app:
+        terms = app.capture.plans.current("assistant").terms
+        app.capture.plans.agree("assistant", replace(terms, token_rate="60/minute", rate="9/hour"))
+    headers = {"Authorization": f"Bearer {shop.key}"}
+    body = {"model": "assistant", "messages": ASKED, "max_tokens": 4000}
+    address = f"{server.url}/v1/chat/completions"
+    answers = []
+    with httpx.Client(trust_env=False, timeout=60, headers=headers) as one:
+        while not answers or answers[-1].status_code == 200:
+            answers.append(one.post(address, json=body))
+            assert len(answers) < 9
+    used = [each.json()["usage"]["total_tokens"] for each in answers[:-1]]
+    # What it used counts, not what it might have used: the last one is let through, and no more.
+    assert sum(used[:-1]) < 60 <= sum(used) + 1
+    policy, left = (answers[0].headers[name] for name in ("RateLimit-Policy", "RateLimit"))
+    assert policy == '"assistant";q=9;w=3600, "assistant-tokens";q=60;qu="tokens";w=60'
+    assert left.startswith('"assistant";r=8;t=400, "assistant-tokens";r=')
+    last = answers[-1]
+    assert (last.status_code, last.json()["error"]["type"]) == (429, "rate_limit_error")
+    assert "60/minute tokens are used up" in last.json()["error"]["message"]
+    assert 1 <= int(last.headers["Retry-After"]) <= 60
+    assert len(upstream.requests) == len(used)
+
+
 def test_errors_have_openais_shape(shop: Shop, server: Server, client: openai.OpenAI) -> None:
     with pytest.raises(openai.NotFoundError) as missing:
         client.chat.completions.create(model="nothing", messages=ASKED)

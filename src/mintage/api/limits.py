@@ -13,7 +13,7 @@ from mintage.api.service import Service
 from mintage.core.errors import MintageError
 from mintage.core.types import Allowance, Permit
 
-_ALLOWANCE = "allowance"
+_ALLOWANCES = "allowances"
 _log = logging.getLogger(__name__)
 
 
@@ -34,6 +34,29 @@ def look(service: Service, scope: MutableMapping[str, Any], permit: Permit) -> N
         _tell(scope, service.limiter.look(permit, permit.rate))
 
 
+def count_tokens(
+    service: Service, scope: MutableMapping[str, Any], permit: Permit, tokens: int
+) -> None:
+    """Count tokens of a call that is about to be asked; raises as ``count``."""
+    if permit.token_rate is not None and service.limiter is not None:
+        _tell(scope, service.limiter.take_tokens(permit, permit.token_rate, tokens))
+
+
+def settle_tokens(
+    service: Service, scope: MutableMapping[str, Any], permit: Permit, counted: int, used: int
+) -> None:
+    """A call has ended: what it used counts, in place of what was thought that it would."""
+    if permit.token_rate is None or service.limiter is None or counted == used:
+        return
+    limiter, rate = service.limiter, permit.token_rate
+    try:
+        allowance = limiter.take_tokens(permit, rate, used - counted)
+    except MintageError as error:  # its answer is not to blame
+        _log.warning("Tokens were not counted: %s", error.message)
+        return
+    scope["state"].setdefault(_ALLOWANCES, {})[True] = allowance
+
+
 def give_back(service: Service, scope: MutableMapping[str, Any], permit: Permit) -> None:
     """A call that was counted has ended, and what is recorded of it is recorded."""
     if permit.rate is None or service.limiter is None:
@@ -44,21 +67,29 @@ def give_back(service: Service, scope: MutableMapping[str, Any], permit: Permit)
         _log.warning("A call was not given back: %s", error.message)
         return
     if allowance is not None:
-        scope["state"][_ALLOWANCE] = allowance
+        scope["state"].setdefault(_ALLOWANCES, {})[False] = allowance
 
 
 def _tell(scope: MutableMapping[str, Any], allowance: Allowance) -> None:
-    scope["state"][_ALLOWANCE] = allowance
+    scope["state"].setdefault(_ALLOWANCES, {})[allowance.of_tokens] = allowance
     if allowance.refusal is not None:
         raise allowance.refusal
 
 
 def headers(state: MutableMapping[str, Any]) -> list[tuple[bytes, bytes]]:
     """What the answer's head says of it, if anything was counted."""
-    found: Allowance | None = state.get(_ALLOWANCE)
-    if found is None:
+    found: dict[bool, Allowance] = state.get(_ALLOWANCES, {})
+    if not found:
         return []
-    name, rate = found.policy, found.rate
-    policy = f'"{name}";q={rate.calls};w={rate.seconds}'
-    left = f'"{name}";r={found.remaining};t={found.reset_seconds}'
-    return [(b"ratelimit-policy", policy.encode()), (b"ratelimit", left.encode())]
+    policies, left = zip(*(_said(found[each]) for each in sorted(found)), strict=True)
+    return [
+        (b"ratelimit-policy", ", ".join(policies).encode()),
+        (b"ratelimit", ", ".join(left).encode()),
+    ]
+
+
+def _said(each: Allowance) -> tuple[str, str]:
+    rate = each.rate
+    name, unit = (f"{each.policy}-tokens", ';qu="tokens"') if each.of_tokens else (each.policy, "")
+    policy = f'"{name}";q={rate.calls}{unit};w={rate.seconds}'
+    return policy, f'"{name}";r={each.remaining};t={each.reset_seconds}'

@@ -213,6 +213,7 @@ def priced(plan: Plan, product: str) -> dict[str, Any]:
         "prices": plan.prices(product),
         "currency": plan.terms.currency,
         "rate": plan.rate,
+        "token_rate": plan.token_rate,
         "final": plan.terms.is_final(product),
         "charge_abstained": plan.terms.charge_abstained,
     }

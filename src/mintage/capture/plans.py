@@ -44,6 +44,11 @@ class Plan:
         """How many calls a customer may make in a while; None where they are not counted."""
         return None if self.terms.rate is None else parse_rate(self.terms.rate)
 
+    @property
+    def token_rate(self) -> Rate | None:
+        """How many tokens a customer may use in a while; None where they are not counted."""
+        return None if self.terms.token_rate is None else parse_rate(self.terms.token_rate)
+
     def prices(self, product: str) -> dict[str, Price]:
         """What one unit of each kind costs before anything is used and nothing included."""
         found = {}

@@ -49,6 +49,32 @@ class CallRates:
         """
         return self._tries.give_back(permit, rate) if permit.key_id == TRIAL else None
 
+    def take_tokens(self, permit: Permit, rate: Rate, tokens: int) -> Allowance:
+        """Count tokens of a call, as many as there are left of them.
+
+        What it will use is known when it ends; so that nobody is refused for what was never used,
+        a call is let through while anything is left.
+
+        Raises:
+            DependencyDown: they cannot be counted now.
+            Overloaded: the same.
+        """
+        pour, each = self._buckets().pour, rate.seconds / rate.calls
+        name, now = f"{permit.customer}/{permit.plan}/{rate}/tokens", self._clock.now().timestamp()
+        level = pour(name, 0, room_seconds=rate.seconds, now=now).level_seconds
+        refused = tokens >= 0 and level > rate.seconds - each
+        if not refused:
+            poured = min(tokens * each, rate.seconds - level)
+            level = pour(name, poured, room_seconds=rate.seconds, now=now).level_seconds
+        return Allowance(
+            policy=permit.plan,
+            rate=rate,
+            remaining=max(0, math.floor((rate.seconds - level) / each + 1e-6)),
+            reset_seconds=math.ceil(level),
+            refusal=_refusal(rate, level - rate.seconds + each, tokens=True) if refused else None,
+            of_tokens=True,
+        )
+
     def _allowance(self, permit: Permit, rate: Rate, calls: int) -> Allowance:
         each = rate.seconds / rate.calls
         poured = self._buckets().pour(
@@ -76,10 +102,12 @@ class CallRates:
             ) from error
 
 
-def _refusal(rate: Rate, missing_seconds: float) -> QuotaReached:
+def _refusal(rate: Rate, missing_seconds: float, *, tokens: bool = False) -> QuotaReached:
     wait = max(1, math.ceil(missing_seconds))
     return QuotaReached(
-        _("This plan's {rate} calls are used up.", rate=rate),
+        _("This plan's {rate} tokens are used up.", rate=rate)
+        if tokens
+        else _("This plan's {rate} calls are used up.", rate=rate),
         remedy=_("Send it again in {seconds} s.", seconds=wait),
         retry_after_seconds=wait,
     )

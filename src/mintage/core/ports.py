@@ -200,6 +200,16 @@ class Limiter(Protocol):
         """Whether ``take`` would count one now."""
         ...
 
+    def take_tokens(self, permit: Permit, rate: Rate, tokens: int) -> Allowance:
+        """Count tokens of a call: it is refused where none are left, not where these are more.
+
+        Below zero they are given back, and nothing is refused.
+
+        Raises:
+            ServiceError: they cannot be counted now.
+        """
+        ...
+
     def give_back(self, permit: Permit, rate: Rate) -> Allowance | None:
         """A call that ``take`` counted has ended, and what is recorded of it is recorded.
 

@@ -183,7 +183,7 @@ class ProviderInfo:
 
 @dataclass(frozen=True)
 class Rate:
-    """At most so many calls in so many seconds; as text ``600/minute``."""
+    """At most so many calls, or tokens, in so many seconds; as text ``600/minute``."""
 
     calls: int
     seconds: int
@@ -198,7 +198,7 @@ RATE_UNITS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 
 @dataclass(frozen=True)
 class Allowance:
-    """What is left of a rate after some calls were counted, or were refused."""
+    """What is left of a rate after some calls, or their tokens, were counted, or were refused."""
 
     policy: str
     rate: Rate
@@ -206,6 +206,7 @@ class Allowance:
     reset_seconds: int
     """Until all of it is there again."""
     refusal: QuotaReached | None = None
+    of_tokens: bool = False
 
 
 @dataclass(frozen=True)
@@ -222,8 +223,9 @@ class Permit:
 
     ``prices`` are those of one unit of each kind, before anything is used up or included; what a
     call costs by them is ``final`` where no other call changes it. Without a ``rate`` calls are
-    not counted. ``bounds`` are the Gate's word to those who count against limits; what is ``held``
-    against them is reserved before a call is answered.
+    not counted, without a ``token_rate`` their tokens are not. ``bounds`` are the Gate's word to
+    those who count against limits; what is ``held`` against them is reserved before a call is
+    answered.
     """
 
     customer: str
@@ -234,6 +236,7 @@ class Permit:
     prices: Mapping[str, Price]
     currency: str
     rate: Rate | None = None
+    token_rate: Rate | None = None
     final: bool = True
     charge_abstained: bool = False
     bounds: object | None = None

@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 
 from starlette.responses import Response
 
-from mintage.api import replays
+from mintage.api import limits, replays
 from mintage.api.customer import price_of
-from mintage.api.metered import Metered, has_left, unpriced
+from mintage.api.metered import Metered, has_left, refusal, unpriced
 from mintage.api.openai.asked import Asked
 from mintage.api.replays import KeyReused
 from mintage.api.routing import ClientGone
@@ -61,6 +61,9 @@ class LanguageCall(Metered):
     asked: Asked = field(kw_only=True)
     gateway: Gateway = field(kw_only=True)
     upstreams: Sequence[Upstream] = field(kw_only=True)
+    counted_tokens: int | None = None
+    """Of the plan's rate of tokens, before what it used was known."""
+    used_tokens: int = 0
 
     async def found(self) -> tuple[dict[str, Any], Receipt] | None:
         """What this action was answered with, if it was."""
@@ -85,6 +88,7 @@ class LanguageCall(Metered):
         """Count it, hold what it will use at most, and have an upstream answer."""
         self._check_priced()
         self.limit()
+        self._limit_tokens()
         asked, bound = self.asked, max(each.most_output for each in self.upstreams)
         most = {
             REQUEST: 1,
@@ -102,6 +106,28 @@ class LanguageCall(Metered):
                 large=asked.is_large,
             )
         )
+
+    def _limit_tokens(self) -> None:
+        """Count its prompt against its plan's rate of tokens; the rest when it ends."""
+        likely = self.asked.most_prompt // 2
+        try:
+            limits.count_tokens(self.service, self.request.scope, self.permit, likely)
+            self.counted_tokens = likely
+        except MintageError as error:
+            self.count(refusal(error))
+            raise
+
+    def end(self) -> None:
+        """Give back what it took and did not use."""
+        if self.counted_tokens is not None:
+            limits.settle_tokens(
+                self.service,
+                self.request.scope,
+                self.permit,
+                self.counted_tokens,
+                self.used_tokens,
+            )
+        super().end()
 
     def _check_priced(self) -> None:
         """Refuse before an upstream is asked what the plan has no price for."""
@@ -186,6 +212,7 @@ class LanguageCall(Metered):
         """What the Meter is told; what is ``kept`` spends the action's Idempotency-Key."""
         upstream = self.upstreams[0] if reply is None else reply.upstream
         costs = upstream.costs
+        self.used_tokens = tokens.prompt + tokens.output
         return Usage(
             permit=self.permit,
             provider=info_of(upstream),

@@ -14,7 +14,7 @@ from mintage.core.currencies import exponent_of
 from mintage.core.errors import ConfigError
 from mintage.core.messages import Message, _
 from mintage.core.money import decimal_text, parse_exact
-from mintage.core.types import EXPLANATION
+from mintage.core.types import EXPLANATION, INPUT_TOKEN, OUTPUT_TOKEN
 from mintage.core.units import parse_rate
 
 FeeEvery = Literal["month", "year"]
@@ -70,6 +70,7 @@ class Terms:
     due_days: int = 30
     late: Late = Late()
     rate: str | None = None
+    token_rate: str | None = None
     soft_spend_limit: str | None = None
     spend_limit: str | None = None
     prepaid: bool = False
@@ -88,8 +89,16 @@ class Terms:
             raise _no_word("prorate", self.prorate, ("true", "false", "second"))
         if self.late.policy not in get_args(LatePolicy):
             raise _no_word(_("the policy of late usage"), self.late.policy, get_args(LatePolicy))
-        if self.rate is not None:
-            parse_rate(self.rate)
+        for rate in (self.rate, self.token_rate):
+            if rate is not None:
+                parse_rate(rate)
+        if self.token_rate is not None and not any(
+            charge.unit in (INPUT_TOKEN, OUTPUT_TOKEN) for charge in self.charges
+        ):
+            raise ConfigError(
+                _("token_rate is for plans with a price for tokens, and this one has none."),
+                remedy=_("Leave it out, or add charges for input_token and output_token."),
+            )
         self._check_numbers()
         self._check_charges()
 
@@ -238,6 +247,7 @@ class Terms:
             "due_days": self.due_days,
             "late": self.late.to_json(),
             "rate": self.rate,
+            "token_rate": self.token_rate,
             "soft_spend_limit": _spelled_if(self.soft_spend_limit),
             "spend_limit": _spelled_if(self.spend_limit),
             "prepaid": self.prepaid,

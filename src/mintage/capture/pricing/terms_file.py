@@ -90,6 +90,7 @@ class TermsTable(_Table):
     due_days: int = 30
     late: LateTable = LateTable()
     rate: str | None = None
+    token_rate: str | None = None
     soft_spend_limit: str | None = None
     spend_limit: str | None = None
     prepaid: bool = False
