@@ -380,6 +380,7 @@ def test_a_plan_is_begun_changed_and_cancelled(
     assert [each["plan_version"] for each in mintage.json("customer", "plans", "Ada", *at)] == [1]
     mintage("customer", "begin", "Ada", "gold", *at)
     assert "gold@2" in mintage.out
+    assert "It takes the place of gold@1." in mintage.err
     mintage("customer", "cancel", "Ada", "gold", "--at-month-end", *at)
     first, second = mintage.json("customer", "plans", "Ada", *at)
     assert (first["ended_by"], second["ended_by"]) == ("change", "cancel")

@@ -105,7 +105,14 @@ def begin_plan(
     """
     with opened(home) as app:
         begun = app.billing.begin(owner, plan)
+        replaced = [
+            f"{each.plan}@{each.plan_version}"
+            for each in app.billing.subscriptions.list(owner)
+            if (each.ended_by, each.ended_at) == ("change", begun.started_at)
+        ]
     _say_begun([begun], as_json=as_json)
+    if replaced:
+        say(_("It takes the place of {plans}.", plans=", ".join(replaced)))
 
 
 @customer.command("cancel")
