@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from pydantic import SecretStr
 
 # Before torch or ONNX Runtime is imported: two suites on two cores must not fight over spinning.
@@ -18,6 +19,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from mintage.core.clock import timestamp
 from mintage.store.workspace import Workspace
 from tests.postgres import REQUIRED, Server, binaries, without_postgres
+
+# How fast examples are made says something of the machine, and nothing of what is tested.
+settings.register_profile("ours", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ours")
 
 
 class ManualClock:

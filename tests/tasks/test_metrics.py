@@ -217,3 +217,16 @@ def test_examples_of_one_group_count_as_one_in_a_shares_interval() -> None:
     assert alone == metrics.wilson_interval(6, 8)
     assert metrics.share_interval(0.75, [str(n // 2) for n in range(16)]) == alone
     assert metrics.share_interval(1.0, ["a", "a", "b"])[0] < 0.5
+
+
+def test_a_few_wrong_of_few_are_what_chance_makes() -> None:
+    groups = [str(number) for number in range(13)]
+    # Four wrong of 13, where 8 % are wrong: P = 1.65 %, which over 18 comparisons says nothing.
+    assert metrics.chance_of_so_few(9 / 13, groups, 0.9196) == pytest.approx(0.0165, abs=0.0002)
+    assert metrics.chance_of_so_few(1.0, groups, 0.5) == 1
+    assert metrics.chance_of_so_few(0.5, groups, 1.0) == 0
+    assert metrics.chance_of_so_few(0.5, ["one"] * 40 + ["two"] * 40, 0.9) == pytest.approx(0.19)
+    for trials in (1, 7, 30):
+        for hits in range(trials + 2):
+            exact = stats.binom.sf(hits - 1, trials, 0.3)
+            assert metrics.binomial_tail(hits, trials, 0.3) == pytest.approx(exact, abs=1e-12)

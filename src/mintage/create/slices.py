@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from mintage.create.answers import Answers
 from mintage.modalities.image.reading import open_picture
 from mintage.store.workspace import Workspace
-from mintage.tasks.metrics import share_interval
+from mintage.tasks.metrics import chance_of_so_few, share_interval
 
 FEWEST = 5
 """Fewer examples than these say nothing, and are no slice."""
@@ -38,13 +37,13 @@ class _Slice:
 def slices(test: Answers, workspace: Workspace) -> dict[str, Any]:
     """Accuracy by size, shape, brightness, contrast, file format and kept columns, as JSON.
 
-    ``worst`` is the position of the least accurate slice of those whose interval lies below the
-    accuracy of all, or None. For that the interval is widened to as many comparisons as are made
-    (Bonferroni: of 20 slices one would seem worse by chance); those that are listed are of 95 %.
+    ``worst`` is the position of the least accurate slice of those that chance alone would hardly
+    make so much worse than all (an exact binomial test, at 2.5 % over as many comparisons as are
+    made, for of 20 slices one would seem worse by chance), or None. Intervals are of 95 %.
     """
     found = [*_of_numbers(test), *_of_words(test, workspace), *_of_columns(test)]
     overall = float(test.correct.mean())
-    strict = NormalDist().inv_cdf(1 - 0.025 / max(1, len(found)))
+    strict = 0.025 / max(1, len(found))
     listed, worse = [], []
     for number, each in enumerate(found):
         accuracy = float(test.correct[each.members].mean())
@@ -53,7 +52,7 @@ def slices(test: Answers, workspace: Workspace) -> dict[str, Any]:
         listed.append(
             each.says | {"examples": len(groups), "accuracy": accuracy, "interval": interval}
         )
-        if share_interval(accuracy, groups, strict)[1] < overall:
+        if interval[1] < overall and chance_of_so_few(accuracy, groups, overall) < strict:
             worse.append((accuracy, number))
     return {"accuracy": overall, "slices": listed, "worst": min(worse)[1] if worse else None}
 

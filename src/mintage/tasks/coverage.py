@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from math import exp, fsum, lgamma, log, log1p
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from mintage.core.errors import ConfigError
 from mintage.core.messages import _
-from mintage.tasks.metrics import Floats, Ints, share_interval
+from mintage.tasks.metrics import Floats, Ints, binomial_tail, share_interval
 
 DECIMALS = 6
 """Of a probability in an answer: what is compared with a threshold is what people see."""
@@ -91,7 +90,7 @@ def threshold_for(probabilities: Floats, targets: Ints, accuracy: float) -> floa
     for step in range(STEPS, 0, -1):
         threshold = float(falling[_part(step, len(sure)) - 1])
         chosen = sure >= threshold
-        if _chance_of(int(correct[chosen].sum()), int(chosen.sum()), accuracy) <= _DOUBT:
+        if binomial_tail(int(correct[chosen].sum()), int(chosen.sum()), accuracy) <= _DOUBT:
             return threshold
     return None
 
@@ -99,7 +98,7 @@ def threshold_for(probabilities: Floats, targets: Ints, accuracy: float) -> floa
 def examples_needed(accuracy: float) -> int:
     """How many examples, all right, are the least that show this accuracy to ``threshold_for``."""
     _check(accuracy)
-    return math.ceil(log(_DOUBT) / log(accuracy))
+    return math.ceil(math.log(_DOUBT) / math.log(accuracy))
 
 
 def _check(accuracy: float) -> None:
@@ -124,16 +123,3 @@ def _surest_first(
     __, tied = np.unique(-confidence, return_inverse=True)
     share = np.bincount(tied, weights=correct) / np.bincount(tied)
     return order, share[tied][order]
-
-
-def _chance_of(hits: int, trials: int, share: float) -> float:
-    """P(X >= hits) for X binomial: in logarithms, as factorials are beyond any float."""
-    logs = (
-        lgamma(trials + 1)
-        - lgamma(k + 1)
-        - lgamma(trials - k + 1)
-        + k * log(share)
-        + (trials - k) * log1p(-share)
-        for k in range(hits, trials + 1)
-    )
-    return min(1.0, fsum(map(exp, logs)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import exp, fsum, lgamma, log, sqrt
+from math import exp, fsum, lgamma, log, log1p, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,32 @@ def share_interval(share: float, groups: Sequence[str], z: float = _Z95) -> tupl
     """
     trials = len(set(groups))
     return wilson_interval(share * trials, trials, z)
+
+
+def binomial_tail(hits: int, trials: int, share: float) -> float:
+    """P(X >= hits) for X binomial: in logarithms, as factorials are beyond any float."""
+    if hits <= 0 or share >= 1:
+        return 1.0
+    if share <= 0:
+        return 0.0
+    logs = (
+        lgamma(trials + 1)
+        - lgamma(k + 1)
+        - lgamma(trials - k + 1)
+        + k * log(share)
+        + (trials - k) * log1p(-share)
+        for k in range(hits, trials + 1)
+    )
+    return min(1.0, fsum(map(exp, logs)))
+
+
+def chance_of_so_few(share: float, groups: Sequence[str], expected: float) -> float:
+    """How probable it is that no more are right, were each right with a probability (binomial).
+
+    Those of one group count as one. Exact, and so fit for few examples of which few are wrong.
+    """
+    trials = len(set(groups))
+    return binomial_tail(trials - round(share * trials), trials, 1 - expected)
 
 
 def confusion_matrix(targets: Ints, predicted: Ints, classes: int) -> Ints:
