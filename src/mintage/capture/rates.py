@@ -12,6 +12,8 @@ from mintage.core.types import Allowance, Permit, Rate
 from mintage.store.buckets import Buckets
 from mintage.store.engine import Database
 
+_POURS = 8  # tries to count tokens beside others
+
 
 class CallRates:
     """Counts calls against their plan's rate; implements ``core.ports.Limiter``.
@@ -63,9 +65,12 @@ class CallRates:
         name, now = f"{permit.customer}/{permit.plan}/{rate}/tokens", self._clock.now().timestamp()
         level = pour(name, 0, room_seconds=rate.seconds, now=now).level_seconds
         refused = tokens >= 0 and level > rate.seconds - each
-        if not refused:
-            poured = min(tokens * each, rate.seconds - level)
-            level = pour(name, poured, room_seconds=rate.seconds, now=now).level_seconds
+        for __ in range(0 if refused else _POURS):
+            part = min(tokens * each, rate.seconds - level)
+            poured = pour(name, part, room_seconds=rate.seconds, now=now)
+            level = poured.level_seconds
+            if poured.fitted:
+                break  # else others have poured meanwhile
         return Allowance(
             policy=permit.plan,
             rate=rate,

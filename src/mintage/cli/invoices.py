@@ -176,8 +176,7 @@ def export_invoices(
         (written,) = exported.files.values()
         write_atomic(output, written)
     if as_json:
-        left_out = [{"number": number, "reason": str(why)} for number, why in exported.left_out]
-        emit({"output": str(output), "written": exported.numbers, "left_out": left_out})
+        emit({"output": str(output), **exported.to_json()})
         return
     for __, reason in exported.left_out:
         say(_("Left out: {reason}", reason=reason))

@@ -135,7 +135,10 @@ class Database:
         if not self._backend.exists():
             return False
         with self.read() as connection:
-            return self._revision(connection) == REVISIONS[-1]
+            current = self._revision(connection) == REVISIONS[-1]
+            if current:
+                self._check_columns(connection)
+            return current
 
     def is_empty(self) -> bool:
         """Whether there are no tables of ours yet."""
@@ -159,6 +162,8 @@ class Database:
             ):
                 if self._revision(connection) != REVISIONS[-1]:
                     _upgrade(connection)
+                else:
+                    self._check_columns(connection)
         except refusals as error:
             raise self._backend.explained(error) from error
 
@@ -176,13 +181,16 @@ class Database:
                 ),
                 remedy=_("Upgrade with: pip install --upgrade mintage"),
             )
-        lacks = _lacking(connection) if found == REVISIONS[-1] else []
+        return found
+
+    def _check_columns(self, connection: Connection) -> None:
+        """Refuse tables that another version made under the same revision."""
+        lacks = _lacking(connection)
         if lacks:
             raise ConfigError(
                 _("{path} lacks {columns}.", path=self.where, columns=", ".join(lacks)),
                 remedy=_("It was made by another version; open it with that, or name another."),
             )
-        return found
 
     def close(self) -> None:
         """Finish what is queued, then let go of the files."""

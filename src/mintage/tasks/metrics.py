@@ -161,13 +161,8 @@ def mcnemar_exact(only_first: int, only_second: int) -> float:
 
     Twice the binomial's smaller tail, at most 1 (McNemar 1947; Fagerland, Lydersen, Laake 2013).
     """
-    thrown, fewer = only_first + only_second, min(only_first, only_second)
-    # In logarithms: the coefficients of thousands of throws are beyond any float.
-    logs = (
-        lgamma(thrown + 1) - lgamma(k + 1) - lgamma(thrown - k + 1) - thrown * log(2)
-        for k in range(fewer + 1)
-    )
-    return min(1.0, 2 * fsum(map(exp, logs)))
+    thrown, more = only_first + only_second, max(only_first, only_second)
+    return min(1.0, 2 * binomial_tail(more, thrown, 0.5))
 
 
 def paired_interval(

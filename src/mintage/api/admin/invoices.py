@@ -205,13 +205,8 @@ def _add_reports(router: APIRouter, desk: Desk) -> None:
 
         def work() -> object:
             found = app.billing.export(period, form, customer)
-            return {
-                "files": {name: text.decode() for name, text in found.files.items()},
-                "written": found.numbers,
-                "left_out": [
-                    {"number": number, "reason": str(why)} for number, why in found.left_out
-                ],
-            }
+            files = {name: text.decode() for name, text in found.files.items()}
+            return {"files": files, **found.to_json()}
 
         return await answer(work)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from mintage.capture.books import fapiao, rendering
 from mintage.capture.books.documents import Document
@@ -23,6 +23,11 @@ class Exported:
     files: dict[str, bytes]
     numbers: list[str]
     left_out: list[tuple[str, str]]
+
+    def to_json(self) -> dict[str, Any]:
+        """What was written and what was not, without the files."""
+        left_out = [{"number": number, "reason": str(why)} for number, why in self.left_out]
+        return {"written": self.numbers, "left_out": left_out}
 
 
 def export(issued: Sequence[Invoice], form: Form) -> Exported:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -72,7 +71,7 @@ def _costs(where: str, said: dict[str, Any]) -> Costs:
                 where, _('{name} is a text, so that it is exact: {name} = "0.27"', name=name)
             )
     prices = {name: said[name] for name in _PRICES if name in said}
-    return replace(Costs(said["currency"], **prices), source=source, dated=dated.isoformat())
+    return Costs(said["currency"], **prices, source=source, dated=dated.isoformat())
 
 
 def _known(where: str, table: dict[str, Any], names: tuple[str, ...]) -> None:
