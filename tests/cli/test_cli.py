@@ -126,6 +126,9 @@ def test_without_a_report_the_model_stands_and_the_report_is_made_when_it_is_wan
         "format",
         "split",
         "left_out",
+        "calibration",
+        "coverage",
+        "slices",
     }
     assert "none yet" in mintage(*words, "--no-report")
     assert mintage.json("train", "--resume", found["run"], "--home", home)["report"] is None

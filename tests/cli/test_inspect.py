@@ -100,7 +100,7 @@ def test_a_quick_look_says_in_one_line_what_it_leaves_out(pets: Path, mintage: T
     shown = mintage("inspect", "pets", "--quick", "--home", pets)
     assert "label can be read off" in shown
     assert "probably wrong" not in shown
-    assert len([line for line in mintage.err.splitlines() if "--quick" in line]) == 1
+    assert len([line for line in shown.splitlines() if "--quick" in line]) == 1
 
 
 @pytest.mark.parametrize(
@@ -137,5 +137,5 @@ def test_where_torch_is_not_installed_the_line_that_installs_it_is_said(pets: Pa
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "pip install 'mintage[train]'" in done.stderr
+    assert "pip install 'mintage[train]'" in done.stdout
     assert "label can be read off" in done.stdout

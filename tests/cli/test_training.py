@@ -37,7 +37,7 @@ def test_a_run_that_was_killed_is_named_and_resumed(mintage: Terminal) -> None:
 @pytest.mark.usefixtures("pets")
 def test_an_ablation_prints_a_line_a_cure(mintage: Terminal) -> None:
     shown = mintage("train", "pets", "--recipe", "seed-cnn", "--epochs", "1", "--ablate")
-    for cure in ("none", "augmentation", "mixup and cutmix", "L1", "dropout", "all"):
+    for cure in ("none", "rotation", "cropping", "mixup", "cutmix", "L1", "dropout", "all"):
         assert f"\n{cure} " in shown
     assert "nothing to compare with" in shown
 

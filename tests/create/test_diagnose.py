@@ -45,8 +45,8 @@ def held_out(app: App, dataset: Dataset) -> Answers:
 
 def diagnosed(app: App, dataset: Dataset, graph: Any = None, **options: Any) -> dict[str, Any]:
     given = {"workspace": app.workspace, "progress": Silent()} | options
-    asked = graph or light_meter()
-    return diagnose(asked, manifest_for(dataset), dataset, pixels_of(app, dataset), **given)
+    asked = answers_of(app, dataset)
+    return diagnose(asked if graph is None else replace(asked, graph=graph), **given)
 
 
 class Slow:
@@ -110,11 +110,11 @@ def test_validation_logits_that_are_at_hand_are_not_asked_for_again(
         light_meter(), manifest_for(dataset), dataset, pixels_of(app, dataset), chosen
     )
     given = diagnosed(
-        app, dataset, validation_logits=asked.logits, validation_targets=asked.targets
+        app, dataset, validation=(asked.probabilities, asked.targets)
     )
     assert given["coverage"] == found["coverage"]
     shuffled = diagnosed(
-        app, dataset, validation_logits=asked.logits, validation_targets=1 - asked.targets
+        app, dataset, validation=(asked.probabilities, 1 - asked.targets)
     )
     assert shuffled["coverage"] != found["coverage"]
 
@@ -268,7 +268,7 @@ def test_a_part_that_would_take_too_long_is_left_for_the_report(
     clock = ManualClock()
     monkeypatch.setattr(app.workspace, "clock", clock)
 
-    many = len(in_split(dataset, "test")) + len(in_split(dataset, "validation"))
+    many = len(in_split(dataset, "validation"))
     found = diagnosed(app, dataset, graph=Slow(clock), seconds=0.5 * (64 + 1.5 * many))
     assert {"calibration", "coverage", "slices"} <= set(found)
     assert "robustness" in [each["part"] for each in found["left_out"]]
@@ -284,8 +284,8 @@ def test_fewer_examples_are_damaged_where_all_would_take_too_long(
 
     test, validation = (len(in_split(dataset, name)) for name in ("test", "validation"))
     many = min(MOST, test)
-    # The trial, test and validation data, then a share of what damaging all would take.
-    seconds = 0.5 * (1 + 64 + test + 1.2 * validation) + share * many * 15 * 0.61
+    # The trial and validation data, then a share of what damaging all would take.
+    seconds = 0.5 * (1 + 64 + 1.2 * validation) + share * many * 15 * 0.61
     found = diagnosed(app, dataset, graph=Slow(clock), seconds=seconds)
     measured = found.get("robustness", {"examples": 0})["examples"]
     assert least <= measured < many
@@ -351,12 +351,10 @@ def test_a_blob_that_is_gone_costs_the_parts_that_need_it_and_is_named(
 def test_an_evaluation_says_how_many_get_a_label_and_how_right_those_are(
     app: App, dataset: Dataset, held_out: Answers
 ) -> None:
-    positions = in_split(dataset, "test")
-    images = pixels_of(app, dataset)[positions]
-
     def evaluated(threshold: float | None) -> dict[str, Any]:
         manifest = manifest_for(dataset, abstain_threshold=threshold)
-        return evaluation_of(light_meter(), manifest, images, held_out.targets, held_out.groups)
+        said = held_out.logits, held_out.unusual, held_out.targets, held_out.groups
+        return evaluation_of(manifest, *said)
 
     plain = evaluated(None)
     assert "answered" not in plain

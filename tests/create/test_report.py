@@ -297,10 +297,14 @@ def test_the_card_beside_the_report_says_what_the_diagnosis_found(home: Path) ->
     with App(load_settings(home=home, threads=1)) as app:
         card = app.create.report("pets").with_name("card.md").read_text()
         signed = app.create.model("pets").files["card.md"].decode()
+        record = json.loads(app.create.report("pets").with_name("run.json").read_text())
     assert card.startswith("# pets\n")
     for words in ("## Looked at more closely", "Overfitting: it ", "Origin: not stated"):
         assert words in card
-    assert "Looked at more closely" not in signed
+    assert "## Looked at more closely" in signed
+    for name in ("calibration", "coverage", "slices"):
+        assert name in record["diagnosis"]
+    assert "worse than the whole" in signed
     assert "before scaling" in signed
 
 
@@ -316,7 +320,7 @@ def test_a_class_with_a_bar_in_its_name_does_not_break_the_cards_table() -> None
     }
     about = {"licence": "", "consent": "", "origin": ""}
     dataset = {"modality": "image", "name": "d", "version": "0", "about": about}
-    card = model_card("m", dataset, evaluation, "compact", notes=["by the clock"])
+    card = model_card("m", dataset, evaluation, "compact", {}, notes=["by the clock"])
     assert "| a\\|b | 1.000 |" in card
     assert "- by the clock\n" in card
     assert "A classifier of images into 2 classes: a|b, c." in card
@@ -336,7 +340,9 @@ def test_a_mean_over_folds_is_said_where_the_curve_is_of_one_of_them(
 ) -> None:
     assert "mean over" not in render(record)
     candidates = [{**each, "folds": 5} for each in record["candidates"]]
-    assert "is the mean over 5 folds" in render({**record, "candidates": candidates})
+    assert f"of {candidates[0]['name']} in the table are means over 5 folds" in render(
+        {**record, "candidates": candidates}
+    )
 
 
 def test_no_table_has_an_empty_head(record: dict[str, Any]) -> None:

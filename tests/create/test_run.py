@@ -21,13 +21,28 @@ from mintage.core.progress import Silent
 from mintage.core.settings import load_settings
 from mintage.create import checkpoint, minting, repository, suspects, trials
 from mintage.create import run as runs
-from mintage.create.ablation import CURES, TRAININGS, alone, judged, together, without
+from mintage.create.ablation import (
+    CURES,
+    OF_PICTURES,
+    TRAININGS,
+    alone,
+    judged,
+    together,
+    without,
+)
 from mintage.create.cures import cures
 from mintage.create.design import compact, seed_cnn
 from mintage.create.recipe import Recipe
 from mintage.create.trials import Budget
-from mintage.create.words import gap_in_words, promise_in_words
+from mintage.create.words import (
+    curve_in_words,
+    gap_in_words,
+    no_better_in_words,
+    promise_in_words,
+    skipped_in_words,
+)
 from mintage.modalities.image import modality
+from mintage.modalities.image.augment import Augmentation
 
 
 @dataclass
@@ -103,7 +118,7 @@ def test_a_budget_keeps_back_what_the_end_needs_and_counts_from_the_start() -> N
         (0.7, 0.55, 20, "may overfit: 20 validation examples cannot tell"),
         (1.0, 0.9, 30, "overfits a little"),
         (0.95, 0.9, 1000, "a little"),
-        (0.55, 0.55, 400, "underfits"),
+        (0.55, 0.55, 400, "may underfit, since"),
         (0.9, 0.9, 400, "as well"),
     ],
 )
@@ -134,6 +149,64 @@ def test_a_test_below_what_validation_promised_is_said_where_chance_does_not_exp
     said = promise_in_words(candidate, {"accuracy": shown, "examples": tested})
     assert (said is not None) is broken
     assert said is None or f"{shown:.1%}" in said
+
+
+def test_with_uneven_classes_accuracies_are_of_examples_and_balanced_accuracy_chooses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = two_classes(tmp_path / "photos", each=60)
+    for number in range(45):
+        (photos / f"light/{number:03}.jpg").unlink()
+    fit, results = trials.fit, []
+
+    def watched(*given: Any, **options: Any) -> Any:
+        results.append((given[0].name, fit(*given, **options)))
+        return results[-1][1]
+
+    monkeypatch.setattr(trials, "fit", watched)
+    with opened(tmp_path / "home") as app:
+        app.create.collect(photos, "pets")
+        record = app.create.train("pets", recipe="seed-cnn,compact", epochs=1).record
+    assert record["chosen_by"] == "balanced_accuracy"
+    assert "balanced accuracy" in record["why_kept"]
+    for each in record["candidates"]:
+        own = [result for name, result in results if name == each["name"]]
+        assert len(own) == each["folds"] == 5
+        for key in ("train_accuracy", "validation_accuracy"):
+            assert each[key] == pytest.approx(np.mean([getattr(one, key) for one in own]))
+        balanced = np.mean([one.validation_balanced_accuracy for one in own])
+        assert each["score"] == pytest.approx(balanced)
+        assert each["majority_accuracy"] > 0.7
+    kept = max(record["candidates"], key=lambda each: each["score"])
+    assert kept["name"] == record["candidate"]
+    assert any(each["score"] != each["validation_accuracy"] for each in record["candidates"])
+
+
+def test_a_rise_of_validation_loss_names_the_epoch_that_was_kept() -> None:
+    history = [
+        {"epoch": number, "validation_loss": loss}
+        for number, loss in enumerate((0.7, 0.5, 0.6, 0.9), 1)
+    ]
+    restored = curve_in_words({"history": history, "best_epoch": 3})
+    assert "risen to 0.900 by epoch 4; the weights of epoch 3 are the ones kept" in restored
+    assert "surer than it was right" in curve_in_words({"history": history, "best_epoch": 4})
+    assert "surer than it was right" in curve_in_words({"history": history})  # an older record
+
+
+def test_a_model_no_better_than_always_the_same_answer_is_called_that() -> None:
+    assert no_better_in_words({"interval": [0.6, 0.8], "majority_accuracy": 0.55}) is None
+    said = no_better_in_words({"interval": [0.5, 0.8], "majority_accuracy": 0.55})
+    assert "would be right 55.0% of the time" in said
+
+
+def test_what_was_skipped_for_one_reason_is_said_once() -> None:
+    skipped = [
+        {"name": "small", "reason": "no time."},
+        {"name": "large", "reason": "no memory."},
+        {"name": "middle", "reason": "no time."},
+    ]
+    said = skipped_in_words(skipped)
+    assert said == ["small, middle: no time.", "large: no memory."]
 
 
 def test_the_model_with_the_best_validation_is_kept_whatever_the_order(home: Path) -> None:
@@ -292,6 +365,41 @@ def test_a_search_halves_the_candidates_and_trains_the_last_for_the_rest(home: P
     assert "search" in result.record["why_kept"]
 
 
+def test_a_time_too_short_for_a_search_is_called_that(home: Path) -> None:
+    with opened(home) as app:
+        result = app.create.train("pets", recipe="compact", seconds=20, search=True)
+    if not result.record["search"]:  # a quick machine compares even in so little
+        assert "too short for a search" in result.record["why_kept"]
+        assert len({each["reason"] for each in result.record["skipped"]}) == 1
+
+
+def test_the_time_left_is_of_all_trainings_and_no_bar_goes_back(home: Path) -> None:
+    class Watched(Silent):
+        def __init__(self) -> None:
+            self.stages: list[tuple[str, list[float]]] = []
+            self.said: list[str] = []
+
+        def start(self, title: str, total: float | None = None) -> None:
+            self.stages.append((title, []))
+
+        def advance(self, done: float, note: str = "") -> None:
+            self.stages[-1][1].append(done)
+
+        def say(self, text: str) -> None:
+            self.said.append(text)
+
+    seen, timed = Watched(), Watched()
+    with opened(home) as app:
+        app.create.train("pets", recipe="seed-cnn,compact", epochs=1, progress=seen)
+        app.create.train("pets", recipe="seed-cnn", seconds=20, progress=timed)
+    assert "2 networks are compared over 5 folds: 10 trainings." in seen.said
+    titles = [title for title, __ in seen.stages if title.startswith("Training")]
+    assert titles[0] == "Training seed-cnn, fold 1 of 5"
+    assert titles[-1] == "Training compact, fold 5 of 5"
+    for __, done in (*seen.stages, *timed.stages):
+        assert done == sorted(done)
+
+
 def test_what_does_not_fit_into_memory_is_skipped_with_its_reason(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -334,20 +442,34 @@ def test_each_variant_of_an_ablation_has_its_one_cure_and_no_other() -> None:
     assert cures(bare_json := dataclasses.asdict(bare)) == [], bare_json
     for cure in CURES:
         one = alone(given, cure)
-        changed = {key for key in vars(one) if getattr(one, key) != getattr(bare, key)} - {"name"}
-        own = {"augmentation"} if cure == "augmentation" else set(CURES[cure])
-        assert changed
-        assert changed <= own
+        of_pictures = cure in OF_PICTURES
+        first, second = (one.augmentation, bare.augmentation) if of_pictures else (one, bare)
+        changed = {key for key in vars(first) if getattr(first, key) != getattr(second, key)}
+        assert changed - {"name"}
+        assert changed - {"name"} <= set(CURES[cure])
+        assert of_pictures or one.augmentation == bare.augmentation
 
 
 def test_with_all_means_every_cure_there_is() -> None:
     for given in (seed_cnn(), compact(examples=3600, typical_side=300, seconds=300)):
         everything = together(given)
+        bare = without(given)
         for cure, usual in CURES.items():
-            names = ["augmentation"] if cure == "augmentation" else usual
-            assert any(
-                getattr(everything, each) != getattr(without(given), each) for each in names
-            ), cure
+            first, second = everything, bare
+            if cure in OF_PICTURES:
+                first, second = everything.augmentation, bare.augmentation
+            assert any(getattr(first, each) != getattr(second, each) for each in usual), cure
+
+
+def test_a_cure_alone_is_as_strong_as_the_recipe_has_it() -> None:
+    given = dataclasses.replace(
+        seed_cnn(), dropout=0.7, augmentation=Augmentation(flips="both", brightness=0.4, colour=0)
+    )
+    assert alone(given, "dropout").dropout == 0.7
+    assert alone(given, "flips").augmentation.flips == "both"
+    light = alone(given, "light").augmentation
+    assert (light.brightness, light.contrast, light.colour) == (0.4, 0.15, 0)
+    assert alone(given, "erasing").augmentation.erasing == CURES["erasing"]["erasing"]
 
 
 def _rights(*wrong: tuple[int, int]) -> NDArray[np.bool_]:
@@ -362,7 +484,7 @@ def test_a_cure_helps_only_by_more_than_chance_would() -> None:
     right = {
         "none": _rights((0, 40)),
         "l1": _rights((0, 36)),  # two points better, which four answers make
-        "mixing": _rights((0, 15)),
+        "mixup": _rights((0, 15)),
         "all": _rights((0, 40), (150, 180)),
     }
     rows = judged([{"cure": cure, "helps": None} for cure in right], right)
@@ -554,7 +676,7 @@ def test_ctrl_c_as_a_second_candidate_begins_signs_the_first(home: Path) -> None
 
     class Watched(Silent):
         def start(self, title: str, total: float | None = None) -> None:
-            begun.extend(name for name in ("compact",) if title == f"Training {name}")
+            begun.extend(name for name in ("compact",) if title.startswith(f"Training {name}"))
 
     with opened(home) as app:
         result = app.create.train(

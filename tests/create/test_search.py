@@ -81,7 +81,7 @@ def test_no_more_candidates_begin_than_a_round_can_compare(
         SimpleNamespace(  # type: ignore[arg-type]
             recipe=recipe(*names),
             seconds_a_pass=lambda each: cost[each.name],
-            skip=lambda each, reason: skipped.append((each.name, reason)),
+            note_skipped=lambda each, reason: skipped.append((each.name, reason)),
         )
     )
     assert [each.name for each in search._as_many_as_fit(seconds)] == left

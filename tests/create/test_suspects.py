@@ -318,13 +318,83 @@ def test_by_passes_the_same_seed_gives_the_same_answers(
     assert first.distance.tolist() == again.distance.tolist()
 
 
-def test_a_class_too_small_to_learn_from_is_said(workspace, networks):
+def test_a_class_too_small_to_learn_from_is_not_judged_and_the_others_are(workspace, networks):
     dataset = many()
     few = [replace(each, label="rare") for each in dataset.examples[:15]]
+    mixed = dataset_of([*few, *dataset.examples[15:]])
+    asked = networks(judged(mixed, wrong=[40]))
+    found = found_in(workspace, mixed)
+    assert (found.labels, found.too_few) == (("c0", "c1"), ("rare",))
+    assert asked[0]["judged"].tolist() == [False] * 15 + [True] * 185
+    assert sorted(each.position for each in found.examples) == list(range(15, 200))
+    assert [each.position for each in found.listed] == [40]
+    assert {each.suggested for each in found.examples} == {"c0", "c1"}
+    assert found.counts.sum() == 185
+
+
+def test_where_less_than_two_classes_can_be_learned_nothing_is_judged(workspace, networks):
+    dataset = many(30)
     asked = networks(judged(dataset))
-    found = found_in(workspace, dataset_of([*few, *dataset.examples[15:]]))
-    assert "rare" in str(found.why_not)
+    assert "fewer than two classes" in str(found_in(workspace, dataset).why_not)
     assert asked == []
+
+
+def test_what_a_busy_machine_taught_too_little_is_tried_again(workspace, networks):
+    dataset = many()
+    asked = networks(judged(dataset, sharp=0.3, in_full=False))
+    assert "learned too little" in str(found_in(workspace, dataset, seconds=60).why_not)
+    networks(judged(dataset, in_full=False))
+    assert found_in(workspace, dataset, seconds=60).why_not is None
+    assert found_in(workspace, dataset, seconds=60).why_not is None
+    assert len(asked) == 2
+
+
+def test_a_rare_class_is_neither_learned_nor_asked_about(
+    opened: App, tmp_path: Path, briefly: None
+):
+    photos = two_classes(tmp_path / "photos", each=40)
+    rare = photos / "rare"
+    rare.mkdir()
+    for number in range(6):
+        (photos / f"dark/{number:03}.jpg").rename(rare / f"{number:03}.jpg")
+    dataset = opened.create.collect(photos, "pets")
+    found = found_in(opened.workspace, dataset, seconds=600)
+    assert found.why_not is None
+    assert found.too_few == ("rare",)
+    assert {each.label for each in found.examples} == {"dark", "light"}
+    assert len(found.distance) == len(dataset.examples)
+
+
+def test_a_machine_that_becomes_slow_goes_on_with_smaller_pictures(
+    opened: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    sides: list[int] = []
+    real_fit = judges.fit
+
+    def fit(candidate, *given, **options):
+        sides.append(candidate.input_size)
+        if options.get("seconds") is not None:  # by the clock, as where the time is short
+            options |= {"epochs": 1, "seconds": None}
+        told = options["progress"]
+
+        def slowly(state):
+            time.sleep(0.2)  # as beside many busy processes
+            told(state)
+
+        return real_fit(candidate, *given, **options | {"progress": slowly})
+
+    monkeypatch.setattr(judges, "fit", fit)
+    monkeypatch.setattr(judges, "machine_speed", lambda *_: 0.1)  # it was quick when it was asked
+    monkeypatch.setattr(suspects, "_LEARNED", -9.0)
+    monkeypatch.setattr(out_of_fold, "_OF_FEW", Scale(folds=2, side=96, shown=4000))
+    photos = tmp_path / "photos"
+    drawn_pets.write_folder(photos, 400, size=96)
+    dataset = opened.create.collect(photos, "pets")
+    found = found_in(opened.workspace, dataset, seconds=20)
+    assert found.why_not is None
+    assert len(found.examples) == len(dataset.examples)
+    assert sides[0] == 48  # the trial, of half the side
+    assert sides[-1] < 96
 
 
 def test_a_workspace_that_can_only_be_read_says_so_but_gives_what_was_found_before(

@@ -88,6 +88,15 @@ def test_a_folder_without_class_folders_is_a_clear_error(tmp_path: Path) -> None
         listed(FolderSource(), tmp_path)
 
 
+def test_class_folders_that_are_links_are_named_in_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/cats").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match="no class folders") as caught:
+        listed(FolderSource(), tmp_path / "photos")
+    assert "Links to folders are not followed" in caught.value.remedy
+
+
 def test_splits_are_not_taken_for_classes(tmp_path: Path) -> None:
     for split in ("train", "test"):
         for label in ("cats", "dogs"):

@@ -14,8 +14,9 @@ from mintage.core.errors import DataError
 from mintage.core.files import write_atomic
 from mintage.core.messages import _, current
 from mintage.core.progress import Progress, Silent
+from mintage.create.answers import Answers
 from mintage.create.card import report_card
-from mintage.create.diagnose import PARTS, diagnose, lacks
+from mintage.create.diagnose import PARTS, diagnose, in_split, lacks
 from mintage.create.prepare import decoded
 from mintage.create.run_files import RECIPE_FILE, RECORD_FILE, read_run_file
 
@@ -83,11 +84,10 @@ class Reporting(Evaluating):
             return {**known, "left_out": left_out}
         kind = registry.modalities().get(bundle.manifest.modality)
         images = decoded(self._workspace, dataset, kind, bundle.manifest.input, progress)
+        graph = Graph(bundle.model, threads=self.threads)
+        positions = in_split(dataset, "test")
         return diagnose(
-            Graph(bundle.model, threads=self.threads),
-            bundle.manifest,
-            dataset,
-            images,
+            Answers.of(graph, bundle.manifest, dataset, images, positions),
             workspace=self._workspace,
             progress=progress,
             known=known,

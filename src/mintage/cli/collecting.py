@@ -215,8 +215,6 @@ def inspect(
             threads=app.create.threads,
             progress=TerminalProgress(),
         )
-    for reason in found["left_out"]:
-        say(reason)
     if as_json:
         emit(found)
     else:
@@ -312,6 +310,8 @@ def _show_concerns(found: Mapping[str, Any]) -> None:
                     "or mend any. With more --time they learn more."
                 )
             )
+    for reason in found["left_out"]:
+        line(reason)
     if not found["concerns"]:
         nothing = _("Nothing else seems wrong.")
         line(_("Nothing seems wrong of what was looked for.") if found["left_out"] else nothing)

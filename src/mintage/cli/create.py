@@ -17,7 +17,13 @@ from mintage.core.machine import process_age_seconds
 from mintage.core.messages import Message, _
 from mintage.core.units import format_duration, parse_duration, parse_share
 from mintage.create.cures import help_in_words, name_of
-from mintage.create.words import gap_in_words, promise_in_words
+from mintage.create.words import (
+    BALANCED,
+    gap_in_words,
+    no_better_in_words,
+    promise_in_words,
+    skipped_in_words,
+)
 
 _SHOWN = 10
 _WIDE = 0.15
@@ -126,8 +132,7 @@ def train(
 
 def _next(record: Mapping[str, Any]) -> Message:
     """To sell it, unless it is no better than whoever always says the same."""
-    metrics = record["metrics"]
-    if metrics["interval"][0] <= metrics["majority_accuracy"]:
+    if no_better_in_words(record["evaluation"]) is not None:
         return _(
             "It is not better than always answering the most frequent class. Next: more pictures "
             "or more time, such as mintage train {dataset} --time 5m",
@@ -143,6 +148,7 @@ def _next(record: Mapping[str, Any]) -> Message:
 def show_run(record: Mapping[str, Any]) -> None:
     """Both candidates with their gap, which was kept and why, and the test's result."""
     rows = []
+    balanced = record["chosen_by"] == "balanced_accuracy"
     for candidate in record["candidates"]:
         train_accuracy = candidate["train_accuracy"]
         validation = candidate["validation_accuracy"]
@@ -152,6 +158,7 @@ def show_run(record: Mapping[str, Any]) -> None:
                 _("{name} (kept)", name=name) if name == record["candidate"] else name,
                 f"{train_accuracy:.1%}",
                 f"{validation:.1%}",
+                *((f"{candidate['score']:.1%}",) if balanced else ()),
                 _(
                     "{gap:+.1f} points",
                     gap=round(100 * (train_accuracy - validation), 1) + 0.0,
@@ -160,11 +167,9 @@ def show_run(record: Mapping[str, Any]) -> None:
                 format_duration(candidate["seconds"]),
             )
         )
-    table(
-        (_("candidate"), _("training"), _("validation"), _("gap"), _("epochs"), _("time")),
-        rows,
-        numbers=5,
-    )
+    chose = (BALANCED,) if balanced else ()
+    head = _("candidate"), _("training"), _("validation"), *chose, _("gap"), _("epochs"), _("time")
+    table(head, rows, numbers=len(head) - 1)
     line(Message(record["why_kept"]))
     _show_search(record)
     if record["interrupted"]:
@@ -192,9 +197,10 @@ def show_run(record: Mapping[str, Any]) -> None:
 def _show_search(record: Mapping[str, Any]) -> None:
     """What each round of a search reached, and how mirror images were judged."""
     if record["search"]:
+        measure = BALANCED if record["chosen_by"] == "balanced_accuracy" else _("validation")
         line()
         table(
-            (_("round"), _("candidate"), _("validation"), _("loss"), _("epochs"), _("time"), ""),
+            (_("round"), _("candidate"), measure, _("loss"), _("epochs"), _("time"), ""),
             [
                 (
                     each["round"],
@@ -209,9 +215,8 @@ def _show_search(record: Mapping[str, Any]) -> None:
             ],
             numbers=6,
         )
-    for each in record["skipped"]:
-        reason = Message(each["reason"])
-        line(_("Skipped {name}: {reason}", name=each["name"], reason=reason))
+    for each in skipped_in_words(record["skipped"]):
+        line(_("Skipped {each}", each=each))
     if record["flips"]:
         why = Message(record["flips"]["because"])
         line(_("Mirror images were tried on validation data: {because}.", because=why))

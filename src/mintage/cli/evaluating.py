@@ -92,9 +92,9 @@ def show_evaluation(measured: Mapping[str, Any]) -> None:
     auc = measured["roc_auc"]
     line(
         _(
-            "ROC-AUC {auc}, calibration error "
-            "{calibration_error:.3f}; {unusual} would get no label, being "
-            "unlike the training data",
+            "balanced accuracy {balanced:.1%}, ROC-AUC {auc}, calibration error "
+            "{calibration_error:.3f}; {unusual} would get no label, being unlike the training data",
+            balanced=measured["balanced_accuracy"],
             auc="–" if auc is None else format(auc, ".3f"),
             calibration_error=measured["calibration_error"],
             unusual=measured["unusual"],

@@ -84,6 +84,10 @@ def facts(rows: Iterable[tuple[str, object]]) -> None:
         line(name + " " * (width - cell_len(name) + 2) + value)
 
 
+_ROOMY = 110
+"""Columns of a terminal from which a bar may be long."""
+
+
 def _whole() -> Column:
     return Column(no_wrap=True)
 
@@ -97,6 +101,7 @@ class TerminalProgress:
     def __init__(self) -> None:
         self._bars: Bars | None = None
         self._task: TaskID | None = None
+        self._room = 0  # columns beside the bar
 
     def __enter__(self) -> Self:
         return self
@@ -110,22 +115,31 @@ class TerminalProgress:
         if not stderr.is_terminal:
             say(title)
             return
-        # Where all of it is wider than the screen the bar gives way first; nothing is wrapped.
+        title = shown(title)
+        bar = 28 if stderr.width >= _ROOMY else 10
+        self._room = stderr.width - cell_len(title) - bar - len(" 100 % 0:00:00 ") - 1
         self._bars = Bars(
             TextColumn("{task.description}", table_column=_whole()),
-            BarColumn(bar_width=28),
+            BarColumn(bar_width=bar),
             TextColumn("" if total is None else "{task.percentage:>3.0f} %", table_column=_whole()),
             TimeElapsedColumn(table_column=_whole()),
             TextColumn("{task.fields[note]}", table_column=_whole()),
             console=stderr,
         )
-        self._task = self._bars.add_task(escape(shown(title)), total=total, note="")
+        self._task = self._bars.add_task(escape(title), total=total, note="")
         self._bars.start()
 
     def advance(self, done: float, note: str = "") -> None:
         """Move the bar."""
         if self._bars is not None and self._task is not None:
-            self._bars.update(self._task, completed=done, note=escape(shown(note)))
+            self._bars.update(self._task, completed=done, note=escape(self._fitting(shown(note))))
+
+    def _fitting(self, note: str) -> str:
+        """As many of its parts, which two spaces divide, as there is room for; one at least."""
+        parts = note.split("  ")
+        while len(parts) > 1 and cell_len("  ".join(parts)) > self._room:
+            parts.pop()
+        return "  ".join(parts)
 
     def finish(self) -> None:
         """End the stage; its last line stays on the screen."""

@@ -13,7 +13,10 @@ class Progress(Protocol):
         ...
 
     def advance(self, done: float, note: str = "") -> None:
-        """``done`` units of the stage are finished; ``note`` is what to say beside the bar."""
+        """``done`` units of the stage are finished; ``note`` is what to say beside the bar.
+
+        Where there is little room its last parts, which two spaces divide, are left out first.
+        """
         ...
 
     def finish(self) -> None:

@@ -25,9 +25,21 @@ try:
 except ImportError as error:
     raise missing_extra("PyTorch", "train") from error
 
+OF_PICTURES: Mapping[str, Mapping[str, Any]] = {
+    "flips": {"flips": "measure"},
+    "rotation": {"rotation_degrees": 8.0},
+    "cropping": {"crop": 0.35},
+    "scaling": {"scale": 0.1, "aspect": 0.15},
+    "translation": {"translation": 0.025},
+    "light": {"brightness": 0.15, "contrast": 0.15, "colour": 0.15},
+    "erasing": {"erasing": 0.25},
+}
+"""Cures that are part of a candidate's augmentation."""
+
 CURES: Mapping[str, Mapping[str, Any]] = {
-    "augmentation": {},
-    "mixing": {"mixup": 0.25, "cutmix": 0.25},
+    **OF_PICTURES,
+    "mixup": {"mixup": 0.25},
+    "cutmix": {"cutmix": 0.25},
     "weight_decay": {"weight_decay": 0.05},
     "l1": {"l1": 3e-5},  # divided by the learning rate: what a step takes off a weight at its peak
     "dropout": {"dropout": 0.3},
@@ -62,25 +74,31 @@ def without(candidate: Candidate) -> Candidate:
 def alone(candidate: Candidate, cure: str) -> Candidate:
     """The candidate with one cure only, as strong as its recipe has it, else as usual."""
     bare = replace(without(candidate), name=f"only-{cure.replace('_', '-')}")
-    if cure == "augmentation":
-        given = candidate.augmentation
-        return replace(bare, augmentation=Augmentation() if given == Augmentation.none() else given)
-    usual = _usual(candidate, cure)
-    own = {name: getattr(candidate, name) for name in usual}
-    chosen = {**usual, **own} if any(own.values()) else usual
-    if cure == "early_stopping" and chosen["early_stopping_patience"] is None:
-        chosen = usual
-    return replace(bare, **chosen)
+    return _with(bare, cure, _strength(candidate, cure))
 
 
 def together(candidate: Candidate) -> Candidate:
     """The candidate with every cure, each as strong as its recipe has it, else as usual."""
     found = replace(candidate, name="all-cures")
-    for cure, usual in CURES.items():
-        one = alone(candidate, cure)
-        names = ("augmentation",) if cure == "augmentation" else usual
-        found = replace(found, **{name: getattr(one, name) for name in names})
+    for cure in CURES:
+        found = _with(found, cure, _strength(candidate, cure))
     return found
+
+
+def _strength(candidate: Candidate, cure: str) -> Mapping[str, Any]:
+    """What the recipe has of a cure; what is usual, where it has nothing of it."""
+    usual = _usual(candidate, cure)
+    holder = candidate.augmentation if cure in OF_PICTURES else candidate
+    own = {name: getattr(holder, name) for name in usual}
+    if cure == "early_stopping" and own["early_stopping_patience"] is None:
+        return usual
+    return own if any(value and value != "none" for value in own.values()) else usual
+
+
+def _with(candidate: Candidate, cure: str, strength: Mapping[str, Any]) -> Candidate:
+    if cure in OF_PICTURES:
+        return replace(candidate, augmentation=replace(candidate.augmentation, **strength))
+    return replace(candidate, **strength)
 
 
 def _usual(candidate: Candidate, cure: str) -> Mapping[str, Any]:
@@ -129,6 +147,7 @@ class Ablation:
                 )
             )
             waiting = list(all_of_them.values())[position:]
+            trials.later = waiting[1:]
             found = trials.attempt(variant, self._share_of(waiting), stage=cure)
             if found is not None:
                 self._trained[cure] = found

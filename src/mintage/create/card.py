@@ -11,6 +11,7 @@ from mintage.create.words import (
     calibration_in_words,
     gap_in_words,
     joined,
+    no_better_in_words,
     promises_in_words,
     robustness_in_words,
     slices_in_words,
@@ -24,15 +25,18 @@ def model_card(
     dataset: Mapping[str, Any],
     evaluation: Mapping[str, Any],
     candidate: str,
+    found: Mapping[str, Any],
     notes: Sequence[str] = (),
 ) -> str:
     """``card.md``: Markdown that stands by itself; holds nothing that a clock measured.
 
     It is English whoever trains: it is signed, and a bundle's digest must not depend on the
-    language of a reader. ``notes`` are further lines of how it was made.
+    language of a reader. ``found`` are parts of a diagnosis, ``notes`` further lines of how it was
+    made.
     """
     with speaking("en"):
-        return _card(name, dataset, evaluation, [], [*_made(dataset, candidate), *notes])
+        made = [*_made(dataset, candidate), *notes]
+        return _card(name, dataset, evaluation, _found(found), made)
 
 
 def report_card(run: Mapping[str, Any], language: Language) -> str:
@@ -116,7 +120,7 @@ def _measured(evaluation: Mapping[str, Any]) -> Iterator[Message]:
         low=low,
         high=high,
     )
-    yield _(
+    yield no_better_in_words(evaluation) or _(
         "Always answering the most frequent class would be right {share:.1%} of the time.",
         share=evaluation["majority_accuracy"],
     )

@@ -48,8 +48,15 @@ _OF_TRAINING: Mapping[str, Callable[[Any], Message]] = {
 
 _NAMES: Mapping[str, Message] = {
     "none": _("none"),
-    "augmentation": _("augmentation"),
-    "mixing": _("mixup and cutmix"),
+    "flips": _("mirror images"),
+    "rotation": _("rotation"),
+    "cropping": _("cropping"),
+    "scaling": _("scaling and stretching"),
+    "translation": _("shifting"),
+    "light": _("brightness, contrast, colour"),
+    "erasing": _("erasing"),
+    "mixup": _("mixup"),
+    "cutmix": _("cutmix"),
     "weight_decay": _("weight decay (L2)"),
     "l1": _("L1"),
     "dropout": _("dropout"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,12 @@ from mintage.tasks import coverage, metrics
 PARTS = ("calibration", "coverage", "slices", "gallery", "robustness", "explanations")
 """In the order in which they are made: the quick ones first."""
 
+AT_ONCE = ("calibration", "coverage", "slices")
+"""Of those, what answers that are at hand tell; no clock decides whether they are made."""
+
+Validation = tuple[NDArray[np.float64], NDArray[np.int64]]
+"""Of validation data: probabilities float[V, classes] and true classes int[V]."""
+
 PROMISES = (0.9, 0.95, 0.98, 0.99)
 """Accuracies for which a threshold is looked for."""
 
@@ -49,15 +56,26 @@ class _Part:
     """About how long it takes."""
 
 
+def at_once(
+    test: Answers, workspace: Workspace, validation: Validation
+) -> dict[str, Any]:
+    """Those parts of a diagnosis that need no further answer: soon made, and of a signed card.
+
+    One that cannot be made is left out; ``diagnose`` says why when it tries again.
+    """
+    found = {}
+    for name, part in _parts(test, workspace, validation, 0.0, lambda: math.inf).items():
+        if name in AT_ONCE:
+            with suppress(MintageError):
+                found[name] = part.make()
+    return found
+
+
 def diagnose(
-    graph: Graph,
-    manifest: Manifest,
-    dataset: Dataset,
-    images: NDArray[np.uint8],
+    test: Answers,
     *,
     workspace: Workspace,
-    validation_logits: NDArray[np.float32] | None = None,
-    validation_targets: NDArray[np.int64] | None = None,
+    validation: Validation | None = None,
     seconds: float | None = None,
     progress: Progress,
     known: Mapping[str, Any] | None = None,
@@ -66,13 +84,9 @@ def diagnose(
     """What stands as ``diagnosis`` in a run's record, as JSON.
 
     Args:
-        graph: the graph of the bundle.
-        manifest: what the bundle says of it.
-        dataset: what it was trained on; its test split is measured.
-        images: uint8[N, S, S, 3] in the order of the dataset's manifest.
+        test: what the graph of the bundle says of the test split.
         workspace: where the examples' bytes lie.
-        validation_logits: float32[V, 1 or k]; the graph is asked where they are not given.
-        validation_targets: int[V], given with ``validation_logits``.
+        validation: what it says of validation data; the graph is asked where that is not given.
         seconds: how long it may take; None: as long as it needs.
         progress: shows how far it is.
         known: an earlier diagnosis, of which only what is missing is made.
@@ -93,13 +107,9 @@ def diagnose(
     left_out = []
     progress.start(_("Examining the model"), len(missing))
     parts: Mapping[str, _Part] = {}
-    if missing and left() >= 0:
-        positions = in_split(dataset, "test")
-        each = _seconds_each(graph, images[positions[:_TRIED]], clock.monotonic)
-        if left() >= 1.2 * each * len(positions):
-            test = Answers.of(graph, manifest, dataset, images, positions)
-            validation = validation_logits, validation_targets
-            parts = _parts(test, workspace, validation, each, left)
+    if missing and left() > 0:
+        each = _seconds_each(test.graph, test.images[test.positions[:_TRIED]], clock.monotonic)
+        parts = _parts(test, workspace, validation, each, left)
     for number, name in enumerate(missing):
         progress.advance(number)
         reason = why_not
@@ -138,7 +148,7 @@ def _seconds_each(graph: Graph, few: NDArray[np.uint8], clock: Callable[[], floa
 def _parts(
     test: Answers,
     workspace: Workspace,
-    validation: tuple[NDArray[np.float32] | None, NDArray[np.int64] | None],
+    validation: Validation | None,
     each: float,
     left: Callable[[], float],
 ) -> dict[str, _Part]:
@@ -146,21 +156,19 @@ def _parts(
 
     ``left`` says how many seconds there are still.
     """
-    logits, targets = validation
     chosen = in_split(test.dataset, "validation")
 
     def covered() -> dict[str, Any]:
-        if logits is None or targets is None:
-            asked = Answers.of(test.graph, test.manifest, test.dataset, test.images, chosen)
-            return coverage_of(test, asked.probabilities, asked.targets)
-        task = registry.tasks().get(test.manifest.task)
-        return coverage_of(test, task.probabilities(logits, test.manifest.temperature), targets)
+        if validation is not None:
+            return coverage_of(test, *validation)
+        asked = Answers.of(test.graph, test.manifest, test.dataset, test.images, chosen)
+        return coverage_of(test, asked.probabilities, asked.targets)
 
     def go_on() -> None:
         if left() < 0:  # the machine has slowed down since its speed was measured
             raise Overloaded(NO_TIME)
 
-    asking = 0.0 if logits is not None else each * len(chosen)
+    asking = 0.0 if validation is not None else each * len(chosen)
     explaining = 0.5 + SHOWN * _HIDDEN * (1.2 * each + 0.0001)
     damaging = len(SETTINGS) * (1.2 * each + 0.0008)  # one example, in every way
 
@@ -172,10 +180,10 @@ def _parts(
         return max(FEWEST, int(min(MOST, affordable)))
 
     return {
-        "calibration": _Part(lambda: calibration(test), 0.3),
-        "coverage": _Part(covered, 0.2 + 1.2 * asking),
-        "slices": _Part(lambda: slices(test, workspace), 0.2 + 0.001 * len(test.positions)),
-        "gallery": _Part(lambda: gallery(test, workspace), 0.5),
+        "calibration": _Part(lambda: calibration(test), 0.1),
+        "coverage": _Part(covered, 0.1 + 1.2 * asking),
+        "slices": _Part(lambda: slices(test, workspace), 0.1 + 0.0005 * len(test.positions)),
+        "gallery": _Part(lambda: gallery(test, workspace), 0.1),
         "explanations": _Part(
             lambda: explanations(test, workspace, go_on),
             explaining,

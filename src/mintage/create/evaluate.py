@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from mintage.bundle.format import Manifest
 from mintage.bundle.graph import Graph
-from mintage.bundle.novelty import Detector
 from mintage.core import registry
 from mintage.core.errors import DataError
 from mintage.core.messages import _
 from mintage.core.progress import Progress
 from mintage.core.types import Skipped, Split
+from mintage.create.answers import Answers, ask
 from mintage.create.dataset import Dataset
 from mintage.create.examples import to_be_asked
 from mintage.create.prepare import decoded
@@ -27,24 +27,21 @@ from mintage.tasks.metrics import share_interval
 
 
 def evaluation_of(
-    graph: Graph,
     manifest: Manifest,
-    inputs: NDArray[np.uint8],
+    logits: NDArray[np.float32],
+    unusual: NDArray[np.bool_],
     targets: NDArray[np.int64],
     groups: Sequence[str],
 ) -> dict[str, Any]:
-    """Every metric of the task over uint8[N, side, side, 3], as JSON.
+    """Every metric of the task, as JSON, of logits float32[N, 1 or k] and targets int64[N].
 
-    All examples count, also those that would be answered as unlike the training data; how many
+    ``unusual`` bool[N] are unlike the training data, ``groups`` what near duplicates share. All
+    examples count, also those that would be answered as unlike the training data; how many
     those are is said beside. ``calibration_error_before`` is without the temperature. Where the
     model abstains below a threshold, ``answered`` says how many get a label, and how right that is.
     """
     task = registry.tasks().get(manifest.task)
-    logits, features = graph.run(inputs)
     probabilities = task.probabilities(logits, manifest.temperature)
-    unusual = np.zeros(len(targets), bool)
-    if manifest.novelty is not None:
-        unusual = Detector.from_json(manifest.novelty).unusual(features)
     before = task.evaluate(task.probabilities(logits, 1.0), targets, manifest.labels)
     measured = {
         **task.evaluate(probabilities, targets, manifest.labels, groups),
@@ -107,8 +104,9 @@ def evaluate_location(
             _("Nothing readable was found in {location}.", location=location),
             remedy=_("Check the path."),
         )
+    logits, unusual = ask(graph, manifest, np.stack(arrays))
     measured = evaluation_of(
-        graph, manifest, np.stack(arrays), np.array(targets, dtype=np.int64), groups
+        manifest, logits, unusual, np.array(targets, dtype=np.int64), groups
     )
     return measured | {
         "data": {"kind": source, "name": location.name},
@@ -132,8 +130,8 @@ def evaluate_split(
     """
     check_labels(set(dataset.labels), manifest)
     kind = registry.modalities().get(manifest.modality)
-    chosen = [n for n, example in enumerate(dataset.examples) if example.split == split]
-    if not chosen:
+    chosen = np.flatnonzero([example.split == split for example in dataset.examples])
+    if not len(chosen):
         raise DataError(
             _(
                 "{reference} has no examples in its {split} split.",
@@ -143,10 +141,8 @@ def evaluate_split(
             remedy=_("Small datasets choose by folds of their training split."),
         )
     images = decoded(workspace, dataset, kind, manifest.input, progress)
-    examples = [dataset.examples[position] for position in chosen]
-    targets = np.array([manifest.labels.index(example.label) for example in examples], np.int64)
-    groups = [example.group for example in examples]
-    measured = evaluation_of(graph, manifest, images[chosen], targets, groups)
+    asked = Answers.of(graph, manifest, dataset, images, chosen)
+    measured = evaluation_of(manifest, asked.logits, asked.unusual, asked.targets, asked.groups)
     return measured | {"data": {"dataset": dataset.reference, "split": split}}
 
 

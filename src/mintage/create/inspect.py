@@ -94,10 +94,13 @@ def examined(
     Raises:
         DependencyDown: the disk is full.
     """
+    began = workspace.clock.monotonic()
     measures = measured(workspace, dataset, progress)
-    judged, why_not = None, _("Wrong labels and outliers were not looked for (--quick).")
+    judged, left_out = None, [_("Wrong labels and outliers were not looked for (--quick).")]
     if train:
-        judged, why_not = _judged(workspace, dataset, seconds, threads, progress, should_stop)
+        if seconds is not None:
+            seconds = max(1.0, seconds - (workspace.clock.monotonic() - began))
+        judged, left_out = _judged(workspace, dataset, seconds, threads, progress, should_stop)
     concerns: list[Concern] = []
     if judged is not None:
         concerns += [*_of_labels(dataset, judged), *_of_outliers(dataset, judged)]
@@ -107,7 +110,7 @@ def examined(
     return findings(dataset) | {
         "concerns": [concern.to_json() for concern in concerns],
         "label_errors": None if judged is None else judged.to_json(),
-        "left_out": [] if judged is not None else [why_not],
+        "left_out": left_out,
     }
 
 
@@ -118,13 +121,15 @@ def _judged(
     threads: int,
     progress: Progress,
     should_stop: Callable[[], bool],
-) -> tuple[suspects.Suspects | None, Message]:
-    """Every label judged, or why none was."""
+) -> tuple[suspects.Suspects | None, list[Message]]:
+    """Every label judged, and why some or all were not."""
     if not suspects.has_torch():
-        return None, _(
-            "Wrong labels and outliers are not looked for without PyTorch. Install it with: "
-            "pip install 'mintage[train]'"
-        )
+        return None, [
+            _(
+                "Wrong labels and outliers are not looked for without PyTorch. Install it with: "
+                "pip install 'mintage[train]'"
+            )
+        ]
     found = suspects.find(
         workspace,
         dataset,
@@ -133,10 +138,19 @@ def _judged(
         progress=progress,
         should_stop=should_stop,
     )
-    if found.why_not is None:
-        return found, Message("")
-    reason = _("Wrong labels and outliers cannot be told: {reason}.", reason=found.why_not)
-    return None, reason
+    if found.why_not is not None:
+        reason = found.why_not
+        return None, [_("Wrong labels and outliers cannot be told: {reason}.", reason=reason)]
+    if not found.too_few:
+        return found, []
+    return found, [
+        _(
+            "Wrong labels and outliers are not looked for in {labels}: they have fewer than "
+            "{fewest} examples to learn from.",
+            labels=", ".join(found.too_few),
+            fewest=suspects.FEWEST_GROUPS,
+        )
+    ]
 
 
 def _of_labels(dataset: Dataset, judged: suspects.Suspects) -> Iterator[Concern]:

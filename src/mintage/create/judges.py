@@ -179,6 +179,7 @@ class Trainer:
         passes: int,
         seconds: float | None,
         until: float | None = None,
+        progress: Callable[[TrainProgress], None] = lambda __: None,
     ) -> str:
         """Which mirror images show the same thing, as recipes name it; none if nobody can tell.
 
@@ -188,7 +189,9 @@ class Trainer:
         trial = trial_of(chosen)
         step = chosen.input_size // trial.input_size
         trainer = replace(self, images=self.images[:, ::step, ::step])
-        network = trainer.fit(trial, learned, "trial", passes=passes, seconds=seconds, until=until)
+        network = trainer.fit(
+            trial, learned, "trial", passes=passes, seconds=seconds, until=until, progress=progress
+        )
         asked = _spread(asked, _TRIAL_EXAMPLES)
         plain = trainer.loss(network, trial, asked)
         shares = np.bincount(self.targets[asked]) / len(asked)

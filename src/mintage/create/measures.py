@@ -18,8 +18,9 @@ from mintage.modalities.image.reading import open_picture
 from mintage.modalities.image.similarity import fingerprint
 from mintage.store.workspace import Workspace
 
-_ALGORITHM = "measures-v1"
+_ALGORITHM = "measures-v2"
 _SIDE = 32
+_SEEMS_BLANK, _CLOSER = 0.03, 512  # fine grain is not seen at 32 px: such pictures are seen larger
 _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 
 
@@ -30,7 +31,7 @@ class Measures:
     width: NDArray[np.int64]  # [N] pixels, as the picture is seen upright
     height: NDArray[np.int64]  # [N]
     brightness: NDArray[np.float32]  # [N] mean of luminance, 0 to 1
-    contrast: NDArray[np.float32]  # [N] its standard deviation
+    contrast: NDArray[np.float32]  # [N] its standard deviation, where low that of fine grain too
     size_bytes: NDArray[np.int64]  # [N]
     formats: NDArray[np.str_]  # [N]
     marks: NDArray[np.uint8]  # [N, 32] what near duplicates share
@@ -63,7 +64,7 @@ def upright(example: Example) -> tuple[int, int]:
 
 def _computed(workspace: Workspace, dataset: Dataset, progress: Progress) -> arrays.Arrays:
     kind = registry.modalities().get("image")
-    spec = InputSpec("image", _SIDE)
+    spec, large = InputSpec("image", _SIDE), InputSpec("image", _CLOSER)
     count = len(dataset.examples)
     light = np.zeros((count, 2), dtype=np.float32)
     sizes = np.zeros(count, dtype=np.int64)
@@ -76,7 +77,11 @@ def _computed(workspace: Workspace, dataset: Dataset, progress: Progress) -> arr
         with open_picture(data) as image:
             formats[position] = "JPEG" if image.format == "MPO" else str(image.format)
         gray = kind.decode(data, spec, orientation=example.orientation) @ _LUMINANCE
-        light[position] = gray.mean() / 255, gray.std() / 255
+        spread = gray.std() / 255
+        if spread < _SEEMS_BLANK:
+            closer = kind.decode(data, large, orientation=example.orientation) @ _LUMINANCE
+            spread = max(spread, closer.std() / 255)
+        light[position] = gray.mean() / 255, spread
         sizes[position] = len(data)
         for mirrored, seen in enumerate((gray, gray[:, ::-1])):
             marks[mirrored, position] = np.frombuffer(fingerprint(seen), np.uint8)

@@ -17,7 +17,9 @@ from mintage.core import registry
 from mintage.core.canonical import canonical_json
 from mintage.core.messages import Message, _
 from mintage.create import repository
+from mintage.create.answers import Answers
 from mintage.create.card import model_card
+from mintage.create.diagnose import Validation, at_once
 from mintage.create.evaluate import evaluation_of
 from mintage.create.export import check_parity, export_onnx
 from mintage.create.int8_check import Int8Check, lightened
@@ -35,14 +37,15 @@ _PARITY_EXAMPLES = 64
 
 @dataclass(frozen=True)
 class Minted:
-    """A signed bundle and what was found on the way; ``probabilities`` are validation data's."""
+    """A signed bundle and what was found on the way; ``found`` is the beginning of a diagnosis."""
 
     number: int
     digest: str
-    graph: Graph
     manifest: Manifest
     measured: Mapping[str, Any]
-    validation_logits: NDArray[np.float32]
+    test: Answers
+    validation: Validation
+    found: Mapping[str, Any]
     int8: Int8Check | None
 
 
@@ -80,17 +83,25 @@ class Mint:
             if not check.refused:
                 logits, features = graph.run(images[self.trials.validation()])
         manifest = self._manifest(best, graph, images, logits, features)
+        asked = Answers.of(graph, manifest, self.dataset, images, test)
         measured = evaluation_of(
-            graph,
-            manifest,
-            images[test],
-            self.trials.targets[test],
-            [self.dataset.examples[position].group for position in test],
+            manifest, asked.logits, asked.unusual, asked.targets, asked.groups
         )
+        chances = self.task.probabilities(logits, manifest.temperature)
+        validation = chances, best.fitted.validation_labels
+        found = at_once(asked, self.workspace, validation)
         measured = {**measured, "data": {"dataset": self.dataset.reference, "split": "test"}}
         manifest = replace(manifest, metrics=headline(measured, best, parity))
-        number, digest = self._sign(manifest, model, measured, best, self._notes(best, check))
-        return Minted(number, digest, graph, manifest, measured, logits, check)
+        card = model_card(
+            self.request.model,
+            self.dataset.card,
+            measured,
+            best.candidate.name,
+            found,
+            self._notes(best, check),
+        )
+        number, digest = self._sign(manifest, model, measured, card)
+        return Minted(number, digest, manifest, measured, asked, validation, found, check)
 
     def _lightened(
         self, model: bytes, graph: Graph, images: NDArray[np.uint8]
@@ -208,12 +219,10 @@ class Mint:
         manifest: Manifest,
         model: bytes,
         measured: Mapping[str, Any],
-        best: Trained,
-        notes: list[Message],
+        card: str,
     ) -> tuple[int, str]:
         """Write the bundle as the next version; two runs that race get two numbers."""
         name = self.request.model
-        card = model_card(name, self.dataset.card, measured, best.candidate.name, notes)
         files = {
             "model.onnx": model,
             "card.md": card.encode(),

@@ -34,10 +34,11 @@ def distances(features: NDArray[np.float32], fold: NDArray[np.int64]) -> NDArray
     """float64[N]: mean distance to the nearest of the same fold, 1 for the median of the fold.
 
     Features of two folds come from two networks and cannot be compared. Within one each number
-    is scaled to mean 0 and deviation 1; constant ones say nothing.
+    is scaled to mean 0 and deviation 1; constant ones say nothing. What is in no fold (-1) is as
+    near as most.
     """
     found = np.ones(len(features))
-    for number in np.unique(fold):
+    for number in np.unique(fold[fold >= 0]):
         own = np.flatnonzero(fold == number)
         if len(own) > 2:
             found[own] = _nearest(features[own].astype(np.float64))

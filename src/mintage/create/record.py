@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import numpy as np
+
 from mintage.core.messages import Message, _
+from mintage.create.search import Search
 from mintage.create.trials import Trained
 
 _LIBRARIES = (
@@ -27,18 +30,24 @@ def headline(measured: Mapping[str, Any], best: Trained, parity: float) -> dict[
         "majority_accuracy": measured["majority_accuracy"],
         "balanced_accuracy": measured["balanced_accuracy"],
         "roc_auc": measured["roc_auc"],
-        "train_accuracy": best.fitted.train_accuracy,
-        "validation_accuracy": best.fitted.validation_accuracy if best.folds == 1 else best.score,
+        "train_accuracy": best.train_accuracy,
+        "validation_accuracy": best.validation_accuracy,
         "parity": parity,
     }
 
 
 def candidate_record(each: Trained) -> dict[str, Any]:
-    """One candidate: what it reached and how it got there."""
+    """One candidate: what it reached and how it got there.
+
+    Both accuracies are shares of examples, whatever chose; ``score`` is the measure that did.
+    """
+    labels = each.fitted.validation_labels
     return {
         "name": each.candidate.name,
-        "train_accuracy": each.fitted.train_accuracy,
-        "validation_accuracy": each.score,
+        "train_accuracy": each.train_accuracy,
+        "validation_accuracy": each.validation_accuracy,
+        "score": each.score,
+        "majority_accuracy": float(np.bincount(labels).max() / len(labels)),
         "validation_examples": each.folds * len(each.fitted.validation_labels),
         "validation_loss": each.fitted.validation_loss,
         "folds": each.folds,
@@ -56,17 +65,31 @@ def flips_record(best: Trained) -> dict[str, Any] | None:
     return None if found is None else {**found.to_json(), "because": found.because}
 
 
-def why_kept(trained: Sequence[Trained], best: Trained, *, search: bool) -> Message:
+def why_kept(
+    trained: Sequence[Trained], best: Trained, chosen_by: str, search: Search | None
+) -> Message:
     """In words, with the figures of the others."""
     name = best.candidate.name
-    if search:
+    if search is not None and search.table:
         return _("{name} was left of the search, and trained for the rest of the time.", name=name)
+    if search is not None:
+        return _("{name} was trained alone: the time was too short for a search.", name=name)
     if len(trained) == 1:
         return _("{name} was the only candidate trained.", name=name)
     others = ", ".join(
         f"{each.candidate.name} {each.score:.1%}" for each in trained if each is not best
     )
     values = {"name": name, "score": f"{best.score:.1%}", "others": others}
+    if chosen_by == "balanced_accuracy":
+        if best.folds > 1:
+            return _(
+                "{name} was kept: balanced accuracy {score} over five folds, against {others}.",
+                **values,
+            )
+        return _(
+            "{name} was kept: balanced accuracy {score} on validation data, against {others}.",
+            **values,
+        )
     if best.folds > 1:
         return _("{name} was kept: {score} right over five folds, against {others}.", **values)
     return _("{name} was kept: {score} right on validation data, against {others}.", **values)

@@ -183,7 +183,7 @@ class Run:
         record = self._record(trained, best, minted)
         record["suspects"] = self._doubted(minted, images)
         record["explanations"] = self._explained(best, minted, images)
-        record["diagnosis"] = self._diagnosis(best, minted, images)
+        record["diagnosis"] = self._diagnosis(minted)
         record["interrupted"] = interrupted
         record["seconds"] = round(self._seconds(), 3)
         write_atomic(self.folder / RECORD_FILE, json.dumps(record, indent=1).encode())
@@ -222,24 +222,19 @@ class Run:
             images,
             self.dataset.examples,
             np.flatnonzero(self.trials.validation()),
-            self.task.probabilities(minted.validation_logits, minted.manifest.temperature),
+            minted.validation[0],
             self.dataset.labels,
             seconds=self._time_for(0.3, _EXPLAINING_SECONDS),
         )
 
-    def _diagnosis(
-        self, best: Trained, minted: Minted, images: NDArray[np.uint8]
-    ) -> dict[str, Any]:
+    def _diagnosis(self, minted: Minted) -> dict[str, Any]:
         return diagnose(
-            minted.graph,
-            minted.manifest,
-            self.dataset,
-            images,
+            minted.test,
             workspace=self.workspace,
-            validation_logits=minted.validation_logits,
-            validation_targets=best.fitted.validation_labels,
+            validation=minted.validation,
             seconds=self._time_for(1.0, _DIAGNOSING_SECONDS),
             progress=self.progress,
+            known=minted.found,
             why_not=NO_TIME if self.request.report else NOT_ASKED,
         )
 
@@ -288,7 +283,7 @@ class Run:
         for start in range(0, len(images), 128):
             if self.workspace.clock.monotonic() - began > seconds:
                 break
-            logits, __ = minted.graph.run(images[start : start + 128])
+            logits, __ = minted.test.graph.run(images[start : start + 128])
             chances.append(self.task.probabilities(logits, minted.manifest.temperature))
         if not chances:
             return []
@@ -323,7 +318,8 @@ class Run:
             "machine": machine(),
             "seed": self.recipe.seed,
             "candidate": best.candidate.name,
-            "why_kept": why_kept(trained, best, search=self.search is not None),
+            "why_kept": why_kept(trained, best, self.recipe.choose_by, self.search),
+            "chosen_by": self.recipe.choose_by,
             "candidates": [candidate_record(each) for each in trained],
             "recipe": self.recipe.to_json(),
             "search": None if self.search is None else self.search.table,

@@ -42,6 +42,16 @@ class Search:
         total = None if trials.budget is None else trials.share(trials.recipe.candidates[:1])
         left = self._as_many_as_fit(total)
         rounds = _rounds(len(left)) if len(left) > 1 else 0
+        if trials.skipped:  # which, and why, stands beside the result
+            trials.progress.say(
+                _(
+                    "{count} candidates are compared, for {others} more the time is too short.",
+                    count=len(left),
+                    others=len(trials.skipped),
+                )
+                if rounds
+                else _("The time is too short for a search: one candidate is trained.")
+            )
         reached: list[Trained] = []
         for number in range(1, rounds + 1):
             seconds = None if total is None else ROUNDS_SHARE * total / rounds / len(left)
@@ -129,7 +139,7 @@ class Search:
             if _PASSES_A_ROUND * max(costs[each.name] for each in left) <= share:
                 break
             last = left.pop()
-            self.trials.skip(
+            self.trials.note_skipped(
                 last,
                 _(
                     "in {time} no more candidates can be compared, of which each needs {passes} "

@@ -24,7 +24,9 @@ ALGORITHM = "confident-out-of-fold/v1"
 MOST_OF_A_CLASS = 0.2
 """No larger share of a class's training examples is dropped, whatever was estimated."""
 
-_FEWEST_GROUPS = 20  # of a class, outside the test: fewer teach a network nothing
+FEWEST_GROUPS = 20
+"""Of a class, outside the test: fewer teach a network nothing, and it is not judged."""
+
 _SECONDS_AN_EXAMPLE = 0.1
 _SHORTEST, _LONGEST = 90.0, 900.0
 # Of what the most frequent class alone leaves wrong, the share that the networks must get right:
@@ -59,11 +61,13 @@ class Suspect:
 class Suspects:
     """Every example judged, in the order of the dataset; none, with a reason, where none could be.
 
+    ``labels`` are the classes judged, ``too_few`` those with too few examples to learn from.
     ``counts`` are estimated examples by the given label (row) and the one meant (column);
     ``agreement`` is the share of labels that the networks gave too.
     """
 
     labels: tuple[str, ...]
+    too_few: tuple[str, ...]
     examples: tuple[Suspect, ...]
     counts: NDArray[np.int64]  # [k, k]
     noise_rate: float
@@ -89,6 +93,7 @@ class Suspects:
             "algorithm": ALGORITHM,
             "noise_rate": round(self.noise_rate, 6),
             "labels": list(self.labels),
+            "too_few": list(self.too_few),
             "counts": self.counts.tolist(),
             "agreement": round(self.agreement, 6),
             "seconds": round(self.seconds, 1),
@@ -166,19 +171,20 @@ def positions_to_drop(suspects: Suspects) -> NDArray[np.int64]:
     return np.array(sorted(positions), dtype=np.int64)
 
 
-def _too_few(dataset: Dataset) -> Message | None:
-    """Why there is too little to train on; None where there is enough."""
+def _judged_labels(dataset: Dataset) -> tuple[str, ...]:
+    """The classes with enough examples for networks to learn them."""
     groups = {(each.label, each.group) for each in dataset.examples if each.split != "test"}
     counted = Counter(label for label, __ in groups)
-    for label in dataset.labels:
-        if counted[label] < _FEWEST_GROUPS:
-            return _(
-                "the class {label} has only {count} examples to learn from; {fewest} are needed",
-                label=label,
-                count=counted[label],
-                fewest=_FEWEST_GROUPS,
-            )
-    return None
+    return tuple(label for label in dataset.labels if counted[label] >= FEWEST_GROUPS)
+
+
+def _too_few(dataset: Dataset) -> Message | None:
+    """Why there is too little to train on; None where there is enough."""
+    if len(_judged_labels(dataset)) >= 2:
+        return None
+    return _(
+        "fewer than two classes have {fewest} examples to learn from", fewest=FEWEST_GROUPS
+    )
 
 
 def _not_writable(workspace: Workspace) -> Message | None:
@@ -200,7 +206,10 @@ def _usable(found: arrays.Arrays | None, dataset: Dataset, limit: float) -> arra
     if not fits:
         return None
     given, __, in_full = (float(value) for value in found["about"])
-    return found if in_full or given >= limit else None
+    if in_full:
+        return found
+    # What a busy machine taught too little may do better another time.
+    return found if given >= limit and _judged(dataset, found).why_not is None else None
 
 
 def _computed(
@@ -216,9 +225,11 @@ def _computed(
     """``about`` is float64[3]: the seconds that were given, those taken, and whether in full."""
     from mintage.create.out_of_fold import judge_unseen  # noqa: PLC0415 - loads torch
 
+    labels = _judged_labels(dataset)
     found = judge_unseen(
         workspace,
         dataset,
+        judged=np.array([each.label in labels for each in dataset.examples]),
         seconds=limit,
         threads=threads,
         seed=seed,
@@ -235,9 +246,12 @@ def _computed(
 
 
 def _judged(dataset: Dataset, known: arrays.Arrays) -> Suspects:
-    labels = dataset.labels
-    targets = np.array([labels.index(each.label) for each in dataset.examples], dtype=np.int64)
-    chances = np.asarray(known["probabilities"], dtype=np.float64)
+    labels = _judged_labels(dataset)
+    positions = np.flatnonzero([each.label in labels for each in dataset.examples])
+    own = [labels.index(dataset.examples[position].label) for position in positions.tolist()]
+    targets = np.array(own, dtype=np.int64)
+    columns = [dataset.labels.index(label) for label in labels]
+    chances = np.asarray(known["probabilities"], dtype=np.float64)[np.ix_(positions, columns)]
     __, seconds, in_full = (float(value) for value in known["about"])
     agreement = float((chances.argmax(axis=1) == targets).mean())
     reason = _learned_too_little(agreement, float(np.bincount(targets).max() / len(targets)))
@@ -246,7 +260,8 @@ def _judged(dataset: Dataset, known: arrays.Arrays) -> Suspects:
     confidence = judge(chances, targets)
     return Suspects(
         labels=labels,
-        examples=_examples(dataset, confidence),
+        too_few=tuple(label for label in dataset.labels if label not in labels),
+        examples=_examples(dataset, labels, positions, confidence),
         counts=confidence.counts,
         noise_rate=confidence.noise_rate,
         agreement=agreement,
@@ -268,27 +283,36 @@ def _learned_too_little(agreement: float, majority: float) -> Message | None:
     )
 
 
-def _examples(dataset: Dataset, confidence: Confidence) -> tuple[Suspect, ...]:
-    return tuple(
-        Suspect(
-            position=position,
-            path=example.path,
-            label=example.label,
-            suggested=dataset.labels[int(confidence.suggested[position])],
-            split=example.split,
-            self_confidence=float(confidence.self_confidence[position]),
-            margin=float(confidence.margin[position]),
-            is_suspect=bool(confidence.is_suspect[position]),
-            rank=int(confidence.rank[position]),
+def _examples(
+    dataset: Dataset,
+    labels: tuple[str, ...],
+    positions: NDArray[np.intp],
+    confidence: Confidence,
+) -> tuple[Suspect, ...]:
+    found = []
+    for number, position in enumerate(positions.tolist()):
+        example = dataset.examples[position]
+        found.append(
+            Suspect(
+                position=position,
+                path=example.path,
+                label=example.label,
+                suggested=labels[int(confidence.suggested[number])],
+                split=example.split,
+                self_confidence=float(confidence.self_confidence[number]),
+                margin=float(confidence.margin[number]),
+                is_suspect=bool(confidence.is_suspect[number]),
+                rank=int(confidence.rank[number]),
+            )
         )
-        for position, example in enumerate(dataset.examples)
-    )
+    return tuple(found)
 
 
 def _nothing(dataset: Dataset, reason: Message) -> Suspects:
     classes = len(dataset.labels)
     return Suspects(
         labels=dataset.labels,
+        too_few=(),
         examples=(),
         counts=np.zeros((classes, classes), dtype=np.int64),
         noise_rate=0.0,

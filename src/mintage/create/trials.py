@@ -49,6 +49,7 @@ _HEAD_SHARE = 0.35
 # when training began; elsewhere all that is fixed is taken to be slower in proportion.
 _USUAL_WORK = 2.0
 _LEAST_SECONDS = 1.0  # of a training that is begun at all
+_UNKNOWN_MS = 5.0  # for an example, of a pretrained network
 
 
 @dataclass(frozen=True)
@@ -100,9 +101,11 @@ class Trained:
     candidate: Candidate
     fitted: FitResult
     score: float
-    """The recipe's measure on validation data; the mean over folds where folds choose."""
+    """The recipe's measure on validation data; it and both accuracies are means over the folds."""
+    train_accuracy: float
+    validation_accuracy: float
     folds: int
-    """How many trainings that is the mean of; ``fitted`` is the first."""
+    """How many trainings those are means of; ``fitted`` is the first."""
 
 
 @dataclass
@@ -112,6 +115,7 @@ class Trials:
     ``dropped`` are digests of examples that are not trained on; ``after`` is how many pictures
     the kept network is run on when training is over; ``speed`` is the machine's, as measured.
     ``waiting`` is how many times longer work takes on it than it computes, as last seen.
+    ``later`` are the candidates to be trained after the one in training, as far as that is known.
     """
 
     workspace: Workspace
@@ -130,6 +134,7 @@ class Trials:
     kind: Modality = field(init=False)
     targets: NDArray[np.int64] = field(init=False)
     waiting: float | None = field(init=False, default=None)
+    later: Sequence[Candidate] = field(init=False, default=())
     _strangers: dict[int, Sequence[NDArray[np.uint8]]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -154,11 +159,22 @@ class Trials:
         """
         trained: list[Trained] = []
         candidates = self.recipe.candidates
+        folds = self._folds(self.budget is None)
+        if folds > 1:
+            self.progress.say(
+                _(
+                    "{count} networks are compared over {folds} folds: {trainings} trainings.",
+                    count=len(candidates),
+                    folds=folds,
+                    trainings=folds * len(candidates),
+                )
+            )
         for position, candidate in enumerate(candidates):
             if trained and self.should_stop():
                 break
             if trained and self.is_too_late_for(candidate):
                 continue
+            self.later = candidates[position + 1 :]
             found = self.attempt(candidate, lambda p=position: self.share(candidates[p:]))  # type: ignore[misc]
             if found is not None:
                 trained.append(found)
@@ -209,8 +225,12 @@ class Trials:
 
     def skip(self, candidate: Candidate, reason: str) -> None:
         """Say and write down why a candidate is not trained."""
-        self.skipped.append({"name": candidate.name, "reason": reason})
+        self.note_skipped(candidate, reason)
         self.progress.say(_("Skipped {name}: {reason}", name=candidate.name, reason=reason))
+
+    def note_skipped(self, candidate: Candidate, reason: str) -> None:
+        """Write down why a candidate is not trained."""
+        self.skipped.append({"name": candidate.name, "reason": reason})
 
     def check_memory(self, candidate: Candidate) -> None:
         """Refuse what would not fit.
@@ -281,20 +301,27 @@ class Trials:
         images = self.images(candidate)
         self.strangers(candidate)
         given = seconds()
-        # Five trainings of each are for comparing; by the clock they would starve each other.
-        several = len(self.recipe.candidates) > 1 and not self.recipe.search
-        compare = self.dataset.has_folds and several and given is None
         results: list[FitResult] = []
-        for fold in range(FOLDS if compare else 1):
+        for fold in range(self._folds(given is None)):
             if results and self.should_stop():
                 break
             results.append(self.fit(candidate, images, given, epochs, stage, fold))
         return Trained(
             candidate,
             results[0],
-            float(np.mean([self.score_of(result) for result in results])),
-            len(results),
+            score=float(np.mean([self.score_of(each) for each in results])),
+            train_accuracy=float(np.mean([each.train_accuracy for each in results])),
+            validation_accuracy=float(np.mean([each.validation_accuracy for each in results])),
+            folds=len(results),
         )
+
+    def _folds(self, by_epochs: bool) -> int:
+        """How often each candidate is trained.
+
+        Five times where few examples compare several; by the clock they would starve each other.
+        """
+        several = len(self.recipe.candidates) > 1 and not self.recipe.search
+        return FOLDS if self.dataset.has_folds and several and by_epochs else 1
 
     def score_of(self, result: FitResult) -> float:
         """The measure by which the recipe chooses."""
@@ -358,7 +385,32 @@ class Trials:
                     name=candidate.name,
                 )
             )
-        self.progress.start(_("Training {name}", name=candidate.name), 1.0)
+        folds = self._folds(seconds is None)
+        title = (
+            _("Training {name}", name=candidate.name)
+            if folds == 1
+            else _(
+                "Training {name}, fold {fold} of {folds}",
+                name=candidate.name,
+                fold=fold + 1,
+                folds=folds,
+            )
+        )
+        self.progress.start(title, 1.0)
+        furthest = whole = 0.0
+
+        def show(state: TrainProgress) -> None:
+            nonlocal furthest, whole
+            # By the clock, what the end will take is known ever better: no bar goes back.
+            furthest = max(furthest, state.fraction)
+            if state.fraction < 1:
+                whole = state.seconds_left / (1 - state.fraction)
+            later = whole * (folds - fold - 1 + folds * self._cost_of_later(candidate))
+            left = state.seconds_left + later
+            if self.budget is not None:
+                left = max(state.seconds_left, self.left_for_training(self.budget))
+            self.progress.advance(furthest, _told(state, left))
+
         try:
             fitted = fit(
                 candidate,
@@ -376,7 +428,7 @@ class Trials:
                 start=self._start(candidate, images, train, chosen, seconds),
                 resume=self.resume,
                 log=write,
-                progress=self._show,
+                progress=show,
                 should_stop=self.should_stop,
             )
         finally:
@@ -420,19 +472,23 @@ class Trials:
 
         return begin
 
-    def _show(self, state: TrainProgress) -> None:
-        self.progress.advance(
-            state.fraction,
-            _(
-                "epoch {epoch}  loss {loss:.3f}  accuracy {accuracy:.1%}  "
-                "{speed:,.0f} examples/s  {left} left",
-                epoch=state.epoch,
-                loss=state.loss,
-                accuracy=state.accuracy,
-                speed=state.examples_per_second,
-                left=format_duration(state.seconds_left),
-            ),
-        )
+    def _cost_of_later(self, candidate: Candidate) -> float:
+        """How many times as long as this one's all trainings of those after it should take."""
+        own = cost_ms(candidate) or _UNKNOWN_MS
+        return sum((cost_ms(each) or _UNKNOWN_MS) / own for each in self.later)
+
+
+def _told(state: TrainProgress, left: float) -> Message:
+    """What stands beside the bar: what matters most comes first, where there is little room."""
+    return _(
+        "{left} left  {accuracy:.1%} right  loss {loss:.3f}  epoch {epoch}  "
+        "{speed:,.0f} examples/s",
+        left=format_duration(left),
+        accuracy=state.accuracy,
+        loss=state.loss,
+        epoch=state.epoch,
+        speed=state.examples_per_second,
+    )
 
 
 def _time_weight(candidate: Candidate) -> float:

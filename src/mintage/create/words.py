@@ -10,9 +10,12 @@ from mintage.core.messages import Message, _, current, told
 from mintage.tasks.metrics import wilson_interval
 
 _LITTLE, _MUCH, _BY_HEART = 0.04, 0.1, 0.95
+_LEARNED = 0.5  # of what the most frequent class alone leaves wrong
 _CERTAIN = 1.96  # standard errors
 TRAINING, VALIDATION, TEST = _("training"), _("validation"), _("test")
 """The parts of a dataset."""
+BALANCED = _("balanced accuracy")
+"""Balanced accuracy, which chooses where classes are uneven."""
 
 
 def joined(sentences: Iterable[Message]) -> str:
@@ -35,8 +38,12 @@ def gap_in_words(candidate: Mapping[str, Any]) -> Message:
         return _("overfits: what it learned of its own examples does not hold for others")
     if gap > _LITTLE:
         return _("overfits a little")
-    if validation < 0.6 and train < 0.65:
-        return _("has not learned much yet: it underfits")
+    majority = candidate.get("majority_accuracy", 0.5)  # formerly most had two even classes
+    if train - majority < _LEARNED * (1 - majority):
+        return _(
+            "may underfit, since it gets right less than half of what the most frequent class alone "
+            "leaves wrong"
+        )
     return _("does as well on validation data as on its own examples")
 
 
@@ -73,11 +80,33 @@ def parts_of(folds: int | None) -> dict[str, Message]:
     return {"train": TRAINING, "validation": VALIDATION, "test": TEST}
 
 
-def curve_in_words(history: Sequence[Mapping[str, Any]]) -> Message | None:
+def skipped_in_words(skipped: Iterable[Mapping[str, Any]]) -> list[Message]:
+    """Who was not trained, or not to the end, and why: those of one reason together."""
+    names: dict[str, list[str]] = {}
+    for each in skipped:
+        names.setdefault(each["reason"], []).append(each["name"])
+    return [
+        _("{name}: {reason}", name=", ".join(own), reason=Message(reason))
+        for reason, own in names.items()
+    ]
+
+
+def no_better_in_words(evaluation: Mapping[str, Any]) -> Message | None:
+    """That it may be no better than whoever always says the same, where that is so (95 %)."""
+    if evaluation["interval"][0] > evaluation["majority_accuracy"]:
+        return None
+    return _(
+        "It is not shown to be better than always answering the most frequent class, which would "
+        "be right {share:.1%} of the time.",
+        share=evaluation["majority_accuracy"],
+    )
+
+
+def curve_in_words(candidate: Mapping[str, Any]) -> Message | None:
     """Where validation loss was lowest, and whether it rose from there: overfitting in time."""
     losses = [
         (row["epoch"], row["validation_loss"])
-        for row in history
+        for row in candidate["history"]
         if row.get("validation_loss") is not None
     ]
     if len(losses) < 2:
@@ -85,13 +114,19 @@ def curve_in_words(history: Sequence[Mapping[str, Any]]) -> Message | None:
     best, lowest = min(losses, key=lambda each: each[1])
     last, final = losses[-1]
     if final > 1.05 * lowest:
+        values = {"best": best, "lowest": lowest, "final": final, "last": last}
+        kept = candidate.get("best_epoch", last)
+        if kept < last:
+            return _(
+                "Its validation loss was lowest after epoch {best} ({lowest:.3f}) and had risen to "
+                "{final:.3f} by epoch {last}; the weights of epoch {kept} are the ones kept.",
+                kept=kept,
+                **values,
+            )
         return _(
             "Its validation loss was lowest after epoch {best} ({lowest:.3f}) and had risen to "
-            "{final:.3f} by epoch {last}: from there on it learned its own examples by heart.",
-            best=best,
-            lowest=lowest,
-            final=final,
-            last=last,
+            "{final:.3f} by epoch {last}: from there on it grew surer than it was right.",
+            **values,
         )
     if best == last:
         return _("Its validation loss was at its lowest when training ended.")

@@ -63,9 +63,15 @@ class FolderSource:
     def _add_classes(self, builder: ListingBuilder, location: Path, folders: set[str]) -> None:
         classes = sorted(name for name in folders if not is_hidden(PurePosixPath(name)))
         if not classes:
+            linked = any(path.is_symlink() and path.is_dir() for path in location.iterdir())
             raise DataError(
                 _("{location} holds no class folders.", location=location),
-                remedy=_("Put the examples of each class into a folder named after it."),
+                remedy=_(
+                    "Links to folders are not followed. Copy what they lead to, or list the files "
+                    "in a table of paths and labels."
+                )
+                if linked
+                else _("Put the examples of each class into a folder named after it."),
             )
         with _readable(location):
             refuse_splits(classes, lambda name: _folders(location / name))

@@ -569,9 +569,11 @@ def test_offline_by_choice_is_said(our_hub, monkeypatch):
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    said: list[str] = []
     with pytest.raises(DependencyDown, match="HF_HUB_OFFLINE is set"):
-        pretrained.describe("shop/small")
+        pretrained.describe("shop/small", say=said.append)
     assert not our_hub.asked
+    assert said == []
 
 
 def test_a_local_folder_asks_no_hub(our_hub, resnet):

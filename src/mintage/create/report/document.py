@@ -13,7 +13,7 @@ from mintage.create.report.page import facts, folded, listed, page, paragraph, s
 from mintage.create.report.quality import quality
 from mintage.create.report.tried import tried
 from mintage.create.report.weaknesses import weaknesses
-from mintage.create.words import parts_of
+from mintage.create.words import no_better_in_words, parts_of
 
 _LISTED = 50
 _SEEN = 10
@@ -26,6 +26,7 @@ def render(run: Mapping[str, Any], language: Language = "en") -> str:
             (
                 _head(run),
                 _cards(run["evaluation"]),
+                paragraph(*filter(None, (no_better_in_words(run["evaluation"]),)), kind="note"),
                 tried(run),
                 quality(run),
                 weaknesses(run.get("diagnosis") or {}),

@@ -74,8 +74,10 @@ def title(text: Message) -> str:
 
 
 def paragraph(*sentences: Message, kind: str = "") -> str:
-    """Sentences one after another; ``kind`` is a class of the style: small, note."""
+    """Sentences one after another, if any; ``kind`` is a class of the style: small, note."""
     words = escape(joined(sentences))
+    if not words:
+        return ""
     return f'<p class="{kind}">{words}</p>' if kind else f"<p>{words}</p>"
 
 

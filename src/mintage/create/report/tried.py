@@ -20,22 +20,20 @@ from mintage.create.report.page import (
     title,
 )
 from mintage.create.words import (
+    BALANCED,
     TRAINING,
     VALIDATION,
     curve_in_words,
     gap_in_words,
     promise_in_words,
+    skipped_in_words,
 )
 
 
 def tried(run: Mapping[str, Any]) -> str:
     """Every candidate with its curves, then what the kept one says of overfitting."""
     candidates = run["candidates"]
-    folds = max(candidate.get("folds", 1) for candidate in candidates)
-    mean = _(
-        "The table's validation accuracy is the mean over {folds} folds; the curve is the first's.",
-        folds=folds,
-    )
+    balanced = run.get("chosen_by") == "balanced_accuracy"
     note = _(
         "The table's training accuracy is of the finished network on pictures as they are. The "
         "curve's was counted while it learned, on pictures as they were changed for training; "
@@ -44,19 +42,36 @@ def tried(run: Mapping[str, Any]) -> str:
     )
     return (
         title(_("What was tried"))
-        + _candidates(candidates, run["candidate"])
+        + _candidates(candidates, run["candidate"], balanced=balanced)
         + paragraph(Message(run["why_kept"]))
-        + _search(run.get("search") or ())
+        + _search(run.get("search") or (), balanced=balanced)
         + _skipped(run.get("skipped") or ())
         + "".join(map(_curves, candidates))
-        + (paragraph(mean, kind="small") if folds > 1 else "")
+        + paragraph(*_means(candidates), kind="small")
         + paragraph(note, kind="small")
         + _against_overfitting(run)
-        + _ablation(run.get("ablation") or ())
+        + _ablation(run.get("ablation") or (), run.get("recipe") or {})
     )
 
 
-def _candidates(candidates: Sequence[Mapping[str, Any]], kept: str) -> str:
+def _means(candidates: Sequence[Mapping[str, Any]]) -> list[Message]:
+    """Whose figures are means over folds: where a training was stopped, not all need be."""
+    return [
+        _(
+            "Both accuracies of {name} in the table are means over {folds} folds; the curve is the "
+            "first's.",
+            name=each["name"],
+            folds=each["folds"],
+        )
+        for each in candidates
+        if each.get("folds", 1) > 1
+    ]
+
+
+def _candidates(
+    candidates: Sequence[Mapping[str, Any]], kept: str, *, balanced: bool
+) -> str:
+    """What each reached; with uneven classes also the mean over the classes, which chose."""
     rows, position = [], None
     for number, candidate in enumerate(candidates):
         train, validation = candidate["train_accuracy"], candidate["validation_accuracy"]
@@ -69,6 +84,7 @@ def _candidates(candidates: Sequence[Mapping[str, Any]], kept: str) -> str:
                 gap_in_words(candidate),
                 f"{train:.1%}",
                 f"{validation:.1%}",
+                *((f"{candidate['score']:.1%}",) if balanced else ()),
                 f"{100 * (train - validation):+.1f}",
                 str(candidate["epochs"]),
                 format_duration(candidate["seconds"]),
@@ -79,14 +95,15 @@ def _candidates(candidates: Sequence[Mapping[str, Any]], kept: str) -> str:
         _("in words"),
         TRAINING,
         VALIDATION,
+        *((BALANCED,) if balanced else ()),
         _("gap, points"),
         _("epochs"),
         _("time"),
     )
-    return table(head, rows, numbers=5, kept=position)
+    return table(head, rows, numbers=len(head) - 2, kept=position)
 
 
-def _search(rows: Sequence[Mapping[str, Any]]) -> str:
+def _search(rows: Sequence[Mapping[str, Any]], *, balanced: bool) -> str:
     """The rounds of a search: who went on, and who was left behind."""
     if not rows:
         return ""
@@ -102,17 +119,15 @@ def _search(rows: Sequence[Mapping[str, Any]]) -> str:
         )
         for row in rows
     ]
-    head = (_("round"), _("candidate"), _("in words"), VALIDATION, _("epochs"), _("time"))
+    measure = BALANCED if balanced else VALIDATION
+    head = (_("round"), _("candidate"), _("in words"), measure, _("epochs"), _("time"))
     return folded(_("the rounds of the search"), table(head, lines, numbers=3))
 
 
 def _skipped(skipped: Sequence[Mapping[str, Any]]) -> str:
     if not skipped:
         return ""
-    reasons = [
-        _("{name}: {reason}", name=each["name"], reason=Message(each["reason"])) for each in skipped
-    ]
-    return paragraph(_("Not tried, or not to the end:")) + listed(reasons)
+    return paragraph(_("Not tried, or not to the end:")) + listed(skipped_in_words(skipped))
 
 
 def _curves(candidate: Mapping[str, Any]) -> str:
@@ -140,7 +155,7 @@ def _against_overfitting(run: Mapping[str, Any]) -> str:
     sentences = [
         verdict,
         promise_in_words(kept, run["evaluation"]),
-        curve_in_words(kept["history"]),
+        curve_in_words(kept),
     ]
     found = cures(recipe_of(run, kept["name"]))
     done = (
@@ -169,7 +184,7 @@ def _against_overfitting(run: Mapping[str, Any]) -> str:
     )
 
 
-def _ablation(rows: Sequence[Mapping[str, Any]]) -> str:
+def _ablation(rows: Sequence[Mapping[str, Any]], recipe: Mapping[str, Any]) -> str:
     """Every cure by itself: what does not help is shown as such."""
     if not rows:
         return ""
@@ -198,6 +213,13 @@ def _ablation(rows: Sequence[Mapping[str, Any]]) -> str:
     )
     explained = _(
         "The same network without any cure, with each alone, with all, and with those of the "
-        "recipe, which is the one that was kept. By the clock each had the same time."
+        "recipe, which is the one that was kept."
     )
-    return title(_("Each cure by itself")) + paragraph(explained) + table(head, lines, numbers=5)
+    alike = (
+        _("Each was trained for {epochs} epochs at most.", epochs=recipe["epochs"])
+        if recipe.get("epochs")
+        else _("Each had the same time.")
+    )
+    return (
+        title(_("Each cure by itself")) + paragraph(explained, alike) + table(head, lines, numbers=5)
+    )

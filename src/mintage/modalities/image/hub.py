@@ -74,7 +74,8 @@ def folder_of(weights: str, say: Callable[[str], None]) -> Path:
         here = _in_cache(hub, wanted)
         if here is not None:
             return here
-        say(_("Downloading {weights} from {hub}", weights=weights, hub=hub.constants.ENDPOINT))
+        if not hub.constants.HF_HUB_OFFLINE:
+            say(_("Downloading {weights} from {hub}", weights=weights, hub=hub.constants.ENDPOINT))
         return Path(hub.snapshot_download(**wanted))
     except (hub.errors.HTTPError, hub.errors.LocalEntryNotFoundError) as error:
         raise _not_had(hub, weights, name, error) from error
