@@ -109,13 +109,9 @@ def test_validation_logits_that_are_at_hand_are_not_asked_for_again(
     asked = Answers.of(
         light_meter(), manifest_for(dataset), dataset, pixels_of(app, dataset), chosen
     )
-    given = diagnosed(
-        app, dataset, validation=(asked.probabilities, asked.targets)
-    )
+    given = diagnosed(app, dataset, validation=(asked.probabilities, asked.targets))
     assert given["coverage"] == found["coverage"]
-    shuffled = diagnosed(
-        app, dataset, validation=(asked.probabilities, 1 - asked.targets)
-    )
+    shuffled = diagnosed(app, dataset, validation=(asked.probabilities, 1 - asked.targets))
     assert shuffled["coverage"] != found["coverage"]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mintage.create.judges import Trainer, candidate, milliseconds, sides_up_to
+from mintage.create.judges import Trainer, by_clock, by_passes, milliseconds
 
 SIDE = 48
 
@@ -32,7 +32,7 @@ def trainer(tmp_path: Path, kind: str) -> Trainer:
 
 @pytest.fixture
 def small():
-    return replace(candidate(SIDE, 100, 8, uneven=False), averaging=0.0)
+    return replace(by_passes(100, 20, SIDE, uneven=False), width=1.0)
 
 
 @pytest.mark.parametrize(
@@ -63,13 +63,18 @@ def test_where_mirror_images_are_the_same_a_picture_and_its_mirror_image_get_one
         assert np.allclose(features[:, own], their_features[:, own], atol=0.05) == alike
 
 
-def test_larger_pictures_cost_more_and_some_side_is_always_there():
-    costs = [
-        milliseconds(candidate(side, 2000, 10, uneven=False), 1.0) for side in sides_up_to(112)
-    ]
-    assert costs == sorted(costs, reverse=True)
-    assert sides_up_to(10) == [min(sides_up_to(1000))]
-    assert candidate(64, 2000, 10, uneven=True).class_weights == "balanced"
+def test_what_is_trained_fits_the_time_the_data_and_the_pictures():
+    sides = [by_clock(2000, seconds, 1.0, 144, uneven=False).input_size for seconds in (5, 20, 90)]
+    assert sides == sorted(sides)
+    assert sides[0] < sides[-1] == by_passes(2000, 30, 144, uneven=False).input_size
+    slow = by_clock(2000, 20, 4.0, 144, uneven=False)
+    assert milliseconds(slow, 4.0) < milliseconds(by_passes(2000, 30, 144, uneven=False), 4.0)
+    assert by_clock(2000, 600, 1.0, 64, uneven=False).input_size <= 64
+    smallest = by_passes(2000, 30, 10, uneven=True)
+    assert smallest.class_weights == "balanced"
+    for chosen in (slow, smallest):  # what is judged chooses no weights
+        assert not chosen.restore_best_weights
+        assert chosen.early_stopping_patience is None
 
 
 def test_asking_can_be_stopped(tmp_path, small):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.conftest import ManualClock
 from tests.create.test_leakage import dataset_of, example
 from tests.pictures import two_classes
 
@@ -16,6 +17,7 @@ from mintage.core.settings import load_settings
 from mintage.create import arrays, judges, out_of_fold, suspects
 from mintage.create.dataset import Dataset
 from mintage.create.out_of_fold import OutOfFold, Scale, folds_of
+from mintage.create.pace import TrainProgress
 from mintage.create.suspects import ALGORITHM, MOST_OF_A_CLASS, find, positions_to_drop
 from mintage.datasets import drawn_pets
 from mintage.store.workspace import Workspace
@@ -365,36 +367,24 @@ def test_a_rare_class_is_neither_learned_nor_asked_about(
     assert len(found.distance) == len(dataset.examples)
 
 
-def test_a_machine_that_becomes_slow_goes_on_with_smaller_pictures(
-    opened: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_machine_that_is_slower_than_was_thought_trains_what_it_has_time_for(
+    monkeypatch: pytest.MonkeyPatch,
 ):
-    sides: list[int] = []
-    real_fit = judges.fit
-
-    def fit(candidate, *given, **options):
-        sides.append(candidate.input_size)
-        if options.get("seconds") is not None:  # by the clock, as where the time is short
-            options |= {"epochs": 1, "seconds": None}
-        told = options["progress"]
-
-        def slowly(state):
-            time.sleep(0.2)  # as beside many busy processes
-            told(state)
-
-        return real_fit(candidate, *given, **options | {"progress": slowly})
-
-    monkeypatch.setattr(judges, "fit", fit)
-    monkeypatch.setattr(judges, "machine_speed", lambda *_: 0.1)  # it was quick when it was asked
-    monkeypatch.setattr(suspects, "_LEARNED", -9.0)
-    monkeypatch.setattr(out_of_fold, "_OF_FEW", Scale(folds=2, side=96, shown=4000))
-    photos = tmp_path / "photos"
-    drawn_pets.write_folder(photos, 400, size=96)
-    dataset = opened.create.collect(photos, "pets")
-    found = found_in(opened.workspace, dataset, seconds=20)
-    assert found.why_not is None
-    assert len(found.examples) == len(dataset.examples)
-    assert sides[0] == 48  # the trial, of half the side
-    assert sides[-1] < 96
+    clock = ManualClock()
+    monkeypatch.setattr(out_of_fold.time, "monotonic", clock.monotonic)
+    dataset = many(4000)
+    plan = out_of_fold.planned(dataset, np.ones(4000, dtype=bool), 0)
+    work = out_of_fold._Work(plan, lambda _: None, 2, clock.monotonic(), 400.0, 1.0, Silent())
+    whole, seconds = work.choice(0)
+    assert seconds is None
+    with work.measured(whole) as show:
+        for step in range(1, 12):  # a second for each step, as beside many busy processes
+            clock.advance(1.0)
+            show(TrainProgress(0.1, 1, step, 0.5, 0.5, 100.0, 9.0))
+    assert work.speed == pytest.approx(1000 / judges.milliseconds(whole, whole.batch_size))
+    less, seconds = work.choice(0)
+    assert seconds == pytest.approx(work.share(0))
+    assert less.augmentation.crop < whole.augmentation.crop  # of few passes changes cost more
 
 
 def test_a_workspace_that_can_only_be_read_says_so_but_gives_what_was_found_before(

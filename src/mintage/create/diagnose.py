@@ -15,9 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mintage.bundle.format import Manifest
 from mintage.bundle.graph import Graph
-from mintage.core import registry
 from mintage.core.errors import MintageError, Overloaded
 from mintage.core.messages import _
 from mintage.core.progress import Progress
@@ -56,9 +54,7 @@ class _Part:
     """About how long it takes."""
 
 
-def at_once(
-    test: Answers, workspace: Workspace, validation: Validation
-) -> dict[str, Any]:
+def at_once(test: Answers, workspace: Workspace, validation: Validation) -> dict[str, Any]:
     """Those parts of a diagnosis that need no further answer: soon made, and of a signed card.
 
     One that cannot be made is left out; ``diagnose`` says why when it tries again.

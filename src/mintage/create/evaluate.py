@@ -105,9 +105,7 @@ def evaluate_location(
             remedy=_("Check the path."),
         )
     logits, unusual = ask(graph, manifest, np.stack(arrays))
-    measured = evaluation_of(
-        manifest, logits, unusual, np.array(targets, dtype=np.int64), groups
-    )
+    measured = evaluation_of(manifest, logits, unusual, np.array(targets, dtype=np.int64), groups)
     return measured | {
         "data": {"kind": source, "name": location.name},
         "trained_on": None if trained_on is None else trained,

@@ -19,7 +19,7 @@ try:
     import torch
 
     from mintage.create import probe
-    from mintage.create.design import SIZES, Size, compact_ms, sized
+    from mintage.create.design import SIZES, compact, compact_ms, sized
     from mintage.create.forward import EVALUATION_BATCH, answers, evaluate
     from mintage.create.losses import probabilities
     from mintage.create.pace import ThreadKeeper, TrainProgress, computing_with
@@ -45,29 +45,26 @@ _ACROSS, _DOWN = 3, 2  # axes of [N, C, H, W]
 _EDGE = 14  # the middle leaves this part of the side out, all round
 
 
-def sides_up_to(largest: float) -> list[int]:
-    """The sides that the table of sizes knows, the largest first; always one."""
-    return sorted(
-        {size.side for size in SIZES if size.side <= max(largest, SMALLEST)}, reverse=True
-    )
+def by_passes(examples: int, passes: int, side: int, *, uneven: bool) -> Candidate:
+    """What is trained where there is time for so many passes: pictures of up to this side.
 
-
-def candidate(side: int, shown: int, passes: int, *, uneven: bool) -> Candidate:
-    """The compact network, so trained that few steps go far.
-
-    The last weights are kept: the best could be told by labels alone that are to be judged.
+    Narrow, which learns most in little time (``design.SIZES``).
     """
-    # Muon's step costs the same for any number of examples, so that small batches are dear.
-    batch = 64 if shown >= 1000 else 32
-    return replace(
-        sized(Size(side, 1.0, 1, passes), shown, passes, name="suspects"),
-        batch_size=batch,
-        learning_rate=0.03,
-        mixup=0.0,
-        cutmix=0.0,
-        restore_best_weights=False,
-        class_weights="balanced" if uneven else "none",
-    )
+    narrow = [size for size in SIZES if size.width < 1]
+    fitting = [size for size in narrow if size.side <= side] or narrow[:1]
+    return _judging(sized(fitting[-1], examples, passes), uneven=uneven)
+
+
+def by_clock(examples: int, seconds: float, speed: float, side: int, *, uneven: bool) -> Candidate:
+    """What learns most in so many seconds, on pictures of up to this side."""
+    found = compact(examples=examples, typical_side=side, seconds=seconds, speed=speed)
+    return _judging(found, uneven=uneven)
+
+
+def _judging(chosen: Candidate, *, uneven: bool) -> Candidate:
+    """The last weights are kept: the best could be told by labels alone that are to be judged."""
+    weights = "balanced" if uneven else "none"
+    return replace(chosen, name="suspects", restore_best_weights=False, class_weights=weights)
 
 
 def machine_speed(threads: int, seconds: float) -> float:

@@ -84,9 +84,7 @@ class Mint:
                 logits, features = graph.run(images[self.trials.validation()])
         manifest = self._manifest(best, graph, images, logits, features)
         asked = Answers.of(graph, manifest, self.dataset, images, test)
-        measured = evaluation_of(
-            manifest, asked.logits, asked.unusual, asked.targets, asked.groups
-        )
+        measured = evaluation_of(manifest, asked.logits, asked.unusual, asked.targets, asked.groups)
         chances = self.task.probabilities(logits, manifest.temperature)
         validation = chances, best.fitted.validation_labels
         found = at_once(asked, self.workspace, validation)

@@ -45,9 +45,6 @@ _MANY = 1500
 _ROOM = 1.2
 # Of its time, what it may take at most.
 _LATEST = 1.25
-# Rather than with fewer of its passes than this share, a network is trained on smaller pictures;
-# once a size is chosen, not before the machine has become slower than that by far.
-_LEAST_OF_ITS_PASSES, _FAR_TOO_FEW = 0.6, 0.45
 # An answer takes a third of what a step of training takes for an example; an example is asked about
 # in four views (the whole and its middle, mirrored too).
 _ASKING = 4 / 3
@@ -107,21 +104,26 @@ class Plan:
         """The positions that it is asked about."""
         return np.flatnonzero(self.fold == fold)
 
-    def sides(self) -> list[int]:
-        """What pictures may be trained on, the largest first."""
-        own = [min(each.size) for each, fold in zip(self.examples, self.fold, strict=True)
-               if fold >= 0]
-        return judges.sides_up_to(min(self.scale.side, median(own)))
+    @property
+    def side(self) -> int:
+        """The largest that pictures are trained on: hardly larger than they are."""
+        pairs = zip(self.examples, self.fold, strict=True)
+        typical = median(min(example.size) for example, fold in pairs if fold >= 0)
+        return min(self.scale.side, int(typical))
 
-    def candidate(self, side: int) -> Candidate:
-        """The network for pictures of this side."""
-        return judges.candidate(
-            side, len(self.learned_from(0)), self.passes, uneven=self.uneven
-        )
+    def by_passes(self) -> Candidate:
+        """The network that is trained where the time suffices."""
+        shown = len(self.learned_from(0))
+        return judges.by_passes(shown, self.passes, self.side, uneven=self.uneven)
 
-    def seconds_of(self, fold: int, chosen: Candidate, speed: float) -> float:
-        """How long training it for one fold should take."""
-        each = judges.milliseconds(chosen, speed)
+    def by_clock(self, fold: int, seconds: float, speed: float) -> Candidate:
+        """The network that is trained where it does not."""
+        shown = len(self.learned_from(fold))
+        return judges.by_clock(shown, seconds, speed, self.side, uneven=self.uneven)
+
+    def seconds_of(self, fold: int, speed: float) -> float:
+        """How long all passes of one fold should take."""
+        each = judges.milliseconds(self.by_passes(), speed)
         return len(self.learned_from(fold)) * self.passes * each / 1000
 
 
@@ -225,76 +227,93 @@ class _Work:
     progress: Progress
 
     def __post_init__(self) -> None:
-        """Choose the largest pictures of which there is time for enough passes."""
+        """Nothing is known yet of mirror images."""
         self.folds = self.plan.scale.folds
         self.in_full = True
-        self.sides = self.plan.sides()
         self.flips = "none"
-        while len(self.sides) > 1 and _LEAST_OF_ITS_PASSES * self.needed(0) > self.limit:
-            self.sides.pop(0)
-        self.trained_by = self.trainer(self.sides[0])
 
     def done(self) -> OutOfFold | None:
         """Every fold judged; None where it was stopped before."""
-        self.show_stage()
-        self.measure_mirroring()
         count = len(self.plan.fold)
         chances = np.zeros((count, self.classes), dtype=np.float32)
-        features = np.zeros((count, 0), dtype=np.float32)
+        features = []
+        self.measure_mirroring()
         for fold in range(self.folds):
-            if self.trained_by.should_stop():
+            candidate, seconds = self.choice(fold)
+            trainer = self.trainer(candidate.input_size)
+            self.show_stage(fold)
+            if trainer.should_stop():
                 return None
-            self.shrink_if_slow(fold)
-            candidate = self.candidate()
-            network = self.train(fold, candidate)
-            own = self.plan.judged(fold)
-            asked = self.trained_by.ask(network, candidate, own)
+            network = self.train(trainer, fold, candidate, seconds)
+            asked = trainer.ask(network, candidate, self.plan.judged(fold))
             if asked is None:
                 return None
-            chances[own], found = asked
-            if not features.shape[1]:
-                features = np.zeros((count, found.shape[1]), dtype=np.float32)
-            features[own] = found
-        return OutOfFold(self.plan.fold, chances, features, self.elapsed, self.in_full)
+            chances[self.plan.judged(fold)] = asked[0]
+            features.append(asked[1])
+        return OutOfFold(
+            self.plan.fold, chances, self.side_by_side(features), self.elapsed, self.in_full
+        )
+
+    def side_by_side(self, features: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """float32[N, D] of all folds; a narrower network's have zeros after them."""
+        widest = max(each.shape[1] for each in features)
+        found = np.zeros((len(self.plan.fold), widest), dtype=np.float32)
+        for fold, each in enumerate(features):
+            found[self.plan.judged(fold), : each.shape[1]] = each
+        return found
 
     @property
     def elapsed(self) -> float:
         """Seconds since it all began."""
         return time.monotonic() - self.began
 
-    def needed(self, fold: int) -> float:
-        """Seconds that the trainings from this fold on should take, all their passes."""
-        chosen = self.plan.candidate(self.sides[0])
-        folds = range(fold, self.folds)
-        return sum(self.plan.seconds_of(each, chosen, self.speed) for each in folds)
+    def choice(self, fold: int) -> tuple[Candidate, float | None]:
+        """What is trained for this fold, and its seconds where its passes would not fit."""
+        share = self.share(fold)
+        if _ROOM * self.plan.seconds_of(fold, self.speed) <= share:
+            chosen, seconds = self.plan.by_passes(), None
+        else:
+            chosen, seconds = self.plan.by_clock(fold, share, self.speed), share
+        return replace(chosen, augmentation=replace(chosen.augmentation, flips=self.flips)), seconds
 
-    def show_stage(self, fold: int = 0) -> None:
-        """Begin the bar that all trainings share."""
-        left = min(self.limit - self.elapsed, self.needed(fold))
+    def share(self, fold: int) -> float:
+        """Seconds for training this fold's network, of what is left for it and those after it."""
+        each = judges.milliseconds(self.plan.by_passes(), self.speed) / 1000
+        asking = _ASKING * each * len(self.plan.judged(fold))
+        left = (self.limit - self.elapsed) / (self.folds - fold)
+        return max(left - asking, 0.1 * self.limit / self.folds)
+
+    def show_stage(self, fold: int) -> None:
+        """Begin the bar of what is left to train."""
+        left = self.limit - self.elapsed
+        needed = sum(self.plan.seconds_of(n, self.speed) for n in range(fold, self.folds))
         self.progress.start(
             _(
-                "Looking for wrong labels: {folds} networks, about {time}",
-                folds=self.folds - fold,
-                time=format_duration(max(left, 0.0)),
+                "Looking for wrong labels: network {number} of {folds}, about {time}",
+                number=fold + 1,
+                folds=self.folds,
+                time=format_duration(max(0.0, min(left, needed))),
             ),
             1.0,
         )
 
-    def candidate(self) -> Candidate:
-        """What is trained now, shown those mirror images that are the same thing."""
-        chosen = self.plan.candidate(self.sides[0])
-        return replace(chosen, augmentation=replace(chosen.augmentation, flips=self.flips))
-
     def measure_mirroring(self) -> None:
         """Find out which mirror images are the same thing, and how fast training goes here."""
-        chosen = self.plan.candidate(self.sides[0])
-        learned = self.plan.learned_from(0)
+        chosen, __ = self.choice(0)
+        trainer = self.trainer(chosen.input_size)
+        learned, trial = self.plan.learned_from(0), judges.trial_of(chosen)
         passes = max(2, round(_TRIAL_PASSES * self.plan.passes))
-        trial = judges.trial_of(chosen)
         needed = len(learned) * passes * judges.milliseconds(trial, self.speed) / 1000
         most = _TRIAL_TIME * self.limit
-        with self.measured(trial, 0.0, _TRIAL_TIME) as show:
-            self.flips = self.trained_by.same_mirrored(
+        self.progress.start(
+            _(
+                "Looking whether mirror images show the same, about {time}",
+                time=format_duration(min(most, needed)),
+            ),
+            1.0,
+        )
+        with self.measured(trial) as show:
+            self.flips = trainer.same_mirrored(
                 chosen,
                 learned,
                 self.plan.judged(0),
@@ -304,61 +323,35 @@ class _Work:
                 progress=show,
             )
 
-    def shrink_if_slow(self, fold: int) -> None:
-        """Go on with smaller pictures where this machine has become too slow for these."""
-        share, before = self.share(fold), self.sides[0]
-        enough = _FAR_TOO_FEW
-        while len(self.sides) > 1:
-            needed = self.plan.seconds_of(fold, self.plan.candidate(self.sides[0]), self.speed)
-            if enough * needed <= share:
-                break
-            self.sides.pop(0)
-            enough = _LEAST_OF_ITS_PASSES
-        if self.sides[0] != before:
-            self.trained_by = self.trainer(self.sides[0])
-            self.show_stage(fold)
-
-    def train(self, fold: int, candidate: Candidate) -> PictureNetwork:
-        """One network, by passes where they fit into its share of the time."""
-        learned, share = self.plan.learned_from(fold), self.share(fold)
-        by_clock = _ROOM * self.plan.seconds_of(fold, candidate, self.speed) > share
-        until = time.monotonic() + share
-        whole = 1 - _TRIAL_TIME
-        start = _TRIAL_TIME + whole * fold / self.folds
-        with self.measured(candidate, start, whole / self.folds) as show:
-            network = self.trained_by.fit(
+    def train(
+        self, trainer: judges.Trainer, fold: int, candidate: Candidate, seconds: float | None
+    ) -> PictureNetwork:
+        """One network, by passes or by the clock."""
+        until = time.monotonic() + self.share(fold)
+        with self.measured(candidate) as show:
+            network = trainer.fit(
                 candidate,
-                learned,
+                self.plan.learned_from(fold),
                 str(fold),
                 passes=self.plan.passes,
-                seconds=share if by_clock else None,
-                until=None if by_clock else until,
+                seconds=seconds,
+                until=until if seconds is None else None,
                 progress=show,
             )
-        if by_clock or time.monotonic() >= until:
+        if seconds is not None or time.monotonic() >= until:
             self.in_full = False
         return network
 
-    def share(self, fold: int) -> float:
-        """Seconds for training this fold's network, of what is left for it and those after it."""
-        each = judges.milliseconds(self.plan.candidate(self.sides[0]), self.speed) / 1000
-        asking = _ASKING * each * len(self.plan.judged(fold))
-        left = (self.limit - self.elapsed) / (self.folds - fold)
-        return max(left - asking, 0.1 * self.limit / self.folds)
-
     @contextmanager
-    def measured(
-        self, candidate: Candidate, start: float, share: float
-    ) -> Iterator[Callable[[TrainProgress], None]]:
-        """Show a training as so much of all of it, and learn from it how fast this machine is."""
+    def measured(self, candidate: Candidate) -> Iterator[Callable[[TrainProgress], None]]:
+        """Show a training, and learn from it how fast this machine is."""
         seen: list[tuple[float, int]] = []  # the first step, which builds kernels, and the last
 
         def show(state: TrainProgress) -> None:
             seen[1:] = [(time.monotonic(), state.step)]
-            done = start + share * state.fraction
-            left = self.elapsed * (1 - done) / max(done, 1e-3)
-            left = min(left, max(self.limit - self.elapsed, 0.0))
-            self.progress.advance(done, _("{left} left", left=format_duration(left)))
+            self.progress.advance(
+                state.fraction, _("{left} left", left=format_duration(state.seconds_left))
+            )
 
         yield show
         if seen and seen[-1][1] - seen[0][1] >= _ENOUGH_STEPS:

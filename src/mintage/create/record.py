@@ -80,17 +80,23 @@ def why_kept(
         f"{each.candidate.name} {each.score:.1%}" for each in trained if each is not best
     )
     values = {"name": name, "score": f"{best.score:.1%}", "others": others}
+    return _because(chosen_by, best.folds > 1, values)
+
+
+def _because(chosen_by: str, by_folds: bool, values: Mapping[str, str]) -> Message:
     if chosen_by == "balanced_accuracy":
-        if best.folds > 1:
-            return _(
+        return (
+            _(
                 "{name} was kept: balanced accuracy {score} over five folds, against {others}.",
                 **values,
             )
-        return _(
-            "{name} was kept: balanced accuracy {score} on validation data, against {others}.",
-            **values,
+            if by_folds
+            else _(
+                "{name} was kept: balanced accuracy {score} on validation data, against {others}.",
+                **values,
+            )
         )
-    if best.folds > 1:
+    if by_folds:
         return _("{name} was kept: {score} right over five folds, against {others}.", **values)
     return _("{name} was kept: {score} right on validation data, against {others}.", **values)
 

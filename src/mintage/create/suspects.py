@@ -182,9 +182,7 @@ def _too_few(dataset: Dataset) -> Message | None:
     """Why there is too little to train on; None where there is enough."""
     if len(_judged_labels(dataset)) >= 2:
         return None
-    return _(
-        "fewer than two classes have {fewest} examples to learn from", fewest=FEWEST_GROUPS
-    )
+    return _("fewer than two classes have {fewest} examples to learn from", fewest=FEWEST_GROUPS)
 
 
 def _not_writable(workspace: Workspace) -> Message | None:
@@ -251,7 +249,7 @@ def _judged(dataset: Dataset, known: arrays.Arrays) -> Suspects:
     own = [labels.index(dataset.examples[position].label) for position in positions.tolist()]
     targets = np.array(own, dtype=np.int64)
     columns = [dataset.labels.index(label) for label in labels]
-    chances = np.asarray(known["probabilities"], dtype=np.float64)[np.ix_(positions, columns)]
+    chances = np.asarray(known["probabilities"], dtype=np.float64)[positions][:, columns]
     __, seconds, in_full = (float(value) for value in known["about"])
     agreement = float((chances.argmax(axis=1) == targets).mean())
     reason = _learned_too_little(agreement, float(np.bincount(targets).max() / len(targets)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mintage.core.messages import Message, _, current, told
@@ -41,8 +41,8 @@ def gap_in_words(candidate: Mapping[str, Any]) -> Message:
     majority = candidate.get("majority_accuracy", 0.5)  # formerly most had two even classes
     if train - majority < _LEARNED * (1 - majority):
         return _(
-            "may underfit, since it gets right less than half of what the most frequent class alone "
-            "leaves wrong"
+            "may underfit, since it gets right less than half of what the most frequent class "
+            "alone leaves wrong"
         )
     return _("does as well on validation data as on its own examples")
 

@@ -68,9 +68,7 @@ def _means(candidates: Sequence[Mapping[str, Any]]) -> list[Message]:
     ]
 
 
-def _candidates(
-    candidates: Sequence[Mapping[str, Any]], kept: str, *, balanced: bool
-) -> str:
+def _candidates(candidates: Sequence[Mapping[str, Any]], kept: str, *, balanced: bool) -> str:
     """What each reached; with uneven classes also the mean over the classes, which chose."""
     rows, position = [], None
     for number, candidate in enumerate(candidates):
@@ -221,5 +219,7 @@ def _ablation(rows: Sequence[Mapping[str, Any]], recipe: Mapping[str, Any]) -> s
         else _("Each had the same time.")
     )
     return (
-        title(_("Each cure by itself")) + paragraph(explained, alike) + table(head, lines, numbers=5)
+        title(_("Each cure by itself"))
+        + paragraph(explained, alike)
+        + table(head, lines, numbers=5)
     )
