@@ -30,14 +30,14 @@ def forget(workspace: Any) -> dict[str, Any]:
 
 def sum_up(workspace: Any) -> dict[str, Any]:
     """Every event into its hour."""
-    from mintage.capture.books.rollup import Rollup
+    from mintage.capture.hours.rollup import Rollup
 
     return {"until": Rollup(workspace.database, workspace.clock).catch_up()}
 
 
 def check(workspace: Any) -> dict[str, Any]:
     """That the hours are the events."""
-    from mintage.capture.books.rollup import Rollup
+    from mintage.capture.hours.rollup import Rollup
 
     return {"until": Rollup(workspace.database, workspace.clock).check()}
 

@@ -15,9 +15,9 @@ from tests.databases import database_url
 
 from mintage.capture.books.invoices import Invoices
 from mintage.capture.books.ledger import Ledger
-from mintage.capture.books.rollup import Rollup
 from mintage.capture.customers import Customers
 from mintage.capture.gate import KeyGate
+from mintage.capture.hours.rollup import Rollup
 from mintage.capture.keys import IssuedKey
 from mintage.capture.metering import UsageMeter
 from mintage.capture.plans import Plans

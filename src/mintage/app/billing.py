@@ -22,9 +22,9 @@ from mintage.capture.books.overdue import Overdue, days_of
 from mintage.capture.books.paying import MANUAL
 from mintage.capture.books.rendering import language_for
 from mintage.capture.books.replay import Replay, Replayed
-from mintage.capture.books.rollup import Rollup
 from mintage.capture.customers import Customer
 from mintage.capture.details import NO_DETAILS
+from mintage.capture.hours.rollup import Rollup
 from mintage.capture.limits.prepaid import Credit, Credits
 from mintage.capture.limits.repository import products_sold
 from mintage.capture.limits.standing import Standings

@@ -20,7 +20,7 @@ from mintage.app.backup import FILES, TABLES, Contents, not_whole, opened
 from mintage.app.finding import Finding
 from mintage.app.workspace_check import examine_workspace
 from mintage.capture.books.ledger import Ledger
-from mintage.capture.books.rollup import Rollup
+from mintage.capture.hours.rollup import Rollup
 from mintage.core.clock import Clock, SystemClock
 from mintage.core.errors import ConfigError, DataError
 from mintage.core.files import readable_failures, sync_folder, write_atomic

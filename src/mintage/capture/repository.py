@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
@@ -142,28 +143,38 @@ def used_in(
     moments: tuple[str, str],
     among: Collection[str] | None,
 ) -> list[Values]:
-    """``customer, product, outcome, quantities, events`` of what was used between two full hours.
+    """``customer, product, outcome, unit, quantity, events`` of what was used, between full hours.
 
-    What is summed up by the hour already is read from there, and the rest from the events.
+    What is summed up by the hour already is read from there, and the rest from the events; of those
+    with several units the first carries how many there are.
     """
     last = connection.execute(select(func.max(rollup_steps.c.step))).scalar() or 0
     h, e = usage_hours.c, usage_events.c
     begin, end = (moment[:13] for moment in moments)
-    hours = select(
-        h.customer, h.product, h.outcome, h.quantities, func.sum(h.events).label("events")
-    ).where(h.hour >= begin, h.hour < end)
-    later = select(
-        e.customer, e.product, e.outcome, e.quantities, func.count().label("events")
-    ).where(e.sequence > last, _recorded(*moments))
-    found: list[Values] = []
-    for asked, of in ((hours, h), (later, e)):
-        mine = asked.group_by(of.customer, of.product, of.outcome, of.quantities)
+
+    def asked(of: Any, alike: Any, within: ColumnElement[bool], *sums: Any) -> list[Values]:
+        key = (of.customer, of.product, of.outcome, alike)
+        mine = select(*key, *sums).where(within).group_by(*key)
         if customer is not None:
             mine = mine.where(of.customer == customer)
         if among is not None:
             mine = mine.where(of.product.in_(among))
-        found += _all(connection, mine)
-    return found
+        return _all(connection, mine)
+
+    sums = (func.sum(h.quantity).label("quantity"), func.sum(h.events).label("events"))
+    summed = asked(h, h.unit, and_(h.hour >= begin, h.hour < end), *sums)
+    since = and_(e.sequence > last, _recorded(*moments))
+    later = asked(e, e.quantities, since, func.count().label("events"))
+    return [*summed, *(unit for row in later for unit in _by_unit(row))]
+
+
+def _by_unit(row: Values) -> list[Values]:
+    """Events of the same quantities as ``capture.hours`` sums them up."""
+    quantities = json.loads(row["quantities"]) or {"": 0}
+    return [
+        row | {"unit": unit, "quantity": each * row["events"], "events": 0 if n else row["events"]}
+        for n, (unit, each) in enumerate(quantities.items())
+    ]
 
 
 def _recorded(begin: str, end: str) -> ColumnElement[bool]:

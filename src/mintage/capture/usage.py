@@ -126,8 +126,8 @@ class UsageHistory:
             key, count = (row["customer"], row["product"], row["outcome"]), int(row["events"])
             events[key] += count
             counted = quantities.setdefault(key, Counter())
-            for unit, number in json.loads(row["quantities"]).items():
-                counted[unit] += number * count
+            if row["quantity"]:
+                counted[row["unit"]] += int(row["quantity"])
         return [
             UsageTotal(*key, events[key], dict(sorted(quantities[key].items())))
             for key in sorted(events)

@@ -317,12 +317,14 @@ usage_hours = Table(
     Column("plan", String(64), primary_key=True),
     Column("plan_version", Integer, primary_key=True),
     Column("outcome", String(12), primary_key=True),
-    Column("quantities", String(400), primary_key=True),
+    Column("unit", String(64), primary_key=True),  # '' where nothing was counted
     Column("cost_currency", String(3), primary_key=True),
+    Column("quantity", BigInteger, nullable=False),
+    # Of an event with several units the first carries it, its seconds and its cost.
     Column("events", Integer, nullable=False),
     Column("compute_seconds", Float, nullable=False),
     Column("cost_picos", BigInteger, nullable=False),
-    sqlite_with_rowid=False,  # its key is all but three columns: half the size, and sooner read
+    sqlite_with_rowid=False,  # its key is all but four columns: half the size, and sooner read
 )
 
 # An invoice or a credit note. What is issued never changes but in its status.

@@ -636,7 +636,7 @@ def test_payments_with_long_references_are_all_in_the_ledger(shop: Any) -> None:
     "statement",
     [
         "UPDATE invoices SET document = replace(document, '0.06', '0.05')",
-        "UPDATE usage_hours SET quantities = '{\"image\":900}'",
+        "UPDATE usage_hours SET quantity = 900",
         "UPDATE usage_hours SET hour = '2026-11-01T00'",
         "DELETE FROM usage_hours",
     ],

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from mintage.capture import plans
 from mintage.capture.books import fees, repository
 from mintage.capture.books.documents import Document
+from mintage.capture.hours import repository as by_hour
 from mintage.capture.plans import Plan
 from mintage.capture.pricing.periods import Period
 from mintage.capture.pricing.rating import exact_of
@@ -103,7 +104,7 @@ class Account:
     def days_used(self) -> Mapping[Reference, Mapping[date, int]]:
         """By plan and by day, in UTC, the newest step of the rollup that has usage of it."""
         found: dict[Reference, dict[date, int]] = defaultdict(dict)
-        for row in repository.days_used(self.connection, self.customer):
+        for row in by_hour.days_used(self.connection, self.customer):
             found[row.plan, row.plan_version][date.fromisoformat(row.day)] = row.newest
         return found
 

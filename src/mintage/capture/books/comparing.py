@@ -22,8 +22,9 @@ from mintage.capture.books.business_models import (
 )
 from mintage.capture.books.months import hours_of
 from mintage.capture.books.replay import Months, months_by_customer, spent_on
-from mintage.capture.books.rollup import Rollup
 from mintage.capture.events import is_charged
+from mintage.capture.hours import repository as by_hour
+from mintage.capture.hours.rollup import Rollup
 from mintage.capture.pricing.periods import Period
 from mintage.core.clock import Clock, timestamp
 from mintage.core.errors import ConfigError
@@ -64,7 +65,7 @@ class BusinessModels:
         threshold = next(iter(thresholds), confidence)
         with self._database.read() as connection:
             found = months_by_customer(connection, period, until)
-            spent = repository.spent_between(connection, *hours_of(period), until)
+            spent = by_hour.spent_between(connection, *hours_of(period), until)
             sure = confident_units(connection, found, period, until, threshold)
         counted = added([month.part.usage for months in found.values() for month in months])
         kind = unit or most_used(counted)

@@ -25,9 +25,9 @@ from mintage.capture.books.invoice import (
 )
 from mintage.capture.books.months import latest_hour, months_of
 from mintage.capture.books.paying import give_back, too_much
-from mintage.capture.books.rollup import Rollup
 from mintage.capture.customers import Customer
 from mintage.capture.details import NO_DETAILS, Details
+from mintage.capture.hours.rollup import Rollup
 from mintage.capture.limits import prepaid
 from mintage.capture.limits.prepaid import CREDIT
 from mintage.capture.plans import Plan

@@ -9,7 +9,6 @@ upstreams ask.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,8 +19,9 @@ from mintage.capture.books import repository
 from mintage.capture.books.account import Account, Reference
 from mintage.capture.books.costs import Spent
 from mintage.capture.books.months import Month, hour_from, hours_of, latest_hour, months_of
-from mintage.capture.books.rollup import Rollup
 from mintage.capture.events import is_charged
+from mintage.capture.hours import repository as by_hour
+from mintage.capture.hours.rollup import Rollup
 from mintage.capture.plans import Plan
 from mintage.capture.pricing.periods import Period
 from mintage.capture.pricing.rating import Line
@@ -90,11 +90,11 @@ class Economics:
                 for month in months_of(Account(connection, customer, agreed), period, until):
                     asked = (connection, (customer, month.plan.name, month.plan.version))
                     begin, end = hours_of(period, month.plan.terms.timezone)
-                    rows = repository.computed_by_model(*asked, (begin, end), until)
+                    rows = by_hour.computed_by_model(*asked, (begin, end), until)
                     paid = rows
                     if month.since is not None:  # what a trial had is free
                         begin = hour_from(month.since)
-                        paid = repository.computed_by_model(*asked, (begin, end), until)
+                        paid = by_hour.computed_by_model(*asked, (begin, end), until)
                     found += _earned(name, month, period, rows, paid, hour_cost)
         return sorted(found, key=lambda each: (-each.revenue, each.customer, each.product))
 
@@ -148,8 +148,8 @@ def _earned(
         key = (row.product, row.provider_model, row.provider_version)
         if is_charged(row.outcome, charge_abstained=terms.charge_abstained):
             charged[key] += row.events
-            for unit, quantity in json.loads(row.quantities).items():
-                units[key, unit] += quantity * row.events
+            if row.quantity:
+                units[key, row.unit] += row.quantity
     lines = month.lines(period)
     if month.credited:
         lines.append(Line("credited", month.plan.name, month.plan.version, -month.credited))

@@ -12,8 +12,9 @@ from mintage.capture.books import repository
 from mintage.capture.books.account import Account, Reference
 from mintage.capture.books.cohorts import Active
 from mintage.capture.books.months import latest_hour, months_of
-from mintage.capture.books.rollup import Rollup
 from mintage.capture.events import is_charged
+from mintage.capture.hours import repository as by_hour
+from mintage.capture.hours.rollup import Rollup
 from mintage.capture.plans import Plan
 from mintage.capture.pricing.periods import Period
 from mintage.core.clock import Clock
@@ -82,7 +83,7 @@ def _first(account: Account) -> Period:
 
 def _days(account: Account, step: int) -> _Days:
     found: dict[tuple[Reference, Period], set[date]] = defaultdict(set)
-    for row in repository.days_called(account.connection, account.customer, step):
+    for row in by_hour.days_called(account.connection, account.customer, step):
         plan = account.plan(row.plan, row.plan_version)
         if is_charged(row.outcome, charge_abstained=plan.terms.charge_abstained):
             day = date.fromisoformat(row.day)

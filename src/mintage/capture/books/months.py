@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from fractions import Fraction
 
-from mintage.capture.books import repository
 from mintage.capture.books.account import Account
 from mintage.capture.events import is_charged
+from mintage.capture.hours import repository as by_hour
 from mintage.capture.plans import Plan
 from mintage.capture.pricing.periods import Period, beginning_of
 from mintage.capture.pricing.rating import Held, Line, Part, Units, lines_of
@@ -59,9 +58,7 @@ def months_of(account: Account, period: Period, until: int) -> list[Month]:
 
 def _months_of(account: Account, period: Period, until: int) -> list[Month]:
     begin, end = (moment + each for moment, each in zip(period.bounds("UTC"), _AROUND, strict=True))
-    used = repository.plans_used(
-        account.connection, account.customer, _hour(begin), _hour(end), until
-    )
+    used = by_hour.plans_used(account.connection, account.customer, _hour(begin), _hour(end), until)
     wanted = {*used, *((each.plan, each.plan_version) for each in account.begun)}
     found = (_month(account, account.plan(*each), period, until) for each in sorted(wanted))
     return [month for month in found if month.events or month.part.held]
@@ -120,17 +117,17 @@ def _used(account: Account, agreed: Plan, between: tuple[datetime, datetime], un
     first, last = _next_hour(begin), _next_hour(end - _HOUR + timedelta(microseconds=1))
     rows = []
     if first < last:
-        rows += repository.used_by_hour(*asked, _hour(first), _hour(last), until)
+        rows += by_hour.used_by_hour(*asked, _hour(first), _hour(last), until)
     for low, high in ((begin, min(first, end)), (max(last, first), end)):
         if low < high:
-            rows += repository.used_between(*asked, timestamp(low), timestamp(high), until)
+            rows += by_hour.used_between(*asked, timestamp(low), timestamp(high), until)
     events, charged, units = 0, 0, Counter[tuple[str, str]]()
     for row in rows:
         events += row.events
         if is_charged(row.outcome, charge_abstained=agreed.terms.charge_abstained):
             charged += row.events
-            for unit, quantity in json.loads(row.quantities).items():
-                units[row.product, unit] += quantity * row.events
+            if row.quantity:
+                units[row.product, row.unit] += row.quantity
     return _Used(events, charged, units, max((row.newest for row in rows), default=0))
 
 

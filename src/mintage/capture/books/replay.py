@@ -17,7 +17,8 @@ from mintage.capture.books.account import Account, Reference
 from mintage.capture.books.costs import Spent
 from mintage.capture.books.months import Month, hours_of, latest_hour, months_of, total_of
 from mintage.capture.books.repriced import Repriced
-from mintage.capture.books.rollup import Rollup
+from mintage.capture.hours import repository as by_hour
+from mintage.capture.hours.rollup import Rollup
 from mintage.capture.plans import Plan
 from mintage.capture.pricing.periods import Period
 from mintage.capture.pricing.rating import Held, Part, lines_of
@@ -92,7 +93,7 @@ class Replay:
         until = self._rollup.catch_up()
         with self._database.read() as connection:
             found = months_by_customer(connection, period, until)
-            spent = repository.spent_between(connection, *hours_of(period), until)
+            spent = by_hour.spent_between(connection, *hours_of(period), until)
         replayed = []
         for name, terms in plans:
             cost = spent_on(found, terms.currency, spent).cost(terms.currency, hour_cost)

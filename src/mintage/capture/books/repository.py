@@ -11,13 +11,11 @@ from sqlalchemy import (
     Row,
     Select,
     and_,
-    bindparam,
     delete,
     func,
     insert,
     or_,
     select,
-    text,
     update,
 )
 
@@ -31,7 +29,6 @@ from mintage.store.schema import (
     numbers,
     payments,
     reminders,
-    rollup_steps,
     subscriptions,
     usage_events,
     usage_hours,
@@ -41,85 +38,6 @@ Connection = sqlalchemy.Connection
 Values = dict[str, Any]
 
 _LIVE = ("draft", "issued", "paid", "credited")
-_SAME = (
-    "customer, substr(recorded_at, 1, 13), product, provider_model, provider_version, plan,"
-    " plan_version, outcome, quantities, cost_currency"
-)
-_SUM_UP = text(
-    "INSERT INTO usage_hours (customer, hour, product, provider_model, provider_version, plan,"  # noqa: S608
-    " plan_version, outcome, quantities, cost_currency, step, events, compute_seconds, cost_picos)"
-    f" SELECT {_SAME}, :step, count(*), sum(compute_seconds), sum(cost_picos)"
-    " FROM usage_events WHERE sequence > :after AND sequence <= :step"
-    f" GROUP BY {_SAME}"
-)
-
-
-_KEY = [column.name for column in usage_hours.primary_key if column.name != "step"]
-# The events of a step summed up again, each sum beside the row that it ought to be.
-_AGAIN = (
-    "WITH again AS (SELECT customer, substr(recorded_at, 1, 13) AS hour, product, provider_model,"  # noqa: S608
-    " provider_version, plan, plan_version, outcome, quantities, cost_currency,"
-    " count(*) AS events, sum(compute_seconds) AS seconds, sum(cost_picos) AS picos"
-    " FROM usage_events"
-    f" WHERE sequence > :after AND sequence <= :step GROUP BY {_SAME})"
-)
-_BESIDE = " AND ".join(f"h.{name} = again.{name}" for name in _KEY) + " AND h.step = :step"
-# Seconds are floats: what the order of adding them may change is far below a microsecond each.
-_OTHERWISE = (
-    "(h.events IS NULL OR h.events <> again.events OR h.cost_picos <> again.picos"
-    " OR abs(h.compute_seconds - again.seconds) > 0.000001 * again.events)"
-)
-_COUNTED_AGAIN = text(
-    f"{_AGAIN} SELECT count(*) AS hours, coalesce(sum(CASE WHEN {_OTHERWISE} THEN 1 ELSE 0 END), 0)"  # noqa: S608
-    f" AS otherwise FROM again LEFT JOIN usage_hours AS h ON {_BESIDE}"
-)
-_SUMMED_OTHERWISE = text(
-    f"{_AGAIN} SELECT again.customer, again.hour, again.product FROM again"  # noqa: S608
-    f" LEFT JOIN usage_hours AS h ON {_BESIDE} WHERE {_OTHERWISE} LIMIT 1"
-)
-_NOT_RECORDED = text(
-    f"{_AGAIN} SELECT h.customer, h.hour, h.product FROM usage_hours AS h"  # noqa: S608
-    f" LEFT JOIN again ON {_BESIDE} WHERE h.step = :step AND again.customer IS NULL LIMIT 1"
-)
-
-# Made once: that takes longer than SQLite takes to answer them.
-_h = usage_hours.c
-_WITHIN = and_(
-    _h.customer == bindparam("customer"),
-    _h.hour >= bindparam("begin"),
-    _h.hour < bindparam("end"),
-    _h.step <= bindparam("until"),
-)
-_UNDER = and_(_WITHIN, _h.plan == bindparam("plan"), _h.plan_version == bindparam("version"))
-_PLANS_USED = select(_h.plan, _h.plan_version).where(_WITHIN).distinct()
-_USED_ALIKE = (_h.product, _h.outcome, _h.quantities)
-_USED_BY_HOUR = (
-    select(*_USED_ALIKE, func.sum(_h.events).label("events"), func.max(_h.step).label("newest"))
-    .where(_UNDER)
-    .group_by(*_USED_ALIKE)
-)
-_COMPUTED_ALIKE = (
-    _h.product,
-    _h.provider_model,
-    _h.provider_version,
-    _h.outcome,
-    _h.quantities,
-    _h.cost_currency,
-)
-_COMPUTED_BY_MODEL = (
-    select(
-        *_COMPUTED_ALIKE,
-        func.sum(_h.events).label("events"),
-        func.sum(_h.compute_seconds).label("compute_seconds"),
-        func.sum(_h.cost_picos).label("cost_picos"),
-    )
-    .where(_UNDER)
-    .group_by(*_COMPUTED_ALIKE)
-)
-_DAYS_USED = text(
-    "SELECT plan, plan_version, substr(hour, 1, 10) AS day, max(step) AS newest FROM usage_hours"
-    " WHERE customer = :customer GROUP BY plan, plan_version, substr(hour, 1, 10)"
-)
 
 
 def _sum_of(nanos: ColumnElement[int], wanted: ColumnElement[bool]) -> ColumnElement[int]:
@@ -136,143 +54,6 @@ _STANDING = select(
     _sum_of(payments.c.nanos, _paid & (payments.c.provider != "credit")).label("paid_nanos"),
     _sum_of(-_note.c.total_nanos, _note.c.corrects == invoices.c.id).label("credited_nanos"),
 )
-
-_DAYS_CALLED = text(
-    "SELECT plan, plan_version, outcome, substr(hour, 1, 10) AS day FROM usage_hours"
-    " WHERE customer = :customer AND step <= :until"
-    " GROUP BY plan, plan_version, outcome, substr(hour, 1, 10)"
-)
-
-
-def last_step(connection: Connection) -> int:
-    """The sequence up to which events are summed up; 0 where none are."""
-    return int(connection.execute(select(func.max(rollup_steps.c.step))).scalar() or 0)
-
-
-def last_event(connection: Connection, after: int, at_most: int) -> int | None:
-    """The sequence of the last of so many events after one; None where there are none."""
-    next_ones = (
-        select(usage_events.c.sequence)
-        .where(usage_events.c.sequence > after)
-        .order_by(usage_events.c.sequence)
-        .limit(at_most)
-        .subquery()
-    )
-    found = connection.execute(select(func.max(next_ones.c.sequence))).scalar()
-    return None if found is None else int(found)
-
-
-def sum_up(connection: Connection, after: int, step: int, moment: str) -> None:
-    """Add a step: the events after one sequence, up to and including another, by the hour."""
-    connection.execute(_SUM_UP, {"after": after, "step": step})
-    connection.execute(insert(rollup_steps).values(step=step, made_at=moment))
-
-
-def hours_by_step(connection: Connection, until: int) -> dict[int, int]:
-    """How many rows each step up to one has; 0 where its step is known and has none."""
-    steps = connection.execute(select(rollup_steps.c.step).where(rollup_steps.c.step <= until))
-    h = usage_hours.c
-    counted = select(h.step, func.count().label("hours")).where(h.step <= until).group_by(h.step)
-    rows = connection.execute(counted)
-    return {row.step: 0 for row in steps} | {row.step: row.hours for row in rows}
-
-
-def difference(connection: Connection, after: int, step: int, hours: int) -> Row[Any] | None:
-    """``customer, hour, product`` where a step's rows, so many, are not the sums of its events."""
-    values = {"after": after, "step": step}
-    found = connection.execute(_COUNTED_AGAIN, values).one()
-    if found.otherwise:
-        return connection.execute(_SUMMED_OTHERWISE, values).first()
-    return None if found.hours == hours else connection.execute(_NOT_RECORDED, values).first()
-
-
-def plans_used(
-    connection: Connection, customer: str, begin: str, end: str, until: int
-) -> list[tuple[str, int]]:
-    """Which versions of plans a customer used between two hours, up to a step."""
-    values = {"customer": customer, "begin": begin, "end": end, "until": until}
-    rows = connection.execute(_PLANS_USED, values)
-    return sorted((row.plan, row.plan_version) for row in rows)
-
-
-def used_by_hour(
-    connection: Connection,
-    customer: str,
-    plan: str,
-    version: int,
-    begin: str,
-    end: str,
-    until: int,
-) -> list[Row[Any]]:
-    """``product, outcome, quantities, events`` under a plan between two hours, up to a step.
-
-    ``newest`` is the newest step among them.
-    """
-    values = {"customer": customer, "plan": plan, "version": version}
-    values |= {"begin": begin, "end": end, "until": until}
-    return list(connection.execute(_USED_BY_HOUR, values))
-
-
-def days_used(connection: Connection, customer: str) -> list[Row[Any]]:
-    """``plan, plan_version, day, newest``: the newest step that has usage of a day, in UTC."""
-    return list(connection.execute(_DAYS_USED, {"customer": customer}))
-
-
-def days_called(connection: Connection, customer: str, until: int) -> list[Row[Any]]:
-    """``plan, plan_version, outcome, day`` of a customer's calls up to a step, in UTC."""
-    return list(connection.execute(_DAYS_CALLED, {"customer": customer, "until": until}))
-
-
-def computed_by_model(
-    connection: Connection, owner: tuple[str, str, int], hours: tuple[str, str], until: int
-) -> list[Row[Any]]:
-    """What a customer used under a plan, by model version, between two hours, up to a step.
-
-    ``product, provider_model, provider_version, outcome, quantities, cost_currency, events,
-    compute_seconds, cost_picos``.
-    """
-    values = dict(zip(("customer", "plan", "version"), owner, strict=True))
-    values |= {"begin": hours[0], "end": hours[1], "until": until}
-    return list(connection.execute(_COMPUTED_BY_MODEL, values))
-
-
-def spent_between(connection: Connection, begin: str, end: str, until: int) -> list[Row[Any]]:
-    """What all calls between two hours took to answer, by customer and version of a plan.
-
-    ``customer, plan, plan_version, cost_currency, compute_seconds, cost_picos``.
-    """
-    h = usage_hours.c
-    alike = (h.customer, h.plan, h.plan_version, h.cost_currency)
-    sums = (
-        func.sum(h.compute_seconds).label("compute_seconds"),
-        func.sum(h.cost_picos).label("cost_picos"),
-    )
-    within = and_(h.hour >= begin, h.hour < end, h.step <= until)
-    return list(connection.execute(select(*alike, *sums).where(within).group_by(*alike)))
-
-
-def used_between(
-    connection: Connection,
-    customer: str,
-    plan: str,
-    version: int,
-    begin: str,
-    end: str,
-    until: int,
-) -> list[Row[Any]]:
-    """The same from the events themselves, between two moments; steps are sequences."""
-    e = usage_events.c
-    alike = (e.product, e.outcome, e.quantities)
-    within = and_(
-        e.customer == customer,
-        e.plan == plan,
-        e.plan_version == version,
-        e.recorded_at >= begin,
-        e.recorded_at < end,
-        e.sequence <= until,
-    )
-    sums = (func.count().label("events"), func.max(e.sequence).label("newest"))
-    return list(connection.execute(select(*alike, *sums).where(within).group_by(*alike)))
 
 
 def confident(

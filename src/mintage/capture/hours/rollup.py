@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mintage.capture.books import repository
+from mintage.capture.hours import repository
 from mintage.core.clock import Clock, timestamp
 from mintage.core.errors import BooksBroken
 from mintage.core.messages import _

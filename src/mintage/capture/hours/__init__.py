@@ -1,0 +1,1 @@
+"""Usage by the hour: what invoices and economics are computed from."""
