@@ -7,7 +7,15 @@ import io
 import json
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypeVar
@@ -131,6 +139,7 @@ class Card:
     unit: str
     price: Price
     explanation: Price
+    prices: Mapping[str, Price]
     rate: Rate | None = None
 
 
@@ -301,9 +310,10 @@ class Desk:
         if product not in self.names_listed:
             raise _missing(product)
         labels = ("warm", "cold")
-        return Card(
-            product, "class", "image", labels, "tones", "3", "image", PRICE, Price("0.05", "EUR")
-        )
+        explanation = Price("0.05", "EUR")
+        prices = {"image": PRICE, "explanation": explanation}
+        said = (product, "class", "image", labels, "tones", "3", "image")
+        return Card(*said, PRICE, explanation, prices)
 
     def routings(self) -> dict[str, Routing]:
         return {name: Routing(Pointer("tones", 3, "a" * 64)) for name in self.names_listed}

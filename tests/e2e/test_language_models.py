@@ -487,7 +487,9 @@ def test_it_is_no_model_of_pictures_and_the_lists_say_what_it_is(
     with httpx.Client(base_url=server.url, headers=headers, trust_env=False) as customer:
         refused = customer.post("/v1/products/assistant/predict", content=b"x")
         assert (refused.status_code, "language model" in refused.text) == (404, True)
-        assert customer.get("/page.json").json()["language"] == ["assistant"]
+        card = customer.get("/v1/products/assistant").json()
+        assert (card["task"], card["modality"]) == ("text", "text")
+        assert card["prices"]["output_token"] == {"amount": "4", "currency": "USD", "per": 10**6}
         card = customer.get("/v1/products/assistant").json()
         assert (card["modality"], card["price"]["unit"]) == ("text", "input_token")
     with App(load_settings(home=shop.home)) as app:

@@ -164,6 +164,7 @@ def _add_products(router: APIRouter, service: Service) -> None:
                 "model_version": card.model_version,
                 "ready": service.engine.ready(product),
                 "price": price,
+                "prices": {unit: asdict(each) for unit, each in card.prices.items()},
                 "rate": rate,
             }
         )

@@ -128,6 +128,14 @@ class UnitPrice(_Wire):
     )
 
 
+class ListPrice(_Wire):
+    """What so many units of a kind cost, before anything is used and nothing included."""
+
+    amount: str = Field(description="A decimal string.", examples=["0.27"])
+    currency: str = Field(examples=["EUR"])
+    per: int = Field(examples=[1_000_000])
+
+
 class CallRate(_Wire):
     """How many calls a customer may make; ``RateLimit`` says in each answer what is left."""
 
@@ -146,6 +154,9 @@ class ProductMetadata(_Wire):
     model_version: str
     ready: bool
     price: UnitPrice
+    prices: dict[str, ListPrice] = Field(
+        description="By unit: image, explanation, input_token, output_token …"
+    )
     rate: CallRate | None = Field(description="Null where calls are not counted.")
 
 

@@ -208,6 +208,11 @@ class ProductCard(Protocol):
         ...
 
     @property
+    def prices(self) -> Mapping[str, Price]:
+        """Of each unit that is counted."""
+        ...
+
+    @property
     def rate(self) -> Rate | None:
         """How many calls a customer may make in a while."""
         ...

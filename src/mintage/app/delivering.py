@@ -60,6 +60,8 @@ class Offer:
     unit: str
     price: Price
     explanation: Price
+    prices: Mapping[str, Price]
+    """Of each unit, before anything is used and nothing included."""
     rate: Rate | None = None
 
 
@@ -379,6 +381,7 @@ class Offers:
                 unit=said["unit"],
                 price=Price(said["price"], said["currency"], said["per"]),
                 explanation=Price("0", said["currency"]),
+                prices=plan.prices(product),
                 rate=plan.rate,
             )
         pointer = self._products.routing(product).stable
@@ -396,5 +399,6 @@ class Offers:
             unit=said["unit"],
             price=Price(said["price"], said["currency"], said["per"]),
             explanation=Price(said["explanation_price"], said["currency"]),
+            prices=plan.prices(product),
             rate=plan.rate,
         )

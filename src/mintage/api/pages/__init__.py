@@ -20,16 +20,16 @@ _MEDIA_TYPES = {
     "svg": "image/svg+xml",
 }
 MODULES = (
-    "app", "calls", "camera", "cards", "dom", "explanations", "feedback", "format", "keys",
+    "app", "calls", "camera", "cards", "chat", "dom", "explanations", "feedback", "format", "keys",
     "problems", "programs", "receipts", "state", "words",
 )  # fmt: skip
-"""What the upload page's script is made of."""
+"""What the page's script is made of."""
 
 _ADDRESSES = {"index.html": "/", "docs.html": "/docs", "label.html": "/"}
 
 
 def page_routes(service: Service) -> APIRouter:
-    """The upload page and what it shows."""
+    """The page for pictures and conversations, and what it shows."""
     router = static_routes("index.html", "app.css", "icon.svg", *(f"{name}.js" for name in MODULES))
 
     @router.get("/page.json", include_in_schema=False)
@@ -44,7 +44,6 @@ def page_routes(service: Service) -> APIRouter:
             "explains": service.explanations is not None,
             "feedback": service.feedback is not None,
             "max_upload_bytes": service.settings.max_upload_bytes,
-            "language": [] if service.gateway is None else [*await service.gateway.models()],
         }
         return JSONResponse(found)
 

@@ -1,6 +1,7 @@
-// The upload page. No framework, no request to anywhere but this server.
+// The page: pictures to upload, or a language model to talk to. No framework, no request to anywhere but this server.
 import { ask, askWithKey, whenChanged } from "./calls.js";
 import { listenForPhotos } from "./camera.js";
+import { chatPrices, listenForQuestions, renderChat } from "./chat.js";
 import { announce, show } from "./cards.js";
 import { button, find, make } from "./dom.js";
 import { money, size } from "./format.js";
@@ -19,6 +20,7 @@ function render() {
   find("language").lang = state.language === "zh" ? "en" : "zh-Hans";
   find("limits").textContent = words().limits(size(state.page.max_upload_bytes));
   renderProduct();
+  renderChat();
   renderSamples();
   showKey();
   state.calls.forEach(show);
@@ -26,7 +28,10 @@ function render() {
 
 function renderProduct() {
   const { card } = state;
-  find("drop").hidden = !card;
+  const talks = card?.modality === "text";
+  find("drop").hidden = !card || talks;
+  document.querySelector(".results").hidden = talks;
+  find("promise").textContent = talks ? words().chatPromise : words().promise;
   find("choice").hidden = state.products.length < 2;
   find("products").replaceChildren(...state.products.map((name) => make("option", { value: name }, name)));
   document.title = card ? `${card.name} · Mintage` : "Mintage";
@@ -35,7 +40,7 @@ function renderProduct() {
   find("title").textContent = card.name;
   find("products").value = card.name;
   find("facts").replaceChildren(...facts(card).map((text) => make("span", {}, text)));
-  renderPrograms(card.name);
+  renderPrograms(card);
 }
 
 function renderNothing() {
@@ -46,7 +51,9 @@ function renderNothing() {
   if (!state.reached) find("facts").append(button("quiet", words().again, () => location.reload()));
 }
 
-function facts({ labels, price, model, model_version: version }) {
+function facts(card) {
+  if (card.modality === "text") return chatPrices(card);
+  const { labels, price, model, model_version: version } = card;
   const { trial } = state.page;
   const unit = words().unit[price.unit] ?? price.unit;
   const known = [words().facts(labels), words().price(money(price.amount, price.currency), price.per, unit)];
@@ -56,7 +63,7 @@ function facts({ labels, price, model, model_version: version }) {
 
 function renderSamples() {
   const { samples } = state.page;
-  find("samples").hidden = !state.card || samples.length === 0;
+  find("samples").hidden = !state.card || state.card.modality === "text" || samples.length === 0;
   find("samples-title").textContent = samples.every((one) => one.drawn) ? words().drawings : words().samples;
   find("sample-list").replaceChildren(...samples.map((sample) => {
     const image = make("img", { src: sample.address, alt: "", loading: "lazy" });
@@ -70,6 +77,7 @@ function renderSamples() {
 }
 
 function askAll(files) {
+  if (state.card?.modality === "text") return;
   ask(files);
   const newest = state.calls[0]?.element;
   if (files.length && mayCall()) newest?.scrollIntoView({ block: "nearest", behavior: "smooth" });
@@ -112,6 +120,7 @@ function listen() {
     render();
     askWithKey();
   });
+  listenForQuestions();
   listenForCopies();
   find("language").addEventListener("click", () => {
     changeLanguage();
@@ -137,8 +146,7 @@ async function start() {
     const [page, list] = await Promise.all(
       ["/page.json", "/v1/products"].map(async (address) => (await request(address)).json()));
     state.page = page;
-    // Language models are asked by OpenAI's API, and take no picture.
-    state.products = list.products.map((product) => product.name).filter((name) => !page.language.includes(name));
+    state.products = list.products.map((product) => product.name);
     state.reached = true;
   } catch {
     state.reached = false;

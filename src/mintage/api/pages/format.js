@@ -30,6 +30,8 @@ export function added(...amounts) {
   return decimals ? `${digits.slice(0, -decimals)}.${digits.slice(-decimals)}` : digits;
 }
 
+export const tokens = (count) => count.toLocaleString(state.language);
+
 export const points = (fall) =>
   (100 * fall).toLocaleString(state.language, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 

@@ -13,6 +13,7 @@ export function problemWords(problem) {
   }
   if (problem.code === "between") return words().between(problem.status);
   if (problem.code === "offline") return words().offline;
+  if (problem.code === "broken") return words().broken;
   return toldHere(problem) ?? [problem.title, joined(problem.detail, problem.remedy)];
 }
 

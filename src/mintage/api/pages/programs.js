@@ -2,7 +2,34 @@
 import { find } from "./dom.js";
 import { words } from "./state.js";
 
-export function renderPrograms(product) {
+export function renderPrograms({ name, modality }) {
+  if (modality === "text") renderChatPrograms(name);
+  else renderPicturePrograms(name);
+}
+
+function renderChatPrograms(product) {
+  const body = JSON.stringify({ model: product, messages: [{ role: "user", content: "Hello" }] });
+  find("curl").textContent = [
+    `curl ${location.origin}/v1/chat/completions \\`,
+    '    -H "Authorization: Bearer $MINTAGE_KEY" -H "Content-Type: application/json" \\',
+    `    -d '${body}'`,
+  ].join("\n");
+  find("python").textContent = [
+    "# pip install openai",
+    "import os",
+    "",
+    "from openai import OpenAI",
+    "",
+    `client = OpenAI(base_url=${JSON.stringify(`${location.origin}/v1`)}, api_key=os.environ["MINTAGE_KEY"])`,
+    "answer = client.chat.completions.create(",
+    `    model=${JSON.stringify(product)},`,
+    '    messages=[{"role": "user", "content": "Hello"}],',
+    ")",
+    "print(answer.choices[0].message.content, answer.usage, answer.mintage)",
+  ].join("\n");
+}
+
+function renderPicturePrograms(product) {
   const address = `${location.origin}/v1/products/${encodeURIComponent(product)}/predict`;
   find("curl").textContent = [
     'curl --data-binary @cat.jpg -H "Content-Type: image/jpeg" \\',

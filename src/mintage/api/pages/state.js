@@ -36,7 +36,8 @@ export function changeLanguage() {
   sessionStorage.setItem("mintage.language", state.language);
 }
 
-export const mayCall = () => Boolean(state.key ?? state.page.trial);
+// The trial is of pictures: a conversation's price is not known before it ends.
+export const mayCall = () => Boolean(state.key ?? (state.card?.modality !== "text" && state.page.trial));
 
 export function request(address, { headers, ...options } = {}) {
   const authorization = state.key ? { Authorization: `Bearer ${state.key}` } : {};
