@@ -178,3 +178,42 @@ def test_the_headers_of_answers_are_described_where_they_are(limited, service, w
             assert all(
                 "X-Request-Id" in each["headers"] for each in operation["responses"].values()
             )
+
+
+class Noted:
+    """What was refused."""
+
+    def __init__(self) -> None:
+        self.refused: list[tuple[str | None, str | None, str]] = []
+        self.closed = False
+
+    def note(self, key: str | None, product: str | None, code: str) -> None:
+        self.refused.append((key, product, code))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_every_refusal_is_noted_with_its_key_product_and_reason(counted, counter, warm, key):
+    noted = Noted()
+    service = replace(counted, refusals=noted, metrics=type(counted.metrics)())
+    counter.taken = 2
+    files = [("file", ("a.png", warm, "image/png"))] * 2
+    with InProcess(customer_app(service), Authorization=f"Bearer {key}") as client:
+        assert client.post(f"{PREDICT}:batch", files=files).status_code == 200
+        assert client.post(f"{PREDICT}:batch", files=files).status_code == 429
+        assert client.post(PREDICT, content=warm).status_code == 429
+        assert client.post(PREDICT, content=b"").status_code == 429  # before the body
+        for path in ("/v1/usage", "/v1/products/tones/predict"):
+            bad = {"Authorization": "Bearer mtg_live_never"}
+            method = client.get if path == "/v1/usage" else client.post
+            assert method(path, headers=bad).status_code == 401
+        assert client.get("/v1/nothing").status_code == 404  # that is no refusal
+        client.call(service.engine.close())
+    service.finish()
+    assert noted.closed
+    assert noted.refused == [
+        *[(key, "tones", "quota_reached")] * 4,
+        ("mtg_live_never", None, "unauthenticated"),
+        ("mtg_live_never", "tones", "unauthenticated"),
+    ]

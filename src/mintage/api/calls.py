@@ -21,6 +21,7 @@ from mintage.api.metered import (
     alone,
     counted,
     has_left,
+    note_refusal,
     place_of,
     refusal,
 )
@@ -92,6 +93,7 @@ async def metered_batch(
             raise ClientGone from gone
         except MintageError as error:
             counted(service, request, product, refusal(error))
+            note_refusal(service, request, product, error)
             raise
 
         async def answered(position: int, data: bytes) -> Answered:

@@ -54,7 +54,11 @@ def caller_of(service: Service, request: Request, scope: Scope) -> Caller:
         Unauthenticated: no valid key.
         NotAllowed: the key is not for this.
     """
-    caller = service.accounts.caller(bearer_key(request), scope, caller_address(request))
+    try:
+        caller = service.accounts.caller(bearer_key(request), scope, caller_address(request))
+    except AccountError as error:
+        note_refusal(service, request, None, error)
+        raise
     logs.note(request.scope, customer=caller.customer)
     return caller
 
@@ -71,9 +75,16 @@ def admitted(service: Service, request: Request, product: str) -> Permit:
         permit = service.gate.admit(bearer_key(request), product, caller_address(request))
     except AccountError as error:
         service.metrics.call(UNKNOWN, UNKNOWN, error.code)
+        note_refusal(service, request, product, error)
         raise
     logs.note(request.scope, customer=permit.customer, product=product)
     return permit
+
+
+def note_refusal(service: Service, request: Request, product: str | None, error: Exception) -> None:
+    """Have the audit log know of a refusal, if it is one: 401, 402, 403 or 429."""
+    if service.refusals is not None and isinstance(error, AccountError):
+        service.refusals.note(bearer_key(request), product, error.code)
 
 
 def place_of(service: Service, request: Request, product: str) -> Place:
@@ -146,7 +157,7 @@ class Metered:
             limits.count(self.service, self.request.scope, self.permit)
             self.counts = True
         except MintageError as error:
-            self.count(refusal(error))
+            self.refused(error)
             raise
 
     async def reserve(self, quantities: Mapping[str, int], seconds: float | None = None) -> None:
@@ -154,8 +165,13 @@ class Metered:
         try:
             self.hold = await holds.reserve(self.service, self.permit, quantities, seconds)
         except MintageError as error:
-            self.count(refusal(error))
+            self.refused(error)
             raise
+
+    def refused(self, error: MintageError) -> None:
+        """It was turned away."""
+        self.count(refusal(error))
+        note_refusal(self.service, self.request, self.permit.product, error)
 
     def end(self) -> None:
         """Give back what it took and did not use."""

@@ -333,6 +333,18 @@ class Feedback(Protocol):
         ...
 
 
+class Refusals(Protocol):
+    """Counts what is refused; called on the event loop, so it answers at once."""
+
+    def note(self, key: str | None, product: str | None, code: str) -> None:
+        """One call with this key was refused, for this reason."""
+        ...
+
+    def close(self) -> None:
+        """Write down what was counted; waits for it."""
+        ...
+
+
 class Payments(Protocol):
     """What payment providers tell. May wait for the database: it is called in threads."""
 
@@ -426,7 +438,8 @@ class Service:
     use; without it nothing is held. Without ``payments`` no provider's messages are taken.
     ``tracer`` makes a span of each request. ``public_keys`` are told to anyone, by role; it is
     called in threads. ``admin`` is what the operator's port works on; without it there are no admin
-    routes. ``gateway`` asks others' servers; without it no language model is sold.
+    routes. ``gateway`` asks others' servers; without it no language model is sold. ``refusals`` are
+    counted for the audit log, where it is given.
     """
 
     settings: Settings
@@ -449,6 +462,7 @@ class Service:
     public_keys: Callable[[], Mapping[str, Mapping[str, str]]] = dict
     admin: Administration | None = None
     gateway: Gateway | None = None
+    refusals: Refusals | None = None
 
     @cached_property
     def intake(self) -> Intake:
@@ -464,6 +478,8 @@ class Service:
         """Send and write what is left, when the server ends; waits for it."""
         if self.flush is not None:
             self.flush()
+        if self.refusals is not None:
+            self.refusals.close()
         if self.tracer is not None:
             # A collector that does not answer must not hold up the end.
             ending = Thread(target=self.tracer.close, name="traces", daemon=True)

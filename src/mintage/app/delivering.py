@@ -21,6 +21,7 @@ from mintage.capture.key_limits import not_for
 from mintage.capture.limits.standing import Standings
 from mintage.capture.metering import UsageMeter
 from mintage.capture.pricing.periods import Period
+from mintage.capture.refusals import Refusals
 from mintage.core.clock import Clock
 from mintage.core.errors import (
     NotAllowed,
@@ -82,6 +83,7 @@ class Serving:
     replays: Answers
     public_keys: Callable[[], Mapping[str, Mapping[str, str]]]
     gateway: Gateway
+    refusals: Refusals
 
 
 class Delivering:
@@ -173,6 +175,7 @@ class Delivering:
             replays=Answers(self._workspace.database, keys, self._workspace.clock),
             public_keys=partial(_public_keys, keys),
             gateway=Gateway(self._upstreams, self._workspace.clock),
+            refusals=Refusals(self._workspace.database, self._workspace.clock),
         )
 
     def _check_published(self, names: Collection[str]) -> None:

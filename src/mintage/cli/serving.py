@@ -96,4 +96,5 @@ def service_of(app: App, *, samples: Sequence[Sample] = ()) -> Service:
         payments=app.billing.desk,
         admin=app,
         gateway=parts.gateway,
+        refusals=parts.refusals,
     )

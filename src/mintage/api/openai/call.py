@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from mintage.api import limits, replays
 from mintage.api.customer import price_of
-from mintage.api.metered import Metered, has_left, refusal, unpriced
+from mintage.api.metered import Metered, has_left, unpriced
 from mintage.api.openai.asked import Asked
 from mintage.api.replays import KeyReused
 from mintage.api.routing import ClientGone
@@ -114,7 +114,7 @@ class LanguageCall(Metered):
             limits.count_tokens(self.service, self.request.scope, self.permit, likely)
             self.counted_tokens = likely
         except MintageError as error:
-            self.count(refusal(error))
+            self.refused(error)
             raise
 
     def end(self) -> None:

@@ -14,7 +14,15 @@ from starlette.responses import Response
 
 from mintage.api import models, replays
 from mintage.api.heads import header
-from mintage.api.metered import admitted, alone, bearer_key, caller_address, caller_of, place_of
+from mintage.api.metered import (
+    admitted,
+    alone,
+    bearer_key,
+    caller_address,
+    caller_of,
+    note_refusal,
+    place_of,
+)
 from mintage.api.metrics import UNKNOWN
 from mintage.api.openai.asked import ASKED_WITH, Asked, Kind
 from mintage.api.openai.call import LanguageCall, answer
@@ -108,6 +116,7 @@ async def _called(service: Service, gateway: Gateway, request: Request, kind: Ki
         service.gate.authenticate(bearer_key(request), caller_address(request))
     except AccountError as error:
         service.metrics.call(UNKNOWN, UNKNOWN, error.code)
+        note_refusal(service, request, None, error)
         raise
     with ExitStack() as held:
         place = held.enter_context(place_of(service, request, UNKNOWN))

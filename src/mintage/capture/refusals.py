@@ -1,0 +1,112 @@
+"""What was refused, and to whom: counted in memory, and a minute at a time on the audit log."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from threading import Event, Lock, Thread
+from typing import Any
+
+from mintage.capture import repository
+from mintage.capture.keys import ApiKey
+from mintage.core.canonical import Spelled
+from mintage.core.clock import Clock, timestamp
+from mintage.core.errors import MintageError, Unauthenticated
+from mintage.store.engine import Database
+from mintage.trust import audit
+
+_log = logging.getLogger(__name__)
+_EVERY_SECONDS = 60.0
+_MOST = 10_000
+"""Kinds of refusals between two records; those beyond are counted without their key."""
+
+Kind = tuple[str | None, str | None, str]
+
+
+class Refusals:
+    """A record says how often one key was refused something for one reason, and since when.
+
+    A flood of bad keys makes a record a minute, not one each: what is no key of ours is counted
+    together. What was counted since the last record is lost where the process is killed.
+    """
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._counts: Counter[Kind] = Counter()
+        self._since = ""
+        self._lock = Lock()
+        self._end = Event()
+        self._thread: Thread | None = None
+
+    def note(self, key: str | None, product: str | None, code: str) -> None:
+        """Count one; answers at once."""
+        kind = _digest(key), product, code
+        with self._lock:
+            if not self._counts:
+                self._since = timestamp(self._clock.now())
+            if kind not in self._counts and len(self._counts) >= _MOST:
+                kind = None, None, code
+            self._counts[kind] += 1
+            if self._thread is None:
+                self._thread = Thread(target=self._watch, name="refusals", daemon=True)
+                self._thread.start()
+
+    def write(self) -> None:
+        """Put what was counted on the audit log; raises MintageError where that cannot be."""
+        with self._lock:
+            counts, since, self._counts = self._counts, self._since, Counter()
+        if not counts:
+            return
+        until = timestamp(self._clock.now())
+
+        def log(connection: repository.Connection) -> None:
+            records = _records(connection, counts)
+            named = [Spelled.of(each | {"since": since, "until": until}) for each in records]
+            audit.append_all(connection, "calls.refused", named)
+
+        try:
+            self._database.write(log)
+        except MintageError:
+            with self._lock:
+                self._since = since
+                self._counts.update(counts)
+            raise
+
+    def close(self) -> None:
+        """Write what is left, when the server ends."""
+        self._end.set()
+        if self._thread is not None:
+            self._thread.join()
+        self._try()
+
+    def _watch(self) -> None:
+        while not self._end.wait(_EVERY_SECONDS):
+            self._try()
+
+    def _try(self) -> None:
+        try:
+            self.write()
+        except MintageError as error:  # calls go on being answered, and refused
+            _log.error("Refusals are not on the log: %s", error.message)
+
+
+def _digest(key: str | None) -> str | None:
+    try:
+        return ApiKey.parse(key).sha256
+    except Unauthenticated:
+        return None
+
+
+def _records(connection: repository.Connection, counts: Counter[Kind]) -> list[dict[str, Any]]:
+    """One for each key of ours, product and code; of others the code alone is known."""
+    found: dict[tuple[Any, ...], int] = Counter()
+    for (digest, product, code), count in counts.items():
+        row = None if digest is None else repository.key_by_digest(connection, digest)
+        known = (None, None, None) if row is None else (row["customer"], row["id"], product)
+        found[(*known, code)] += count
+    names = "customer", "key", "product", "code"
+    return [
+        {**dict(zip(names, each, strict=True)), "count": count}
+        for each, count in sorted(found.items(), key=lambda pair: tuple(map(str, pair[0])))
+    ]
