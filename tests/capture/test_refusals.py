@@ -35,25 +35,27 @@ def test_a_minute_of_refusals_is_a_record_for_each_key_product_and_reason(
     owner = shop.customers.find("Ada").id
     for __ in range(3):
         counted.note(key, "pets", "quota_reached")
-    counted.note(key, "birds", "not_allowed")
+    counted.note(key, "pets", "not_allowed")
     for number in range(500):  # keys that were never ours
         counted.note(ApiKey.generate().reveal(), f"x{number}", "unauthenticated")
     counted.note("nonsense", None, "unauthenticated")
+    counted.note(key, key, "not_found")  # in the place of a product
     counted.note(None, None, "unauthenticated")
     counted.write()
     found = logged(shop)
     assert [(each["product"], each["code"], each["count"]) for each in found] == [
         (None, "unauthenticated", 502),
-        ("birds", "not_allowed", 1),
+        (None, "not_found", 1),
+        ("pets", "not_allowed", 1),
         ("pets", "quota_reached", 3),
     ]
-    assert [each["customer"] for each in found] == [None, owner, owner]
+    assert [each["customer"] for each in found] == [None, owner, owner, owner]
     assert found[0]["key"] is None
-    assert found[1]["key"] == found[2]["key"] != None  # noqa: E711 - of all three at once
+    assert found[1]["key"] == found[2]["key"] == found[3]["key"] is not None
     assert all(each["since"] <= each["until"] for each in found)
     assert key not in json.dumps(found)
     counted.write()
-    assert len(logged(shop)) == 3
+    assert len(logged(shop)) == 4
 
 
 def test_more_kinds_than_are_kept_apart_are_counted_all_the_same(

@@ -99,10 +99,12 @@ def _digest(key: str | None) -> str | None:
 
 
 def _records(connection: repository.Connection, counts: Counter[Kind]) -> list[dict[str, Any]]:
-    """One for each key of ours, product and code; of others the code alone is known."""
+    """One for each key and product of ours and code; of others the code alone is known."""
     found: dict[tuple[Any, ...], int] = Counter()
     for (digest, product, code), count in counts.items():
         row = None if digest is None else repository.key_by_digest(connection, digest)
+        if product is not None and repository.offer(connection, product) is None:
+            product = None  # whatever a caller wrote in its place: it might be the key
         known = (None, None, None) if row is None else (row["customer"], row["id"], product)
         found[(*known, code)] += count
     names = "customer", "key", "product", "code"
