@@ -53,7 +53,7 @@ def test_wrong_labels_are_found_by_real_networks_and_a_second_time_at_once(
     pets: Path, mintage: Terminal, briefly: None
 ) -> None:
     shown = mintage("inspect", "pets", "--home", pets, "--time", "10m")
-    assert "Looking for wrong labels: network 3 of 3, about" in mintage.err
+    assert "Wrong labels: network 3 of 3, " in mintage.err
     assert "Labels that are probably wrong" in shown
     named = [each.strip() for each in shown.splitlines() if "more likely" in each]
     assert named

@@ -11,7 +11,7 @@ LABELS = torch.tensor([0, 1] * 50)
 def losses(plain, across, down):
     """Losses as a network would give them: the same for every example."""
     values = {(): plain, (3,): across, (2,): down}
-    return lambda axes: torch.full((100,), values[axes])
+    return lambda axes, __: torch.full((100,), values[axes])
 
 
 @pytest.mark.parametrize(
@@ -42,8 +42,8 @@ def test_a_network_that_has_learned_next_to_nothing_is_not_asked():
 
 def test_what_chance_could_make_is_not_called_learned():
     scattered = torch.tensor([0.0, 1.3] * 50)  # 0.65 on average, give or take 0.065
-    assert measure(lambda __: scattered, LABELS) is None
-    assert measure(lambda __: scattered / 2, LABELS).chosen == "both"
+    assert measure(lambda *__: scattered, LABELS) is None
+    assert measure(lambda *__: scattered / 2, LABELS).chosen == "both"
 
 
 def test_of_uneven_classes_ignorance_is_knowing_their_shares():
@@ -56,7 +56,21 @@ def test_what_seems_to_cost_too_much_by_chance_alone_is_asked_again():
     plain = torch.full((100,), 0.2)
     scattered = torch.tensor([-0.5, 0.8] * 50) + 0.2  # 0.15 more on average, give or take 0.065
     given = {(): plain, (3,): scattered, (2,): plain}
-    assert measure(given.__getitem__, LABELS) is None
-    assert measure(given.__getitem__, LABELS, last=True).chosen == "vertical"
+    assert measure(lambda axes, __: given[axes], LABELS) is None
+    assert measure(lambda axes, __: given[axes], LABELS, last=True).chosen == "vertical"
     certain = {**given, (3,): plain + 0.15}
-    assert measure(certain.__getitem__, LABELS).chosen == "vertical"
+    assert measure(lambda axes, __: certain[axes], LABELS).chosen == "vertical"
+
+
+def test_a_network_that_is_surer_than_it_is_right_is_asked_all_the_same():
+    """Four of five are right, with such certainty that the loss says it knows nothing."""
+    right = torch.tensor([1.0] * 80 + [-1.0] * 20)
+    guessed = torch.tensor([1.0, -1.0] * 50)
+    logits = {(): 12 * right, (3,): 12 * right, (2,): 12 * guessed}
+
+    def losses_of(axes, temperature):
+        return torch.nn.functional.softplus(-logits[axes] / temperature)
+
+    plain = float(losses_of((), 1.0).mean())
+    assert plain > 0.693
+    assert measure(losses_of, LABELS).chosen == "horizontal"

@@ -35,9 +35,11 @@ from mintage.create.design import compact, seed_cnn
 from mintage.create.recipe import Recipe
 from mintage.create.trials import Budget
 from mintage.create.words import (
+    balanced_in_words,
     curve_in_words,
     gap_in_words,
     no_better_in_words,
+    points_between,
     promise_in_words,
     skipped_in_words,
 )
@@ -191,6 +193,21 @@ def test_a_rise_of_validation_loss_names_the_epoch_that_was_kept() -> None:
     assert "risen to 0.900 by epoch 4; the weights of epoch 3 are the ones kept" in restored
     assert "surer than it was right" in curve_in_words({"history": history, "best_epoch": 4})
     assert "surer than it was right" in curve_in_words({"history": history})  # an older record
+    level = [{**each, "validation_loss": min(each["validation_loss"], 0.51)} for each in history]
+    said = curve_in_words({"history": level, "best_epoch": 4})
+    assert "hardly rose again; the weights of epoch 4 are the ones kept" in said
+    assert "hardly rose again." in curve_in_words({"history": level, "best_epoch": 2})
+
+
+def test_a_gap_is_what_whoever_subtracts_the_shown_shares_has() -> None:
+    assert points_between(0.9214, 0.7838) == 13.7  # 92.1 - 78.4
+    assert points_between(0.5, 0.5004) == 0.0
+
+
+def test_a_mean_over_classes_far_from_the_share_of_all_is_said() -> None:
+    assert balanced_in_words({"accuracy": 0.9, "balanced_accuracy": 0.895}) is None
+    assert "is 58.8%" in balanced_in_words({"accuracy": 0.73, "balanced_accuracy": 0.588})
+    assert balanced_in_words({"accuracy": 0.9}) is None  # an older record
 
 
 def test_a_model_no_better_than_always_the_same_answer_is_called_that() -> None:
@@ -261,14 +278,14 @@ def test_where_the_start_was_slow_more_is_kept_back_for_the_end() -> None:
     )
     assert quick.for_training() == usual.for_training()
     for late in (waited, slow):
-        assert usual.for_training() - late.for_training() == pytest.approx(4.0)
-        assert usual.for_training(int8=True) - late.for_training(int8=True) == pytest.approx(6.0)
+        assert usual.for_training() - late.for_training() == pytest.approx(4.8)
+        assert usual.for_training(int8=True) - late.for_training(int8=True) == pytest.approx(6.8)
 
 
 def test_what_is_kept_back_follows_how_long_work_waits_just_before_training() -> None:
     budget = Budget(100.0, 0.0, Stopwatch(), start_seconds=6.0, start_work=2.0)
     beside_nobody, beside_four = (budget.for_training(waiting=each) for each in (0.98, 2.5))
-    assert beside_nobody - beside_four == pytest.approx(3.0)
+    assert beside_nobody - beside_four == pytest.approx(3.6)
     assert beside_nobody > budget.for_training()
 
 
@@ -660,8 +677,9 @@ def test_a_variant_that_gets_to_no_step_does_not_cost_the_run(
     fit = trials.fit
 
     def hurried(candidate: Any, *given: Any, **options: Any) -> Any:
-        late = {"epochs": None, "seconds": 1e-6} if candidate.name == "only-l1" else {}
-        return fit(candidate, *given, **options | late)
+        if candidate.name == "only-l1":
+            raise ConfigError("Training ended before its first step.")
+        return fit(candidate, *given, **options)
 
     monkeypatch.setattr(trials, "fit", hurried)
     with opened(home) as app:
@@ -710,19 +728,24 @@ def test_an_interrupted_search_keeps_what_its_rounds_taught(home: Path) -> None:
     assert all(each["epochs"] > 0 for each in result.record["candidates"])
 
 
-def test_what_ended_before_its_first_step_is_no_model(
+def test_what_is_stopped_before_its_first_step_is_no_model(home: Path) -> None:
+    with opened(home) as app, pytest.raises(KeyboardInterrupt):
+        app.create.train("pets", recipe="seed-cnn", epochs=3, should_stop=lambda: True)
+    assert [path.name for path in (home / "models/pets").glob("[!.]*")] == ["1"]
+
+
+def test_where_no_time_is_left_a_step_is_made_and_signed_all_the_same(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fit = trials.fit
+    monkeypatch.setattr(
+        trials, "fit", lambda *given, **options: fit(*given, **options | {"seconds": 1e-6})
+    )
     with opened(home) as app:
-        with pytest.raises(KeyboardInterrupt):
-            app.create.train("pets", recipe="seed-cnn", epochs=3, should_stop=lambda: True)
-        monkeypatch.setattr(
-            trials, "fit", lambda *given, **options: fit(*given, **options | {"seconds": 1e-6})
-        )
-        with pytest.raises(ConfigError, match="before its first step"):
-            app.create.train("pets", recipe="seed-cnn", seconds=20)
-    assert [path.name for path in (home / "models/pets").glob("[!.]*")] == ["1"]
+        result = app.create.train("pets", recipe="seed-cnn", seconds=20)
+    assert result.version == 2
+    (kept,) = result.record["candidates"]
+    assert kept["history"][-1]["step"] == 1
 
 
 def test_candidates_named_for_an_ablation_have_to_be_one(home: Path) -> None:

@@ -184,7 +184,15 @@ def test_what_the_clock_cut_short_is_looked_for_again_where_there_is_more_time(w
     asked = networks(judged(dataset, in_full=False))
     for seconds in (60, 30, 60, 90, 90):
         found_in(workspace, dataset, seconds=seconds)
-    assert [each["seconds"] for each in asked] == [60, 90]
+    assert [each["seconds"] for each in asked] == [0.97 * 60, 0.97 * 90]
+
+
+def test_what_was_spent_already_is_no_longer_there_and_no_reason_to_look_again(workspace, networks):
+    dataset = many()
+    asked = networks(judged(dataset, in_full=False))
+    found_in(workspace, dataset, seconds=60, spent=20)
+    found_in(workspace, dataset, seconds=60, spent=2)
+    assert [each["seconds"] for each in asked] == [0.97 * 60 - 20]
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 cut short", None])

@@ -198,6 +198,7 @@ class Collecting:
         *,
         look: Look = "card",
         seconds: float | None = None,
+        spent: float = 0.0,
         threads: int | None = None,
         progress: Progress | None = None,
         should_stop: Callable[[], bool] = lambda: False,
@@ -206,7 +207,8 @@ class Collecting:
 
         ``card`` reads the manifest and the card alone. ``pictures`` opens every picture too, for
         leaks, shortcuts and faults. ``labels`` trains small networks besides, for ``seconds`` at
-        most (by the number of examples, if not given), to find wrong labels and outliers.
+        most (by the number of examples, if not given), of which so many are ``spent`` already, to
+        find wrong labels and outliers.
 
         Raises:
             RequestError: there is no such dataset (404).
@@ -220,6 +222,7 @@ class Collecting:
             dataset,
             train=look == "labels",
             seconds=seconds,
+            spent=spent,
             threads=threads or available_cores(),
             progress=progress or Silent(),
             should_stop=should_stop,

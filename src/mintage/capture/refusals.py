@@ -103,9 +103,10 @@ def _records(connection: repository.Connection, counts: Counter[Kind]) -> list[d
     found: dict[tuple[Any, ...], int] = Counter()
     for (digest, product, code), count in counts.items():
         row = None if digest is None else repository.key_by_digest(connection, digest)
-        if product is not None and repository.offer(connection, product) is None:
-            product = None  # whatever a caller wrote in its place: it might be the key
-        known = (None, None, None) if row is None else (row["customer"], row["id"], product)
+        # What a caller wrote in the place of a product might be anything: their key, for one.
+        ours = product is not None and repository.offer(connection, product) is not None
+        named = product if ours else None
+        known = (None, None, None) if row is None else (row["customer"], row["id"], named)
         found[(*known, code)] += count
     names = "customer", "key", "product", "code"
     return [

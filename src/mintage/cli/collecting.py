@@ -11,6 +11,7 @@ from mintage.app.collecting import check_target
 from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import TerminalProgress, emit, line, say, table, warn
 from mintage.core.errors import ConfigError
+from mintage.core.machine import process_age_seconds
 from mintage.core.messages import Message, _
 from mintage.core.units import format_duration, parse_duration
 from mintage.create.collect import Origin
@@ -199,7 +200,7 @@ def inspect(
     """Show what is in a dataset and what is wrong with it: labels, outliers, leaks, small classes.
 
     Wrong labels and outliers are found by training small networks; what they found is kept, so
-    that a second time takes none.
+    that a second time takes none; where they could not tell, they are asked anew.
     """
     seconds = None if time is None else parse_duration(time)
     if quick and seconds is not None:
@@ -212,6 +213,7 @@ def inspect(
             dataset,
             look="pictures" if quick else "labels",
             seconds=seconds,
+            spent=process_age_seconds(),
             threads=app.create.threads,
             progress=TerminalProgress(),
         )

@@ -19,8 +19,10 @@ from mintage.core.units import format_duration, parse_duration, parse_share
 from mintage.create.cures import help_in_words, name_of
 from mintage.create.words import (
     BALANCED,
+    BALANCED_CHOSE,
     gap_in_words,
     no_better_in_words,
+    points_between,
     promise_in_words,
     skipped_in_words,
 )
@@ -161,7 +163,7 @@ def show_run(record: Mapping[str, Any]) -> None:
                 *((f"{candidate['score']:.1%}",) if balanced else ()),
                 _(
                     "{gap:+.1f} points",
-                    gap=round(100 * (train_accuracy - validation), 1) + 0.0,
+                    gap=points_between(train_accuracy, validation),
                 ),
                 candidate["epochs"],
                 format_duration(candidate["seconds"]),
@@ -171,6 +173,8 @@ def show_run(record: Mapping[str, Any]) -> None:
     head = _("candidate"), _("training"), _("validation"), *chose, _("gap"), _("epochs"), _("time")
     table(head, rows, numbers=len(head) - 1)
     line(Message(record["why_kept"]))
+    if balanced:
+        line(BALANCED_CHOSE)
     _show_search(record)
     if record["interrupted"]:
         line(_("Training was interrupted; this is what it had learned by then."))
@@ -232,7 +236,10 @@ def _show_ablation(rows: Sequence[Mapping[str, Any]]) -> None:
                 name_of(each["cure"]),
                 f"{each['train_accuracy']:.1%}",
                 f"{each['validation_accuracy']:.1%}",
-                _("{gap:+.1f} points", gap=round(100 * each["gap"], 1) + 0.0),
+                _(
+                    "{gap:+.1f} points",
+                    gap=points_between(each["train_accuracy"], each["validation_accuracy"]),
+                ),
                 each["epochs"],
                 help_in_words(each),
             )

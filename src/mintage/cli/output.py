@@ -88,6 +88,19 @@ _ROOMY = 110
 """Columns of a terminal from which a bar may be long."""
 
 
+_BESIDE = 34
+"""Columns that a title leaves to the share, the time and the first part of a note."""
+
+
+def _cropped(text: str, columns: int) -> str:
+    """As much of it as there is room for."""
+    if cell_len(text) <= columns:
+        return text
+    while text and cell_len(text) >= columns:
+        text = text[:-1]
+    return text + "…"
+
+
 def _whole() -> Column:
     return Column(no_wrap=True)
 
@@ -115,8 +128,8 @@ class TerminalProgress:
         if not stderr.is_terminal:
             say(title)
             return
-        title = shown(title)
         bar = 28 if stderr.width >= _ROOMY else 10
+        title = _cropped(shown(title), stderr.width - bar - _BESIDE)
         self._room = stderr.width - cell_len(title) - bar - len(" 100 % 0:00:00 ") - 1
         self._bars = Bars(
             TextColumn("{task.description}", table_column=_whole()),

@@ -140,7 +140,7 @@ class Ablation:
                 continue
             trials.progress.say(
                 _(
-                    "Cure {number} of {count}: {cure}",
+                    "Training {number} of {count}: {cure}",
                     number=position + 1,
                     count=len(all_of_them),
                     cure=name_of(cure),
@@ -193,6 +193,8 @@ def _row(cure: str, found: Trained, examples: int) -> dict[str, Any]:
         "epochs": fitted.epochs,
         "seconds": round(fitted.seconds, 3),
         "helps": None,
+        # Mirror images that were found to show something else were not shown.
+        "applied": cure != "flips" or fitted.flips is None or fitted.flips.chosen != "none",
     }
 
 

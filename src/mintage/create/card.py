@@ -8,6 +8,7 @@ from typing import Any
 from mintage.core.messages import Language, Message, _, speaking, told
 from mintage.create.cures import cures, recipe_of
 from mintage.create.words import (
+    balanced_in_words,
     calibration_in_words,
     gap_in_words,
     joined,
@@ -124,6 +125,8 @@ def _measured(evaluation: Mapping[str, Any]) -> Iterator[Message]:
         "Always answering the most frequent class would be right {share:.1%} of the time.",
         share=evaluation["majority_accuracy"],
     )
+    if (balanced := balanced_in_words(evaluation)) is not None:
+        yield balanced
     if "calibration_error_before" in evaluation:
         yield _(
             "Its probabilities are {error:.1%} off on average (calibration error), before scaling "

@@ -105,6 +105,8 @@ def help_in_words(row: Mapping[str, Any]) -> Message:
     """What a line of an ablation says of its cure."""
     if row["cure"] == "none":
         return _("nothing to compare with")
+    if not row.get("applied", True):
+        return _("not applied: none were found to show the same")
     if row["helps"] is None:
         return _("no difference that chance would not make")
     return _("helps") if row["helps"] else _("does harm")

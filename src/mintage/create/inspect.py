@@ -83,13 +83,15 @@ def examined(
     *,
     train: bool,
     seconds: float | None = None,
+    spent: float = 0.0,
     threads: int = 1,
     progress: Progress,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
     """``findings`` and what is wrong, as JSON; ``train`` asks for what needs short trainings.
 
-    What could not be looked for is in ``left_out``, each with its reason.
+    What could not be looked for is in ``left_out``, each with its reason. Of ``seconds`` so many
+    are ``spent`` already.
 
     Raises:
         DependencyDown: the disk is full.
@@ -98,9 +100,10 @@ def examined(
     measures = measured(workspace, dataset, progress)
     judged, left_out = None, [_("Wrong labels and outliers were not looked for (--quick).")]
     if train:
-        if seconds is not None:
-            seconds = max(1.0, seconds - (workspace.clock.monotonic() - began))
-        judged, left_out = _judged(workspace, dataset, seconds, threads, progress, should_stop)
+        spent = 0.0 if seconds is None else spent + workspace.clock.monotonic() - began
+        judged, left_out = _judged(
+            workspace, dataset, (seconds, spent), threads, progress, should_stop
+        )
     concerns: list[Concern] = []
     if judged is not None:
         concerns += [*_of_labels(dataset, judged), *_of_outliers(dataset, judged)]
@@ -117,7 +120,7 @@ def examined(
 def _judged(
     workspace: Workspace,
     dataset: Dataset,
-    seconds: float | None,
+    time: tuple[float | None, float],
     threads: int,
     progress: Progress,
     should_stop: Callable[[], bool],
@@ -133,7 +136,8 @@ def _judged(
     found = suspects.find(
         workspace,
         dataset,
-        seconds=seconds,
+        seconds=time[0],
+        spent=time[1],
         threads=threads,
         progress=progress,
         should_stop=should_stop,

@@ -289,7 +289,7 @@ class _Work:
         needed = sum(self.plan.seconds_of(n, self.speed) for n in range(fold, self.folds))
         self.progress.start(
             _(
-                "Looking for wrong labels: network {number} of {folds}, about {time}",
+                "Wrong labels: network {number} of {folds}, {time} in all",
                 number=fold + 1,
                 folds=self.folds,
                 time=format_duration(max(0.0, min(left, needed))),
@@ -306,10 +306,7 @@ class _Work:
         needed = len(learned) * passes * judges.milliseconds(trial, self.speed) / 1000
         most = _TRIAL_TIME * self.limit
         self.progress.start(
-            _(
-                "Looking whether mirror images show the same, about {time}",
-                time=format_duration(min(most, needed)),
-            ),
+            _("Looking whether mirror images show the same"),
             1.0,
         )
         with self.measured(trial) as show:
@@ -349,9 +346,8 @@ class _Work:
 
         def show(state: TrainProgress) -> None:
             seen[1:] = [(time.monotonic(), state.step)]
-            self.progress.advance(
-                state.fraction, _("{left} left", left=format_duration(state.seconds_left))
-            )
+            left = max(0.0, min(state.seconds_left, self.limit - self.elapsed))
+            self.progress.advance(state.fraction, _("{left} left", left=format_duration(left)))
 
         yield show
         if seen and seen[-1][1] - seen[0][1] >= _ENOUGH_STEPS:

@@ -47,6 +47,8 @@ def measure(threads: int, seconds: float = PROBE_SECONDS) -> float:
                 began, worked = time.monotonic(), time.thread_time()
                 found.append(_fastest_step(began, seconds / len(counts)))
                 waited = time.monotonic() - began
+                if waited > _MOST * seconds:
+                    break  # more threads would take what is needed to train
                 if time.thread_time() - worked < ThreadKeeper.BUSY_ENOUGH * waited:
                     break
     finally:

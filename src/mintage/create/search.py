@@ -143,7 +143,7 @@ class Search:
                 last,
                 _(
                     "in {time} no more candidates can be compared, of which each needs {passes} "
-                    "passes over the data.",
+                    "passes over the data; those that are likelier to be good come first.",
                     time=format_duration(ROUNDS_SHARE * seconds),
                     passes=_PASSES_A_ROUND,
                 ),

@@ -29,6 +29,7 @@ FEWEST_GROUPS = 20
 
 _SECONDS_AN_EXAMPLE = 0.1
 _SHORTEST, _LONGEST = 90.0, 900.0
+_SHARE = 0.97  # of the time, for networks: the rest is for what they found
 # Of what the most frequent class alone leaves wrong, the share that the networks must get right:
 # those that learned less doubt every label.
 _LEARNED = 0.5
@@ -119,6 +120,7 @@ def find(
     dataset: Dataset,
     *,
     seconds: float | None = None,
+    spent: float = 0.0,
     threads: int,
     seed: int = 0,
     progress: Progress,
@@ -126,8 +128,9 @@ def find(
 ) -> Suspects:
     """Judge every label by networks that were trained without it, or find what was found before.
 
-    ``seconds`` bounds the trainings (``default_seconds``, if not given). An earlier result is
-    taken where it was reached in full or with at least as much time.
+    ``seconds`` is what it may take (``default_seconds``, if not given), of which so many are
+    ``spent`` already. An earlier result is taken where it was reached in full or with at least as
+    much time, unless it could tell nothing.
 
     Raises:
         DependencyDown: PyTorch is not installed, or the disk is full.
@@ -143,6 +146,7 @@ def find(
             workspace,
             dataset,
             limit=limit,
+            spent=spent,
             threads=threads,
             seed=seed,
             progress=progress,
@@ -215,6 +219,7 @@ def _computed(
     dataset: Dataset,
     *,
     limit: float,
+    spent: float,
     threads: int,
     seed: int,
     progress: Progress,
@@ -228,7 +233,7 @@ def _computed(
         workspace,
         dataset,
         judged=np.array([each.label in labels for each in dataset.examples]),
-        seconds=limit,
+        seconds=max(1.0, _SHARE * limit - spent),
         threads=threads,
         seed=seed,
         progress=progress,

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -349,21 +350,22 @@ class _Training:
             return
         few = self.validation_index[: flips.EXAMPLES]
         labels = self.examples.of(few)
+        last = self.flips_tried + 1 == len(flips.MEASURED_AT)
         # As large beside what is trained on now as they will be at the end: trained on 48 px alone,
         # a network makes next to nothing of whole pictures of 144 px.
         share = self.side(self.done) / max(self.sides)
         whole = self.candidate.input_size
         side = min(whole, max(32, round(whole * share)))
 
-        def losses_of(axes: tuple[int, ...]) -> Tensor:
-            logits = self.answers(few, flip=axes, network=self.network, side=side)
-            return self.plain_loss.each(logits, labels, 0.0)
+        @cache
+        def logits_of(axes: tuple[int, ...]) -> Tensor:
+            return self.answers(few, flip=axes, network=self.network, side=side)
+
+        def losses_of(axes: tuple[int, ...], temperature: float) -> Tensor:
+            return self.plain_loss.each(logits_of(axes) / temperature, labels, 0.0)
 
         self.flips_tried += 1
-        last = self.flips_tried == len(flips.MEASURED_AT)
         self.flips = flips.measure(losses_of, labels, last=last)
-        if self.flips is None and last:
-            self.flips = flips.Flips("none")
         if self.flips is not None:
             self.show_mirrored(self.flips.chosen)
 
@@ -377,7 +379,8 @@ class _Training:
         """Asked before every step."""
         if should_stop():
             return "interrupted"
-        if self.pace.fraction(self.step) < 1:
+        # A step there is, however little time is left: what it teaches can be measured and signed.
+        if self.step == 0 or self.pace.fraction(self.step) < 1:
             return None
         return "time" if self.pace.seconds is not None else "epochs"
 
@@ -526,8 +529,12 @@ class _Training:
             epochs=self.epoch,
             steps=self.step,
             seconds=self.pace.elapsed,
-            flips=self.flips,
+            flips=self.flips or self._undecided(),
         )
+
+    def _undecided(self) -> flips.Flips | None:
+        """Mirror images that were to be measured, and could not be."""
+        return flips.Flips("none") if self.candidate.augmentation.flips == "measure" else None
 
 
 def _finite(number: float) -> float | None:

@@ -49,6 +49,7 @@ _HEAD_SHARE = 0.35
 # when training began; elsewhere all that is fixed is taken to be slower in proportion.
 _USUAL_WORK = 2.0
 _LEAST_SECONDS = 1.0  # of a training that is begun at all
+_TELLING = 0.05  # of a training by epochs, from which on its pace tells how long all will take
 _UNKNOWN_MS = 5.0  # for an example, of a pretrained network
 
 
@@ -76,7 +77,7 @@ class Budget:
     def for_training(self, *, int8: bool = False, waiting: float | None = None) -> float:
         """What training may use, the network's runs afterwards among it.
 
-        The rest is for exporting, the detector, signing and the report (2.0 s on 2 cores with
+        The rest is for exporting, the detector, signing and the report (2.4 s on 2 cores with
         nothing else to do), and from two minutes on for a look at the model from all sides.
         ``int8`` says whether the graph will be quantised and both graphs raced (2.5 s).
         ``waiting`` is how many times longer work takes than it computes, which others' work on
@@ -84,7 +85,7 @@ class Budget:
         """
         looking = 0.03 if self.looks and self.seconds >= 120 else 0.0
         slowness = self.slowness(waiting)
-        fixed = 2.0 * slowness + (1.5 + slowness if int8 else 0.0)
+        fixed = 2.4 * slowness + (1.5 + slowness if int8 else 0.0)
         return self.left - fixed - (0.015 + looking) * self.seconds
 
     def slowness(self, waiting: float | None) -> float:
@@ -136,6 +137,7 @@ class Trials:
     waiting: float | None = field(init=False, default=None)
     later: Sequence[Candidate] = field(init=False, default=())
     _strangers: dict[int, Sequence[NDArray[np.uint8]]] = field(init=False)
+    _took: dict[str, float] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Find the code for the dataset's kind of data, and number its labels."""
@@ -397,19 +399,21 @@ class Trials:
             )
         )
         self.progress.start(title, 1.0)
-        furthest = whole = 0.0
+        furthest, began = 0.0, time.monotonic()
+        later = folds - fold - 1 + folds * self._cost_of_later(candidate)
 
         def show(state: TrainProgress) -> None:
-            nonlocal furthest, whole
+            nonlocal furthest
             # By the clock, what the end will take is known ever better: no bar goes back.
             furthest = max(furthest, state.fraction)
-            if state.fraction < 1:
-                whole = state.seconds_left / (1 - state.fraction)
-            later = whole * (folds - fold - 1 + folds * self._cost_of_later(candidate))
-            left = state.seconds_left + later
+            whole = self._took.get(candidate.name)  # of an earlier fold, else by its own pace
+            if whole is None:
+                whole = (time.monotonic() - began) / max(state.fraction, 1e-6)
+            left = state.seconds_left + whole * later
             if self.budget is not None:
                 left = max(state.seconds_left, self.left_for_training(self.budget))
-            self.progress.advance(furthest, _told(state, left))
+            sure = state.fraction >= _TELLING or self.budget is not None
+            self.progress.advance(furthest, _told(state, left if sure else None))
 
         try:
             fitted = fit(
@@ -433,6 +437,7 @@ class Trials:
             )
         finally:
             self.progress.finish()
+        self._took[candidate.name] = time.monotonic() - began
         if fitted.steps == 0 and candidate.weights is None:
             raise ConfigError(
                 _("Training ended before its first step, so there is nothing that it learned."),
@@ -478,8 +483,15 @@ class Trials:
         return sum((cost_ms(each) or _UNKNOWN_MS) / own for each in self.later)
 
 
-def _told(state: TrainProgress, left: float) -> Message:
+def _told(state: TrainProgress, left: float | None) -> Message:
     """What stands beside the bar: what matters most comes first, where there is little room."""
+    if left is None:
+        return _(
+            "{accuracy:.1%} right  loss {loss:.3f}  epoch {epoch}",
+            accuracy=state.accuracy,
+            loss=state.loss,
+            epoch=state.epoch,
+        )
     return _(
         "{left} left  {accuracy:.1%} right  loss {loss:.3f}  epoch {epoch}  "
         "{speed:,.0f} examples/s",

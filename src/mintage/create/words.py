@@ -12,6 +12,7 @@ from mintage.tasks.metrics import wilson_interval
 _LITTLE, _MUCH, _BY_HEART = 0.04, 0.1, 0.95
 _LEARNED = 0.5  # of what the most frequent class alone leaves wrong
 _CERTAIN = 1.96  # standard errors
+_UNEVEN = 0.01  # between the mean over the classes and the share of all
 TRAINING, VALIDATION, TEST = _("training"), _("validation"), _("test")
 """The parts of a dataset."""
 BALANCED = _("balanced accuracy")
@@ -80,6 +81,28 @@ def parts_of(folds: int | None) -> dict[str, Message]:
     return {"train": TRAINING, "validation": VALIDATION, "test": TEST}
 
 
+BALANCED_CHOSE = _(
+    "The classes are uneven: balanced accuracy, the mean over the classes of what was right of "
+    "each, chose the epoch, and the candidate where there are several."
+)
+
+
+def balanced_in_words(evaluation: Mapping[str, Any]) -> Message | None:
+    """The mean over the classes, where it is not nearly the share of all."""
+    balanced = evaluation.get("balanced_accuracy")
+    if balanced is None or abs(balanced - evaluation["accuracy"]) < _UNEVEN:
+        return None
+    return _(
+        "Balanced accuracy, the mean over the classes of what was right of each, is {share:.1%}.",
+        share=balanced,
+    )
+
+
+def points_between(train: float, validation: float) -> float:
+    """The gap in points, as whoever subtracts the two shown shares has it."""
+    return round(round(100 * train, 1) - round(100 * validation, 1), 1) + 0.0
+
+
 def skipped_in_words(skipped: Iterable[Mapping[str, Any]]) -> list[Message]:
     """Who was not trained, or not to the end, and why: those of one reason together."""
     names: dict[str, list[str]] = {}
@@ -96,8 +119,8 @@ def no_better_in_words(evaluation: Mapping[str, Any]) -> Message | None:
     if evaluation["interval"][0] > evaluation["majority_accuracy"]:
         return None
     return _(
-        "It is not shown to be better than always answering the most frequent class, which would "
-        "be right {share:.1%} of the time.",
+        "It is not shown to be right more often than always answering the most frequent class, "
+        "which would be right {share:.1%} of the time.",
         share=evaluation["majority_accuracy"],
     )
 
@@ -127,6 +150,15 @@ def curve_in_words(candidate: Mapping[str, Any]) -> Message | None:
             "Its validation loss was lowest after epoch {best} ({lowest:.3f}) and had risen to "
             "{final:.3f} by epoch {last}: from there on it grew surer than it was right.",
             **values,
+        )
+    kept = candidate.get("best_epoch", best)
+    if kept != best:
+        return _(
+            "Its validation loss was lowest after epoch {best} of {last} and hardly rose again; "
+            "the weights of epoch {kept} are the ones kept.",
+            best=best,
+            last=last,
+            kept=kept,
         )
     if best == last:
         return _("Its validation loss was at its lowest when training ended.")

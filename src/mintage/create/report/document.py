@@ -13,7 +13,7 @@ from mintage.create.report.page import facts, folded, listed, page, paragraph, s
 from mintage.create.report.quality import quality
 from mintage.create.report.tried import tried
 from mintage.create.report.weaknesses import weaknesses
-from mintage.create.words import no_better_in_words, parts_of
+from mintage.create.words import balanced_in_words, no_better_in_words, parts_of
 
 _LISTED = 50
 _SEEN = 10
@@ -26,7 +26,7 @@ def render(run: Mapping[str, Any], language: Language = "en") -> str:
             (
                 _head(run),
                 _cards(run["evaluation"]),
-                paragraph(*filter(None, (no_better_in_words(run["evaluation"]),)), kind="note"),
+                paragraph(*_beyond_accuracy(run["evaluation"]), kind="note"),
                 tried(run),
                 quality(run),
                 weaknesses(run.get("diagnosis") or {}),
@@ -37,6 +37,12 @@ def render(run: Mapping[str, Any], language: Language = "en") -> str:
             )
         )
         return page(run["model"], body, language)
+
+
+def _beyond_accuracy(evaluation: Mapping[str, Any]) -> list[Message]:
+    """What the share that is right does not say where classes are uneven."""
+    said = no_better_in_words(evaluation), balanced_in_words(evaluation)
+    return [each for each in said if each is not None]
 
 
 def _head(run: Mapping[str, Any]) -> str:

@@ -21,10 +21,12 @@ from mintage.create.report.page import (
 )
 from mintage.create.words import (
     BALANCED,
+    BALANCED_CHOSE,
     TRAINING,
     VALIDATION,
     curve_in_words,
     gap_in_words,
+    points_between,
     promise_in_words,
     skipped_in_words,
 )
@@ -43,7 +45,7 @@ def tried(run: Mapping[str, Any]) -> str:
     return (
         title(_("What was tried"))
         + _candidates(candidates, run["candidate"], balanced=balanced)
-        + paragraph(Message(run["why_kept"]))
+        + paragraph(Message(run["why_kept"]), *((BALANCED_CHOSE,) if balanced else ()))
         + _search(run.get("search") or (), balanced=balanced)
         + _skipped(run.get("skipped") or ())
         + "".join(map(_curves, candidates))
@@ -83,7 +85,7 @@ def _candidates(candidates: Sequence[Mapping[str, Any]], kept: str, *, balanced:
                 f"{train:.1%}",
                 f"{validation:.1%}",
                 *((f"{candidate['score']:.1%}",) if balanced else ()),
-                f"{100 * (train - validation):+.1f}",
+                f"{points_between(train, validation):+.1f}",
                 str(candidate["epochs"]),
                 format_duration(candidate["seconds"]),
             )
@@ -196,7 +198,7 @@ def _ablation(rows: Sequence[Mapping[str, Any]], recipe: Mapping[str, Any]) -> s
                 f"{row['train_accuracy']:.1%}",
                 f"{row['validation_accuracy']:.1%}",
                 _("{low:.1%} to {high:.1%}", low=low, high=high),
-                f"{100 * row['gap']:+.1f}",
+                f"{points_between(row['train_accuracy'], row['validation_accuracy']):+.1f}",
                 format_duration(row["seconds"]),
             )
         )
