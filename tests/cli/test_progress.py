@@ -38,3 +38,17 @@ def test_what_matters_most_stays_whole_in_a_narrow_terminal(
         assert words in line
     for words in left_out:
         assert words not in line
+
+
+def test_a_long_title_leaves_room_for_the_share_and_the_time_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=80, color_system=None)
+    monkeypatch.setattr(output, "stderr", console)
+    progress = TerminalProgress()
+    progress.start("在" * 60, 1.0)
+    progress.advance(0.5, "35 min 28 s left")
+    progress.finish()
+    assert "…" in stream.getvalue()
+    assert "35 min 28 s left" in stream.getvalue()

@@ -58,15 +58,15 @@ class Refusals:
             counts, since, self._counts = self._counts, self._since, Counter()
         if not counts:
             return
-        until = timestamp(self._clock.now())
-
-        def log(connection: repository.Connection) -> None:
-            records = _records(connection, counts)
-            named = [Spelled.of(each | {"since": since, "until": until}) for each in records]
-            audit.append_all(connection, "calls.refused", named)
-
+        while_counted = {"since": since, "until": timestamp(self._clock.now())}
         try:
-            self._database.write(log)
+            # Looked up before the write: as long as that takes, no call could be recorded.
+            with self._database.read() as connection:
+                records = _records(connection, counts)
+            named = [Spelled.of(each | while_counted) for each in records]
+            self._database.write(
+                lambda connection: audit.append_all(connection, "calls.refused", named)
+            )
         except MintageError:
             with self._lock:
                 self._since = since

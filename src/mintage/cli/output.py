@@ -87,7 +87,6 @@ def facts(rows: Iterable[tuple[str, object]]) -> None:
 _ROOMY = 110
 """Columns of a terminal from which a bar may be long."""
 
-
 _BESIDE = 34
 """Columns that a title leaves to the share, the time and the first part of a note."""
 

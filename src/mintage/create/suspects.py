@@ -211,7 +211,7 @@ def _usable(found: arrays.Arrays | None, dataset: Dataset, limit: float) -> arra
     if in_full:
         return found
     # What a busy machine taught too little may do better another time.
-    return found if given >= limit and _judged(dataset, found).why_not is None else None
+    return found if given >= limit and _Answers.of(dataset, found).why_not is None else None
 
 
 def _computed(
@@ -248,59 +248,74 @@ def _computed(
     }
 
 
+@dataclass(frozen=True)
+class _Answers:
+    """What networks said of the M examples of the classes that are judged."""
+
+    labels: tuple[str, ...]
+    positions: NDArray[np.intp]  # [M], in the dataset
+    targets: NDArray[np.int64]  # [M], in ``labels``
+    chances: NDArray[np.float64]  # [M, k]
+
+    @classmethod
+    def of(cls, dataset: Dataset, known: arrays.Arrays) -> _Answers:
+        labels = _judged_labels(dataset)
+        positions = np.flatnonzero([each.label in labels for each in dataset.examples])
+        own = [labels.index(dataset.examples[position].label) for position in positions.tolist()]
+        columns = [dataset.labels.index(label) for label in labels]
+        chances = np.asarray(known["probabilities"], dtype=np.float64)[positions][:, columns]
+        return cls(labels, positions, np.array(own, dtype=np.int64), chances)
+
+    @property
+    def agreement(self) -> float:
+        """The share of labels that the networks gave too."""
+        return float((self.chances.argmax(axis=1) == self.targets).mean())
+
+    @property
+    def why_not(self) -> Message | None:
+        """Why the networks cannot judge labels; None where they can."""
+        agreement = self.agreement
+        majority = float(np.bincount(self.targets).max() / len(self.targets))
+        if agreement - majority >= _LEARNED * (1 - majority):
+            return None
+        return _(
+            "the networks learned too little to judge: they are right on {agreement:.1%}, the most "
+            "frequent class alone on {majority:.1%}. More time may help (--time 10m), or more "
+            "pictures",
+            agreement=agreement,
+            majority=majority,
+        )
+
+
 def _judged(dataset: Dataset, known: arrays.Arrays) -> Suspects:
-    labels = _judged_labels(dataset)
-    positions = np.flatnonzero([each.label in labels for each in dataset.examples])
-    own = [labels.index(dataset.examples[position].label) for position in positions.tolist()]
-    targets = np.array(own, dtype=np.int64)
-    columns = [dataset.labels.index(label) for label in labels]
-    chances = np.asarray(known["probabilities"], dtype=np.float64)[positions][:, columns]
+    answers = _Answers.of(dataset, known)
+    if answers.why_not is not None:
+        return _nothing(dataset, answers.why_not)
+    confidence = judge(answers.chances, answers.targets)
     __, seconds, in_full = (float(value) for value in known["about"])
-    agreement = float((chances.argmax(axis=1) == targets).mean())
-    reason = _learned_too_little(agreement, float(np.bincount(targets).max() / len(targets)))
-    if reason is not None:
-        return _nothing(dataset, reason)
-    confidence = judge(chances, targets)
     return Suspects(
-        labels=labels,
-        too_few=tuple(label for label in dataset.labels if label not in labels),
-        examples=_examples(dataset, labels, positions, confidence),
+        labels=answers.labels,
+        too_few=tuple(label for label in dataset.labels if label not in answers.labels),
+        examples=_examples(dataset, answers, confidence),
         counts=confidence.counts,
         noise_rate=confidence.noise_rate,
-        agreement=agreement,
+        agreement=answers.agreement,
         distance=np.asarray(known["distance"], dtype=np.float64),
         seconds=seconds,
         in_full=bool(in_full),
     )
 
 
-def _learned_too_little(agreement: float, majority: float) -> Message | None:
-    """Why the networks cannot judge labels; None where they can."""
-    if agreement - majority >= _LEARNED * (1 - majority):
-        return None
-    return _(
-        "the networks learned too little to judge: they are right on {agreement:.1%}, the most "
-        "frequent class alone on {majority:.1%}. More time may help (--time 10m), or more pictures",
-        agreement=agreement,
-        majority=majority,
-    )
-
-
-def _examples(
-    dataset: Dataset,
-    labels: tuple[str, ...],
-    positions: NDArray[np.intp],
-    confidence: Confidence,
-) -> tuple[Suspect, ...]:
+def _examples(dataset: Dataset, answers: _Answers, confidence: Confidence) -> tuple[Suspect, ...]:
     found = []
-    for number, position in enumerate(positions.tolist()):
+    for number, position in enumerate(answers.positions.tolist()):
         example = dataset.examples[position]
         found.append(
             Suspect(
                 position=position,
                 path=example.path,
                 label=example.label,
-                suggested=labels[int(confidence.suggested[number])],
+                suggested=answers.labels[int(confidence.suggested[number])],
                 split=example.split,
                 self_confidence=float(confidence.self_confidence[number]),
                 margin=float(confidence.margin[number]),

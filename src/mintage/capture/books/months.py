@@ -113,14 +113,14 @@ def _used(account: Account, agreed: Plan, between: tuple[datetime, datetime], un
     the events.
     """
     begin, end = between
-    asked = (account.connection, account.customer, agreed.name, agreed.version)
+    asked = (account.connection, (account.customer, agreed.name, agreed.version))
     first, last = _next_hour(begin), _next_hour(end - _HOUR + timedelta(microseconds=1))
     rows = []
     if first < last:
-        rows += by_hour.used_by_hour(*asked, _hour(first), _hour(last), until)
+        rows += by_hour.used_by_hour(*asked, (_hour(first), _hour(last)), until)
     for low, high in ((begin, min(first, end)), (max(last, first), end)):
         if low < high:
-            rows += by_hour.used_between(*asked, timestamp(low), timestamp(high), until)
+            rows += by_hour.used_between(*asked, (timestamp(low), timestamp(high)), until)
     events, charged, units = 0, 0, Counter[tuple[str, str]]()
     for row in rows:
         events += row.events

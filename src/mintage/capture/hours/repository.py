@@ -10,6 +10,8 @@ from sqlalchemy import Row, TextClause, and_, bindparam, func, insert, select, t
 from mintage.store.schema import rollup_steps, usage_events, usage_hours
 
 Connection = sqlalchemy.Connection
+Owner = tuple[str, str, int]
+"""A customer under a version of a plan."""
 
 # Events alike but in their quantities are summed up first: all calls of a picture have the same.
 _ALIKE = (
@@ -199,21 +201,20 @@ def plans_used(
 
 
 def used_by_hour(
-    connection: Connection,
-    customer: str,
-    plan: str,
-    version: int,
-    begin: str,
-    end: str,
-    until: int,
+    connection: Connection, owner: Owner, hours: tuple[str, str], until: int
 ) -> list[Row[Any]]:
-    """``product, outcome, unit, quantity, events`` under a plan between two hours, up to a step.
+    """``product, outcome, unit, quantity, events`` between two hours, up to a step.
 
     ``newest`` is the newest step among them.
     """
-    values = {"customer": customer, "plan": plan, "version": version}
-    values |= {"begin": begin, "end": end, "until": until}
-    return list(connection.execute(_USED_BY_HOUR, values))
+    return list(connection.execute(_USED_BY_HOUR, _asked(owner, hours, until)))
+
+
+def used_between(
+    connection: Connection, owner: Owner, moments: tuple[str, str], until: int
+) -> list[Row[Any]]:
+    """``used_by_hour`` of the events themselves, between two moments; steps are sequences."""
+    return list(_BETWEEN.execute(connection, **_asked(owner, moments, until)))
 
 
 def days_used(connection: Connection, customer: str) -> list[Row[Any]]:
@@ -227,16 +228,19 @@ def days_called(connection: Connection, customer: str, until: int) -> list[Row[A
 
 
 def computed_by_model(
-    connection: Connection, owner: tuple[str, str, int], hours: tuple[str, str], until: int
+    connection: Connection, owner: Owner, hours: tuple[str, str], until: int
 ) -> list[Row[Any]]:
     """What a customer used under a plan, by model version, between two hours, up to a step.
 
     ``product, provider_model, provider_version, outcome, unit, cost_currency, quantity, events,
     compute_seconds, cost_picos``.
     """
-    values = dict(zip(("customer", "plan", "version"), owner, strict=True))
-    values |= {"begin": hours[0], "end": hours[1], "until": until}
-    return list(connection.execute(_COMPUTED_BY_MODEL, values))
+    return list(connection.execute(_COMPUTED_BY_MODEL, _asked(owner, hours, until)))
+
+
+def _asked(owner: Owner, between: tuple[str, str], until: int) -> dict[str, Any]:
+    values: dict[str, Any] = dict(zip(("customer", "plan", "version"), owner, strict=True))
+    return values | {"begin": between[0], "end": between[1], "until": until}
 
 
 def spent_between(connection: Connection, begin: str, end: str, until: int) -> list[Row[Any]]:
@@ -247,18 +251,3 @@ def spent_between(connection: Connection, begin: str, end: str, until: int) -> l
     alike = (_h.customer, _h.plan, _h.plan_version, _h.cost_currency)
     within = and_(_h.hour >= begin, _h.hour < end, _h.step <= until)
     return list(connection.execute(select(*alike, *_SPENT).where(within).group_by(*alike)))
-
-
-def used_between(
-    connection: Connection,
-    customer: str,
-    plan: str,
-    version: int,
-    begin: str,
-    end: str,
-    until: int,
-) -> list[Row[Any]]:
-    """``used_by_hour`` of the events themselves, between two moments; steps are sequences."""
-    values = {"customer": customer, "plan": plan, "version": version}
-    values |= {"begin": begin, "end": end, "until": until}
-    return list(_BETWEEN.execute(connection, **values))
