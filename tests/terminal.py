@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mintage.cli import main
+from mintage.cli import collecting, create, main
 
 
 class Terminal:
@@ -20,6 +20,8 @@ class Terminal:
 
     def __call__(self, *words: object, status: int = 0) -> str:
         self.patch.setattr(sys, "argv", ["mintage", *map(str, words)])
+        for command in (collecting, create):  # begins now, not when the tests' process began
+            self.patch.setattr(command, "process_age_seconds", lambda: 0.5)
         with pytest.raises(SystemExit) as exited:
             main.run()
         self.out, self.err = self.capsys.readouterr()

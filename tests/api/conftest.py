@@ -17,6 +17,7 @@ from collections.abc import (
     Sequence,
 )
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypeVar
 
@@ -31,7 +32,9 @@ from mintage.api.application import customer_app, operator_app
 from mintage.api.logs import logging_to
 from mintage.api.server import serve
 from mintage.api.service import Sample, Service
+from mintage.app.root import App
 from mintage.capture.keys import refused
+from mintage.cli.serving import service_of
 from mintage.core import messages
 from mintage.core.errors import ConfigError, DataError, NotAllowed, RequestError
 from mintage.core.messages import _
@@ -417,6 +420,16 @@ def service(desk: Desk, provider: Colours, settings: Settings) -> Service:
         replays=desk,
         public_keys=lambda: desk.public_keys,
     )
+
+
+@contextmanager
+def serving(app: App) -> Iterator[Service]:
+    """What the routes call, finished as a server does at its end."""
+    service = service_of(app)
+    try:
+        yield service
+    finally:
+        service.finish()
 
 
 class InProcess:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import insert
-from tests.api.conftest import InProcess
+from tests.api.conftest import InProcess, serving
 from tests.capture.conftest import Shop
 from tests.conftest import ManualClock
 
@@ -20,7 +20,6 @@ from mintage.api.application import operator_app
 from mintage.api.service import Service
 from mintage.app.root import App
 from mintage.capture.operators import ROLES
-from mintage.cli.serving import service_of
 from mintage.core.settings import load_settings
 from mintage.store import schema
 
@@ -74,7 +73,6 @@ def office(tmp_path: Path) -> Iterator[Office]:
                 shop.meter.record(shop.usage(customer)).result(10)
         clock.moment = datetime(2026, 12, 3, tzinfo=UTC)
         keys = {role: app.capture.operators.add(role, role).key.reveal() for role in ROLES}
-        service = service_of(app)
-        with InProcess(operator_app(service)) as client:
+        with serving(app) as service, InProcess(operator_app(service)) as client:
             yield Office(app, shop, client, service, keys, home)
             client.call(service.engine.close())

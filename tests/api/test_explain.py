@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.api.conftest import KEY, Colours, Desk, InProcess, drawn
+from tests.api.conftest import KEY, Colours, Desk, InProcess, drawn, serving
 
 from mintage.api.application import customer_app, openapi_document, operator_app
 from mintage.api.service import Service
 from mintage.app.root import App
 from mintage.bundle.predictor import Explanation
-from mintage.cli.serving import service_of
 from mintage.core.errors import ConfigError
 from mintage.core.settings import load_settings
 from mintage.core.types import Answer
@@ -44,9 +43,8 @@ def shop(home: Path) -> Iterator[Shop]:
     with App(load_settings(home=home, threads=1)) as app:
         app.publishing.publish("pets@1", "pets", price="0.02", explanation_price="0.005")
         __, issued = app.capture.add_customer("Ada")
-        service = service_of(app)
         headers = {"Authorization": f"Bearer {issued.key.reveal()}"}
-        with InProcess(customer_app(service), **headers) as customer:
+        with serving(app) as service, InProcess(customer_app(service), **headers) as customer:
             yield Shop(app, customer)
             customer.call(service.explanations.close())
             customer.call(service.engine.close())

@@ -14,14 +14,13 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from tests.api.conftest import KEY, InProcess
+from tests.api.conftest import KEY, InProcess, serving
 from tests.pictures import encoded, noise
 
 from mintage.api.application import customer_app
 from mintage.api.service import Service
 from mintage.app.clearing import clear
 from mintage.app.root import App
-from mintage.cli.serving import service_of
 from mintage.core.canonical import sha256_hex
 from mintage.core.errors import ConfigError, DataError
 from mintage.core.settings import load_settings
@@ -78,7 +77,8 @@ def opened(home: Path) -> Iterator[Callable[..., Shop]]:
         app = App(load_settings(home=home, threads=1, **settings))
         app.publishing.publish("pets@1", "pets", price="0.02")
         __, issued = app.capture.add_customer("Ada")
-        service = service_of(app)
+        lasting = serving(app)
+        service = lasting.__enter__()
         headers = {"Authorization": f"Bearer {issued.key.reveal()}"}
         customer = InProcess(customer_app(service), **headers)
         customer.__enter__()
@@ -87,6 +87,7 @@ def opened(home: Path) -> Iterator[Callable[..., Shop]]:
             customer.call(service.explanations.close())
             customer.call(service.engine.close())
             customer.__exit__(None, None, None)
+            lasting.__exit__(None, None, None)
             app.close()
 
         ending.append(end)

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests.api.conftest import InProcess
+from tests.api.conftest import InProcess, serving
 
 from mintage.api.application import customer_app
 from mintage.app.root import App
-from mintage.cli.serving import service_of
 from mintage.core.settings import load_settings
 
 PREDICT = "/v1/products/pets/predict"
@@ -36,9 +35,11 @@ def customer(home: Path) -> Iterator[InProcess]:
     with App(load_settings(home=home, threads=1, max_upload_bytes=200_000)) as app:
         app.publishing.publish("pets@1", "pets")
         __, issued = app.capture.add_customer("Ada")
-        service = service_of(app)
         authorization = f"Bearer {issued.key.reveal()}"
-        with InProcess(customer_app(service), Authorization=authorization) as client:
+        with (
+            serving(app) as service,
+            InProcess(customer_app(service), Authorization=authorization) as client,
+        ):
             yield client
             client.call(service.engine.close())
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.api.conftest import InProcess
+from tests.api.conftest import InProcess, serving
 from tests.conftest import ManualClock
 from tests.scripted_upstream import Scripted, scripted_upstream
 
@@ -27,7 +27,6 @@ from mintage.api.application import customer_app, openapi_document, operator_app
 from mintage.api.problems import LANGUAGE
 from mintage.app.language import TokenPrices
 from mintage.app.root import App
-from mintage.cli.serving import service_of
 from mintage.core.settings import load_settings
 from mintage.deliver.upstreams.declared import Upstream
 
@@ -181,8 +180,8 @@ def town(home: Path, trained_home: Path, upstream: Scripted) -> Iterator[Town]:
             prices=TokenPrices("1", "4", currency="EUR"),
         )
         made = {name: app.capture.add_customer(name) for name in ("Ada", "Bob")}
-        service = service_of(app)
         with (
+            serving(app) as service,
             InProcess(customer_app(service)) as client,
             InProcess(operator_app(service)) as operators,
         ):

@@ -7,12 +7,11 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.api.conftest import KEY, Desk, InProcess, Running
+from tests.api.conftest import KEY, Desk, InProcess, Running, serving
 
 from mintage.api.application import customer_app
 from mintage.api.service import Service
 from mintage.app.root import App
-from mintage.cli.serving import service_of
 from mintage.core.settings import load_settings
 
 PREDICT = "/v1/products/tones/predict"
@@ -61,8 +60,7 @@ def test_a_key_for_one_product_calls_reads_and_comments_on_that_alone(
             app.publishing.publish("pets", product)
         __, whole = app.capture.add_customer("Ada")
         bound = app.capture.issue_key("Ada", products=["pets"]).key.reveal()
-        service = service_of(app)
-        with InProcess(customer_app(service)) as client:
+        with serving(app) as service, InProcess(customer_app(service)) as client:
 
             def ask(method: str, path: str, key: str = bound, **options: Any) -> httpx.Response:
                 headers = {"Authorization": f"Bearer {key}"}

@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.api.conftest import InProcess
+from tests.api.conftest import InProcess, serving
 
 from mintage.api.application import customer_app
 from mintage.app.root import App
-from mintage.cli.serving import service_of
 from mintage.core.errors import ConfigError
 from mintage.core.settings import load_settings
 
@@ -29,8 +28,7 @@ def served(home: Path, trial: int | None) -> Iterator[tuple[App, InProcess]]:
     """A visitor without a key before a server."""
     with App(load_settings(home=home, threads=1, trial=trial)) as app:
         app.publishing.publish("pets@1", "pets", price="0.02")
-        service = service_of(app)
-        with InProcess(customer_app(service)) as visitor:
+        with serving(app) as service, InProcess(customer_app(service)) as visitor:
             yield app, visitor
             visitor.call(service.engine.close())
 

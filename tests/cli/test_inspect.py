@@ -60,7 +60,7 @@ def test_wrong_labels_are_found_by_real_networks_and_a_second_time_at_once(
     assert all(each.startswith("light/dark-") for each in named)
     began = time.monotonic()
     assert mintage("inspect", "pets", "--home", pets) == shown
-    assert "Looking" not in mintage.err
+    assert "Wrong labels: network" not in mintage.err
     assert time.monotonic() - began < 5
 
 
