@@ -12,7 +12,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch.nn import functional
 
-from mintage.modalities.image.hub import transformers as library
+from mintage.modalities.hub import transformers as library
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing here needs a hub but a test's own
 

@@ -22,7 +22,8 @@ from tests.checkpoints import ARCHITECTURES, checkpoint, configured
 from mintage.core.errors import ConfigError, DependencyDown
 from mintage.create.export import check_parity, onnx_bytes
 from mintage.create.recipe import Candidate
-from mintage.modalities.image import hub, pretrained
+from mintage.modalities import hub
+from mintage.modalities.image import pretrained
 from mintage.modalities.image.networks import channels_last
 
 

@@ -13,18 +13,10 @@ from torch import Tensor, nn
 
 from mintage.core.errors import ConfigError
 from mintage.core.messages import _
-from mintage.modalities.image.hub import transformers
+from mintage.modalities.checkpoint import UNREADABLE, Checkpoint, unusable
+from mintage.modalities.hub import transformers
 from mintage.modalities.image.networks import PictureNetwork, means, outputs
-from mintage.modalities.image.weights import (
-    UNREADABLE,
-    Checkpoint,
-    Pretrained,
-    describe,
-    described,
-    kinds,
-    opened,
-    unusable,
-)
+from mintage.modalities.image.weights import Pretrained, describe, described, kinds, opened
 
 __all__ = ["Pretrained", "PretrainedNetwork", "build", "describe"]
 

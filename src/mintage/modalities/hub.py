@@ -25,6 +25,16 @@ _WANTED = (
     SINGLE,
     INDEX,
     "model-*.safetensors",
+    # Of language models:
+    "generation_config.json",
+    "chat_template.jinja",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "vocab.*",
+    "merges.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
 )
 
 
