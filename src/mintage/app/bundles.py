@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mintage.app.names import instead
+from mintage.bundle.language import LanguageBundle, is_language, load_language
 from mintage.bundle.loader import LoadedBundle, load
 from mintage.core.errors import ConfigError, RequestError, SignatureMismatch
 from mintage.core.messages import _
@@ -35,18 +36,47 @@ class Bundles:
             return load(Path(reference), self._keys)
         row = self.row(reference)
         name, version = row["name"], row["version"]
-        folder = self._workspace.model_folder(name, version)
-        bundle = load(folder, self._keys, subject=f"{name}@{version}")
-        if bundle.digest != row["bundle_digest"]:
-            raise SignatureMismatch(
-                _(
-                    "{name}@{version} is not the bundle that was signed here.",
+        if self.is_language(f"{name}@{version}"):
+            raise ConfigError(
+                _("{name}@{version} is a language model.", name=name, version=version),
+                remedy=_(
+                    "Sell it: mintage publish {name}@{version} --product NAME --price-input … "
+                    "--price-output … --currency …, then mintage serve.",
                     name=name,
                     version=version,
                 ),
-                remedy=_("Restore it from a backup, or train it again."),
             )
+        folder = self._workspace.model_folder(name, version)
+        bundle = load(folder, self._keys, subject=f"{name}@{version}")
+        if bundle.digest != row["bundle_digest"]:
+            raise _not_signed_here(bundle.subject)
         return bundle
+
+    def find_language(self, reference: str) -> LanguageBundle:
+        """The verified bundle of a language model, by ``name`` or ``name@version``.
+
+        Raises:
+            RequestError: there is none (404).
+            ConfigError: it is of another kind.
+            SignatureMismatch: any byte, name or file of it is not what was signed.
+        """
+        row = self.row(reference)
+        subject = f"{row['name']}@{row['version']}"
+        folder = self._workspace.model_folder(row["name"], row["version"])
+        if not is_language(folder) and folder.is_dir():
+            load(folder, self._keys, subject=subject)  # or why it is no model at all
+            raise ConfigError(_("{model} is not a language model.", model=subject))
+        bundle = load_language(folder, self._keys, subject=subject)
+        if bundle.digest != row["bundle_digest"]:
+            raise _not_signed_here(subject)
+        return bundle
+
+    def is_language(self, reference: str) -> bool:
+        """Whether a model of this workspace says that it is a language model."""
+        if os.sep in reference:
+            return is_language(Path(reference))
+        row = self.row(reference)
+        return is_language(self._workspace.model_folder(row["name"], row["version"]))
 
     def published(self, name: str, version: int, digest: str) -> LoadedBundle:
         """The verified bundle of ``name@version``, if it is the one that was published.
@@ -89,3 +119,10 @@ class Bundles:
                 http_status=404,
             )
         return row
+
+
+def _not_signed_here(subject: str) -> SignatureMismatch:
+    return SignatureMismatch(
+        _("{model} is not the bundle that was signed here.", model=subject),
+        remedy=_("Restore it from a backup, or train it again."),
+    )

@@ -18,6 +18,7 @@ from mintage.create import collect, diff, grow, inspect, repository
 from mintage.create.collect import Origin
 from mintage.create.dataset import Dataset, load_dataset
 from mintage.create.grow import Growth
+from mintage.create.language import collect as language
 from mintage.sources.https import PublicFile
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
@@ -98,7 +99,7 @@ class Collecting:
             RequestError: there is no such dataset (404).
             DataError: nothing readable, or a new class that is empty or too small.
         """
-        before = self.dataset(into)
+        before = self.classified(into)
         newest = Reference.parse(into, mark="#", kind="dataset").version is None
         path, named = self.located(location, progress or Silent())
         return grow.grow(
@@ -185,6 +186,23 @@ class Collecting:
         folder = self._workspace.dataset_folder(wanted.name, version)
         return load_dataset(folder, wanted.name, self._keys)
 
+    def classified(self, reference: str) -> Dataset:
+        """The same, of a dataset whose examples have classes.
+
+        Raises:
+            ConfigError: it holds conversations.
+        """
+        dataset = self.dataset(reference)
+        if dataset.card["task"] == language.TASK:
+            raise ConfigError(
+                _("{name} holds conversations, not examples of classes.", name=dataset.name),
+                remedy=_(
+                    "A language model learns from them: mintage train {name} --recipe hub:WEIGHTS",
+                    name=dataset.name,
+                ),
+            )
+        return dataset
+
     def newest(self, name: str) -> Dataset | None:
         """The newest dataset of that name, if there is one."""
         try:
@@ -215,6 +233,8 @@ class Collecting:
             DependencyDown: the disk is full.
         """
         dataset = self.dataset(reference)
+        if dataset.card["task"] == language.TASK:
+            return language.findings(self._workspace, dataset)
         if look == "card":
             return inspect.findings(dataset)
         return inspect.examined(

@@ -72,7 +72,7 @@ class Creating(Reporting):
         from mintage.create.run import SUSPECTS_SHARE, Run  # noqa: PLC0415
 
         shown = progress or Silent()
-        dataset = self.dataset(reference)
+        dataset = self.classified(reference)
         name = check_name(model or dataset.name, "model")
         budget = self._budget(seconds, started, looks=report)
         found, speed = self._recipe(
@@ -140,7 +140,7 @@ class Creating(Reporting):
         from mintage.create.run import Run, RunResult  # noqa: PLC0415
         from mintage.create.trials import SHORTEST_SECONDS  # noqa: PLC0415
 
-        row = self._run_row(run)
+        row = self.run_row(run)
         folder = self._workspace.run_folder(row["id"])
         shown = progress or Silent()
         if row["status"] == "finished":
@@ -168,7 +168,8 @@ class Creating(Reporting):
         )
         return self._finish(resumed)
 
-    def _run_row(self, run: str) -> Mapping[str, Any]:
+    def run_row(self, run: str) -> Mapping[str, Any]:
+        """What the workspace knows of a run; raises RequestError where there is none (404)."""
         with self._workspace.database.read() as connection:
             row = repository.find_run(connection, run)
             others = repository.unfinished_runs(connection)
@@ -196,7 +197,7 @@ class Creating(Reporting):
         Raises:
             ConfigError: a recipe or budget that cannot be.
         """
-        dataset, budget = self.dataset(reference), self._budget(seconds, None)
+        dataset, budget = self.classified(reference), self._budget(seconds, None)
         shown = progress or Silent()
         return self._recipe(
             dataset, recipe, budget, epochs=epochs, seed=seed, search=search, progress=shown

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mintage.app.moving import Moving
     from mintage.app.notifying import Notifying
     from mintage.app.publishing import Publishing
+    from mintage.app.tuning import Tuning
     from mintage.bundle.loader import LoadedBundle
     from mintage.deliver.products import Products
     from mintage.deliver.upstreams.declarations import Upstreams
@@ -53,6 +54,14 @@ class App:
         from mintage.app.creating import Creating  # noqa: PLC0415
 
         return Creating(self.workspace, self.keys, self.settings)
+
+    @cached_property
+    def tuning(self) -> Tuning:
+        """Language models of one's own."""
+        from mintage.app.tuning import Tuning  # noqa: PLC0415
+
+        create = self.create
+        return Tuning(self.workspace, self.keys, self.settings, create.bundles, create.dataset)
 
     @cached_property
     def labelling(self) -> Labelling:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from mintage.app.collecting import check_target
+from mintage.cli import tuning
 from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import TerminalProgress, emit, line, say, table, warn
 from mintage.core.errors import ConfigError
@@ -16,6 +18,7 @@ from mintage.core.messages import Message, _
 from mintage.core.units import format_duration, parse_duration
 from mintage.create.collect import Origin
 from mintage.create.diff import difference
+from mintage.create.language.collect import TASK, holds_conversations
 from mintage.create.words import parts_of
 
 _SURE = 0.85  # of all labels, in agreement with networks that learned without them
@@ -26,8 +29,8 @@ def collect(
     path: Annotated[
         str,
         typer.Argument(
-            help="A folder of class folders, a zip of one, a table (CSV, TSV, XLSX, JSONL), or a "
-            "zip's https:// address."
+            help="A folder of class folders, a zip of one, a table (CSV, TSV, XLSX, JSONL), a "
+            "zip's https:// address, or a JSONL of conversations."
         ),
     ],
     *,
@@ -61,6 +64,9 @@ def collect(
         )
     said, before = Origin(licence, consent, origin), None
     columns = [each.strip() for each in keep_columns.split(",") if each.strip()]
+    if not into and holds_conversations(Path(path)):
+        _collect_conversations(Path(path), name or "", said, strict, seed, home, as_json=as_json)
+        return
     with opened(home, make=not into) as app:
         if into:
             growth = app.create.grow(
@@ -102,7 +108,35 @@ def collect(
                 version=before.version[:12],
             )
         )
-    unsaid = [key for key, text in found["about"].items() if not text]
+    _warn_of_unsaid(found["about"])
+    say(_("Next: mintage train {name} --time 5m", name=found["dataset"]))
+
+
+def _collect_conversations(
+    path: Path,
+    name: str,
+    said: Origin,
+    strict: bool,
+    seed: int | None,
+    home: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    with opened(home, make=True) as app:
+        kept = app.tuning.collect(
+            path, name, strict=strict, seed=seed or 0, about=said, progress=TerminalProgress()
+        )
+        found = app.create.inspect(kept.reference)
+    if as_json:
+        emit(tuning.collected_json(found))
+        return
+    tuning.show_conversations(found)
+    _warn_of_unsaid(found["about"])
+    say(_("Next: mintage train {name} --recipe hub:FOLDER --time 1h", name=found["dataset"]))
+
+
+def _warn_of_unsaid(about: Mapping[str, str]) -> None:
+    unsaid = [key for key, text in about.items() if not text]
     if unsaid:
         warn(
             _(
@@ -112,7 +146,6 @@ def collect(
                 options=" ".join(f"--{each} TEXT" for each in unsaid),
             )
         )
-    say(_("Next: mintage train {name} --time 5m", name=found["dataset"]))
 
 
 def _say_what_holds(about: Mapping[str, str], given: Origin) -> None:
@@ -219,6 +252,8 @@ def inspect(
         )
     if as_json:
         emit(found)
+    elif found["task"] == TASK:
+        tuning.show_conversations(found)
     else:
         _show_dataset(found)
         _show_concerns(found)

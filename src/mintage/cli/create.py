@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mintage.app.reporting import CARD
+from mintage.cli import tuning
 from mintage.cli.evaluating import show_evaluation
 from mintage.cli.interrupt import orderly_interrupt
 from mintage.cli.options import Home, Json, opened
@@ -17,6 +18,7 @@ from mintage.core.machine import process_age_seconds
 from mintage.core.messages import Message, _
 from mintage.core.units import format_duration, parse_duration, parse_share
 from mintage.create.cures import help_in_words, name_of
+from mintage.create.language.collect import TASK as LANGUAGE
 from mintage.create.words import (
     BALANCED,
     BALANCED_CHOSE,
@@ -27,6 +29,11 @@ from mintage.create.words import (
     skipped_in_words,
 )
 
+if TYPE_CHECKING:
+    from mintage.app.root import App
+    from mintage.create.language.run import LanguageResult
+
+CLASS = "class"
 _SHOWN = 10
 _WIDE = 0.15
 
@@ -74,6 +81,10 @@ def train(
     no_report: Annotated[
         bool, typer.Option("--no-report", help="Leave the report to mintage report.")
     ] = False,
+    task: Annotated[
+        str | None,
+        typer.Option(help="class, or text for a language model. (default: by the dataset)"),
+    ] = None,
     sure: Annotated[
         str | None,
         typer.Option(help="Answer only where it is right this often, such as 98%."),
@@ -98,16 +109,36 @@ def train(
             "should_stop": interrupt,
         }
         if resume is not None:
-            others = (dataset, time, epochs, search, loss, seed, sure, name)
+            others = (dataset, time, epochs, search, loss, seed, sure, name, task)
             if any(each is not None for each in others) or any(
                 (drop_suspect, ablate, int8, no_report)
             ):
                 raise ConfigError(_("A run is resumed as it was begun: --resume RUN goes alone."))
+            row = app.create.run_row(resume)
+            if app.tuning.is_run(row["id"]):
+                _show_tuned(app.tuning.resume(row, **followed), as_json=as_json)
+                return
             result = app.create.resume(resume, **followed)
         elif dataset is None:
             raise ConfigError(
                 _("Name a dataset, or a run with --resume."), remedy=_("See: mintage list")
             )
+        elif _is_language(app, dataset, task):
+            tuning.check_options(
+                {"search": search, "loss": loss, "drop-suspect": drop_suspect, "ablate": ablate}
+                | {"int8": int8, "sure": sure, "no-report": no_report}
+            )
+            tuned = app.tuning.train(
+                dataset,
+                recipe=recipe,
+                seconds=seconds,
+                epochs=epochs,
+                seed=seed,
+                model=name,
+                **followed,
+            )
+            _show_tuned(tuned, as_json=as_json)
+            return
         else:
             result = app.create.train(
                 dataset,
@@ -130,6 +161,38 @@ def train(
         return
     show_run(result.record)
     say(_next(result.record))
+
+
+def _is_language(app: App, dataset: str, task: str | None) -> bool:
+    """Whether a language model is trained: what the task says has to be what the data holds.
+
+    Raises:
+        ConfigError: no such task, or data of another one.
+    """
+    holds = app.create.dataset(dataset).card["task"]
+    if task is not None and task not in (LANGUAGE, CLASS):
+        raise ConfigError(
+            _("No task is called {task!r}.", task=task),
+            remedy=_("There are: {names}.", names=f"{CLASS}, {LANGUAGE}"),
+        )
+    if task is not None and task != holds:
+        raise ConfigError(
+            _(
+                "{dataset} is for the task {holds}, not {task}.",
+                dataset=dataset,
+                holds=holds,
+                task=task,
+            ),
+            remedy=_("Leave --task out, or collect the data again."),
+        )
+    return bool(holds == LANGUAGE)
+
+
+def _show_tuned(result: LanguageResult, *, as_json: bool) -> None:
+    if as_json:
+        emit(result.to_json())
+    else:
+        tuning.show_tuned(result.record)
 
 
 def _next(record: Mapping[str, Any]) -> Message:

@@ -11,6 +11,7 @@ import typer
 from mintage.cli.against import show_left_out, show_people
 from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import TerminalProgress, emit, line, say, table, warn
+from mintage.cli.tuning import show_language_evaluation
 from mintage.core.errors import InputError
 from mintage.core.messages import Message, _
 from mintage.create.words import parts_of
@@ -37,6 +38,13 @@ def evaluate(
         _against(model, against, data, label, home, as_json=as_json)
         return
     with opened(home) as app:
+        if data is None and app.create.bundles.is_language(model):
+            found = app.tuning.evaluation(model)
+            if as_json:
+                emit(found)
+            else:
+                show_language_evaluation(found)
+            return
         measured = app.create.evaluate(model, data=data, label=label, progress=TerminalProgress())
     if data is None:
         say(

@@ -98,7 +98,10 @@ class Ingested:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One line of a dataset's manifest; ``columns`` are those of its table that were kept."""
+    """One line of a dataset's manifest; ``columns`` are those of its table that were kept.
+
+    Only pictures have a ``size`` and an ``orientation``.
+    """
 
     sha256: str
     path: str
@@ -106,8 +109,8 @@ class Example:
     split: Split
     fold: int | None
     group: str
-    size: tuple[int, int]
-    orientation: int
+    size: tuple[int, int] = (0, 0)
+    orientation: int = 1
     flags: tuple[str, ...] = ()
     columns: Mapping[str, str] = field(default_factory=lambda: NO_COLUMNS)
 
@@ -116,23 +119,23 @@ class Example:
 
         ``fold`` only where folds choose, ``columns`` only where any are kept.
         """
-        line = {
+        line: dict[str, Any] = {
             "sha256": self.sha256,
             "path": self.path,
             "label": self.label,
             "split": self.split,
             "group": self.group,
-            "size": list(self.size),
-            "orientation": self.orientation,
             "flags": list(self.flags),
         }
+        if self.size != (0, 0):
+            line |= {"size": list(self.size), "orientation": self.orientation}
         line |= {} if self.fold is None else {"fold": self.fold}
         return line | ({"columns": dict(self.columns)} if self.columns else {})
 
     @classmethod
     def from_json(cls, line: Mapping[str, Any]) -> Example:
         """Read a manifest's line."""
-        width, height = line["size"]
+        width, height = line.get("size", (0, 0))
         return cls(
             sha256=line["sha256"],
             path=line["path"],
@@ -141,7 +144,7 @@ class Example:
             fold=line.get("fold"),
             group=line["group"],
             size=(width, height),
-            orientation=line["orientation"],
+            orientation=line.get("orientation", 1),
             flags=tuple(line["flags"]),
             columns=line.get("columns", NO_COLUMNS),
         )

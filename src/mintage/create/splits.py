@@ -80,6 +80,13 @@ def draw(
     return [side.split for side in sides], [side.fold for side in sides]
 
 
+def hold_out(groups: Sequence[str], seed: int) -> list[Split]:
+    """The split of each example of data without classes; there are no folds."""
+    shares = held_out_share(max(len(groups), _FOLDS_BELOW))
+    drawn = _held_out(list(dict.fromkeys(groups)), Counter(groups), seed, shares)
+    return [drawn[group] for group in groups]
+
+
 def extend(
     groups: Sequence[str], labels: Sequence[str], seed: int, before: Sequence[Side | None]
 ) -> list[Side]:

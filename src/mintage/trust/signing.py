@@ -15,6 +15,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from mmap import mmap
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -45,6 +46,17 @@ class VerifiedFiles:
     """
 
     files: Mapping[str, bytes]
+    signature: bytes
+    subject: str
+    digest: str
+    key_id: str
+
+
+@dataclass(frozen=True)
+class CheckedFolder:
+    """A folder that is what was signed: the SHA-256 of each file, none of which is kept."""
+
+    digests: Mapping[str, str]
     signature: bytes
     subject: str
     digest: str
@@ -83,6 +95,33 @@ def verify_folder(
         SignatureMismatch: a byte, name or file differs from what was signed, or nobody trusted
             signed it, or it was signed as something else than ``subject``.
     """
+    signed, found = _looked_at(folder, keys, subject)
+    files = {name: _read(folder, name) for name in signed.digests if found.get(name) == ""}
+    return _checked(signed, files, found)
+
+
+def check_folder(
+    folder: Path, keys: Sequence[PublicKey], *, subject: str | None = None
+) -> CheckedFolder:
+    """``verify_folder`` of files that memory might not hold: each is hashed where it lies.
+
+    Whoever opens them afterwards opens them again: what changes meanwhile is not noticed.
+
+    Raises:
+        DataError: there is no such folder.
+        SignatureMismatch: as for ``verify_folder``.
+    """
+    signed, found = _looked_at(folder, keys, subject)
+    digests = {name: _hashed(folder, name) for name in signed.digests if found.get(name) == ""}
+    _compare(signed, digests, found)
+    digest = files_digest(signed.digests)
+    return CheckedFolder(signed.digests, signed.content, signed.subject, digest, signed.key_id)
+
+
+def _looked_at(
+    folder: Path, keys: Sequence[PublicKey], subject: str | None
+) -> tuple[_Signed, dict[str, str]]:
+    """What was signed, and for each name that is there what is wrong with it, or ''."""
     if not folder.is_dir():
         raise DataError(
             _("There is no folder {folder}.", folder=folder), remedy=_("Check the path.")
@@ -99,8 +138,7 @@ def verify_folder(
     parents = {str(parent) for name in signed.digests for parent in PurePosixPath(name).parents}
     found = dict(_look(folder, parents))
     found.pop(SIGNATURE_FILE, None)  # read above, where a link is refused
-    files = {name: _read(folder, name) for name in signed.digests if found.get(name) == ""}
-    return _checked(signed, files, found)
+    return signed, found
 
 
 def verify_files(
@@ -203,12 +241,19 @@ def _checked(
     signed: _Signed, files: Mapping[str, bytes], found: Mapping[str, str]
 ) -> VerifiedFiles:
     """Compare; ``found`` gives for each name that is there what is wrong with it, or ''."""
+    _compare(signed, {name: sha256_hex(data) for name, data in files.items()}, found)
+    digest = files_digest(signed.digests)
+    return VerifiedFiles(dict(files), signed.content, signed.subject, digest, signed.key_id)
+
+
+def _compare(signed: _Signed, digests: Mapping[str, str], found: Mapping[str, str]) -> None:
+    """Refuse whatever differs; ``digests`` are those of the files in which nothing was wrong."""
     problems = []
     for name in sorted({*signed.digests, *found}):
         problem = found.get(name, _MISSING)
         if not problem and name not in signed.digests:
             problem = _UNSIGNED
-        elif not problem and sha256_hex(files[name]) != signed.digests[name]:
+        elif not problem and digests[name] != signed.digests[name]:
             problem = _CHANGED
         if problem:
             problems.append(Message(problem, name=_shown(name)))
@@ -220,8 +265,6 @@ def _checked(
                 problems=_listed(problems),
             )
         )
-    digest = files_digest(signed.digests)
-    return VerifiedFiles(dict(files), signed.content, signed.subject, digest, signed.key_id)
 
 
 def _listed(problems: Sequence[Message]) -> Message:
@@ -254,10 +297,18 @@ def _look(folder: Path, parents: set[str], prefix: str = "") -> Iterator[tuple[s
 
 
 def _read(folder: Path, name: str) -> bytes:
-    with _readable(name):
-        descriptor = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as stream:
-            return stream.read()
+    with _readable(name), _opened_file(folder, name) as stream:
+        return stream.read()
+
+
+def _hashed(folder: Path, name: str) -> str:
+    with _readable(name), _opened_file(folder, name) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _opened_file(folder: Path, name: str) -> BufferedReader:
+    descriptor = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    return os.fdopen(descriptor, "rb")
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""Language models: conversations collected, weights fine-tuned, the model signed; for ``app``."""

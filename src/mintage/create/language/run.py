@@ -1,0 +1,420 @@
+"""A fine-tuning from the conversations to the signed model; it can be interrupted and resumed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mintage.bundle.language import LanguageManifest
+from mintage.core.canonical import canonical_json
+from mintage.core.errors import DataError, missing_extra
+from mintage.core.files import write_atomic
+from mintage.core.ids import new_id
+from mintage.core.messages import _
+from mintage.core.progress import Progress
+from mintage.core.types import Split
+from mintage.create import repository
+from mintage.create.dataset import Dataset
+from mintage.create.language.collect import TASK, in_split
+from mintage.create.language.recipe import KIND, LanguageRecipe
+from mintage.create.language.tokens import Encoded, encode
+from mintage.create.request import Request
+from mintage.create.run_files import RECIPE_FILE, RECORD_FILE, read_run_file
+from mintage.store.workspace import Workspace
+from mintage.tasks import language
+from mintage.trust.keys import KeyRing
+
+try:
+    import torch
+
+    from mintage.create.forward import machine
+    from mintage.create.language import minting
+    from mintage.create.language.base import Opened, adapted, find, open_base
+    from mintage.create.language.tuning import STATE_FILE, Course, Tuning, measured, token_losses
+    from mintage.create.record import libraries
+except ImportError as error:
+    raise missing_extra("PyTorch", "large") from error
+
+_LOOKING_SHARE = 0.25
+"""Of the time, what measuring on validation and test data may take."""
+_MOST_VALIDATION = 200
+_MEASURED_TOKENS = 4096
+_WRITTEN_A_SECOND = 150e6
+"""Bytes of weights that are saved, hashed, copied and flushed in a second, at the least."""
+
+
+@dataclass(frozen=True)
+class LanguageResult:
+    """A finished run; ``record`` is ``run.json``."""
+
+    id: str
+    model: str
+    folder: Path
+    record: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, folder: Path) -> LanguageResult:
+        """What a finished run left in its folder."""
+        record = read_run_file(folder, RECORD_FILE)
+        return cls(record["run"], record["model"], folder, record)
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``train --json`` says."""
+        names = ("seconds", "evaluation", "interrupted", "stopped_because", "bundle")
+        return {"run": self.id, "model": self.model} | {name: self.record[name] for name in names}
+
+
+class LanguageRun:
+    """One fine-tuning; ``run`` names the one that is resumed.
+
+    ``started`` is the workspace's clock at the start of all that ``recipe.seconds`` is for.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        keys: KeyRing,
+        dataset: Dataset,
+        recipe: LanguageRecipe,
+        request: Request,
+        *,
+        progress: Progress,
+        should_stop: Callable[[], bool],
+        started: float,
+        run: str = "",
+    ) -> None:
+        self.workspace, self.keys, self.dataset = workspace, keys, dataset
+        self.recipe, self.request = recipe, request
+        self.progress, self.should_stop, self.started = progress, should_stop, started
+        self.resumed = run != ""
+        self.id = run or new_id("run")
+        self.folder = workspace.run_folder(self.id)
+        self._signed: int | None = None
+
+    def execute(self) -> LanguageResult:
+        """Train, measure, sign; a failure is recorded as one.
+
+        Raises:
+            ConfigError: weights or conversations that cannot be used, or another process is
+                training this run.
+            DependencyDown: a library is not installed, or the disk is full.
+        """
+        with self.workspace.run_lock(self.id), _seeded(self.recipe):
+            # Before there is a run: what cannot be begun with leaves nothing behind.
+            found = find(self.recipe.base, self.progress.say)
+            self.workspace.database.write(self._begin)
+            write_atomic(
+                self.folder / RECIPE_FILE,
+                canonical_json({"kind": KIND, **self.recipe.to_json()}),
+            )
+            self.request.write(self.folder)
+            try:
+                self.progress.start(_("Opening the weights"))
+                opened = open_base(self.recipe.base, found)
+                self.progress.finish()
+                return self._train(opened)
+            except BaseException as error:
+                self._end("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+                if self._signed is None and (self.folder / STATE_FILE).exists():
+                    self.progress.say(
+                        _(
+                            "What was learned is kept; go on with: mintage train --resume {run}",
+                            run=self.id,
+                        )
+                    )
+                raise
+
+    def _train(self, opened: Opened) -> LanguageResult:
+        padding = opened.tokenizer.pad_token_id
+        train, validation, test, left_out = self._encoded(opened)
+        measuring = self._measuring(opened, validation, test, padding)
+        validation, test = validation[: measuring.validation], test[: measuring.test]
+        base = self._evaluated(opened.network, test, padding, _("Measuring the first weights"))
+        network = adapted(
+            opened.network,
+            rank=self.recipe.rank,
+            alpha=self.recipe.alpha,
+            dropout=self.recipe.dropout,
+        )
+        self.recipe = self.recipe.for_data(sum(len(each.ids) for each in train))
+        course = self._tuned(network, train, validation, padding, measuring.end_seconds)
+        self.progress.start(_("Merging, measuring and signing"))
+        shown = sorted(validation, key=lambda each: len(each.ids))[:4]
+        opened.network = minting.merged(network, shown, padding)
+        self.progress.finish()
+        evaluation = {
+            "format": 1,
+            "task": TASK,
+            **self._evaluated(opened.network, test, padding, _("Measuring what was learned")),
+            "base": base,
+            "data": {"dataset": self.dataset.reference, "split": "test"},
+        }
+        minting.tell_where_to_stop(opened, train[:100])
+        minted = self._signed_by_mint(opened, evaluation, course)
+        record = self._record(opened, course, evaluation, minted, left_out)
+        write_atomic(self.folder / RECORD_FILE, json.dumps(record, indent=1).encode())
+        self._end("interrupted" if record["interrupted"] else "finished")
+        return LanguageResult(self.id, record["model"], self.folder, record)
+
+    def _encoded(
+        self, opened: Opened
+    ) -> tuple[list[Encoded], list[Encoded], list[Encoded], dict[Split, int]]:
+        """The three splits as tokens, and how many of each were too long."""
+        longest = min(self.recipe.longest, opened.context)
+        found: list[list[Encoded]] = []
+        left_out: dict[Split, int] = {}
+        splits: tuple[Split, ...] = ("train", "validation", "test")
+        self.progress.start(_("Reading the conversations"))
+        for split in splits:
+            held = [
+                encode(opened.tokenizer, each)
+                for each in in_split(self.workspace, self.dataset, split)
+            ]
+            kept = [each for each in held if len(each.ids) <= longest]
+            found.append(kept)
+            left_out[split] = len(held) - len(kept)
+            if not kept:
+                raise DataError(
+                    _(
+                        "No conversation of the {split} data has at most {longest:,} tokens.",
+                        split=split,
+                        longest=longest,
+                    ),
+                    remedy=_("Shorten them, or choose weights with a longer context."),
+                )
+        self.progress.finish()
+        if any(left_out.values()):
+            self.progress.say(
+                _(
+                    "{count:,} conversations of more than {longest:,} tokens are left out.",
+                    count=sum(left_out.values()),
+                    longest=longest,
+                )
+            )
+        train, validation, test = found
+        return train, validation, test, left_out
+
+    def _measuring(
+        self,
+        opened: Opened,
+        validation: Sequence[Encoded],
+        test: Sequence[Encoded],
+        padding: int,
+    ) -> _Measuring:
+        """How much is measured: all of it, or what a part of the time suffices for.
+
+        Test data is measured twice (before and after), validation data at every look.
+        """
+        saving = 2.0 + 4 * opened.base.parameters / _WRITTEN_A_SECOND
+        most = min(len(validation), _MOST_VALIDATION)
+        if self.recipe.seconds is None:
+            return _Measuring(most, len(test), 0.0)
+        speed = self._tokens_a_second(opened, validation, padding)
+        means = [np.mean([len(each.ids) for each in held]) for held in (validation, test)]
+        room = _LOOKING_SHARE * self.recipe.seconds * speed
+        looked = int(0.5 * room / (means[0] * (self.recipe.looks + 1)))
+        tested = int(0.25 * room / means[1])
+        counts = max(1, min(most, looked)), max(1, min(len(test), tested))
+        if counts != (most, len(test)):
+            self.progress.say(
+                _(
+                    "Time allows to measure on {validation:,} validation and {test:,} test "
+                    "conversations.",
+                    validation=counts[0],
+                    test=counts[1],
+                )
+            )
+        end = saving + 1.3 * counts[1] * means[1] / speed + 0.02 * self.recipe.seconds
+        return _Measuring(*counts, float(end))
+
+    def _tokens_a_second(self, opened: Opened, examples: Sequence[Encoded], padding: int) -> float:
+        """How fast the network reads, once it is warm."""
+        device = next(opened.network.parameters()).device
+        one = list(examples[:1])
+        clock = self.workspace.clock.monotonic
+        with torch.inference_mode():
+            token_losses(opened.network, one, padding, device)
+            began = clock()
+            token_losses(opened.network, one, padding, device)
+        return len(one[0].ids) / max(clock() - began, 1e-4)
+
+    def _evaluated(
+        self, network: Any, test: Sequence[Encoded], padding: int, title: str
+    ) -> dict[str, Any]:
+        self.progress.start(title, len(test))
+        losses, counts, groups = measured(network, test, _MEASURED_TOKENS, padding, self.progress)
+        self.progress.finish()
+        return language.evaluate(losses, counts, groups)
+
+    def _tuned(
+        self,
+        network: Any,
+        train: Sequence[Encoded],
+        validation: Sequence[Encoded],
+        padding: int,
+        end_seconds: float,
+    ) -> Course:
+        tuning = Tuning(
+            network,
+            self.recipe,
+            train,
+            validation,
+            padding,
+            folder=self.folder,
+            progress=self.progress,
+            share=None if self.recipe.seconds is None else self._share(end_seconds),
+            should_stop=self.should_stop,
+        )
+        if self.resumed:
+            tuning.resume()
+        return tuning.run()
+
+    def _share(self, end_seconds: float) -> Callable[[], float]:
+        """How much of the training's time is gone; a resumed run's earlier time counts."""
+        clock = self.workspace.clock.monotonic
+        used = self.request.used_seconds
+        began = clock() - self.started
+        whole = max(1e-3, (self.recipe.seconds or 0.0) - used - began - end_seconds)
+        earlier = used / (used + whole) if used else 0.0
+
+        def share() -> float:
+            gone = (clock() - self.started - began) / whole
+            return earlier + (1 - earlier) * gone
+
+        return share
+
+    def _signed_by_mint(
+        self, opened: Opened, evaluation: Mapping[str, Any], course: Course
+    ) -> minting.Minted:
+        mint = minting.LanguageMint(
+            self.workspace,
+            self.keys,
+            self.dataset,
+            model=self.request.model,
+            run=self.id,
+            folder=self.folder,
+            signed=self._note_signed,
+        )
+        manifest = LanguageManifest(
+            base=opened.base,
+            dataset={"name": self.dataset.name, "version": self.dataset.version},
+            recipe={**self.recipe.to_json(), "base": opened.base.name},
+            metrics={},
+            seed=self.recipe.seed,
+            libraries=libraries(),
+        )
+        notes = [
+            _(
+                "Low-rank adaptation of rank {rank}, {epochs:.1f} passes over {examples:,} "
+                "conversations; it ended because {reason}",
+                rank=self.recipe.rank,
+                epochs=course.history[-1]["epoch"],
+                examples=self.dataset_counts["train"],
+                reason=course.stopped_because or _("the epochs were over"),
+            )
+        ]
+        return mint.strike(opened, manifest, evaluation, notes)
+
+    @property
+    def dataset_counts(self) -> dict[str, int]:
+        """Conversations by split."""
+        splits = [each.split for each in self.dataset.examples]
+        return {split: splits.count(split) for split in ("train", "validation", "test")}
+
+    def _record(
+        self,
+        opened: Opened,
+        course: Course,
+        evaluation: Mapping[str, Any],
+        minted: minting.Minted,
+        left_out: Mapping[Split, int],
+    ) -> dict[str, Any]:
+        return {
+            "format": 1,
+            "kind": KIND,
+            "run": self.id,
+            "model": f"{self.request.model}@{minted.number}",
+            "dataset": self.dataset.reference,
+            "bundle": str(minted.folder),
+            "bundle_digest": minted.digest,
+            "report": None,
+            "ended_at": self.workspace.now(),
+            "machine": machine(),
+            "base": vars(opened.base),
+            "recipe": self.recipe.to_json(),
+            "examples": self.dataset_counts,
+            "left_out": dict(left_out),
+            "history": course.history,
+            "best_step": course.best_step,
+            "stopped_because": course.stopped_because or _("the epochs were over"),
+            "evaluation": dict(evaluation),
+            "interrupted": self.should_stop(),
+            "seconds": round(
+                self.request.used_seconds + self.workspace.clock.monotonic() - self.started, 3
+            ),
+            "libraries": libraries(),
+        }
+
+    def _note_signed(self, number: int) -> None:
+        self._signed = number
+
+    def _begin(self, connection: repository.Connection) -> None:
+        if self.resumed:
+            repository.change_run(connection, self.id, {"status": "running", "ended_at": None})
+            return
+        row = {
+            "id": self.id,
+            "dataset": self.dataset.name,
+            "dataset_version": self.dataset.version,
+            "status": "running",
+            "started_at": self.workspace.now(),
+        }
+        repository.add_run(connection, row)
+
+    def _end(self, status: str) -> None:
+        changes = {
+            "status": status,
+            "ended_at": self.workspace.now(),
+            "model": None if self._signed is None else self.request.model,
+            "model_version": self._signed,
+        }
+        self.workspace.database.write(
+            lambda connection: repository.change_run(connection, self.id, changes)
+        )
+
+
+def seconds_used(folder: Path) -> float:
+    """How long a run took from its last beginning, when its recipe is written, to its last sign."""
+    written = [path.stat().st_mtime for path in folder.rglob("*") if path.is_file()]
+    try:
+        return max(0.0, max(written) - (folder / RECIPE_FILE).stat().st_mtime)
+    except FileNotFoundError:
+        return 0.0
+
+
+@dataclass(frozen=True)
+class _Measuring:
+    """How many conversations are measured on, and how long the end takes, in seconds."""
+
+    validation: int
+    test: int
+    end_seconds: float
+
+
+@contextmanager
+def _seeded(recipe: LanguageRecipe) -> Iterator[None]:
+    """Chance and threads as the recipe says, and as they were afterwards."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(recipe.threads)
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.seed)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)

@@ -1,0 +1,1 @@
+"""Texts: conversations, from which a language model learns to answer."""
