@@ -38,7 +38,10 @@ from mintage.deliver.explain import Explanations
 from mintage.deliver.products import Products
 from mintage.deliver.score import Work, score
 from mintage.deliver.upstreams.declarations import Upstreams
+from mintage.deliver.upstreams.declared import BundleAt
 from mintage.deliver.upstreams.gateway import Gateway
+from mintage.deliver.upstreams.own.addresses import Addresses
+from mintage.deliver.upstreams.own.keeper import Keeper
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing, Role
 
@@ -133,8 +136,10 @@ class Delivering:
         work = Work(self._create.open(bundle), bundle.manifest.labels, location, label)
         return score(work, out, force=force, progress=progress, clock=self._workspace.clock)
 
-    def serving(self) -> Serving:
+    def serving(self, models: Path | None = None) -> Serving:
         """Everything that a server needs, joined.
+
+        ``models`` is the file that says where language models of one's own are served.
 
         A product whose bundle is not what was published is not answered, and the log says so; the
         others are.
@@ -174,9 +179,29 @@ class Delivering:
             catalogue=self.offers,
             replays=Answers(self._workspace.database, keys, self._workspace.clock),
             public_keys=partial(_public_keys, keys),
-            gateway=Gateway(self._upstreams, self._workspace.clock),
+            gateway=Gateway(self._upstreams, self._workspace.clock, addresses=Addresses(models)),
             refusals=Refusals(self._workspace.database, self._workspace.clock),
         )
+
+    def model_servers(self, models: Path) -> Keeper:
+        """What keeps servers going for language models of one's own; ``models`` as above."""
+        return Keeper(
+            self._upstreams,
+            self._located,
+            Addresses(models),
+            kind=self._settings.model_server,
+            threads=self._create.threads,
+        )
+
+    def _located(self, at: BundleAt) -> Path:
+        """The folder of a language model, if it is the one that was published."""
+        bundle = self._create.bundles.find_language(at.reference)
+        if bundle.digest != at.digest:
+            raise SignatureMismatch(
+                _("{model} is not the bundle that was published.", model=at.reference),
+                remedy=_("Publish it again, if you trust what is there now."),
+            )
+        return bundle.folder
 
     def _check_published(self, names: Collection[str]) -> None:
         damaged: list[SignatureMismatch] = []

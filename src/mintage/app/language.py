@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mintage.app.pricing import check_free
+from mintage.bundle.language import TOKENIZER_FILE, LanguageBundle
 from mintage.capture.plans import Plan, Plans
 from mintage.capture.pricing.charges import Charge
 from mintage.capture.pricing.terms import Terms
@@ -15,9 +16,12 @@ from mintage.core.types import CACHED_INPUT_TOKEN, INPUT_TOKEN, LANGUAGE_UNITS, 
 from mintage.core.units import check_name
 from mintage.deliver.products import Products
 from mintage.deliver.upstreams.declarations import Upstreams, answered_by_bundle
-from mintage.deliver.upstreams.declared import PER_TOKENS, Upstream
+from mintage.deliver.upstreams.declared import PER_TOKENS, BundleAt, Costs, Upstream
 from mintage.deliver.upstreams.gateway import check_library
 from mintage.deliver.upstreams.tokens import Counter
+
+OWN = "own"
+"""What the upstream of a model of one's own is called: a product has one."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,35 @@ class LanguageProducts:
         agreed = self._agreed(upstream.product, plan, terms)
         self._upstreams.declare(upstream, agreed.name)
         return self.show(upstream.product)
+
+    def publish(
+        self,
+        bundle: LanguageBundle,
+        product: str,
+        *,
+        plan: str | None = None,
+        prices: TokenPrices | None = None,
+        costs: Costs | None = None,
+    ) -> dict[str, Any]:
+        """Have a language model of one's own answer for a product, in place of its last version.
+
+        A server that runs begins the model's own, and asks the one before until that is gone.
+
+        Raises:
+            ConfigError: no price for a new product, or a plan that prices no tokens.
+            RequestError: a classifier answers for the product (409), or no such plan (404).
+        """
+        name, __, version = bundle.subject.partition("@")
+        at = BundleAt(name, int(version), bundle.digest)
+        upstream = Upstream(
+            product=product,
+            name=OWN,
+            url=at.url,
+            model=at.reference,
+            tokenizer=str((bundle.folder / TOKENIZER_FILE).absolute()),
+            costs=costs,
+        )
+        return self.add(upstream, plan=plan, prices=prices)
 
     def show(self, product: str) -> dict[str, Any]:
         """A product's upstreams in their order, and its plan.

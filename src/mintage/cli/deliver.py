@@ -9,8 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
+from mintage.app.language import TokenPrices
 from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import emit, facts, line, say, stderr, table, warn
+from mintage.cli.products import costs_of
+from mintage.cli.tuning import check_options
 from mintage.cli.words import word
 from mintage.core.errors import ConfigError, RequestError
 from mintage.core.machine import available_cores
@@ -35,6 +38,22 @@ def publish(
         typer.Option(
             help="For one explanation besides, such as 0.05. (default: as before, or included)"
         ),
+    ] = None,
+    price_input: Annotated[
+        str | None, typer.Option(help="Of a language model: for a million input tokens.")
+    ] = None,
+    price_output: Annotated[
+        str | None, typer.Option(help="Of a language model: for a million output tokens.")
+    ] = None,
+    cost_input: Annotated[
+        str | None, typer.Option(help="What a million input tokens cost you, as you reckon.")
+    ] = None,
+    cost_output: Annotated[
+        str | None, typer.Option(help="What a million output tokens cost you, as you reckon.")
+    ] = None,
+    plan: Annotated[
+        str | None,
+        typer.Option(help="Of a language model: the plan it is sold under. (default: as before)"),
     ] = None,
     rate: Annotated[
         str | None,
@@ -63,6 +82,18 @@ def publish(
     A server that runs takes it over without a failed call, as soon as it is loaded and warm.
     """
     with opened(home) as app:
+        if app.create.bundles.is_language(model):
+            check_options({"price": price, "explanation-price": explanation_price, "rate": rate})
+            check_options({"canary": canary, "shadow": shadow})
+            sold = app.language.publish(
+                app.create.bundles.find_language(model),
+                product,
+                plan=plan,
+                prices=TokenPrices(price_input, price_output, None, currency),
+                costs=costs_of(currency, cost_input, cost_output),
+            )
+            _show_sold(sold, as_json=as_json)
+            return
         done = app.publishing.publish(
             model,
             product,
@@ -79,21 +110,40 @@ def publish(
     if as_json:
         emit(done)
         return
-    plan = done["plan"]
+    offer = done["plan"]
     line(
         _(
             "{product} → {model}, {price} {currency} per {unit}",
             product=product,
             model=_with_share(done),
-            price=plan["price"],
-            currency=plan["currency"],
-            unit=word(plan["unit"]),
+            price=offer["price"],
+            currency=offer["currency"],
+            unit=word(offer["unit"]),
         )
     )
-    line(_("explanations: {price}", price=_explanation_price(plan)))
-    if plan["rate"] is not None:
-        line(_("each customer: {rate}", rate=plan["rate"]))
+    line(_("explanations: {price}", price=_explanation_price(offer)))
+    if offer["rate"] is not None:
+        line(_("each customer: {rate}", rate=offer["rate"]))
     say(_what_now(done["alias"], has_customers, percent=done["percent"], product=product))
+
+
+def _show_sold(sold: Mapping[str, Any], *, as_json: bool) -> None:
+    """What a language model is sold as, and how it is called."""
+    if as_json:
+        emit(sold)
+        return
+    own = sold["upstreams"][0]
+    line(
+        _(
+            "{product} → {model}, under the plan {plan}",
+            product=sold["product"],
+            model=own["model"],
+            plan=sold["plan"],
+        )
+    )
+    if own["costs"] is None:
+        warn(_("What its tokens cost you is not said, so what they earn is not known."))
+    say(_("Next: mintage serve, which loads it. Customers ask it at POST /v1/chat/completions."))
 
 
 def _with_share(done: Mapping[str, Any]) -> str:

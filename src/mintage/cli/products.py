@@ -92,7 +92,7 @@ def add(
     key stays where it is, and is never shown.
     """
     base = base_of(upstream)
-    costs = _costs(currency, cost_input, cost_output, cost_cached_input, cost_request)
+    costs = costs_of(currency, cost_input, cost_output, cost_cached_input, cost_request)
     if cost_list is not None:
         if costs is not None:
             raise ConfigError(
@@ -184,13 +184,18 @@ def _warn_if_old(dated: str) -> None:
         )
 
 
-def _costs(
+def costs_of(
     currency: str | None,
     input_: str | None,
     output: str | None,
-    cached: str | None,
-    request: str | None,
+    cached: str | None = None,
+    request: str | None = None,
 ) -> Costs | None:
+    """What was said that tokens cost; None where nothing was.
+
+    Raises:
+        ConfigError: a cost without a currency, or no cost at all.
+    """
     if (input_, output, cached, request) == (None, None, None, None):
         return None
     if currency is None:

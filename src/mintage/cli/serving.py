@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from mintage.api.logs import LogFormat, logging_to
 from mintage.api.server import serve
@@ -36,16 +37,31 @@ def run_server(
     Logs go to stderr: as text to a terminal, else as JSON, unless ``log_format`` says which. With
     several ``workers`` the calls are answered by so many processes.
     """
-    service = service_of(app, samples=samples)
+    with TemporaryDirectory(prefix="mintage-models-") as folder:
+        models = Path(folder) / "addresses.json"
+        _serve(app, models, samples, on_started, stop, log_format, workers)
+
+
+def _serve(
+    app: App,
+    models: Path,
+    samples: Sequence[Sample],
+    on_started: Callable[[str, str], None],
+    stop: threading.Event | None,
+    log_format: LogFormat | None,
+    workers: int,
+) -> None:
+    service = service_of(app, samples=samples, models=models)
     # Here and in no worker: notices leave from one process.
     with (
         logging_to(sys.stderr, log_format or app.settings.log_format),
         app.notifying.in_background(),
+        app.deliver.model_servers(models).in_background(),
     ):
         if workers == 1:
             serve(service, on_started=on_started, stop=stop)
         else:
-            crew = partial(_work, _shared(app.settings, workers), app.workspace.home)
+            crew = partial(_work, _shared(app.settings, workers), app.workspace.home, models)
             supervise(service, crew, workers=workers, on_started=on_started, stop=stop)
 
 
@@ -63,20 +79,23 @@ def _shared(settings: Settings, workers: int) -> Settings:
     return settings.model_copy(update=changes)
 
 
-def _work(settings: Settings, home: Path, place: Place) -> None:
+def _work(settings: Settings, home: Path, models: Path, place: Place) -> None:
     """One worker process, from its opening of the workspace to its end."""
     with logging_to(sys.stderr, settings.log_format):
         try:
             with App(settings.model_copy(update={"home": home}), make=False) as app:
-                work_at(place, service_of(app))
+                work_at(place, service_of(app, models=models))
         except MintageError as error:
             _log.error("A worker ends: %s %s", error.message, error.remedy)
             sys.exit(error.exit_status)
 
 
-def service_of(app: App, *, samples: Sequence[Sample] = ()) -> Service:
-    """What the routes call, made of the parts that ``app`` joins."""
-    parts = app.deliver.serving()
+def service_of(app: App, *, samples: Sequence[Sample] = (), models: Path | None = None) -> Service:
+    """What the routes call, made of the parts that ``app`` joins.
+
+    ``models`` is the file that says where language models of one's own are served.
+    """
+    parts = app.deliver.serving(models)
     return Service(
         settings=parts.settings,
         engine=parts.engine,

@@ -54,7 +54,7 @@ def show_conversations(found: Mapping[str, Any]) -> None:
 
 
 def check_options(given: Mapping[str, object]) -> None:
-    """Refuse what training a language model has no use for.
+    """Refuse what a language model has no use for.
 
     Raises:
         ConfigError: an option was given that is a classifier's.

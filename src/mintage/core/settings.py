@@ -57,6 +57,8 @@ class Settings(BaseSettings):
     """What an hour of one processor costs you, such as `0.05 EUR`; None: costs are not told."""
     seller: Path | None = None
     """A TOML file with your own invoicing details: what invoices say of who sells."""
+    model_server: Literal["auto", "transformers", "vllm"] = "auto"
+    """What serves language models of your own; `auto` takes vLLM where it is installed."""
     font: Path | None = None
     """A font file for invoices as PDF; None: one is looked for where their letters need it."""
     overdue_days: str = "1,7,14"

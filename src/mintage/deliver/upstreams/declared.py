@@ -24,6 +24,7 @@ PER_TOKENS: Final = 1_000_000
 LONGEST_SECONDS: Final = 600.0
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
 _LONGEST_MODEL = 120
+_OWN = "bundle:"
 _MOST_WEIGHT = 1_000_000
 
 
@@ -79,14 +80,34 @@ class Costs:
 
 
 @dataclass(frozen=True)
+class BundleAt:
+    """A language model of one's own: a version of a model of the workspace, and its digest."""
+
+    model: str
+    version: int
+    digest: str
+
+    @property
+    def reference(self) -> str:
+        """``name@version``."""
+        return f"{self.model}@{self.version}"
+
+    @property
+    def url(self) -> str:
+        """What stands in an upstream in the place of an address."""
+        return f"{_OWN}{self.reference}#{self.digest}"
+
+
+@dataclass(frozen=True)
 class Upstream:
     """A server that answers for a product.
 
-    ``url`` is the base of its API, such as ``https://api.example.com/v1``; ``model`` is what it
-    calls the model. Of a product's upstreams those with the lowest ``place`` are asked first, each
-    in proportion to its ``weight``. An answer has to be whole within ``deadline_seconds``. Without
-    ``costs`` it is not known what it asks. ``tokenizer`` is the path of a ``tokenizer.json`` that
-    counts tokens where the upstream does not.
+    ``url`` is the base of its API, such as ``https://api.example.com/v1``, or ``BundleAt.url`` of
+    a model of one's own, whose server ours begins; ``model`` is what it calls the model. Of a
+    product's upstreams those with the lowest ``place`` are asked first, each in proportion to its
+    ``weight``. An answer has to be whole within ``deadline_seconds``. Without ``costs`` it is not
+    known what it asks. ``tokenizer`` is the path of a ``tokenizer.json`` that counts tokens where
+    the upstream does not.
     """
 
     product: str
@@ -138,6 +159,15 @@ class Upstream:
     def digest(self) -> str:
         """What an event says of all that was declared: the SHA-256 of it as canonical JSON."""
         return sha256_hex(canonical_json(self.to_json()))
+
+    @cached_property
+    def bundle(self) -> BundleAt | None:
+        """The model of one's own that it is; None for servers of others."""
+        if not self.url.startswith(_OWN):
+            return None
+        reference, __, digest = self.url.removeprefix(_OWN).partition("#")
+        model, __, version = reference.partition("@")
+        return BundleAt(model, int(version), digest)
 
     def to_json(self) -> dict[str, Any]:
         """All of it; of the secret only where it is."""

@@ -31,6 +31,7 @@ from mintage.core.waiting import asked_to_wait, backoff
 from mintage.deliver.upstreams.declared import LONGEST_SECONDS, Upstream
 from mintage.deliver.upstreams.events import DONE, LARGE_BYTES, Events, spelled
 from mintage.deliver.upstreams.health import Breaker
+from mintage.deliver.upstreams.own.addresses import Addresses
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
@@ -140,9 +141,15 @@ class Gateway:
     """Asks upstreams. For one event loop."""
 
     def __init__(
-        self, catalogue: Catalogue, clock: Clock, chance: random.Random | None = None
+        self,
+        catalogue: Catalogue,
+        clock: Clock,
+        chance: random.Random | None = None,
+        addresses: Addresses | None = None,
     ) -> None:
+        """``addresses`` finds the servers of one's own models."""
         self._catalogue = catalogue
+        self._addresses = addresses or Addresses()
         self._clock = clock
         self._chance = chance or random.Random()  # noqa: S311 - who is asked first is no secret
         self._standing: Mapping[str, Sequence[Upstream]] = {}
@@ -193,9 +200,11 @@ class Gateway:
                 if failures >= _MOST_TRIES or not breaker.begin():
                     continue
                 try:
-                    spell = partial(_spelled, {**body, "model": upstream.model})
+                    where = self._addresses.of(upstream)
+                    spell = partial(_spelled, {**body, "model": where.model})
                     data = await asyncio.to_thread(spell) if large else spell()
-                    return await self._asked(upstream, breaker, path, data, streams=streams)
+                    url = f"{where.url}/{path}"
+                    return await self._asked(upstream, breaker, url, data, streams=streams)
                 except _Busy as busy:
                     failure, seconds = _not_now(product), busy.seconds
                 except NotReady as error:
@@ -210,7 +219,7 @@ class Gateway:
             self._session = None
 
     async def _asked(
-        self, upstream: Upstream, breaker: Breaker, path: str, data: bytes, *, streams: bool
+        self, upstream: Upstream, breaker: Breaker, url: str, data: bytes, *, streams: bool
     ) -> Reply:
         """The answer, of a request that was taken."""
         import aiohttp  # noqa: PLC0415 - an extra's
@@ -231,7 +240,7 @@ class Gateway:
         )
         with _explained(upstream, breaker):
             response = await self._opened().post(
-                f"{upstream.url}/{path}",
+                url,
                 data=data,
                 headers=headers,
                 timeout=timeout,
@@ -340,7 +349,13 @@ def check_library() -> None:
 
 
 def info_of(upstream: Upstream) -> ProviderInfo:
-    """Which model answers, as an event names it: the upstream stands where a version does."""
+    """Which model answers, as an event names it.
+
+    Of others' servers the upstream stands where a version does, and where a bundle's digest does,
+    that of what was declared.
+    """
+    if (own := upstream.bundle) is not None:
+        return ProviderInfo(own.model, str(own.version), own.digest, "chat", "text")
     return ProviderInfo(upstream.model, upstream.name, upstream.digest, "chat", "text")
 
 

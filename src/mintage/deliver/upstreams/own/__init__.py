@@ -1,0 +1,1 @@
+"""Language models of one's own: the servers that answer for them, begun and kept going here."""
