@@ -38,28 +38,29 @@ class Bundles:
         name, version = row["name"], row["version"]
         if self.is_language(f"{name}@{version}"):
             raise ConfigError(
-                _("{name}@{version} is a language model.", name=name, version=version),
-                remedy=_(
-                    "Sell it: mintage publish {name}@{version} --product NAME --price-input … "
-                    "--price-output … --currency …, then mintage serve.",
+                _(
+                    "{name}@{version} is a language model, for which this is not made.",
                     name=name,
                     version=version,
                 ),
+                remedy=_("Publish it, and mintage serve answers with it."),
             )
         folder = self._workspace.model_folder(name, version)
         bundle = load(folder, self._keys, subject=f"{name}@{version}")
         if bundle.digest != row["bundle_digest"]:
-            raise _not_signed_here(bundle.subject)
+            raise not_signed_here(bundle.subject)
         return bundle
 
     def find_language(self, reference: str) -> LanguageBundle:
-        """The verified bundle of a language model, by ``name`` or ``name@version``.
+        """The same of a language model, whose files are checked where they lie.
 
         Raises:
             RequestError: there is none (404).
             ConfigError: it is of another kind.
             SignatureMismatch: any byte, name or file of it is not what was signed.
         """
+        if os.sep in reference:
+            return load_language(Path(reference), self._keys)
         row = self.row(reference)
         subject = f"{row['name']}@{row['version']}"
         folder = self._workspace.model_folder(row["name"], row["version"])
@@ -68,7 +69,7 @@ class Bundles:
             raise ConfigError(_("{model} is not a language model.", model=subject))
         bundle = load_language(folder, self._keys, subject=subject)
         if bundle.digest != row["bundle_digest"]:
-            raise _not_signed_here(subject)
+            raise not_signed_here(subject)
         return bundle
 
     def is_language(self, reference: str) -> bool:
@@ -121,7 +122,8 @@ class Bundles:
         return row
 
 
-def _not_signed_here(subject: str) -> SignatureMismatch:
+def not_signed_here(subject: str) -> SignatureMismatch:
+    """A bundle that verifies, but is another than the workspace's row says."""
     return SignatureMismatch(
         _("{model} is not the bundle that was signed here.", model=subject),
         remedy=_("Restore it from a backup, or train it again."),

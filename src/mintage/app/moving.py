@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +31,16 @@ _MOST_NAME_BYTES = 200
 Outcome = Literal["imported", "restored", "present"]
 
 
+@dataclass(frozen=True)
+class Verified:
+    """A bundle that is what ``key_id`` signed as ``subject``: its digest, and its files' names."""
+
+    subject: str
+    digest: str
+    key_id: str
+    files: tuple[str, ...]
+
+
 class Moving:
     """Export, import, and whose bundles are believed."""
 
@@ -39,17 +50,21 @@ class Moving:
         self._create = create
         self._trusted = TrustedKeys(workspace.database, keys, workspace.now)
 
-    def verify(self, reference: str) -> LoadedBundle:
-        """The verified bundle of a model, a folder or an archive (``pets.mintage``).
+    def verify(self, reference: str) -> Verified:
+        """What was signed of a model, a folder or an archive (``pets.mintage``).
 
         Raises:
             SignatureMismatch: any byte, name or file of it is not what a trusted key signed.
             InputError: there is no such model, or it is a path that was not written as one.
         """
         if os.sep not in reference and reference.endswith(ENDING):
-            return load(Path(reference), self._keys)
+            return _as_verified(load(Path(reference), self._keys))
+        bundles = self._create.bundles
         try:
-            return self._create.model(reference)
+            if not bundles.is_language(reference):
+                return _as_verified(bundles.find(reference))
+            found = bundles.find_language(reference)
+            return Verified(found.subject, found.digest, found.key_id, tuple(sorted(found.digests)))
         except InputError as error:
             if os.sep in reference or not os.path.lexists(reference):
                 raise
@@ -255,3 +270,7 @@ def _name_and_version(subject: str) -> tuple[str, int]:
             remedy=_("Ask its maker for one that mintage train has signed."),
         )
     return check_name(name, "model"), int(version)
+
+
+def _as_verified(bundle: LoadedBundle) -> Verified:
+    return Verified(bundle.subject, bundle.digest, bundle.key_id, tuple(sorted(bundle.files)))

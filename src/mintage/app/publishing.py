@@ -23,6 +23,7 @@ from mintage.deliver.products import (
     answered_by_upstream,
 )
 from mintage.deliver.upstreams.declarations import Upstreams
+from mintage.deliver.upstreams.gateway import info_of
 
 
 class Publishing:
@@ -187,7 +188,7 @@ class Publishing:
         found += [
             {
                 "product": product.name,
-                "model": f"{first.model}@{first.name}",
+                "model": "{0.model}@{0.version}".format(info_of(first)),
                 "bundle_digest": first.digest,
                 "canary": None,
                 "shadow": None,

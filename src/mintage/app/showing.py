@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from mintage.app.bundles import not_signed_here
 from mintage.app.listing import Listing
 from mintage.app.stock import Stock, Thing, data_of
 from mintage.bundle import loader
+from mintage.bundle.language import is_language, load_language
 from mintage.capture.plans import Plan
-from mintage.core.errors import DataError, MintageError, SignatureMismatch
-from mintage.core.messages import _
+from mintage.core.errors import DataError, MintageError
 from mintage.create import inspect
 from mintage.create.dataset import load_dataset
+from mintage.create.language import collect as language
 from mintage.create.run_files import RECIPE_FILE, RECORD_FILE, read_run_file
 from mintage.store import inventory
 from mintage.store.workspace import Workspace
@@ -54,23 +56,27 @@ class Showing:
             return document | {"problem": described}
 
     def _dataset(self, thing: Thing) -> dict[str, Any]:
-        found = inspect.findings(load_dataset(thing.folder, thing.row["name"], self._keys))
+        dataset = load_dataset(thing.folder, thing.row["name"], self._keys)
+        if dataset.card["task"] == language.TASK:
+            found = language.findings(self._workspace, dataset)
+            counts: dict[str, Any] = {"splits": found["splits"]}
+        else:
+            found = inspect.findings(dataset)
+            counts = {"classes": found["classes"], "folds": found["folds"]}
         return {
             "about": found["about"],
             "source": found["source"],
-            "classes": found["classes"],
-            "folds": found["folds"],
+            **counts,
             "skipped": len(found["skipped"]),
             "signed_by": self._signer(thing, "data"),
         }
 
     def _model(self, thing: Thing) -> dict[str, Any]:
+        if is_language(thing.folder):
+            return self._language_model(thing)
         bundle = loader.load(thing.folder, self._keys, subject=thing.reference)
         if bundle.digest != thing.row["bundle_digest"]:
-            raise SignatureMismatch(
-                _("{model} is not the bundle that was signed here.", model=thing.reference),
-                remedy=_("Restore it from a backup, or train it again."),
-            )
+            raise not_signed_here(thing.reference)
         manifest = bundle.manifest
         return {
             "modality": manifest.modality,
@@ -86,6 +92,21 @@ class Showing:
                 if each.reference in self._stock.products_of(thing)
             },
             "signed_by": self._signer(thing, "bundle"),
+        }
+
+    def _language_model(self, thing: Thing) -> dict[str, Any]:
+        bundle = load_language(thing.folder, self._keys, subject=thing.reference)
+        if bundle.digest != thing.row["bundle_digest"]:
+            raise not_signed_here(thing.reference)
+        manifest = bundle.manifest
+        return {
+            "modality": "text",
+            "task": language.TASK,
+            "base": vars(manifest.base),
+            "recipe": dict(manifest.recipe),
+            "metrics": dict(manifest.metrics),
+            "libraries": dict(manifest.libraries),
+            "signed_by": {"key_id": bundle.key_id, "name": self._named(bundle.key_id)},
         }
 
     def _run(self, thing: Thing) -> dict[str, Any]:
@@ -125,9 +146,12 @@ class Showing:
         """The key that signed a folder, and whose it is: ``own``, or the name it is trusted by."""
         trusted = self._keys.public_keys(role)
         key_id = verify_folder(thing.folder, trusted, subject=thing.reference).key_id
+        return {"key_id": key_id, "name": self._named(key_id)}
+
+    def _named(self, key_id: str) -> str:
         files, __ = self._keys.trusted()
         names = {each.key.key_id: each.path.stem.removesuffix(f".{each.role}") for each in files}
-        return {"key_id": key_id, "name": names.get(key_id, "own")}
+        return names.get(key_id, "own")
 
 
 def _read(folder: Path, name: str) -> dict[str, Any]:

@@ -13,7 +13,9 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from mintage.app.finding import Finding
+from mintage.bundle import language
 from mintage.bundle.format import REQUIRED_FILES
+from mintage.bundle.language import is_language
 from mintage.core.clock import Clock
 from mintage.core.errors import ConfigError
 from mintage.core.machine import file_system
@@ -29,6 +31,7 @@ _LITTLE, _TOO_LITTLE = 2_000_000_000, 100_000_000
 _AHEAD_SECONDS = 300
 _DATASET_FILES = frozenset({"manifest.jsonl", "card.json", SIGNATURE_FILE})
 _MODEL_FILES = REQUIRED_FILES | {SIGNATURE_FILE}
+_LANGUAGE_FILES = language.REQUIRED_FILES | {SIGNATURE_FILE}
 _BACKUP = _("Restore the workspace from a backup.")
 
 
@@ -231,7 +234,8 @@ def _files(home: Path, health: Health) -> Iterator[Finding]:
     ]
     whole = True
     for reference, kind, row, names in standing:
-        missing = _missing(kind / row["name"] / str(row["version"]), names)
+        folder = kind / row["name"] / str(row["version"])
+        missing = _missing(folder, _LANGUAGE_FILES if is_language(folder) else names)
         if missing:
             whole = False
             yield Finding(

@@ -26,7 +26,7 @@ FORMAT: Final = 1
 TASK: Final = "text"
 MANIFEST_FILE, CARD_FILE, EVALUATION_FILE = "bundle.json", "card.md", "evaluation.json"
 TOKENIZER_FILE = "tokenizer.json"
-_REQUIRED = frozenset(
+REQUIRED_FILES = frozenset(
     {MANIFEST_FILE, CARD_FILE, EVALUATION_FILE, "config.json", TOKENIZER_FILE}
     | {"tokenizer_config.json", "chat_template.jinja"}
 )
@@ -181,10 +181,10 @@ def check_names(names: Iterable[str]) -> None:
     """
     there = set(names)
     weights = {name for name in there if _WEIGHTS.fullmatch(name)}
-    wrong = [_("{name} is missing", name=name) for name in sorted(_REQUIRED - there)]
+    wrong = [_("{name} is missing", name=name) for name in sorted(REQUIRED_FILES - there)]
     if not any(name.endswith(".safetensors") for name in weights):
         wrong.append(_("{name} is missing", name="model.safetensors"))
-    foreign = there - _REQUIRED - _OPTIONAL - weights
+    foreign = there - REQUIRED_FILES - _OPTIONAL - weights
     wrong += [_("{name} does not belong", name=name) for name in sorted(foreign)]
     if wrong:
         raise _wrong(wrong[0])

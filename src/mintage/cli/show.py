@@ -49,8 +49,8 @@ def _dataset(found: Document) -> Iterator[Row]:
     yield _("examples"), found["examples"]
     if "problem" in found:
         return
-    for label, counts in found["classes"].items():
-        yield f"  {label}", _parts(counts, found["folds"])
+    for label, counts in found.get("classes", {"": found.get("splits")}).items():
+        yield f"  {label}", _parts(counts, found.get("folds"))
     yield _("left out"), found["skipped"]
     yield _("source"), f"{found['source']['name']} ({found['source']['kind']})"
     for name, heading in (
@@ -78,11 +78,29 @@ def _model(found: Document) -> Iterator[Row]:
     yield _("sold as"), ", ".join(found["products"]) or _("nothing yet")
     if "problem" in found:
         return
+    if "base" in found:
+        yield from _language_model(found)
+        return
     for product, plan in found["plans"].items():
         yield f"  {product}", _price(plan)
     yield _("classes"), ", ".join(found["labels"])
     yield from _recipe(found["recipe"])
     yield from _metrics(found["metrics"])
+    yield _signed(found)
+
+
+def _language_model(found: Document) -> Iterator[Row]:
+    base, metrics = found["base"], found["metrics"]
+    yield _("began from"), f"{base['name']} ({base['architecture']}, {base['parameters']:,})"
+    before = metrics["base"]["perplexity"]
+    yield (
+        _("perplexity"),
+        _(
+            "{perplexity:.2f}, before fine-tuning {before:.2f}",
+            perplexity=metrics["perplexity"],
+            before=before,
+        ),
+    )
     yield _signed(found)
 
 

@@ -40,13 +40,12 @@ def verify(
     with opened(home, make=True) as app:
         bundle = app.moving.verify(model)
     if as_json:
-        files = sorted(bundle.files)
         emit(
             {
                 "model": bundle.subject,
                 "bundle_digest": bundle.digest,
                 "key_id": bundle.key_id,
-                "files": files,
+                "files": list(bundle.files),
             }
         )
     else:
