@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from mintage.app.bundles import Bundles
 from mintage.core.errors import ConfigError
+from mintage.core.files import write_atomic
 from mintage.core.machine import available_cores
-from mintage.core.messages import _
+from mintage.core.messages import _, current
 from mintage.core.progress import Progress, Silent
 from mintage.core.settings import Settings
 from mintage.core.units import check_name, format_duration
@@ -79,6 +80,7 @@ class Tuning:
         seconds: float | None = None,
         epochs: int | None = None,
         seed: int | None = None,
+        report: bool = True,
         model: str | None = None,
         started: float | None = None,
         progress: Progress | None = None,
@@ -99,7 +101,7 @@ class Tuning:
         shown = progress or Silent()
         asked = self._recipe(recipe, seconds, epochs, seed, shown)
         name = check_name(model or dataset.name, "model")
-        request = Request(dataset.reference, name, seconds=asked.seconds, report=False)
+        request = Request(dataset.reference, name, seconds=asked.seconds, report=report)
         return self._run(dataset, asked, request, shown, should_stop, started)
 
     def resume(
@@ -139,10 +141,22 @@ class Tuning:
             read_run_file(folder, RECIPE_FILE).get("kind") == KIND
         )
 
-    def record(self, reference: str) -> dict[str, Any]:
-        """What the run of a model left behind; raises DataError where it is not here."""
-        run = self._bundles.row(reference)["run"]
-        return read_run_file(self._workspace.run_folder(run), RECORD_FILE)
+    def report(self, reference: str) -> Path:
+        """The report of the run that made a model, written anew in the reader's language.
+
+        Raises:
+            DataError: the run's record is gone or damaged.
+        """
+        folder = self._workspace.run_folder(self._bundles.row(reference)["run"])
+        return self._write_report(folder)
+
+    def _write_report(self, folder: Path) -> Path:
+        from mintage.create.language.report import render  # noqa: PLC0415 - loads Matplotlib
+
+        path = folder / "report.html"
+        record = read_run_file(folder, RECORD_FILE)
+        write_atomic(path, render(record, current()).encode())
+        return path
 
     def evaluation(self, reference: str) -> dict[str, Any]:
         """What a signed language model was measured at.
@@ -199,7 +213,7 @@ class Tuning:
         from mintage.create.language.run import LanguageRun  # noqa: PLC0415 - loads torch
 
         clock = self._workspace.clock.monotonic
-        return LanguageRun(
+        result = LanguageRun(
             self._workspace,
             self._keys,
             dataset,
@@ -210,6 +224,9 @@ class Tuning:
             started=clock() if started is None else started,
             run=run,
         ).execute()
+        if request.report:
+            self._write_report(result.folder)
+        return result
 
 
 def _check_time(seconds: float | None, epochs: int | None) -> None:

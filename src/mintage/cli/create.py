@@ -126,7 +126,7 @@ def train(
         elif _is_language(app, dataset, task):
             tuning.check_options(
                 {"search": search, "loss": loss, "drop-suspect": drop_suspect, "ablate": ablate}
-                | {"int8": int8, "sure": sure, "no-report": no_report}
+                | {"int8": int8, "sure": sure}
             )
             tuned = app.tuning.train(
                 dataset,
@@ -134,6 +134,7 @@ def train(
                 seconds=seconds,
                 epochs=epochs,
                 seed=seed,
+                report=not no_report,
                 model=name,
                 **followed,
             )
@@ -320,8 +321,13 @@ def report(
 ) -> None:
     """Write the report of a model's training: one HTML file, readable offline."""
     with opened(home) as app:
-        path = app.create.report(model, progress=TerminalProgress())
+        if app.create.bundles.is_language(model):
+            path = app.tuning.report(model)
+            card = app.create.bundles.find_language(model).folder / CARD
+        else:
+            path = app.create.report(model, progress=TerminalProgress())
+            card = path.with_name(CARD)
     if as_json:
-        emit({"model": model, "report": str(path), "card": str(path.with_name(CARD))})
+        emit({"model": model, "report": str(path), "card": str(card)})
     else:
         line(str(path))

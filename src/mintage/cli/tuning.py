@@ -91,6 +91,10 @@ def show_tuned(record: Mapping[str, Any]) -> None:
     show_language_evaluation({"model": record["model"], **record["evaluation"]})
     line()
     line(_("bundle  {bundle}", bundle=record["bundle"]))
+    if record["report"] is None:
+        line(_("report  none yet: mintage report {model}", model=record["model"]))
+    else:
+        line(_("report  {report}", report=record["report"]))
     say(
         _(
             "Next: mintage publish {model} --product {product} --price-input 0.50 "

@@ -67,7 +67,7 @@ def collect(
             remedy=_("Add more: some hundreds teach a manner, thousands teach facts.")
             if not skipped
             else _(
-                "{place}: {reason}. See docs/how-to/language-models.md for what can be read.",
+                "{place}: {reason}. See docs/how-to/own-language-model.md for what can be read.",
                 place=skipped[0].path,
                 reason=skipped[0].reason,
             ),

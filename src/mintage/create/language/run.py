@@ -66,7 +66,7 @@ class LanguageResult:
 
     def to_json(self) -> dict[str, Any]:
         """What ``train --json`` says."""
-        names = ("seconds", "evaluation", "interrupted", "stopped_because", "bundle")
+        names = ("seconds", "evaluation", "interrupted", "stopped_because", "bundle", "report")
         return {"run": self.id, "model": self.model} | {name: self.record[name] for name in names}
 
 
@@ -343,7 +343,7 @@ class LanguageRun:
             "dataset": self.dataset.reference,
             "bundle": str(minted.folder),
             "bundle_digest": minted.digest,
-            "report": None,
+            "report": str(self.folder / "report.html") if self.request.report else None,
             "ended_at": self.workspace.now(),
             "machine": machine(),
             "base": vars(opened.base),

@@ -124,6 +124,7 @@ class Keeper:
 
     def _bury(self, digest: str, server: Server) -> None:
         del self._servers[digest]
+        server.end()
         self._failed(digest)
         _log.error("The server of %s ended: %s", server.model.name, server.last_words())
 

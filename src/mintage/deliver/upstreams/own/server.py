@@ -62,7 +62,8 @@ class Server:
             start_new_session=True,  # a terminal's Ctrl-C is for us alone
         )
         assert self._process.stdout is not None  # noqa: S101 - for the type checker
-        Thread(target=self._listen, args=(self._process.stdout,), daemon=True).start()
+        self._listener = Thread(target=self._listen, args=(self._process.stdout,), daemon=True)
+        self._listener.start()
 
     @property
     def address(self) -> Address:
@@ -99,13 +100,15 @@ class Server:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._listener.join(_END_SECONDS)
 
     def _listen(self, stream: IO[bytes]) -> None:
-        for line in stream:
-            said = line.decode(errors="replace").strip()
-            if said:
-                self._last.append(said)
-                _log.debug("%s: %s", self.model.name, said)
+        with stream:
+            for line in stream:
+                said = line.decode(errors="replace").strip()
+                if said:
+                    self._last.append(said)
+                    _log.debug("%s: %s", self.model.name, said)
 
 
 def command(model: Model, kind: ModelServer, port: int) -> list[str]:
