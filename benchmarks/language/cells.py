@@ -41,26 +41,21 @@ def _sides(lab: Lab, loads: dict[str, list[Load]], seconds: float) -> list[Side]
 
 
 def _throughput(lab: Lab) -> list[Side]:
-    loads = [Load(count) for count in lab.scale.connections]
-    loads.append(Load(lab.scale.connections[0], streams=True))
-    return _sides(lab, dict.fromkeys(WHO, loads), lab.scale.seconds)
+    return _sides(lab, dict.fromkeys(WHO, _loads(lab)), lab.scale.seconds)
 
 
 def _latency(lab: Lab) -> list[Side]:
     scale = lab.scale
-    common = paced(lab, scale.pace)
-    brisk = [*common, *paced(lab, scale.brisk)]
+    common = _loads(lab, scale.pace)
+    brisk = [*common, *_loads(lab, scale.brisk)]
     loads = {who: common if who == "litellm" else brisk for who in WHO}
     return _sides(lab, loads, scale.paced_seconds)
 
 
-def paced(lab: Lab, rate: float) -> list[Load]:
-    """Whole and streamed, with each number of connections."""
-    return [
-        Load(count, rate, streams=streams)
-        for streams in (False, True)
-        for count in lab.scale.connections
-    ]
+def _loads(lab: Lab, rate: float = 0.0) -> list[Load]:
+    """Whole answers with each number of connections, and streams with the first."""
+    whole = [Load(count, rate) for count in lab.scale.connections]
+    return [*whole, Load(lab.scale.connections[0], rate, streams=True)]
 
 
 def _memory(lab: Lab) -> list[Side]:
