@@ -39,6 +39,7 @@ def litellm(lab: Lab, shop: Shop) -> Start:
     """LiteLLM's proxy with one worker, a master key, and no log but of errors.
 
     Its database is off: the engine of Prisma that it needs is downloaded, and here is no network.
+    Idle connections it keeps for as long as ours are kept, not for 5 s: they ask more seldom.
     """
     port = free_port()
     python = there(LITELLM_PYTHON)
@@ -46,6 +47,7 @@ def litellm(lab: Lab, shop: Shop) -> Start:
     path.write_text(json.dumps(_config(lab)), encoding="utf-8")  # JSON is YAML
     command = [str(LITELLM_PYTHON.with_name("litellm")), "--config", str(path)]
     command += ["--host", HOST, "--port", str(port), "--num_workers", "1"]
+    command += ["--keepalive_timeout", "75"]
     return Start(command, port, _asking(_MASTER_KEY), _QUIET, version_of(python, "litellm"))
 
 

@@ -34,7 +34,7 @@ class Scale:
     warm_up_seconds: float = 4
     seconds: float = 10
     connections: tuple[int, ...] = (16, 128)
-    pace: float = 20
+    pace: float = 10
     brisk: float = 100
     paced_seconds: float = 20
     requests: int = 200_000

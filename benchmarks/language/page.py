@@ -18,7 +18,7 @@ _SECTIONS = {
     "gateway-latency": Section(
         "What a gateway adds to a language model's answer",
         "All connections together ask so many times a second, evenly, for 20 s: as often as both "
-        "gateways bear on one core and, Mintage alone, five times as often. Who was not "
+        "gateways bear on one core and, Mintage alone, ten times as often. Who was not "
         "answered by the moment that the next request was due waits from that moment. A first "
         "token is the first data of a stream.",
         tables.latency,
