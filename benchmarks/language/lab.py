@@ -31,7 +31,7 @@ class Scale:
     ``pace`` is how many requests a second both gateways bear on one core, ``brisk`` what one does.
     """
 
-    warm_up_seconds: float = 4
+    warm_up_seconds: float = 6
     seconds: float = 10
     connections: tuple[int, ...] = (16, 128)
     pace: float = 10
