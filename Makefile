@@ -6,6 +6,7 @@ LIGHT := .venv-light
 KERAS := .venv-keras
 LITSERVE := .venv-litserve
 BENTOML := .venv-bentoml
+LITELLM := .venv-litellm
 PREDICT := numpy pillow onnxruntime
 POSTGRES = $(or $(lastword $(sort $(wildcard /usr/lib/postgresql/*/bin/postgres))),postgres)
 NO_CLUSTER := /etc/postgresql-common/createcluster.d/mintage.conf
@@ -14,8 +15,8 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test lint format bench bench-train bench-serve bench-bill soak docs messages clean \
-	system wrk
+.PHONY: help demo install test lint format bench bench-train bench-serve bench-bill bench-gateway soak docs messages \
+	clean system wrk
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -63,6 +64,12 @@ $(LITSERVE)/.ready: | $(BIN)/python
 $(BENTOML)/.ready: | $(BIN)/python
 	@echo "Installing BentoML into $(BENTOML), to be measured beside: about 350 MB."
 	$(call peer,$(BENTOML),bentoml $(PREDICT))
+
+# The peer of the benchmarks of the gateway. Not one of its own requirements is httptools, with which
+# its server reads HTTP in less time.
+$(LITELLM)/.ready: | $(BIN)/python
+	@echo "Installing LiteLLM's proxy into $(LITELLM), to be measured beside: about 700 MB."
+	$(call peer,$(LITELLM),'litellm[proxy]' httptools)
 
 # An environment of its own, and what is installed into it.
 define peer
@@ -123,6 +130,9 @@ bench-serve: wrk $(VENV)/.dev $(LITSERVE)/.ready $(BENTOML)/.ready ## the same f
 bench-bill: $(VENV)/.dev ## the same for metering, invoices and economics; an hour
 	$(BIN)/python -m benchmarks.bill
 
+bench-gateway: $(VENV)/.dev $(LITELLM)/.ready ## the same for the gateway to language models, beside LiteLLM; half an hour
+	$(BIN)/python -m benchmarks.gateway
+
 soak: $(VENV)/.dev ## the tests of crashes, of mutated pictures and of the API, many rounds; an hour
 	MINTAGE_ROUNDS=200 $(BIN)/python -m pytest --timeout 7200 tests/capture tests/store tests/e2e tests/deliver/test_score.py \
 		tests/api/test_fuzz.py tests/api/test_schema.py
@@ -134,5 +144,5 @@ messages: $(VENV)/.dev ## find every message that people read, and compile the c
 	$(BIN)/python tools/messages.py
 
 clean: ## forget the environments and every cache; workspaces stay
-	rm -rf $(VENV) $(LIGHT) $(KERAS) $(LITSERVE) $(BENTOML) build dist .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(LIGHT) $(KERAS) $(LITSERVE) $(BENTOML) $(LITELLM) build dist .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -26,6 +26,7 @@ DATA = Path(os.environ.get("MINTAGE_TEST_DATA", ROOT.parent / "shared" / "data")
 KERAS_PYTHON = ROOT / ".venv-keras" / "bin" / "python"
 LITSERVE_PYTHON = ROOT / ".venv-litserve" / "bin" / "python"
 BENTOML_PYTHON = ROOT / ".venv-bentoml" / "bin" / "python"
+LITELLM_PYTHON = ROOT / ".venv-litellm" / "bin" / "python"
 
 Result = dict[str, Any]
 
@@ -125,7 +126,8 @@ def script(
 
 def absent(python: Path | str) -> str:
     """What to say of a peer's environment that is not there."""
-    verb = "bench-train" if python == KERAS_PYTHON else "bench-serve"
+    verbs = {KERAS_PYTHON: "bench-train", LITELLM_PYTHON: "bench-gateway"}
+    verb = verbs.get(Path(python), "bench-serve")
     return f"{python} is not there; make {verb} installs it."
 
 

@@ -9,12 +9,13 @@ from typing import Any
 
 from benchmarks.billing.page import CHAPTER as BILLING
 from benchmarks.common import RESULTS, ROOT, spread
+from benchmarks.language.page import CHAPTER as LANGUAGE
 from benchmarks.serving.page import CHAPTER as SERVING
 from benchmarks.training_page import CHAPTER as TRAINING
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 Results = Mapping[str, Any]
-CHAPTERS = (TRAINING, SERVING, BILLING)
+CHAPTERS = (TRAINING, SERVING, BILLING, LANGUAGE)
 
 _SEVERAL = ("seed-cnn", "time-2m", "drawings", "reading")
 

@@ -29,13 +29,15 @@ class Program(Generic[L]):
     """What ``main`` of a program is made of.
 
     ``lab`` makes what all sides share out of an empty folder; ``machine`` is what the figures
-    depend on, and a run goes on only where it is the same.
+    depend on, and a run goes on only where it is the same. ``needs_data`` says that it is of
+    photographs.
     """
 
     words: str | None
     cells: Sequence[Cell[L]]
     lab: Callable[[Path, Pace], L]
     machine: Callable[[], Mapping[str, Any]]
+    needs_data: bool = True
 
     def run(self, words: Sequence[str] | None = None) -> None:
         """Measure what is missing, then write the page."""
@@ -52,7 +54,7 @@ class Program(Generic[L]):
                 for cell in cells:
                     print(listed(cell, results, here, lab, runs))
                 return
-            if not DATA.is_dir():
+            if self.needs_data and not DATA.is_dir():
                 sys.exit(f"The data is not at {DATA}; set MINTAGE_TEST_DATA.")
             files = {cell.name: Kept.begin(results / f"{cell.name}.json", here) for cell in cells}
             failed = [
@@ -85,7 +87,7 @@ def listed(cell: Cell[L], results: Path, here: Mapping[str, Any], lab: L, runs: 
     every = cell.runs(runs) * len(sides)
     done = every - len(todo(cell, kept, lab, runs))
     minutes = _minutes(cell.runs(runs) * sum(side.seconds for side in sides))
-    return f"{cell.name:18}{done} of {every}, {minutes:>8}  {cell.what}"
+    return f"{cell.name:20}{done} of {every}, {minutes:>8}  {cell.what}"
 
 
 def todo(cell: Cell[L], kept: Kept, lab: L, runs: int) -> list[tuple[int, Side[L]]]:

@@ -1,4 +1,4 @@
-"""How a server is asked: a picture as the bytes of one HTTP request, whoever sends it."""
+"""How a server is asked: a picture, or another body, as the bytes of one HTTP request."""
 
 from __future__ import annotations
 
@@ -15,16 +15,20 @@ _BOUNDARY = "a-boundary-that-no-picture-has"
 
 @dataclass(frozen=True)
 class Asking:
-    """A path, further headers, and the form's field where a server takes pictures by form alone."""
+    """A path, further headers, and the form's field where a server takes pictures by form alone.
+
+    ``content_type`` is what is sent where it is no form.
+    """
 
     path: str
     headers: Mapping[str, str] = field(default_factory=dict)
     form_field: str = ""
+    content_type: str = "image/jpeg"
 
     def parts(self, picture: bytes) -> tuple[dict[str, str], bytes]:
-        """Headers and body of a request with this JPEG."""
+        """Headers and body of a request with this picture."""
         if not self.form_field:
-            return {**self.headers, "Content-Type": "image/jpeg"}, picture
+            return {**self.headers, "Content-Type": self.content_type}, picture
         disposition = f'form-data; name="{self.form_field}"; filename="picture.jpg"'
         head = f"--{_BOUNDARY}\r\nContent-Disposition: {disposition}\r\nContent-Type: image/jpeg"
         body = b"%b\r\n\r\n%b\r\n--%b--\r\n" % (head.encode(), picture, _BOUNDARY.encode())

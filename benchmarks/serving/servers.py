@@ -185,17 +185,17 @@ def starlette(shop: Shop, product: str) -> Start:
 def litserve(shop: Shop, product: str, *, batches: bool = False) -> Start:
     """LitServe with one worker."""
     port = free_port()
-    python = _there(LITSERVE_PYTHON)
+    python = there(LITSERVE_PYTHON)
     command = [python, "-m", "benchmarks.peers.litserve_app", f"--port={port}"]
     command += [f"--batch={BATCH if batches else 1}"]
-    versions = _version(python, "litserve")
+    versions = version_of(python, "litserve")
     return Start(command, port, Asking("/predict"), _given(shop, product), versions)
 
 
 def bentoml(shop: Shop, product: str, *, batches: bool = False) -> Start:
     """BentoML with one worker; its batches take forms alone."""
     port = free_port()
-    python = _there(BENTOML_PYTHON)
+    python = there(BENTOML_PYTHON)
     service = "Batches" if batches else "Picture"
     command = [python, "-m", "bentoml", "serve", f"benchmarks.peers.bentoml_app:{service}"]
     command += ["--host", HOST, "--port", str(port)]
@@ -204,21 +204,23 @@ def bentoml(shop: Shop, product: str, *, batches: bool = False) -> Start:
         "BENTOML_DO_NOT_TRACK": "True",
     }
     asking = Asking("/predict", form_field="pictures" if batches else "")
-    return Start(command, port, asking, environment, _version(python, "bentoml"))
+    return Start(command, port, asking, environment, version_of(python, "bentoml"))
 
 
 def _given(shop: Shop, product: str) -> dict[str, str]:
     return {BUNDLE: str(shop.bundle(product))}
 
 
-def _there(python: Path) -> str:
+def there(python: Path) -> str:
+    """A peer's interpreter; raises Failed where nobody installed it."""
     if not python.exists():
         raise Failed(absent(python))
     return str(python)
 
 
 @cache
-def _version(python: str, library: str) -> dict[str, str]:
+def version_of(python: str, library: str) -> dict[str, str]:
+    """Which version of a library an interpreter has, under its name."""
     words = f"import importlib.metadata as found; print(found.version({library!r}))"
     said = subprocess.run([python, "-c", words], capture_output=True, text=True, check=True)
     return {library: said.stdout.strip()}

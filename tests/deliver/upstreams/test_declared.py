@@ -37,6 +37,21 @@ def test_a_cost_is_exact(fresh: int, cached: int, output: int) -> None:
     assert Fraction(costs.of(apart, cached)) == exact
 
 
+@pytest.mark.parametrize(
+    ("each", "tokens", "cost"),
+    [
+        ("0.27", 0, "0"),
+        ("0.0000011", 1, "0.000000000002"),
+        ("0.000001", 10, "0.00000000001"),
+        ("2.50", 4_000_000, "10"),
+    ],
+)
+def test_a_cost_is_rounded_up_to_12_decimals_and_spelled_without_idle_zeros(
+    each: str, tokens: int, cost: str
+) -> None:
+    assert Costs("USD", input=each).of({"input_token": tokens}) == cost
+
+
 @pytest.mark.parametrize("costs", [("XXQ",), ("USD", "-1"), ("USD", "1", "a lot")])
 def test_what_is_no_cost_is_refused(costs: tuple[str, ...]) -> None:
     with pytest.raises(ConfigError):

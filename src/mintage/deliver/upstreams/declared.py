@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from functools import cached_property
-from math import ceil
+from math import lcm
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
@@ -15,13 +14,14 @@ from mintage.core.canonical import canonical_json, sha256_hex
 from mintage.core.currencies import exponent_of
 from mintage.core.errors import ConfigError
 from mintage.core.messages import _
-from mintage.core.money import decimal_text, parse_exact
+from mintage.core.money import parse_exact
 from mintage.core.types import CACHED_INPUT_TOKEN, INPUT_TOKEN, OUTPUT_TOKEN, PICOS, REQUEST
 from mintage.deliver.upstreams.secret import Secret
 
 PER_TOKENS: Final = 1_000_000
 """So many tokens a cost is stated for."""
 LONGEST_SECONDS: Final = 600.0
+_DECIMALS: Final = len(str(PICOS)) - 1
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
 _LONGEST_MODEL = 120
 _OWN = "bundle:"
@@ -57,15 +57,25 @@ class Costs:
 
     def of(self, quantities: Mapping[str, int], cached: int = 0) -> str:
         """What a call costs, to 10⁻¹², rounded up; ``cached`` of its input tokens were cached."""
-        cached_input = self.input if self.cached_input is None else self.cached_input
         prompt = quantities.get(INPUT_TOKEN, 0) + quantities.get(CACHED_INPUT_TOKEN, 0)
-        tokens = (
-            parse_exact(self.input) * (prompt - cached)
-            + parse_exact(cached_input) * cached
-            + parse_exact(self.output) * quantities.get(OUTPUT_TOKEN, 0)
+        (fresh, read, output, request), parts = self._each
+        exact = (
+            fresh * (prompt - cached)
+            + read * cached
+            + output * quantities.get(OUTPUT_TOKEN, 0)
+            + request * quantities.get(REQUEST, 0)
         )
-        request = parse_exact(self.request) * quantities.get(REQUEST, 0)
-        return decimal_text(Fraction(ceil((tokens / PER_TOKENS + request) * PICOS), PICOS))
+        whole, picos = divmod(-(-exact // parts), PICOS)
+        return f"{whole}.{picos:0{_DECIMALS}}".rstrip("0").rstrip(".")
+
+    @cached_property
+    def _each(self) -> tuple[Sequence[int], int]:
+        """What one of each costs, in so many parts of 10⁻¹²; by fractions a call took 53 µs."""
+        cached = self.input if self.cached_input is None else self.cached_input
+        tokens = [parse_exact(each) / PER_TOKENS for each in (self.input, cached, self.output)]
+        exact = [each * PICOS for each in (*tokens, parse_exact(self.request))]
+        parts = lcm(*(each.denominator for each in exact))
+        return [int(each * parts) for each in exact], parts
 
     def to_json(self) -> dict[str, str | None]:
         """As its row holds it."""

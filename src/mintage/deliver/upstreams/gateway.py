@@ -194,7 +194,8 @@ class Gateway:
         failure: ServiceError | None = None
         while before < failures < _MOST_TRIES and seconds <= _LONGEST_WAIT:
             before = failures
-            await asyncio.sleep(seconds)
+            if seconds:
+                await asyncio.sleep(seconds)
             for upstream in self._order(await self.upstreams(product)):
                 breaker = self._breaker(upstream)
                 if failures >= _MOST_TRIES or not breaker.begin():
@@ -312,10 +313,11 @@ class Gateway:
         """Place by place; within one by chance, each as often first as its weight says."""
         for __, group in groupby(upstreams, lambda each: each.place):
             left = list(group)
-            while left:
+            while len(left) > 1:
                 (chosen,) = self._chance.choices(left, [each.weight for each in left])
                 left.remove(chosen)
                 yield chosen
+            yield from left
 
     def _breaker(self, upstream: Upstream) -> Breaker:
         return self._breakers.setdefault(upstream.digest, Breaker(self._clock))
