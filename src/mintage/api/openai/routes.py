@@ -164,7 +164,7 @@ async def _again(call: LanguageCall) -> Response | None:
         return None
     kept, receipt = found
     if "events" in kept:
-        return replayed(kept["events"], receipt)
+        return replayed(kept, receipt, call.request.state.request_id)
     return answer(kept["body"].encode(), receipt, again=True)
 
 
