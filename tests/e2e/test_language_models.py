@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
-import signal
 import sys
 import threading
 import time
@@ -21,7 +19,7 @@ import httpx
 import openai
 import pytest
 from tests.conftest import ManualClock
-from tests.e2e.test_main_job import ROUNDS, Server, usage
+from tests.e2e.test_main_job import Server, usage
 from tests.scripted_upstream import CACHED, PROMPT, WORDS, Scripted, scripted_upstream
 
 from mintage.app.language import TokenPrices
@@ -528,45 +526,6 @@ def test_a_mintage_is_an_upstream_of_another(
     assert sold["quantities"] == paid["quantities"]
     assert Fraction(sold["cost"]) == Fraction(paid["price"])
     assert Fraction(sold["price"]) == 2 * Fraction(paid["price"])
-
-
-def test_of_a_killed_server_every_completed_stream_is_one_event(
-    shop: Shop, upstream: Scripted
-) -> None:
-    """Killed at random under 32 streams; what was completed is recorded once, nothing twice."""
-    upstream.words, upstream.pause_seconds = ("a", "b", "c"), 0.002
-    chance, completed = random.Random(3), set[str]()
-    lock = threading.Lock()
-
-    def customer(url: str) -> None:
-        headers = {"Authorization": f"Bearer {shop.key}"}
-        body = {"model": "assistant", "messages": ASKED, "stream": True}
-        with httpx.Client(trust_env=False, timeout=30, headers=headers) as one:
-            while True:
-                try:
-                    said = one.post(f"{url}/v1/chat/completions", json=body).text
-                except httpx.HTTPError:
-                    return
-                if "[DONE]" in said:
-                    (last,) = [line for line in said.split("\n") if '"mintage"' in line]
-                    with lock:
-                        completed.add(json.loads(last[6:])["mintage"]["event"])
-
-    for __ in range(ROUNDS):
-        running = Server(shop.home)
-        threads = [threading.Thread(target=customer, args=(running.url,)) for __ in range(32)]
-        for thread in threads:
-            thread.start()
-        time.sleep(chance.uniform(0.2, 1.0))
-        running.end(signal.SIGKILL)
-        for thread in threads:
-            thread.join()
-    events = shop.usage()
-    recorded = Counter(event["id"] for event in events if event["outcome"] == "ok")
-    assert completed <= recorded.keys()
-    assert set(recorded.values()) <= {1}
-    assert len(recorded) - len(completed) <= 32 * ROUNDS
-    assert completed
 
 
 def test_no_key_is_in_what_is_kept_or_said(

@@ -75,27 +75,11 @@ class Stream(Response):
 
     async def _run(self, scope: Scope, send: Send) -> None:
         call, parts = self._call, self._parts
-        exchange = scope["state"].get(EXCHANGE)
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-
-        async def deliver() -> None:
-            async for part in parts:
-                try:
-                    async with asyncio.timeout(_READING_SECONDS):
-                        await send(_body(event(part), more=True))
-                    if exchange is not None and exchange.disconnected:
-                        raise ClientGone
-                except (ClientGone, TimeoutError):
-                    if call.event_id is None:
-                        raise
-                    # Whoever asks with the same key gets it: so it is read to its end.
-                    parts.held.append(part)
-                else:
-                    parts.delivered(part)
-
+        delivered = self._deliver(scope, send)
         try:
             async with asyncio.timeout(LONGEST_SECONDS):
-                await (deliver() if call.event_id is not None else call.wanted(deliver()))
+                await (call.wanted(delivered) if call.event_id is None else delivered)
             receipt = await self._recorded()
         except ClientGone:
             await self._broken("cancelled")
@@ -112,6 +96,31 @@ class Stream(Response):
         else:
             call.service.metrics.answered(call.permit.product, call.elapsed)
             await send(_body(_ended(parts.held, receipt)))
+
+    async def _deliver(self, scope: Scope, send: Send) -> None:
+        """Send each part as it comes. Whose client left can ask by its key: that is read on.
+
+        Raises:
+            ClientGone: nobody waits for it, and nobody will ask for it.
+            TimeoutError: the same, of who does not read.
+        """
+        call, parts = self._call, self._parts
+        exchange = scope["state"].get(EXCHANGE)
+        async for part in parts:
+            try:
+                async with asyncio.timeout(_READING_SECONDS):
+                    await send(_body(event(part), more=True))
+                left = exchange is not None and exchange.disconnected
+            except TimeoutError:
+                if call.event_id is None:
+                    raise
+                left = True
+            if not left:
+                parts.delivered(part)
+            elif call.event_id is None:
+                raise ClientGone
+            else:
+                parts.held.append(part)
 
     async def _failed(self, error: MintageError) -> None:
         """Record what was delivered of an answer that broke, or that could not be recorded."""
@@ -137,7 +146,7 @@ class Stream(Response):
         return await call.record(call.usage("ok", self._reply, tokens, parts.sha256, kept))
 
     async def _broken(self, nothing: Any, *, spends: bool = True) -> None:
-        """Record the part that was delivered, which spends its key; where none was, how it ended."""
+        """Record the part that was delivered, which spends a key; where none was, how it ended."""
         call, parts = self._call, self._parts
         parts.unsettled = False
         if not parts.delivered_text:
