@@ -34,6 +34,8 @@ class Scripted:
     """How the next requests are answered, whatever their model; then as it says."""
     scripts: dict[str, list[str]] = field(default_factory=dict)
     """How those are answered whose prompt is this, one after the other; then as the model says."""
+    lengths: dict[str, int] = field(default_factory=dict)
+    """For each prompt how many of the words are its answer; else it is all of them."""
     said: dict[str, list[list[str]]] = field(default_factory=dict)
     """For each prompt, and each time that an answer to it was begun, the words that left."""
     counted: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
@@ -74,8 +76,9 @@ class Scripted:
         return web.json_response(self._whole(kind, body, way))
 
     def _whole(self, kind: str, body: dict[str, Any], way: str) -> dict[str, Any]:
-        text = "".join(self.words)
-        self.said.setdefault(prompt_of(body), []).append(list(self.words))
+        words = self._words(body)
+        text = "".join(words)
+        self.said.setdefault(prompt_of(body), []).append(list(words))
         found: dict[str, Any] = {"id": "cmpl-1", "created": 1, "model": body["model"]}
         if kind == "embeddings":
             data = [{"object": "embedding", "index": 0, "embedding": [0.25, -0.5]}]
@@ -91,8 +94,11 @@ class Scripted:
             found["usage"] = self._usage(body, embeds=kind == "embeddings")
         return found | self.more
 
+    def _words(self, body: dict[str, Any]) -> tuple[str, ...]:
+        return self.words[: self.lengths.get(prompt_of(body))]
+
     def _usage(self, body: dict[str, Any], *, embeds: bool = False) -> dict[str, Any]:
-        output = 0 if embeds else len(self.words)
+        output = 0 if embeds else len(self._words(body))
         self.counted.setdefault(prompt_of(body), []).append((PROMPT, output))
         self.used.update(prompt=PROMPT, output=output, cached=CACHED, answers=1)
         return {
@@ -118,8 +124,9 @@ class Scripted:
         self.said.setdefault(prompt_of(body), []).append(told)
         try:
             await response.write(b": hello\n\n")
-            for number, word in enumerate(self.words):
-                if number == len(self.words) // 2:
+            words = self._words(body)
+            for number, word in enumerate(words):
+                if number == len(words) // 2:
                     if way == "stalls":
                         await asyncio.sleep(60)
                     if way == "truncates":
