@@ -55,7 +55,8 @@ class Scripted:
         script = self.turns or self.scripts.get(prompt_of(body))
         way = script.pop(0) if script else body["model"].rpartition("-")[2]
         if way.isdecimal() and len(way) == 3:
-            error = {"message": f"the upstream says {way}", "type": "x", "code": "y"}
+            key = request.headers.get("Authorization", "")
+            error = {"message": f"the upstream says {way} to {key}", "type": "x", "code": "y"}
             return web.json_response(
                 {"error": error}, status=int(way), headers={"Retry-After": "0"}
             )

@@ -462,39 +462,6 @@ def test_it_is_no_model_of_pictures_and_the_lists_say_what_it_is(
         assert (listed["product"], listed["model"]) == ("assistant", "model@one")
 
 
-def test_a_mintage_is_an_upstream_of_another(
-    shop: Shop, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("UPSTREAM_KEY", shop.key)
-    with App(load_settings(home=tmp_path / "retail")) as app:
-        __, issued = app.capture.add_customer("Bob")
-        bought = Upstream(
-            "helper",
-            "wholesale",
-            f"{server.url}/v1",
-            "assistant",
-            Secret("env:UPSTREAM_KEY"),
-            costs=Costs("USD", "1", "4"),
-        )
-        app.language.add(bought, prices=TokenPrices("2", "8", currency="USD"))
-    retail = Server(tmp_path / "retail")
-    try:
-        with openai.OpenAI(
-            base_url=f"{retail.url}/v1",
-            api_key=issued.key.reveal(),
-            max_retries=0,
-            http_client=openai.DefaultHttpxClient(trust_env=False),
-        ) as bob:
-            stream = bob.chat.completions.create(model="helper", messages=ASKED, stream=True)
-            assert "".join(part.choices[0].delta.content or "" for part in stream) == SAID
-    finally:
-        retail.end()
-    (sold,), (paid,) = usage(tmp_path / "retail"), shop.usage()
-    assert sold["quantities"] == paid["quantities"]
-    assert Fraction(sold["cost"]) == Fraction(paid["price"])
-    assert Fraction(sold["price"]) == 2 * Fraction(paid["price"])
-
-
 def test_no_key_is_in_what_is_kept_or_said(
     shop: Shop, client: openai.OpenAI, server: Server, upstream: Scripted
 ) -> None:
