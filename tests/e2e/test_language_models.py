@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -260,40 +258,6 @@ def test_one_action_is_charged_once(
     with pytest.raises(openai.APIError):
         chat(client, extra_headers={"Idempotency-Key": "order-18"})
     assert chat(client, extra_headers={"Idempotency-Key": "order-18"}).choices
-
-
-def test_what_a_call_may_use_is_held_before_it_is_asked(
-    shop: Shop, server: Server, client: openai.OpenAI, upstream: Scripted
-) -> None:
-    """Sixty-four at once against a limit that five may use up: five are answered."""
-    from dataclasses import replace
-
-    with App(load_settings(home=shop.home)) as app:
-        terms = app.capture.plans.current("assistant").terms
-        charges = tuple(
-            replace(each, hard_limit=50) if each.unit == "output_token" else each
-            for each in terms.charges
-        )
-        app.capture.plans.agree("assistant", replace(terms, charges=charges))
-    upstream.words = ("word",) * 10
-    statuses: Counter[int] = Counter()
-
-    def customer() -> None:
-        headers = {"Authorization": f"Bearer {shop.key}"}
-        body = {"model": "assistant", "messages": ASKED, "max_tokens": 10}
-        with httpx.Client(trust_env=False, timeout=60, headers=headers) as one:
-            answered = one.post(f"{server.url}/v1/chat/completions", json=body)
-        statuses[answered.status_code] += 1
-        if answered.status_code != 200:
-            assert answered.json()["error"]["type"] == "rate_limit_error"
-
-    threads = [threading.Thread(target=customer) for __ in range(64)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert statuses == {200: 5, 429: 59}
-    assert len(upstream.requests) == 5
 
 
 def test_tokens_a_minute_are_limited_and_told(
