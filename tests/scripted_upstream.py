@@ -1,7 +1,7 @@
 """A server that speaks OpenAI's API as it is told to, well or badly: a real one, on loopback.
 
-What a request's ``model`` ends in says how it is answered: ``…-stalls``, ``…-breaks``. It keeps
-what it was asked, and counts what it used.
+What a request's ``model`` ends in says how it is answered: ``…-stalls``, ``…-breaks``; or a script
+for what it asks. It keeps what it was asked, and books of its own: what it said, and counted.
 """
 
 from __future__ import annotations
@@ -32,6 +32,14 @@ class Scripted:
     """Tokens of every answer that was whole."""
     turns: list[str] = field(default_factory=list)
     """How the next requests are answered, whatever their model; then as it says."""
+    scripts: dict[str, list[str]] = field(default_factory=dict)
+    """How those are answered whose prompt is this, one after the other; then as the model says."""
+    lengths: dict[str, int] = field(default_factory=dict)
+    """For each prompt how many of the words are its answer; else it is all of them."""
+    said: dict[str, list[list[str]]] = field(default_factory=dict)
+    """For each prompt, and each time that an answer to it was begun, the words that left."""
+    counted: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+    """For each prompt the tokens of its answers that were whole: read and written."""
     left: threading.Event = field(default_factory=threading.Event)
     """A client left before its answer was whole."""
     words: tuple[str, ...] = WORDS
@@ -44,9 +52,11 @@ class Scripted:
         body = await request.json()
         self.requests.append(body)
         self.headers.append(dict(request.headers))
-        way = self.turns.pop(0) if self.turns else body["model"].rpartition("-")[2]
+        script = self.turns or self.scripts.get(prompt_of(body))
+        way = script.pop(0) if script else body["model"].rpartition("-")[2]
         if way.isdecimal() and len(way) == 3:
-            error = {"message": f"the upstream says {way}", "type": "x", "code": "y"}
+            key = request.headers.get("Authorization", "")
+            error = {"message": f"the upstream says {way} to {key}", "type": "x", "code": "y"}
             return web.json_response(
                 {"error": error}, status=int(way), headers={"Retry-After": "0"}
             )
@@ -67,7 +77,9 @@ class Scripted:
         return web.json_response(self._whole(kind, body, way))
 
     def _whole(self, kind: str, body: dict[str, Any], way: str) -> dict[str, Any]:
-        text = "".join(self.words)
+        words = self._words(body)
+        text = "".join(words)
+        self.said.setdefault(prompt_of(body), []).append(list(words))
         found: dict[str, Any] = {"id": "cmpl-1", "created": 1, "model": body["model"]}
         if kind == "embeddings":
             data = [{"object": "embedding", "index": 0, "embedding": [0.25, -0.5]}]
@@ -80,11 +92,15 @@ class Scripted:
             choice = {"index": 0, "message": message, "finish_reason": "stop"}
             found |= {"object": "chat.completion", "choices": [choice]}
         if way != "uncounted":
-            found["usage"] = self._usage(embeds=kind == "embeddings")
+            found["usage"] = self._usage(body, embeds=kind == "embeddings")
         return found | self.more
 
-    def _usage(self, *, embeds: bool = False) -> dict[str, Any]:
-        output = 0 if embeds else len(self.words)
+    def _words(self, body: dict[str, Any]) -> tuple[str, ...]:
+        return self.words[: self.lengths.get(prompt_of(body))]
+
+    def _usage(self, body: dict[str, Any], *, embeds: bool = False) -> dict[str, Any]:
+        output = 0 if embeds else len(self._words(body))
+        self.counted.setdefault(prompt_of(body), []).append((PROMPT, output))
         self.used.update(prompt=PROMPT, output=output, cached=CACHED, answers=1)
         return {
             "prompt_tokens": PROMPT,
@@ -105,10 +121,13 @@ class Scripted:
             await response.write(f"data: {data}\n\n".encode())
             await asyncio.sleep(self.pause_seconds)
 
+        told = list[str]()
+        self.said.setdefault(prompt_of(body), []).append(told)
         try:
             await response.write(b": hello\n\n")
-            for number, word in enumerate(self.words):
-                if number == len(self.words) // 2:
+            words = self._words(body)
+            for number, word in enumerate(words):
+                if number == len(words) // 2:
                     if way == "stalls":
                         await asyncio.sleep(60)
                     if way == "truncates":
@@ -119,16 +138,25 @@ class Scripted:
                     if way == "complains":
                         await say({"error": {"message": "out of memory"}})
                         return response
+                told.append(word)
                 delta = {"role": "assistant", "content": word}
                 await say({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
             await say({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
             if way != "uncounted" and body.get("stream_options", {}).get("include_usage"):
-                await say({"choices": [], "usage": self._usage()})
+                await say({"choices": [], "usage": self._usage(body)})
             await response.write(b"data: [DONE]\n\n")
         except (ConnectionError, asyncio.CancelledError):
             self.left.set()
             raise
         return response
+
+
+def prompt_of(body: dict[str, Any]) -> str:
+    """What a request asks, by which its answers are found again."""
+    messages = body.get("messages")
+    if isinstance(messages, list) and messages and isinstance(messages[-1], dict):
+        return str(messages[-1].get("content"))
+    return str(body.get("prompt", body.get("input")))
 
 
 @contextmanager

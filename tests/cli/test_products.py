@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from tests.terminal import Terminal
@@ -34,3 +35,17 @@ def test_what_an_upstream_asks_is_taken_from_a_dated_list(
     (upstream,) = mintage.json("product", "show", "assistant", *at)["upstreams"]
     assert upstream["costs"]["dated"] == "2020-01-01"
     assert mintage.json("plan", "show", "assistant", *at)["currency"] == "USD"
+
+
+def test_the_plan_that_the_guide_shows_can_be_set_and_sold_by(
+    mintage: Terminal, tmp_path: Path
+) -> None:
+    at = ("--home", tmp_path / "home")
+    guide = Path(__file__).parents[2] / "docs/how-to/language-models.md"
+    blocks = re.findall(r"```toml\n(.*?)```", guide.read_text(encoding="utf-8"), re.DOTALL)
+    (plan,) = [block for block in blocks if "[[charges]]" in block]
+    (tmp_path / "tokens.toml").write_text(plan, encoding="utf-8")
+    mintage("plan", "set", tmp_path / "tokens.toml", *at)
+    upstream = ("--upstream", "https://example.com", "--model", "talker", "--plan", "tokens")
+    mintage("product", "add", "assistant", *upstream, *at)
+    assert mintage.json("product", "show", "assistant", *at)["plan"] == "tokens@1"

@@ -34,6 +34,22 @@ class KeyReused(RequestError):
     default_http_status = 422
 
 
+class BrokeOff(RequestError):
+    """Charged once for the part of the answer that was delivered before it broke."""
+
+    code = "answer_broke"
+    default_http_status = 409
+
+    def __init__(self) -> None:
+        super().__init__(
+            _(
+                "The answer that this Idempotency-Key got broke off here;"
+                " what was delivered was charged, once."
+            ),
+            remedy=_("To ask anew use another Idempotency-Key."),
+        )
+
+
 @dataclass
 class Answered:
     """An answer that may leave, because its event is on disk."""

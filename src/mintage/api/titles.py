@@ -12,6 +12,7 @@ TITLES: dict[str, Message] = {
     "config_error": _("A setting is wrong"),
     "request_error": _("The request cannot be answered as it is"),
     "still_running": _("The first call is still running"),
+    "answer_broke": _("The answer broke off"),
     "answer_expired": _("The answer is no longer kept"),
     "idempotency_key_reused": _("The Idempotency-Key was used for another call"),
     "duplicate_event": _("This call is recorded already"),

@@ -41,7 +41,7 @@ from mintage.core.errors import ConfigError, DependencyDown, RequestError
 from mintage.core.messages import Language, _
 from mintage.core.money import Money, Price, said_money
 from mintage.core.settings import Settings
-from mintage.core.types import EXPLANATION
+from mintage.core.types import EXPLANATION, LANGUAGE_UNITS
 from mintage.core.units import Reference
 from mintage.store.workspace import Workspace
 
@@ -345,7 +345,7 @@ class Billing:
             ConfigError: not a name, or a unit that no call counts.
         """
         known = registry.modalities()
-        units = {EXPLANATION, *(known.get(each).unit for each in known)}
+        units = {EXPLANATION, *LANGUAGE_UNITS, *(known.get(each).unit for each in known)}
         unknown = [charge.unit for charge in terms.charges if charge.unit not in units]
         if unknown:
             raise ConfigError(

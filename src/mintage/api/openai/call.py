@@ -1,7 +1,8 @@
 """One call of a language model: admitted, held, asked of an upstream, recorded; then it leaves.
 
 What is charged: an answer that is whole, by what its upstream says it used; of a stream that broke,
-or whose client left, the part that was delivered; nothing where nothing was delivered.
+or whose client left without a key to ask again by, the part that was delivered; nothing where
+nothing was delivered.
 """
 
 from __future__ import annotations

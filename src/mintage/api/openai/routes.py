@@ -56,7 +56,8 @@ def language_routes(service: Service, gateway: Gateway) -> APIRouter:
 
         What is not known here goes on to the model as it came. The end of the answer leaves when
         its usage event is on disk; its member ``mintage`` names the receipt and the price. Of a
-        stream that breaks, or whose client leaves, what was delivered is charged.
+        stream that breaks, or whose client leaves, what was delivered is charged; with an
+        Idempotency-Key whoever left finds all of it under the same key, and is charged once.
         """
         return await _called(service, gateway, request, "chat/completions")
 
@@ -164,7 +165,7 @@ async def _again(call: LanguageCall) -> Response | None:
         return None
     kept, receipt = found
     if "events" in kept:
-        return replayed(kept["events"], receipt)
+        return replayed(kept, receipt, call.request.state.request_id)
     return answer(kept["body"].encode(), receipt, again=True)
 
 

@@ -1,14 +1,15 @@
 """A streamed answer: its parts leave as they come, its end when it is recorded.
 
 What comes after the last choice has ended is held back until the event is on disk, so whoever has
-seen the end has a receipt.
+seen the end has a receipt. Under an Idempotency-Key there is one charge at most, and what was
+charged is what the key gives again: all of the answer, or the part that was delivered.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import ExitStack
 from http import HTTPStatus
 from typing import Any
@@ -74,20 +75,11 @@ class Stream(Response):
 
     async def _run(self, scope: Scope, send: Send) -> None:
         call, parts = self._call, self._parts
-        exchange = scope["state"].get(EXCHANGE)
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-
-        async def deliver() -> None:
-            async for part in parts:
-                async with asyncio.timeout(_READING_SECONDS):
-                    await send(_body(event(part), more=True))
-                if exchange is not None and exchange.disconnected:
-                    raise ClientGone
-                parts.delivered(part)
-
+        delivered = self._deliver(scope, send)
         try:
             async with asyncio.timeout(LONGEST_SECONDS):
-                await call.wanted(deliver())
+                await (call.wanted(delivered) if call.event_id is None else delivered)
             receipt = await self._recorded()
         except ClientGone:
             await self._broken("cancelled")
@@ -105,6 +97,31 @@ class Stream(Response):
             call.service.metrics.answered(call.permit.product, call.elapsed)
             await send(_body(_ended(parts.held, receipt)))
 
+    async def _deliver(self, scope: Scope, send: Send) -> None:
+        """Send each part as it comes. Whose client left can ask by its key: that is read on.
+
+        Raises:
+            ClientGone: nobody waits for it, and nobody will ask for it.
+            TimeoutError: the same, of who does not read.
+        """
+        call, parts = self._call, self._parts
+        exchange = scope["state"].get(EXCHANGE)
+        async for part in parts:
+            try:
+                async with asyncio.timeout(_READING_SECONDS):
+                    await send(_body(event(part), more=True))
+                left = exchange is not None and exchange.disconnected
+            except TimeoutError:
+                if call.event_id is None:
+                    raise
+                left = True
+            if not left:
+                parts.delivered(part)
+            elif call.event_id is None:
+                raise ClientGone
+            else:
+                parts.held.append(part)
+
     async def _failed(self, error: MintageError) -> None:
         """Record what was delivered of an answer that broke, or that could not be recorded."""
         call, parts = self._call, self._parts
@@ -116,7 +133,7 @@ class Stream(Response):
             # request got under its key is charged by itself.
             found = await replays.find(call.service, call.permit.customer, call.event_id)
             if found is not None and found.input_sha256 != call.asked.sha256:
-                await self._broken("error")
+                await self._broken("error", spends=False)
 
     async def _recorded(self) -> Receipt:
         """The receipt of the whole answer."""
@@ -128,8 +145,8 @@ class Stream(Response):
         parts.unsettled = False
         return await call.record(call.usage("ok", self._reply, tokens, parts.sha256, kept))
 
-    async def _broken(self, nothing: Any) -> None:
-        """Record the part that was delivered; where none was, how it ended."""
+    async def _broken(self, nothing: Any, *, spends: bool = True) -> None:
+        """Record the part that was delivered, which spends a key; where none was, how it ended."""
         call, parts = self._call, self._parts
         parts.unsettled = False
         if not parts.delivered_text:
@@ -137,14 +154,21 @@ class Stream(Response):
             return
         tokens = await call.counted(self._reply, parts.delivered_text)
         parts.held.clear()
-        usage = call.usage("partial", self._reply, tokens, parts.sha256)
+        kept = None
+        if spends and call.event_id is not None:
+            kept = call.kept(events=[each.decode() for each in parts.left], broke=True)
+        usage = call.usage("partial", self._reply, tokens, parts.sha256, kept)
         await call.record_failure(usage, COMMIT_SECONDS)
 
 
-def replayed(events: Sequence[str], receipt: Receipt) -> Response:
-    """The stream that this action got, again."""
-    data = [each.encode() for each in events]
-    body = b"".join(map(event, data[:-1])) + _ended(data[-1:], receipt)
+def replayed(kept: Mapping[str, Any], receipt: Receipt, request_id: str) -> Response:
+    """The stream that this action got, again; the part of it that was delivered, if it broke."""
+    data = [each.encode() for each in kept["events"]]
+    if kept.get("broke"):
+        said = openai_error(replays.BrokeOff(), request_id)
+        body = b"".join(map(event, [*data, said]))
+    else:
+        body = b"".join(map(event, data[:-1])) + _ended(data[-1:], receipt)
     headers = _HEADERS | headers_of(receipt) | replays.REPLAYED
     return Response(body, headers=headers, media_type=_TYPE)
 
@@ -174,7 +198,7 @@ class _Parts:
         """Whether nothing is recorded of it yet."""
         self._call = call
         self._texts: list[str] = []
-        self._delivered = 0
+        self._delivered = self._left = 0
         self._ends: set[object] = set()
         self._choices = choices_of(call.asked.body)
         self._hash = hashlib.sha256()
@@ -195,6 +219,7 @@ class _Parts:
     def delivered(self, part: bytes) -> None:
         """What was given last has left."""
         self._delivered = len(self._texts)
+        self._left += 1
         self._hash.update(part + b"\n")
 
     @property
@@ -206,6 +231,11 @@ class _Parts:
     def delivered_text(self) -> str:
         """As much of it as left."""
         return "".join(self._texts[: self._delivered])
+
+    @property
+    def left(self) -> Sequence[bytes]:
+        """The parts that left, of an answer that is kept."""
+        return self.kept[: self._left]
 
     @property
     def sha256(self) -> str:
@@ -263,8 +293,9 @@ class _Parts:
 
 
 def _broke(call: LanguageCall) -> NotReady:
+    again = _("Send it again in a moment; what was delivered of it is charged, no more.")
     return NotReady(
         _("The answer of {product} broke off.", product=call.permit.product),
-        remedy=_("Send it again in a moment; what was delivered of it is charged, no more."),
+        remedy=again if call.event_id is None else replays.BrokeOff().remedy,
         retry_after_seconds=1,
     )

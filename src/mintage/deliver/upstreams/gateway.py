@@ -35,6 +35,7 @@ from mintage.deliver.upstreams.own.addresses import Addresses
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
+    from pydantic import SecretStr
 
 T = TypeVar("T")
 _LOOK_SECONDS = 0.25
@@ -66,9 +67,11 @@ class Refused(RequestError):
 
     code = "upstream_refused"
 
-    def __init__(self, status: int, body: bytes) -> None:
+    def __init__(self, status: int, body: bytes, secret: SecretStr | None = None) -> None:
+        """Some quote the ``secret`` that they were asked with: that is told nobody."""
+        reason = _said(body, "" if secret is None else secret.get_secret_value())
         super().__init__(
-            _("The model does not take this request: {reason}", reason=_said(body)),
+            _("The model does not take this request: {reason}", reason=reason),
             remedy=_("Mend the request, then send it again."),
             http_status=status,
         )
@@ -252,7 +255,7 @@ class Gateway:
             if response.status == HTTPStatus.OK:
                 await reply.begin(streams=streams)
                 return reply
-            await self._turned_down(upstream, breaker, response)
+            await self._turned_down(upstream, breaker, response, secret)
         except BaseException:
             reply.close()
             raise
@@ -260,7 +263,11 @@ class Gateway:
         raise _not_now(upstream.product)
 
     async def _turned_down(
-        self, upstream: Upstream, breaker: Breaker, response: ClientResponse
+        self,
+        upstream: Upstream,
+        breaker: Breaker,
+        response: ClientResponse,
+        secret: SecretStr | None,
     ) -> None:
         """Raise what an answer means that is no success; return where the upstream failed."""
         status = response.status
@@ -278,7 +285,7 @@ class Gateway:
             )
         elif status not in _AGAIN and status >= HTTPStatus.BAD_REQUEST:
             breaker.succeeded()
-            raise Refused(status, body)
+            raise Refused(status, body, secret)
         breaker.failed()
 
     async def _look(self) -> None:
@@ -452,10 +459,11 @@ def _not_now(product: str, seconds: float = 1.0) -> NotReady:
     )
 
 
-def _said(body: bytes) -> str:
+def _said(body: bytes, secret: str) -> str:
     """The message of an error in OpenAI's shape, or the beginning of what was said."""
     try:
         found = json.loads(body)["error"]
-        return str(found["message"] if isinstance(found, dict) else found)[:500]
+        said, most = str(found["message"] if isinstance(found, dict) else found), 500
     except (ValueError, KeyError, TypeError, RecursionError):
-        return body[:200].decode(errors="replace").strip()
+        said, most = body.decode(errors="replace").strip(), 200
+    return (said.replace(secret, "…") if secret else said)[:most]
