@@ -35,6 +35,8 @@ class Scripted:
     left: threading.Event = field(default_factory=threading.Event)
     """A client left before its answer was whole."""
     words: tuple[str, ...] = WORDS
+    deltas: tuple[dict[str, Any], ...] = ()
+    """What the parts of a stream say after its words."""
     pause_seconds: float = 0.0
     more: dict[str, Any] = field(default_factory=dict)
     """What its answers have besides, or otherwise."""
@@ -107,7 +109,8 @@ class Scripted:
 
         try:
             await response.write(b": hello\n\n")
-            for number, word in enumerate(self.words):
+            words = [{"role": "assistant", "content": word} for word in self.words]
+            for number, delta in enumerate([*words, *self.deltas]):
                 if number == len(self.words) // 2:
                     if way == "stalls":
                         await asyncio.sleep(60)
@@ -119,7 +122,6 @@ class Scripted:
                     if way == "complains":
                         await say({"error": {"message": "out of memory"}})
                         return response
-                delta = {"role": "assistant", "content": word}
                 await say({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
             await say({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
             if way != "uncounted" and body.get("stream_options", {}).get("include_usage"):

@@ -6,7 +6,7 @@ import pytest
 
 from mintage.core.check_digits import is_card, is_iban, resident_check_digit
 
-# The example of ISO/IEC 7812-1's algorithm, and cards that payment providers publish for trying out.
+# The usual example of the algorithm, and cards that payment providers publish for trying out.
 CARDS = (
     "79927398713",
     "4242424242424242",

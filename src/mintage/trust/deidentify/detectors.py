@@ -206,7 +206,8 @@ _AMERICAN = (
 _NUMBER = r"(?P<it>[+(0-9](?<![\d+(].)(?<!\d[ .()/-].)\(?(?:[ .()/-]{0,2}\d){6,15})(?!\d)"
 _LONGEST_NAME = 32
 _NAME_OF_PHONE = re.compile(
-    r"(?:(?<![a-z])(?:phone|telephone|tel|mobile|cell|fax|whatsapp)(?:[ ._-]{0,2}(?:number|no))?(?: is)?"
+    r"(?:(?<![a-z])(?:phone|telephone|tel|mobile|cell|fax|whatsapp)"
+    r"(?:[ ._-]{0,2}(?:number|no))?(?: is)?"
     r"|电话|電話|手机|手機|座机|传真|傳真|微信|联系方式)[^0-9a-z\n]{0,8}$",
     re.IGNORECASE,
 )

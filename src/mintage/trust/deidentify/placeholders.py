@@ -21,6 +21,7 @@ _PLACEHOLDER = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
 _NUMBER_BEFORE, _NUMBER_AFTER = re.compile(r"[-+0-9.eE]+$"), re.compile(r"[-+0-9.eE]+")
 
 
@@ -64,11 +65,18 @@ class Placeholders:
         self._taken.update(map(_key, _PLACEHOLDER.finditer(text)))
 
     def replaced(self, text: str) -> str:
-        """The text without personal data; every text of the request has to be kept before."""
+        """The text without personal data; every text of the request has to be kept before.
+
+        JSON stays JSON; where what it escapes is part of a value, that is written as it is.
+        """
         found = find(text, self._kinds)
-        if not found:
-            return text
-        bare = _numbers_of_json(text, found)
+        bare: Mapping[int, Found] = {}
+        if (found or "\\u" in text) and _is_json(text):
+            read = _ESCAPED.sub(_read, text)
+            in_read = find(read, self._kinds)
+            if _values(read, in_read) != _values(text, found):  # escapes were within a value
+                text, found = read, in_read
+            bare = dict(_outside_strings(text, found))
         parts, place = list[str](), 0
         for each in found:
             start, end, kind = bare.get(each.start, each)
@@ -127,21 +135,34 @@ def _beginning_at(text: str) -> int:
     return len(text)
 
 
-def _numbers_of_json(text: str, found: Sequence[Found]) -> Mapping[int, Found]:
-    """Of a text that is JSON, what was found of its numbers, each as all of that number.
+def _values(text: str, found: Sequence[Found]) -> list[str]:
+    return [text[each.start : each.end] for each in found]
 
-    In their place has to be a string, or it would be JSON no more.
-    """
+
+def _is_json(text: str) -> bool:
+    """Whether it is an object or a list of JSON, as calls of tools and their answers are."""
     if text.lstrip()[:1] not in ("{", "["):
-        return {}
+        return False
     try:
         json.loads(text)
     except (ValueError, RecursionError):
-        return {}
-    return dict(_outside_strings(text, found))
+        return False
+    return True
+
+
+def _read(escape: re.Match[str]) -> str:
+    """The character that JSON escapes, where it may stand there as it is, too."""
+    if escape[1] is None:
+        return escape[0]
+    character = chr(int(escape[1], 16))
+    return character if character.isprintable() and character not in ('"', "\\") else escape[0]
 
 
 def _outside_strings(text: str, found: Sequence[Found]) -> Iterator[tuple[int, Found]]:
+    """Of what was found in JSON, what is in its numbers, each as all of that number.
+
+    In their place has to be a string, or it would be JSON no more.
+    """
     strings = _STRING.finditer(text)
     string = next(strings, None)
     for each in found:
