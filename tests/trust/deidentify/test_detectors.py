@@ -156,6 +156,20 @@ def test_of_what_is_two_things_it_is_one_and_no_character_is_in_two() -> None:
     assert all(one.end <= other.start for one, other in pairwise(spans))
 
 
+def test_where_numbers_stand_side_by_side_no_digit_of_any_is_left() -> None:
+    row = "138 1234 5678 4242 4242 4242 4242"  # 5678 4242 4242 4242 may be a card as well
+    for text in (
+        row,
+        f"+1 415 555 2671 {CARDS[1]}",
+        f"{row} {row}",
+        "4242424242424242 13812345678",
+    ):
+        left = list(text)
+        for each in find(text, KINDS):
+            left[each.start : each.end] = " " * (each.end - each.start)
+        assert "".join(left).strip() == ""
+
+
 def test_only_the_kinds_that_were_asked_for_are_found() -> None:
     text = "ada@example.com 13812345678 8.8.8.8"
     assert found(text, "phone") == ["13812345678"]

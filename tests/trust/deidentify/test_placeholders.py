@@ -57,6 +57,14 @@ def test_nothing_planted_leaves_and_its_echo_is_the_original_however_it_is_cut(
     assert streamed(placeholders, left, cuts) == text
 
 
+@given(st.lists(st.sampled_from(VALUES), max_size=6), st.sampled_from([" ", ", ", "、", "\n", "|"]))
+def test_none_of_several_side_by_side_leaves(values: list[str], between: str) -> None:
+    text = between.join(values)
+    placeholders, left = replaced(text)
+    assert not any(value in left for value in values)
+    assert placeholders.restored(left) == text
+
+
 @given(PLANTED)
 @example("[EMAIL_1] ; ada@example.com ; ")
 def test_every_single_cut_gives_the_original(text: str) -> None:

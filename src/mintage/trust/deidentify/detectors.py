@@ -51,15 +51,25 @@ class Found(NamedTuple):
 
 
 def find(text: str, kinds: Collection[str]) -> list[Found]:
-    """All of these kinds, in the order of the text; no two have a character in common."""
-    seen, found = plain(text), list[Found]()
-    for kind, mark, pattern, is_one in _DETECTORS:
-        if kind in kinds and mark in seen:
-            here = [Found(*span, kind) for span in _spans(pattern, is_one, seen)]
-            if here:
-                found += here
-                seen = _without(seen, here)
-    return sorted(found)
+    """All of these kinds, in the order of the text; no two have a character in common.
+
+    Where one begins within another, such as in a row of groups of digits, all of both is one.
+    """
+    seen = plain(text)
+    found = [
+        (*span, rank)
+        for rank, (kind, mark, pattern, is_one) in enumerate(_DETECTORS)
+        if kind in kinds and mark in seen
+        for span in _spans(pattern, is_one, seen)
+    ]
+    merged = list[tuple[int, int, int]]()
+    for start, end, rank in sorted(found):
+        if merged and start < merged[-1][1]:
+            first, last, other = merged.pop()
+            merged.append((first, max(last, end), min(rank, other)))
+        else:
+            merged.append((start, end, rank))
+    return [Found(start, end, _DETECTORS[rank][0]) for start, end, rank in merged]
 
 
 def _spans(
@@ -69,18 +79,7 @@ def _spans(
     while match := pattern.search(text, place):
         if is_one(match):
             yield match.span("it")
-            place = match.end()
-        else:  # another may begin within it
-            place = match.start() + 1
-
-
-def _without(text: str, found: list[Found]) -> str:
-    """The text with line ends in place of what was found, which no other detector looks across."""
-    parts, place = list[str](), 0
-    for each in found:
-        parts += text[place : each.start], "\n" * (each.end - each.start)
-        place = each.end
-    return "".join((*parts, text[place:]))
+        place = match.start() + 1  # another may begin within it
 
 
 def _compact(match: re.Match[str]) -> str:
@@ -234,5 +233,4 @@ _DETECTORS: Final = (
     ("ip", ":", _pattern(_IPV6), _is_ipv6),
     ("ip", ".", _pattern(_IPV4), _is_ipv4),
 )
-"""In the order in which they look, each in texts that have its mark: what one has found the next
-ones do not see."""
+"""Each looks at texts that have its mark; what several find is of the kind of the first."""
