@@ -43,6 +43,8 @@ class Scripted:
     left: threading.Event = field(default_factory=threading.Event)
     """A client left before its answer was whole."""
     words: tuple[str, ...] = WORDS
+    deltas: tuple[dict[str, Any], ...] = ()
+    """What the parts of a stream say after its words."""
     pause_seconds: float = 0.0
     more: dict[str, Any] = field(default_factory=dict)
     """What its answers have besides, or otherwise."""
@@ -126,7 +128,8 @@ class Scripted:
         try:
             await response.write(b": hello\n\n")
             words = self._words(body)
-            for number, word in enumerate(words):
+            spoken = [{"role": "assistant", "content": word} for word in words]
+            for number, delta in enumerate([*spoken, *self.deltas]):
                 if number == len(words) // 2:
                     if way == "stalls":
                         await asyncio.sleep(60)
@@ -138,8 +141,7 @@ class Scripted:
                     if way == "complains":
                         await say({"error": {"message": "out of memory"}})
                         return response
-                told.append(word)
-                delta = {"role": "assistant", "content": word}
+                told.append(str(delta.get("content") or ""))
                 await say({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
             await say({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
             if way != "uncounted" and body.get("stream_options", {}).get("include_usage"):

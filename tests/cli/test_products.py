@@ -49,3 +49,38 @@ def test_the_plan_that_the_guide_shows_can_be_set_and_sold_by(
     upstream = ("--upstream", "https://example.com", "--model", "talker", "--plan", "tokens")
     mintage("product", "add", "assistant", *upstream, *at)
     assert mintage.json("product", "show", "assistant", *at)["plan"] == "tokens@1"
+
+
+def test_personal_data_stays_unless_it_is_said_that_it_may_leave(
+    mintage: Terminal, tmp_path: Path
+) -> None:
+    at = ("--home", tmp_path / "home")
+    prices = ("--price-input", "1", "--price-output", "4", "--currency", "USD")
+
+    def add(name: str, *more: object) -> None:
+        declared = ("--upstream", "https://example.com", "--model", "talker", "--name", name)
+        mintage("product", "add", "assistant", *declared, *more, *at)
+
+    def shown() -> dict[str, list[str]]:
+        found = mintage.json("product", "show", "assistant", *at)["upstreams"]
+        return {each["name"]: each["deidentify"] for each in found}
+
+    add("remote", "--deidentify", "phone,email", *prices)
+    assert shown() == {"remote": ["email", "phone"]}
+    add("remote", "--place", 2)
+    assert shown() == {"remote": ["email", "phone"]}
+    assert "gets personal data" not in mintage.err
+    add("local")
+    assert (
+        "local gets personal data that others of this product do not: email, phone." in mintage.err
+    )
+    mintage("product", "show", "assistant", *at)
+    assert "remote gets placeholders for email, phone." in mintage.out
+    assert "local gets personal data" in mintage.err
+    add("remote", "--deidentify", "none")
+    assert shown() == {"remote": [], "local": []}
+    mintage(
+        "product", "add", "assistant", "--upstream", "https://example.com", "--model", "talker",
+        "--deidentify", "name", *at, status=2,
+    )  # fmt: skip
+    assert "No kind of personal data that can be replaced: 'name'" in mintage.err

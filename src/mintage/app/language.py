@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mintage.app.pricing import check_free
@@ -67,12 +68,19 @@ class LanguageProducts:
         self._plans = plans
 
     def add(
-        self, upstream: Upstream, *, plan: str | None = None, prices: TokenPrices | None = None
+        self,
+        upstream: Upstream,
+        *,
+        plan: str | None = None,
+        prices: TokenPrices | None = None,
+        deidentify: Sequence[str] | None = None,
     ) -> dict[str, Any]:
         """Have an upstream answer for its product, which is made where it is new.
 
         ``plan`` is one that there is; with ``prices`` the product's own is set. A product that is
-        sold already keeps its plan where neither is said.
+        sold already keeps its plan where neither is said. An upstream that is declared again still
+        gets no personal data of those kinds that were replaced before, unless ``deidentify`` says
+        otherwise.
 
         Raises:
             ConfigError: no price for a new product, or a plan that prices no tokens.
@@ -82,6 +90,7 @@ class LanguageProducts:
         check_library()
         Counter(upstream.tokenizer)  # or why it cannot count
         self._check(upstream.product)
+        upstream = self._deidentifying(upstream, deidentify)
         terms = None if prices is None else prices.terms()
         if plan is not None and terms is not None:
             raise ConfigError(
@@ -157,6 +166,13 @@ class LanguageProducts:
         check_free(product)
         if product in self._products.routings():
             raise answered_by_bundle(product)
+
+    def _deidentifying(self, upstream: Upstream, kinds: Sequence[str] | None) -> Upstream:
+        if kinds is not None:
+            return replace(upstream, deidentify=tuple(kinds))
+        standing = self._upstreams.of(upstream.product)
+        before = [each.deidentify for each in standing if each.name == upstream.name]
+        return replace(upstream, deidentify=upstream.deidentify or (*before, ())[0])
 
     def _agreed(self, product: str, plan: str | None, terms: Terms | None) -> Plan:
         if terms is not None:

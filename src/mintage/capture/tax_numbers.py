@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from mintage.core.check_digits import resident_check_digit
 from mintage.core.errors import ConfigError
 from mintage.core.messages import _
 
@@ -127,8 +128,5 @@ def chinese_check_digit(number: str) -> str:
 
 
 def _person_check_digit(number: str) -> str | None:
-    """The same of a person's number (GB 11643-1999, ISO 7064 MOD 11-2), with a date of birth."""
-    if _PERSON.fullmatch(number) is None:
-        return None
-    total = sum(int(each) * pow(2, 17 - n, 11) for n, each in enumerate(number[:17]))
-    return "0123456789X"[(1 - total) % 11]
+    """The same of a person's number, with a date of birth."""
+    return None if _PERSON.fullmatch(number) is None else resident_check_digit(number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +19,7 @@ from mintage.core.units import parse_duration
 from mintage.deliver.upstreams import price_list
 from mintage.deliver.upstreams.declared import Costs, Upstream, base_of, name_of
 from mintage.deliver.upstreams.secret import Secret
+from mintage.trust.deidentify.detectors import kinds_of
 
 product = typer.Typer(
     help="Language models that others run: sell what an upstream answers.", no_args_is_help=True
@@ -83,6 +85,13 @@ def add(
         Path | None,
         typer.Option(help="A tokenizer.json that counts tokens where the upstream does not."),
     ] = None,
+    deidentify: Annotated[
+        str | None,
+        typer.Option(
+            help="Personal data that is replaced before it leaves, and put back in the answer: all,"
+            " none, or some of email,phone,card,iban,id,ssn,ip. (default: as before; at first none)"
+        ),
+    ] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -115,8 +124,9 @@ def add(
         costs=costs,
     )
     prices = TokenPrices(price_input, price_output, price_cached_input, currency)
+    kinds = None if deidentify is None else kinds_of(deidentify)
     with opened(home, make=True) as app:
-        done = app.language.add(declared, plan=plan, prices=prices)
+        done = app.language.add(declared, plan=plan, prices=prices, deidentify=kinds)
     if costs is None:
         warn(_("What it asks is not said, so what it costs you is not known."))
     elif costs.dated is not None:
@@ -125,6 +135,7 @@ def add(
         declared.secret.read()
     except ConfigError as error:
         warn(_("{reason} The server needs it.", reason=error.message))
+    _warn_if_mixed(done["upstreams"])
     if as_json:
         emit(done)
         return
@@ -156,6 +167,10 @@ def show(name: Name, *, home: Home = None, as_json: Json = False) -> None:
                 )
             )
             _warn_if_old(costs["dated"])
+        if each["deidentify"]:
+            said = ", ".join(each["deidentify"])
+            say(_("{upstream} gets placeholders for {kinds}.", upstream=each["name"], kinds=said))
+    _warn_if_mixed(found["upstreams"])
     say(_("Sold under the plan {plan}.", plan=found["plan"]))
 
 
@@ -170,6 +185,21 @@ def remove(
     with opened(home) as app:
         app.language.remove(name, upstream)
     say(_("{upstream} answers for {product} no more.", upstream=upstream, product=name))
+
+
+def _warn_if_mixed(upstreams: Sequence[dict[str, Any]]) -> None:
+    """Personal data that one of them is not to get may go to the next."""
+    replaced = {kind for each in upstreams for kind in each["deidentify"]}
+    for each in upstreams:
+        missing = sorted(replaced - set(each["deidentify"]))
+        if missing:
+            warn(
+                _(
+                    "{upstream} gets personal data that others of this product do not: {kinds}.",
+                    upstream=each["name"],
+                    kinds=", ".join(missing),
+                )
+            )
 
 
 def _warn_if_old(dated: str) -> None:

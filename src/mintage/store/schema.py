@@ -144,6 +144,7 @@ upstreams = Table(
     Column("most_output", Integer, nullable=False),  # tokens of an answer that names no bound
     Column("tokenizer", Text, nullable=False),  # a tokenizer.json that counts where it does not
     Column("costs", Text, nullable=False),  # canonical JSON
+    Column("deidentify", Text, nullable=False),  # what is replaced before it leaves: email,phone
     Column("digest", String(64), nullable=False),
     Column("declared_at", String(32), nullable=False),
     Column("removed_at", String(32)),

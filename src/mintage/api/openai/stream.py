@@ -24,6 +24,7 @@ from mintage.api.openai.call import (
     headers_of,
     mintage_of,
     outcome_of,
+    replaced_in,
     text_of,
 )
 from mintage.api.problems import openai_error
@@ -49,7 +50,7 @@ class Stream(Response):
     media_type = _TYPE
 
     def __init__(self, call: LanguageCall, reply: Reply, parts: _Parts) -> None:
-        super().__init__(headers=_HEADERS, media_type=_TYPE)
+        super().__init__(headers=_HEADERS | replaced_in(reply), media_type=_TYPE)
         del self.headers["content-length"]
         self.held = ExitStack()
         self._call, self._reply, self._parts = call, reply, parts

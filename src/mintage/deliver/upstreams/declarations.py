@@ -36,7 +36,12 @@ class Upstreams:
         check_name(upstream.product, "product")
         moment = self._now()
         said = upstream.to_json()
-        row = {**said, "costs": canonical_json(said["costs"]).decode(), "digest": upstream.digest}
+        row = {
+            **said,
+            "costs": canonical_json(said["costs"]).decode(),
+            "deidentify": ",".join(upstream.deidentify),
+            "digest": upstream.digest,
+        }
 
         def work(connection: repository.Connection) -> None:
             if repository.standing_publications(connection, upstream.product):
@@ -104,5 +109,9 @@ def _read(row: repository.Values) -> Upstream:
         for name, value in row.items()
         if name not in ("sequence", "digest", "declared_at", "removed_at")
     }
-    more = {"costs": json.loads(row["costs"]), "since": row["declared_at"]}
+    more = {
+        "costs": json.loads(row["costs"]),
+        "deidentify": [kind for kind in row["deidentify"].split(",") if kind],
+        "since": row["declared_at"],
+    }
     return Upstream.from_json(said | more)

@@ -17,6 +17,7 @@ from mintage.core.messages import _
 from mintage.core.money import parse_exact
 from mintage.core.types import CACHED_INPUT_TOKEN, INPUT_TOKEN, OUTPUT_TOKEN, PICOS, REQUEST
 from mintage.deliver.upstreams.secret import Secret
+from mintage.trust.deidentify.detectors import kinds_of
 
 PER_TOKENS: Final = 1_000_000
 """So many tokens a cost is stated for."""
@@ -117,7 +118,8 @@ class Upstream:
     product's upstreams those with the lowest ``place`` are asked first, each in proportion to its
     ``weight``. An answer has to be whole within ``deadline_seconds``. Without ``costs`` it is not
     known what it asks. ``tokenizer`` is the path of a ``tokenizer.json`` that counts tokens where
-    the upstream does not.
+    the upstream does not. Personal data of the kinds in ``deidentify`` is replaced before it is
+    sent there.
     """
 
     product: str
@@ -131,6 +133,7 @@ class Upstream:
     most_output: int = 4096
     tokenizer: str = ""
     costs: Costs | None = None
+    deidentify: tuple[str, ...] = ()
     since: str = field(default="", compare=False)
     """When it was declared; not part of what was."""
 
@@ -147,6 +150,8 @@ class Upstream:
             )
         if not 1 <= len(self.model) <= _LONGEST_MODEL or not self.model.isprintable():
             raise ConfigError(_("Not a name of a model: {model!r}.", model=self.model[:80]))
+        if self.deidentify and self.deidentify != kinds_of(",".join(self.deidentify)):
+            raise ConfigError(_("Kinds of personal data stand in their order, each once."))
         for name, number, most in (
             ("place", self.place, 100),
             ("weight", self.weight, _MOST_WEIGHT),
@@ -193,6 +198,7 @@ class Upstream:
             "most_output": self.most_output,
             "tokenizer": self.tokenizer,
             "costs": None if self.costs is None else self.costs.to_json(),
+            "deidentify": list(self.deidentify),
         }
 
     @classmethod
@@ -204,6 +210,7 @@ class Upstream:
                 **value,
                 "secret": Secret(value["secret"]),
                 "costs": None if costs is None else Costs(**costs),
+                "deidentify": tuple(value["deidentify"]),
             }
         )
 

@@ -29,6 +29,7 @@ from mintage.core.types import ProviderInfo
 from mintage.core.version import __version__
 from mintage.core.waiting import asked_to_wait, backoff
 from mintage.deliver.upstreams.declared import LONGEST_SECONDS, Upstream
+from mintage.deliver.upstreams.deidentified import Deidentified
 from mintage.deliver.upstreams.events import DONE, LARGE_BYTES, Events, spelled
 from mintage.deliver.upstreams.health import Breaker
 from mintage.deliver.upstreams.own.addresses import Addresses
@@ -87,13 +88,22 @@ class TooLate(ServiceError):
 class Reply:
     """An upstream's answer, all of it or the beginning of a stream; it has to be closed."""
 
-    def __init__(self, upstream: Upstream, response: ClientResponse, breaker: Breaker) -> None:
+    def __init__(
+        self,
+        upstream: Upstream,
+        response: ClientResponse,
+        breaker: Breaker,
+        deidentified: Deidentified | None = None,
+    ) -> None:
         self.upstream = upstream
+        self.deidentified = deidentified
+        """What the request was asked with in place of its personal data, where it has to be."""
         self.document: dict[str, Any] = {}
         """The answer, where it is no stream."""
         self.size_bytes = 0
         self._response, self._breaker = response, breaker
         self._events, self._first = Events(), list[bytes]()
+        self._restored = None if deidentified is None else deidentified.stream()
 
     async def begin(self, *, streams: bool) -> None:
         """Wait for all of the answer, or for a stream's first data; raises as ``Gateway.ask``."""
@@ -109,7 +119,7 @@ class Reply:
             else:
                 data = await _whole(self._response)
                 self.size_bytes = len(data)
-                self.document = await _inline_or_not(_object, data)
+                self.document = await _inline_or_not(self._whole, data)
         self._breaker.succeeded()
 
     async def data(self) -> AsyncIterator[dict[str, Any] | None]:
@@ -120,10 +130,15 @@ class Reply:
         """
         with _explained(self.upstream, self._breaker):
             for each in self._first:
-                yield None if each == DONE else _object(each)
+                for chunk in self._chunks(each):
+                    yield chunk
             async for part in self._response.content.iter_any():
                 for each in self._fed(part):
-                    yield None if each == DONE else _object(each)
+                    for chunk in self._chunks(each):
+                        yield chunk
+            if self._restored is not None:
+                for rest in self._restored.rests():
+                    yield rest
 
     def broke(self) -> None:
         """It ended before it was whole."""
@@ -132,6 +147,24 @@ class Reply:
     def close(self) -> None:
         """Let go: where it is not read to its end, its upstream hears that nobody listens."""
         self._response.close()
+
+    def _whole(self, data: bytes) -> dict[str, Any]:
+        document = _object(data)
+        try:
+            return document if self.deidentified is None else self.deidentified.whole(document)
+        except RecursionError as error:
+            raise _Garbage from error
+
+    def _chunks(self, data: bytes) -> Sequence[dict[str, Any] | None]:
+        """The data of an event, with what it stands for; what was held until now before it."""
+        restored = self._restored
+        if data == DONE:
+            return (None,) if restored is None else (*restored.rests(), None)
+        chunk = _object(data)
+        try:
+            return (chunk,) if restored is None else restored.parts(chunk)
+        except RecursionError as error:
+            raise _Garbage from error
 
     def _fed(self, part: bytes) -> list[bytes]:
         try:
@@ -186,7 +219,7 @@ class Gateway:
         """The first answer that an upstream begins; ``body`` goes with its own model's name.
 
         Where one fails before it answers, the next is asked, at most three times in all. A
-        ``large`` body is spelled by a thread.
+        ``large`` body is spelled by a thread, and one that leaves without personal data.
 
         Raises:
             Refused: an upstream says that the request is wrong.
@@ -205,10 +238,11 @@ class Gateway:
                     continue
                 try:
                     where = self._addresses.of(upstream)
-                    spell = partial(_spelled, {**body, "model": where.model})
-                    data = await asyncio.to_thread(spell) if large else spell()
+                    spell = partial(_sent, body, upstream, where.model)
+                    apart = large or upstream.deidentify
+                    sent = await asyncio.to_thread(spell) if apart else spell()
                     url = f"{where.url}/{path}"
-                    return await self._asked(upstream, breaker, url, data, streams=streams)
+                    return await self._asked(upstream, breaker, url, *sent, streams=streams)
                 except _Busy as busy:
                     failure, seconds = _not_now(product), busy.seconds
                 except NotReady as error:
@@ -223,7 +257,14 @@ class Gateway:
             self._session = None
 
     async def _asked(
-        self, upstream: Upstream, breaker: Breaker, url: str, data: bytes, *, streams: bool
+        self,
+        upstream: Upstream,
+        breaker: Breaker,
+        url: str,
+        data: bytes,
+        deidentified: Deidentified | None,
+        *,
+        streams: bool,
     ) -> Reply:
         """The answer, of a request that was taken."""
         import aiohttp  # noqa: PLC0415 - an extra's
@@ -250,7 +291,7 @@ class Gateway:
                 timeout=timeout,
                 allow_redirects=False,
             )
-        reply = Reply(upstream, response, breaker)
+        reply = Reply(upstream, response, breaker, deidentified)
         try:
             if response.status == HTTPStatus.OK:
                 await reply.begin(streams=streams)
@@ -423,6 +464,19 @@ def _object(data: bytes) -> dict[str, Any]:
 
 async def _inline_or_not(read: Callable[[bytes], T], data: bytes) -> T:
     return read(data) if len(data) < LARGE_BYTES else await asyncio.to_thread(read, data)
+
+
+def _sent(
+    body: Mapping[str, Any], upstream: Upstream, model: str
+) -> tuple[bytes, Deidentified | None]:
+    """The request as this upstream gets it, which calls its model so.
+
+    Raises:
+        RequestError: it cannot get it so.
+    """
+    deidentified = Deidentified(body, upstream.deidentify) if upstream.deidentify else None
+    left = body if deidentified is None else deidentified.body
+    return _spelled({**left, "model": model}), deidentified
 
 
 def _spelled(body: Mapping[str, Any]) -> bytes:
