@@ -65,6 +65,9 @@ class Scripted:
         if way == "complains-first":
             body_ = b'data: {"error": {"message": "out of memory"}}\n\n'
             return web.Response(body=body_, content_type="text/event-stream")
+        if way == "echoes":
+            error = {"message": f"not {body['messages'][-1]['content']!r}"}
+            return web.json_response({"error": error}, status=400)
         if way == "hangs":
             await asyncio.sleep(60)
         if way == "garbage":

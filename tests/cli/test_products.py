@@ -75,7 +75,7 @@ def test_personal_data_stays_unless_it_is_said_that_it_may_leave(
         "local gets personal data that others of this product do not: email, phone." in mintage.err
     )
     mintage("product", "show", "assistant", *at)
-    assert "remote gets placeholders for email, phone." in mintage.out
+    assert "remote gets placeholders for email, phone." in mintage.err
     assert "local gets personal data" in mintage.err
     add("remote", "--deidentify", "none")
     assert shown() == {"remote": [], "local": []}

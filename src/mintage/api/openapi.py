@@ -95,6 +95,10 @@ _HEADERS: dict[str, dict[str, Any]] = {
         "description": "What this call costs, as the plan stands.",
         "schema": {"type": "string", "examples": ["0.00042 USD"]},
     },
+    "X-Mintage-Deidentified": {
+        "description": "For how many values of each kind the model got placeholders.",
+        "schema": {"type": "string", "examples": ["email=2, phone=1"]},
+    },
     _JSON_BYTES: {
         "description": "How many bytes of the answer are JSON, where tensors follow as bytes.",
         "schema": {"type": "integer", "minimum": 0},
@@ -218,7 +222,9 @@ def language_sold(*, streams: bool, asked: bool = True) -> dict[int | str, dict[
     found = sold(*ONE_ANSWER)
     if streams:
         found[200]["content"] = {_EVENTS: {"schema": {"type": "string"}}}
-    found[200]["headers"] |= _named("X-Mintage-Receipt", "X-Mintage-Price")
+    found[200]["headers"] |= _named(
+        "X-Mintage-Receipt", "X-Mintage-Price", "X-Mintage-Deidentified"
+    )
     return _as_openai(found)
 
 

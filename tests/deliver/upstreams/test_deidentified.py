@@ -19,7 +19,7 @@ from mintage.core.errors import ConfigError, RequestError
 from mintage.deliver.upstreams import deidentified as module
 from mintage.deliver.upstreams.declared import Upstream
 from mintage.deliver.upstreams.deidentified import Deidentified, RestoredStream
-from mintage.deliver.upstreams.gateway import Gateway
+from mintage.deliver.upstreams.gateway import Gateway, Refused
 from mintage.trust.deidentify.detectors import KINDS
 
 ADA, PHONE, CARD = "ada@example.com", "13812345678", "4242424242424242"
@@ -321,3 +321,22 @@ def test_kinds_that_there_are_not_are_refused_wherever_they_come_from() -> None:
     for kinds in (["name"], ["phone", "email"], ["email", "email"]):
         with pytest.raises(ConfigError):
             Upstream.from_json(said | {"deidentify": kinds})
+
+
+def test_a_longer_conversation_keeps_the_placeholders_of_its_beginning() -> None:
+    begun = [{"role": "user", "content": f"{ADA} {PHONE}"}]
+    longer = [*begun, {"role": "assistant", "content": "b@x.org"}, {"role": "user", "content": ADA}]
+    first, then = (sent({"messages": each})["messages"] for each in (begun, longer))
+    assert then[: len(first)] == first
+    assert [each["content"] for each in then[1:]] == ["[EMAIL_2]", "[EMAIL_1]"]
+
+
+async def test_what_an_upstream_says_is_wrong_keeps_its_placeholders(scripted: Scripted) -> None:
+    gateway = Gateway(Standing(of(scripted, "x-echoes", deidentify=KINDS)), SystemClock())
+    body = {**CHAT, "messages": [{"role": "user", "content": ADA}]}
+    try:
+        with pytest.raises(Refused, match="EMAIL_1") as refused:
+            await gateway.ask("assistant", "chat/completions", body, streams=False, large=False)
+    finally:
+        await gateway.close()
+    assert ADA not in str(refused.value)
