@@ -5,6 +5,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from mintage.capture.limits.prepaid import Credits
 from mintage.capture.limits.standing import Standings
@@ -105,7 +107,7 @@ def _check_counts(shop: Any, bo: int, cy: int) -> None:
 
 
 def _record_and_kill(shop: Any, key: str, number: int) -> dict[str, set[str]]:
-    enough = random.Random(number).randrange(1, 120)
+    before, enough = _backends(shop), random.Random(number).randrange(1, 120)
     said: dict[str, set[str]] = {"try": set(), "done": set()}
     command = [sys.executable, str(RECORDER), str(shop.workspace.home), key, str(number)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
@@ -117,7 +119,21 @@ def _record_and_kill(shop: Any, key: str, number: int) -> dict[str, set[str]]:
                 child.send_signal(signal.SIGKILL)
         assert child.wait() == -signal.SIGKILL
     assert len(said["done"]) >= enough
+    # What the killed process had asked PostgreSQL to commit is committed yet, however late.
+    deadline = time.monotonic() + 60
+    while _backends(shop) - before:
+        assert time.monotonic() < deadline, "a server process never noticed"
+        time.sleep(0.02)
     return said
+
+
+def _backends(shop: Any) -> set[int]:
+    """The server's processes that work on this database; none where there is no server."""
+    asked = "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+    with shop.database.read() as connection:
+        if connection.dialect.name != "postgresql":
+            return set()
+        return set(connection.execute(text(asked)).scalars())
 
 
 def _replay(shop: Any, event: str, *, was_recorded: bool) -> None:

@@ -143,6 +143,8 @@ def test_a_month_is_invoiced_paid_and_checked(mintage: Terminal, books: Path) ->
     assert "only what is not paid" in mintage.err
     mintage("invoice", "credit", "INV-2026-000002", "--reason", "a bad day", *at)
     assert "CN-2026-000001" in mintage.out
+    mintage("invoice", "void", "CN-2026-000001", *at, status=2)
+    assert "a credit note stays as it is" in mintage.err
     listed = mintage("invoice", "list", "--customer", "Ada", *at)
     assert len(listed.splitlines()) == 2
     checked = mintage.json("ledger", "check", *at)

@@ -121,7 +121,9 @@ class Invoices(Drafts):
             found, now = found_invoice(connection, reference), timestamp(self._clock.now())
             if found.status == "void":
                 return found
-            if found.status not in ("draft", "issued") or found.kind != "invoice":
+            if found.kind != "invoice":
+                raise not_now(found, _("a credit note stays as it is"))
+            if found.status not in ("draft", "issued"):
                 raise not_now(found, _("only what is not paid can be voided"))
             if found.credit_nanos or found.paid_nanos:
                 raise not_now(found, _("a part of it is paid; write a credit note"))
