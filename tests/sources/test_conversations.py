@@ -50,6 +50,8 @@ def test_the_first_line_is_read_without_the_others(tmp_path: Path) -> None:
     assert first_row(path) == {"prompt": "x" * 200_000}
     path.write_text("[]\n")
     assert first_row(path) is None
+    path.write_text('[]\nno json\n\n{"prompt": "a"}\n')
+    assert first_row(path) == {"prompt": "a"}
     path.write_bytes(b"\xff\xff\xff\n")
     assert first_row(path) is None
     assert first_row(tmp_path / "none.jsonl") is None

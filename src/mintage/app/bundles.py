@@ -43,7 +43,9 @@ class Bundles:
                     name=name,
                     version=version,
                 ),
-                remedy=_("Publish it, and mintage serve answers with it."),
+                remedy=_(
+                    "See what it is: mintage show {name}@{version}", name=name, version=version
+                ),
             )
         folder = self._workspace.model_folder(name, version)
         bundle = load(folder, self._keys, subject=f"{name}@{version}")

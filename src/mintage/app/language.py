@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mintage.app.pricing import check_free
-from mintage.bundle.language import TOKENIZER_FILE, LanguageBundle
+from mintage.bundle.language import LanguageBundle
 from mintage.capture.plans import Plan, Plans
 from mintage.capture.pricing.charges import Charge
 from mintage.capture.pricing.terms import Terms
@@ -112,6 +112,8 @@ class LanguageProducts:
     ) -> dict[str, Any]:
         """Have a language model of one's own answer for a product, in place of its last version.
 
+        What was declared of that, such as costs, holds for this one where nothing else is said.
+
         A server that runs begins the model's own, and asks the one before until that is gone.
 
         Raises:
@@ -120,14 +122,13 @@ class LanguageProducts:
         """
         name, __, version = bundle.subject.partition("@")
         at = BundleAt(name, int(version), bundle.digest)
-        upstream = Upstream(
-            product=product,
-            name=OWN,
-            url=at.url,
-            model=at.reference,
-            tokenizer=str((bundle.folder / TOKENIZER_FILE).absolute()),
-            costs=costs,
-        )
+        standing = self._upstreams.of(product)
+        before = next((each for each in standing if each.name == OWN), None)
+        if before is None:
+            upstream = Upstream(product, OWN, at.url, at.reference, costs=costs)
+        else:
+            kept = costs or before.costs
+            upstream = replace(before, url=at.url, model=at.reference, costs=kept)
         return self.add(upstream, plan=plan, prices=prices)
 
     def show(self, product: str) -> dict[str, Any]:

@@ -79,7 +79,7 @@ class Publishing:
         bundle = self._bundles.find(model)
         row = self._bundles.row(model)
         self._try_out(bundle)
-        warnings = [*_doubts(bundle.manifest), *self._undeclared(bundle.manifest)]
+        warnings = [*_doubts(bundle.manifest), *self.undeclared(bundle.manifest.dataset)]
         if trial is not None:
             warnings += self._differences(product, bundle.manifest)
         before = self._products.routings().get(product)
@@ -108,6 +108,7 @@ class Publishing:
             RequestError: there is no such product (404), or nothing to go back to (409).
             SignatureMismatch: what stood before is not what was published; nothing was changed.
         """
+        self._check_rollback(product)
         before = self._products.before(product)
         for pointer in before.pointers().values():
             self._bundles.published(*pointer)
@@ -121,6 +122,19 @@ class Publishing:
                 alias: pointer.reference for alias, pointer in undone.routing.pointers().items()
             },
         }
+
+    def _check_rollback(self, product: str) -> None:
+        """Only what ``publish`` put on sale of classifiers is taken back."""
+        if product in self._upstreams.all():
+            raise RequestError(
+                _("An upstream answers for {product}.", product=product),
+                remedy=_(
+                    "Publish the earlier version of a model of your own again; of others, see: "
+                    "mintage product show {product}",
+                    product=product,
+                ),
+                http_status=409,
+            )
 
     def _differences(self, product: str, manifest: Manifest) -> list[str]:
         """What this version on trial answers otherwise than the stable one."""
@@ -146,9 +160,9 @@ class Publishing:
             )
         ]
 
-    def _undeclared(self, manifest: Manifest) -> list[str]:
-        """What should be known of the data before its model is sold."""
-        reference = f"{manifest.dataset['name']}#{manifest.dataset['version'][:12]}"
+    def undeclared(self, dataset: Mapping[str, str]) -> list[str]:
+        """What should be known of the data before its model is sold; ``name`` and ``version``."""
+        reference = f"{dataset['name']}#{dataset['version'][:12]}"
         try:
             about = self._about(reference)
         except RequestError:

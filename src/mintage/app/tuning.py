@@ -124,7 +124,7 @@ class Tuning:
         from mintage.create.language.run import LanguageResult, seconds_used  # noqa: PLC0415
 
         folder, shown = self._workspace.run_folder(run["id"]), progress or Silent()
-        if run["status"] == "finished":
+        if (folder / RECORD_FILE).exists():  # also of one that was asked to stop, and signed
             shown.say(_("The run {run} had finished; this is what it made.", run=run["id"]))
             return LanguageResult.read(folder)
         said = read_run_file(folder, RECIPE_FILE)
@@ -195,7 +195,7 @@ class Tuning:
             )
         return replace(
             found,
-            base=found.base.removeprefix(HUB),
+            base=_resolved(found.base.removeprefix(HUB)),
             seed=found.seed if seed is None else seed,
             threads=self._settings.threads or available_cores(),
         )
@@ -227,6 +227,12 @@ class Tuning:
         if request.report:
             self._write_report(result.folder)
         return result
+
+
+def _resolved(base: str) -> str:
+    """A folder by its whole path, so that a run can go on from anywhere; a name as it is."""
+    folder = Path(base).expanduser()
+    return str(folder.resolve()) if folder.is_dir() else base
 
 
 def _check_time(seconds: float | None, epochs: int | None) -> None:

@@ -173,6 +173,11 @@ def load_language(folder: Path, keys: KeyRing, subject: str | None = None) -> La
     )
 
 
+def belongs(name: str) -> bool:
+    """Whether a bundle may have a file of this name."""
+    return name in REQUIRED_FILES | _OPTIONAL or _WEIGHTS.fullmatch(name) is not None
+
+
 def check_names(names: Iterable[str]) -> None:
     """Check that these files, without the signature, are those of a language model's bundle.
 
@@ -184,8 +189,8 @@ def check_names(names: Iterable[str]) -> None:
     wrong = [_("{name} is missing", name=name) for name in sorted(REQUIRED_FILES - there)]
     if not any(name.endswith(".safetensors") for name in weights):
         wrong.append(_("{name} is missing", name="model.safetensors"))
-    foreign = there - REQUIRED_FILES - _OPTIONAL - weights
-    wrong += [_("{name} does not belong", name=name) for name in sorted(foreign)]
+    foreign = sorted(name for name in there if not belongs(name))
+    wrong += [_("{name} does not belong", name=name) for name in foreign]
     if wrong:
         raise _wrong(wrong[0])
 

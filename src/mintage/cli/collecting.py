@@ -17,6 +17,7 @@ from mintage.core.machine import process_age_seconds
 from mintage.core.messages import Message, _
 from mintage.core.units import format_duration, parse_duration
 from mintage.create.collect import Origin
+from mintage.create.dataset import Dataset
 from mintage.create.diff import difference
 from mintage.create.language.collect import TASK, holds_conversations
 from mintage.create.words import parts_of
@@ -65,6 +66,7 @@ def collect(
     said, before = Origin(licence, consent, origin), None
     columns = [each.strip() for each in keep_columns.split(",") if each.strip()]
     if not into and holds_conversations(Path(path)):
+        tuning.check_options({"keep-columns": keep_columns, "label": label != "label"})
         _collect_conversations(Path(path), name or "", said, strict, seed, home, as_json=as_json)
         return
     with opened(home, make=not into) as app:
@@ -100,14 +102,7 @@ def collect(
         show_change(change)
         _say_what_holds(found["about"], said)
     _show_dataset(found)
-    if before is not None and before.version != found["version"]:
-        say(
-            _(
-                "{name} means this version from now on; before, it was {name}#{version}.",
-                name=before.name,
-                version=before.version[:12],
-            )
-        )
+    _say_what_it_meant(before, found["version"])
     _warn_of_unsaid(found["about"])
     say(_("Next: mintage train {name} --time 5m", name=found["dataset"]))
 
@@ -123,6 +118,7 @@ def _collect_conversations(
     as_json: bool,
 ) -> None:
     with opened(home, make=True) as app:
+        before = app.create.newest(name)
         kept = app.tuning.collect(
             path, name, strict=strict, seed=seed or 0, about=said, progress=TerminalProgress()
         )
@@ -131,8 +127,20 @@ def _collect_conversations(
         emit(tuning.collected_json(found))
         return
     tuning.show_conversations(found)
+    _say_what_it_meant(before, found["version"])
     _warn_of_unsaid(found["about"])
     say(_("Next: mintage train {name} --recipe hub:FOLDER --time 1h", name=found["dataset"]))
+
+
+def _say_what_it_meant(before: Dataset | None, version: str) -> None:
+    if before is not None and before.version != version:
+        say(
+            _(
+                "{name} means this version from now on; before, it was {name}#{version}.",
+                name=before.name,
+                version=before.version[:12],
+            )
+        )
 
 
 def _warn_of_unsaid(about: Mapping[str, str]) -> None:
@@ -242,6 +250,8 @@ def inspect(
             remedy=_("Leave one of the two out."),
         )
     with opened(home) as app:
+        if app.create.dataset(dataset).card["task"] == TASK:
+            tuning.check_options({"quick": quick, "time": time})
         found = app.create.inspect(
             dataset,
             look="pictures" if quick else "labels",

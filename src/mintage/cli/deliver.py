@@ -85,14 +85,17 @@ def publish(
         if app.create.bundles.is_language(model):
             check_options({"price": price, "explanation-price": explanation_price, "rate": rate})
             check_options({"canary": canary, "shadow": shadow})
+            app.create.bundles.row(model)  # a path's might not be one of this workspace
+            bundle = app.create.bundles.find_language(model)
             sold = app.language.publish(
-                app.create.bundles.find_language(model),
+                bundle,
                 product,
                 plan=plan,
                 prices=TokenPrices(price_input, price_output, None, currency),
                 costs=costs_of(currency, cost_input, cost_output),
             )
-            _show_sold(sold, as_json=as_json)
+            warnings = app.publishing.undeclared(bundle.manifest.dataset)
+            _show_sold({**sold, "warnings": warnings}, as_json=as_json)
             return
         done = app.publishing.publish(
             model,
@@ -129,6 +132,8 @@ def publish(
 
 def _show_sold(sold: Mapping[str, Any], *, as_json: bool) -> None:
     """What a language model is sold as, and how it is called."""
+    for text in sold["warnings"]:
+        warn(text)
     if as_json:
         emit(sold)
         return
@@ -215,7 +220,7 @@ def products(*, home: Home = None, as_json: Json = False) -> None:
             _beside(product["canary"]),
             _beside(product["shadow"]),
             f"{product['plan']['price']} {product['plan']['currency']}",
-            word(product["plan"]["unit"]),
+            _per(product["plan"]),
             _explanation_price(product["plan"]),
             product["plan"]["rate"] or "",
         )
@@ -223,6 +228,11 @@ def products(*, home: Home = None, as_json: Json = False) -> None:
     ]
     versions = _("stable"), _("canary"), _("shadow")
     table((_("product"), *versions, _("price"), _("per"), _("explanation"), _("rate")), rows)
+
+
+def _per(plan: Mapping[str, Any]) -> str:
+    unit = str(word(plan["unit"]))
+    return unit if plan["per"] == 1 else f"{plan['per']:,} × {unit}"
 
 
 def _beside(found: dict[str, Any] | None) -> str:

@@ -95,6 +95,9 @@ def show_tuned(record: Mapping[str, Any]) -> None:
         line(_("report  none yet: mintage report {model}", model=record["model"]))
     else:
         line(_("report  {report}", report=record["report"]))
+    if record["evaluation"]["loss"] >= record["evaluation"]["base"]["loss"]:
+        say(_("Next: more conversations, or another learning rate in a recipe's file."))
+        return
     say(
         _(
             "Next: mintage publish {model} --product {product} --price-input 0.50 "
@@ -109,7 +112,7 @@ def show_language_evaluation(measured: Mapping[str, Any]) -> None:
     """Loss and perplexity, beside those of the first weights."""
     low, high = measured["interval"]
     before = measured["base"]
-    line(f"{measured['model']}: {better_in_words(measured)}")
+    line(_("{model}: {text}", model=measured["model"], text=better_in_words(measured)))
     table(
         (_("test data"), _("loss"), _("95 % interval"), _("perplexity"), _("tokens")),
         [

@@ -17,7 +17,7 @@ from mintage.sources.listing import well_formed
 
 Made = TypeVar("Made")
 ENDINGS = (".jsonl", ".ndjson")
-_LOOKED_AT = 65_536
+_LOOKED_AT = 100
 
 
 @dataclass(frozen=True)
@@ -29,18 +29,18 @@ class Line:
 
 
 def first_row(location: Path) -> Mapping[str, Any] | None:
-    """The first object in a file of lines; None where it is none, or cannot be read."""
+    """The first object among the first lines of a file; None where there is none."""
     if location.suffix.lower() not in ENDINGS or not location.is_file():
         return None
     try:
         with location.open("rb") as stream:
-            head = stream.read(_LOOKED_AT)
-            whole = len(head) < _LOOKED_AT or b"\n" in head
-            line = head.split(b"\n", 1)[0] if whole else head + stream.readline()
-        row = json.loads(encoding.decode(line)[0])
-    except (OSError, ValueError, RecursionError):
-        return None
-    return row if isinstance(row, dict) else None
+            for __, data in zip(range(_LOOKED_AT), stream, strict=False):
+                found = _line(location, 0, data)
+                if isinstance(found, Line):
+                    return found.row
+    except OSError:
+        return None  # whoever reads it says why
+    return None
 
 
 def lines(location: Path) -> Iterator[Line | Skipped]:

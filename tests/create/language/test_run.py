@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from tests.e2e.test_resume import done, runs_of, started
 
 from mintage.app.root import App
 from mintage.bundle.language import load_language
-from mintage.core.errors import ConfigError, DataError
+from mintage.core.errors import ConfigError, DataError, DependencyDown
 from mintage.core.progress import Silent
 from mintage.core.settings import load_settings
 from mintage.create.language import run as runs
@@ -82,7 +84,7 @@ def test_the_signed_weights_are_what_was_measured(
             mean = network(input_ids=torch.tensor([each.ids]), labels=torch.tensor([labels])).loss
         lost, counted = lost + float(mean) * each.answers, counted + each.answers
     assert lost / counted == pytest.approx(bundle.evaluation["loss"], abs=1e-4)
-    assert bundle.manifest.base.name == base.name or bundle.manifest.base.name == str(base)
+    assert bundle.manifest.base.name == base.name
     assert "adapter" not in " ".join(bundle.digests)
     # A server stops where an answer ends, not only where a text does.
     stops = network.generation_config.eos_token_id
@@ -244,6 +246,9 @@ def test_conversations_that_are_too_long_are_left_out_and_said(tmp_path: Path, b
         ('base = "x"\nrnk = 4', "'rnk' is not known"),
         ('base = "x"\nrank = 0', "rank is 1 to 1024"),
         ('base = "x"\nrank = "4"', "rank is a number"),
+        ('base = "x"\nrank = 1.5', "rank is a whole number"),
+        ('base = "x"\nepochs = 1.5', "epochs is a whole number"),
+        ('base = "x"\nseed = true', "seed is a number"),
         ("base = ", "no TOML"),
     ],
 )
@@ -262,3 +267,108 @@ def test_what_a_recipe_misspells_is_guessed(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as refused:
         LanguageRecipe.read(path)
     assert "learning_rate" in str(refused.value.remedy)
+
+
+@pytest.fixture
+def odd(base: Path, tmp_path: Path) -> Path:
+    """Weights to spoil."""
+    return Path(shutil.copytree(base, tmp_path / "odd"))
+
+
+def trained_once(home: Path, base: Path, **more: Any) -> dict[str, Any]:
+    with App(load_settings(home=home, threads=1)) as app:
+        result = app.tuning.train("chats", recipe=f"hub:{base}", epochs=1, model="odd", **more)
+    return dict(result.record)
+
+
+def test_weights_whose_sampling_is_half_said_are_trained_and_written(home: Path, odd: Path) -> None:
+    said = json.loads((odd / "generation_config.json").read_text())
+    (odd / "generation_config.json").write_text(json.dumps({**said, "temperature": 0.6}))
+    bundle = Path(trained_once(home, odd)["bundle"])
+    written = json.loads((bundle / "generation_config.json").read_text())
+    assert (written["temperature"], written["do_sample"]) == (0.6, True)
+
+
+def test_of_several_templates_the_default_is_kept(home: Path, odd: Path) -> None:
+    library = transformers()
+    tokenizer = library.AutoTokenizer.from_pretrained(str(odd))
+    plain = tokenizer.chat_template
+    tokenizer.chat_template = {"default": plain, "tools": "{{ tools }}" + plain}
+    tokenizer.save_pretrained(odd)
+    bundle = Path(trained_once(home, odd)["bundle"])
+    assert (bundle / "chat_template.jinja").read_text() == plain
+    assert not (bundle / "additional_chat_templates").exists()
+
+
+def test_what_a_template_refuses_is_left_out_and_said(tmp_path: Path, odd: Path) -> None:
+    template = (odd / "chat_template.jinja").read_text()
+    refuses = (
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('No system') }}{% endif %}"
+    )
+    (odd / "chat_template.jinja").write_text(refuses + template)
+    said = [
+        {**each, **({"system": "Be brief."} if n < 3 else {})} for n, each in enumerate(rows(40))
+    ]
+    with App(load_settings(home=tmp_path / "home", threads=1)) as app:
+        app.tuning.collect(write(tmp_path / "chats.jsonl", said), "chats")
+        record = app.tuning.train("chats", recipe=f"hub:{odd}", epochs=1).record
+        assert sum(record["left_out"].values()) == 3
+        assert sum(record["examples"].values()) == 37
+        strict = [{**each, "system": "Be brief."} for each in rows(40)]
+        app.tuning.collect(write(tmp_path / "strict.jsonl", strict), "strict")
+        with pytest.raises(DataError, match="refuses conversations: No system"):
+            app.tuning.train("strict", recipe=f"hub:{odd}", epochs=1)
+
+
+def test_damaged_weights_are_told_from_before_they_are_trained(home: Path, odd: Path) -> None:
+    network = transformers().AutoModelForCausalLM.from_pretrained(str(odd))
+    with torch.no_grad():
+        network.transformer.ln_f.weight.fill_(float("nan"))
+    network.save_pretrained(odd)
+    with pytest.raises(ConfigError, match="are damaged"):
+        trained_once(home, odd)
+
+
+def test_a_run_goes_on_only_with_the_weights_that_it_began_from(
+    home: Path, odd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs.minting, "merged", cut)
+    before = runs_of(home)
+    with pytest.raises(KeyboardInterrupt):
+        trained_once(home, odd)
+    monkeypatch.undo()
+    (run,) = runs_of(home) - before
+    tiny.save(odd, texts(rows()), seed=9)
+    with App(load_settings(home=home, threads=1)) as app:
+        with pytest.raises(ConfigError, match="not the weights that this run began from"):
+            app.tuning.resume(app.create.run_row(run))
+        tiny.save(odd, texts(rows()))
+        resumed = app.tuning.resume(app.create.run_row(run))
+        again = app.tuning.resume(app.create.run_row(run))
+    assert resumed.model == again.model
+
+
+def test_what_a_customer_quotes_does_not_end_answers(base: Path) -> None:
+    tokenizer = transformers().AutoTokenizer.from_pretrained(str(base))
+    turn, over = (
+        tokenizer.convert_tokens_to_ids(each) for each in (tiny.BEGIN_TURN, tiny.END_TURN)
+    )
+    example = Encoded(
+        (5, turn, 6, turn, 7, over, 8), (False, False, True, True, True, True, True), "a"
+    )
+    assert runs.minting.ends_of_answers(tokenizer, [example]) == sorted(
+        {tokenizer.eos_token_id, over}
+    )
+
+
+def test_without_what_adapts_networks_nothing_is_begun(
+    home: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "peft", None)
+    before = runs_of(home)
+    with pytest.raises(DependencyDown, match="peft"):
+        trained_once(home, base)
+    assert runs_of(home) == before

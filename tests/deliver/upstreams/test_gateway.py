@@ -7,6 +7,7 @@ import logging
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +16,9 @@ from tests.scripted_upstream import WORDS, Scripted, scripted_upstream
 
 from mintage.core.clock import SystemClock
 from mintage.core.errors import NotReady
-from mintage.deliver.upstreams.declared import Upstream
+from mintage.deliver.upstreams.declared import BundleAt, Upstream
 from mintage.deliver.upstreams.gateway import Gateway, Refused, Reply, TooLate
+from mintage.deliver.upstreams.own.addresses import Address, Addresses
 from mintage.deliver.upstreams.secret import Secret
 
 CHAT = {"model": "assistant", "messages": [{"role": "user", "content": "hi"}], "unknown": {"x": 1}}
@@ -264,3 +266,26 @@ async def test_a_declaration_is_noticed_while_it_runs(
     await asyncio.sleep(0.3)
     assert (await ask(gateway))["by"] == "new"
     assert list(await gateway.models()) == ["assistant"]
+
+
+async def test_what_a_server_of_ours_cannot_take_is_the_requests_fault_and_nobody_elses(
+    standing: Standing, scripted: Scripted, tmp_path: Path
+) -> None:
+    """It answers 500 to a prompt that is too long: the next call is answered all the same."""
+    at = BundleAt("chats", 1, "1" * 64)
+    addresses = Addresses(tmp_path / "addresses.json")
+    addresses.write({at.digest: Address(scripted.url, "./1", at.url, "", ("assistant",))})
+    standing.upstreams = (Upstream("assistant", "own", at.url, at.reference, since=SINCE),)
+    gateway = Gateway(standing, SystemClock(), random.Random(1), addresses)
+    try:
+        for __ in range(6):
+            scripted.turns.append("500")
+            with pytest.raises(Refused) as refused:
+                await ask(gateway)
+            assert refused.value.http_status == 400
+        assert len(scripted.requests) == 6  # none was tried again
+        found = await ask(gateway)
+        assert scripted.requests[-1]["model"] == "./1"
+        assert found["by"] == "own"
+    finally:
+        await gateway.close()

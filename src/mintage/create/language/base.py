@@ -31,6 +31,19 @@ class Opened:
     """The most tokens that the network was made for."""
 
 
+def check_libraries() -> None:
+    """Load what adapts networks, before anything is begun.
+
+    Raises:
+        DependencyDown: it is not installed.
+    """
+    for name in ("peft", "jinja2"):
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise missing_extra(name, "large") from error
+
+
 def find(weights: str, say: Callable[[str], None]) -> Checkpoint:
     """The folder of the weights; ``say`` is told before a download.
 
@@ -94,15 +107,8 @@ def open_base(weights: str, found: Checkpoint) -> Opened:
 
 
 def adapted(network: Any, *, rank: int, alpha: int, dropout: float) -> Any:
-    """The network with two thin matrices beside every linear layer; they alone learn.
-
-    Raises:
-        DependencyDown: peft is not installed.
-    """
-    try:
-        peft = importlib.import_module("peft")
-    except ImportError as error:
-        raise missing_extra("peft", "large") from error
+    """The network with two thin matrices beside every linear layer; they alone learn."""
+    peft = importlib.import_module("peft")
     turned = any(type(each).__name__ == "Conv1D" for each in network.modules())
     config = peft.LoraConfig(
         r=rank,

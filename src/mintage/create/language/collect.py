@@ -29,7 +29,7 @@ _SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 def holds_conversations(location: Path) -> bool:
-    """Whether a file holds conversations, by its first line."""
+    """Whether a file holds conversations, by the first of its lines that can be read."""
     row = conversations.first_row(location)
     return row is not None and conversation.is_conversation(row)
 

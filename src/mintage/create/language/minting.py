@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,12 @@ from mintage.bundle.language import (
     CARD_FILE,
     EVALUATION_FILE,
     LanguageManifest,
+    belongs,
+    check_names,
     write_language_bundle,
 )
 from mintage.core.canonical import canonical_json, sha256_hex
-from mintage.core.errors import DataError
+from mintage.core.errors import ConfigError, DataError
 from mintage.core.files import readable_failures
 from mintage.core.messages import _
 from mintage.create import repository
@@ -115,7 +118,8 @@ class LanguageMint:
         try:
             with ExitStack() as stack:
                 files: dict[str, bytes | mmap] = {}
-                for path in sorted(folder.iterdir()):
+                # A tokenizer's older forms are not needed beside its tokenizer.json.
+                for path in sorted(each for each in folder.iterdir() if belongs(each.name)):
                     stream = stack.enter_context(path.open("rb"))
                     files[path.name] = stack.enter_context(
                         mmap(stream.fileno(), 0, access=ACCESS_READ)
@@ -153,13 +157,45 @@ class LanguageMint:
         return Minted(number, digest, folder)
 
 
+def check_writable(opened: Opened, folder: Path) -> None:
+    """Write all but the weights, so that what cannot be written is known before training.
+
+    Raises:
+        ConfigError: these weights have what no model's bundle can hold.
+    """
+    trial = folder / "trial"
+    try:
+        opened.tokenizer.save_pretrained(trial)
+        opened.network.generation_config.save_pretrained(trial)
+        opened.network.config.save_pretrained(trial)
+        names = {each.name for each in trial.iterdir() if belongs(each.name)}
+        check_names(names | {"model.safetensors", "bundle.json", CARD_FILE, EVALUATION_FILE})
+    except (ValueError, TypeError, DataError) as error:
+        raise ConfigError(
+            _(
+                "What becomes of {base} could not be written: {reason}",
+                base=opened.base.name,
+                reason=str(error),
+            ),
+            remedy=_("Choose other weights."),
+        ) from error
+    finally:
+        shutil.rmtree(trial, ignore_errors=True)
+
+
 def ends_of_answers(tokenizer: Any, examples: Sequence[Encoded]) -> list[int]:
     """The tokens at which a server stops: the tokenizer's own end, and what ends answers."""
     special = set(tokenizer.all_special_ids)
     found = {tokenizer.eos_token_id}
     for each in examples:
-        inside = [i for i, is_learned in enumerate(each.learned) if is_learned]
-        found |= {each.ids[i] for i in inside} & special
+        for first, is_learned in enumerate(each.learned):
+            if not is_learned or (first and each.learned[first - 1]):
+                continue
+            stretch = takewhile(
+                lambda pair: pair[1], zip(each.ids[first:], each.learned[first:], strict=True)
+            )
+            ends = [token for token, __ in stretch if token in special]
+            found.update(ends[-1:])  # those before it are part of what is said
     return sorted(found)
 
 
@@ -167,6 +203,9 @@ def tell_where_to_stop(opened: Opened, examples: Sequence[Encoded]) -> None:
     """Write the ends of answers where servers look for them."""
     library = importlib.import_module("transformers")
     generation = opened.network.generation_config or library.GenerationConfig()
+    if not generation.do_sample:  # transformers writes no figures of sampling without it
+        said = (generation.temperature, generation.top_p, generation.top_k)
+        generation.do_sample = any(each not in (None, 1.0, 50) for each in said)
     generation.eos_token_id = ends_of_answers(opened.tokenizer, examples)
     generation.pad_token_id = opened.tokenizer.pad_token_id
     opened.network.generation_config = generation

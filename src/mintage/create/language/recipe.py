@@ -59,6 +59,10 @@ class LanguageRecipe:
                 continue
             if not isinstance(value, int | float) or isinstance(value, bool):
                 raise ConfigError(_("{name} is a number, not {value!r}.", name=name, value=value))
+            if name not in _SHARES and not isinstance(value, int):
+                raise ConfigError(
+                    _("{name} is a whole number, not {value!r}.", name=name, value=value)
+                )
             if not least <= value <= most:
                 raise ConfigError(
                     _(
@@ -124,6 +128,7 @@ class LanguageRecipe:
 
 
 _OPEN = ("batch_tokens", "epochs", "seconds")
+_SHARES = ("dropout", "learning_rate", "weight_decay", "warmup", "seconds")
 _LEAST_BATCH, _MOST_BATCH, _STEPS = 512, 4096, 30
 _RANGES = (
     ("rank", 1, 1024),

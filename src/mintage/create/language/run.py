@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import numpy as np
 
 from mintage.bundle.language import LanguageManifest
 from mintage.core.canonical import canonical_json
-from mintage.core.errors import DataError, missing_extra
+from mintage.core.errors import ConfigError, DataError, missing_extra
 from mintage.core.files import write_atomic
 from mintage.core.ids import new_id
 from mintage.core.messages import _
@@ -35,7 +36,7 @@ try:
 
     from mintage.create.forward import machine
     from mintage.create.language import minting
-    from mintage.create.language.base import Opened, adapted, find, open_base
+    from mintage.create.language.base import Opened, adapted, check_libraries, find, open_base
     from mintage.create.language.tuning import STATE_FILE, Course, Tuning, measured, token_losses
     from mintage.create.record import libraries
 except ImportError as error:
@@ -44,6 +45,7 @@ except ImportError as error:
 _LOOKING_SHARE = 0.25
 """Of the time, what measuring on validation and test data may take."""
 _MOST_VALIDATION = 200
+_BASE_FILE = "base.json"
 _MEASURED_TOKENS = 4096
 _WRITTEN_A_SECOND = 150e6
 """Bytes of weights that are saved, hashed, copied and flushed in a second, at the least."""
@@ -95,6 +97,7 @@ class LanguageRun:
         self.resumed = run != ""
         self.id = run or new_id("run")
         self.folder = workspace.run_folder(self.id)
+        self.used: dict[str, int] = {}
         self._signed: int | None = None
 
     def execute(self) -> LanguageResult:
@@ -105,9 +108,10 @@ class LanguageRun:
                 training this run.
             DependencyDown: a library is not installed, or the disk is full.
         """
+        # Before there is a run: what cannot be begun with leaves nothing behind.
+        check_libraries()
+        found = find(self.recipe.base, self.progress.say)
         with self.workspace.run_lock(self.id), _seeded(self.recipe):
-            # Before there is a run: what cannot be begun with leaves nothing behind.
-            found = find(self.recipe.base, self.progress.say)
             self.workspace.database.write(self._begin)
             write_atomic(
                 self.folder / RECIPE_FILE,
@@ -117,6 +121,9 @@ class LanguageRun:
             try:
                 self.progress.start(_("Opening the weights"))
                 opened = open_base(self.recipe.base, found)
+                minting.tell_where_to_stop(opened, ())
+                minting.check_writable(opened, self.folder)
+                self._check_same(opened)
                 self.progress.finish()
                 return self._train(opened)
             except BaseException as error:
@@ -135,7 +142,13 @@ class LanguageRun:
         train, validation, test, left_out = self._encoded(opened)
         measuring = self._measuring(opened, validation, test, padding)
         validation, test = validation[: measuring.validation], test[: measuring.test]
+        self.used = {"train": len(train), "validation": len(validation), "test": len(test)}
         base = self._evaluated(opened.network, test, padding, _("Measuring the first weights"))
+        if not math.isfinite(base["loss"]):
+            raise ConfigError(
+                _("The weights {base} are damaged: they say nothing.", base=self.recipe.base),
+                remedy=_("Download them again, or choose others."),
+            )
         network = adapted(
             opened.network,
             rank=self.recipe.rank,
@@ -144,7 +157,7 @@ class LanguageRun:
         )
         self.recipe = self.recipe.for_data(sum(len(each.ids) for each in train))
         course = self._tuned(network, train, validation, padding, measuring.end_seconds)
-        self.progress.start(_("Merging, measuring and signing"))
+        self.progress.start(_("Merging"))
         shown = sorted(validation, key=lambda each: len(each.ids))[:4]
         opened.network = minting.merged(network, shown, padding)
         self.progress.finish()
@@ -156,29 +169,45 @@ class LanguageRun:
             "data": {"dataset": self.dataset.reference, "split": "test"},
         }
         minting.tell_where_to_stop(opened, train[:100])
+        self.progress.start(_("Writing and signing"))
         minted = self._signed_by_mint(opened, evaluation, course)
+        self.progress.finish()
         record = self._record(opened, course, evaluation, minted, left_out)
         write_atomic(self.folder / RECORD_FILE, json.dumps(record, indent=1).encode())
-        self._end("interrupted" if record["interrupted"] else "finished")
+        self._end("finished")
         return LanguageResult(self.id, record["model"], self.folder, record)
 
     def _encoded(
         self, opened: Opened
     ) -> tuple[list[Encoded], list[Encoded], list[Encoded], dict[Split, int]]:
-        """The three splits as tokens, and how many of each were too long."""
+        """The three splits as tokens, and how many of each were too long, or refused."""
         longest = min(self.recipe.longest, opened.context)
         found: list[list[Encoded]] = []
         left_out: dict[Split, int] = {}
+        refused: list[str] = []
         splits: tuple[Split, ...] = ("train", "validation", "test")
         self.progress.start(_("Reading the conversations"))
         for split in splits:
-            held = [
-                encode(opened.tokenizer, each)
-                for each in in_split(self.workspace, self.dataset, split)
-            ]
-            kept = [each for each in held if len(each.ids) <= longest]
+            held = in_split(self.workspace, self.dataset, split)
+            kept: list[Encoded] = []
+            for each in held:
+                try:
+                    encoded = encode(opened.tokenizer, each)
+                except DataError as error:
+                    refused.append(error.message)
+                    continue
+                if len(encoded.ids) <= longest:
+                    kept.append(encoded)
             found.append(kept)
             left_out[split] = len(held) - len(kept)
+            if not kept and refused:
+                raise DataError(
+                    _(
+                        "The template of these weights refuses conversations: {reason}.",
+                        reason=refused[0],
+                    ),
+                    remedy=_("Leave out what it refuses, or choose other weights."),
+                )
             if not kept:
                 raise DataError(
                     _(
@@ -189,11 +218,20 @@ class LanguageRun:
                     remedy=_("Shorten them, or choose weights with a longer context."),
                 )
         self.progress.finish()
-        if any(left_out.values()):
+        if refused:
+            self.progress.say(
+                _(
+                    "{count:,} conversations are left out, which the weights' template refuses: "
+                    "{reason}.",
+                    count=len(refused),
+                    reason=refused[0],
+                )
+            )
+        if sum(left_out.values()) > len(refused):
             self.progress.say(
                 _(
                     "{count:,} conversations of more than {longest:,} tokens are left out.",
-                    count=sum(left_out.values()),
+                    count=sum(left_out.values()) - len(refused),
                     longest=longest,
                 )
             )
@@ -214,24 +252,29 @@ class LanguageRun:
         saving = 2.0 + 4 * opened.base.parameters / _WRITTEN_A_SECOND
         most = min(len(validation), _MOST_VALIDATION)
         if self.recipe.seconds is None:
-            return _Measuring(most, len(test), 0.0)
+            return self._told(_Measuring(most, len(test), 0.0), validation, test)
         speed = self._tokens_a_second(opened, validation, padding)
         means = [np.mean([len(each.ids) for each in held]) for held in (validation, test)]
         room = _LOOKING_SHARE * self.recipe.seconds * speed
         looked = int(0.5 * room / (means[0] * (self.recipe.looks + 1)))
         tested = int(0.25 * room / means[1])
         counts = max(1, min(most, looked)), max(1, min(len(test), tested))
-        if counts != (most, len(test)):
+        end = saving + 1.3 * counts[1] * means[1] / speed + 0.02 * self.recipe.seconds
+        return self._told(_Measuring(*counts, float(end)), validation, test)
+
+    def _told(
+        self, measuring: _Measuring, validation: Sequence[Encoded], test: Sequence[Encoded]
+    ) -> _Measuring:
+        """Say where not everything is measured on."""
+        if (measuring.validation, measuring.test) != (len(validation), len(test)):
             self.progress.say(
                 _(
-                    "Time allows to measure on {validation:,} validation and {test:,} test "
-                    "conversations.",
-                    validation=counts[0],
-                    test=counts[1],
+                    "It is measured on {validation:,} validation and {test:,} test conversations.",
+                    validation=measuring.validation,
+                    test=measuring.test,
                 )
             )
-        end = saving + 1.3 * counts[1] * means[1] / speed + 0.02 * self.recipe.seconds
-        return _Measuring(*counts, float(end))
+        return measuring
 
     def _tokens_a_second(self, opened: Opened, examples: Sequence[Encoded], padding: int) -> float:
         """How fast the network reads, once it is warm."""
@@ -315,17 +358,26 @@ class LanguageRun:
                 "conversations; it ended because {reason}",
                 rank=self.recipe.rank,
                 epochs=course.history[-1]["epoch"],
-                examples=self.dataset_counts["train"],
+                examples=self.used["train"],
                 reason=course.stopped_because or _("the epochs were over"),
             )
         ]
         return mint.strike(opened, manifest, evaluation, notes)
 
-    @property
-    def dataset_counts(self) -> dict[str, int]:
-        """Conversations by split."""
-        splits = [each.split for each in self.dataset.examples]
-        return {split: splits.count(split) for split in ("train", "validation", "test")}
+    def _check_same(self, opened: Opened) -> None:
+        """Keep which weights these are, or see that they are those that the run began from.
+
+        Raises:
+            ConfigError: they are others.
+        """
+        path = self.folder / _BASE_FILE
+        if not (self.resumed and path.exists()):
+            write_atomic(path, canonical_json(vars(opened.base)))
+        elif json.loads(path.read_bytes())["digest"] != opened.base.digest:
+            raise ConfigError(
+                _("{base} are not the weights that this run began from.", base=self.recipe.base),
+                remedy=_("Bring those back, or train anew."),
+            )
 
     def _record(
         self,
@@ -348,13 +400,13 @@ class LanguageRun:
             "machine": machine(),
             "base": vars(opened.base),
             "recipe": self.recipe.to_json(),
-            "examples": self.dataset_counts,
+            "examples": self.used,
             "left_out": dict(left_out),
             "history": course.history,
             "best_step": course.best_step,
             "stopped_because": course.stopped_because or _("the epochs were over"),
             "evaluation": dict(evaluation),
-            "interrupted": self.should_stop(),
+            "interrupted": course.was_interrupted,
             "seconds": round(
                 self.request.used_seconds + self.workspace.clock.monotonic() - self.started, 3
             ),

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mintage.core.errors import ConfigError
+import jinja2
+
+from mintage.core.errors import ConfigError, DataError
 from mintage.core.messages import _
 from mintage.modalities.text.conversation import ASSISTANT, Conversation
 
@@ -48,6 +50,9 @@ def prepare(tokenizer: Any, base: str) -> None:
         )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
+    if isinstance(tokenizer.chat_template, dict):  # several, by name
+        named = tokenizer.chat_template
+        tokenizer.chat_template = named.get("default") or next(iter(named.values()), None)
     if not tokenizer.chat_template:
         tokenizer.chat_template = TEMPLATE
 
@@ -57,6 +62,9 @@ def encode(tokenizer: Any, conversation: Conversation) -> Encoded:
 
     Where a template writes the beginning of a conversation otherwise once it goes on, its last
     answer alone is learned.
+
+    Raises:
+        DataError: the weights' template refuses such a conversation: of some no system message.
     """
     messages = [each.to_json() for each in conversation.messages]
     ids = _ids(tokenizer, messages)
@@ -75,9 +83,12 @@ def encode(tokenizer: Any, conversation: Conversation) -> Encoded:
 
 
 def _ids(tokenizer: Any, messages: Sequence[dict[str, str]], *, answer: bool = False) -> list[int]:
-    found: list[int] = tokenizer.apply_chat_template(
-        messages, tokenize=True, add_generation_prompt=answer, return_dict=False
-    )
+    try:
+        found: list[int] = tokenizer.apply_chat_template(
+            messages, tokenize=True, add_generation_prompt=answer, return_dict=False
+        )
+    except jinja2.TemplateError as error:
+        raise DataError(str(error)) from error
     return found
 
 

@@ -42,6 +42,7 @@ class Course:
     best_loss: float = math.inf
     since_better: int = 0
     stopped_because: str = ""
+    was_interrupted: bool = False
     used_seconds: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
 
@@ -115,7 +116,7 @@ class Tuning:
                         "exp_avg_sq": held[f"square.{name}"].to(self.device),
                     }
             torch.set_rng_state(held["chance"])
-        except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+        except (OSError, SafetensorError, RuntimeError, KeyError, ValueError, TypeError) as error:
             raise DataError(
                 _("What the run had learned cannot be read: {file} is damaged.", file=STATE_FILE),
                 remedy=_("Train again: what it had learned is lost."),
@@ -211,7 +212,7 @@ class Tuning:
     def _is_over(self) -> bool:
         course = self.course
         if self.should_stop():
-            course.stopped_because = _("it was interrupted")
+            course.stopped_because, course.was_interrupted = _("it was interrupted"), True
         elif self._done() >= 1:
             course.stopped_because = (
                 _("the epochs were over") if self.share is None else _("the time was over")

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _LOOK_SECONDS = 0.25
+_UNTOLD: Final = b"it cannot be answered"
 _CONNECT_SECONDS = 5.0
 _MOST_BYTES = 64_000_000
 _MOST_TRIES = 3
@@ -237,12 +238,12 @@ class Gateway:
                 if failures >= _MOST_TRIES or not breaker.begin():
                     continue
                 try:
-                    where = self._addresses.of(upstream)
-                    spell = partial(_sent, body, upstream, where.model)
+                    answers, base, model = self._addresses.of(upstream)
+                    spell = partial(_sent, body, answers, model)
                     apart = large or upstream.deidentify
                     sent = await asyncio.to_thread(spell) if apart else spell()
-                    url = f"{where.url}/{path}"
-                    return await self._asked(upstream, breaker, url, *sent, streams=streams)
+                    url = f"{base}/{path}"
+                    return await self._asked(answers, breaker, url, *sent, streams=streams)
                 except _Busy as busy:
                     failure, seconds = _not_now(product), busy.seconds
                 except NotReady as error:
@@ -319,6 +320,11 @@ class Gateway:
             breaker.succeeded()  # it is busy, not broken
             asked = asked_to_wait(response.headers.get("Retry-After"), self._clock)
             raise _Busy(backoff(1, asked, self._chance))
+        if upstream.bundle is not None and status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            # So a server of ours answers what it cannot take: too long a prompt, a picture.
+            # Another try would fail alike, and those of other calls are no worse off.
+            breaker.succeeded()
+            raise Refused(HTTPStatus.BAD_REQUEST, body or _UNTOLD, secret)
         if status in _OURS:
             _log.error(
                 "%s does not take the key that it is asked with, or its balance is used up.",

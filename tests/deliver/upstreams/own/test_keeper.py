@@ -79,10 +79,13 @@ def eventually(condition: Callable[[], bool]) -> None:
 
 def is_up(addresses: Addresses, at: BundleAt) -> bool:
     try:
-        addresses.of(sold(at))
+        return addresses.of(sold(at))[0].bundle == at
     except NotReady:
         return False
-    return True
+
+
+def url_of(addresses: Addresses, at: BundleAt) -> str:
+    return addresses.of(sold(at))[1]
 
 
 def answers(url: str) -> bool:
@@ -106,10 +109,11 @@ def test_a_model_is_served_from_when_it_is_sold_until_we_end(
             addresses.of(sold(ONE))
         catalogue.sold = [sold(ONE)]
         eventually(lambda: is_up(addresses, ONE))
-        found = addresses.of(sold(ONE))
-        assert found.model == "./1"
-        assert answers(found.url)
-    assert not answers(found.url)
+        upstream, url, model = addresses.of(sold(ONE))
+        assert (upstream.bundle, model) == (ONE, "./1")
+        assert upstream.tokenizer == str(tmp_path / "1" / "tokenizer.json")
+        assert answers(url)
+    assert not answers(url)
 
 
 def test_a_server_that_dies_is_begun_again_and_found_where_it_is(
@@ -118,12 +122,12 @@ def test_a_server_that_dies_is_begun_again_and_found_where_it_is(
     keeper = kept(Catalogue(sold(ONE)), addresses, tmp_path)
     with keeper.in_background():
         eventually(lambda: is_up(addresses, ONE))
-        first = addresses.of(sold(ONE)).url
+        first = url_of(addresses, ONE)
         (server,) = keeper._servers.values()
         os.kill(server._process.pid, signal.SIGKILL)
         eventually(lambda: not answers(first))  # nothing is left of it
-        eventually(lambda: is_up(addresses, ONE) and addresses.of(sold(ONE)).url != first)
-        assert answers(addresses.of(sold(ONE)).url)
+        eventually(lambda: is_up(addresses, ONE) and url_of(addresses, ONE) != first)
+        assert answers(url_of(addresses, ONE))
 
 
 def test_a_new_version_is_loaded_beside_the_old_one_which_then_goes(
@@ -133,12 +137,93 @@ def test_a_new_version_is_loaded_beside_the_old_one_which_then_goes(
     catalogue = Catalogue(sold(ONE))
     with kept(catalogue, addresses, tmp_path).in_background():
         eventually(lambda: is_up(addresses, ONE))
-        old = addresses.of(sold(ONE)).url
+        old = url_of(addresses, ONE)
         catalogue.sold = [sold(TWO)]
         eventually(lambda: is_up(addresses, TWO))
-        assert answers(addresses.of(sold(TWO)).url)
+        assert answers(url_of(addresses, TWO))
         eventually(lambda: not is_up(addresses, ONE))
         eventually(lambda: not answers(old))
+
+
+def test_until_a_new_version_is_up_the_old_one_answers_for_its_product(
+    addresses: Addresses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_load = threading.Event()
+    (tmp_path / "1").mkdir()
+
+    def located(at: BundleAt) -> Path:
+        assert at == ONE or may_load.wait(30)
+        return tmp_path / "1"
+
+    monkeypatch.setattr(keeping, "_LINGER_SECONDS", 0.2)
+    catalogue = Catalogue(sold(ONE))
+    with Keeper(catalogue, located, addresses, kind="auto", threads=1).in_background():
+        eventually(lambda: is_up(addresses, ONE))
+        catalogue.sold = [sold(TWO)]
+        for __ in range(20):  # longer than the old one lingers once its successor is up
+            upstream, url, __model = addresses.of(sold(TWO))
+            assert upstream.bundle == ONE  # which its receipts name
+            assert answers(url)
+            time.sleep(0.05)
+        may_load.set()
+        eventually(lambda: is_up(addresses, TWO))
+
+
+def test_one_that_dies_when_it_is_no_longer_sold_takes_nobody_with_it(
+    addresses: Addresses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "_LINGER_SECONDS", 0.5)
+    catalogue = Catalogue(sold(ONE))
+    keeper = kept(catalogue, addresses, tmp_path)
+    with keeper.in_background():
+        eventually(lambda: is_up(addresses, ONE))
+        (server,) = keeper._servers.values()
+        catalogue.sold = []
+        eventually(lambda: ONE.digest in keeper._unwanted)
+        os.killpg(server._process.pid, signal.SIGKILL)
+        eventually(lambda: not keeper._servers)
+        time.sleep(0.7)
+        catalogue.sold = [sold(TWO)]
+        eventually(lambda: is_up(addresses, TWO))
+
+
+def test_a_machine_that_can_begin_no_process_is_told_and_tried_again(
+    addresses: Addresses,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    begin, failures = subprocess.Popen, [OSError(12, "Cannot allocate memory")] * 2
+
+    def scarce(*words: object, **options: object) -> object:
+        if failures:
+            raise failures.pop()
+        return begin(*words, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(serving.subprocess, "Popen", scarce)
+    with kept(Catalogue(sold(ONE)), addresses, tmp_path).in_background():
+        eventually(lambda: is_up(addresses, ONE))
+    assert "chats@1 cannot be served" in caplog.text
+
+
+def test_whatever_a_server_began_ends_with_it(tmp_path: Path) -> None:
+    script = "import subprocess, sys; subprocess.Popen(['sleep', '41.25']); sys.exit(1)"
+    tether = [sys.executable, "-m", "mintage.deliver.upstreams.own.tether"]
+    process = subprocess.Popen(
+        [*tether, sys.executable, "-c", script], stdin=subprocess.PIPE, start_new_session=True
+    )
+    process.wait(30)
+    eventually(lambda: not running("sleep 41.25"))
+    assert process.stdin is not None
+    process.stdin.close()
+
+
+def running(words: str) -> bool:
+    return any(
+        path.read_bytes().replace(b"\0", b" ").strip() == words.encode()
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if path.exists()
+    )
 
 
 def test_what_cannot_be_served_is_told_and_tried_again_ever_more_seldom(
@@ -165,10 +250,11 @@ import sys, time
 from pathlib import Path
 from mintage.deliver.upstreams.own import server
 server.command = lambda *_: [sys.executable, "-c", {SCRIPT!r}, str(_[2])]
-begun = server.Server(server.Model("chats@1", "1", Path({str(tmp_path / "1")!r})), "auto", 1)
+model = server.Model(server.BundleAt("chats", 1, "1"), Path({str(tmp_path / "1")!r}))
+begun = server.Server(model, "auto", 1)
 while not begun.is_healthy():
     time.sleep(0.05)
-print(begun.address.url, flush=True)
+print(begun.address(()).url, flush=True)
 time.sleep(60)
 """
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
@@ -188,7 +274,7 @@ def test_a_server_knows_no_secret_of_ours(
     (tmp_path / "1").mkdir()
     shows = "import os; print(sorted(os.environ.items()))"
     monkeypatch.setattr(serving, "command", lambda *_: [sys.executable, "-c", shows])
-    server = serving.Server(Model("chats@1", "1", tmp_path / "1"), "auto", 3)
+    server = serving.Server(Model(ONE, tmp_path / "1"), "auto", 3)
     eventually(lambda: server.has_ended and server.last_words() != "")
     assert "planted" not in server.last_words()
     assert "'OMP_NUM_THREADS', '3'" in server.last_words()
@@ -222,7 +308,7 @@ def test_a_server_that_is_loading_is_not_healthy(
     (tmp_path / "1").mkdir()
     monkeypatch.setattr(serving, "_free_port", lambda: busy)
     monkeypatch.setattr(serving, "command", lambda *_: [sys.executable, "-c", ""])
-    server = serving.Server(Model("chats@1", "1", tmp_path / "1"), "auto", 1)
+    server = serving.Server(Model(ONE, tmp_path / "1"), "auto", 1)
     assert not server.is_healthy()
     server.end()
 
@@ -231,7 +317,7 @@ def test_vllm_is_taken_where_it_is_installed_and_transformers_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    model = Model("chats@1", "1", tmp_path / "chats" / "1")
+    model = Model(ONE, tmp_path / "chats" / "1")
     assert "transformers" in command(model, "auto", 9)[2]
     assert command(model, "auto", 9)[-5:] == ["./1", "--host", "127.0.0.1", "--port", "9"]
     with pytest.raises(DependencyDown, match="vLLM"):
@@ -247,8 +333,8 @@ def test_vllm_is_taken_where_it_is_installed_and_transformers_else(
 def test_an_upstream_of_others_is_where_it_says(addresses: Addresses) -> None:
     theirs = Upstream("helper", "one", "https://api.example.com/v1", "model")
     assert theirs.bundle is None
-    assert addresses.of(theirs).url == "https://api.example.com/v1"
+    assert addresses.of(theirs) == (theirs, "https://api.example.com/v1", "model")
     assert sold(ONE).bundle == ONE
-    assert Addresses().of(theirs).model == "model"
+    assert Addresses().of(theirs) == (theirs, "https://api.example.com/v1", "model")
     with pytest.raises(NotReady):
         Addresses().of(sold(ONE))

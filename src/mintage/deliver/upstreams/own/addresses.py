@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from mintage.core.canonical import canonical_json
@@ -16,10 +16,18 @@ from mintage.deliver.upstreams.declared import Upstream
 
 @dataclass(frozen=True)
 class Address:
-    """The base of a server's API, and what it calls the model."""
+    """Where a model of one's own is asked.
+
+    ``url`` is the base of its server's API, ``model`` what that calls it, ``bundle`` the model
+    itself as ``BundleAt.url`` writes it, ``tokenizer`` the path of its ``tokenizer.json``.
+    ``products`` are those that it answers for, or answered for until its successor is up.
+    """
 
     url: str
     model: str
+    bundle: str
+    tokenizer: str
+    products: tuple[str, ...]
 
 
 class Addresses:
@@ -30,21 +38,28 @@ class Addresses:
         self._stamp: tuple[int, int] | None = None
         self._known: Mapping[str, Address] = {}
 
-    def of(self, upstream: Upstream) -> Address:
-        """Where an upstream is asked.
+    def of(self, upstream: Upstream) -> tuple[Upstream, str, str]:
+        """Who answers, the base of its API, and what that calls the model.
+
+        A model of one's own whose server is not up yet is answered for by the one that it follows.
 
         Raises:
-            NotReady: it is a model of one's own whose server is not up (yet).
+            NotReady: no server of such a model is up (yet).
         """
-        if upstream.bundle is None:
-            return Address(upstream.url, upstream.model)
-        found = self._read().get(upstream.bundle.digest)
+        own = upstream.bundle
+        if own is None:
+            return upstream, upstream.url, upstream.model
+        known = self._read()
+        found = known.get(own.digest) or next(
+            (each for each in known.values() if upstream.product in each.products), None
+        )
         if found is None:
             raise NotReady(
                 _("The model of {product} is being loaded.", product=upstream.product),
                 remedy=_("Send it again in a little while."),
             )
-        return found
+        answers = replace(upstream, url=found.bundle, tokenizer=found.tokenizer)
+        return answers, found.url, found.model
 
     def write(self, addresses: Mapping[str, Address]) -> None:
         """Tell all who read which digest listens where."""
@@ -60,7 +75,10 @@ class Addresses:
             stamp = status.st_mtime_ns, status.st_ino
             if stamp != self._stamp:
                 said = json.loads(self._path.read_bytes())
-                self._known = {digest: Address(**each) for digest, each in said.items()}
+                self._known = {
+                    digest: Address(**{**each, "products": tuple(each["products"])})
+                    for digest, each in said.items()
+                }
                 self._stamp = stamp
         except FileNotFoundError:
             return {}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
@@ -18,7 +20,7 @@ from mintage.deliver.upstreams.own.server import Model, ModelServer, Server
 _LOOK_SECONDS = 0.5
 _FIRST_AGAIN_SECONDS, _MOST_AGAIN_SECONDS = 1.0, 60.0
 _LINGER_SECONDS = 60.0
-"""How long a model that is no longer on sale is served on, for calls that have begun."""
+"""How long a model is served on once its successor is up, for calls that have begun."""
 _log = logging.getLogger(__name__)
 
 
@@ -33,7 +35,7 @@ class Catalogue(Protocol):
 class Keeper:
     """Begins servers as models are put on sale, in one process for all that answer calls.
 
-    ``located`` gives a verified model's folder, or raises MintageError.
+    ``located`` gives a verified model's folder, which may take long, or raises MintageError.
     """
 
     def __init__(
@@ -47,8 +49,12 @@ class Keeper:
     ) -> None:
         self._catalogue, self._located, self._addresses = catalogue, located, addresses
         self._kind, self._threads = kind, threads
+        self._located_at: dict[str, Thread] = {}
+        self._folders: dict[str, Path] = {}
         self._servers: dict[str, Server] = {}
-        self._healthy: dict[str, Address] = {}
+        self._up: set[str] = set()
+        self._products: dict[str, set[str]] = defaultdict(set)
+        self._written: dict[str, Address] = {}
         self._failures: dict[str, tuple[int, float]] = {}
         self._unwanted: dict[str, float] = {}
         self._end = Event()
@@ -70,63 +76,72 @@ class Keeper:
         while True:
             try:
                 self.look()
-            except MintageError as error:  # the database is away: what runs goes on
-                _log.warning("Models on sale cannot be looked up: %s", error.message)
+            except (MintageError, OSError) as error:  # what runs goes on
+                _log.warning("Servers of models cannot be looked after: %s", error)
             if self._end.wait(_LOOK_SECONDS):
                 return
 
     def look(self) -> None:
         """Begin what is wanted and lacks, bury what ended, let go of what is no longer sold."""
-        wanted = {
-            each.bundle.digest: each.bundle
-            for upstreams in self._catalogue.all().values()
-            for each in upstreams
-            if each.bundle is not None
-        }
+        wanted: dict[str, BundleAt] = {}
+        for product, upstreams in self._catalogue.all().items():
+            for at in (each.bundle for each in upstreams):
+                if at is not None:
+                    wanted[at.digest] = at
+                    self._products[at.digest].add(product)
         for digest, server in list(self._servers.items()):
             if server.has_ended:
                 self._bury(digest, server)
+            elif digest not in self._up and server.is_healthy():
+                self._rejoice(digest, server)
         for digest, at in wanted.items():
-            self._unwanted.pop(digest, None)
             if digest not in self._servers and self._may_begin(digest):
                 self._begin(at)
-        self._let_go(wanted)
-        healthy = {
-            digest: server.address
-            for digest, server in self._servers.items()
-            if self._is_up(server)
-        }
-        if healthy != self._healthy:
-            self._healthy = healthy
-            self._addresses.write(healthy)
-
-    def _is_up(self, server: Server) -> bool:
-        """Healthy once is healthy until it ends: one that is busy answers no further question."""
-        digest = server.model.digest
-        if self._healthy.get(digest) == server.address:
-            return True
-        if not server.is_healthy():
-            return False
-        self._failures.pop(digest, None)
-        seconds = time.monotonic() - server.begun
-        _log.info("%s answers, after %.1f s.", server.model.name, seconds)
-        return True
+        self._let_go(wanted.keys())
+        self._tell()
 
     def _begin(self, at: BundleAt) -> None:
+        """Look its files through in a thread of their own, then begin its server."""
+        if at.digest in self._folders:
+            folder = self._folders.pop(at.digest)
+            try:
+                model = Model(at, folder)
+                self._servers[at.digest] = Server(model, self._kind, self._threads)
+            except MintageError as error:
+                self._cannot(at, error)
+                return
+            _log.info("%s is being loaded.", at.reference)
+        elif at.digest not in self._located_at:
+            thread = Thread(target=self._look_through, args=(at,), daemon=True)
+            self._located_at[at.digest] = thread
+            thread.start()
+
+    def _look_through(self, at: BundleAt) -> None:
         try:
-            model = Model(at.reference, at.digest, self._located(at))
-            self._servers[at.digest] = Server(model, self._kind, self._threads)
+            self._folders[at.digest] = self._located(at)
         except MintageError as error:
-            self._failed(at.digest)
-            _log.error("%s cannot be served: %s %s", at.reference, error.message, error.remedy)
-            return
-        _log.info("%s is being loaded.", at.reference)
+            self._cannot(at, error)
+        finally:
+            del self._located_at[at.digest]
+
+    def _cannot(self, at: BundleAt, error: MintageError) -> None:
+        self._failed(at.digest)
+        _log.error("%s cannot be served: %s %s", at.reference, error.message, error.remedy)
+
+    def _rejoice(self, digest: str, server: Server) -> None:
+        """Up once is up until it ends: one that is busy answers no further question."""
+        self._up.add(digest)
+        self._failures.pop(digest, None)
+        seconds = time.monotonic() - server.begun
+        _log.info("%s answers, after %.1f s.", server.model.at.reference, seconds)
 
     def _bury(self, digest: str, server: Server) -> None:
         del self._servers[digest]
+        self._up.discard(digest)
         server.end()
         self._failed(digest)
-        _log.error("The server of %s ended: %s", server.model.name, server.last_words())
+        reference, words = server.model.at.reference, server.last_words()
+        _log.error("The server of %s ended: %s", reference, words)
 
     def _failed(self, digest: str) -> None:
         count = self._failures.get(digest, (0, 0.0))[0] + 1
@@ -136,11 +151,23 @@ class Keeper:
     def _may_begin(self, digest: str) -> bool:
         return time.monotonic() >= self._failures.get(digest, (0, 0.0))[1]
 
-    def _let_go(self, wanted: Mapping[str, BundleAt]) -> None:
-        now = time.monotonic()
-        for digest in self._servers.keys() - wanted.keys():
-            self._unwanted.setdefault(digest, now)
-        for digest, since in list(self._unwanted.items()):
-            if now - since >= _LINGER_SECONDS:
-                del self._unwanted[digest]
+    def _let_go(self, digests: AbstractSet[str]) -> None:
+        """End what is no longer sold, once all that is sold is up: until then it answers."""
+        now, waiting = time.monotonic(), digests - self._up
+        for digest in self._servers.keys() - digests:
+            if waiting:
+                self._unwanted[digest] = now
+            elif now - self._unwanted.setdefault(digest, now) >= _LINGER_SECONDS:
+                self._up.discard(digest)
                 self._servers.pop(digest).end()
+        for digest in self._unwanted.keys() - (self._servers.keys() - digests):
+            del self._unwanted[digest]
+
+    def _tell(self) -> None:
+        found = {
+            digest: self._servers[digest].address(tuple(sorted(self._products[digest])))
+            for digest in self._up
+        }
+        if found != self._written:
+            self._addresses.write(found)
+            self._written = found

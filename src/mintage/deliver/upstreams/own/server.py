@@ -8,6 +8,7 @@ import importlib.util
 import logging
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -18,7 +19,11 @@ from pathlib import Path
 from threading import Thread
 from typing import IO, Final, Literal
 
-from mintage.core.errors import missing_extra
+from mintage.bundle.language import TOKENIZER_FILE
+from mintage.core.errors import DependencyDown, missing_extra
+from mintage.core.files import failure
+from mintage.core.messages import _
+from mintage.deliver.upstreams.declared import BundleAt
 from mintage.deliver.upstreams.own.addresses import Address
 
 ModelServer = Literal["auto", "transformers", "vllm"]
@@ -36,15 +41,18 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Model:
-    """What a server is to serve: a signed model's ``folder``, called ``name``."""
+    """What a server is to serve, and the folder that it lies in."""
 
-    name: str
-    digest: str
+    at: BundleAt
     folder: Path
 
 
 class Server:
-    """The process that serves a model, with a port of its own on loopback."""
+    """The process that serves a model, with a port of its own on loopback.
+
+    Raises (on making):
+        DependencyDown: what serves models is not installed, or no process can be begun.
+    """
 
     def __init__(self, model: Model, kind: ModelServer, threads: int) -> None:
         self.model = model
@@ -52,23 +60,32 @@ class Server:
         self.begun = time.monotonic()
         self._last: deque[str] = deque(maxlen=_LINES_KEPT)
         tether = [sys.executable, "-m", "mintage.deliver.upstreams.own.tether"]
-        self._process = subprocess.Popen(  # noqa: S603 - the command is ours
-            [*tether, *command(model, kind, self.port)],
-            cwd=model.folder.parent,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=_environment(threads),
-            start_new_session=True,  # a terminal's Ctrl-C is for us alone
-        )
+        words = [*tether, *command(model, kind, self.port)]
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - the command is ours
+                words,
+                cwd=model.folder.parent,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=_environment(threads),
+                start_new_session=True,  # a terminal's Ctrl-C is for us alone
+            )
+        except OSError as error:
+            raise failure(error) from error
         assert self._process.stdout is not None  # noqa: S101 - for the type checker
         self._listener = Thread(target=self._listen, args=(self._process.stdout,), daemon=True)
         self._listener.start()
 
-    @property
-    def address(self) -> Address:
-        """Where it is asked, and for what."""
-        return Address(f"http://{_HOST}:{self.port}/v1", _called(self.model))
+    def address(self, products: tuple[str, ...]) -> Address:
+        """Where it is asked, for what, and for which products."""
+        return Address(
+            url=f"http://{_HOST}:{self.port}/v1",
+            model=_called(self.model),
+            bundle=self.model.at.url,
+            tokenizer=str(self.model.folder / TOKENIZER_FILE),
+            products=products,
+        )
 
     @property
     def has_ended(self) -> bool:
@@ -100,6 +117,8 @@ class Server:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        with contextlib.suppress(ProcessLookupError):  # what a killed tether left
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._listener.join(_END_SECONDS)
 
     def _listen(self, stream: IO[bytes]) -> None:
@@ -108,7 +127,7 @@ class Server:
                 said = line.decode(errors="replace").strip()
                 if said:
                     self._last.append(said)
-                    _log.debug("%s: %s", self.model.name, said)
+                    _log.debug("%s: %s", self.model.at.reference, said)
 
 
 def command(model: Model, kind: ModelServer, port: int) -> list[str]:
@@ -119,12 +138,16 @@ def command(model: Model, kind: ModelServer, port: int) -> list[str]:
     """
     vllm = shutil.which("vllm", path=os.pathsep.join((str(Path(sys.executable).parent), _path())))
     if kind == "vllm" and vllm is None:
-        raise missing_extra("vLLM", "large")
+        raise DependencyDown(
+            _("This needs {library}, which is not installed.", library="vLLM"),
+            remedy=_("Install it with: {command}", command="pip install vllm"),
+        )
     if vllm is not None and kind != "transformers":
         served = ["--served-model-name", _called(model)]
         return [vllm, "serve", str(model.folder), "--host", _HOST, "--port", str(port), *served]
-    if importlib.util.find_spec("transformers") is None:
-        raise missing_extra("transformers", "large")
+    for library in ("transformers", "openai"):  # whose types its server takes
+        if importlib.util.find_spec(library) is None:
+            raise missing_extra(library, "large")
     begin = "from transformers.cli.transformers import main; main()"
     where = ["--host", _HOST, "--port", str(port)]
     return [sys.executable, "-c", begin, "serve", _called(model), *where]
@@ -140,6 +163,8 @@ def _environment(threads: int) -> dict[str, str]:
     return passed | {
         "HF_HUB_OFFLINE": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
+        "DO_NOT_TRACK": "1",
+        "VLLM_NO_USAGE_STATS": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "OMP_NUM_THREADS": str(threads),
     }
