@@ -136,6 +136,28 @@ def test_it_answers_openais_client_and_each_token_is_on_the_invoice(
 
 
 @pytest.mark.timeout(300)
+def test_a_new_version_takes_over_without_a_refused_call(home: Path, client: openai.OpenAI) -> None:
+    recipe = f"hub:{home.parent / 'base'}"
+    made = done(home, "train", "chats", "--recipe", recipe, "--epochs", "1")
+    assert made["model"] == "chats@2"
+    sold = done(home, "publish", "chats@2", "--product", "helper")
+    assert sold["upstreams"][0]["costs"]["input"] == "0.10"  # as it was declared
+    before = len(usage(home))
+
+    def newest() -> str:
+        chat(client, max_tokens=1)
+        return str(usage(home)[0]["model_version"])
+
+    eventually(lambda: newest() == "2")
+    events = usage(home)[: len(usage(home)) - before]
+    assert {each["outcome"] for each in events} == {"ok"}
+    versions = [each["model_version"] for each in events[::-1]]
+    assert versions == sorted(versions)
+    done(home, "publish", "chats@1", "--product", "helper")
+    eventually(lambda: newest() == "1")
+
+
+@pytest.mark.timeout(300)
 def test_its_server_goes_with_ours_however_that_ends(home: Path, key: str) -> None:
     server = Server(home)
     with openai.OpenAI(
@@ -152,7 +174,9 @@ def test_its_server_goes_with_ours_however_that_ends(home: Path, key: str) -> No
 
 
 @pytest.mark.timeout(300)
-def test_a_bundle_that_was_changed_is_not_served(home: Path, tmp_path: Path) -> None:
+def test_a_bundle_that_was_changed_is_not_served(
+    home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     folder = home / "models/chats/1"
     before = (folder / "config.json").read_bytes()
     (folder / "config.json").write_bytes(before + b" ")
@@ -161,8 +185,9 @@ def test_a_bundle_that_was_changed_is_not_served(home: Path, tmp_path: Path) -> 
             at = app.upstreams.all()["helper"][0].bundle
             assert at is not None
             keeper = app.deliver.model_servers(tmp_path / "addresses.json")
-            keeper.look()
-            assert not keeper._servers
+            with keeper.in_background():
+                eventually(lambda: "config.json was changed" in caplog.text)
+                assert not keeper._servers
     finally:
         (folder / "config.json").write_bytes(before)
 

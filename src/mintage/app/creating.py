@@ -16,7 +16,7 @@ from mintage.core.progress import Progress, Silent
 from mintage.core.units import check_name, format_duration
 from mintage.create import repository
 from mintage.create.dataset import Dataset
-from mintage.create.run_files import RECIPE_FILE, read_run_file
+from mintage.create.run_files import RECIPE_FILE, read_run_file, seconds_used
 
 if TYPE_CHECKING:
     from mintage.create.recipe import Recipe
@@ -148,7 +148,7 @@ class Creating(Reporting):
             return self._reported(RunResult.read(folder))
         request = Request.read(folder)
         recipe = Recipe.from_json(read_run_file(folder, RECIPE_FILE))
-        used = request.used_seconds + _seconds_used(folder)
+        used = request.used_seconds + seconds_used(folder)
         request = replace(request, used_seconds=used)
         budget = None
         if request.seconds is not None:
@@ -325,12 +325,3 @@ def _one_of(found: Recipe, asked: str, progress: Progress) -> Recipe:
     )
     progress.say(_("The cures of {name} are tried one by one.", name=chosen.name))
     return replace(found, candidates=(chosen,), search=False)
-
-
-def _seconds_used(folder: Path) -> float:
-    """How long a run took from its last beginning, when its recipe is written, to its last sign."""
-    written = [path.stat().st_mtime for path in folder.rglob("*") if path.is_file()]
-    try:
-        return max(0.0, max(written) - (folder / "recipe.json").stat().st_mtime)
-    except FileNotFoundError:
-        return 0.0

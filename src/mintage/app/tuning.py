@@ -20,7 +20,7 @@ from mintage.create.dataset import Dataset
 from mintage.create.language import collect
 from mintage.create.language.recipe import DEFAULT_EPOCHS, HUB, KIND, LanguageRecipe
 from mintage.create.request import Request
-from mintage.create.run_files import RECIPE_FILE, RECORD_FILE, read_run_file
+from mintage.create.run_files import RECIPE_FILE, RECORD_FILE, read_run_file, seconds_used
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
 
@@ -121,7 +121,7 @@ class Tuning:
             ConfigError: another process is training it.
             DataError: what it had learned cannot be read.
         """
-        from mintage.create.language.run import LanguageResult, seconds_used  # noqa: PLC0415
+        from mintage.create.language.run import LanguageResult  # noqa: PLC0415 - loads torch
 
         folder, shown = self._workspace.run_folder(run["id"]), progress or Silent()
         if (folder / RECORD_FILE).exists():  # also of one that was asked to stop, and signed

@@ -27,6 +27,15 @@ def read_run_file(folder: Path, name: str) -> dict[str, Any]:
     return found
 
 
+def seconds_used(folder: Path) -> float:
+    """How long a run took from its last beginning, when its recipe is written, to its last sign."""
+    written = [path.stat().st_mtime for path in folder.rglob("*") if path.is_file()]
+    try:
+        return max(0.0, max(written) - (folder / RECIPE_FILE).stat().st_mtime)
+    except FileNotFoundError:
+        return 0.0
+
+
 def _damaged(folder: Path, name: str) -> DataError:
     return DataError(
         _("The file {file} of the run {run} is missing or damaged.", file=name, run=folder.name),

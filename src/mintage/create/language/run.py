@@ -441,15 +441,6 @@ class LanguageRun:
         )
 
 
-def seconds_used(folder: Path) -> float:
-    """How long a run took from its last beginning, when its recipe is written, to its last sign."""
-    written = [path.stat().st_mtime for path in folder.rglob("*") if path.is_file()]
-    try:
-        return max(0.0, max(written) - (folder / RECIPE_FILE).stat().st_mtime)
-    except FileNotFoundError:
-        return 0.0
-
-
 @dataclass(frozen=True)
 class _Measuring:
     """How many conversations are measured on, and how long the end takes, in seconds."""

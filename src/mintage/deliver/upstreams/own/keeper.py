@@ -49,7 +49,7 @@ class Keeper:
     ) -> None:
         self._catalogue, self._located, self._addresses = catalogue, located, addresses
         self._kind, self._threads = kind, threads
-        self._located_at: dict[str, Thread] = {}
+        self._looking: dict[str, Thread] = {}
         self._folders: dict[str, Path] = {}
         self._servers: dict[str, Server] = {}
         self._up: set[str] = set()
@@ -111,9 +111,9 @@ class Keeper:
                 self._cannot(at, error)
                 return
             _log.info("%s is being loaded.", at.reference)
-        elif at.digest not in self._located_at:
+        elif at.digest not in self._looking:
             thread = Thread(target=self._look_through, args=(at,), daemon=True)
-            self._located_at[at.digest] = thread
+            self._looking[at.digest] = thread
             thread.start()
 
     def _look_through(self, at: BundleAt) -> None:
@@ -122,7 +122,7 @@ class Keeper:
         except MintageError as error:
             self._cannot(at, error)
         finally:
-            del self._located_at[at.digest]
+            del self._looking[at.digest]
 
     def _cannot(self, at: BundleAt, error: MintageError) -> None:
         self._failed(at.digest)
