@@ -151,22 +151,18 @@ def test_a_run_that_is_training_holds_itself_and_its_dataset(
     app: App, keeping: Housekeeping
 ) -> None:
     dataset = app.create.dataset("pets")
-    row = {
-        "id": new_id("run"),
-        "dataset": "pets",
-        "dataset_version": dataset.version,
-        "status": "running",
-        "started_at": app.workspace.now(),
-    }
-    app.workspace.database.write(lambda connection: repository.add_run(connection, row))
-    for reference in (row["id"], dataset.reference):
+    run, trained_on, moment = new_id("run"), ("pets", dataset.version), app.workspace.now()
+    app.workspace.database.write(
+        lambda connection: repository.begin_run(connection, run, trained_on, moment, resumed=False)
+    )
+    for reference in (run, dataset.reference):
         with pytest.raises(ConfigError, match="training"):
             keeping.remove(reference, force=True)
     app.close()
     with App(app.settings) as next_start:  # it was killed: nobody goes on with it
         listed = Housekeeping(next_start.workspace, next_start.keys).listing()
-        states = {run["run"]: (run["status"], run["seconds"]) for run in listed["runs"]}
-        assert states[row["id"]] == ("interrupted", None)
+        states = {each["run"]: (each["status"], each["seconds"]) for each in listed["runs"]}
+        assert states[run] == ("interrupted", None)
 
 
 def test_gc_frees_what_nothing_needs_and_nothing_else(app: App, keeping: Housekeeping) -> None:

@@ -42,13 +42,28 @@ def dataset_version(connection: Connection, name: str, prefix: str | None) -> st
     return connection.execute(statement.order_by(datasets.c.number.desc()).limit(1)).scalar()
 
 
-def add_run(connection: Connection, row: Mapping[str, Any]) -> None:
-    """A run has begun."""
-    connection.execute(runs.insert(), dict(row))
+def begin_run(
+    connection: Connection, run: str, dataset: tuple[str, str], moment: str, *, resumed: bool
+) -> None:
+    """A run on a dataset's ``(name, version)`` begins, or goes on."""
+    if resumed:
+        _change_run(connection, run, {"status": "running", "ended_at": None})
+        return
+    name, version = dataset
+    row = {"id": run, "dataset": name, "dataset_version": version, "status": "running"}
+    connection.execute(runs.insert(), {**row, "started_at": moment})
 
 
-def change_run(connection: Connection, run: str, changes: Mapping[str, Any]) -> None:
-    """A run has ended, one way or another, or goes on."""
+def end_run(
+    connection: Connection, run: str, status: str, moment: str, model: tuple[str, int] | None
+) -> None:
+    """A run has ended, one way or another; it signed ``(name, version)``, or nothing."""
+    name, version = model or (None, None)
+    changes = {"status": status, "ended_at": moment, "model": name, "model_version": version}
+    _change_run(connection, run, changes)
+
+
+def _change_run(connection: Connection, run: str, changes: Mapping[str, Any]) -> None:
     connection.execute(update(runs).where(runs.c.id == run).values(**changes))
 
 

@@ -10,13 +10,13 @@ from mintage.core.messages import Language, Message, _, speaking
 from mintage.core.units import format_duration
 from mintage.create.language.card import better_in_words
 from mintage.create.plots import learning_curves
-from mintage.create.report.page import facts, figure, page, paragraph, said, table, title
+from mintage.create.report.page import facts, figure, head_of, page, paragraph, said, table, title
 
 
 def render(run: Mapping[str, Any], language: Language = "en") -> str:
     """The report of a finished run from its record (``run.json``), in a language."""
     with speaking(language):
-        body = "".join((_head(run), _cards(run["evaluation"]), _training(run), _made(run)))
+        body = "".join((head_of(run), _cards(run["evaluation"]), _training(run), _made(run)))
         return page(run["model"], body, language)
 
 
@@ -39,15 +39,6 @@ def overfits_in_words(run: Mapping[str, Any]) -> Message:
         "It did not overfit: its validation loss fell to {best:.3f}, and was not much above that "
         "at the end.",
         best=best["validation_loss"],
-    )
-
-
-def _head(run: Mapping[str, Any]) -> str:
-    stopped = _("Training was interrupted; what it had by then was evaluated and signed.")
-    return (
-        f"<h1>{escape(run['model'])}</h1><p class=sub>{escape(run['dataset'])} · "
-        f"{escape(run['ended_at'][:16].replace('T', ' '))} UTC</p>"
-        + (paragraph(stopped, kind="note") if run["interrupted"] else "")
     )
 
 

@@ -417,27 +417,14 @@ class LanguageRun:
         self._signed = number
 
     def _begin(self, connection: repository.Connection) -> None:
-        if self.resumed:
-            repository.change_run(connection, self.id, {"status": "running", "ended_at": None})
-            return
-        row = {
-            "id": self.id,
-            "dataset": self.dataset.name,
-            "dataset_version": self.dataset.version,
-            "status": "running",
-            "started_at": self.workspace.now(),
-        }
-        repository.add_run(connection, row)
+        trained_on, moment = (self.dataset.name, self.dataset.version), self.workspace.now()
+        repository.begin_run(connection, self.id, trained_on, moment, resumed=self.resumed)
 
     def _end(self, status: str) -> None:
-        changes = {
-            "status": status,
-            "ended_at": self.workspace.now(),
-            "model": None if self._signed is None else self.request.model,
-            "model_version": self._signed,
-        }
+        made = None if self._signed is None else (self.request.model, self._signed)
+        moment = self.workspace.now()
         self.workspace.database.write(
-            lambda connection: repository.change_run(connection, self.id, changes)
+            lambda connection: repository.end_run(connection, self.id, status, moment, made)
         )
 
 

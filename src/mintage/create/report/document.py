@@ -9,7 +9,17 @@ from typing import Any
 from mintage.core.messages import Language, Message, _, speaking
 from mintage.core.units import format_duration
 from mintage.create.report.answers import explained
-from mintage.create.report.page import facts, folded, listed, page, paragraph, said, table, title
+from mintage.create.report.page import (
+    facts,
+    folded,
+    head_of,
+    listed,
+    page,
+    paragraph,
+    said,
+    table,
+    title,
+)
 from mintage.create.report.quality import quality
 from mintage.create.report.tried import tried
 from mintage.create.report.weaknesses import weaknesses
@@ -24,7 +34,7 @@ def render(run: Mapping[str, Any], language: Language = "en") -> str:
     with speaking(language):
         body = "".join(
             (
-                _head(run),
+                head_of(run),
                 _cards(run["evaluation"]),
                 paragraph(*_beyond_accuracy(run["evaluation"]), kind="note"),
                 tried(run),
@@ -43,15 +53,6 @@ def _beyond_accuracy(evaluation: Mapping[str, Any]) -> list[Message]:
     """What the share that is right does not say where classes are uneven."""
     said = no_better_in_words(evaluation), balanced_in_words(evaluation)
     return [each for each in said if each is not None]
-
-
-def _head(run: Mapping[str, Any]) -> str:
-    stopped = _("Training was interrupted; what it had by then was evaluated and signed.")
-    return (
-        f"<h1>{escape(run['model'])}</h1><p class=sub>{escape(run['dataset'])} · "
-        f"{escape(run['ended_at'][:16].replace('T', ' '))} UTC</p>"
-        + (paragraph(stopped, kind="note") if run["interrupted"] else "")
-    )
 
 
 def _cards(evaluation: Mapping[str, Any]) -> str:

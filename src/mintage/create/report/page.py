@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from typing import Any
 
-from mintage.core.messages import Language, Message, told
+from mintage.core.messages import Language, Message, _, told
 from mintage.create.drawing import ALARM, FONTS
 from mintage.create.words import joined
 
@@ -66,6 +67,16 @@ def page(title: str, body: str, language: Language) -> str:
 def said(value: object) -> str:
     """A cell or a sentence as HTML: a message in the reader's language, all else as it is."""
     return escape(told(value) if isinstance(value, Message) else str(value))
+
+
+def head_of(run: Mapping[str, Any]) -> str:
+    """What a run's report begins with: which model it made of which data, and when."""
+    stopped = _("Training was interrupted; what it had by then was evaluated and signed.")
+    return (
+        f"<h1>{escape(run['model'])}</h1><p class=sub>{escape(run['dataset'])} · "
+        f"{escape(run['ended_at'][:16].replace('T', ' '))} UTC</p>"
+        + (paragraph(stopped, kind="note") if run["interrupted"] else "")
+    )
 
 
 def title(text: Message) -> str:
