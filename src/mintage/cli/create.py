@@ -13,7 +13,7 @@ from mintage.cli.evaluating import show_evaluation
 from mintage.cli.interrupt import orderly_interrupt
 from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import TerminalProgress, emit, line, say, table
-from mintage.core.errors import ConfigError
+from mintage.core.errors import ConfigError, RequestError
 from mintage.core.machine import process_age_seconds
 from mintage.core.messages import Message, _
 from mintage.core.units import format_duration, parse_duration, parse_share
@@ -170,7 +170,10 @@ def _is_language(app: App, dataset: str, task: str | None) -> bool:
     Raises:
         ConfigError: no such task, or data of another one.
     """
-    holds = app.create.dataset(dataset).card["task"]
+    try:
+        holds = app.create.dataset(dataset).card["task"]
+    except RequestError:  # said once what trains is there
+        return task == LANGUAGE
     if task is not None and task not in (LANGUAGE, CLASS):
         raise ConfigError(
             _("No task is called {task!r}.", task=task),
