@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mintage.core.errors import ConfigError
 from mintage.core.messages import Language, Message, _, language_of
-from mintage.core.types import Durability
+from mintage.core.types import Durability, ModelServer
 
 
 class Settings(BaseSettings):
@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     """What an hour of one processor costs you, such as `0.05 EUR`; None: costs are not told."""
     seller: Path | None = None
     """A TOML file with your own invoicing details: what invoices say of who sells."""
-    model_server: Literal["auto", "transformers", "vllm"] = "auto"
+    model_server: ModelServer = "auto"
     """What serves language models of your own; `auto` takes vLLM where it is installed."""
     font: Path | None = None
     """A font file for invoices as PDF; None: one is looked for where their letters need it."""

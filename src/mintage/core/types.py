@@ -15,6 +15,8 @@ from mintage.core.money import Money, Price
 Split = Literal["train", "validation", "test"]
 Durability = Literal["flush", "process"]
 """What recorded usage survives: a power cut, or the end of the process alone."""
+ModelServer = Literal["auto", "transformers", "vllm"]
+"""What serves language models of one's own; ``auto`` takes vLLM where it is installed."""
 Outcome = Literal["ok", "partial", "error", "timeout", "cancelled", "abstain"]
 """How a call ended. Of a ``partial`` answer a part was delivered, before it broke or its client
 left, and that part is charged."""

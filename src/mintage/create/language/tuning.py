@@ -73,6 +73,8 @@ class Tuning:
         self.progress, self.share, self.should_stop = progress, share, should_stop
         self.state = folder / STATE_FILE
         self.batch_tokens = recipe.for_data(sum(len(each.ids) for each in train)).batch_tokens or 1
+        self.steps_an_epoch = len(list(batches(train, self.batch_tokens)))
+        self.steps = (recipe.epochs or 0) * self.steps_an_epoch
         self.course = Course()
         self.learned = {
             name: each for name, each in network.named_parameters() if each.requires_grad
@@ -82,16 +84,6 @@ class Tuning:
             self.learned.values(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
         self.device = next(iter(self.learned.values())).device
-
-    @property
-    def steps(self) -> int:
-        """Of the whole training, where it goes by epochs."""
-        return (self.recipe.epochs or 0) * self.steps_an_epoch
-
-    @property
-    def steps_an_epoch(self) -> int:
-        """Batches of one pass over the data."""
-        return len(list(batches(self.train, self.batch_tokens)))
 
     def resume(self) -> bool:
         """Go on from the last look of an interrupted training; False where there was none.

@@ -50,6 +50,9 @@ class Catalogue:
     def all(self) -> dict[str, list[Upstream]]:
         return {"helper": self.sold}
 
+    def epoch(self) -> int | None:
+        return None
+
 
 @pytest.fixture(autouse=True)
 def _scripted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,9 +13,10 @@ from threading import Event, Thread
 from typing import Protocol
 
 from mintage.core.errors import MintageError
+from mintage.core.types import ModelServer
 from mintage.deliver.upstreams.declared import BundleAt, Upstream
 from mintage.deliver.upstreams.own.addresses import Address, Addresses
-from mintage.deliver.upstreams.own.server import Model, ModelServer, Server
+from mintage.deliver.upstreams.own.server import Model, Server
 
 _LOOK_SECONDS = 0.5
 _FIRST_AGAIN_SECONDS, _MOST_AGAIN_SECONDS = 1.0, 60.0
@@ -29,6 +30,10 @@ class Catalogue(Protocol):
 
     def all(self) -> Mapping[str, Sequence[Upstream]]:
         """Those of every product that has any."""
+        ...
+
+    def epoch(self) -> int | None:
+        """A number that is another one after every declaration; None where nobody can say."""
         ...
 
 
@@ -49,6 +54,8 @@ class Keeper:
     ) -> None:
         self._catalogue, self._located, self._addresses = catalogue, located, addresses
         self._kind, self._threads = kind, threads
+        self._wanted: dict[str, BundleAt] = {}
+        self._epoch: int | None = None
         self._looking: dict[str, Thread] = {}
         self._folders: dict[str, Path] = {}
         self._servers: dict[str, Server] = {}
@@ -83,12 +90,8 @@ class Keeper:
 
     def look(self) -> None:
         """Begin what is wanted and lacks, bury what ended, let go of what is no longer sold."""
-        wanted: dict[str, BundleAt] = {}
-        for product, upstreams in self._catalogue.all().items():
-            for at in (each.bundle for each in upstreams):
-                if at is not None:
-                    wanted[at.digest] = at
-                    self._products[at.digest].add(product)
+        self._read()
+        wanted = self._wanted
         for digest, server in list(self._servers.items()):
             if server.has_ended:
                 self._bury(digest, server)
@@ -99,6 +102,19 @@ class Keeper:
                 self._begin(at)
         self._let_go(wanted.keys())
         self._tell()
+
+    def _read(self) -> None:
+        """Know what is sold, where anything was declared since."""
+        epoch = self._catalogue.epoch()
+        if epoch is not None and epoch == self._epoch:
+            return
+        wanted: dict[str, BundleAt] = {}
+        for product, upstreams in self._catalogue.all().items():
+            for at in (each.bundle for each in upstreams):
+                if at is not None:
+                    wanted[at.digest] = at
+                    self._products[at.digest].add(product)
+        self._wanted, self._epoch = wanted, epoch
 
     def _begin(self, at: BundleAt) -> None:
         """Look its files through in a thread of their own, then begin its server."""

@@ -15,18 +15,19 @@ import sys
 import time
 from collections import deque
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from threading import Thread
-from typing import IO, Final, Literal
+from typing import Final
 
 from mintage.bundle.language import TOKENIZER_FILE
 from mintage.core.errors import DependencyDown, missing_extra
 from mintage.core.files import failure
 from mintage.core.messages import _
+from mintage.core.types import ModelServer
 from mintage.deliver.upstreams.declared import BundleAt
 from mintage.deliver.upstreams.own.addresses import Address
 
-ModelServer = Literal["auto", "transformers", "vllm"]
 _HOST: Final = "127.0.0.1"
 _LOOK_SECONDS = 2.0
 _END_SECONDS = 10.0
@@ -73,8 +74,7 @@ class Server:
             )
         except OSError as error:
             raise failure(error) from error
-        assert self._process.stdout is not None  # noqa: S101 - for the type checker
-        self._listener = Thread(target=self._listen, args=(self._process.stdout,), daemon=True)
+        self._listener = Thread(target=self._listen, daemon=True)
         self._listener.start()
 
     def address(self, products: tuple[str, ...]) -> Address:
@@ -121,8 +121,8 @@ class Server:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._listener.join(_END_SECONDS)
 
-    def _listen(self, stream: IO[bytes]) -> None:
-        with stream:
+    def _listen(self) -> None:
+        with self._process.stdout or BytesIO() as stream:
             for line in stream:
                 said = line.decode(errors="replace").strip()
                 if said:
