@@ -197,6 +197,35 @@ def test_of_many_who_ask_with_one_key_and_leave_one_is_charged(
     assert len(upstream.requests) == 1
 
 
+def test_of_one_key_answered_by_two_processes_one_answer_is_charged_and_both_costs_are_booked(
+    shop: Shop, server: Server, upstream: Scripted
+) -> None:
+    upstream.words, upstream.pause_seconds = ("word ",) * 40, 0.02
+    other = Server(shop.home)
+    try:
+        heard: list[Heard] = []
+        threads = [
+            threading.Thread(target=lambda each=each: heard.append(ask(each, shop)))
+            for each in (server, other)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        (whole,) = [each for each in heard if each.is_whole]
+        (late,) = [each for each in heard if not each.is_whole]
+        assert late.error["code"] == "answered_elsewhere"
+        assert [ask(each, shop).text for each in (server, other)] == ["word " * 40] * 2
+    finally:
+        other.end()
+    assert whole.text == late.text == "word " * 40
+    assert len(upstream.requests) == 2
+    assert [event["outcome"] for event in charged(shop)] == ["ok"]
+    costs = {event["outcome"]: event["cost"] for event in shop.usage()}
+    assert costs.keys() == {"ok", "error"}
+    assert costs["ok"] == costs["error"] != "0"
+
+
 def test_a_server_that_ends_charges_a_keyed_stream_once(
     shop: Shop, server: Server, upstream: Scripted
 ) -> None:

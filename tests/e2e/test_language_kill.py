@@ -84,8 +84,8 @@ class Action:
                     self.ends.append(mintage)
                 elif line.startswith("data: "):
                     part = json.loads(line[6:])
-                    if self.keyed and part.get("error", {}).get("code") == "duplicate_event":
-                        return  # another process ended it meanwhile: the key gives that, asked anew
+                    if self.keyed and part.get("error", {}).get("code") == "answered_elsewhere":
+                        return  # as the guide says: the same key gives that answer
                     assert "error" not in part, part
                     said += "".join(each["delta"].get("content", "") for each in part["choices"])
                     self.longest = max(said, self.longest, key=len)

@@ -50,6 +50,19 @@ class BrokeOff(RequestError):
         )
 
 
+class AnsweredElsewhere(RequestError):
+    """Another process answered the same action first: that is charged, and this is not."""
+
+    code = "answered_elsewhere"
+    default_http_status = 409
+
+    def __init__(self) -> None:
+        super().__init__(
+            _("This Idempotency-Key was answered elsewhere meanwhile; that answer is charged."),
+            remedy=_("Send it again in a moment, with the same key."),
+        )
+
+
 @dataclass
 class Answered:
     """An answer that may leave, because its event is on disk."""

@@ -13,6 +13,7 @@ TITLES: dict[str, Message] = {
     "request_error": _("The request cannot be answered as it is"),
     "still_running": _("The first call is still running"),
     "answer_broke": _("The answer broke off"),
+    "answered_elsewhere": _("Another process answered it first"),
     "answer_expired": _("The answer is no longer kept"),
     "idempotency_key_reused": _("The Idempotency-Key was used for another call"),
     "duplicate_event": _("This call is recorded already"),

@@ -87,8 +87,8 @@ class Stream(Response):
         except TimeoutError:  # who does not read it gets no more of it, and no end
             await self._broken("timeout")
         except MintageError as error:
-            await self._failed(error)
-            said = openai_error(error, call.request.state.request_id)
+            told = await self._failed(error)
+            said = openai_error(told, call.request.state.request_id)
             await send(_body(event(said)))
         except BaseException:  # such as the server's end
             if parts.unsettled:
@@ -123,18 +123,26 @@ class Stream(Response):
             else:
                 parts.held.append(part)
 
-    async def _failed(self, error: MintageError) -> None:
-        """Record what was delivered of an answer that broke, or that could not be recorded."""
+    async def _failed(self, error: MintageError) -> MintageError:
+        """Record what was delivered of an answer that broke, or that could not be recorded.
+
+        It returns what the client is told.
+        """
         call, parts = self._call, self._parts
         if parts.unsettled:
             self._reply.broke()
             await self._broken(outcome_of(error))
         elif error.http_status == HTTPStatus.CONFLICT and call.event_id is not None:
-            # Another process answered the same action first: that is charged. What another
-            # request got under its key is charged by itself.
+            # Another process answered the same action first: that is charged, and of this only
+            # what the upstream asks is booked. What another request got is charged by itself.
             found = await replays.find(call.service, call.permit.customer, call.event_id)
-            if found is not None and found.input_sha256 != call.asked.sha256:
+            if found is not None and found.input_sha256 == call.asked.sha256:
+                spent = parts.tokens or await call.counted(self._reply, parts.text)
+                await call.record_failure(call.failed("error", self._reply, spent))
+                return replays.AnsweredElsewhere()
+            if found is not None:
                 await self._broken("error", spends=False)
+        return error
 
     async def _recorded(self) -> Receipt:
         """The receipt of the whole answer."""
