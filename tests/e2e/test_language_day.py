@@ -243,9 +243,8 @@ def owed_for(call: Call, event: UsageRecord, upstream: Scripted) -> Mapping[str,
     """What is owed for a call by the upstream's books and the guide's rules."""
     said = ["".join(words) for words in upstream.said[call.prompt]]
     if event.outcome == "ok" and event.counted_by == "upstream":
-        (counted,) = set(
-            upstream.counted[call.prompt]
-        )  # also of an earlier try, by its key, that came too late
+        # Also counted was an earlier try, by its key, that came too late.
+        (counted,) = set(upstream.counted[call.prompt])
         assert counted[0] == PROMPT
         prompt, output = counted
     elif event.outcome == "ok":

@@ -13,9 +13,10 @@ from mintage.app.reporting import Reporting
 from mintage.core.errors import ConfigError, RequestError
 from mintage.core.messages import _
 from mintage.core.progress import Progress, Silent
-from mintage.core.units import check_name, format_duration
+from mintage.core.units import check_name
 from mintage.create import repository
 from mintage.create.dataset import Dataset
+from mintage.create.request import check_seconds
 from mintage.create.run_files import RECIPE_FILE, read_run_file, seconds_used
 
 if TYPE_CHECKING:
@@ -210,17 +211,7 @@ class Creating(Reporting):
 
         if seconds is None:
             return None
-        if seconds < SHORTEST_SECONDS:
-            raise ConfigError(
-                _(
-                    "{seconds} is too short to train, evaluate and sign a model.",
-                    seconds=format_duration(seconds),
-                ),
-                remedy=_(
-                    "The shortest that works is --time {shortest_seconds:.0f}s.",
-                    shortest_seconds=SHORTEST_SECONDS,
-                ),
-            )
+        check_seconds(seconds, SHORTEST_SECONDS)
         clock = self._workspace.clock
         now = clock.monotonic()
         if started is None:

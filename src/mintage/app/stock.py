@@ -10,6 +10,8 @@ from typing import Literal, Self
 
 from mintage.core.errors import RequestError
 from mintage.core.messages import _
+from mintage.deliver.products import STABLE
+from mintage.deliver.upstreams.declared import BundleAt
 from mintage.store import inventory
 from mintage.store.workspace import Workspace
 
@@ -144,6 +146,9 @@ class Stock:
         return Thing("run", row["id"], row, self._workspace.run_folder(row["id"]))
 
     def _product(self, row: inventory.Row) -> Thing:
+        own = filter(None, map(BundleAt.read, row["urls"]))
+        found = [{"alias": STABLE, "model": at.model, "version": at.version} for at in own]
+        row = {**row, "aliases": [*row["aliases"], *found]}
         return Thing("product", row["name"], row, self._workspace.home)
 
 

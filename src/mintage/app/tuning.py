@@ -8,18 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mintage.app.bundles import Bundles
+from mintage.bundle.language import CARD_FILE
 from mintage.core.errors import ConfigError
 from mintage.core.files import write_atomic
 from mintage.core.machine import available_cores
 from mintage.core.messages import _, current
 from mintage.core.progress import Progress, Silent
 from mintage.core.settings import Settings
-from mintage.core.units import check_name, format_duration
+from mintage.core.units import check_name
 from mintage.create.collect import Origin
 from mintage.create.dataset import Dataset
 from mintage.create.language import collect
 from mintage.create.language.recipe import DEFAULT_EPOCHS, HUB, KIND, LanguageRecipe
-from mintage.create.request import Request
+from mintage.create.request import Request, check_seconds
 from mintage.create.run_files import RECIPE_FILE, RECORD_FILE, read_run_file, seconds_used
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
@@ -150,6 +151,11 @@ class Tuning:
         folder = self._workspace.run_folder(self._bundles.row(reference)["run"])
         return self._write_report(folder)
 
+    def card(self, reference: str) -> Path:
+        """Where a model's card is."""
+        row = self._bundles.row(reference)
+        return self._workspace.model_folder(row["name"], row["version"]) / CARD_FILE
+
     def _write_report(self, folder: Path) -> Path:
         from mintage.create.language.report import render  # noqa: PLC0415 - loads Matplotlib
 
@@ -238,14 +244,5 @@ def _resolved(base: str) -> str:
 def _check_time(seconds: float | None, epochs: int | None) -> None:
     if seconds is not None and epochs is not None:
         raise ConfigError(_("Give a time or a number of epochs, not both."))
-    if seconds is not None and seconds < SHORTEST_SECONDS:
-        raise ConfigError(
-            _(
-                "{seconds} is too short to train, evaluate and sign a model.",
-                seconds=format_duration(seconds),
-            ),
-            remedy=_(
-                "The shortest that works is --time {shortest_seconds:.0f}s.",
-                shortest_seconds=SHORTEST_SECONDS,
-            ),
-        )
+    if seconds is not None:
+        check_seconds(seconds, SHORTEST_SECONDS)

@@ -325,8 +325,7 @@ def report(
     """Write the report of a model's training: one HTML file, readable offline."""
     with opened(home) as app:
         if app.create.bundles.is_language(model):
-            path = app.tuning.report(model)
-            card = app.create.bundles.find_language(model).folder / CARD
+            path, card = app.tuning.report(model), app.tuning.card(model)
         else:
             path = app.create.report(model, progress=TerminalProgress())
             card = path.with_name(CARD)

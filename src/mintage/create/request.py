@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from mintage.core.canonical import canonical_json
-from mintage.core.errors import DataError
+from mintage.core.errors import ConfigError, DataError
 from mintage.core.files import write_atomic
 from mintage.core.messages import _
+from mintage.core.units import format_duration
 
 FILE = "request.json"
 
@@ -63,3 +64,22 @@ class Request:
                 ),
                 remedy=_("Train again: what it had learned is lost."),
             ) from error
+
+
+def check_seconds(seconds: float, shortest: float) -> None:
+    """Refuse a time in which no model can be made.
+
+    Raises:
+        ConfigError: it is shorter than the shortest that works.
+    """
+    if seconds < shortest:
+        raise ConfigError(
+            _(
+                "{seconds} is too short to train, evaluate and sign a model.",
+                seconds=format_duration(seconds),
+            ),
+            remedy=_(
+                "The shortest that works is --time {shortest_seconds:.0f}s.",
+                shortest_seconds=shortest,
+            ),
+        )

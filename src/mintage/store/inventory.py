@@ -43,35 +43,14 @@ def all_runs(connection: Connection) -> list[Row]:
 
 
 def all_products(connection: Connection) -> list[Row]:
-    """Every product, with ``aliases``: what each of its aliases points at.
-
-    Of a language model of one's own, which stands as an upstream, the alias is ``stable``.
-    """
+    """Every product, with ``aliases``, what each points at, and the ``urls`` of its upstreams."""
     found = _rows(connection, select(products).order_by(products.c.name))
-    own = _own_language_models(connection)
+    alive = select(upstreams.c.product, upstreams.c.url).where(upstreams.c.removed_at.is_(None))
+    answering = _rows(connection, alive.order_by(upstreams.c.sequence))
     pointing = _rows(connection, select(aliases).order_by(aliases.c.product, aliases.c.alias))
     for product in found:
         product["aliases"] = [each for each in pointing if each["product"] == product["name"]]
-        product["aliases"] += [each for each in own if each["product"] == product["name"]]
-    return found
-
-
-def _own_language_models(connection: Connection) -> list[Row]:
-    """Those on sale, as an alias stands; an upstream's url is ``bundle:name@version#digest``."""
-    standing = select(upstreams.c.product, upstreams.c.url).where(
-        upstreams.c.removed_at.is_(None), upstreams.c.url.startswith("bundle:")
-    )
-    found = []
-    for row in _rows(connection, standing):
-        model, __, version = row["url"].removeprefix("bundle:").partition("#")[0].partition("@")
-        found.append(
-            {
-                "product": row["product"],
-                "alias": "stable",
-                "model": model,
-                "version": int(version),
-            }
-        )
+        product["urls"] = [each["url"] for each in answering if each["product"] == product["name"]]
     return found
 
 

@@ -37,7 +37,8 @@ from mintage.trust.keys import KeyRing
 from mintage.trust.signing import files_digest
 
 _FARTHEST = 0.02
-"""In nats a token: what merging may change of the loss; rounding of bfloat16 comes to 0.01."""
+"""In nats a token: what merging may change of the loss. Rounding to bfloat16 changed that of a
+small model by 0.001 to 0.002 (n = 5), float32 by nothing."""
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,15 @@ class BundleAt:
         """``name@version``."""
         return f"{self.model}@{self.version}"
 
+    @classmethod
+    def read(cls, url: str) -> Self | None:
+        """What ``url`` wrote; None of an address."""
+        if not url.startswith(_OWN):
+            return None
+        reference, __, digest = url.removeprefix(_OWN).partition("#")
+        model, __, version = reference.partition("@")
+        return cls(model, int(version), digest)
+
     @property
     def url(self) -> str:
         """What stands in an upstream in the place of an address."""
@@ -178,11 +187,7 @@ class Upstream:
     @cached_property
     def bundle(self) -> BundleAt | None:
         """The model of one's own that it is; None for servers of others."""
-        if not self.url.startswith(_OWN):
-            return None
-        reference, __, digest = self.url.removeprefix(_OWN).partition("#")
-        model, __, version = reference.partition("@")
-        return BundleAt(model, int(version), digest)
+        return BundleAt.read(self.url)
 
     def to_json(self) -> dict[str, Any]:
         """All of it; of the secret only where it is."""
