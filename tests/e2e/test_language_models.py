@@ -84,14 +84,18 @@ def server(shop: Shop) -> Iterator[Server]:
         running.end()
 
 
-@pytest.fixture
-def client(shop: Shop, server: Server) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(
-        base_url=f"{server.url}/v1",
-        api_key=shop.key,
+def client_of(url: str, key: str) -> openai.OpenAI:
+    return openai.OpenAI(
+        base_url=f"{url}/v1",
+        api_key=key,
         max_retries=0,
         http_client=openai.DefaultHttpxClient(trust_env=False),
-    ) as made:
+    )
+
+
+@pytest.fixture
+def client(shop: Shop, server: Server) -> Iterator[openai.OpenAI]:
+    with client_of(server.url, shop.key) as made:
         yield made
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from tests.e2e.test_language_models import Shop, eventually
+from tests.e2e.test_language_models import Shop, client, client_of, eventually, server
 from tests.e2e.test_main_job import Server, usage
 from tests.tiny_language_model import save
 
@@ -25,6 +25,8 @@ from mintage.core.settings import load_settings
 from mintage.deliver.upstreams.declared import Costs, Upstream
 from mintage.deliver.upstreams.secret import Secret
 
+__all__ = ["client", "server"]  # fixtures
+
 pytest.importorskip("transformers", reason="its server is what is sold here")
 ASKED: list[Any] = [
     {"role": "system", "content": "You are a cat."},
@@ -32,15 +34,6 @@ ASKED: list[Any] = [
 ]
 PRICES = TokenPrices("1", "4", currency="USD")
 COSTS = Costs("USD", "0.27", "1.10")
-
-
-def client_of(url: str, key: str) -> openai.OpenAI:
-    return openai.OpenAI(
-        base_url=f"{url}/v1",
-        api_key=key,
-        max_retries=0,
-        http_client=openai.DefaultHttpxClient(trust_env=False),
-    )
 
 
 @pytest.fixture(scope="module")
@@ -81,20 +74,6 @@ def shop(tmp_path: Path, serving: str, model: Path) -> Shop:
     tokenizer = str(model / "tokenizer.json")
     made.declare(PRICES, model=str(model), costs=COSTS, tokenizer=tokenizer)
     return made
-
-
-@pytest.fixture
-def server(shop: Shop) -> Iterator[Server]:
-    running = Server(shop.home)
-    yield running
-    if running.process.poll() is None:
-        running.end()
-
-
-@pytest.fixture
-def client(shop: Shop, server: Server) -> Iterator[openai.OpenAI]:
-    with client_of(server.url, shop.key) as made:
-        yield made
 
 
 @pytest.fixture

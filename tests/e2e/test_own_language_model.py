@@ -17,6 +17,7 @@ import pytest
 from tests import tiny_language_model as tiny
 from tests.conftest import ManualClock
 from tests.create.language.conversations import rows, texts, write
+from tests.e2e.test_language_models import client_of
 from tests.e2e.test_main_job import Server, usage
 from tests.e2e.test_resume import done
 
@@ -57,12 +58,7 @@ def key(home: Path) -> str:
 @pytest.fixture(scope="module")
 def client(home: Path, key: str) -> Iterator[openai.OpenAI]:
     server = Server(home, "--workers", "2")
-    with openai.OpenAI(
-        base_url=f"{server.url}/v1",
-        api_key=key,
-        max_retries=0,
-        http_client=openai.DefaultHttpxClient(trust_env=False),
-    ) as made:
+    with client_of(server.url, key) as made:
         eventually(lambda: is_loaded(made))
         yield made
     assert server.end() == 0
@@ -160,12 +156,7 @@ def test_a_new_version_takes_over_without_a_refused_call(home: Path, client: ope
 @pytest.mark.timeout(300)
 def test_its_server_goes_with_ours_however_that_ends(home: Path, key: str) -> None:
     server = Server(home)
-    with openai.OpenAI(
-        base_url=f"{server.url}/v1",
-        api_key=key,
-        max_retries=0,
-        http_client=openai.DefaultHttpxClient(trust_env=False),
-    ) as client:
+    with client_of(server.url, key) as client:
         eventually(lambda: is_loaded(client))
         assert children_of(server.process.pid)
         before = children_of(server.process.pid)

@@ -25,8 +25,9 @@ from mintage.core.progress import Silent
 from mintage.core.settings import load_settings
 from mintage.create.language import run as runs
 from mintage.create.language import tuning
+from mintage.create.language.collect import in_split
 from mintage.create.language.recipe import LanguageRecipe
-from mintage.create.language.tokens import Encoded
+from mintage.create.language.tokens import Encoded, encode
 from mintage.modalities.hub import transformers
 
 
@@ -86,10 +87,10 @@ def test_the_signed_weights_are_what_was_measured(
     library = transformers()
     with App(load_settings(home=home, threads=1)) as app:
         bundle = load_language(Path(trained["bundle"]), app.keys, trained["model"])
-        test = runs.in_split(app.workspace, app.create.dataset("chats"), "test")
+        test = in_split(app.workspace, app.create.dataset("chats"), "test")
     tokenizer = library.AutoTokenizer.from_pretrained(str(bundle.folder))
     network = library.AutoModelForCausalLM.from_pretrained(str(bundle.folder)).eval()
-    encoded = [runs.encode(tokenizer, each) for each in test]
+    encoded = [encode(tokenizer, each) for each in test]
     lost = counted = 0.0
     for each in encoded:
         labels = [i if own else -100 for i, own in zip(each.ids, each.learned, strict=True)]

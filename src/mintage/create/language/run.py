@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mintage.bundle.language import LanguageManifest
 from mintage.core.canonical import canonical_json
-from mintage.core.errors import ConfigError, DataError, missing_extra
+from mintage.core.errors import ConfigError, missing_extra
 from mintage.core.files import write_atomic
 from mintage.core.ids import new_id
 from mintage.core.messages import _
@@ -22,29 +20,26 @@ from mintage.core.progress import Progress
 from mintage.core.types import Split
 from mintage.create import repository
 from mintage.create.dataset import Dataset
-from mintage.create.language.collect import TASK, in_split
+from mintage.create.language.collect import TASK
+from mintage.create.language.reading import read
 from mintage.create.language.recipe import KIND, LanguageRecipe
-from mintage.create.language.tokens import Encoded, encode
+from mintage.create.language.tokens import Encoded
 from mintage.create.request import Request
 from mintage.create.run_files import RECIPE_FILE, RECORD_FILE, read_run_file
 from mintage.store.workspace import Workspace
-from mintage.tasks import language
 from mintage.trust.keys import KeyRing
 
 try:
     import torch
 
     from mintage.create.forward import machine
-    from mintage.create.language import minting
+    from mintage.create.language import measuring, minting
     from mintage.create.language.base import Opened, adapted, check_libraries, find, open_base
-    from mintage.create.language.tuning import STATE_FILE, Course, Tuning, measured, token_losses
+    from mintage.create.language.tuning import STATE_FILE, Course, Tuning
     from mintage.create.record import libraries
 except ImportError as error:
     raise missing_extra("PyTorch", "large") from error
 
-_LOOKING_SHARE = 0.25
-"""Of the time, what measuring on validation and test data may take."""
-_MOST_VALIDATION = 200
 _BASE_FILE = "base.json"
 _MEASURED_TOKENS = 4096
 _WRITTEN_A_SECOND = 150e6
@@ -140,11 +135,13 @@ class LanguageRun:
 
     def _train(self, opened: Opened) -> LanguageResult:
         padding = opened.tokenizer.pad_token_id
-        train, validation, test, left_out = self._encoded(opened)
-        measuring = self._measuring(opened, validation, test, padding)
-        validation, test = validation[: measuring.validation], test[: measuring.test]
+        longest = min(self.recipe.longest, opened.context)
+        encodings = read(self.workspace, self.dataset, opened.tokenizer, longest, self.progress)
+        clock = self.workspace.clock.monotonic
+        plan = measuring.planned(opened, encodings, self.recipe, clock, self.progress)
+        train, validation, test = encodings.train, plan.validation, plan.test
         self.used = {"train": len(train), "validation": len(validation), "test": len(test)}
-        base = self._evaluated(opened.network, test, padding, _("Measuring the first weights"))
+        base = self._evaluated(opened, test, _("Measuring the first weights"))
         if not math.isfinite(base["loss"]):
             raise ConfigError(
                 _("The weights {base} are damaged: they say nothing.", base=self.recipe.base),
@@ -157,7 +154,7 @@ class LanguageRun:
             dropout=self.recipe.dropout,
         )
         self.recipe = self.recipe.for_data(sum(len(each.ids) for each in train))
-        course = self._tuned(network, train, validation, padding, measuring.end_seconds)
+        course = self._tuned(network, train, validation, padding, plan.end_seconds)
         self.progress.start(_("Merging"))
         shown = sorted(validation, key=lambda each: len(each.ids))[:4]
         opened.network = minting.merged(network, shown, padding)
@@ -165,7 +162,7 @@ class LanguageRun:
         evaluation = {
             "format": 1,
             "task": TASK,
-            **self._evaluated(opened.network, test, padding, _("Measuring what was learned")),
+            **self._evaluated(opened, test, _("Measuring what was learned")),
             "base": base,
             "data": {"dataset": self.dataset.reference, "split": "test"},
         }
@@ -173,128 +170,14 @@ class LanguageRun:
         self.progress.start(_("Writing and signing"))
         minted = self._signed_by_mint(opened, evaluation, course)
         self.progress.finish()
-        record = self._record(opened, course, evaluation, minted, left_out)
+        record = self._record(opened, course, evaluation, minted, encodings.left_out)
         write_atomic(self.folder / RECORD_FILE, json.dumps(record, indent=1).encode())
         self._end("finished")
         return LanguageResult(self.id, record["model"], self.folder, record)
 
-    def _encoded(
-        self, opened: Opened
-    ) -> tuple[list[Encoded], list[Encoded], list[Encoded], dict[Split, int]]:
-        """The three splits as tokens, and how many of each were too long, or refused."""
-        longest = min(self.recipe.longest, opened.context)
-        found: list[list[Encoded]] = []
-        left_out: dict[Split, int] = {}
-        refused: list[str] = []
-        splits: tuple[Split, ...] = ("train", "validation", "test")
-        self.progress.start(_("Reading the conversations"))
-        for split in splits:
-            held = in_split(self.workspace, self.dataset, split)
-            kept: list[Encoded] = []
-            for each in held:
-                try:
-                    encoded = encode(opened.tokenizer, each)
-                except DataError as error:
-                    refused.append(error.message)
-                    continue
-                if len(encoded.ids) <= longest:
-                    kept.append(encoded)
-            found.append(kept)
-            left_out[split] = len(held) - len(kept)
-            if not kept and refused:
-                raise DataError(
-                    _(
-                        "The template of these weights refuses conversations: {reason}.",
-                        reason=refused[0],
-                    ),
-                    remedy=_("Leave out what it refuses, or choose other weights."),
-                )
-            if not kept:
-                raise DataError(
-                    _(
-                        "No conversation of the {split} data has at most {longest:,} tokens.",
-                        split=split,
-                        longest=longest,
-                    ),
-                    remedy=_("Shorten them, or choose weights with a longer context."),
-                )
-        self.progress.finish()
-        if refused:
-            self.progress.say(
-                _(
-                    "{count:,} conversations are left out, which the weights' template refuses: "
-                    "{reason}.",
-                    count=len(refused),
-                    reason=refused[0],
-                )
-            )
-        if sum(left_out.values()) > len(refused):
-            self.progress.say(
-                _(
-                    "{count:,} conversations of more than {longest:,} tokens are left out.",
-                    count=sum(left_out.values()) - len(refused),
-                    longest=longest,
-                )
-            )
-        train, validation, test = found
-        return train, validation, test, left_out
-
-    def _measuring(
-        self,
-        opened: Opened,
-        validation: Sequence[Encoded],
-        test: Sequence[Encoded],
-        padding: int,
-    ) -> _Measuring:
-        """How much is measured: all of it, or what a part of the time suffices for.
-
-        Test data is measured twice (before and after), validation data at every look.
-        """
-        saving = 2.0 + 4 * opened.base.parameters / _WRITTEN_A_SECOND
-        most = min(len(validation), _MOST_VALIDATION)
-        if self.recipe.seconds is None:
-            return self._told(_Measuring(most, len(test), 0.0), validation, test)
-        speed = self._tokens_a_second(opened, validation, padding)
-        means = [np.mean([len(each.ids) for each in held]) for held in (validation, test)]
-        room = _LOOKING_SHARE * self.recipe.seconds * speed
-        looked = int(0.5 * room / (means[0] * (self.recipe.looks + 1)))
-        tested = int(0.25 * room / means[1])
-        counts = max(1, min(most, looked)), max(1, min(len(test), tested))
-        end = saving + 1.3 * counts[1] * means[1] / speed + 0.02 * self.recipe.seconds
-        return self._told(_Measuring(*counts, float(end)), validation, test)
-
-    def _told(
-        self, measuring: _Measuring, validation: Sequence[Encoded], test: Sequence[Encoded]
-    ) -> _Measuring:
-        """Say where not everything is measured on."""
-        if (measuring.validation, measuring.test) != (len(validation), len(test)):
-            self.progress.say(
-                _(
-                    "It is measured on {validation:,} validation and {test:,} test conversations.",
-                    validation=measuring.validation,
-                    test=measuring.test,
-                )
-            )
-        return measuring
-
-    def _tokens_a_second(self, opened: Opened, examples: Sequence[Encoded], padding: int) -> float:
-        """How fast the network reads, once it is warm."""
-        device = next(opened.network.parameters()).device
-        one = list(examples[:1])
-        clock = self.workspace.clock.monotonic
-        with torch.inference_mode():
-            token_losses(opened.network, one, padding, device)
-            began = clock()
-            token_losses(opened.network, one, padding, device)
-        return len(one[0].ids) / max(clock() - began, 1e-4)
-
-    def _evaluated(
-        self, network: Any, test: Sequence[Encoded], padding: int, title: str
-    ) -> dict[str, Any]:
-        self.progress.start(title, len(test))
-        losses, counts, groups = measured(network, test, _MEASURED_TOKENS, padding, self.progress)
-        self.progress.finish()
-        return language.evaluate(losses, counts, groups)
+    def _evaluated(self, opened: Opened, test: Sequence[Encoded], title: str) -> dict[str, Any]:
+        padding = opened.tokenizer.pad_token_id
+        return measuring.evaluated(opened.network, test, padding, title, self.progress)
 
     def _tuned(
         self,
@@ -427,15 +310,6 @@ class LanguageRun:
         self.workspace.database.write(
             lambda connection: repository.end_run(connection, self.id, status, moment, made)
         )
-
-
-@dataclass(frozen=True)
-class _Measuring:
-    """How many conversations are measured on, and how long the end takes, in seconds."""
-
-    validation: int
-    test: int
-    end_seconds: float
 
 
 @contextmanager
