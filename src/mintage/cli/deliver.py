@@ -17,7 +17,7 @@ from mintage.cli.tuning import check_options
 from mintage.cli.words import word
 from mintage.core.errors import ConfigError, RequestError
 from mintage.core.machine import available_cores
-from mintage.core.messages import Message, _
+from mintage.core.messages import Message, _, told
 from mintage.core.types import Durability
 from mintage.core.units import parse_share
 
@@ -231,7 +231,7 @@ def products(*, home: Home = None, as_json: Json = False) -> None:
 
 
 def _per(plan: Mapping[str, Any]) -> str:
-    unit = str(word(plan["unit"]))
+    unit = told(word(plan["unit"]))
     return unit if plan["per"] == 1 else f"{plan['per']:,} × {unit}"
 
 
