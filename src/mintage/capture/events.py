@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from mintage.capture import repository
@@ -80,7 +81,7 @@ class UsageRecord:
         said = vars(self)
         row = [said[name] for name in _IN_ROW]
         row[_QUANTITIES] = canonical_json(dict(self.quantities)).decode()
-        row[_COST] = 0 if self.cost == "0" else int(parse_exact(self.cost) * PICOS)
+        row[_COST] = _picos(self.cost)
         row.append(log_position)
         return row
 
@@ -90,6 +91,11 @@ class UsageRecord:
         values = {name: row[_COLUMN_NAMES.get(name, name)] for name in _NAMES}
         cost = decimal_text(Fraction(row["cost_picos"], PICOS))
         return cls(**values | {"quantities": json.loads(row["quantities"]), "cost": cost})
+
+
+@lru_cache(maxsize=4096)
+def _picos(cost: str) -> int:
+    return int(parse_exact(cost) * PICOS)
 
 
 def is_charged(outcome: str, *, charge_abstained: bool) -> bool:
