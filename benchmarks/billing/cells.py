@@ -24,24 +24,25 @@ STEPS = [
 _SECONDS_A_MILLION = 25
 
 
-def _loop(turn: Turn[Lab], module: str, processes: int = 1) -> Result:
+def _loop(turn: Turn[Lab], module: str, **more: int) -> Result:
     scale = turn.lab.scale
     with turn.lab.shop() as home:
         return script(
             module,
             home=home,
             callers=scale.callers,
-            processes=processes,
             seconds=scale.seconds,
             warm_up=scale.warm_up,
+            **more,
         )
 
 
 def metering(__: Lab) -> list[Side[Lab]]:
-    """The bare loop, then the meter with one process and with two."""
+    """The bare loop, then the meter with one process, with receipts signed, and with two."""
     sides: dict[str, Callable[[Turn[Lab]], Result]] = {
         "bare": partial(_loop, module="peers.bare_sqlite"),
         "mintage": partial(_loop, module="ours.metering"),
+        "mintage, signed": partial(_loop, module="ours.metering", signed=1),
         "mintage, 2 processes": partial(_loop, module="ours.metering", processes=2),
     }
     return [Side(name, measure, 20) for name, measure in sides.items()]

@@ -8,8 +8,9 @@ from benchmarks.sections import Chapter, Section
 _SECTIONS = {
     "metering": Section(
         "Recording usage",
-        "64 callers each record one usage after another and wait for the signed receipt, for 10 s "
-        "after 2 s to warm up; with two processes, 32 callers each. Event and leaf of the audit "
+        "64 callers each record one usage after another and wait for the receipt, for 10 s after "
+        "2 s to warm up; with two processes, 32 callers each. A receipt is signed when it is "
+        "shown: each of them by its caller in the rows that say so. Event and leaf of the audit "
         "log are on the disk first (`synchronous=FULL`), in one transaction with whoever waits at "
         "the moment. The bare loop commits the same rows into the same tables, of the same sizes "
         "and with the same unique keys, for the same callers: `sqlite3` alone, one thread that "

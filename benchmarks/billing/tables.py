@@ -46,7 +46,14 @@ def metering(kept: Kept) -> list[str]:
     if pairs:
         ratios = [ours["rate"] / bare["rate"] for ours, bare in pairs]
         found.append(at_least("Mintage / the bare loop", ratios, share, 0.6))
-    for side, words in (("mintage", "1 process"), ("mintage, 2 processes", "2 processes")):
+    if pairs := kept.both("mintage, signed", "bare"):
+        ratios = [ours["rate"] / bare["rate"] for ours, bare in pairs]
+        found.append(Line("Mintage, each receipt signed / the bare loop", ratios, share))
+    for side, words in (
+        ("mintage", "1 process"),
+        ("mintage, signed", "1 process, signed"),
+        ("mintage, 2 processes", "2 processes"),
+    ):
         if results := kept.of(side):
             rates = values_of(results, "rate")
             what = f"{words}: events"

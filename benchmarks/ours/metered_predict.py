@@ -44,7 +44,7 @@ def main() -> None:
         return predictor.predict(data)
 
     def record() -> None:
-        meter.record(replace(usage)).result()
+        _ = meter.record(replace(usage)).result().envelope  # signed, as an answer carries it
 
     def both() -> None:
         predict()

@@ -1,5 +1,7 @@
 """Callers that each record one usage after another through ``UsageMeter`` and wait for receipts.
 
+With ``signed`` each has its receipt signed, as an answer that carries it has.
+
 They are threads, shared by so many processes on one workspace; all begin when the last is ready.
 What happens in the first ``warm_up`` seconds is not counted.
 """
@@ -32,7 +34,7 @@ def usage_of(workspace: Any, key: str, product: str = "pets") -> Any:
     )
 
 
-def _part(home: Any, key: str, callers: Callers, barrier: Any, results: Any) -> None:
+def _part(home: Any, key: str, callers: Callers, signed: int, barrier: Any, results: Any) -> None:
     """One process's callers."""
     from mintage.capture.metering import UsageMeter
     from mintage.store.workspace import Workspace
@@ -43,7 +45,9 @@ def _part(home: Any, key: str, callers: Callers, barrier: Any, results: Any) -> 
         usage = usage_of(workspace, key)
 
         def call() -> None:
-            meter.record(usage).result()
+            receipt = meter.record(usage).result()
+            if signed:
+                _ = receipt.envelope
 
         call()
         barrier.wait()
@@ -51,7 +55,7 @@ def _part(home: Any, key: str, callers: Callers, barrier: Any, results: Any) -> 
 
 
 def main() -> None:
-    asked = arguments(__doc__, "home", processes=1, callers=64, seconds=10.0, warm_up=2.0)
+    asked = arguments(__doc__, "home", processes=1, signed=0, callers=64, seconds=10.0, warm_up=2.0)
     watch = Stopwatch(asked.started)
     from mintage.capture.customers import Customers
     from mintage.store.workspace import Workspace
@@ -65,7 +69,7 @@ def main() -> None:
     barrier, results = context.Barrier(asked.processes), context.Queue()
     each = Callers(asked.callers // asked.processes, asked.seconds, asked.warm_up)
     members = [
-        context.Process(target=_part, args=(asked.home, key, each, barrier, results))
+        context.Process(target=_part, args=(asked.home, key, each, asked.signed, barrier, results))
         for __ in range(asked.processes)
     ]
     for member in members:

@@ -40,7 +40,7 @@ def main() -> None:
 
         def record(self, usage: Usage) -> Future[Receipt]:  # noqa: ARG002 - the protocol's
             forgotten: Future[Receipt] = Future()
-            forgotten.set_result(Receipt("none", "none", {}, "0", "EUR", final=True))
+            forgotten.set_result(Receipt("none", "none", dict, "0", "EUR", final=True))
             return forgotten
 
         def record_all(self, usages: Sequence[Usage]) -> Future[list[Receipt]]:

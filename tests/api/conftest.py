@@ -160,6 +160,10 @@ def _missing(name: str) -> RequestError:
     return RequestError(_("There is no {name!r}.", name=name), remedy=_("Look."), http_status=404)
 
 
+def _envelope() -> dict[str, str]:
+    return {"payload": "eyJwcmljZSI6IjAuMDIifQ==", "payloadType": "application/json"}
+
+
 class Desk:
     """Gate, Meter, Replays, Accounts and Catalogue of one customer, in memory."""
 
@@ -233,8 +237,7 @@ class Desk:
                 )
                 continue
             price = "0.02" if usage.outcome == "ok" else "0"
-            envelope = {"payload": "eyJwcmljZSI6IjAuMDIifQ==", "payloadType": "application/json"}
-            receipt = Receipt(f"rcp_{len(self.events)}", event, envelope, price, "EUR", final=True)
+            receipt = Receipt(f"rcp_{len(self.events)}", event, _envelope, price, "EUR", final=True)
             self.events[usage.origin, event] = (usage, receipt)
             future.set_result(receipt)
         self.pending.clear()

@@ -51,7 +51,7 @@ class Books:
         return done
 
     def _receipt(self, usage: Usage) -> Receipt:
-        return Receipt(f"rcp_{usage.latency_seconds}", "evt", {}, "0.02", "EUR", final=True)
+        return Receipt(f"rcp_{usage.latency_seconds}", "evt", dict, "0.02", "EUR", final=True)
 
 
 async def test_what_comes_in_one_turn_is_one_write_and_each_gets_its_own() -> None:

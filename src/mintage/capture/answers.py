@@ -8,7 +8,7 @@ from functools import cached_property
 
 from mintage.capture import repository
 from mintage.capture.events import UsageRecord
-from mintage.capture.receipts import SIGNING_KEY, sign_receipt
+from mintage.capture.receipts import SIGNING_KEY, receipt_of
 from mintage.core.clock import Clock, timestamp
 from mintage.core.types import Receipt
 from mintage.store.engine import Database
@@ -50,7 +50,7 @@ class Answers:
         if row is None:
             return None
         record = UsageRecord.from_row(row)
-        receipt = sign_receipt(record, row["log_position"], row["leaf_hash"], self._signer)
+        receipt = receipt_of(record, row["log_position"], row["leaf_hash"], self._signer)
         kept = row["answer"] is not None and row["expires_at"] > now
         return StoredAnswer(
             record.product, record.input_sha256, receipt, row["answer"] if kept else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from mintage.capture.events import UsageRecord
 from mintage.core.canonical import Spelled
@@ -33,26 +34,30 @@ _COUNTED = (*_AS_IN_THE_EVENT, "counted_by")
 """What tokens were counted by is said where we did not count them ourselves."""
 
 
-def sign_receipt(
+def receipt_of(
     record: UsageRecord,
     position: int,
     leaf_hash: bytes,
     signer: Signer,
     spelled: Spelled | None = None,
 ) -> Receipt:
-    """The signed receipt of a recorded event; the same event always says the same.
+    """The receipt of a recorded event, to be signed; the same event always says the same.
 
     Its member ``leaf`` is the event's place on the audit log: its index and RFC 6962 leaf hash.
     ``spelled`` is ``record.spelled()``, where that is known already.
     """
-    leaf = {"position": position, "hash": leaf_hash.hex()}
-    more = Spelled.of({"version": 1, "event": record.id, "leaf": leaf})
-    names = _COUNTED if record.counted_by else _AS_IN_THE_EVENT
-    said = (spelled or record.spelled()).only(names) | more
+
+    def sign() -> Mapping[str, Any]:
+        leaf = {"position": position, "hash": leaf_hash.hex()}
+        more = Spelled.of({"version": 1, "event": record.id, "leaf": leaf})
+        names = _COUNTED if record.counted_by else _AS_IN_THE_EVENT
+        said = (spelled or record.spelled()).only(names) | more
+        return sign_envelope(said.encode(), PAYLOAD_TYPE, signer)
+
     return Receipt(
         id=record.receipt,
         event_id=record.id,
-        envelope=sign_envelope(said.encode(), PAYLOAD_TYPE, signer),
+        sign=sign,
         price=record.price,
         currency=record.currency,
         final=record.final,

@@ -14,7 +14,7 @@ from mintage.capture import repository
 from mintage.capture.events import UsageRecord, is_charged
 from mintage.capture.plans import Plan
 from mintage.capture.pricing.periods import Period
-from mintage.capture.receipts import SIGNING_KEY, sign_receipt
+from mintage.capture.receipts import SIGNING_KEY, receipt_of
 from mintage.core.clock import timestamp
 from mintage.core.errors import RequestError
 from mintage.core.messages import _
@@ -147,7 +147,7 @@ class UsageHistory:
         with self._database.read() as connection:
             row = _event(connection, receipt, customer, among)
         record = UsageRecord.from_row(row)
-        return sign_receipt(record, row["log_position"], row["leaf_hash"], self._signer)
+        return receipt_of(record, row["log_position"], row["leaf_hash"], self._signer)
 
     def summary(self, customer: str) -> UsageSummary:
         """Counts and the exact total: quantities times the price of their plan version.

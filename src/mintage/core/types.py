@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, Literal, get_args
 
@@ -284,14 +285,22 @@ class Usage:
 
 @dataclass(frozen=True)
 class Receipt:
-    """A signed promise about one usage event; ``envelope`` is DSSE and proves the statement."""
+    """A signed promise about one usage event.
+
+    It is signed when it is first shown: whoever answers with its id alone does not wait for it.
+    """
 
     id: str
     event_id: str
-    envelope: Mapping[str, Any]
+    sign: Callable[[], Mapping[str, Any]] = field(repr=False, compare=False)
     price: str
     currency: str
     final: bool
+
+    @cached_property
+    def envelope(self) -> Mapping[str, Any]:
+        """DSSE, which proves the statement."""
+        return self.sign()
 
     @property
     def statement(self) -> dict[str, Any]:
