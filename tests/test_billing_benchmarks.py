@@ -70,7 +70,7 @@ def test_a_filled_workspace_is_summed_up_checked_invoiced_and_replayed(tmp_path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("side", ["bare", "mintage", "mintage, 2 processes"])
+@pytest.mark.parametrize("side", ["bare", "mintage", "mintage, signed", "mintage, 2 processes"])
 def test_what_callers_recorded_is_on_the_disk(side: str, tmp_path: Path) -> None:
     small = lab.Lab(tmp_path, lab.SMOKE)
     (chosen,) = (each for each in CELLS[0].sides(small) if each.name == side)

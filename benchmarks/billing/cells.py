@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from benchmarks.billing.lab import Lab
 from benchmarks.cells import Cell, Side, Turn
@@ -24,7 +25,7 @@ STEPS = [
 _SECONDS_A_MILLION = 25
 
 
-def _loop(turn: Turn[Lab], module: str, **more: int) -> Result:
+def _loop(turn: Turn[Lab], module: str, **more: Any) -> Result:
     scale = turn.lab.scale
     with turn.lab.shop() as home:
         return script(

@@ -20,10 +20,10 @@ _SECTIONS = {
     ),
     "metering-share": Section(
         "What metering adds to a prediction",
-        "16 callers decode and infer, one thread of the runtime, and record each answer before "
-        "they go on; the same without recording. The share is what of the processor's time each "
-        "metered answer takes more. Alone is a single caller, of 200 calls the middle: what it "
-        "waits for is the disk.",
+        "16 callers decode and infer, one thread of the runtime, and record each answer and have "
+        "its receipt signed before they go on; the same without recording. The share is what of "
+        "the processor's time each metered answer takes more. Alone is a single caller, of 200 "
+        "calls the middle: what it waits for is the disk.",
         tables.metering_share,
     ),
     "books": Section(
