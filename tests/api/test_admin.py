@@ -242,6 +242,8 @@ def test_what_is_overdue_exported_and_collected_is_asked_for_over_http(
     nothing = {"payments": [], "failed": [], "mismatches": []}
     assert office.post("/invoices:sync", "billing") == nothing
     office.post("/invoices:sync", "billing", 404, provider="barter")
+    office.post("/invoices:dismiss", "viewer", 403, reference="in_1", reason="sent back")
+    office.post("/invoices:dismiss", "billing", 404, reference="in_1", reason="sent back")
     credit = office.post("/credits", "billing", 201, customer="Ada", amount="50 EUR")
     owner = next(each for each in ran["drafted"] if each["customer"] == credit["customer"])
     paid = office.post(f"/invoices/{owner['id']}/pay", "billing", credit=True)

@@ -54,7 +54,12 @@ def test_wrong_money_and_a_provider_that_is_down_are_said(
         stripe_stand.pay(reference["reference"], 1)
     mintage("invoice", "sync", "--provider", "stripe", *at)
     assert mintage.err.count("0.01 EUR was paid") == 2
-    assert len(mintage.json("invoice", "sync", *at)["mismatches"]) == 2
+    one, other = mintage.json("invoice", "sync", *at)["mismatches"]
+    said = ("--reason", "sent back", *at)
+    assert "0.01 EUR" in mintage("invoice", "dismiss", one["reference"], *said)
+    assert mintage.json("invoice", "sync", *at)["mismatches"] == [other]
+    mintage("invoice", "dismiss", "in_none", *said, status=2)
+    assert "mintage invoice sync" in mintage.err
     stripe_stand.refuses = (400, "invalid_request_error", "not today")
     said = mintage.json("invoice", "sync", *at, status=2)
     assert [each["number"] for each in said["failed"]] == [FIRST, SECOND]

@@ -282,7 +282,8 @@ def sync_payments(
 ) -> None:
     """Ask payment providers what was paid, as their messages would tell it to a server.
 
-    What they took and is not what an invoice owes is listed each time: it pays nothing by itself.
+    What they took and is not what an invoice owes pays nothing by itself. It is listed each time,
+    until it is dismissed.
     """
     with opened(home) as app:
         found, failed = app.billing.desk.sync(provider)
@@ -293,6 +294,28 @@ def sync_payments(
         _synced(found, failed, mismatches)
     if failed:
         raise typer.Exit(failed[0][1].exit_status)
+
+
+@invoice.command("dismiss")
+def dismiss_payment(
+    payment: Annotated[str, typer.Argument(help="A payment's reference, as sync names it.")],
+    *,
+    reason: Annotated[str, typer.Option(help="How it was set right, such as: sent back.")],
+    provider: Annotated[
+        str | None, typer.Option(help="Who took it, where several have the reference.")
+    ] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """List a payment that was not what is owed no more, since it was set right otherwise."""
+    with opened(home) as app:
+        done = app.billing.desk.dismiss(payment, reason, provider)
+    if as_json:
+        emit(done)
+        return
+    amount = rendering.amount_text(done["amount"], done["currency"])
+    line(f"{done['number']}  {done['provider']}  {done['reference']}  {amount}")
+    say(_("Dismissed: {reason}", reason=done["dismissed_reason"]))
 
 
 @invoice.command("overdue")

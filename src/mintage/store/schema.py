@@ -420,6 +420,8 @@ payment_mismatches = Table(
     Column("nanos", BigInteger, nullable=False),
     Column("reason", Text, nullable=False),
     Column("received_at", String(32), nullable=False),
+    Column("dismissed_at", String(32)),  # NULL: it waits for somebody to set it right
+    Column("dismissed_reason", Text),
 )
 
 # Double entry, append-only: every transaction sums to zero in each currency.

@@ -81,6 +81,23 @@ def test_money_that_is_not_what_is_owed_is_kept_and_said_and_pays_nothing(
     assert len(till.shop.leaves("payment.mismatch")) == 1
 
 
+def test_money_that_was_set_right_otherwise_is_listed_no_more(till: Any, stripe_stand: Any) -> None:
+    body = message(metadata={"mintage_invoice": till.issued().number}, amount_paid=1)
+    till.desk.notified("stripe", body, signed(body))
+    with pytest.raises(RequestError) as none:
+        till.desk.dismiss("in_0001", "sent back", "alipay")
+    assert none.value.http_status == 404
+    with pytest.raises(ConfigError, match="no reason that can be noted"):
+        till.desk.dismiss("in_0001", "\n")
+    done = till.desk.dismiss("in_0001", "sent back")
+    assert (done["dismissed_reason"], done["amount"]) == ("sent back", "0.01")
+    assert till.desk.mismatches() == []
+    assert till.desk.dismiss("in_0001", "again") == done
+    assert len(till.shop.leaves("payment.dismissed")) == 1
+    till.desk.notified("stripe", body, signed(body))  # told again, it is known
+    assert till.desk.mismatches() == []
+
+
 def test_an_invoice_that_was_paid_otherwise_is_not_paid_twice(till: Any, stripe_stand: Any) -> None:
     invoice = till.issued()
     till.shop.invoices.pay(invoice.id, None, "manual", "bank 1")

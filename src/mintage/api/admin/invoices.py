@@ -183,6 +183,17 @@ def _add_collecting(router: APIRouter, desk: Desk) -> None:
 
         return await answer(work)
 
+    @router.post(
+        "/invoices:dismiss",
+        summary="Dismiss a payment that is not what is owed",
+        response_model=models.Mismatch,
+        **desk.needs("billing", 400, 404, body=models.DismissPayment),
+    )
+    async def dismiss(request: Request) -> JSONResponse:
+        """It was set right otherwise, and is listed no more."""
+        asked = await read(request, models.DismissPayment)
+        return await answer(lambda: counter.dismiss(asked.reference, asked.reason, asked.provider))
+
 
 def _add_reports(router: APIRouter, desk: Desk) -> None:
     """What all invoices come to: for tax software, for who reminds, and in the books."""

@@ -255,6 +255,14 @@ class SyncPayments(_Body):
     provider: _Name | None = Field(None, description="Null is all that were asked to collect.")
 
 
+class DismissPayment(_Body):
+    """A payment that is not what is owed, and how it was set right."""
+
+    reference: _Name = Field(description="As the provider names it.")
+    reason: Annotated[str, Field(min_length=1, max_length=200, examples=["sent back"])]
+    provider: _Name | None = Field(None, description="Where several have the reference.")
+
+
 class PayInvoice(_Body):
     """A payment that came; the same reference counts once."""
 
@@ -338,12 +346,27 @@ class PushedInvoice(_Shown):
     currency: str
 
 
+class Mismatch(_Shown):
+    """A payment that is not what is owed; ``invoice`` is null where none has its number."""
+
+    provider: str
+    reference: str
+    invoice: str | None
+    number: str
+    amount: str
+    currency: str
+    reason: str
+    received_at: str
+    dismissed_at: str | None
+    dismissed_reason: str | None
+
+
 class SyncedPayments(_Shown):
     """What providers took; ``failed`` did not answer, ``mismatches`` pay nothing by themselves."""
 
     payments: list[dict[str, Any]]
     failed: list[dict[str, Any]]
-    mismatches: list[dict[str, Any]]
+    mismatches: list[Mismatch]
 
 
 class ExportedInvoices(_Shown):

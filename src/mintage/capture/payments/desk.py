@@ -18,11 +18,12 @@ from mintage.core.errors import ConfigError, MintageError, RequestError
 from mintage.core.messages import Message, _, speaking, told
 from mintage.core.money import Money
 from mintage.core.ports import PaymentProvider
+from mintage.core.redaction import has_key
 from mintage.core.types import Bill, Payment, Requested
 from mintage.store.engine import Database
 from mintage.trust import audit
 
-_LONGEST_NUMBER = 200
+_LONGEST_NUMBER = _LONGEST_REASON = 200
 _log = logging.getLogger(__name__)
 
 
@@ -208,14 +209,55 @@ class Desk:
         return found, failed
 
     def mismatches(self) -> list[dict[str, Any]]:
-        """Payments that are in no invoice's books, because they are not what is owed."""
+        """Payments that are in no invoice's books, because they are not what is owed.
+
+        Those that were dismissed are not among them.
+        """
         with self._database.read() as connection:
-            rows = repository.all_mismatches(connection)
-        return [
-            {name: value for name, value in row.items() if name != "nanos"}
-            | {"amount": Money(row["nanos"], row["currency"]).amount}
-            for row in rows
-        ]
+            return [*map(_shown, repository.mismatches(connection))]
+
+    def dismiss(self, reference: str, reason: str, provider: str | None = None) -> dict[str, Any]:
+        """Note how a payment that was not what is owed was set right, such as sent back.
+
+        It is listed no more; one that was dismissed already stays as it was.
+
+        Raises:
+            RequestError: there is none (404).
+            ConfigError: several providers have one, or the reason cannot be printed.
+        """
+        reason, now = reason.strip(), timestamp(self._clock.now())
+        if not 1 <= len(reason) <= _LONGEST_REASON or not reason.isprintable() or has_key(reason):
+            raise ConfigError(
+                _("This is no reason that can be noted."),
+                remedy=_("Use 1 to {most} printable characters, no API key.", most=_LONGEST_REASON),
+            )
+
+        def work(connection: repository.Connection) -> dict[str, Any]:
+            named = [
+                row
+                for row in repository.mismatches(connection, reference)
+                if provider in (None, row["provider"])
+            ]
+            if not named:
+                raise RequestError(
+                    _("No provider took other money than is owed as {name!r}.", name=reference),
+                    remedy=_("See what they took: mintage invoice sync"),
+                    http_status=404,
+                )
+            if len(named) > 1:
+                raise ConfigError(
+                    _("Several providers took money as {name!r}.", name=reference),
+                    remedy=_("Say which with --provider."),
+                )
+            (row,) = named
+            if row["dismissed_at"] is None:
+                repository.dismiss_mismatch(connection, row["provider"], reference, reason, now)
+                said = {"provider": row["provider"], "reference": reference, "reason": reason}
+                audit.append(connection, "payment.dismissed", said)
+                row |= {"dismissed_at": now, "dismissed_reason": reason}
+            return _shown(row)
+
+        return self._database.write(work)
 
 
 def synced(
@@ -242,6 +284,12 @@ def provider_named(name: str) -> PaymentProvider:
         return registry.payment_providers().get(name)
     except ConfigError as error:
         raise RequestError(error.message, remedy=error.remedy, http_status=404) from error
+
+
+def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A payment that is not what is owed, as it is told."""
+    told_of = {name: value for name, value in row.items() if name != "nanos"}
+    return told_of | {"amount": Money(row["nanos"], row["currency"]).amount}
 
 
 def _unowed(provider: str, invoice: Invoice | None, payment: Payment) -> Message | None:

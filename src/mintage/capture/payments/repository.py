@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Select, insert, select
+from sqlalchemy import Select, insert, select, update
 
 from mintage.store.schema import invoices, payment_mismatches, payment_requests
 from mintage.store.statements import insert_or_change
@@ -64,10 +64,22 @@ def find_mismatch(connection: Connection, provider: str, reference: str) -> Valu
     return _first(connection, select(payment_mismatches).where(wanted))
 
 
-def all_mismatches(connection: Connection) -> list[Values]:
-    """Payments that are not what is owed, the oldest first."""
+def mismatches(connection: Connection, reference: str | None = None) -> list[Values]:
+    """Payments that are not what is owed, nor set right, the oldest first; or those named so."""
     m = payment_mismatches.c
-    return _all(connection, select(payment_mismatches).order_by(m.received_at, m.reference))
+    wanted = m.dismissed_at.is_(None) if reference is None else m.reference == reference
+    ordered = select(payment_mismatches).where(wanted).order_by(m.received_at, m.reference)
+    return _all(connection, ordered)
+
+
+def dismiss_mismatch(
+    connection: Connection, provider: str, reference: str, reason: str, now: str
+) -> None:
+    """Note that a payment was set right otherwise."""
+    m = payment_mismatches.c
+    named = (m.provider == provider) & (m.reference == reference)
+    said = {"dismissed_at": now, "dismissed_reason": reason}
+    connection.execute(update(payment_mismatches).where(named).values(said))
 
 
 def _all(connection: Connection, statement: Select[Any]) -> list[Values]:
