@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.app.machine import Machine
 
 from mintage.app import moving
 from mintage.app.moving import Moving
-from mintage.app.root import App
 from mintage.bundle.archive import pack, unpack
 from mintage.bundle.format import Manifest, write_bundle
 from mintage.core.errors import (
@@ -25,27 +25,7 @@ from mintage.core.errors import (
     RequestError,
     SignatureMismatch,
 )
-from mintage.core.settings import load_settings
-from mintage.trust import repository
 from mintage.trust.keys import KeyRing
-
-
-class Machine:
-    """A workspace of its own, with the verbs that move."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.app = App(load_settings(home=home, threads=1))
-        self.moving = Moving(self.app.workspace, self.app.keys, self.app.create)
-
-    def leaves(self) -> list[str]:
-        with self.app.workspace.database.read() as connection:
-            return [row.kind for row in repository.read_rows(connection)]
-
-    def models(self) -> list[str]:
-        """What lies in the models' folder, staging and all; locks aside."""
-        found = (self.home / "models").glob("*/*")
-        return sorted(str(path.relative_to(self.home / "models")) for path in found)
 
 
 @pytest.fixture

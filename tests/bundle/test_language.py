@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.language_bundle import FILES, MANIFEST
 
 from mintage.bundle.language import (
-    Base,
     LanguageManifest,
     check_names,
     is_language,
@@ -19,24 +19,6 @@ from mintage.bundle.language import (
 )
 from mintage.core.errors import DataError, SignatureMismatch
 from mintage.trust.keys import KeyRing
-
-FILES = {
-    "model.safetensors": bytes(range(256)) * 40,
-    "config.json": b"{}",
-    "tokenizer.json": b"{}",
-    "tokenizer_config.json": b"{}",
-    "chat_template.jinja": b"{{ messages }}",
-    "card.md": b"# chats\n",
-    "evaluation.json": b'{"loss":1.5}',
-}
-MANIFEST = LanguageManifest(
-    base=Base("tiny", "gpt2", 1_000_000, "0" * 64, None, "mit"),
-    dataset={"name": "chats", "version": "1" * 64},
-    recipe={"rank": 16},
-    metrics={"loss": 1.5},
-    seed=0,
-    libraries={"torch": "2.9"},
-)
 
 
 @pytest.fixture(scope="module")

@@ -1,23 +1,29 @@
-"""The verbs between machines: a bundle leaves as one file, and arrives verified."""
+"""The verbs between machines: a bundle leaves as one file, and arrives verified.
+
+A language model's is too large for one: it leaves and arrives as the folder that it is.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from mintage.app.creating import Creating
 from mintage.bundle import repository as bundles
 from mintage.bundle.archive import ENDING, pack
+from mintage.bundle.language import LanguageBundle, is_language, load_language
 from mintage.bundle.loader import LoadedBundle, load
 from mintage.core.canonical import sha256_hex
 from mintage.core.errors import ConfigError, DataError, InputError, SignatureMismatch, TrustError
-from mintage.core.files import write_atomic, write_folder
+from mintage.core.files import copy_folder, size_on_disk, write_atomic, write_folder
 from mintage.core.messages import _
+from mintage.core.progress import Progress, Silent
 from mintage.core.units import check_name
 from mintage.create import repository as models
 from mintage.store.workspace import Workspace
@@ -29,6 +35,7 @@ _VERSION = re.compile("[1-9][0-9]{0,8}")
 _MOST_NAME_BYTES = 200
 """Of the 255 that file systems allow, less what the name adds that the file has while written."""
 Outcome = Literal["imported", "restored", "present"]
+_Bundle: TypeAlias = LoadedBundle | LanguageBundle
 
 
 @dataclass(frozen=True)
@@ -80,59 +87,116 @@ class Moving:
             ) from error
 
     def export(
-        self, reference: str, path: Path | None = None, *, force: bool = False
+        self,
+        reference: str,
+        path: Path | None = None,
+        *,
+        force: bool = False,
+        progress: Progress | None = None,
     ) -> dict[str, Any]:
         """Write a verified model as one file; the same model gives the same bytes.
 
-        Without ``path`` it is ``pets-3.mintage``, which a folder given as ``path`` gets too.
-        ``own_key`` is whether this workspace's key signed it.
+        Without ``path`` it is ``pets-3.mintage``, which a folder given as ``path`` gets too; of a
+        language model it is the folder ``chats-3``, whose ``sha256`` is None. ``own_key`` is
+        whether this workspace's key signed it.
 
         Raises:
             SignatureMismatch: it is not what was signed; nothing is written.
             ConfigError: another file is there already, and ``force`` was not given; or its folder
                 is not there.
         """
-        bundle = self._create.model(reference)
-        content = pack({**bundle.files, SIGNATURE_FILE: bundle.signature})
-        name = bundle.subject.replace("@", "-") + ENDING
-        target = _target(path, name)
+        if self._create.bundles.is_language(reference):
+            bundle = self._create.bundles.find_language(reference)
+            return self._exported(bundle, *self._copied_out(bundle, path, force, progress))
+        packed = self._create.model(reference)
+        content = pack({**packed.files, SIGNATURE_FILE: packed.signature})
+        target = _target(path, packed.subject.replace("@", "-") + ENDING)
         if not _holds(target, content):
             if target.exists() and not force:
-                raise ConfigError(
-                    _("{path} is there already, with other content.", path=target),
-                    remedy=_("Name another file, or replace this one with --force."),
-                )
+                raise _there_already(target)
             write_atomic(target, content)
+        return self._exported(packed, target, len(content), sha256_hex(content))
+
+    def _exported(
+        self, bundle: _Bundle, target: Path, size: int, sha256: str | None = None
+    ) -> dict[str, Any]:
         own = self._keys.own("bundle")
         return {
             "model": bundle.subject,
             "path": str(target),
-            "sha256": sha256_hex(content),
-            "bytes": len(content),
+            "sha256": sha256,
+            "bytes": size,
             "bundle_digest": bundle.digest,
             "key_id": bundle.key_id,
             "own_key": own is not None and own.key_id == bundle.key_id,
         }
 
-    def import_(self, path: Path) -> dict[str, Any]:
+    def _copied_out(
+        self, bundle: LanguageBundle, path: Path | None, force: bool, progress: Progress | None
+    ) -> tuple[Path, int]:
+        """The folder that holds a language model's files now, and how many bytes they have."""
+        target = _target(path, bundle.subject.replace("@", "-"))
+        if not self._is_same(target, bundle):
+            # Only what says that it is such a bundle is replaced: nobody's own folder.
+            if target.exists() and not (force and is_language(target)):
+                raise _there_already(target)
+            self._copy(bundle, target, progress)
+        return target, size_on_disk(target)
+
+    def _copy(self, bundle: LanguageBundle, target: Path, progress: Progress | None = None) -> None:
+        """Copy a language model's files; what arrives is what was signed, or nothing does."""
+
+        def check(copied: Path) -> None:
+            if load_language(copied, self._keys, bundle.subject).digest != bundle.digest:
+                raise SignatureMismatch(
+                    _("{model} was changed while it was copied.", model=bundle.subject)
+                )
+
+        names, done = [*sorted(bundle.digests), SIGNATURE_FILE], 0
+        progress = progress or Silent()
+        progress.start(
+            _("Copying {model}", model=bundle.subject), float(size_on_disk(bundle.folder))
+        )
+        for part in copy_folder(bundle.folder, names, target, check):
+            done += part
+            progress.advance(done)
+        progress.finish()
+
+    def _is_same(self, folder: Path, bundle: LanguageBundle) -> bool:
+        try:
+            found = load_language(folder, self._keys, bundle.subject)
+        except (SignatureMismatch, DataError):
+            return False
+        return found.digest == bundle.digest
+
+    def import_(self, path: Path, progress: Progress | None = None) -> dict[str, Any]:
         """Take in an archive under the very name and version that it was signed as.
 
         It is verified in memory before anything is written; then folder and row are made as a
-        trained model's are. ``outcome`` says what was done: ``present`` is nothing.
+        trained model's are. A language model's folder is verified where it lies, and its copy
+        again. ``outcome`` says what was done: ``present`` is nothing.
 
         Raises:
             SignatureMismatch: no key that is trusted here signed these very bytes.
             DataError: no archive of a bundle, or another model has its name and version.
         """
-        if _is_folder(path):
+        bundle: _Bundle
+        write: Callable[[Path], None]
+        if is_language(path):
+            copied = bundle = load_language(path, self._keys)
+            write = partial(self._copy, copied, progress=progress)
+        elif _is_folder(path):
             raise DataError(
                 _("{path} is a folder, not an archive.", path=path),
                 remedy=_("Make the archive where the model is: mintage export pets@3"),
             )
-        bundle = load(path, self._keys)
+        else:
+            packed = bundle = load(path, self._keys)
+            content = {**packed.files, SIGNATURE_FILE: packed.signature}
+            write = partial(write_folder, files=content)
         name, version = _name_and_version(bundle.subject)
         with self._workspace.name_lock("models", name):
-            outcome = self._take_in(bundle, name, version)
+            outcome = self._take_in(bundle, name, version, write)
         return {
             "model": bundle.subject,
             "outcome": outcome,
@@ -140,7 +204,9 @@ class Moving:
             "key_id": bundle.key_id,
         }
 
-    def _take_in(self, bundle: LoadedBundle, name: str, version: int) -> Outcome:
+    def _take_in(
+        self, bundle: _Bundle, name: str, version: int, write: Callable[[Path], None]
+    ) -> Outcome:
         database = self._workspace.database
         with database.read() as connection:
             row = models.find_model(connection, name, version)
@@ -154,10 +220,9 @@ class Moving:
                 ),
                 http_status=409,
             )
-        if row is not None and self._is_whole(bundle.subject):
+        if row is not None and self._is_whole(bundle):
             return "present"
-        folder = self._workspace.model_folder(name, version)
-        write_folder(folder, {**bundle.files, SIGNATURE_FILE: bundle.signature})
+        write(self._workspace.model_folder(name, version))
         record = self._record(bundle, name, version)
         if row is not None:
             database.write(lambda connection: bundles.restore(connection, record))
@@ -165,14 +230,18 @@ class Moving:
         database.write(lambda connection: bundles.add_imported(connection, record))
         return "imported"
 
-    def _is_whole(self, subject: str) -> bool:
+    def _is_whole(self, bundle: _Bundle) -> bool:
+        """Whether what this workspace has of it is what was signed."""
         try:
-            self._create.model(subject)
-        except SignatureMismatch:
+            if isinstance(bundle, LanguageBundle):
+                self._create.bundles.find_language(bundle.subject)
+            else:
+                self._create.model(bundle.subject)
+        except (SignatureMismatch, DataError):
             return False
         return True
 
-    def _record(self, bundle: LoadedBundle, name: str, version: int) -> Mapping[str, Any]:
+    def _record(self, bundle: _Bundle, name: str, version: int) -> Mapping[str, Any]:
         return {
             "name": name,
             "version": version,
@@ -249,6 +318,13 @@ def _target(path: Path | None, name: str) -> Path:
             remedy=_("Make it first: mkdir -p {folder}", folder=shlex.quote(str(target.parent))),
         )
     return target
+
+
+def _there_already(target: Path) -> ConfigError:
+    return ConfigError(
+        _("{path} is there already, with other content.", path=target),
+        remedy=_("Name another file, or replace this one with --force."),
+    )
 
 
 def _is_folder(path: Path) -> bool:

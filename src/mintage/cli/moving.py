@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mintage.cli.options import Home, Json, opened
-from mintage.cli.output import emit, facts, line, say
+from mintage.cli.output import TerminalProgress, emit, facts, line, say
 from mintage.core.messages import Message, _
 
 _IMPORTED = {
@@ -22,7 +22,10 @@ def export(
     model: Annotated[str, typer.Argument(help="A model: pets, pets@latest or pets@3.")],
     file: Annotated[
         Path | None,
-        typer.Argument(help="The file to write, or its folder. (default: pets-3.mintage, here)"),
+        typer.Argument(
+            help="The file to write, or its folder. (default: pets-3.mintage, here; of a language "
+            "model the folder chats-3)"
+        ),
     ] = None,
     *,
     force: Annotated[
@@ -31,9 +34,12 @@ def export(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Write a verified model as one file, for another machine; the same model, the same bytes."""
+    """Write a verified model as one file, for another machine; the same model, the same bytes.
+
+    A language model is written as a folder, since it is too large for one file.
+    """
     with opened(home) as app:
-        done = app.moving.export(model, file, force=force)
+        done = app.moving.export(model, file, force=force, progress=TerminalProgress())
     if as_json:
         emit(done)
         return
@@ -42,7 +48,7 @@ def export(
             (_("model"), done["model"]),
             (_("file"), done["path"]),
             (_("bytes"), done["bytes"]),
-            ("SHA-256", done["sha256"]),
+            *([("SHA-256", done["sha256"])] if done["sha256"] else []),
             (_("signed by key"), done["key_id"]),
         ]
     )
@@ -59,14 +65,17 @@ def export(
 
 
 def import_model(
-    file: Annotated[Path, typer.Argument(help="What mintage export wrote, such as pets.mintage.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="What mintage export wrote, such as pets.mintage or a folder."),
+    ],
     *,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
     """Take in an exported model: verified first, by the keys that are trusted here; else exit 3."""
     with opened(home, make=True) as app:
-        done = app.moving.import_(file)
+        done = app.moving.import_(file, TerminalProgress())
     if as_json:
         emit(done)
         return

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from mmap import mmap
 from pathlib import Path
@@ -19,6 +19,7 @@ from mintage.core.ids import new_id
 from mintage.core.messages import _
 
 _ASIDE = ".old-"
+_PART_BYTES = 1 << 24
 _TEMPORARY = re.compile(r"\..+\.(?:old-)?tmp_[0-9a-z]{26}")
 
 
@@ -187,11 +188,38 @@ def write_folder(folder: Path, files: Mapping[str, bytes | mmap]) -> None:
     The old one is renamed aside before the new one takes its place, and removed last: a crash
     in between leaves a whole copy that ``put_back`` finds. Writers of one folder take turns.
     """
-    staging = folder.with_name(f".{folder.name}.{new_id('tmp')}")
-    try:
+    with _staged(folder) as staging:
         for name, data in files.items():
             write_atomic(staging / name, data)
+
+
+def copy_folder(
+    source: Path, names: Iterable[str], folder: Path, check: Callable[[Path], object]
+) -> Iterator[int]:
+    """``write_folder`` of files that memory might not hold; yields how many bytes each part has.
+
+    ``check`` is called with the copy before it appears, and raises where it may not.
+    """
+    with _staged(folder) as staging:
+        staging.mkdir(parents=True)
+        for name in names:
+            with (source / name).open("rb") as read, (staging / name).open("xb") as written:
+                while part := read.read(_PART_BYTES):
+                    written.write(part)
+                    yield len(part)
+                written.flush()
+                os.fsync(written.fileno())
+        check(staging)
+        sync_folder(staging)
+
+
+@contextmanager
+def _staged(folder: Path) -> Iterator[Path]:
+    """Where to make what then takes the folder's place."""
+    staging = folder.with_name(f".{folder.name}.{new_id('tmp')}")
+    try:
         with readable_failures(folder):
+            yield staging
             _swap(folder, staging)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
