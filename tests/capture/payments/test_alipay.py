@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from tests.capture.payments.test_stripe import bill
 
-from mintage.capture.payments.alipay import Alipay
+from mintage.capture.payments.alipay import Alipay, content
 from mintage.core.errors import ConfigError, DependencyDown, NotReady, RequestError
 from mintage.core.money import Money
 
@@ -141,6 +141,33 @@ def test_the_page_to_pay_on_is_signed_as_alipays_library_wants_it(alipay_stand: 
         "subject": "INV-2026-000001",
         "product_code": "FAST_INSTANT_TRADE_PAY",
     }
+
+
+def test_what_is_signed_is_what_alipays_published_example_says() -> None:
+    """The example of a request by hand in the open platform's pages on signing."""
+    menu = (
+        '{"button":[{"actionParam":"ZFB_HFCZ","actionType":"out","name":"话费充值"},'
+        '{"name":"查询","subButton":[{"actionParam":"ZFB_YECX","actionType":"out",'
+        '"name":"余额查询"},{"actionParam":"ZFB_LLCX","actionType":"out","name":"流量查询"},'
+        '{"actionParam":"ZFB_HFCX","actionType":"out","name":"话费查询"}]},'
+        '{"actionParam":"http://m.alipay.com","actionType":"link","name":"最新优惠"}]}'
+    )
+    asked = {
+        "app_id": "2014072300007148",
+        "method": "alipay.mobile.public.menu.add",
+        "charset": "GBK",
+        "sign_type": "RSA2",
+        "timestamp": "2014-07-24 03:07:50",
+        "biz_content": menu,
+        "sign": "e9zEAe4TTQ4LPLQvETPoLGXTiURcxiAKfMVQ6Hrrsx2hmyIEGvSfAQzbLxHrhyZ4",
+        "version": "1.0",
+    }
+    signed = (
+        f"app_id=2014072300007148&biz_content={menu}&charset=GBK"
+        "&method=alipay.mobile.public.menu.add&sign_type=RSA2"
+        "&timestamp=2014-07-24 03:07:50&version=1.0"
+    )
+    assert content(asked, ("sign",)).decode() == signed
 
 
 def test_what_is_paid_is_seen_and_a_forged_answer_is_not(alipay_stand: Any) -> None:
