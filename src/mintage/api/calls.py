@@ -218,7 +218,7 @@ class _Answering:
             raise
         # The outcome is decided here: who left before the commit pays nothing.
         if await has_left(self.call.request):
-            await self._record_failure("cancelled")
+            await self._record_failure("cancelled", served.answer.compute_seconds)
             raise ClientGone
         receipt = await self.call.record(self._usage(_outcome(served.answer), served))
         service.metrics.answered(product, self.call.elapsed)
@@ -230,8 +230,11 @@ class _Answering:
             return await explanations.explained(service, product, data, explain, self.current)
         return Told.of(await service.engine.answer(product, data, self.current))
 
-    async def _record_failure(self, outcome: Outcome) -> None:
-        await self.call.record_failure(self._usage(outcome, None))
+    async def _record_failure(self, outcome: Outcome, spent_seconds: float = 0.0) -> None:
+        """It is free; what was computed for it, where that is known, is our cost all the same."""
+        usage = self._usage(outcome, None)
+        usage.compute_seconds = spent_seconds
+        await self.call.record_failure(usage)
 
     def _usage(self, outcome: Outcome, served: Told | None) -> Usage:
         event_id = self.call.event_id

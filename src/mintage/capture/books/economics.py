@@ -3,8 +3,8 @@
 Revenue is what the month comes to by its plans, before tax. A line of usage is shared by the units
 that each model version answered; fees, minimums, maximums and discounts by what these earned, or
 stand by themselves where nothing was used; so is what credit notes took of the month. Cost is
-what answering was measured to compute, failed calls among it, at what an hour costs, and what
-upstreams ask.
+what answering was measured to compute, at what an hour costs, and what upstreams ask. What was
+computed for a client who left is among it; a call that broke off says nothing of what it took.
 """
 
 from __future__ import annotations
