@@ -185,10 +185,14 @@ class Noted:
 
     def __init__(self) -> None:
         self.refused: list[tuple[str | None, str | None, str]] = []
+        self.counted: list[tuple[str | None, str, str]] = []
         self.closed = False
 
     def note(self, key: str | None, product: str | None, code: str) -> None:
         self.refused.append((key, product, code))
+
+    def count(self, key: str | None, product: str, outcome: str) -> None:
+        self.counted.append((key, product, outcome))
 
     def close(self) -> None:
         self.closed = True
@@ -217,3 +221,15 @@ def test_every_refusal_is_noted_with_its_key_product_and_reason(counted, counter
         ("mtg_live_never", None, "unauthenticated"),
         ("mtg_live_never", "tones", "unauthenticated"),
     ]
+
+
+def test_an_answer_that_is_given_again_is_counted_though_it_is_no_event(service, warm, key):
+    noted = Noted()
+    made = replace(service, refusals=noted, metrics=type(service.metrics)())
+    with InProcess(customer_app(made), Authorization=f"Bearer {key}") as client:
+        for __ in range(2):
+            said = client.post(PREDICT, content=warm, headers={"Idempotency-Key": "order 17"})
+            assert said.status_code == 200
+        client.call(made.engine.close())
+    assert noted.counted == [(key, "tones", "replayed")]
+    assert noted.refused == []

@@ -20,10 +20,10 @@ def counted(shop: Any) -> Any:
     made.close()
 
 
-def logged(shop: Any) -> list[dict[str, Any]]:
+def logged(shop: Any, kind: str = "calls.refused") -> list[dict[str, Any]]:
     with shop.database.read() as connection:
         rows = connection.exec_driver_sql(
-            "SELECT record FROM log_leaves WHERE kind = 'calls.refused' ORDER BY position"
+            f"SELECT record FROM log_leaves WHERE kind = '{kind}' ORDER BY position"
         )
         return [json.loads(bytes(row[0])) for row in rows]
 
@@ -56,6 +56,26 @@ def test_a_minute_of_refusals_is_a_record_for_each_key_product_and_reason(
     assert key not in json.dumps(found)
     counted.write()
     assert len(logged(shop)) == 4
+
+
+def test_what_is_neither_refused_nor_an_event_is_counted_beside_the_refusals(
+    shop: Any, counted: Refusals
+) -> None:
+    key, owner = shop.key_of("Ada"), shop.customers.find("Ada").id
+    for __ in range(2):
+        counted.count(key, "pets", "replayed")
+    counted.count(None, "pets", "shadow")
+    counted.count(None, "nothing of ours", "shed")
+    counted.note(key, "pets", "quota_reached")
+    counted.write()
+    assert len(logged(shop)) == 1
+    found = logged(shop, "calls.counted")
+    said = [(each["customer"], each["product"], each["outcome"], each["count"]) for each in found]
+    assert said == [
+        (None, None, "shed", 1),
+        (None, "pets", "shadow", 1),
+        (owner, "pets", "replayed", 2),
+    ]
 
 
 def test_more_kinds_than_are_kept_apart_are_counted_all_the_same(

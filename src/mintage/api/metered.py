@@ -32,6 +32,8 @@ from mintage.core.types import Caller, Permit, Receipt, Scope, Usage
 
 T = TypeVar("T")
 _FAILURE_SECONDS = 1.0  # a disk that stalls must not keep somebody from hearing what is wrong
+_NO_EVENT = frozenset({"replayed", "shed"})
+"""How calls end that are neither recorded as an event nor refused."""
 _log = logging.getLogger(__name__)
 
 
@@ -119,8 +121,10 @@ def counted(
     version: str | None = None,
     model: str | None = None,
 ) -> None:
-    """Tell the metrics and the log how a call ended."""
+    """Tell the metrics and the log how a call ended; the audit log where it is no event."""
     service.metrics.call(product, version or UNKNOWN, outcome)
+    if outcome in _NO_EVENT and service.refusals is not None:
+        service.refusals.count(bearer_key(request), product, outcome)
     logs.note(request.scope, outcome=outcome, model=model, model_version=version)
 
 

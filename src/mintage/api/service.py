@@ -340,6 +340,10 @@ class Refusals(Protocol):
         """One call with this key was refused, for this reason."""
         ...
 
+    def count(self, key: str | None, product: str, outcome: str) -> None:
+        """One that is neither refused nor an event: ``replayed``, ``shed`` or ``shadow``."""
+        ...
+
     def close(self) -> None:
         """Write down what was counted; waits for it."""
         ...
@@ -486,8 +490,13 @@ class Service:
             ending.start()
             ending.join(_TRACES_SECONDS)
 
+    def _shadowed(self, product: str, version: str, compared: str) -> None:
+        self.metrics.shadow(product, version, compared)
+        if self.refusals is not None and compared != "left out":
+            self.refusals.count(None, product, "shadow")
+
     def __post_init__(self) -> None:
         """Have the engine tell its batches and queues to the metrics."""
         self.engine.observe(self.metrics.batch)
-        self.engine.compare(self.metrics.shadow)
+        self.engine.compare(self._shadowed)
         self.metrics.watch(self.engine.queues)

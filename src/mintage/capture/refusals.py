@@ -1,4 +1,8 @@
-"""What was refused, and to whom: counted in memory, and a minute at a time on the audit log."""
+"""What was refused, and to whom: counted in memory, and a minute at a time on the audit log.
+
+So is what else of calls is no usage event: answers that were given again, calls that there was no
+room for, and what a shadow was asked.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,9 @@ _EVERY_SECONDS = 60.0
 _MOST = 10_000
 """Kinds of refusals between two records; those beyond are counted without their key."""
 
-Kind = tuple[str | None, str | None, str]
+Kind = tuple[str, str | None, str | None, str]
+"""The record's, then the key's digest, the product, and why or how it ended."""
+_REFUSED, _COUNTED = "calls.refused", "calls.counted"
 
 
 class Refusals:
@@ -40,13 +46,19 @@ class Refusals:
         self._thread: Thread | None = None
 
     def note(self, key: str | None, product: str | None, code: str) -> None:
-        """Count one; answers at once."""
-        kind = _digest(key), product, code
+        """Count a refusal; answers at once."""
+        self._note((_REFUSED, _digest(key), product, code))
+
+    def count(self, key: str | None, product: str, outcome: str) -> None:
+        """Count what is neither a refusal nor an event; answers at once."""
+        self._note((_COUNTED, _digest(key), product, outcome))
+
+    def _note(self, kind: Kind) -> None:
         with self._lock:
             if not self._counts:
                 self._since = timestamp(self._clock.now())
             if kind not in self._counts and len(self._counts) >= _MOST:
-                kind = None, None, code
+                kind = kind[0], None, None, kind[3]
             self._counts[kind] += 1
             if self._thread is None:
                 self._thread = Thread(target=self._watch, name="refusals", daemon=True)
@@ -63,10 +75,16 @@ class Refusals:
             # Looked up before the write: as long as that takes, no call could be recorded.
             with self._database.read() as connection:
                 records = _records(connection, counts)
-            named = [Spelled.of(each | while_counted) for each in records]
-            self._database.write(
-                lambda connection: audit.append_all(connection, "calls.refused", named)
-            )
+            named = {
+                kind: [Spelled.of(each | while_counted) for each in some]
+                for kind, some in records.items()
+            }
+
+            def work(connection: repository.Connection) -> None:
+                for kind, some in named.items():
+                    audit.append_all(connection, kind, some)
+
+            self._database.write(work)
         except MintageError:
             with self._lock:
                 self._since = since
@@ -98,18 +116,25 @@ def _digest(key: str | None) -> str | None:
         return None
 
 
-def _records(connection: repository.Connection, counts: Counter[Kind]) -> list[dict[str, Any]]:
-    """One for each key and product of ours and code; of others the code alone is known."""
-    found: dict[tuple[Any, ...], int] = Counter()
-    for (digest, product, code), count in counts.items():
+def _records(
+    connection: repository.Connection, counts: Counter[Kind]
+) -> dict[str, list[dict[str, Any]]]:
+    """One for each key and product of ours and code; of refusals to others the code alone."""
+    found: dict[str, Counter[tuple[Any, ...]]] = {}
+    for (kind, digest, product, code), count in counts.items():
         row = None if digest is None else repository.key_by_digest(connection, digest)
         # What a caller wrote in the place of a product might be anything: their key, for one.
         ours = product is not None and repository.offer(connection, product) is not None
         named = product if ours else None
-        known = (None, None, None) if row is None else (row["customer"], row["id"], named)
-        found[(*known, code)] += count
-    names = "customer", "key", "product", "code"
+        known = (None, None) if row is None else (row["customer"], row["id"])
+        told = None if row is None and kind == _REFUSED else named
+        found.setdefault(kind, Counter())[(*known, told, code)] += count
+    return {kind: _listed(kind, some) for kind, some in found.items()}
+
+
+def _listed(kind: str, counts: Counter[tuple[Any, ...]]) -> list[dict[str, Any]]:
+    names = "customer", "key", "product", "code" if kind == _REFUSED else "outcome"
     return [
         {**dict(zip(names, each, strict=True)), "count": count}
-        for each, count in sorted(found.items(), key=lambda pair: tuple(map(str, pair[0])))
+        for each, count in sorted(counts.items(), key=lambda pair: tuple(map(str, pair[0])))
     ]
