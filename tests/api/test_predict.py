@@ -318,6 +318,7 @@ def test_a_client_that_leaves_before_the_commit_is_cancelled_and_free(service, d
 
     sent = asyncio.run(leave())
     assert desk.outcomes == ["cancelled"]
+    assert desk.usages[0].compute_seconds > 0  # it is our cost, though nobody's price
     assert all(b"warm" not in message.get("body", b"") for message in sent)
 
 
