@@ -51,6 +51,8 @@ def test_it_goes_as_a_folder_and_is_the_same(here: Machine, there: Machine, fold
     for name, data in FILES.items():
         assert (there.home / "models/chats/1" / name).read_bytes() == data
     assert there.moving.verify("chats@1").subject == "chats@1"
+    with pytest.raises(DataError, match="run of chats is not in this workspace"):
+        there.app.tuning.report("chats")
 
 
 def test_an_export_says_what_was_written_and_replaces_nothing_of_others(

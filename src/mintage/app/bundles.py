@@ -10,10 +10,11 @@ from typing import Any
 from mintage.app.names import instead
 from mintage.bundle.language import LanguageBundle, is_language, load_language
 from mintage.bundle.loader import LoadedBundle, load
-from mintage.core.errors import ConfigError, RequestError, SignatureMismatch
+from mintage.core.errors import ConfigError, DataError, RequestError, SignatureMismatch
 from mintage.core.messages import _
 from mintage.core.units import Reference
 from mintage.create import repository
+from mintage.create.run_files import RECORD_FILE
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
 
@@ -98,6 +99,20 @@ class Bundles:
                 remedy=_("Publish it again, if you trust what is there now."),
             )
         return bundle
+
+    def run_folder(self, reference: str) -> Path:
+        """Where the run that made a model left its files.
+
+        Raises:
+            RequestError: there is no such model (404).
+            DataError: it ran elsewhere, or its record was removed.
+        """
+        folder = self._workspace.run_folder(self.row(reference)["run"])
+        if not (folder / RECORD_FILE).exists():
+            raise DataError(
+                _("The run of {reference} is not in this workspace.", reference=reference)
+            )
+        return folder
 
     def row(self, reference: str) -> Mapping[str, Any]:
         """What the workspace knows of a model.

@@ -34,11 +34,7 @@ class Reporting(Evaluating):
         Raises:
             DataError: the run's record is gone (the model came from elsewhere) or damaged.
         """
-        folder = self._workspace.run_folder(self.bundles.row(reference)["run"])
-        if not (folder / RECORD_FILE).exists():
-            raise DataError(
-                _("The run of {reference} is not in this workspace.", reference=reference)
-            )
+        folder = self.bundles.run_folder(reference)
         record = read_run_file(folder, RECORD_FILE)
         asked = self.model(reference).subject
         if record["model"] != asked:

@@ -146,10 +146,9 @@ class Tuning:
         """The report of the run that made a model, written anew in the reader's language.
 
         Raises:
-            DataError: the run's record is gone or damaged.
+            DataError: the run's record is gone (the model came from elsewhere) or damaged.
         """
-        folder = self._workspace.run_folder(self._bundles.row(reference)["run"])
-        return self._write_report(folder)
+        return self._write_report(self._bundles.run_folder(reference))
 
     def card(self, reference: str) -> Path:
         """Where a model's card is."""
