@@ -1,10 +1,11 @@
 """What each customer's use of each model version earned and cost in a month.
 
-Revenue is what the month comes to by its plans, before tax. A line of usage is shared by the units
-that each model version answered; fees, minimums, maximums and discounts by what these earned, or
-stand by themselves where nothing was used; so is what credit notes took of the month. Cost is
-what answering was measured to compute, at what an hour costs, and what upstreams ask. What was
-computed for a client who left is among it; a call that broke off says nothing of what it took.
+Revenue is what the month comes to by its plans, before tax, and of a yearly fee a twelfth. A line
+of usage is shared by the units that each model version answered; fees, minimums, maximums and
+discounts by what these earned, or stand by themselves where nothing was used; so is what credit
+notes took of the month. Cost is what answering was measured to compute, at what an hour costs, and
+what upstreams ask. What was computed for a client who left is among it; a call that broke off says
+nothing of what it took.
 """
 
 from __future__ import annotations
@@ -150,10 +151,7 @@ def _earned(
             charged[key] += row.events
             if row.quantity:
                 units[key, row.unit] += row.quantity
-    lines = month.lines(period)
-    if month.credited:
-        lines.append(Line("credited", month.plan.name, month.plan.version, -month.credited))
-    revenue = shared(lines, units)
+    revenue = shared(month.earned(period), units)
     found = []
     for key in sorted({*calls, *revenue}):
         product, model, version = key

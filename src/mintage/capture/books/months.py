@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 from fractions import Fraction
 
 from mintage.capture.books.account import Account
+from mintage.capture.books.yearly import credited_fees, earned_lines
 from mintage.capture.events import is_charged
 from mintage.capture.hours import repository as by_hour
 from mintage.capture.plans import Plan
@@ -40,12 +41,20 @@ class Month:
     credited: Fraction = Fraction(0)
 
     def lines(self, period: Period) -> list[Line]:
-        """What it comes to."""
+        """What an invoice of it comes to."""
         return lines_of(self.part, period)
 
+    def earned(self, period: Period) -> list[Line]:
+        """What it earned: of a yearly fee a twelfth, and less what credit notes took back."""
+        lines = earned_lines(self.part, period)
+        back = self.credited - credited_fees(self.part, period)
+        if back:
+            lines.append(Line("credited", self.plan.name, self.plan.version, -back))
+        return lines
+
     def revenue(self, period: Period) -> Fraction:
-        """What it earned, before tax: less what credit notes took back."""
-        return total_of(self.lines(period)) - self.credited
+        """What it earned, before tax."""
+        return total_of(self.earned(period))
 
 
 def months_of(account: Account, period: Period, until: int) -> list[Month]:

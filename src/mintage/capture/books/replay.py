@@ -17,12 +17,12 @@ from mintage.capture.books.account import Account, Reference
 from mintage.capture.books.costs import Spent
 from mintage.capture.books.months import Month, hours_of, latest_hour, months_of, total_of
 from mintage.capture.books.repriced import Repriced
+from mintage.capture.books.yearly import earned_lines
 from mintage.capture.hours import repository as by_hour
 from mintage.capture.hours.rollup import Rollup
 from mintage.capture.plans import Plan
 from mintage.capture.pricing.periods import Period
-from mintage.capture.pricing.rating import Held, Part, lines_of
-from mintage.capture.pricing.simulate import a_months_fee
+from mintage.capture.pricing.rating import Held, Part
 from mintage.capture.pricing.terms import Terms
 from mintage.core.clock import Clock
 from mintage.core.errors import ConfigError
@@ -128,7 +128,6 @@ def _replayed(
     name: str, terms: Terms, period: Period, found: Months, cost: Fraction | None
 ) -> Replayed:
     customers, others = {}, {}
-    monthly = a_months_fee(terms)
     held = (Held(_LONG_AGO, None, _LONG_AGO),)
     for (__, customer), months in found.items():
         own = [month for month in months if month.plan.terms.currency == terms.currency]
@@ -145,7 +144,7 @@ def _replayed(
         for month in own:
             usage.update(month.part.usage)
         now = sum((month.revenue(period) for month in own), Fraction(0))
-        then = total_of(lines_of(Part(name, 1, monthly, usage, held), period))
+        then = total_of(earned_lines(Part(name, 1, terms, usage, held), period))
         customers[customer] = (now, then)
     if others and not customers:
         currencies = sorted({each for some in others.values() for each in some})
