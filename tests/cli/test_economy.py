@@ -133,6 +133,42 @@ def test_training_is_written_off_and_break_even_is_told(mintage: Terminal, sold:
         assert reason in mintage.err
 
 
+def test_a_break_even_is_not_told_where_what_calls_cost_is_not_known(
+    mintage: Terminal, sold: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINTAGE_COMPUTE_COST", "36 CNY")
+    at = ("--period", "2026-10", "--fixed", "1 EUR", "--home", sold)
+    found = mintage.json("economics", "break-even", *at)["products"]
+    (pets,) = (each for each in found if each["currency"] == "EUR")  # training cost CNY
+    assert (pets["revenue"], pets["cost"], pets["break_even_calls"]) == ("2.16", None, None)
+    assert pets["is_earned"] is None
+    told = " ".join(mintage("economics", "break-even", *at).split())
+    assert "pets: what its calls cost is not known in EUR, so neither is what earns it." in told
+    assert "unknown" in told
+    page = tmp_path / "plans.html"
+    for words in (["--plans", "pets"], ["--compare-models"]):
+        mintage("economics", "replay", *words, "--html", page, *at[:2], *at[4:])
+        assert "What answering cost is not known in EUR, so no margin is." in page.read_text()
+
+
+def test_what_upstreams_ask_is_cost_enough_where_nothing_is_computed(
+    mintage: Terminal, sold: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MINTAGE_COMPUTE_COST")
+    clock = ManualClock()
+    clock.moment = datetime(2026, 10, 20, tzinfo=UTC)
+    with Workspace(sold, clock) as workspace:
+        shop: Any = Shop(workspace, KeyRing(workspace.key_folder))
+        shop.sell("chat", "pets")
+        asked = {"compute_seconds": 0.0, "counted_by": "upstream", "cost_currency": "EUR"}
+        usage = shop.usage("Li", permit=shop.permit("Li", "chat"), cost="0.015", **asked)
+        shop.meter.record(usage).result(10)
+    at = ("--period", "2026-10", "--fixed", "1 EUR", "--home", sold)
+    chat, pets = mintage.json("economics", "break-even", *at)["products"]
+    assert (chat["each"], chat["break_even_calls"], chat["is_earned"]) == ("0.005", 200, False)
+    assert (pets["cost"], pets["is_earned"]) == (None, None)
+
+
 def test_what_training_cost_is_asked_for_where_no_run_knows_it(
     mintage: Terminal, sold: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,18 +99,18 @@ class Economy:
         ``fixed`` is an amount a month that each product has to earn besides: ``500 EUR``.
 
         Raises:
-            ConfigError: no month, no number of months, no amount, or no cost of an hour.
+            ConfigError: no month, no number of months, no amount, or nothing costs what is known.
         """
         hour_cost = self._hour_cost()
-        if hour_cost is None:
-            raise ConfigError(
-                _("What computing costs is not known, so no call has a margin."),
-                remedy=_("Set MINTAGE_COMPUTE_COST to what an hour of one processor costs you."),
-            )
         database, clock = self._workspace.database, self._workspace.clock
         month = begun(period, clock)
         trainings, unknown = self._trainings.all(hour_cost, months, costs)
         rows = Economics(database, clock).month(month, hour_cost)
+        if hour_cost is None and all(row.cost is None for row in rows):
+            raise ConfigError(
+                _("What computing costs is not known, so no call has a margin."),
+                remedy=_("Set MINTAGE_COMPUTE_COST to what an hour of one processor costs you."),
+            )
         besides = None if fixed is None else _amount(fixed)
         products = break_even(written_off(rows, trainings, month), trainings, besides)
         return BrokenEven(str(month), months, products, unknown)

@@ -137,7 +137,8 @@ def break_even(
 ) -> None:
     """How many charged calls a month earn what is fixed: training written off, and what you add.
 
-    A call earns what the month's calls did on average, less what answering cost to compute.
+    A call earns what the month's calls did on average, less what answering cost. Where a part of
+    that is not known in the product's currency, neither is what earns it.
     """
     with opened(home) as app:
         economy = app.billing.economy
@@ -157,7 +158,7 @@ def break_even(
             each.product,
             f"{each.charged_calls:,}",
             amount(each.revenue, each.currency),
-            amount(each.cost, each.currency),
+            _("unknown") if each.cost is None else amount(each.cost, each.currency),
             amount(each.fixed, each.currency),
             "" if each.calls is None else f"{each.calls:,}",
         )
@@ -174,6 +175,13 @@ def break_even(
 def in_words(each: BreakEven) -> Message:
     """What a product's figures say."""
     said = {"product": each.product, "calls": each.calls, "had": each.charged_calls}
+    if each.cost is None:
+        return _(
+            "{product}: what its calls cost is not known in {currency}, so neither is what earns "
+            "it.",
+            currency=each.currency,
+            **said,
+        )
     if not each.fixed:
         return _("{product}: nothing is fixed, so every call earns.", **said)
     if each.each is None:

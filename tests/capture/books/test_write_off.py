@@ -138,6 +138,23 @@ def test_what_never_pays_has_no_number(
     assert (found.calls, found.months) == (calls, months)
 
 
+@pytest.mark.parametrize("fixed", [Fraction(0), Fraction(10)])
+def test_what_unknown_costs_leave_is_not_known(fixed: Fraction) -> None:
+    rows = [
+        earned("Li", 100, currency="CNY", revenue=Fraction(20), cost=None),
+        earned("Wu", 100, currency="CNY", revenue=Fraction(20), cost=Fraction(1)),
+        earned("Ada", 100),
+    ]
+    yuan, euro = break_even(rows, [training(9, currency="CNY")], (fixed, "CNY"))
+    assert (yuan.currency, yuan.revenue, yuan.fixed) == ("CNY", 40, fixed)
+    assert (yuan.cost, yuan.each, yuan.calls, yuan.months, yuan.is_earned) == (None,) * 5
+    said = yuan.to_json()
+    assert [key for key, value in said.items() if value is None] == [
+        *("cost", "each", "break_even_calls", "months_to_earn_training", "is_earned")
+    ]
+    assert (euro.cost, euro.is_earned) == (Fraction(1, 10), True)
+
+
 def test_a_product_earns_what_is_written_off_and_what_is_added() -> None:
     due = [training(120)]
     rows = written_off([earned("Ada", 100), earned("Bob", 100)], due, OCTOBER)

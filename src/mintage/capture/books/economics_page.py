@@ -124,6 +124,8 @@ def _compared(each: Comparison) -> str:
     ]
     parts = [f"<p>{escape(told(said))}</p>", f'<p class="soft">{escape(told(rule))}</p>']
     parts.append(table_of(heads, rows))
+    if any(one.cost is None for one in each.models):
+        parts.append(_no_margin(currency))
     moved = [
         (told(name_of(one.offer.kind)), float(one.moved or 0), _share(one.moved))
         for one in each.models
@@ -186,7 +188,13 @@ def _beside(found: Sequence[Replayed]) -> str:
         for one in found
     ]
     chart = charts.bars(rows, title=told(_("revenue")))
-    return f"<figure>{chart}</figure>{table_of(heads, cells)}"
+    unknown = _no_margin(now.currency) if any(one.cost is None for one in found) else ""
+    return f"<figure>{chart}</figure>{table_of(heads, cells)}{unknown}"
+
+
+def _no_margin(currency: str) -> str:
+    said = _("What answering cost is not known in {currency}, so no margin is.", currency=currency)
+    return f'<p class="soft">{escape(told(said))}</p>'
 
 
 def _changes(changed: Sequence[tuple[str, Fraction, Fraction]], currency: str, title: str) -> str:

@@ -88,27 +88,35 @@ class BreakEven:
     """What a product takes to earn its fixed costs in a month, by what a charged call brings.
 
     ``fixed`` is what is due whatever is used: what is written off, and what the operator adds.
+    Where the ``cost`` of a part of the calls is not known it is None, and so is all that needs it.
     """
 
     product: str
     currency: str
     charged_calls: int
     revenue: Fraction
-    cost: Fraction
+    cost: Fraction | None
     fixed: Fraction
     training: Fraction
     """What training cost in all, however much of it is written off."""
 
     @property
+    def left(self) -> Fraction | None:
+        """What the month's calls leave when their answering is paid."""
+        return None if self.cost is None else self.revenue - self.cost
+
+    @property
     def each(self) -> Fraction | None:
-        """What a charged call leaves when its computing is paid; None where there was none."""
-        if not self.charged_calls:
+        """What a charged call leaves of it; None where there was none."""
+        if self.left is None or not self.charged_calls:
             return None
-        return (self.revenue - self.cost) / self.charged_calls
+        return self.left / self.charged_calls
 
     @property
     def calls(self) -> int | None:
         """How many charged calls a month earn what is fixed; None where no number does."""
+        if self.left is None:
+            return None
         if not self.fixed:
             return 0
         if self.each is None or self.each <= 0:
@@ -118,15 +126,16 @@ class BreakEven:
     @property
     def months(self) -> Fraction | None:
         """How many such months earn all of the training; None where they never do."""
-        left = self.revenue - self.cost
+        if self.left is None:
+            return None
         if not self.training:
             return Fraction(0)
-        return self.training / left if left > 0 else None
+        return self.training / self.left if self.left > 0 else None
 
     @property
-    def is_earned(self) -> bool:
+    def is_earned(self) -> bool | None:
         """Whether this month earned what is fixed."""
-        return self.revenue - self.cost >= self.fixed
+        return None if self.left is None else self.left >= self.fixed
 
     def to_json(self) -> dict[str, Any]:
         """As ``economics break-even --json`` says it; amounts are decimal strings."""
@@ -135,7 +144,7 @@ class BreakEven:
             "currency": self.currency,
             "charged_calls": self.charged_calls,
             "revenue": decimal_text(self.revenue),
-            "cost": decimal_text(self.cost),
+            "cost": None if self.cost is None else decimal_text(self.cost),
             "fixed": decimal_text(self.fixed),
             "training_cost": decimal_text(self.training),
             "each": None if self.each is None else decimal_text(self.each),
@@ -150,7 +159,7 @@ class BreakEven:
 def break_even(
     rows: Iterable[Earned], trainings: Sequence[Training], fixed: tuple[Fraction, str] | None
 ) -> list[BreakEven]:
-    """Each product by currency; rows with a cost, and with what is written off, in the month.
+    """Each product by currency, from the month's rows with what is written off.
 
     ``fixed`` is an amount a month, in a currency, that each product has to earn besides.
     """
@@ -164,13 +173,14 @@ def break_even(
     found = []
     for (product, currency), members in sorted(groups.items()):
         besides = fixed[0] if fixed is not None and fixed[1] == currency else Fraction(0)
+        costs = [row.cost for row in members]
         found.append(
             BreakEven(
                 product=product,
                 currency=currency,
                 charged_calls=sum(row.charged_calls for row in members),
                 revenue=sum((row.revenue for row in members), Fraction(0)),
-                cost=sum((row.cost or Fraction(0) for row in members), Fraction(0)),
+                cost=None if None in costs else sum((each for each in costs if each), Fraction(0)),
                 fixed=sum((row.written_off for row in members), besides),
                 training=trained[product, currency],
             )
