@@ -19,6 +19,7 @@ from tests.fonts import LATIN, make_font
 from tests.terminal import Terminal
 
 from mintage.capture.books import fonts
+from mintage.core.types import UNKNOWN_CURRENCY
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
 
@@ -114,7 +115,7 @@ def test_what_answering_costs_is_told_where_an_hour_has_a_price(
 ) -> None:
     at = ("--home", books)
     mintage("plan", "simulate", "standard", "--units", "1000", *at)
-    assert "An answer computes 7.1 ms." in mintage.err
+    assert "A unit computes 7.1 ms." in mintage.err
     monkeypatch.setenv("MINTAGE_COMPUTE_COST", "36 EUR")
     (row,) = mintage.json("plan", "simulate", "standard", "--units", "1000", *at)["rows"]
     assert (row["price"], round(float(row["cost"]), 6)) == ("20", 0.071)
@@ -122,6 +123,65 @@ def test_what_answering_costs_is_told_where_an_hour_has_a_price(
     monkeypatch.setenv("MINTAGE_COMPUTE_COST", "dear")
     mintage("plan", "simulate", "standard", *at, status=2)
     assert "MINTAGE_COMPUTE_COST" in mintage.err
+
+
+def test_a_unit_costs_what_the_answers_that_counted_it_did(
+    mintage: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINTAGE_COMPUTE_COST", "36 EUR")
+    home = tmp_path / "home"
+    at = ("--home", home)
+    for product, unit in (("pets", "image"), ("chat", "input_token"), ("other", "input_token")):
+        text = f'currency = "EUR"\n[[charges]]\nunit = "{unit}"\n'
+        text += f'products = ["{product}"]\nper = 1000000\ntiers = [{{ price = "0.27" }}]\n'
+        (tmp_path / f"{product}.toml").write_text(text)
+        mintage("plan", "set", f"{product}.toml", *at)
+    (tmp_path / "request.toml").write_text(
+        'currency = "EUR"\n[[charges]]\nunit = "request"\ntiers = [{ price = "1" }]\n'
+    )
+    tokens = '[[charges]]\nunit = "input_token"\ntiers = [{ price = "1" }]\n'
+    (tmp_path / "any.toml").write_text('currency = "EUR"\n' + tokens)
+    (tmp_path / "usd.toml").write_text('currency = "USD"\n' + tokens)
+
+    def each(plan: str, *words: object) -> tuple[float | None, float | None]:
+        found = mintage.json("plan", "simulate", plan, "--units", "1000000", *words, *at)
+        cost = found["rows"][0]["cost"]
+        return None if cost is None else float(cost), found["seconds_each"]
+
+    with Workspace(home, ManualClock()) as workspace:
+        shop: Any = Shop(workspace, KeyRing(workspace.key_folder))
+        for product in ("pets", "chat", "other"):
+            shop.sell(product, product)
+
+        def answer(product: str, **changes: Any) -> None:
+            permit = shop.permit("Ada", product)
+            shop.meter.record(shop.usage(permit=permit, **changes)).result(10)
+
+        answer("pets", quantities={"image": 3})
+        answer("pets", outcome="error", compute_seconds=9.0)
+        asked = {"compute_seconds": 0.0, "counted_by": "upstream", "cost_currency": "EUR"}
+        counted = {"input_token": 1000, "output_token": 500}
+        answer("chat", quantities=counted, cost="0.0005", **asked)
+        answer("chat", quantities=counted, cost="0.0007", outcome="partial", **asked)
+        answer("chat", quantities=counted, **asked | {"cost_currency": UNKNOWN_CURRENCY})
+        answer("other", quantities=counted, cost="0.0024", **asked)
+        own = {"input_token": 1000}
+        answer("other", quantities=own, compute_seconds=0.36)
+    monkeypatch.delenv("MINTAGE_COMPUTE_COST")
+    assert each("chat.toml") == (pytest.approx(0.6), 0.0)
+    assert each("pets.toml") == (None, pytest.approx(0.0071 / 3))
+    monkeypatch.setenv("MINTAGE_COMPUTE_COST", "36 EUR")
+    assert each("pets.toml") == (pytest.approx(0.071 / 3 * 1000), pytest.approx(0.0071 / 3))
+    assert each("other.toml") == (pytest.approx(3.0), pytest.approx(0.36 / 2000))
+    both = (0.0005 + 0.0007 + 0.0024 + 0.0036) / 4000 * 10**6
+    assert each("any.toml") == (pytest.approx(both), pytest.approx(0.36 / 4000))
+    assert each("any.toml", "--product", "chat")[0] == pytest.approx(0.6)
+    assert each("request.toml") == (None, None)
+    assert each("usd.toml")[0] is None
+    mintage("plan", "simulate", "usd.toml", *at)
+    assert "Upstreams ask for it in EUR, so what a unit costs in USD is not known." in " ".join(
+        mintage.err.split()
+    )
 
 
 def test_a_month_is_invoiced_paid_and_checked(mintage: Terminal, books: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from mintage.app.capturing import Capturing
 from mintage.app.economy import Economy, begun
 from mintage.capture import details, repository
-from mintage.capture.books.costs import cost_of
+from mintage.capture.books.costs import Spent
 from mintage.capture.books.drafts import Ran
 from mintage.capture.books.economics import Earned, Economics, together
 from mintage.capture.books.export import Exported, Form, export
@@ -53,13 +53,18 @@ _ANY = "any"  # a product that no price names
 
 @dataclass(frozen=True)
 class Simulation:
-    """What some numbers of units would come to; ``seconds_each`` is what one takes to answer."""
+    """What some numbers of units would come to.
+
+    ``seconds_each`` is what answering computed for each unit, None where nothing was measured;
+    ``asked_in`` are the other currencies in which upstreams ask for it.
+    """
 
     plan: str
     product: str | None
     unit: str
     rows: Sequence[Simulated]
     seconds_each: float | None
+    asked_in: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As ``plan simulate --json`` says it."""
@@ -385,6 +390,8 @@ class Billing:
     ) -> Simulation:
         """What a month of each number of units comes to under a plan, or under a file of terms.
 
+        A unit costs what the answers that counted it did, so many of it as they counted.
+
         What comes from elsewhere than this machine is given as a plan, so that it names no file.
 
         Raises:
@@ -399,7 +406,8 @@ class Billing:
             unit = _first_unit(terms, product or _ANY)
         if unit is None or (terms.charges and unit not in terms.charges_of(product or _ANY)):
             raise _not_charged(name, terms, product, unit)
-        seconds = self._seconds_each(product)
+        spent, counted = self._spent_on(unit, product)
+        cost = spent.cost(terms.currency, self.hour_cost()) if counted else None
         rows = simulate(
             name,
             version,
@@ -407,12 +415,12 @@ class Billing:
             product=product or _ANY,
             unit=unit,
             units=units,
-            cost_each=None
-            if seconds is None
-            else cost_of(seconds, terms.currency, self.hour_cost()),
+            cost_each=None if cost is None else cost / counted,
             period=Period.containing(self._workspace.clock.now(), terms.timezone),
         )
-        return Simulation(f"{name}@{version}", product, unit, rows, seconds)
+        seconds = spent.seconds / counted if counted else None
+        asked_in = sorted(spent.asked.keys() - {terms.currency})
+        return Simulation(f"{name}@{version}", product, unit, rows, seconds, asked_in)
 
     def _terms(self, reference: str | Plan) -> tuple[str, int, Terms]:
         if isinstance(reference, str) and Path(reference).suffix == ".toml":
@@ -421,11 +429,11 @@ class Billing:
         plan = self.plan(reference) if isinstance(reference, str) else reference
         return plan.name, plan.version, plan.terms
 
-    def _seconds_each(self, product: str | None) -> float | None:
-        """How long one answered call computed, on average; None where none was."""
+    def _spent_on(self, unit: str, product: str | None) -> tuple[Spent, int]:
+        """What answers that counted a unit took, and how many of it they counted."""
         with self._workspace.database.read() as connection:
-            calls, seconds = repository.computed(connection, product)
-        return seconds / calls if calls else None
+            rows = repository.spent_on_unit(connection, unit, product)
+        return Spent.of(rows), sum(int(row.quantity) for row in rows)
 
     def hour_cost(self) -> Price | None:
         """What an hour of one processor costs, if MINTAGE_COMPUTE_COST says it.

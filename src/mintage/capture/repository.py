@@ -18,9 +18,11 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    text,
     update,
 )
 
+from mintage.core.types import UNKNOWN_CURRENCY
 from mintage.store.schema import (
     answers,
     api_keys,
@@ -277,18 +279,35 @@ def usage_counts(connection: Connection, customer: str) -> list[Values]:
     return _all(connection, statement.where(e.customer == customer))
 
 
-def computed(connection: Connection, product: str | None) -> tuple[int, float]:
-    """How many calls were answered here, of this product or of all, and what they computed.
+# Core has no words for both databases' JSON in a text.
+_UNIT_OF = {
+    "sqlite": "json_each(e.quantities)",
+    "postgresql": "LATERAL json_each_text(CAST(e.quantities AS json))",
+}
+_SPENT_ON_UNIT = (
+    "SELECT e.cost_currency, sum(e.compute_seconds) AS compute_seconds,"
+    " sum(e.cost_picos) AS cost_picos, sum(CAST(each.value AS BIGINT)) AS quantity"
+    " FROM usage_events AS e JOIN {each} AS each ON each.key = :unit"
+    " WHERE e.outcome IN ('ok', 'abstain', 'partial') AND e.cost_currency <> :unknown"
+    " {product} GROUP BY e.cost_currency"
+)
 
-    In seconds; what upstreams answer is computed elsewhere.
+
+def spent_on_unit(connection: Connection, unit: str, product: str | None) -> list[Row[Any]]:
+    """What answers that counted a unit took, of this product or of all, where that is known.
+
+    ``cost_currency, compute_seconds, cost_picos, quantity``, a row for each currency that is asked
+    in ("" where it was computed here). The quantity is of that unit alone, the rest is of the
+    answers, whatever else they counted.
     """
-    e = usage_events.c
-    counted = select(func.count(), func.coalesce(func.sum(e.compute_seconds), 0.0))
-    answered = counted.where(e.outcome.in_(("ok", "abstain")), e.counted_by == "")
+    values = {"unit": unit, "unknown": UNKNOWN_CURRENCY}
+    statement = _SPENT_ON_UNIT.format(
+        each=_UNIT_OF[connection.dialect.name],
+        product="" if product is None else "AND e.product = :product",
+    )
     if product is not None:
-        answered = answered.where(e.product == product)
-    calls, seconds = connection.execute(answered).one()
-    return int(calls), float(seconds)
+        values["product"] = product
+    return list(connection.execute(text(statement), values))
 
 
 def add_customer(connection: Connection, values: Values) -> None:

@@ -93,8 +93,9 @@ def simulate_plan(
 ) -> None:
     """Print what a month comes to for several numbers of units: price, cost and margin.
 
-    The cost is what answers were measured to compute, at what an hour costs you
-    (MINTAGE_COMPUTE_COST, such as '0.05 EUR').
+    A unit costs what the answers that counted it did, divided by how many of it they counted: what
+    they were measured to compute, at what an hour costs you (MINTAGE_COMPUTE_COST, such as
+    '0.05 EUR'), and what upstreams ask. What they counted besides is in the cost, not the price.
     """
     with opened(home) as app:
         found = app.billing.simulate(reference, _numbers(units), product, unit)
@@ -129,12 +130,20 @@ def simulate_plan(
 
 def _why_no_cost(found: Simulation) -> str:
     if found.seconds_each is None:
-        return _("What an answer costs is not known yet: none was recorded.")
+        return _("What a unit costs is not known yet: none was recorded with its cost.")
+    currency = found.rows[0].price.currency
+    if found.asked_in:
+        return _(
+            "Upstreams ask for it in {currencies}, so what a unit costs in {currency} is not "
+            "known.",
+            currencies=", ".join(found.asked_in),
+            currency=currency,
+        )
     return _(
-        "An answer computes {milliseconds:.1f} ms. With MINTAGE_COMPUTE_COST='0.05 {currency}', "
+        "A unit computes {milliseconds:.3g} ms. With MINTAGE_COMPUTE_COST='0.05 {currency}', "
         "what an hour of one processor costs you, there are cost and margin too.",
         milliseconds=1000 * found.seconds_each,
-        currency=found.rows[0].price.currency,
+        currency=currency,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mintage.capture import repository
 from mintage.capture.books.costs import Spent
 from mintage.capture.books.economics import Economics
 from mintage.capture.pricing.charges import Charge
@@ -37,6 +38,35 @@ def test_a_cost_is_whole_or_not_known(
 ) -> None:
     found = Spent(seconds, asked).cost("EUR", hour_cost)
     assert found is None if cost is None else found is not None and abs(found - cost) < 1e-12
+
+
+def test_what_a_unit_took_is_of_the_answers_that_counted_it(shop: Any) -> None:
+    charges = (Charge.plain("image", "0.02"), Charge.plain("output_token", "0.001"))
+    shop.plans.agree("standard", Terms("EUR", charges))
+    shop.sell("birds")
+    asked = {"compute_seconds": 0.0, "counted_by": "upstream"}
+    tokens = {"input_token": 1000, "output_token": 500}
+    used = shop.usage("Ada", quantities=tokens, cost="0.0005", cost_currency="EUR", **asked)
+    unknown = replace(used, cost="0", cost_currency=UNKNOWN_CURRENCY)
+    for usage in (
+        *(used, replace(used, outcome="partial"), replace(used, outcome="error"), unknown),
+        *(shop.usage("Ada", quantities={"image": 3}), shop.usage("Ada", outcome="timeout")),
+        shop.usage(permit=shop.permit("Ada", "birds"), compute_seconds=1.0),
+    ):
+        shop.meter.record(usage).result(10)
+
+    def spent(unit: str, product: str | None = None) -> list[tuple[str, float, int, int]]:
+        with shop.database.read() as connection:
+            rows = repository.spent_on_unit(connection, unit, product)
+        return [
+            (row.cost_currency, float(row.compute_seconds), int(row.cost_picos), int(row.quantity))
+            for row in rows
+        ]
+
+    assert spent("output_token") == [("EUR", 0.0, 10**9, 1000)]
+    assert spent("image", "pets") == [("", pytest.approx(0.0071), 0, 3)]
+    assert spent("image") == [("", pytest.approx(1.0071), 0, 4)]
+    assert spent("image", "fish") == spent("request") == []
 
 
 def test_the_margin_of_what_upstreams_answer_is_what_is_left_of_what_they_ask(shop: Any) -> None:

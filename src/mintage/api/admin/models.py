@@ -224,7 +224,9 @@ class SimulatedShown(_Shown):
     plan: str
     product: str | None
     unit: str
-    seconds_each: float | None = Field(description="What an answer was measured to compute.")
+    seconds_each: float | None = Field(
+        description="What answering computed for each unit; null where nothing was measured."
+    )
     rows: list[dict[str, Any]]
 
 
