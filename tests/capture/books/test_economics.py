@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mintage.capture.books.comparing import BusinessModels
 from mintage.capture.books.economics import NOTHING, Economics, shared, together
 from mintage.capture.books.replay import Replay
 from mintage.capture.pricing.charges import Charge, Tier
@@ -148,6 +149,24 @@ def test_calls_of_a_trial_are_not_charged_and_cost_all_the_same(shop: Any) -> No
     assert (old.calls, old.charged_calls, old.revenue) == (7, 0, 0)
     assert (new.calls, new.charged_calls, new.revenue) == (2, 2, 2)
     assert float(old.cost) == pytest.approx(7 * 0.0071)
+
+
+def test_costs_are_of_the_same_month_as_revenue_is(shop: Any) -> None:
+    terms = Terms("EUR", (Charge.plain("image", "1"),), timezone="Asia/Shanghai")
+    shop.plans.agree("standard", terms)
+    for month, day, count in ((10, 31, 4), (11, 30, 2)):  # the day after in Shanghai
+        shop.clock.moment = datetime(2026, month, day, 17, tzinfo=UTC)
+        use(shop, count)
+    shop.clock.moment = datetime(2027, 1, 5, tzinfo=UTC)
+    hour_cost = Price("3600", "EUR")
+    for period, calls in ((NOVEMBER, 4), (NOVEMBER.following, 2), (NOVEMBER.preceding, 0)):
+        rows = Economics(shop.database, shop.clock).month(period, hour_cost)
+        (replayed,) = Replay(shop.database, shop.clock).month(period, [("s", terms)], hour_cost)
+        assert replayed.now == sum(row.revenue for row in rows) == calls
+        assert replayed.cost == sum(row.cost for row in rows)
+        assert float(replayed.cost) == pytest.approx(calls * 0.0071)
+    (compared,) = BusinessModels(shop.database, shop.clock).month(NOVEMBER, hour_cost)
+    assert float(compared.models[0].cost) == pytest.approx(4 * 0.0071)
 
 
 def test_what_credit_notes_took_back_is_not_earned(shop: Any) -> None:

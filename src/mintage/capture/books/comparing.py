@@ -20,10 +20,8 @@ from mintage.capture.books.business_models import (
     sized,
     usual,
 )
-from mintage.capture.books.months import hours_of
-from mintage.capture.books.replay import Months, months_by_customer, spent_on
+from mintage.capture.books.replay import Months, months_by_customer, spent_in, spent_on
 from mintage.capture.events import is_charged
-from mintage.capture.hours import repository as by_hour
 from mintage.capture.hours.rollup import Rollup
 from mintage.capture.pricing.periods import Period
 from mintage.core.clock import Clock, timestamp
@@ -65,7 +63,7 @@ class BusinessModels:
         threshold = next(iter(thresholds), confidence)
         with self._database.read() as connection:
             found = months_by_customer(connection, period, until)
-            spent = by_hour.spent_between(connection, *hours_of(period), until)
+            spent = spent_in(connection, found, period, until)
             sure = confident_units(connection, found, period, until, threshold)
         counted = added([month.part.usage for months in found.values() for month in months])
         kind = unit or most_used(counted)

@@ -93,12 +93,29 @@ class Replay:
         until = self._rollup.catch_up()
         with self._database.read() as connection:
             found = months_by_customer(connection, period, until)
-            spent = by_hour.spent_between(connection, *hours_of(period), until)
+            spent = spent_in(connection, found, period, until)
         replayed = []
         for name, terms in plans:
             cost = spent_on(found, terms.currency, spent).cost(terms.currency, hour_cost)
             replayed.append(_replayed(name, terms, period, found, cost))
         return replayed
+
+
+def spent_in(
+    connection: repository.Connection, months: Months, period: Period, until: int
+) -> list[Any]:
+    """What answering took in a month, by customer and plan: each by its plan's own calendar."""
+    zones = {
+        (customer, month.plan.name, month.plan.version): month.plan.terms.timezone
+        for (customer, __), some in months.items()
+        for month in some
+    }
+    return [
+        row
+        for zone in sorted({*zones.values()})
+        for row in by_hour.spent_between(connection, *hours_of(period, zone), until)
+        if zones.get((row.customer, row.plan, row.plan_version)) == zone
+    ]
 
 
 def spent_on(months: Months, currency: str, rows: Iterable[Any]) -> Spent:
