@@ -273,15 +273,16 @@ class Drafts:
         now = self._clock.now()
         document = again.document(self._seller, who, period)
         drawn = replace(draft, document=document)
-        credit = prepaid.applied(
+        share = prepaid.applied(
             connection, draft.customer, drawn.balance, (draft.id, draft.period), timestamp(now)
         )
-        document = documents.settled(document, *_payments_of(connection, drawn, credit))
+        document = documents.settled(document, *_payments_of(connection, drawn, share.pays))
         issued = numbered(connection, drawn, document, now)
         repository.add_invoice(connection, issued.to_row(), again.claims_of(issued.id, who.id))
         _post(connection, issued, timestamp(now))
-        if credit.nanos:
-            receive(connection, issued, credit, CREDIT, issued.id, timestamp(now))
+        if share.pays.nanos:
+            paid = (share.pays, CREDIT, issued.id, timestamp(now), share.taken)
+            receive(connection, issued, *paid)
         if drawn.balance.nanos < 0:
             give_back(connection, drawn, issued.id, timestamp(now))
         issued = found_invoice(connection, issued.id)

@@ -98,13 +98,17 @@ class Invoices(Drafts):
         def work(connection: repository.Connection) -> Invoice:
             found, now = found_invoice(connection, reference), timestamp(self._clock.now())
             (owed,), __ = portions([found], None)
-            credit = prepaid.applied(
-                connection, found.customer, owed, (found.id, found.period), now
-            )
-            if not credit.nanos:
-                raise not_now(found, _("its customer has no credit in {currency}", **vars(owed)))
+            share = prepaid.applied(connection, found.customer, owed, (found.id, found.period), now)
+            if not share.pays.nanos:
+                raise not_now(
+                    found,
+                    _(
+                        "its customer has no credit in {currency}, to the currency's last decimal",
+                        currency=owed.currency,
+                    ),
+                )
             named = f"{found.id}/{now}"
-            return take(connection, found, Received(CREDIT, named, credit, credit), now)
+            return take(connection, found, Received(CREDIT, named, share.taken, share.pays), now)
 
         return self._database.write(work)
 

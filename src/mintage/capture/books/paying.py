@@ -25,7 +25,8 @@ MANUAL = "manual"
 class Received:
     """A payment: ``amount`` came, and ``settles`` is what of an invoice that pays.
 
-    They differ where a provider cannot ask for every amount of a currency.
+    They differ where a provider cannot ask for every amount of a currency, and where credit was
+    short of less than a minor unit.
     """
 
     provider: str

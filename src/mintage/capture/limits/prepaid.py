@@ -17,10 +17,11 @@ from mintage.capture.customers import found_customer
 from mintage.capture.key_limits import end_of
 from mintage.capture.limits import repository
 from mintage.core.clock import Clock, timestamp
+from mintage.core.currencies import exponent_of
 from mintage.core.errors import BooksBroken, RequestError
 from mintage.core.ids import new_id
 from mintage.core.messages import _
-from mintage.core.money import Money
+from mintage.core.money import NANOS, Money
 from mintage.store.engine import Database
 from mintage.trust import audit
 
@@ -81,6 +82,17 @@ class Balance:
             "left": self.left.amount,
             "held": self.held.amount,
         }
+
+
+@dataclass(frozen=True)
+class Share:
+    """What credit ``pays`` of an invoice, in whole minor units, and what was ``taken`` for that.
+
+    They differ by less than one minor unit, where no more than that was short: rounding has it.
+    """
+
+    pays: Money
+    taken: Money
 
 
 class Credits:
@@ -244,17 +256,22 @@ def applied(
     total: Money,
     invoice: tuple[str, str],
     now: str,
-) -> Money:
+) -> Share:
     """What an invoice counts as paid: what calls took, then of what is left.
 
     ``invoice`` is its id and month. What calls of the month took beyond it, as where its lines are
-    rounded down, is the customer's again.
+    rounded down, is the customer's again; so is what is no whole minor unit of what they took.
     """
     reference, period = invoice
-    rest = max(0, total.nanos)
+    drawn = repository.drawn(connection, customer, total.currency, period)
+    left = repository.credits_left(connection, customer, total.currency, now)
     # What calls under way hold is theirs.
     held = repository.held(connection, f"{customer}/credit/{total.currency}", now)
-    for each in repository.drawn(connection, customer, total.currency, period):
+    there = sum(each["drawn_nanos"] - each["applied_nanos"] for each in drawn)
+    there += max(0, sum(each for __, each in left) - held)
+    share = _share(total, there)
+    rest = share.taken.nanos
+    for each in drawn:
         part = min(rest, each["drawn_nanos"] - each["applied_nanos"])
         if part:
             repository.apply(connection, each, part)
@@ -263,10 +280,8 @@ def applied(
         if beyond and each["period"] == period:
             repository.draw(connection, customer, total.currency, period, -beyond)
             restore(connection, customer, Money(beyond, total.currency), reference, now)
-    left = repository.credits_left(connection, customer, total.currency, now)
-    part = max(0, min(rest, sum(each for __, each in left) - held))
-    rest -= min(part, _take(connection, customer, Money(part, total.currency), now))
-    return Money(max(0, total.nanos) - rest, total.currency)
+    _take(connection, customer, Money(rest, total.currency), now)
+    return share
 
 
 def restore(
@@ -342,6 +357,20 @@ def _check(connection: repository.Connection, owed: Mapping[tuple[str, str], int
                 ),
                 remedy=_("Restore the workspace from a backup, or report this."),
             )
+
+
+def _share(total: Money, there: int) -> Share:
+    """What so much credit, in 10⁻⁹, pays of an amount.
+
+    Nobody can pay a part of a minor unit: where that alone is short, all of the amount is paid;
+    else credit pays whole ones, and what it has beyond them stays.
+    """
+    owed, minor = max(0, total.nanos), NANOS // 10 ** exponent_of(total.currency)
+    if owed - there < minor:
+        pays, taken = owed, min(owed, there)
+    else:
+        pays = taken = there - there % minor
+    return Share(Money(pays, total.currency), Money(taken, total.currency))
 
 
 def _take(connection: repository.Connection, customer: str, amount: Money, now: str) -> int:
