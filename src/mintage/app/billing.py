@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from mintage.app.capturing import Capturing
 from mintage.app.economy import Economy, begun
 from mintage.capture import details, repository
 from mintage.capture.books.costs import Spent
-from mintage.capture.books.drafts import Ran
 from mintage.capture.books.economics import Earned, Economics, together
 from mintage.capture.books.export import Exported, Form, export
 from mintage.capture.books.invoice import Invoice
@@ -22,6 +21,7 @@ from mintage.capture.books.overdue import Overdue, days_of
 from mintage.capture.books.paying import MANUAL
 from mintage.capture.books.rendering import language_for
 from mintage.capture.books.replay import Replay, Replayed
+from mintage.capture.books.running import Ran
 from mintage.capture.customers import Customer
 from mintage.capture.details import NO_DETAILS
 from mintage.capture.hours.rollup import Rollup
@@ -129,9 +129,7 @@ class Billing:
         owner = None if customer is None else self._capture.customers.find(customer).id
         self.credits.lapse()
         ran = self.invoices.run(Period.parse(period), owner)
-        if issue:
-            ran = replace(ran, drafted=self.invoices.issue_all(ran.drafted))
-        return ran
+        return self.invoices.issue_ran(ran) if issue else ran
 
     def listed(
         self,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 from mintage.capture import notices
 from mintage.capture.books import crediting, documents, ledger, repository
@@ -25,6 +24,7 @@ from mintage.capture.books.invoice import (
 )
 from mintage.capture.books.months import latest_hour, months_of
 from mintage.capture.books.paying import give_back, too_much
+from mintage.capture.books.running import Ran, reason_of, written
 from mintage.capture.customers import Customer
 from mintage.capture.details import NO_DETAILS, Details
 from mintage.capture.hours.rollup import Rollup
@@ -40,29 +40,6 @@ from mintage.core.messages import Message, _
 from mintage.core.money import Money
 from mintage.store.engine import Database
 from mintage.trust import audit
-
-_MOST_NANOS = 2**63 - 1
-_WRITES_AT_ONCE = 16
-"""Documents that share a flush: no call can be recorded until they are written."""
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What a run of invoices came to; ``waiting`` says of whom there is none yet, and why."""
-
-    period: str
-    drafted: Sequence[Invoice]
-    standing: Sequence[Invoice]
-    credited: Sequence[Invoice]
-    waiting: Sequence[tuple[str, Message]]
-
-    def to_json(self) -> dict[str, Any]:
-        """As ``invoice run --json`` says it."""
-        parts = {name: getattr(self, name) for name in ("drafted", "standing", "credited")}
-        said = {name: [each.to_json() for each in found] for name, found in parts.items()}
-        return {"period": self.period, **said, "waiting": [list(each) for each in self.waiting]}
 
 
 class Drafts:
@@ -80,7 +57,7 @@ class Drafts:
 
         Months before it that were never invoiced are drafted too. It can be repeated at any time:
         an issued invoice stays as it is, and of a month there is one in each currency. Late usage
-        goes where its plan says.
+        goes where its plan says. What fails for one of all customers is among who waits, and why.
 
         Raises:
             RequestError: no such customer (404).
@@ -92,14 +69,25 @@ class Drafts:
             name: {} for name in ("drafted", "standing", "credited", "waiting")
         }
         agreed: dict[Reference, Plan] = {}
+        owners = everyone if customer is None else [customer]
         works = [
             partial(self._run_one, who=each, agreed=agreed, period=period, until=until)
-            for each in (everyone if customer is None else [customer])
+            for each in owners
         ]
-        for found in _written(self._database, works):
+        for owner, found in zip(owners, written(self._database, works), strict=True):
+            if isinstance(found, Exception):
+                if customer is not None:
+                    raise found
+                name = self._name_of(owner)
+                ran["waiting"][name] = (name, reason_of(found))
+                continue
             for name, value in found:
                 ran[name][value.id if isinstance(value, Invoice) else value[0]] = value
         return Ran(str(period), **{name: list(values.values()) for name, values in ran.items()})
+
+    def _name_of(self, customer: str) -> str:
+        with self._database.read() as connection:
+            return str(repository.customer_of(connection, customer)["name"])
 
     def _run_one(
         self,
@@ -193,9 +181,9 @@ class Drafts:
             made = replace(made, id=standing["id"], attempt=standing["attempt"])
         if not draft.is_owed:
             return []
-        if abs(made.total.nanos) > _MOST_NANOS:
-            too_much = _("{total} is more than one invoice can hold", total=made.total)
-            return [("waiting", (customer.name, too_much))]
+        too_large = _too_large(made.document, customer.id)
+        if too_large is not None:
+            return [("waiting", (customer.name, too_large))]
         repository.add_invoice(connection, made.to_row(), draft.claims_of(made.id, customer.id))
         return [("drafted", made)]
 
@@ -243,10 +231,35 @@ class Drafts:
         return issued
 
     def issue_all(self, drafts: Sequence[Invoice]) -> list[Invoice]:
-        """Issue drafts in their order; one of which nothing is left goes away."""
+        """Issue drafts in their order; one of which nothing is left goes away.
+
+        Raises:
+            RequestError: one cannot be issued, and stays a draft; the others are issued.
+        """
+        issued, failed = self._issue_each(drafts)
+        for __, error in failed:
+            raise error
+        return issued
+
+    def issue_ran(self, ran: Ran) -> Ran:
+        """What a run drafted, issued; who has a draft that cannot be is among who waits."""
+        issued, failed = self._issue_each(ran.drafted)
+        waiting = [(each.document["customer"]["name"], reason_of(error)) for each, error in failed]
+        return replace(ran, drafted=issued, waiting=[*ran.waiting, *waiting])
+
+    def _issue_each(
+        self, drafts: Sequence[Invoice]
+    ) -> tuple[list[Invoice], list[tuple[Invoice, Exception]]]:
+        """What was issued, and which drafts were not, and why."""
         agreed: dict[Reference, Plan] = {}
         works = [partial(self._issue, reference=each.id, agreed=agreed) for each in drafts]
-        return [issued for issued in _written(self._database, works) if issued is not None]
+        issued, failed = list[Invoice](), list[tuple[Invoice, Exception]]()
+        for draft, made in zip(drafts, written(self._database, works), strict=True):
+            if isinstance(made, Exception):
+                failed.append((draft, made))
+            elif made is not None:
+                issued.append(made)
+        return issued, failed
 
     def _issue(
         self,
@@ -272,6 +285,9 @@ class Drafts:
             return None
         now = self._clock.now()
         document = again.document(self._seller, who, period)
+        too_large = _too_large(document, who.id)
+        if too_large is not None:
+            raise not_now(draft, too_large)
         drawn = replace(draft, document=document)
         share = prepaid.applied(
             connection, draft.customer, drawn.balance, (draft.id, draft.period), timestamp(now)
@@ -379,6 +395,16 @@ class Drafts:
         return [("credited", note), *drawn]
 
 
+def _too_large(document: Document, customer: str) -> Message | None:
+    """Why the books cannot hold a document: a line may be far more than what the total is."""
+    amount = ledger.beyond(documents.entries(document, customer))
+    if amount is None:
+        return None
+    if amount.nanos == abs(documents.total_of(document).nanos):
+        return _("{total} is more than one invoice can hold", total=amount)
+    return _("{amount}, which is a part of it, is more than the ledger can hold", amount=amount)
+
+
 def _payments_of(
     connection: repository.Connection, drawn: Invoice, credit: Money
 ) -> tuple[int, int]:
@@ -410,13 +436,3 @@ def _tell(connection: repository.Connection, issued: Invoice, moment: str) -> No
     notices.tell(connection, issued.customer, "invoice.issued", issued.summary(), moment)
     if issued.status == "paid":
         notices.tell(connection, issued.customer, "invoice.paid", issued.summary(), moment)
-
-
-def _written(
-    database: Database, works: Iterable[Callable[[repository.Connection], T]]
-) -> Iterator[T]:
-    """What writes come to, in their order; several of them share a flush."""
-    left = iter(works)
-    while portion := [database.submit(work) for work in islice(left, _WRITES_AT_ONCE)]:
-        for written in portion:
-            yield written.result()

@@ -16,13 +16,14 @@ from typing import Any
 
 from mintage.capture.books import repository
 from mintage.core.canonical import canonical_json, sha256_hex
-from mintage.core.errors import BooksBroken
+from mintage.core.errors import BooksBroken, RequestError
 from mintage.core.messages import _
 from mintage.core.money import Money
 from mintage.store.engine import Database
 from mintage.trust import audit
 
 _KIND = "ledger.posted"
+_MOST_NANOS = 2**63 - 1  # what a row's 64 bits hold
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,14 @@ class Entry:
         return cls(row["account"], Money(int(row["nanos"]), row["currency"]))
 
 
+def beyond(entries: Iterable[Entry]) -> Money | None:
+    """The greatest amount of some entries, if the ledger cannot hold it; above zero."""
+    most = max((entry.amount for entry in entries), key=lambda each: abs(each.nanos), default=None)
+    if most is None or abs(most.nanos) <= _MOST_NANOS:
+        return None
+    return most if most.nanos > 0 else -most
+
+
 def post(
     connection: repository.Connection,
     kind: str,
@@ -67,8 +76,15 @@ def post(
 
     Raises:
         BooksBroken: the entries do not sum to zero in each currency.
+        RequestError: an amount is more than an entry can hold.
     """
     made = [entry for entry in entries if entry.amount.nanos]
+    too_much = beyond(made)
+    if too_much is not None:
+        raise RequestError(
+            _("{amount} is more than the ledger can hold.", amount=too_much),
+            remedy=_("Nothing was written. Write it as several smaller amounts."),
+        )
     wrong = _sums(made)
     if wrong:
         raise BooksBroken(

@@ -310,7 +310,12 @@ def pay_in(
     by: tuple[str, str],
     now: str,
 ) -> None:
-    """What came by a payment beside what it paid is credit; ``by`` are provider and reference."""
+    """What came by a payment beside what it paid is credit; ``by`` are provider and reference.
+
+    Raises:
+        RequestError: more than one credit can hold, or no amount above zero.
+    """
+    _check_amount(amount, by[1])
     made = _made(customer, amount, "paid", by, now)
     _added(connection, made, f"cash:{by[0]}", now)
 
