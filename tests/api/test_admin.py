@@ -23,7 +23,10 @@ from mintage.api.admin.desk import ROLE
 from mintage.api.models import Limits
 from mintage.capture.keys import ApiKey, OperatorKey
 from mintage.capture.operators import ROLES
+from mintage.capture.payments.manual import Manual
 from mintage.core.messages import told
+from mintage.core.money import Money
+from mintage.core.types import Payment
 from mintage.store import schema
 
 GOLD = """
@@ -249,6 +252,18 @@ def test_what_is_overdue_exported_and_collected_is_asked_for_over_http(
     paid = office.post(f"/invoices/{owner['id']}/pay", "billing", credit=True)
     assert (paid["status"], paid["credit"]) == ("paid", owner["total"])
     office.post(f"/invoices/{owner['id']}/pay", "billing", 400)
+
+
+def test_what_a_provider_took_beyond_what_is_owed_is_said_over_http(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first, *__) = office.post("/invoices:run", "billing", period="2026-11", issue=True)["drafted"]
+    took = Payment("in_1", first["number"], Money.parse("1", "EUR"))
+    office.post(f"/invoices/{first['number']}/push", "billing", provider="manual")
+    monkeypatch.setattr(Manual, "look", lambda _self, _reference: took)
+    (found,) = office.post("/invoices:sync", "billing")["payments"]
+    rest = Money.parse("1", "EUR") + -Money.parse(first["total"], "EUR")
+    assert (found["status"], found["credit"]) == ("paid", rest.amount)
 
 
 def test_credit_is_added_once_by_its_reference_seen_and_paid_back(office: Office) -> None:

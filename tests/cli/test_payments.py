@@ -51,12 +51,12 @@ def test_wrong_money_and_a_provider_that_is_down_are_said(
     mintage("invoice", "run", "--period", "2026-10", "--issue", *at)
     for number in (FIRST, SECOND):
         reference = mintage.json("invoice", "push", number, "--provider", "stripe", *at)
-        stripe_stand.pay(reference["reference"], 1)
+        stripe_stand.pay(reference["reference"], 1, "usd")
     mintage("invoice", "sync", "--provider", "stripe", *at)
-    assert mintage.err.count("0.01 EUR was paid") == 2
+    assert mintage.err.count("0.01 USD was paid") == 2
     one, other = mintage.json("invoice", "sync", *at)["mismatches"]
     said = ("--reason", "sent back", *at)
-    assert "0.01 EUR" in mintage("invoice", "dismiss", one["reference"], *said)
+    assert "0.01 USD" in mintage("invoice", "dismiss", one["reference"], *said)
     assert mintage.json("invoice", "sync", *at)["mismatches"] == [other]
     mintage("invoice", "dismiss", "in_none", *said, status=2)
     assert "mintage invoice sync" in mintage.err
@@ -65,6 +65,40 @@ def test_wrong_money_and_a_provider_that_is_down_are_said(
     assert [each["number"] for each in said["failed"]] == [FIRST, SECOND]
     mintage("invoice", "push", FIRST, "--provider", "barter", *at, status=2)
     assert "There are: manual, stripe, alipay" in mintage.err
+
+
+def test_more_than_is_owed_is_credit_and_less_pays_a_part(
+    mintage: Terminal, books: Path, stripe_stand: Any
+) -> None:
+    at = ("--home", books)
+    mintage("invoice", "run", "--period", "2026-10", "--issue", *at)
+    pushed = [
+        mintage.json("invoice", "push", number, "--provider", "stripe", *at)["reference"]
+        for number in (FIRST, SECOND)
+    ]
+    mintage("invoice", "credit", FIRST, "--line", "1", "--amount", "1", "--reason", "slow", *at)
+    stripe_stand.pay(pushed[0])
+    assert f"{FIRST}  paid  3.88 EUR" in mintage("invoice", "sync", *at)
+    assert "1 EUR of it was not owed: it is the customer's credit." in mintage.err
+    stripe_stand.pay(pushed[1], 1)
+    assert f"{SECOND}  paid in part  0.01 EUR" in mintage("invoice", "sync", *at)
+    (credit,) = mintage.json("credit", "list", *at)
+    assert (credit["left"], credit["reference"]) == ("1", pushed[0])
+    (said,) = mintage.json("invoice", "sync", *at)["payments"]
+    assert (said["status"], said["number"], said["credit"]) == ("known", SECOND, None)
+
+
+def test_what_is_paid_of_an_invoice_that_is_void_is_kept_as_credit(
+    mintage: Terminal, books: Path, stripe_stand: Any
+) -> None:
+    at = ("--home", books)
+    mintage("invoice", "run", "--period", "2026-10", "--issue", *at)
+    pushed = mintage.json("invoice", "push", FIRST, "--provider", "stripe", *at)
+    mintage("invoice", "void", FIRST, *at)
+    stripe_stand.pay(pushed["reference"])
+    assert f"{FIRST}  kept as credit  3.88 EUR" in mintage("invoice", "sync", *at)
+    accounts = mintage.json("ledger", "check", *at)["accounts"]
+    assert accounts["cash:stripe"] == {"EUR": "3.88"}
 
 
 def test_a_server_takes_a_payments_message_once(

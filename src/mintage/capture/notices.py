@@ -21,6 +21,8 @@ TYPES = (
     "invoice.overdue",
     "invoice.void",
     "credit_note.issued",
+    "payment.partial",
+    "payment.credited",
     "payment.mismatch",
     "quota.threshold",
     "balance.threshold",

@@ -13,7 +13,8 @@ from rich.cells import cell_len
 
 from mintage.capture.books import rendering
 from mintage.capture.books.invoice import Invoice
-from mintage.capture.payments.desk import Found, synced
+from mintage.capture.payments.booking import Found
+from mintage.capture.payments.desk import synced
 from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import emit, line, say, stdout, table, warn
 from mintage.cli.words import word
@@ -26,6 +27,9 @@ invoice = typer.Typer(
     help="What is owed: draft, issue, show, take back and note as paid.", no_args_is_help=True
 )
 ledger = typer.Typer(help="The books: what they come to, and that they hold.", no_args_is_help=True)
+
+_TAKEN = {"paid": word("paid"), "part": _("paid in part"), "credited": _("kept as credit")}
+"""What came of a payment that is in the books now."""
 
 _Reference = Annotated[str, typer.Argument(help="An invoice's number or id: INV-2026-000001.")]
 
@@ -282,8 +286,9 @@ def sync_payments(
 ) -> None:
     """Ask payment providers what was paid, as their messages would tell it to a server.
 
-    What they took and is not what an invoice owes pays nothing by itself. It is listed each time,
-    until it is dismissed.
+    What is more than an invoice owes is the customer's credit, and less pays a part. What the books
+    cannot say, such as another currency, pays nothing: it is listed each time, until it is
+    dismissed.
     """
     with opened(home) as app:
         found, failed = app.billing.desk.sync(provider)
@@ -307,7 +312,7 @@ def dismiss_payment(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """List a payment that was not what is owed no more, since it was set right otherwise."""
+    """List a payment that is in nobody's books no more, since it was set right otherwise."""
     with opened(home) as app:
         done = app.billing.desk.dismiss(payment, reason, provider)
     if as_json:
@@ -406,11 +411,14 @@ def check_ledger(*, home: Home = None, as_json: Json = False) -> None:
 def _synced(
     found: list[Found], failed: list[tuple[str, MintageError]], mismatches: list[dict[str, Any]]
 ) -> None:
-    paid = [each.payment for each in found if each.status == "paid"]
-    for each in paid:
-        amount = rendering.amount_text(each.amount.amount, each.amount.currency)
-        line(f"{each.number}  {told(word('paid'))}  {amount}")
-    if not paid:
+    new = [each for each in found if each.status in _TAKEN]
+    for each in new:
+        came = each.payment.amount
+        amount = rendering.amount_text(came.amount, came.currency)
+        line(f"{each.payment.number}  {told(_TAKEN[each.status])}  {amount}")
+        if each.status == "paid" and each.credit is not None:
+            say(_("{credit} of it was not owed: it is the customer's credit.", credit=each.credit))
+    if not new:
         say(_("Nothing new was paid."))
     for row in mismatches:
         warn(

@@ -408,7 +408,7 @@ reminders = Table(
     Column("told_at", String(32), nullable=False),
 )
 
-# Money that a provider took and that is in no invoice's books, because it is not what is owed.
+# Money that a provider took and that is in nobody's books, because those cannot say it.
 payment_mismatches = Table(
     "payment_mismatches",
     metadata,

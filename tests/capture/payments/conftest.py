@@ -10,6 +10,7 @@ import pytest
 from tests.capture.payments.stand import StripeStand
 
 from mintage.capture.details import Details
+from mintage.capture.limits.prepaid import Credits
 from mintage.capture.payments.desk import Desk
 from mintage.capture.pricing.charges import Charge
 from mintage.capture.pricing.periods import Period
@@ -35,6 +36,7 @@ class Till:
     def __init__(self, shop: Any) -> None:
         self.shop = shop
         self.desk = Desk(shop.database, shop.clock)
+        self.credits = Credits(shop.database, shop.clock)
 
     def issued(self, amount: str = "12.34", currency: str = "EUR", customer: str = "Ada") -> Any:
         """An invoice over so much, issued."""

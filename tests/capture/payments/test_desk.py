@@ -1,4 +1,4 @@
-"""What is written of payments: each once, exactly, and nothing that is not owed."""
+"""What providers collect and are asked about; and what they take, once and exactly."""
 
 from __future__ import annotations
 
@@ -57,14 +57,13 @@ def test_a_message_pays_once_however_often_and_by_however_many_it_comes(
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"amount_paid": 1233}, "12.33 EUR was paid, and 12.34 EUR is owed"),
-        ({"amount_paid": 1235}, "12.35 EUR was paid, and 12.34 EUR is owed"),
+        ({"amount_paid": 0}, "0 EUR was paid, and 12.34 EUR is owed"),
         ({"currency": "usd"}, "12.34 USD was paid, and 12.34 EUR is owed"),
         ({"currency": "jpy"}, "1234 JPY was paid, and 12.34 EUR is owed"),
         ({"metadata": {"mintage_invoice": "INV-1999-000001"}}, "there is no such invoice"),
     ],
 )
-def test_money_that_is_not_what_is_owed_is_kept_and_said_and_pays_nothing(
+def test_money_that_the_books_cannot_say_is_kept_and_told_and_pays_nothing(
     till: Any, stripe_stand: Any, changes: dict[str, Any], reason: str
 ) -> None:
     invoice = till.issued()
@@ -72,8 +71,9 @@ def test_money_that_is_not_what_is_owed_is_kept_and_said_and_pays_nothing(
     for __ in range(2):
         found = till.desk.notified("stripe", body, signed(body))
         assert (found.status, str(found.reason)) == ("mismatch", reason)
-    assert till.shop.invoices.find(invoice.id).status == "issued"
+    assert till.shop.invoices.find(invoice.id).to_pay == Money.parse("12.34", "EUR")
     assert "cash:stripe" not in till.shop.ledger.check().accounts
+    assert not till.credits.list()
     (kept,) = till.desk.mismatches()
     assert (kept["reference"], kept["reason"]) == ("in_0001", reason)
     known = "no such" not in reason
@@ -82,7 +82,8 @@ def test_money_that_is_not_what_is_owed_is_kept_and_said_and_pays_nothing(
 
 
 def test_money_that_was_set_right_otherwise_is_listed_no_more(till: Any, stripe_stand: Any) -> None:
-    body = message(metadata={"mintage_invoice": till.issued().number}, amount_paid=1)
+    number = till.issued().number
+    body = message(metadata={"mintage_invoice": number}, amount_paid=1, currency="usd")
     till.desk.notified("stripe", body, signed(body))
     with pytest.raises(RequestError) as none:
         till.desk.dismiss("in_0001", "sent back", "alipay")
@@ -95,17 +96,38 @@ def test_money_that_was_set_right_otherwise_is_listed_no_more(till: Any, stripe_
     assert till.desk.dismiss("in_0001", "again") == done
     assert len(till.shop.leaves("payment.dismissed")) == 1
     till.desk.notified("stripe", body, signed(body))  # told again, it is known
+    right = message(metadata={"mintage_invoice": number})
+    assert till.desk.notified("stripe", right, signed(right)).status == "mismatch"
     assert till.desk.mismatches() == []
+    assert "cash:stripe" not in till.shop.ledger.check().accounts
 
 
-def test_an_invoice_that_was_paid_otherwise_is_not_paid_twice(till: Any, stripe_stand: Any) -> None:
+def test_a_page_is_asked_about_until_long_after_its_invoice_was_paid_otherwise(
+    till: Any, stripe_stand: Any
+) -> None:
     invoice = till.issued()
+    pushed = till.desk.push(invoice.id, "stripe")
     till.shop.invoices.pay(invoice.id, None, "manual", "bank 1")
-    body = message(metadata={"mintage_invoice": invoice.number})
-    found = till.desk.notified("stripe", body, signed(body))
-    assert (found.status, str(found.reason)) == ("mismatch", "it is paid")
     with pytest.raises(RequestError):
         till.desk.push(invoice.id, "stripe")
+    till.shop.clock.advance(89 * 86_400)
+    assert till.desk.sync() == ([], [])
+    stripe_stand.pay(pushed.reference)
+    ((found,), __) = till.desk.sync()
+    assert (found.status, found.credit) == ("credited", invoice.total)
+    till.shop.clock.advance(2 * 86_400)
+    asked = len(stripe_stand.asked)
+    assert till.desk.sync() == ([], [])
+    assert len(stripe_stand.asked) == asked
+
+
+def test_a_page_is_asked_about_no_more_where_it_was_paid(till: Any, stripe_stand: Any) -> None:
+    pushed = till.desk.push(till.issued().id, "stripe")
+    stripe_stand.pay(pushed.reference)
+    till.desk.sync()
+    asked = len(stripe_stand.asked)
+    assert till.desk.sync() == ([], [])
+    assert len(stripe_stand.asked) == asked
 
 
 def test_only_what_is_left_of_an_invoice_is_asked_for(till: Any, stripe_stand: Any) -> None:

@@ -175,7 +175,7 @@ def _add_collecting(router: APIRouter, desk: Desk) -> None:
         **desk.needs("billing", 404, body=models.SyncPayments),
     )
     async def sync(request: Request) -> JSONResponse:
-        """As their messages would tell it to a server."""
+        """As their messages would tell it to a server: more than is owed becomes credit."""
         asked = await read(request, models.SyncPayments)
 
         def work() -> object:
@@ -185,7 +185,7 @@ def _add_collecting(router: APIRouter, desk: Desk) -> None:
 
     @router.post(
         "/invoices:dismiss",
-        summary="Dismiss a payment that is not what is owed",
+        summary="Dismiss a payment that is in nobody's books",
         response_model=models.Mismatch,
         **desk.needs("billing", 400, 404, body=models.DismissPayment),
     )

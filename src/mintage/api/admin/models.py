@@ -258,7 +258,7 @@ class SyncPayments(_Body):
 
 
 class DismissPayment(_Body):
-    """A payment that is not what is owed, and how it was set right."""
+    """A payment that is in nobody's books, and how it was set right."""
 
     reference: _Name = Field(description="As the provider names it.")
     reason: Annotated[str, Field(min_length=1, max_length=200, examples=["sent back"])]
@@ -348,8 +348,24 @@ class PushedInvoice(_Shown):
     currency: str
 
 
+class FoundPayment(_Shown):
+    """What came of a payment; ``credit`` is what of it is the customer's, since it was not owed."""
+
+    status: Literal["paid", "part", "credited", "known", "mismatch"] = Field(
+        description="All or a part of what was owed is paid; nothing was owed; it was known; or "
+        "it is in nobody's books."
+    )
+    provider: str
+    reason: str | None
+    reference: str
+    number: str
+    amount: str
+    currency: str
+    credit: str | None
+
+
 class Mismatch(_Shown):
-    """A payment that is not what is owed; ``invoice`` is null where none has its number."""
+    """A payment that the books cannot say; ``invoice`` is null where none has its number."""
 
     provider: str
     reference: str
@@ -366,7 +382,7 @@ class Mismatch(_Shown):
 class SyncedPayments(_Shown):
     """What providers took; ``failed`` did not answer, ``mismatches`` pay nothing by themselves."""
 
-    payments: list[dict[str, Any]]
+    payments: list[FoundPayment]
     failed: list[dict[str, Any]]
     mismatches: list[Mismatch]
 

@@ -5,25 +5,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from datetime import timedelta
+from typing import Any
 
-from mintage.capture import notices
-from mintage.capture.books import paying, rendering
-from mintage.capture.books import repository as books
+from mintage.capture.books import rendering
 from mintage.capture.books.invoice import Invoice, found_invoice, not_now
 from mintage.capture.payments import repository
-from mintage.core import registry
+from mintage.capture.payments.booking import Found, book, provider_named
 from mintage.core.clock import Clock, timestamp
 from mintage.core.errors import ConfigError, MintageError, RequestError
-from mintage.core.messages import Message, _, speaking, told
+from mintage.core.messages import _, speaking, told
 from mintage.core.money import Money
-from mintage.core.ports import PaymentProvider
 from mintage.core.redaction import has_key
 from mintage.core.types import Bill, Payment, Requested
 from mintage.store.engine import Database
 from mintage.trust import audit
 
-_LONGEST_NUMBER = _LONGEST_REASON = 200
+_LONGEST_REASON = 200
+_ASKED_FOR = timedelta(days=90)  # after it was closed by other means, an invoice's page
 _log = logging.getLogger(__name__)
 
 
@@ -40,23 +39,6 @@ class Pushed:
     def to_json(self) -> dict[str, Any]:
         """As ``invoice push --json`` says it."""
         return vars(self) | {"asked": self.asked.amount, "currency": self.asked.currency}
-
-
-@dataclass(frozen=True)
-class Found:
-    """What came of a payment: now in the books, there before, or not what is owed."""
-
-    status: Literal["paid", "known", "mismatch"]
-    provider: str
-    payment: Payment
-    reason: Message | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """As ``invoice sync --json`` says it."""
-        amount = self.payment.amount
-        said = vars(self.payment) | {"amount": amount.amount, "currency": amount.currency}
-        reason = None if self.reason is None else str(self.reason)
-        return {"status": self.status, "provider": self.provider, "reason": reason, **said}
 
 
 class Desk:
@@ -136,66 +118,32 @@ class Desk:
     def received(self, provider: str, payment: Payment) -> Found:
         """Put a payment into the books, in one transaction; the same one counts once.
 
-        One that is not what is owed is kept and told as such, and pays nothing.
+        What is more than is owed is the customer's credit. What the books cannot say is kept apart
+        and told, and pays nothing.
         """
-        found = self._database.write(lambda connection: self._book(connection, provider, payment))
+        now = timestamp(self._clock.now())
+        found = self._database.write(lambda connection: book(connection, provider, payment, now))
         if found.status == "mismatch":
             _log.error(
                 "%s took %s for %s: %s", provider, payment.amount, payment.number, found.reason
             )
         return found
 
-    def _book(self, connection: repository.Connection, provider: str, payment: Payment) -> Found:
-        if books.payments_named(connection, provider, payment.reference):
-            return Found("known", provider, payment)
-        now = timestamp(self._clock.now())
-        row = books.find_invoice(connection, payment.number)
-        invoice = None if row is None else Invoice.from_row(row)
-        reason = _unowed(provider, invoice, payment)
-        if invoice is None or reason is not None:
-            return self._mismatch(connection, provider, payment, invoice, reason, now)
-        received = paying.Received(provider, payment.reference, payment.amount, invoice.to_pay)
-        paying.take(connection, invoice, received, now)
-        return Found("paid", provider, payment)
-
-    @staticmethod
-    def _mismatch(
-        connection: repository.Connection,
-        provider: str,
-        payment: Payment,
-        invoice: Invoice | None,
-        reason: Message | None,
-        now: str,
-    ) -> Found:
-        said = reason or _("there is no such invoice")
-        if repository.find_mismatch(connection, provider, payment.reference) is None:
-            row = {
-                "provider": provider,
-                "reference": payment.reference,
-                "number": payment.number[:_LONGEST_NUMBER],
-                "currency": payment.amount.currency,
-                "reason": str(said),
-            }
-            amount = {"invoice": None if invoice is None else invoice.id, "received_at": now}
-            repository.add_mismatch(connection, row | amount | {"nanos": payment.amount.nanos})
-            logged = row | {"amount": payment.amount.amount}
-            audit.append(connection, "payment.mismatch", logged)
-            if invoice is not None:
-                notices.tell(connection, invoice.customer, "payment.mismatch", logged, now)
-        return Found("mismatch", provider, payment, said)
-
     def sync(
         self, provider: str | None = None
     ) -> tuple[list[Found], list[tuple[str, MintageError]]]:
         """Ask providers what was paid of that which is open; and of what they did not answer.
+
+        What was closed lately by other means is asked about too: its page may be paid all the same.
 
         Raises:
             RequestError: no such provider (404).
         """
         if provider is not None:
             provider_named(provider)
+        lately = timestamp(self._clock.now() - _ASKED_FOR)
         with self._database.read() as connection:
-            waiting = repository.open_requests(connection, provider)
+            waiting = repository.open_requests(connection, provider, lately)
         found: list[Found] = []
         failed: list[tuple[str, MintageError]] = []
         for row in waiting:
@@ -209,7 +157,7 @@ class Desk:
         return found, failed
 
     def mismatches(self) -> list[dict[str, Any]]:
-        """Payments that are in no invoice's books, because they are not what is owed.
+        """Payments that are in nobody's books, because those cannot say them.
 
         Those that were dismissed are not among them.
         """
@@ -217,7 +165,7 @@ class Desk:
             return [*map(_shown, repository.mismatches(connection))]
 
     def dismiss(self, reference: str, reason: str, provider: str | None = None) -> dict[str, Any]:
-        """Note how a payment that was not what is owed was set right, such as sent back.
+        """Note how a payment that is in nobody's books was set right, such as sent back.
 
         It is listed no more; one that was dismissed already stays as it was.
 
@@ -240,7 +188,7 @@ class Desk:
             ]
             if not named:
                 raise RequestError(
-                    _("No provider took other money than is owed as {name!r}.", name=reference),
+                    _("No payment {name!r} waits to be set right.", name=reference),
                     remedy=_("See what they took: mintage invoice sync"),
                     http_status=404,
                 )
@@ -274,34 +222,10 @@ def synced(
     return {"payments": payments, "failed": errors, "mismatches": list(mismatches)}
 
 
-def provider_named(name: str) -> PaymentProvider:
-    """A registered provider.
-
-    Raises:
-        RequestError: there is none (404).
-    """
-    try:
-        return registry.payment_providers().get(name)
-    except ConfigError as error:
-        raise RequestError(error.message, remedy=error.remedy, http_status=404) from error
-
-
 def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A payment that is not what is owed, as it is told."""
+    """A payment that is in nobody's books, as it is told."""
     told_of = {name: value for name, value in row.items() if name != "nanos"}
     return told_of | {"amount": Money(row["nanos"], row["currency"]).amount}
-
-
-def _unowed(provider: str, invoice: Invoice | None, payment: Payment) -> Message | None:
-    """Why a payment is not what is owed; None where it is."""
-    if invoice is None:
-        return _("there is no such invoice")
-    if invoice.status != "issued":
-        return _("it is {status}", status=Message(invoice.status))
-    asked = provider_named(provider).asks(invoice.to_pay)
-    if payment.amount != asked:
-        return _("{paid} was paid, and {owed} is owed", paid=payment.amount, owed=asked)
-    return None
 
 
 def _bill(found: Invoice, owed: Money, payer: str | None) -> Bill:

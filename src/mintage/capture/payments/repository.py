@@ -1,13 +1,13 @@
-"""All SQL of this room: what providers were asked to collect, and what they took otherwise."""
+"""All SQL of this room: what providers were asked to collect, and what is in nobody's books."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Select, insert, select, update
+from sqlalchemy import Select, exists, insert, select, update
 
-from mintage.store.schema import invoices, payment_mismatches, payment_requests
+from mintage.store.schema import invoices, payment_mismatches, payment_requests, payments
 from mintage.store.statements import insert_or_change
 
 Connection = sqlalchemy.Connection
@@ -40,32 +40,36 @@ def find_request(connection: Connection, provider: str, invoice: str) -> Values 
     return _first(connection, select(payment_requests).where(wanted))
 
 
-def open_requests(connection: Connection, provider: str | None) -> list[Values]:
-    """What providers were asked to collect for invoices that are not paid yet, with its number."""
-    r = payment_requests.c
+def open_requests(connection: Connection, provider: str | None, since: str) -> list[Values]:
+    """What providers were asked to collect and may still be told of as paid, with its number.
+
+    For invoices that are not paid yet, and those closed since a moment but by that provider.
+    """
+    r, i, p = payment_requests.c, invoices.c, payments.c
+    paid_there = exists().where((p.invoice == r.invoice) & (p.provider == r.provider))
     asked = (
-        select(payment_requests, invoices.c.number)
-        .join(invoices, invoices.c.id == r.invoice)
-        .where(invoices.c.status == "issued")
+        select(payment_requests, i.number)
+        .join(invoices, i.id == r.invoice)
+        .where((i.status == "issued") | ((i.closed_at > since) & ~paid_there))
         .order_by(r.pushed_at, r.invoice)
     )
     return _all(connection, asked if provider is None else asked.where(r.provider == provider))
 
 
 def add_mismatch(connection: Connection, values: Values) -> None:
-    """Keep a payment that is not what is owed."""
+    """Keep a payment that the books cannot say."""
     connection.execute(insert(payment_mismatches).values(values))
 
 
 def find_mismatch(connection: Connection, provider: str, reference: str) -> Values | None:
-    """The payment that a provider names so, where it was not what is owed."""
+    """The payment that a provider names so, where the books cannot say it."""
     m = payment_mismatches.c
     wanted = (m.provider == provider) & (m.reference == reference)
     return _first(connection, select(payment_mismatches).where(wanted))
 
 
 def mismatches(connection: Connection, reference: str | None = None) -> list[Values]:
-    """Payments that are not what is owed, nor set right, the oldest first; or those named so."""
+    """Payments that are in nobody's books nor set right, the oldest first; or those named so."""
     m = payment_mismatches.c
     wanted = m.dismissed_at.is_(None) if reference is None else m.reference == reference
     ordered = select(payment_mismatches).where(wanted).order_by(m.received_at, m.reference)
