@@ -254,6 +254,21 @@ def test_what_is_overdue_exported_and_collected_is_asked_for_over_http(
     office.post(f"/invoices/{owner['id']}/pay", "billing", 400)
 
 
+def test_a_credit_note_that_is_sent_again_under_its_reference_is_written_once(
+    office: Office,
+) -> None:
+    (first, *__) = office.post("/invoices:run", "billing", period="2026-11", issue=True)["drafted"]
+    address = f"/invoices/{first['number']}/credit"
+    said = {"line": 1, "amount": "0.01", "reason": "slow", "reference": "ticket 7"}
+    note = office.post(address, "billing", **said)
+    assert office.post(address, "billing", **said) == note
+    for other in ({"amount": "0.02"}, {"line": None, "amount": None}):
+        refused = office.post(address, "billing", 409, **said | other)
+        assert note["number"] in refused["detail"]
+    office.post(address, "billing", 400, **said | {"reference": ""})
+    assert office.get(f"/invoices/{first['number']}")["credited"] == "0.01"
+
+
 def test_what_a_provider_took_beyond_what_is_owed_is_said_over_http(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:

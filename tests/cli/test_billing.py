@@ -325,6 +325,22 @@ def test_an_invoice_is_a_pdf_in_its_customers_language(
     assert (tmp_path / "ada.pdf").read_bytes().startswith(b"%PDF-")
 
 
+def test_a_credit_note_that_is_asked_for_again_is_written_once(
+    mintage: Terminal, books: Path
+) -> None:
+    at = ("--home", books)
+    mintage("invoice", "run", "--period", "2026-10", "--issue", *at)
+    credit = ("invoice", "credit", "INV-2026-000001", "--reason", "slow", "--line", "1")
+    named = ("--reference", "ticket 7", *at)
+    first = mintage.json(*credit, "--amount", "1", *named)
+    assert mintage.json(*credit, "--amount", "1.00", *named) == first
+    mintage(*credit, "--amount", "2", *named, status=2)
+    assert f"{first['number']} has that reference" in mintage.err
+    notes = [each for each in mintage.json("invoice", "list", *at) if each["kind"] != "invoice"]
+    assert [each["total"] for each in notes] == ["-1"]
+    assert mintage.json("ledger", "check", *at)["transactions"] == 3
+
+
 def test_a_part_of_an_invoice_is_credited(mintage: Terminal, books: Path) -> None:
     at = ("--home", books)
     mintage("invoice", "run", "--period", "2026-10", "--customer", "Ada", "--issue", *at)

@@ -233,21 +233,25 @@ class Billing:
 
     def credit(
         self,
-        reference: str,
+        invoice: str,
         reason: str,
         *,
         line: int | None = None,
         amount: str | None = None,
         anew: bool = False,
+        reference: str | None = None,
     ) -> Invoice:
         """Write a credit note over an invoice, or over an amount of a line, without its tax.
 
+        The same ``reference`` again is the note that was written under it, and writes nothing.
+
         Raises:
             ConfigError: an amount of no line, no amount, or the usage of a part made free again.
-            RequestError: there is no such invoice or line (404), or it cannot be credited (409).
+            RequestError: there is no such invoice or line (404), it cannot be credited, or another
+                note of it has that reference (409).
         """
         if line is None and amount is None:
-            return self.invoices.credit(reference, reason, anew=anew)
+            return self.invoices.credit(invoice, reason, anew=anew, named=reference)
         if line is None:
             raise ConfigError(
                 _("An amount is credited of a line, and none is named."),
@@ -258,9 +262,9 @@ class Billing:
                 _("What is credited in part stays invoiced: --anew is for all of an invoice."),
                 remedy=_("Leave --anew out, or --line and --amount."),
             )
-        found = self.invoices.find(reference)
+        found = self.invoices.find(invoice)
         taken = None if amount is None else Money.parse(amount, found.currency)
-        return self.invoices.credit_part(found.id, line, taken, reason)
+        return self.invoices.credit_part(found.id, line, taken, reason, named=reference)
 
     def economics(
         self,

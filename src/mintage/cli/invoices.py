@@ -373,15 +373,22 @@ def credit_invoice(
     anew: Annotated[
         bool, typer.Option("--anew", help="Let the usage that it took be invoiced again.")
     ] = False,
+    named: Annotated[
+        str | None,
+        typer.Option("--reference", help="What tells it from others, so that it is written once."),
+    ] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
     """Write a credit note over an issued invoice, paid or not, or over a part of a line.
 
-    The tax on a part is credited with it. Its usage stays invoiced.
+    The tax on a part is credited with it. Its usage stays invoiced. The same --reference again
+    shows the note that was written under it.
     """
     with opened(home) as app:
-        done = app.billing.credit(reference, reason, line=of_line, amount=amount, anew=anew)
+        done = app.billing.credit(
+            reference, reason, line=of_line, amount=amount, anew=anew, reference=named
+        )
     _done(done, as_json=as_json)
 
 

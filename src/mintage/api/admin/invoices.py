@@ -148,7 +148,7 @@ def _add_changes(router: APIRouter, desk: Desk) -> None:
         **desk.needs("billing", 404, 409, body=models.CreditInvoice),
     )
     async def credit(invoice: str, request: Request) -> JSONResponse:
-        """Over an issued invoice, paid or not, or over a part of a line, with the tax on it."""
+        """Over an issued invoice, paid or not, or a part of a line; once under a ``reference``."""
         asked = await read(request, models.CreditInvoice)
         return await answer(lambda: billing.credit(invoice, **asked.model_dump()))
 

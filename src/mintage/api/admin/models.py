@@ -280,7 +280,7 @@ class PayInvoice(_Body):
 
 
 class CreditInvoice(_Body):
-    """Why an invoice is credited."""
+    """Why an invoice is credited; under the same reference, once."""
 
     reason: Annotated[str, Field(min_length=1, max_length=400)]
     line: int | None = Field(None, ge=1, description="Only a part: of this line, from 1.")
@@ -288,6 +288,10 @@ class CreditInvoice(_Body):
         None, description="How much of it, without tax; null is all that is left."
     )
     anew: bool = Field(False, description="Let the usage that it took be invoiced again.")
+    reference: _Name | None = Field(
+        None,
+        description="What tells it from others of the invoice; sent again, nothing is written.",
+    )
 
 
 class AdminInvoice(_Shown):

@@ -7,6 +7,7 @@ there are, what they took of a line or a tax is rounded once, and all of it is e
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -15,8 +16,63 @@ from mintage.capture.pricing.rating import exact_of, exactly
 from mintage.core.errors import RequestError
 from mintage.core.messages import _
 from mintage.core.money import NANOS, Money, parse_exact
+from mintage.core.redaction import has_key
 
 _NAMES = ("kind", "plan", "first", "end", "unit", "units", "percent", "period")
+_LONGEST_REFERENCE = 200
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A credit note that is asked for: over all that is left of an invoice, or of one ``line``.
+
+    ``amount`` of the line is without tax, None is all that is left. ``anew``: its usage can be
+    invoiced again. The same ``reference`` again is the note that was written under it.
+    """
+
+    reference: str | None
+    line: int | None = None
+    amount: Money | None = None
+    anew: bool = False
+
+    def check(self) -> None:
+        """Refuse a reference that cannot be printed: the note's document says it.
+
+        Raises:
+            RequestError: it is empty, too long, or has an API key in it.
+        """
+        said = self.reference
+        if said is None:
+            return
+        whole = said == said.strip() and 1 <= len(said) <= _LONGEST_REFERENCE
+        if not whole or not said.isprintable() or has_key(said):
+            raise RequestError(
+                _("This is no reference of a credit note."),
+                remedy=_(
+                    "Use 1 to {most} printable characters, no API key.", most=_LONGEST_REFERENCE
+                ),
+            )
+
+    def named(self, note: Document) -> Document:
+        """The note with what it was asked for as; without a reference it says nothing of that."""
+        return note if self.reference is None else note | {"asked": self._said()}
+
+    def is_named(self, note: Document) -> bool:
+        """Whether a note was written under this reference."""
+        said = note.get("asked")
+        return said is not None and said["reference"] == self.reference
+
+    def is_same(self, note: Document) -> bool:
+        """Whether a note of this reference is over what is asked for now; the reason is free."""
+        net = Money.parse(note["net"], note["currency"])
+        return note["asked"] == self._said() and self.amount in (None, -net)
+
+    def _said(self) -> dict[str, Any]:
+        return {"reference": self.reference, "line": self.line, "anew": self.anew}
+
+
+NOT_NAMED = Asked(None)
+"""What is written for another reason than that somebody asked for it."""
 
 
 def remaining_of(

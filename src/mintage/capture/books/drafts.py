@@ -313,6 +313,7 @@ class Drafts:
         *,
         anew: bool,
         keeps_payments: bool = False,
+        asked: crediting.Asked = crediting.NOT_NAMED,
     ) -> Invoice:
         """``keeps_payments``: another invoice takes its place, and what was paid."""
         parts = notes_of(connection, found)
@@ -321,7 +322,7 @@ class Drafts:
             if parts
             else documents.credit_note(found.document, reason)
         )
-        note = self._noted(connection, found, document)
+        note = self._noted(connection, found, asked.named(document))
         moment = str(note.issued_at)
         if parts:
             _post_note(connection, note)

@@ -143,17 +143,26 @@ class Invoices(Drafts):
 
         return self._database.write(work)
 
-    def credit(self, reference: str, reason: str, *, anew: bool = False) -> Invoice:
+    def credit(
+        self, reference: str, reason: str, *, anew: bool = False, named: str | None = None
+    ) -> Invoice:
         """Write a credit note over all of an issued invoice, paid or not, or all that is left.
 
-        ``anew`` says whether the usage that it took can be invoiced again.
+        ``anew`` says whether the usage that it took can be invoiced again. What is asked for again
+        as it was ``named`` is the note that was written then.
 
         Raises:
-            RequestError: there is none (404), or it cannot be credited (409).
+            RequestError: there is none (404), it cannot be credited, or a note over something else
+                is named so (409).
         """
+        asked = crediting.Asked(named, anew=anew)
+        asked.check()
 
         def work(connection: repository.Connection) -> Invoice:
             found = found_invoice(connection, reference)
+            known = _written_as(connection, found, asked)
+            if known is not None:
+                return known
             if found.status not in ("issued", "paid") or found.kind != "invoice":
                 raise not_now(found, _("only an issued invoice can be credited, and once"))
             if found.total.nanos < 0:
@@ -163,28 +172,43 @@ class Invoices(Drafts):
                 raise not_now(found, _("a part of it is credited, and its usage stays invoiced"))
             if back:
                 rest = crediting.rest(found.document, notes_of(connection, found), reason, back)
-                return self._credited_in_part(connection, found, rest)
-            return self._credited(connection, found, reason, anew=anew)
+                return self._credited_in_part(connection, found, asked.named(rest))
+            return self._credited(connection, found, reason, anew=anew, asked=asked)
 
         return self._database.write(work)
 
-    def credit_part(self, reference: str, line: int, amount: Money | None, reason: str) -> Invoice:
+    def credit_part(
+        self,
+        reference: str,
+        line: int,
+        amount: Money | None,
+        reason: str,
+        *,
+        named: str | None = None,
+    ) -> Invoice:
         """Write a credit note over an amount of a line, without tax, and the tax on it.
 
-        None is all that is left of the line. Its usage stays invoiced.
+        None is all that is left of the line. Its usage stays invoiced. What is asked for again as
+        it was ``named`` is the note that was written then.
 
         Raises:
-            RequestError: there is no such invoice or line (404), or no such amount is left (409).
+            RequestError: there is no such invoice or line (404), no such amount is left, or a note
+                over something else is named so (409).
         """
+        asked = crediting.Asked(named, line, amount)
+        asked.check()
 
         def work(connection: repository.Connection) -> Invoice:
             found = found_invoice(connection, reference)
+            known = _written_as(connection, found, asked)
+            if known is not None:
+                return known
             if found.status not in ("issued", "paid") or found.kind != "invoice":
                 raise not_now(found, _("only an issued invoice can be credited"))
             notes, back = notes_of(connection, found), _given_back(connection, found)
             left = crediting.remaining_of(found.document, notes, line, back)
             document = crediting.part(found.document, notes, line, amount or left, reason, left)
-            return self._credited_in_part(connection, found, document)
+            return self._credited_in_part(connection, found, asked.named(document))
 
         return self._database.write(work)
 
@@ -276,6 +300,19 @@ def _given_back(connection: repository.Connection, found: Invoice) -> dict[int, 
     """What later invoices gave back of its yearly fees, by line."""
     account = Account(connection, found.customer)
     return fees.given_back(found.document, account.papers, account.notes)
+
+
+def _written_as(
+    connection: repository.Connection, found: Invoice, asked: crediting.Asked
+) -> Invoice | None:
+    """The credit note over an invoice that was written under this reference already, if one was."""
+    for note in notes_of(connection, found) if asked.reference is not None else ():
+        if asked.is_named(note):
+            if not asked.is_same(note):
+                said = _("{number} has that reference, over something else", number=note["number"])
+                raise not_now(found, said)
+            return found_invoice(connection, note["number"])
+    return None
 
 
 def _each_once(found: Iterable[Invoice]) -> list[Invoice]:
