@@ -24,6 +24,7 @@ from tests.capture.conftest import Shop
 from tests.conftest import ManualClock
 
 from mintage.capture.limits.prepaid import Credits
+from mintage.capture.payments.desk import Desk
 from mintage.capture.pricing.charges import Charge, Tier
 from mintage.capture.pricing.periods import Period
 from mintage.capture.pricing.rating import exact_of
@@ -31,6 +32,7 @@ from mintage.capture.pricing.terms import Late, Terms
 from mintage.core.clock import timestamp
 from mintage.core.errors import RequestError
 from mintage.core.money import Money
+from mintage.core.types import Payment
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
 
@@ -50,6 +52,7 @@ class Books(RuleBasedStateMachine):
         self.workspace = Workspace(self.folder / "workspace", self.clock)
         self.shop: Any = Shop(self.workspace, KeyRing(self.workspace.key_folder))
         self.payments = 0
+        self.collected = 0
 
     def teardown(self) -> None:
         self.settle()
@@ -118,6 +121,19 @@ class Books(RuleBasedStateMachine):
             paid = Money(min(paid, owed.nanos), "EUR")
             for __ in range(2):  # the bank says it twice
                 self.shop.invoices.pay(invoice.id, paid, "manual", f"transfer {self.payments}")
+
+    @rule(chosen=st.integers(0, 99), cents=st.integers(1, 6000))
+    def collect(self, chosen: int, cents: int) -> None:
+        """A provider took an amount for any invoice that ever had a number."""
+        numbers = [each.number for each in self.shop.invoices.list() if each.kind == "invoice"]
+        asked = [number for number in numbers if number]
+        if asked:
+            self.collected += cents
+            amount = Money(cents * 10_000_000, "EUR")
+            payment = Payment(f"in_{self.collected}", asked[chosen % len(asked)], amount)
+            desk = Desk(self.shop.database, self.clock)
+            assert desk.received("stripe", payment).status in ("paid", "part", "credited")
+            assert desk.received("stripe", payment).status == "known"  # it says it twice
 
     @rule(chosen=st.integers(0, 99), way=st.sampled_from(["void", "credit", "replace"]))
     def take_back(self, chosen: int, way: str) -> None:
@@ -208,6 +224,12 @@ class Books(RuleBasedStateMachine):
             for money in balances:
                 sums[money.currency] += money.nanos
         assert not any(sums.values())
+
+    @invariant()
+    def all_that_providers_took_is_in_the_books(self) -> None:
+        accounts = self.shop.ledger.check().accounts
+        (cash,) = accounts.get("cash:stripe", [Money(0, "EUR")])
+        assert cash == Money(self.collected * 10_000_000, "EUR")
 
     def settle(self) -> None:
         """Invoice all that is left, and hold it against what was used."""
