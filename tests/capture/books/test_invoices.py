@@ -82,6 +82,30 @@ def test_a_month_is_invoiced_when_it_is_over_and_late_usage_had_its_time(shop: A
     assert len(shop.invoices.run(NOVEMBER).drafted) == 1
 
 
+@pytest.mark.parametrize("policy", ["next_invoice", "credit_note"])
+def test_a_month_whose_invoice_had_late_usage_alone_is_open_to_its_own(
+    shop: Any, policy: Any
+) -> None:
+    late = Late(policy, 0)
+    shop.plans.agree("standard", Terms("EUR", (Charge.plain("image", "0.02"),), late=late))
+    later = Terms("EUR", (Charge.plain("image", "0.02"),), late=Late("next_invoice", 0))
+    shop.sell("dogs", shop.plans.agree("other", later).name)
+    permit = shop.permit("Ada", "dogs")
+    for moment in ("2026-11-25", "2026-11-26"):  # the second turns up in December
+        at(shop, moment)
+        use(shop, 5, permit=permit)
+        at(shop, "2026-12-03")
+        shop.invoices.issue_all(shop.invoices.run(NOVEMBER).drafted)
+    at(shop, "2027-01-03")
+    (issued,) = shop.invoices.issue_all(shop.invoices.run(DECEMBER).drafted)
+    assert lines(issued) == [("late", "0.1")]
+    at(shop, "2026-12-20")
+    use(shop, 8)
+    at(shop, "2027-02-03")
+    shop.invoices.issue_all(shop.invoices.run(Period(2027, 1)).drafted)
+    assert sum(each.total.nanos for each in shop.invoices.list()) == 360_000_000
+
+
 def test_a_plan_begun_in_mid_month_is_shared_by_the_day(shop: Any) -> None:
     gold(shop)
     shop.key_of("Ada")

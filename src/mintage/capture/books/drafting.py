@@ -161,12 +161,14 @@ def late_usage(account: Account, before: Period, until: int) -> list[Late]:
 
 
 def _standing(claims: Iterable[repository.Values], before: Period) -> dict[str, dict[str, str]]:
-    """Months that were invoiced, with the status of the invoice in each currency."""
+    """Months that were invoiced, with the status of the invoice in each currency.
+
+    One that has no more than late usage of other months has taken its own month's place, too.
+    """
     found: dict[str, dict[str, str]] = defaultdict(dict)
     for each in claims:
-        own = each["period"] == each["invoice_period"] and each["status"] != "draft"
-        if own and each["period"] < str(before):
-            found[each["period"]][each["currency"]] = each["status"]
+        if each["status"] != "draft" and each["invoice_period"] < str(before):
+            found[each["invoice_period"]][each["currency"]] = each["status"]
     return dict(sorted(found.items()))
 
 
