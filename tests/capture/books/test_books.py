@@ -24,6 +24,7 @@ from tests.capture.conftest import Shop
 from tests.conftest import ManualClock
 
 from mintage.capture.limits.prepaid import Credits
+from mintage.capture.metering import DuplicateEvent
 from mintage.capture.payments.desk import Desk
 from mintage.capture.pricing.charges import Charge, Tier
 from mintage.capture.pricing.periods import Period
@@ -39,6 +40,9 @@ from mintage.trust.keys import KeyRing
 CUSTOMERS = st.sampled_from(["Ada", "Bob"])
 PLANS = st.sampled_from(["plain", "tiered"])
 FIRST = Period(2027, 1)
+REJECTING = "tiered@1"
+Event = tuple[str, str, str, bool]  # of whom, under which plan, in which month, whether charged
+Closed = tuple[str, str]  # a customer's month
 
 
 class Books(RuleBasedStateMachine):
@@ -53,24 +57,33 @@ class Books(RuleBasedStateMachine):
         self.shop: Any = Shop(self.workspace, KeyRing(self.workspace.key_folder))
         self.payments = 0
         self.collected = 0
+        self.named: set[tuple[str, int]] = set()
+        self.gave: Counter[str] = Counter()  # by customer, what came less what went back
+        self.events: list[Event] = []  # in the order in which they were recorded
+        self.closed: dict[Closed, int] = {}  # how many there were when a month was first invoiced
+        self.reopened: set[Closed] = set()  # months whose invoice was taken back
 
     def teardown(self) -> None:
         self.settle()
         self.workspace.close()
         shutil.rmtree(self.folder)
 
-    @initialize()
-    def open_shop(self) -> None:
-        late = Late("next_invoice", 0)
-        plain = Terms("EUR", (Charge.plain("image", "0.013"),), fee="31", late=late)
+    @initialize(begun=st.tuples(*[st.sampled_from([None, "plain", "tiered", "tiered"])] * 2))
+    def open_shop(self, begun: tuple[str | None, ...]) -> None:
+        late, anew, never = (
+            Late(policy, 0) for policy in ("next_invoice", "credit_note", "reject")
+        )
+        plain = Terms("EUR", (Charge.plain("image", "0.013"),), fee="31", late=anew)
         tiers = Charge("image", (Tier("0.1", 5), Tier("0.07")), "graduated", included=2)
         shop = self.shop
         shop.plans.agree("standard", Terms("EUR", (Charge.plain("image", "0.02"),), late=late))
         shop.plans.agree("plain", plain)
-        shop.plans.agree("tiered", Terms("EUR", (tiers,), fee="10", minimum="3", late=late))
+        shop.plans.agree("tiered", Terms("EUR", (tiers,), fee="10", minimum="0.3", late=never))
         shop.sell("pets")
-        for customer in ("Ada", "Bob"):
+        for customer, plan in zip(("Ada", "Bob"), begun, strict=True):
             shop.key_of(customer)
+            if plan is not None:
+                shop.subscriptions.begin(customer, plan)
 
     @rule(
         customer=CUSTOMERS, count=st.integers(1, 6), outcome=st.sampled_from(["ok", "ok", "error"])
@@ -78,13 +91,34 @@ class Books(RuleBasedStateMachine):
     def use(self, customer: str, count: int, outcome: str) -> None:
         usages = [self.shop.usage(customer, outcome=outcome) for __ in range(count)]
         self.shop.meter.record_all(usages).result(10)
+        self.note(*usages)
 
-    @rule(customer=CUSTOMERS, days=st.integers(1, 60))
-    def use_late(self, customer: str, days: int) -> None:
+    @rule(customer=CUSTOMERS, name=st.integers(0, 5))
+    def use_by_name(self, customer: str, name: int) -> None:
+        """A caller who has no answer sends it again: it is recorded, and owed, once."""
+        usage = self.shop.usage(customer, origin="client", event_id=f"action-{name}")
+        if (customer, name) in self.named:
+            with pytest.raises(DuplicateEvent):
+                self.shop.meter.record(usage).result(10)
+        else:
+            self.shop.meter.record(usage).result(10)
+            self.note(usage)
+        self.named.add((customer, name))
+
+    def note(self, *usages: Any) -> None:
+        for usage in usages:
+            plan = f"{usage.permit.plan}@{usage.permit.plan_version}"
+            month = timestamp(self.clock.moment)[:7]
+            self.events.append((usage.permit.customer, plan, month, usage.outcome == "ok"))
+
+    @rule(customer=CUSTOMERS, days=st.integers(1, 60), count=st.integers(1, 8))
+    def use_late(self, customer: str, days: int, count: int) -> None:
         now = self.clock.moment
         permit = self.shop.permit(customer)
         self.clock.moment = max(now - timedelta(days=days), datetime(2027, 1, 5, tzinfo=UTC))
-        self.shop.meter.record(self.shop.usage(customer, permit=permit)).result(10)
+        usages = [self.shop.usage(customer, permit=permit) for __ in range(count)]
+        self.shop.meter.record_all(usages).result(10)
+        self.note(*usages)
         self.clock.moment = now
 
     @rule(days=st.integers(1, 25), hours=st.integers(0, 23))
@@ -102,13 +136,73 @@ class Books(RuleBasedStateMachine):
             if each.is_open(now):
                 self.shop.subscriptions.cancel(customer, each.plan, at_month_end=at_month_end)
 
-    @rule(issue=st.booleans())
-    def invoice(self, issue: bool) -> None:
+    @rule(issue=st.sampled_from([True, True, False]), month_passes=st.booleans())
+    def invoice(self, issue: bool, month_passes: bool) -> None:
+        if month_passes:
+            following = Period.containing(self.clock.moment, "UTC").following
+            self.clock.moment = following.bounds("UTC")[0] + timedelta(hours=36)
         period = Period.containing(self.clock.moment, "UTC").preceding
         if period >= FIRST:
-            drafted = self.shop.invoices.run(period).drafted
-            if issue:
-                self.shop.invoices.issue_all(drafted)
+            self.run_month(period, issue=issue)
+
+    @rule(customer=CUSTOMERS, count=st.integers(1, 8))
+    def turn_up(self, customer: str, count: int) -> None:
+        """A month is invoiced, and then there is more of it."""
+        self.invoice(issue=True, month_passes=True)
+        self.use_late(customer, days=3, count=count)
+
+    def run_month(self, period: Period, *, issue: bool = True) -> None:
+        ran = self.shop.invoices.run(period)
+        self.reopened |= {(note.customer, note.period) for note in ran.credited}
+        for each in self.shop.invoices.issue_all(ran.drafted) if issue else ():
+            self.closed.setdefault((each.customer, each.period), len(self.events))
+
+    @rule(customer=CUSTOMERS, cents=st.integers(1, 4000), is_given=st.booleans())
+    def pay_in_advance(self, customer: str, cents: int, is_given: bool) -> None:
+        self.payments += 1
+        reference = None if is_given else f"advance {self.payments}"
+        for __ in range(1 if is_given else 2):  # the bank says it twice
+            added = self.credits.add(
+                customer, Money(cents * 10**7, "EUR"), provider="manual", reference=reference
+            )
+        self.gave[added.customer] += added.nanos
+
+    @rule(chosen=st.integers(0, 99))
+    def pay_by_credit(self, chosen: int) -> None:
+        waiting = self.waiting()
+        if not waiting:
+            return
+        self.clock.advance(1)  # such a payment is told from others by its moment
+        invoice = waiting[chosen % len(waiting)]
+        owed, credit = self.owed(invoice).nanos, self.credit_of(invoice.customer)
+        if not credit:
+            with pytest.raises(RequestError):
+                self.shop.invoices.pay_by_credit(invoice.id)
+            return
+        paid = self.shop.invoices.pay_by_credit(invoice.id)
+        assert self.owed(paid).nanos == owed - min(owed, credit)
+        assert self.credit_of(invoice.customer) == credit - min(owed, credit)
+
+    @rule(customer=CUSTOMERS, chosen=st.integers(0, 9))
+    def refund(self, customer: str, chosen: int) -> None:
+        found = self.credits.list(customer)
+        if found:
+            credit = found[chosen % len(found)]
+            left = credit.left(timestamp(self.clock.moment)).nanos
+            if credit.origin == "returned" or not left:
+                with pytest.raises(RequestError):
+                    self.credits.refund(credit.id)
+            else:
+                self.credits.refund(credit.id)
+                self.gave[credit.customer] -= left
+
+    @property
+    def credits(self) -> Credits:
+        return Credits(self.shop.database, self.clock)
+
+    def credit_of(self, customer: str) -> int:
+        name = next(each.name for each in self.shop.customers.list() if each.id == customer)
+        return sum(each.left.nanos for each in self.credits.balances(name))
 
     @rule(chosen=st.integers(0, 99), share=st.integers(1, 3))
     def pay(self, chosen: int, share: int) -> None:
@@ -121,16 +215,19 @@ class Books(RuleBasedStateMachine):
             paid = Money(min(paid, owed.nanos), "EUR")
             for __ in range(2):  # the bank says it twice
                 self.shop.invoices.pay(invoice.id, paid, "manual", f"transfer {self.payments}")
+            self.gave[invoice.customer] += paid.nanos
 
     @rule(chosen=st.integers(0, 99), cents=st.integers(1, 6000))
     def collect(self, chosen: int, cents: int) -> None:
         """A provider took an amount for any invoice that ever had a number."""
-        numbers = [each.number for each in self.shop.invoices.list() if each.kind == "invoice"]
-        asked = [number for number in numbers if number]
+        listed = self.shop.invoices.list()
+        asked = [each for each in listed if each.kind == "invoice" and each.number]
         if asked:
             self.collected += cents
             amount = Money(cents * 10_000_000, "EUR")
-            payment = Payment(f"in_{self.collected}", asked[chosen % len(asked)], amount)
+            invoice = asked[chosen % len(asked)]
+            self.gave[invoice.customer] += amount.nanos
+            payment = Payment(f"in_{self.collected}", invoice.number, amount)
             desk = Desk(self.shop.database, self.clock)
             assert desk.received("stripe", payment).status in ("paid", "part", "credited")
             assert desk.received("stripe", payment).status == "known"  # it says it twice
@@ -143,9 +240,12 @@ class Books(RuleBasedStateMachine):
         invoice = waiting[chosen % len(waiting)]
         if way == "void" and self.owed(invoice) == invoice.total:
             self.shop.invoices.void(invoice.id)
+            self.reopened.add((invoice.customer, invoice.period))
         elif way != "void":
             anew = way == "replace" and not self.credited(invoice)
             self.shop.invoices.credit(invoice.id, "asked for", anew=anew)
+            if anew:
+                self.reopened.add((invoice.customer, invoice.period))
 
     @rule(chosen=st.integers(0, 99), line=st.integers(0, 9), share=st.integers(1, 4))
     def credit_part(self, chosen: int, line: int, share: int) -> None:
@@ -209,13 +309,28 @@ class Books(RuleBasedStateMachine):
         to_pay: Counter[str] = Counter()
         for each in self.shop.invoices.list():
             assert each.to_pay.nanos >= 0
-            to_pay[each.customer] += each.to_pay.nanos if each.number else 0
+            # What was paid of an invoice that is drawn up anew is its draft's meanwhile.
+            moved = -each.credit_nanos - each.paid_nanos
+            to_pay[each.customer] += each.to_pay.nanos if each.number else moved
         accounts = self.shop.ledger.check().accounts
-        Credits(self.shop.database, self.clock).check()
+        self.credits.check()
         for customer in self.shop.customers.list():
             balance = accounts.get(f"receivable:{customer.id}", [Money(0, "EUR")])
             assert balance == [Money(owed[customer.id], "EUR")]
             assert owed[customer.id] == to_pay[customer.id]  # what is too much is credit
+
+    @invariant()
+    def what_customers_gave_pays_documents_or_is_their_credit(self) -> None:
+        kept: Counter[str] = Counter()
+        with self.shop.database.read() as connection:
+            for row in connection.execute(
+                text(
+                    "SELECT i.customer, p.nanos FROM payments p JOIN invoices i ON i.id = p.invoice"
+                )
+            ):
+                kept[row[0]] += row[1]
+        for customer in self.shop.customers.list():
+            assert kept[customer.id] + self.credit_of(customer.id) == self.gave[customer.id]
 
     @invariant()
     def the_ledger_balances(self) -> None:
@@ -236,13 +351,26 @@ class Books(RuleBasedStateMachine):
         self.clock.moment += timedelta(days=70)  # so that late usage meets a month of its own
         last = Period.containing(self.clock.moment, "UTC").preceding
         for period in self.months_until(last):
-            self.shop.invoices.issue_all(self.shop.invoices.run(period).drafted)
+            self.run_month(period)
         for period in self.months_until(last):
             assert list(self.shop.invoices.run(period).drafted) == []
         self.shop.rollup.check()
         self.the_ledger_balances()
         self.numbers_have_no_gap()
-        assert self.billed() == self.due(str(last))
+        assert len(self.shop.history.list_usage(limit=100_000)) == len(self.events)
+        billed, most = self.billed(), self.due(str(last), self.events)
+        in_time = [
+            event
+            for number, event in enumerate(self.events)
+            if event[1] != REJECTING or number < self.closed.get((event[0], event[2]), number + 1)
+        ]
+        least = self.due(str(last), in_time)
+        for key in {*billed, *least, *most}:
+            customer, __, month = key
+            if (customer, month) in self.reopened:  # it may have taken what had come late before
+                assert least.get(key, 0) <= billed.get(key, 0) <= most.get(key, 0)
+            else:
+                assert billed.get(key, 0) == least.get(key, 0)
 
     def months_until(self, last: Period) -> list[Period]:
         months = [FIRST]
@@ -269,17 +397,15 @@ class Books(RuleBasedStateMachine):
                     found[each.customer, line["plan"], month] += exact_of(line)
         return {key: amount for key, amount in found.items() if amount}
 
-    def due(self, last: str) -> dict[tuple[str, str, str], Fraction]:
+    def due(self, last: str, events: list[Event]) -> dict[tuple[str, str, str], Fraction]:
         """The same from events and subscriptions, for all months up to the last."""
         found: dict[tuple[str, str, str], Fraction] = {}
         used: Counter[tuple[str, str, str]] = Counter()
-        for event in self.shop.history.list_usage(limit=100_000):
-            if event.outcome == "ok":
-                key = (event.customer, f"{event.plan}@{event.plan_version}", event.recorded_at[:7])
-                used[key] += 1
+        for *key, is_charged in events:
+            used[key[0], key[1], key[2]] += is_charged
         for customer in self.shop.customers.list():
             days = self.days_of(customer.name)
-            plans = {"standard@1", "plain@1", "tiered@1"}
+            plans = {"standard@1", "plain@1", REJECTING}
             months = {key[2] for key in (*used, *days)}
             for plan in plans:
                 for month in months:
@@ -324,12 +450,12 @@ def amount_of(plan: str, month: str, used: int, days: int) -> Fraction:
     charged = max(0, used - ceil(2 * share))
     dearer = min(charged, ceil(5 * share))
     usage = Fraction("0.1") * dearer + Fraction("0.07") * (charged - dearer)
-    return fee + (max(usage, 3 * share) if days else usage)
+    return fee + (max(usage, Fraction("0.3") * share) if days else usage)
 
 
 Books.TestCase.settings = settings(
     max_examples=int(os.environ.get("MINTAGE_ROUNDS", "10")),
-    stateful_step_count=25,
+    stateful_step_count=35,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],
     report_multiple_bugs=False,
