@@ -14,12 +14,13 @@ from tests.capture.conftest import Shop
 
 from mintage.capture.books.invoice import Invoice
 from mintage.capture.details import Details, Tax
+from mintage.capture.key_limits import KeyLimits
 from mintage.capture.limits.holds import Holds
 from mintage.capture.limits.prepaid import Credits
 from mintage.capture.pricing.charges import Charge, Tier
 from mintage.capture.pricing.periods import Period
 from mintage.capture.pricing.terms import Late, Terms
-from mintage.core.errors import BooksBroken, ConfigError, PaymentDue, RequestError
+from mintage.core.errors import AccountError, BooksBroken, ConfigError, PaymentDue, RequestError
 from mintage.core.money import Money
 from mintage.core.types import Permit
 
@@ -70,6 +71,26 @@ def check(shop: Shop) -> dict[str, str]:
 
 def december(shop: Shop) -> None:
     shop.clock.moment = datetime.fromisoformat("2026-12-01T00:00:01+00:00")
+
+
+@pytest.mark.parametrize(("bound", "most"), [("credit", 29), ("budget", 29), ("spend_limit", 30)])
+def test_at_a_price_that_does_not_end_no_bound_is_passed(shop: Shop, bound: str, most: int) -> None:
+    """Credit and budget take each call, rounded up alike; a spend limit the month's exact sum."""
+    thirds = Charge("image", (Tier("0.1"),), per=3)
+    spend = "1" if bound == "spend_limit" else None
+    terms = Terms("EUR", (thirds,), prepaid=bound == "credit", spend_limit=spend)
+    shop.plans.agree("standard", terms)
+    permit = shop.permit()
+    if bound == "credit":
+        add(shop, "1")
+    elif bound == "budget":
+        ada = shop.customers.find("Ada")
+        frugal = shop.customers.issue_key(ada.id, KeyLimits(budget=euros("1")))
+        permit = shop.gate.admit(frugal.key.reveal(), "pets")
+    for __ in range(most):
+        call(shop, permit)
+    with pytest.raises(AccountError):
+        call(shop, permit)
 
 
 def test_calls_are_answered_as_long_as_credit_lasts(shop: Shop) -> None:
