@@ -12,6 +12,7 @@ from sqlalchemy import Connection, event, func, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from mintage.core.errors import ConfigError, DependencyDown
+from mintage.store import engine
 from mintage.store.engine import Database
 from mintage.store.schema import customers
 from mintage.store.workspace import Workspace
@@ -49,6 +50,22 @@ def test_a_failing_write_fails_alone(workspace: Workspace) -> None:
     with pytest.raises(IntegrityError, match=r"(?i)unique"):
         futures[2].result()
     assert sorted(names(workspace.database)) == ["a", "b", "c"]
+
+
+def test_a_disk_that_stalls_fills_no_memory(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_MOST_WAITING", 5)
+    gate, begun = threading.Event(), threading.Event()
+    stalled = workspace.database.submit(lambda _: (begun.set(), gate.wait(5)))
+    assert begun.wait(5)
+    waiting = [workspace.database.submit(add(f"c{n}")) for n in range(5)]
+    with pytest.raises(DependencyDown, match="does not keep up: 5 writes wait"):
+        workspace.database.submit(add("one too many"))
+    gate.set()
+    stalled.result()
+    assert [each.result() for each in waiting] == [f"c{n}" for n in range(5)]
+    assert workspace.database.write(add("later")) == "later"
 
 
 def test_what_was_acknowledged_is_there_after_kill_9(

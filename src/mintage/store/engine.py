@@ -26,6 +26,8 @@ T = TypeVar("T")
 REVISIONS = ("0001",)
 """The shapes that the tables ever had, the newest last: those that can be brought up to date."""
 _MOST_IN_ONE_COMMIT = 512
+_MOST_WAITING = 10_000
+"""Writes that may wait; callers give up waiting sooner than a stalled disk comes back."""
 
 
 @dataclass(frozen=True)
@@ -108,9 +110,21 @@ class Database:
 
         ``only_adds``: it adds rows that nobody keeps in memory, such as usage events, so that it
         leaves ``epoch`` as it is.
+
+        Raises:
+            DependencyDown: the workspace is closed, or more writes wait than memory should hold.
         """
         if self._refusal is not None:
             raise self._refusal
+        if self._queue.qsize() >= _MOST_WAITING:
+            raise DependencyDown(
+                _(
+                    "{path} does not keep up: {count} writes wait.",
+                    path=self.where,
+                    count=_MOST_WAITING,
+                ),
+                remedy=_("Look at its disk; it is tried again with the next call."),
+            )
         done: Future[T] = Future()
         context = copy_context()
         with self._starting:
