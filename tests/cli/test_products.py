@@ -51,6 +51,28 @@ def test_the_plan_that_the_guide_shows_can_be_set_and_sold_by(
     assert mintage.json("product", "show", "assistant", *at)["plan"] == "tokens@1"
 
 
+def test_what_is_not_said_anew_of_an_upstream_holds_on(mintage: Terminal, tmp_path: Path) -> None:
+    at = ("--home", tmp_path / "home")
+    prices = ("--price-input", "1", "--price-output", "4", "--currency", "USD")
+    costs = ("--cost-input", "0.27", "--cost-output", "1.10")
+
+    def add(*more: object, url: str = "https://example.com", model: str = "talker") -> dict:
+        declared = ("--upstream", url, "--model", model, "--name", "theirs")
+        said = mintage.json("product", "add", "assistant", *declared, *more, *at)
+        (upstream,) = said["upstreams"]
+        return {name: upstream[name] for name in ("costs", "secret", "place")}
+
+    first = add(*prices, *costs, "--secret-env", "UPSTREAM_KEY")
+    assert (first["costs"]["input"], first["secret"]) == ("0.27", "env:UPSTREAM_KEY")
+    assert add("--place", 2) == first | {"place": 2}
+    assert "is not known" not in mintage.err
+    other = add(model="thinker")  # the address's key, but what it asks is not known
+    assert (other["costs"], other["secret"]) == (None, "env:UPSTREAM_KEY")
+    assert "is not known" in mintage.err
+    moved = add(url="https://elsewhere.example.com", model="thinker")
+    assert moved["secret"] == ""  # another host gets no key that was not meant for it
+
+
 def test_personal_data_stays_unless_it_is_said_that_it_may_leave(
     mintage: Terminal, tmp_path: Path
 ) -> None:

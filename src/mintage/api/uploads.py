@@ -149,7 +149,11 @@ async def read_document(request: Request, most_bytes: int) -> bytes:
     """
     kind, __ = content_type(request)
     if kind not in (_JSON, _RAW):
-        raise _unsupported(_("A body of type {media_type!r} is not read.", media_type=kind[:80]))
+        raise RequestError(
+            _("A body of type {media_type!r} is not read.", media_type=kind[:80]),
+            remedy=_("Send JSON with 'Content-Type: application/json'."),
+            http_status=415,
+        )
     return await _body(request, most_bytes, most_bytes, _JSON_COPIES)
 
 

@@ -355,7 +355,7 @@ def _shown_to(caller: Caller, product: str | None) -> frozenset[str] | None:
 def _check_whole(caller: Caller) -> None:
     if caller.products is not None:
         raise NotAllowed(
-            _("This key is for some products alone; invoices are over all of them."),
+            _("This key is for some products alone; what was asked for is over all of them."),
             remedy=_("Ask for them with a key that is for every product."),
         )
 

@@ -78,9 +78,9 @@ class LanguageProducts:
         """Have an upstream answer for its product, which is made where it is new.
 
         ``plan`` is one that there is; with ``prices`` the product's own is set. A product that is
-        sold already keeps its plan where neither is said. An upstream that is declared again still
-        gets no personal data of those kinds that were replaced before, unless ``deidentify`` says
-        otherwise.
+        sold already keeps its plan where neither is said. Of an upstream that is declared again
+        holds on what is not said anew: which personal data is replaced (``deidentify``), its key at
+        the same address, and of the same model there what it asks and its tokenizer.
 
         Raises:
             ConfigError: no price for a new product, or a plan that prices no tokens.
@@ -90,7 +90,7 @@ class LanguageProducts:
         check_library()
         Counter(upstream.tokenizer)  # or why it cannot count
         self._check(upstream.product)
-        upstream = self._deidentifying(upstream, deidentify)
+        upstream = self._as_before(upstream, deidentify)
         terms = None if prices is None else prices.terms()
         if plan is not None and terms is not None:
             raise ConfigError(
@@ -168,12 +168,23 @@ class LanguageProducts:
         if product in self._products.routings():
             raise answered_by_bundle(product)
 
-    def _deidentifying(self, upstream: Upstream, kinds: Sequence[str] | None) -> Upstream:
+    def _as_before(self, upstream: Upstream, kinds: Sequence[str] | None) -> Upstream:
+        """With what was declared of it before, where that is not said anew."""
         if kinds is not None:
-            return replace(upstream, deidentify=tuple(kinds))
+            upstream = replace(upstream, deidentify=tuple(kinds))
         standing = self._upstreams.of(upstream.product)
-        before = [each.deidentify for each in standing if each.name == upstream.name]
-        return replace(upstream, deidentify=upstream.deidentify or (*before, ())[0])
+        before = next((each for each in standing if each.name == upstream.name), None)
+        if before is None:
+            return upstream
+        kept: dict[str, Any] = {}
+        if kinds is None:
+            kept["deidentify"] = upstream.deidentify or before.deidentify
+        if before.url == upstream.url:  # no other host gets its key
+            kept["secret"] = upstream.secret if upstream.secret.reference else before.secret
+            if before.model == upstream.model:
+                kept["costs"] = upstream.costs or before.costs
+                kept["tokenizer"] = upstream.tokenizer or before.tokenizer
+        return replace(upstream, **kept)
 
     def _agreed(self, product: str, plan: str | None, terms: Terms | None) -> Plan:
         if terms is not None:

@@ -127,12 +127,13 @@ def add(
     kinds = None if deidentify is None else kinds_of(deidentify)
     with opened(home, make=True) as app:
         done = app.language.add(declared, plan=plan, prices=prices, deidentify=kinds)
-    if costs is None:
+    (stands,) = [each for each in done["upstreams"] if each["name"] == declared.name]
+    if stands["costs"] is None:
         warn(_("What it asks is not said, so what it costs you is not known."))
-    elif costs.dated is not None:
+    elif costs is not None and costs.dated is not None:
         _warn_if_old(costs.dated)
     try:
-        declared.secret.read()
+        Secret(stands["secret"]).read()
     except ConfigError as error:
         warn(_("{reason} The server needs it.", reason=error.message))
     _warn_if_mixed(done["upstreams"])

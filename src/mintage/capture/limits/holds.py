@@ -194,18 +194,21 @@ class _Wanted:
         if free < amount or (amount and free <= 0):
             raise PaymentDue(
                 _(
-                    "Credit of {left} is left, and this call costs {price} with tax.",
+                    "Credit of {left} is left, and this call may cost up to {price} with tax.",
                     left=Money(max(0, free), currency),
                     price=Money(amount, currency),
                 ),
-                remedy=_("Add credit, then send it again."),
+                remedy=_("Add credit, or ask for less, then send it again."),
             )
         return amount
 
     def _full(self, limit: Message, month: str) -> QuotaReached:
         return QuotaReached(
-            _("For {month}, {limit} is used up.", month=month, limit=limit),
-            remedy=_("It begins anew with the next month, or with a higher limit."),
+            _("For {month}, {limit} leaves no room for this call.", month=month, limit=limit),
+            remedy=_(
+                "It begins anew with the next month, or with a higher limit; a call that asks for "
+                "less may still fit."
+            ),
         )
 
 
