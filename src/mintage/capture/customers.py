@@ -16,7 +16,7 @@ from mintage.core.clock import Clock, timestamp
 from mintage.core.errors import ConfigError, RequestError
 from mintage.core.ids import new_id
 from mintage.core.messages import _
-from mintage.core.redaction import has_key, without_keys
+from mintage.core.redaction import can_be_shown, without_keys
 from mintage.store.engine import Database
 from mintage.trust import audit
 
@@ -287,7 +287,7 @@ def printable(name: str, bearer: str) -> str:
         ConfigError: it is empty, longer than 200 characters, not printable, or has a key in it.
     """
     name = name.strip()
-    if not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable() or has_key(name):
+    if not can_be_shown(name, _LONGEST_NAME):
         raise ConfigError(
             _("Not a name for {bearer}: {name!r}.", bearer=bearer, name=without_keys(name)[:50]),
             remedy=_("Use 1 to {most} printable characters, no API key.", most=_LONGEST_NAME),

@@ -46,7 +46,7 @@ def export(
     facts(
         [
             (_("model"), done["model"]),
-            (_("file"), done["path"]),
+            (_("file") if done["sha256"] else _("folder"), done["path"]),
             (_("bytes"), done["bytes"]),
             *([("SHA-256", done["sha256"])] if done["sha256"] else []),
             (_("signed by key"), done["key_id"]),

@@ -25,6 +25,11 @@ def without_keys(text: str) -> str:
     return _KEY.sub(_hidden, text) if any(mark in small for mark in _MARKS) else text
 
 
+def can_be_shown(text: str, most: int) -> bool:
+    """Whether what a person wrote can be kept and shown: so many printable characters, no key."""
+    return 1 <= len(text) <= most and text.isprintable() and not has_key(text)
+
+
 def has_key(text: str) -> bool:
     """Whether a secret is in it, or something that begins as one does."""
     return _KEY.search(text) is not None

@@ -16,7 +16,7 @@ from mintage.capture.pricing.rating import exact_of, exactly
 from mintage.core.errors import RequestError
 from mintage.core.messages import _
 from mintage.core.money import NANOS, Money, parse_exact
-from mintage.core.redaction import has_key
+from mintage.core.redaction import can_be_shown
 
 _NAMES = ("kind", "plan", "first", "end", "unit", "units", "percent", "period")
 _LONGEST_REFERENCE = 200
@@ -44,8 +44,7 @@ class Asked:
         said = self.reference
         if said is None:
             return
-        whole = said == said.strip() and 1 <= len(said) <= _LONGEST_REFERENCE
-        if not whole or not said.isprintable() or has_key(said):
+        if said != said.strip() or not can_be_shown(said, _LONGEST_REFERENCE):
             raise RequestError(
                 _("This is no reference of a credit note."),
                 remedy=_(

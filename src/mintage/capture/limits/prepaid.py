@@ -31,7 +31,7 @@ a surplus can be paid out."""
 CREDIT = "credit"
 """The provider of what credit pays of an invoice."""
 _LONGEST_REFERENCE = 200
-_MOST_NANOS = 10**17  # a hundred million, and far from what 64 bits hold
+MOST_NANOS = 10**17  # a hundred million, and far from what 64 bits hold
 
 
 @dataclass(frozen=True)
@@ -439,7 +439,7 @@ def _found(connection: repository.Connection, credit: str) -> Credit:
 
 
 def _check_amount(amount: Money, reference: str | None) -> None:
-    if amount.nanos > _MOST_NANOS:
+    if amount.nanos > MOST_NANOS:
         raise RequestError(
             _("{amount} is more than one credit can hold.", amount=amount),
             remedy=_("Add it in several amounts."),

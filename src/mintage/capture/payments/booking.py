@@ -26,7 +26,6 @@ from mintage.core.types import Payment
 from mintage.trust import audit
 
 _LONGEST_NUMBER = 200
-_MOST_CREDIT_NANOS = 10**17  # a hundred million, as one credit may be
 
 
 @dataclass(frozen=True)
@@ -75,12 +74,19 @@ def book(connection: repository.Connection, provider: str, payment: Payment, now
         return Found("mismatch", provider, payment, said)
     if kept is not None:
         why = str(_("the provider has set it right"))
-        repository.dismiss_mismatch(connection, *named, why, now)
-        logged = {"provider": provider, "reference": payment.reference, "reason": why}
-        audit.append(connection, "payment.dismissed", logged)
+        set_right(connection, *named, why, now)
     if invoice.kind != "invoice" or invoice.status != "issued":
         return _credited(connection, provider, payment, invoice, now)
     return _paid(connection, provider, payment, invoice, now)
+
+
+def set_right(
+    connection: repository.Connection, provider: str, reference: str, reason: str, now: str
+) -> None:
+    """Note that a payment which was kept apart needs nobody any more, and why."""
+    repository.dismiss_mismatch(connection, provider, reference, reason, now)
+    logged = {"provider": provider, "reference": reference, "reason": reason}
+    audit.append(connection, "payment.dismissed", logged)
 
 
 def provider_named(name: str) -> PaymentProvider:
@@ -193,7 +199,7 @@ def _unbookable(provider: str, invoice: Invoice | None, came: Money) -> Message 
         return _("{paid} was paid, and {owed} is owed", paid=came, owed=owed)
     if Money.rounded(came.exact, came.currency) != came:
         return _("{paid} is no amount in whole minor units", paid=came)
-    if came.nanos - owed.nanos > _MOST_CREDIT_NANOS:
+    if came.nanos - owed.nanos > prepaid.MOST_NANOS:
         return _("{paid} was paid, and {owed} is owed", paid=came, owed=owed)
     try:
         provider_named(provider).asks(owed)

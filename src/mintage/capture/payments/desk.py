@@ -11,12 +11,12 @@ from typing import Any
 from mintage.capture.books import rendering
 from mintage.capture.books.invoice import Invoice, found_invoice, not_now
 from mintage.capture.payments import repository
-from mintage.capture.payments.booking import Found, book, provider_named
+from mintage.capture.payments.booking import Found, book, provider_named, set_right
 from mintage.core.clock import Clock, timestamp
 from mintage.core.errors import ConfigError, MintageError, RequestError
 from mintage.core.messages import _, speaking, told
 from mintage.core.money import Money
-from mintage.core.redaction import has_key
+from mintage.core.redaction import can_be_shown
 from mintage.core.types import Bill, Payment, Requested
 from mintage.store.engine import Database
 from mintage.trust import audit
@@ -174,7 +174,7 @@ class Desk:
             ConfigError: several providers have one, or the reason cannot be printed.
         """
         reason, now = reason.strip(), timestamp(self._clock.now())
-        if not 1 <= len(reason) <= _LONGEST_REASON or not reason.isprintable() or has_key(reason):
+        if not can_be_shown(reason, _LONGEST_REASON):
             raise ConfigError(
                 _("This is no reason that can be noted."),
                 remedy=_("Use 1 to {most} printable characters, no API key.", most=_LONGEST_REASON),
@@ -199,9 +199,7 @@ class Desk:
                 )
             (row,) = named
             if row["dismissed_at"] is None:
-                repository.dismiss_mismatch(connection, row["provider"], reference, reason, now)
-                said = {"provider": row["provider"], "reference": reference, "reason": reason}
-                audit.append(connection, "payment.dismissed", said)
+                set_right(connection, row["provider"], reference, reason, now)
                 row |= {"dismissed_at": now, "dismissed_reason": reason}
             return _shown(row)
 
