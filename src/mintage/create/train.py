@@ -24,7 +24,7 @@ from torch import Tensor
 
 from mintage.core.errors import ConfigError
 from mintage.core.messages import _
-from mintage.create import flips
+from mintage.create import chance, flips
 from mintage.create.allocation import give_back, keep_freed_memory
 from mintage.create.averaging import Average
 from mintage.create.checkpoint import Checkpoint, part_of
@@ -466,7 +466,7 @@ class _Training:
         if self.average is not None:
             tensors |= {f"average.{n}": t for n, t in self.average.network.state_dict().items()}
         tensors["chance"] = self.chance.get_state()
-        tensors["chance_of_dropout"] = torch.get_rng_state()
+        tensors |= {f"chance_of.{name}": each for name, each in chance.states().items()}
         document = {
             "epoch": self.epoch,
             "step": self.step,
@@ -492,7 +492,7 @@ class _Training:
             self.average.network.load_state_dict(part_of(tensors, "average."))
             self.average.steps = document["averaged_steps"]
         self.chance.set_state(tensors["chance"])
-        torch.set_rng_state(tensors["chance_of_dropout"])
+        chance.restore(part_of(tensors, "chance_of."))
         self.epoch, self.step = document["epoch"], document["step"]
         self.history = document["history"]
         self.validation_seconds = document["validation_seconds"]

@@ -22,6 +22,7 @@ from mintage.core.errors import DataError
 from mintage.core.files import write_atomic
 from mintage.core.messages import Message, _
 from mintage.core.progress import Progress
+from mintage.create import chance
 from mintage.create.language.recipe import LanguageRecipe
 from mintage.create.language.tokens import Encoded, batches
 
@@ -107,7 +108,7 @@ class Tuning:
                         "exp_avg": held[f"mean.{name}"].to(self.device),
                         "exp_avg_sq": held[f"square.{name}"].to(self.device),
                     }
-            torch.set_rng_state(held["chance"])
+            chance.restore(held)
         except (OSError, SafetensorError, RuntimeError, KeyError, ValueError, TypeError) as error:
             raise DataError(
                 _("What the run had learned cannot be read: {file} is damaged.", file=STATE_FILE),
@@ -214,7 +215,7 @@ class Tuning:
         return course.stopped_because != ""
 
     def _keep(self) -> None:
-        held = {"chance": torch.get_rng_state()}
+        held = chance.states()
         for name, each in self.learned.items():
             state = self.optimiser.state[each]
             held |= {
@@ -257,9 +258,9 @@ def token_losses(
     logits = network(input_ids=ids, attention_mask=mask).logits[:, :-1]
     # Of the vocabulary's width only where something is learned: most of a prompt is not.
     found = cross_entropy(logits[learned].float(), ids[:, 1:][learned], reduction="none")
-    rows = learned.nonzero()[:, 0]
-    sums = torch.zeros(len(batch), device=device).index_add(0, rows, found)
-    return sums, learned.sum(dim=1)
+    # Spread out and summed by row: adding by index would take its own order on a GPU each time.
+    spread = torch.zeros(learned.shape, device=device).masked_scatter(learned, found)
+    return spread.sum(dim=1), learned.sum(dim=1)
 
 
 def measured(
