@@ -19,7 +19,8 @@ from mintage.core.canonical import canonical_json, sha256_hex
 from mintage.core.errors import DataError, SignatureMismatch
 from mintage.core.files import write_folder
 from mintage.core.messages import _
-from mintage.trust.keys import KeyRing, Signer
+from mintage.trust.given import KeySource
+from mintage.trust.keys import Signer
 from mintage.trust.signing import SIGNATURE_FILE, check_folder, files_digest, sign_files
 
 FORMAT: Final = 1
@@ -152,7 +153,7 @@ def write_language_bundle(
     return files_digest({name: sha256_hex(data) for name, data in content.items()})
 
 
-def load_language(folder: Path, keys: KeyRing, subject: str | None = None) -> LanguageBundle:
+def load_language(folder: Path, keys: KeySource, subject: str | None = None) -> LanguageBundle:
     """Check every file of a bundle where it lies; the weights are read through, not kept.
 
     Raises:
@@ -193,6 +194,15 @@ def check_names(names: Iterable[str]) -> None:
     wrong += [_("{name} does not belong", name=name) for name in foreign]
     if wrong:
         raise _wrong(wrong[0])
+
+
+def small_file(bundle: LanguageBundle, name: str) -> bytes | None:
+    """A small file of a checked bundle, None where it has no such; never the weights.
+
+    Raises:
+        SignatureMismatch: it was changed since the bundle was checked.
+    """
+    return _same(bundle.folder, name, bundle.digests) if name in bundle.digests else None
 
 
 def _same(folder: Path, name: str, digests: Mapping[str, str]) -> bytes:

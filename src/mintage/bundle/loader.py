@@ -11,7 +11,7 @@ from mintage.bundle.archive import ENDING, read_archive
 from mintage.bundle.format import MANIFEST_FILE, MODEL_FILE, Manifest, check_names
 from mintage.core.errors import DataError, SignatureMismatch
 from mintage.core.messages import _
-from mintage.trust.keys import KeyRing
+from mintage.trust.given import KeySource
 from mintage.trust.signing import SIGNATURE_FILE, VerifiedFiles, verify_files, verify_folder
 
 
@@ -33,7 +33,7 @@ class LoadedBundle:
     folder: Path
 
 
-def load(folder: Path, keys: KeyRing, subject: str | None = None) -> LoadedBundle:
+def load(folder: Path, keys: KeySource, subject: str | None = None) -> LoadedBundle:
     """Verify and read a bundle, a folder or an archive, before anything of it is used.
 
     With ``subject``, only if it was signed as that (``pets@3``).
@@ -60,7 +60,7 @@ def load(folder: Path, keys: KeyRing, subject: str | None = None) -> LoadedBundl
     )
 
 
-def _verified_archive(path: Path, keys: KeyRing, subject: str | None) -> VerifiedFiles:
+def _verified_archive(path: Path, keys: KeySource, subject: str | None) -> VerifiedFiles:
     files = read_archive(path)
     signature = files.pop(SIGNATURE_FILE, None)
     if signature is None:
@@ -75,7 +75,7 @@ def _verified_archive(path: Path, keys: KeyRing, subject: str | None) -> Verifie
     return verify_files(files, signature, keys.public_keys("bundle"), subject=subject)
 
 
-def _verified_folder(folder: Path, keys: KeyRing, subject: str | None) -> VerifiedFiles:
+def _verified_folder(folder: Path, keys: KeySource, subject: str | None) -> VerifiedFiles:
     if not any(os.path.lexists(folder / name) for name in (MANIFEST_FILE, SIGNATURE_FILE)):
         if subject is not None:
             raise SignatureMismatch(

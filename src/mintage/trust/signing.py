@@ -11,31 +11,32 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BufferedReader
 from mmap import mmap
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from mintage.core.canonical import canonical_json, sha256_hex
-from mintage.core.errors import DataError, SignatureMismatch, said_by
-from mintage.core.messages import Message, _
+from mintage.core.errors import DataError
+from mintage.core.messages import _
 from mintage.trust.dsse import open_envelope_by, sign_envelope
+from mintage.trust.folders import (
+    check_is_folder,
+    differences,
+    hashed,
+    look,
+    mismatch,
+    name_problem,
+    read,
+    refuse,
+    shown,
+)
 from mintage.trust.keys import PublicKey, Signer
 
 SIGNATURE_FILE = "signature.json"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 _MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
-_MOST_TOLD = 5
-_MISSING = _("{name} is missing")
-_UNSIGNED = _("{name} is not signed")
-_CHANGED = _("{name} was changed")
-_LINK = _("{name} is a symbolic link")
-_NO_FILE = _("{name} is neither a file nor a folder")
-_REMEDY = _("Do not use it: fetch it again from its maker, or make it anew.")
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def sign_files(files: Mapping[str, bytes | mmap], subject: str, signer: Signer) 
     Raises:
         DataError: nothing to sign, or names that could not be told apart everywhere.
     """
-    problem = _name_problem(files) if files else _("there are no files")
+    problem = _name_problem([*files]) if files else _("there are no files")
     if problem:
         raise DataError(_("These files cannot be signed: {problem}.", problem=problem))
     digests = {name: sha256_hex(data) for name, data in files.items()}
@@ -96,7 +97,7 @@ def verify_folder(
             signed it, or it was signed as something else than ``subject``.
     """
     signed, found = _looked_at(folder, keys, subject)
-    files = {name: _read(folder, name) for name in signed.digests if found.get(name) == ""}
+    files = {name: read(folder, name) for name in signed.digests if found.get(name) == ""}
     return _checked(signed, files, found)
 
 
@@ -112,7 +113,7 @@ def check_folder(
         SignatureMismatch: as for ``verify_folder``.
     """
     signed, found = _looked_at(folder, keys, subject)
-    digests = {name: _hashed(folder, name) for name in signed.digests if found.get(name) == ""}
+    digests = {name: hashed(folder, name) for name in signed.digests if found.get(name) == ""}
     _compare(signed, digests, found)
     digest = files_digest(signed.digests)
     return CheckedFolder(signed.digests, signed.content, signed.subject, digest, signed.key_id)
@@ -122,21 +123,17 @@ def _looked_at(
     folder: Path, keys: Sequence[PublicKey], subject: str | None
 ) -> tuple[_Signed, dict[str, str]]:
     """What was signed, and for each name that is there what is wrong with it, or ''."""
-    if not folder.is_dir():
-        raise DataError(
-            _("There is no folder {folder}.", folder=folder), remedy=_("Check the path.")
-        )
+    check_is_folder(folder)
     if not os.path.lexists(folder / SIGNATURE_FILE):
-        raise _mismatch(
+        raise mismatch(
             _(
                 "{folder} is not signed: it has no {signature_file}",
                 folder=folder,
                 signature_file=SIGNATURE_FILE,
             )
         )
-    signed = _opened(_read(folder, SIGNATURE_FILE), keys, subject)
-    parents = {str(parent) for name in signed.digests for parent in PurePosixPath(name).parents}
-    found = dict(_look(folder, parents))
+    signed = _opened(read(folder, SIGNATURE_FILE), keys, subject)
+    found = dict(look(folder, signed.digests))
     found.pop(SIGNATURE_FILE, None)  # read above, where a link is refused
     return signed, found
 
@@ -208,12 +205,12 @@ def _opened(signature: bytes, keys: Sequence[PublicKey], subject: str | None) ->
     try:
         envelope = json.loads(signature)["dsseEnvelope"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _mismatch(
+        raise mismatch(
             _("{signature_file} is not a signature", signature_file=SIGNATURE_FILE)
         ) from error
     payload, key = open_envelope_by(envelope, PAYLOAD_TYPE, keys)
     if signature != _packed(envelope, key):
-        raise _mismatch(
+        raise mismatch(
             _("{signature_file} was changed outside what it signs", signature_file=SIGNATURE_FILE)
         )
     try:
@@ -225,14 +222,14 @@ def _opened(signature: bytes, keys: Sequence[PublicKey], subject: str | None) ->
         # Everything else follows from these: order, digest of the whole, nothing ignored.
         expected = _statement(name, digests)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        raise _mismatch(_("What is signed is no list of files")) from error
+        raise mismatch(_("What is signed is no list of files")) from error
     if problem:
-        raise _mismatch(_("What is signed cannot be believed: {problem}", problem=problem))
+        raise mismatch(_("What is signed cannot be believed: {problem}", problem=problem))
     if statement != expected:
-        raise _mismatch(_("What is signed is not a list of files as Mintage writes it"))
+        raise mismatch(_("What is signed is not a list of files as Mintage writes it"))
     if subject is not None and name != subject:
-        raise _mismatch(
-            _("This is signed as {name}, not as {subject}", name=_shown(name), subject=subject)
+        raise mismatch(
+            _("This is signed as {name}, not as {subject}", name=shown(name), subject=subject)
         )
     return _Signed(name, digests, key.key_id, signature)
 
@@ -248,102 +245,14 @@ def _checked(
 
 def _compare(signed: _Signed, digests: Mapping[str, str], found: Mapping[str, str]) -> None:
     """Refuse whatever differs; ``digests`` are those of the files in which nothing was wrong."""
-    problems = []
-    for name in sorted({*signed.digests, *found}):
-        problem = found.get(name, _MISSING)
-        if not problem and name not in signed.digests:
-            problem = _UNSIGNED
-        elif not problem and digests[name] != signed.digests[name]:
-            problem = _CHANGED
-        if problem:
-            problems.append(Message(problem, name=_shown(name)))
-    if problems:
-        raise _mismatch(
-            _(
-                "{subject} is not what was signed: {problems}",
-                subject=_shown(signed.subject),
-                problems=_listed(problems),
-            )
-        )
+    refuse(
+        signed.subject,
+        differences(signed.digests, found, lambda name: digests[name] == signed.digests[name]),
+    )
 
 
-def _listed(problems: Sequence[Message]) -> Message:
-    """The first few, and how many more there are."""
-    more = len(problems) - _MOST_TOLD
-    listed = problems[0]
-    for problem in problems[1:_MOST_TOLD]:
-        listed = _("{first}; {second}", first=listed, second=problem)
-    return _("{listed}; and {count} more", listed=listed, count=more) if more > 0 else listed
-
-
-def _look(folder: Path, parents: set[str], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Each name below the folder and what is wrong with it, or ''.
-
-    Only signed folders are entered.
-    """
-    with _readable(prefix or str(folder)), os.scandir(folder) as entries:
-        for entry in entries:
-            name = prefix + entry.name
-            if entry.is_symlink():
-                yield name, _LINK
-            elif entry.is_file(follow_symlinks=False):
-                yield name, ""
-            elif not entry.is_dir(follow_symlinks=False):
-                yield name, _NO_FILE
-            elif name in parents:
-                yield from _look(Path(entry.path), parents, f"{name}/")
-            else:
-                yield f"{name}/", _UNSIGNED
-
-
-def _read(folder: Path, name: str) -> bytes:
-    with _readable(name), _opened_file(folder, name) as stream:
-        return stream.read()
-
-
-def _hashed(folder: Path, name: str) -> str:
-    with _readable(name), _opened_file(folder, name) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _opened_file(folder: Path, name: str) -> BufferedReader:
-    descriptor = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    return os.fdopen(descriptor, "rb")
-
-
-@contextmanager
-def _readable(name: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise _mismatch(
-            _("{name} cannot be read: {reason}", name=name, reason=said_by(error))
-        ) from error
-
-
-def _name_problem(names: Iterable[str]) -> str:
+def _name_problem(names: Sequence[str]) -> str:
     """What makes the names unsafe or ambiguous on any file system, or ''."""
-    seen: dict[str, str] = {}
-    for name in names:
-        parts = name.split("/")
-        if {"", ".", ".."} & {*parts} or not name.isprintable() or {"\\", ":"} & {*name}:
-            return _("{name!r} is not a plain relative name", name=name)
-        if name == SIGNATURE_FILE:
-            return _("{name} cannot be listed in itself", name=name)
-        folded = unicodedata.normalize("NFC", name.casefold())
-        if folded in seen:
-            return _(
-                "{first} and {second} would be one file where case does not count",
-                first=seen[folded],
-                second=name,
-            )
-        seen[folded] = name
-    return ""
-
-
-def _shown(name: str) -> str:
-    return name if name.isprintable() else repr(name)
-
-
-def _mismatch(what: str) -> SignatureMismatch:
-    return SignatureMismatch(_("{what}.", what=what), remedy=_REMEDY)
+    if SIGNATURE_FILE in names:
+        return _("{name} cannot be listed in itself", name=SIGNATURE_FILE)
+    return name_problem(names)
