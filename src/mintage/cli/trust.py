@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from mintage.app.moving import described_key
+from mintage.app.verifying import verifying
 from mintage.cli.options import Home, Json, opened
-from mintage.cli.output import emit, facts, line, say, table, warn
+from mintage.cli.output import TerminalProgress, emit, facts, line, say, table, warn
 from mintage.core.errors import ConfigError, TrustError
 from mintage.core.messages import _, told
 from mintage.trust import keys
@@ -29,34 +30,37 @@ class Role(StrEnum):
 
 
 def verify(
-    model: Annotated[
-        str, typer.Argument(help="A model (pets@3), or a bundle: its folder or pets.mintage.")
+    reference: Annotated[
+        str,
+        typer.Argument(
+            help="A model (pets@3), a dataset (pets#latest), or a path: pets.mintage, or a folder."
+        ),
     ],
     *,
+    key: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Believe this public key (PEM) alone, repeatable; then no workspace is needed. "
+            "(default: the workspace's keys)"
+        ),
+    ] = None,
+    signature: Annotated[
+        Path | None,
+        typer.Option(
+            help="Of a folder that another tool signed by OpenSSF Model Signing: its signature. "
+            "(default: signature.json or model.sig in it)"
+        ),
+    ] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Check that every byte, name and file of a bundle is what was signed; else exit 3."""
-    with opened(home, make=True) as app:
-        bundle = app.moving.verify(model)
+    """Check that every byte, name and file is what was signed; else exit 3."""
+    with verifying(home, key or ()) as verifier:
+        found = verifier.verify(reference, TerminalProgress(), signature=signature)
     if as_json:
-        emit(
-            {
-                "model": bundle.subject,
-                "bundle_digest": bundle.digest,
-                "key_id": bundle.key_id,
-                "files": list(bundle.files),
-            }
-        )
+        emit(dict(found.document))
     else:
-        line(
-            _(
-                "{subject} is as it was signed: {count} files, {digest}",
-                subject=bundle.subject,
-                count=len(bundle.files),
-                digest=bundle.digest,
-            )
-        )
+        line(found.said)
 
 
 def public_key(

@@ -1,0 +1,175 @@
+"""The verb ``verify``: what a thing is, who signed it, and whether all of it is what was signed.
+
+A path needs no workspace: the wheel and a public key are enough.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mintage.app.root import App
+from mintage.bundle.archive import ENDING
+from mintage.bundle.format import MANIFEST_FILE
+from mintage.bundle.language import is_language, load_language
+from mintage.bundle.loader import load
+from mintage.core.errors import DataError
+from mintage.core.messages import Message, _
+from mintage.core.progress import Progress
+from mintage.core.settings import load_settings
+from mintage.create.integrity import CheckedDataset, blobs_beside, check_dataset, is_dataset
+from mintage.trust.given import GivenKeys, KeySource
+from mintage.trust.standard import check_standard, signature_beside
+from mintage.trust.trusted import read_public_key
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """What was confirmed: a sentence for people, and a document."""
+
+    said: Message
+    document: Mapping[str, Any]
+
+
+class Verifying:
+    """Verifies by the keys of a workspace or, without one, by those that were given."""
+
+    def __init__(self, keys: KeySource, app: App | None = None) -> None:
+        self._keys = keys
+        self._app = app
+
+    def verify(
+        self, reference: str, progress: Progress, *, signature: Path | None = None
+    ) -> Confirmed:
+        """Check a model, a dataset, an archive or a folder; ``signature`` is of a folder's.
+
+        Raises:
+            SignatureMismatch: any byte, name or file of it is not what a trusted key signed.
+            InputError: there is no such thing.
+        """
+        if signature is not None:
+            return self._standard(Path(reference), signature)
+        if self._is_path(reference):
+            return self._path(Path(reference), progress)
+        if self._app is None:
+            raise DataError(
+                _("There is no file or folder {path}, and no workspace.", path=reference),
+                remedy=_("Name what is to be verified by its path, or a workspace with --home."),
+            )
+        if "#" in reference:
+            return self._named_dataset(self._app, reference, progress)
+        found = self._app.moving.verify(reference)
+        return _model(found.subject, found.digest, found.key_id, found.files)
+
+    def _is_path(self, reference: str) -> bool:
+        """A name in a workspace wins over a file beside it, unless there is no workspace."""
+        if os.sep in reference or reference.endswith(ENDING):
+            return True
+        return self._app is None and os.path.lexists(reference)
+
+    def _path(self, path: Path, progress: Progress) -> Confirmed:
+        """By what lies there; which of these it says that it is only decides who checks it."""
+        if os.path.isfile(path / MANIFEST_FILE):  # noqa: PTH113 - Path's raises for long names
+            if is_language(path):
+                found = load_language(path, self._keys)
+                return _model(found.subject, found.digest, found.key_id, sorted(found.digests))
+        elif is_dataset(path):
+            keys = self._keys.public_keys("data")
+            return _dataset(check_dataset(path, blobs_beside(path), keys, progress))
+        elif beside := signature_beside(path):
+            return self._standard(path, beside)
+        bundle = load(path, self._keys)
+        return _model(bundle.subject, bundle.digest, bundle.key_id, sorted(bundle.files))
+
+    def _standard(self, folder: Path, signature: Path) -> Confirmed:
+        keys = (*self._keys.public_keys("bundle"), *self._keys.public_keys("data"))
+        found = check_standard(folder, signature, keys)
+        files = sorted(found.digests)
+        return Confirmed(
+            _signed(found.subject, len(files), found.digest),
+            {
+                "kind": "folder",
+                "subject": found.subject,
+                "digest": found.digest,
+                "key_id": found.key_id,
+                "files": files,
+            },
+        )
+
+    def _named_dataset(self, app: App, reference: str, progress: Progress) -> Confirmed:
+        dataset = app.create.dataset(reference)
+        checked = check_dataset(
+            dataset.folder,
+            app.workspace.home / "blobs",
+            self._keys.public_keys("data"),
+            progress,
+            subject=dataset.reference,
+        )
+        return _dataset(checked)
+
+
+@contextmanager
+def verifying(home: Path | None, key_files: Sequence[Path] = ()) -> Iterator[Verifying]:
+    """Verify by these keys alone, or else by a workspace's where there is one; none is made.
+
+    Raises:
+        DataError: a file holds no public key, or several.
+        TrustError: it holds a private key, or one of another kind.
+        ConfigError: the workspace cannot be used.
+    """
+    if key_files:
+        yield Verifying(GivenKeys(tuple(read_public_key(path) for path in key_files)))
+        return
+    settings = load_settings(home=home)
+    if not (settings.home.expanduser() / "workspace.json").exists():
+        yield Verifying(GivenKeys())  # a path's signature is refused then, with the key's id
+        return
+    with App(settings, make=False) as app:
+        yield Verifying(app.keys, app)
+
+
+def _model(subject: str, digest: str, key_id: str, files: Sequence[str]) -> Confirmed:
+    return Confirmed(
+        _signed(subject, len(files), digest),
+        {
+            "kind": "model",
+            "model": subject,
+            "bundle_digest": digest,
+            "key_id": key_id,
+            "files": list(files),
+        },
+    )
+
+
+def _dataset(found: CheckedDataset) -> Confirmed:
+    said = _(
+        "{subject} is as it was signed: {examples:,} examples, {size_bytes:,} bytes",
+        subject=found.subject,
+        examples=found.examples,
+        size_bytes=found.size_bytes,
+    )
+    return Confirmed(
+        said,
+        {
+            "kind": "dataset",
+            "dataset": found.subject,
+            "version": found.version,
+            "key_id": found.key_id,
+            "files": list(found.files),
+            "examples": found.examples,
+            "bytes": found.size_bytes,
+        },
+    )
+
+
+def _signed(subject: str, files: int, digest: str) -> Message:
+    return _(
+        "{subject} is as it was signed: {count} files, {digest}",
+        subject=subject,
+        count=files,
+        digest=digest,
+    )
