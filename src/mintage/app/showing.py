@@ -9,10 +9,11 @@ from mintage.app.bundles import not_signed_here
 from mintage.app.listing import Listing
 from mintage.app.stock import Stock, Thing, data_of
 from mintage.bundle import loader
-from mintage.bundle.language import is_language, load_language
+from mintage.bundle.language import is_language, load_language, small_file
 from mintage.capture.plans import Plan
 from mintage.core.errors import DataError, MintageError
 from mintage.create import inspect
+from mintage.create.bom import BOM_FILE, bill_in_short
 from mintage.create.dataset import load_dataset
 from mintage.create.language import collect as language
 from mintage.create.run_files import RECIPE_FILE, RECORD_FILE, read_run_file
@@ -86,6 +87,7 @@ class Showing:
             "recipe": dict(manifest.recipe),
             "metrics": dict(manifest.metrics),
             "libraries": dict(manifest.libraries),
+            "bill_of_materials": bill_in_short(bundle.files.get(BOM_FILE)),
             "plans": {
                 each.reference: self._plan(each)
                 for each in self._stock.products
@@ -106,6 +108,7 @@ class Showing:
             "recipe": dict(manifest.recipe),
             "metrics": dict(manifest.metrics),
             "libraries": dict(manifest.libraries),
+            "bill_of_materials": bill_in_short(small_file(bundle, BOM_FILE)),
             "signed_by": {"key_id": bundle.key_id, "name": self._named(bundle.key_id)},
         }
 

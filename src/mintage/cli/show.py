@@ -86,7 +86,18 @@ def _model(found: Document) -> Iterator[Row]:
     yield _("classes"), ", ".join(found["labels"])
     yield from _recipe(found["recipe"])
     yield from _metrics(found["metrics"])
+    yield _bill(found["bill_of_materials"])
     yield _signed(found)
+
+
+def _bill(bill: Mapping[str, Any] | None) -> Row:
+    if bill is None:
+        return _("bill of materials"), _("none")
+    count = bill["components"]
+    return (
+        _("bill of materials"),
+        _("{format}, {count} components", format=bill["format"], count=count),
+    )
 
 
 def _language_model(found: Document) -> Iterator[Row]:
@@ -101,6 +112,7 @@ def _language_model(found: Document) -> Iterator[Row]:
             before=before,
         ),
     )
+    yield _bill(found["bill_of_materials"])
     yield _signed(found)
 
 

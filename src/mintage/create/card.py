@@ -19,6 +19,23 @@ from mintage.create.words import (
 )
 
 _KINDS = {"image": _("images")}
+LIMITS = _(
+    "It answers for pictures like those it was trained on. What is unlike them is answered as "
+    '"unlike anything this model was shown" and not with a label. Its probabilities were '
+    "calibrated on validation data of the same kind; on other data they may be wrong. Where an "
+    "answer matters to a person, a person decides."
+)
+"""What a classifier is not for; its card and its bill of materials say so."""
+
+
+def about_in_words(modality: str, labels: Sequence[str]) -> Message:
+    """What a classifier is, in one sentence."""
+    return _(
+        "A classifier of {modality} into {count} classes: {labels}.",
+        modality=_KINDS.get(modality, modality),
+        count=len(labels),
+        labels=", ".join(labels),
+    )
 
 
 def model_card(
@@ -69,19 +86,7 @@ def _card(
     found: Sequence[str],
     made: Sequence[str],
 ) -> str:
-    labels = evaluation["labels"]
-    about = _(
-        "A classifier of {modality} into {count} classes: {labels}.",
-        modality=_KINDS.get(dataset["modality"], dataset["modality"]),
-        count=len(labels),
-        labels=", ".join(labels),
-    )
-    limits = _(
-        "It answers for pictures like those it was trained on. What is unlike them is answered as "
-        '"unlike anything this model was shown" and not with a label. Its probabilities were '
-        "calibrated on validation data of the same kind; on other data they may be wrong. Where an "
-        "answer matters to a person, a person decides."
-    )
+    about = about_in_words(dataset["modality"], evaluation["labels"])
     sections = (
         f"# {name}",
         told(about),
@@ -92,7 +97,7 @@ def _card(
         _head(_("How it was made")),
         _lines(made),
         _head(_("Intended use and limits")),
-        told(limits),
+        told(LIMITS),
         _head(_("Oversight and contact")),
         told(_("To be filled in by whoever sells this model.")),
     )

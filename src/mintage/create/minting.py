@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mintage.bundle.format import Manifest, bundle_digest, write_bundle
+from mintage.bundle.format import MANIFEST_FILE, Manifest, bundle_digest, write_bundle
 from mintage.bundle.graph import Graph
 from mintage.bundle.novelty import Detector
 from mintage.core import registry
@@ -18,7 +18,14 @@ from mintage.core.canonical import canonical_json
 from mintage.core.messages import Message, _
 from mintage.create import repository
 from mintage.create.answers import Answers
-from mintage.create.card import model_card
+from mintage.create.bom import (
+    BOM_FILE,
+    Ancestor,
+    Made,
+    bill_of_materials,
+    classification_metrics,
+)
+from mintage.create.card import LIMITS, about_in_words, model_card
 from mintage.create.diagnose import Validation, at_once
 from mintage.create.evaluate import evaluation_of
 from mintage.create.export import check_parity, export_onnx
@@ -90,15 +97,24 @@ class Mint:
         found = at_once(asked, self.workspace, validation)
         measured = {**measured, "data": {"dataset": self.dataset.reference, "split": "test"}}
         manifest = replace(manifest, metrics=headline(measured, best, parity))
+        ancestor = _ancestor(best.candidate)
         card = model_card(
             self.request.model,
             self.dataset.card,
             measured,
             best.candidate.name,
             found,
-            self._notes(best, check),
+            self._notes(ancestor, check),
         )
-        number, digest = self._sign(manifest, model, measured, card)
+        files = {
+            "model.onnx": model,
+            "card.md": card.encode(),
+            "evaluation.json": canonical_json(measured),
+        }
+        made = _made(manifest, best.candidate, measured, ancestor)
+        listed = {**files, MANIFEST_FILE: manifest.to_bytes()}
+        files[BOM_FILE] = bill_of_materials(made, self.dataset.card, manifest.libraries, listed)
+        number, digest = self._sign(manifest, files)
         return Minted(number, digest, manifest, measured, asked, validation, found, check)
 
     def _lightened(
@@ -168,7 +184,7 @@ class Mint:
             )
         return found
 
-    def _notes(self, best: Trained, check: Int8Check | None) -> list[Message]:
+    def _notes(self, ancestor: Ancestor | None, check: Int8Check | None) -> list[Message]:
         """Further lines of how it was made, for the card."""
         if self.trials.recipe.seconds is None:
             notes = [
@@ -184,9 +200,8 @@ class Mint:
                     "a model like it, not the same weights"
                 )
             ]
-        candidate = best.candidate
-        if candidate.weights is not None:
-            notes.append(self._of_weights(candidate))
+        if ancestor is not None:
+            notes.append(_of_weights(ancestor))
         if self.trials.dropped:
             notes.append(
                 _(
@@ -198,34 +213,9 @@ class Mint:
         note = None if check is None else check.card_note()
         return notes if note is None else [*notes, note]
 
-    def _of_weights(self, candidate: Candidate) -> Message:
-        """Whose weights it began from, and under which licence."""
-        from mintage.modalities.image.pretrained import describe  # noqa: PLC0415 - an extra
-
-        found = describe(str(candidate.weights))
-        return _(
-            "Began from pretrained weights: {name} ({architecture}), SHA-256 {digest}, licence "
-            "{licence}",
-            name=_name_of(str(candidate.weights)),
-            architecture=found.architecture,
-            digest=found.digest,
-            licence=found.licence or _("not stated"),
-        )
-
-    def _sign(
-        self,
-        manifest: Manifest,
-        model: bytes,
-        measured: Mapping[str, Any],
-        card: str,
-    ) -> tuple[int, str]:
+    def _sign(self, manifest: Manifest, files: Mapping[str, bytes]) -> tuple[int, str]:
         """Write the bundle as the next version; two runs that race get two numbers."""
         name = self.request.model
-        files = {
-            "model.onnx": model,
-            "card.md": card.encode(),
-            "evaluation.json": canonical_json(measured),
-        }
         with self.workspace.name_lock("models", name):
             digest = bundle_digest(manifest, files)
             with self.workspace.database.read() as connection:
@@ -249,6 +239,53 @@ class Mint:
             self.workspace.database.write(lambda connection: repository.add_model(connection, row))
             self.signed(number)
         return number, digest
+
+
+def _ancestor(candidate: Candidate) -> Ancestor | None:
+    """Whose weights it began from, and under which licence; None where from none."""
+    if candidate.weights is None:
+        return None
+    from mintage.modalities.image.pretrained import describe  # noqa: PLC0415 - an extra
+
+    found = describe(candidate.weights)
+    return Ancestor(
+        name=_name_of(candidate.weights),
+        architecture=found.architecture,
+        digest=found.digest,
+        revision=found.revision or "",
+        licence=found.licence or "",
+    )
+
+
+def _of_weights(ancestor: Ancestor) -> Message:
+    return _(
+        "Began from pretrained weights: {name} ({architecture}), SHA-256 {digest}, licence "
+        "{licence}",
+        name=ancestor.name,
+        architecture=ancestor.architecture,
+        digest=ancestor.digest,
+        licence=ancestor.licence or _("not stated"),
+    )
+
+
+def _made(
+    manifest: Manifest,
+    candidate: Candidate,
+    measured: Mapping[str, Any],
+    ancestor: Ancestor | None,
+) -> Made:
+    """What the bill of materials says of the model itself."""
+    side, outputs = manifest.input.side, len(manifest.labels)
+    return Made(
+        task=f"{manifest.modality}-classification",
+        architecture=candidate.name,
+        inputs=[f"uint8[N, {side}, {side}, 3], RGB"],
+        outputs=[f"float32[N, {1 if outputs == 2 else outputs}], logits"],
+        metrics=classification_metrics(measured),
+        about=about_in_words(manifest.modality, manifest.labels),
+        limits=LIMITS,
+        ancestor=ancestor,
+    )
 
 
 def _told(recipe: Recipe) -> Recipe:

@@ -8,6 +8,15 @@ from typing import Any
 from mintage.bundle.language import Base
 from mintage.core.messages import Message, _, speaking, told
 
+ABOUT = _("A language model, fine-tuned on conversations.")
+LIMITS = _(
+    "It writes what people's answers in its data make likely, which is not always true. It has "
+    "all that its first weights had learned, what is wrong and unfair among it. Perplexity "
+    "says how well it expects such answers, not whether they are right. Where an answer "
+    "matters to a person, a person decides."
+)
+"""What it is not for; its card and its bill of materials say so."""
+
 
 def model_card(
     name: str,
@@ -74,15 +83,9 @@ def _sections(
         _("Origin: {text}", text=about["origin"]),
         *notes,
     ]
-    limits = _(
-        "It writes what people's answers in its data make likely, which is not always true. It has "
-        "all that its first weights had learned, what is wrong and unfair among it. Perplexity "
-        "says how well it expects such answers, not whether they are right. Where an answer "
-        "matters to a person, a person decides."
-    )
     return [
         f"# {name}",
-        told(_("A language model, fine-tuned on conversations.")),
+        told(ABOUT),
         f"## {told(_('Measured quality'))}",
         told(better_in_words(evaluation)),
         told(
@@ -98,7 +101,7 @@ def _sections(
         f"## {told(_('How it was made'))}",
         "\n".join(f"- {told(each) if isinstance(each, Message) else each}" for each in made),
         f"## {told(_('Intended use and limits'))}",
-        told(limits),
+        told(LIMITS),
         f"## {told(_('Oversight and contact'))}",
         told(_("To be filled in by whoever sells this model.")),
     ]

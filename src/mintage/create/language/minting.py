@@ -17,6 +17,8 @@ import torch
 from mintage.bundle.language import (
     CARD_FILE,
     EVALUATION_FILE,
+    MANIFEST_FILE,
+    Base,
     LanguageManifest,
     belongs,
     check_names,
@@ -27,9 +29,10 @@ from mintage.core.errors import ConfigError, DataError
 from mintage.core.files import readable_failures
 from mintage.core.messages import _
 from mintage.create import repository
+from mintage.create.bom import BOM_FILE, Ancestor, Made, Metric, bill_of_materials
 from mintage.create.dataset import Dataset
 from mintage.create.language.base import Opened
-from mintage.create.language.card import model_card
+from mintage.create.language.card import ABOUT, LIMITS, model_card
 from mintage.create.language.tokens import Encoded
 from mintage.create.language.tuning import token_losses
 from mintage.store.workspace import Workspace
@@ -106,6 +109,9 @@ class LanguageMint:
                 CARD_FILE: card.encode(),
                 EVALUATION_FILE: canonical_json(evaluation),
             }
+            listed = {**files, MANIFEST_FILE: manifest.to_bytes()}
+            made = _made(manifest.base, evaluation)
+            files[BOM_FILE] = bill_of_materials(made, self.dataset.card, manifest.libraries, listed)
             return self._sign(manifest, files)
 
     @contextmanager
@@ -156,6 +162,31 @@ class LanguageMint:
                 )
             self.signed(number)
         return Minted(number, digest, folder)
+
+
+def _made(base: Base, evaluation: Mapping[str, Any]) -> Made:
+    """What the bill of materials says of the model itself."""
+    before = evaluation["base"]["perplexity"]
+    return Made(
+        task="text-generation",
+        architecture=base.name,
+        inputs=["a conversation, as token ids"],
+        outputs=["text, as token ids"],
+        metrics=[
+            Metric("loss", evaluation["loss"], "", evaluation["interval"]),
+            Metric("perplexity", evaluation["perplexity"]),
+            Metric("perplexity", before, "before fine-tuning"),
+        ],
+        about=ABOUT,
+        limits=LIMITS,
+        ancestor=Ancestor(
+            name=base.name,
+            architecture=base.architecture,
+            digest=base.digest,
+            revision=base.revision or "",
+            licence=base.licence,
+        ),
+    )
 
 
 def check_writable(opened: Opened, folder: Path) -> None:
