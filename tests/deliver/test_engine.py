@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from mintage.core.effort import Effort
 from mintage.core.errors import DataError, NotReady, Overloaded, ServiceError
 from mintage.core.types import Batch
 
@@ -255,3 +256,45 @@ async def test_decoding_and_inference_leave_the_event_loop_free(engine_of, shelf
         assert not call.done()
         shelf.opened[0].held.set()
         await call
+
+
+async def test_what_a_call_computed_is_known_where_its_time_was_up(
+    engine_of, shelf, picture
+) -> None:
+    async with engine_of(deadline_seconds=0.1) as engine:
+        await engine.start()
+        shelf.opened[0].held.clear()
+        effort = Effort()
+        with pytest.raises(ServiceError):
+            await engine.answer("pets", picture(9), effort=effort)
+        assert 0 < effort.seconds < 5
+        shelf.opened[0].held.set()
+
+
+async def test_what_a_call_computed_is_known_where_inference_fails(
+    engine_of, shelf, picture
+) -> None:
+    async with engine_of() as engine:
+        await engine.start()
+        shelf.opened[0].poison = 9
+        effort = Effort()
+        with pytest.raises(ArithmeticError):
+            await engine.answer("pets", picture(9), effort=effort)
+        assert 0 < effort.seconds < 1
+        served = await engine.answer("pets", picture(200), effort=effort)
+        assert effort.seconds == served.answer.compute_seconds
+
+
+async def test_a_call_that_only_waited_computed_nothing(engine_of, shelf, picture, until) -> None:
+    async with engine_of(deadline_seconds=0.1, threads=1) as engine:
+        await engine.start()
+        provider = shelf.opened[0]
+        provider.held.clear()
+        first = asyncio.create_task(engine.answer("pets", picture(9)))
+        await until(lambda: provider.begun == [1, 1])
+        effort = Effort()
+        with pytest.raises(ServiceError):
+            await engine.answer("pets", picture(9), effort=effort)
+        assert effort.seconds == 0
+        provider.held.set()
+        await asyncio.gather(first, return_exceptions=True)

@@ -6,6 +6,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -446,3 +447,31 @@ def test_no_key_is_in_what_is_kept_or_said(
         assert secret.decode() not in metrics
     assert b"What are cats?" not in kept, "what was asked is not stored"
     assert SAID.encode() not in kept
+
+
+def test_a_server_of_ones_own_costs_by_the_hour_also_where_a_call_comes_to_nothing(
+    shop: Shop, upstream: Scripted
+) -> None:
+    shop.declare(secret=Secret("env:UPSTREAM_KEY"), costs=Costs("USD", hour="3600"))
+    with_two = Server(shop.home, "--workers", "2")
+    try:
+        with client_of(with_two.url, shop.key) as client:
+            upstream.pause_seconds = 0.02
+            began = time.monotonic()
+            with ThreadPoolExecutor(4) as pool:
+                streams = [pool.submit(lambda: list(chat(client, stream=True))) for __ in range(4)]
+                assert all(each.result() for each in streams)
+            took = time.monotonic() - began
+            upstream.pause_seconds = 0.0
+            upstream.turns = ["503"] * 3
+            with pytest.raises(openai.APIError):
+                chat(client)
+    finally:
+        with_two.end()
+    *whole, failed = shop.usage()
+    assert [event["outcome"] for event in (*whole, failed)] == ["ok"] * 4 + ["error"]
+    assert 0 < sum(event["compute_seconds"] for event in whole) <= took
+    assert failed["price"] == "0"
+    for event in (*whole, failed):  # a dollar a second
+        assert event["compute_seconds"] > 0
+        assert Fraction(event["cost"]) == Fraction(str(event["compute_seconds"]))

@@ -30,6 +30,7 @@ from mintage.api.routing import ClientGone
 from mintage.api.service import Service, StoredAnswer, Told, Version
 from mintage.core import registry
 from mintage.core.canonical import canonical_json, sha256_hex
+from mintage.core.effort import Effort
 from mintage.core.errors import MintageError, NotReady, Overloaded, RequestError, ServiceError
 from mintage.core.messages import _
 from mintage.core.types import EXPLANATION, Answer, Outcome, Usage
@@ -201,6 +202,7 @@ class _Answering:
     call: _Call
     current: Version
     digest: str
+    effort: Effort = field(default_factory=Effort)
 
     async def run(self, data: bytes) -> Answered:
         service, product = self.call.service, self.call.permit.product
@@ -218,7 +220,7 @@ class _Answering:
             raise
         # The outcome is decided here: who left before the commit pays nothing.
         if await has_left(self.call.request):
-            await self._record_failure("cancelled", served.answer.compute_seconds)
+            await self._record_failure("cancelled")
             raise ClientGone
         receipt = await self.call.record(self._usage(_outcome(served.answer), served))
         service.metrics.answered(product, self.call.elapsed)
@@ -227,13 +229,15 @@ class _Answering:
     async def _served(self, data: bytes) -> Told:
         service, product, explain = self.call.service, self.call.permit.product, self.call.explain
         if explain != "false":
-            return await explanations.explained(service, product, data, explain, self.current)
-        return Told.of(await service.engine.answer(product, data, self.current))
+            return await explanations.explained(
+                service, product, data, explain, self.current, self.effort
+            )
+        return Told.of(await service.engine.answer(product, data, self.current, self.effort))
 
-    async def _record_failure(self, outcome: Outcome, spent_seconds: float = 0.0) -> None:
-        """It is free; what was computed for it, where that is known, is our cost all the same."""
+    async def _record_failure(self, outcome: Outcome) -> None:
+        """It is free; what was computed for it until now is our cost all the same."""
         usage = self._usage(outcome, None)
-        usage.compute_seconds = spent_seconds
+        usage.compute_seconds = self.effort.seconds
         await self.call.record_failure(usage)
 
     def _usage(self, outcome: Outcome, served: Told | None) -> Usage:

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from mintage.api.problems import malformed
 from mintage.api.service import Explained, Explanations, Service, Told, Version
 from mintage.bundle.occlusion import where
+from mintage.core.effort import Effort
 from mintage.core.errors import MintageError, Overloaded, RequestError
 from mintage.core.messages import _, told
 
@@ -66,16 +67,17 @@ def check(service: Service, product: str) -> None:
 
 
 async def explained(
-    service: Service, product: str, data: bytes, explain: Explain, by: Version
+    service: Service, product: str, data: bytes, explain: Explain, by: Version, effort: Effort
 ) -> Told:
-    """The answer with its explanation; what becomes of each is counted.
+    """The answer with its explanation; what becomes of each is counted, and what it takes.
 
     Raises:
         MintageError: there is no answer, no explanation, or neither.
     """
     drawn = explain in ("true", "png")
     try:
-        found = await _lane(service).explain(product, data, drawn=drawn, by=by)
+        lane = _lane(service)
+        found = await lane.explain(product, data, drawn=drawn, by=by, effort=effort)
     except Overloaded:
         service.metrics.explanation(product, "shed")
         raise

@@ -16,6 +16,7 @@ from mintage.api.metrics import Metrics
 from mintage.api.recording import Recorder
 from mintage.api.tracing import Tracer
 from mintage.core.clock import Clock, SystemClock
+from mintage.core.effort import Effort
 from mintage.core.messages import told
 from mintage.core.money import Price
 from mintage.core.ports import Gate, Limiter, Meter, Reserve
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from mintage.app.capturing import Capturing
     from mintage.deliver.upstreams.declared import Upstream
     from mintage.deliver.upstreams.gateway import Reply
+    from mintage.deliver.upstreams.work import Work
 
 
 class Version(Protocol):
@@ -92,7 +94,9 @@ class Explanations(Protocol):
         """Raise Overloaded before a body is read."""
         ...
 
-    async def explain(self, product: str, data: bytes, *, drawn: bool, by: Any) -> Explained:
+    async def explain(
+        self, product: str, data: bytes, *, drawn: bool, by: Any, effort: Effort | None = None
+    ) -> Explained:
         """Answer one input and explain the answer, by what ``Engine.current`` gave."""
         ...
 
@@ -108,8 +112,10 @@ class Engine(Protocol):
         """Load what is current and go on watching."""
         ...
 
-    async def answer(self, product: str, data: bytes, by: Any = None) -> Served:
-        """Answer one input, by what ``current`` gave."""
+    async def answer(
+        self, product: str, data: bytes, by: Any = None, effort: Effort | None = None
+    ) -> Served:
+        """Answer one input, by what ``current`` gave; ``effort`` is told what it takes."""
         ...
 
     async def current(
@@ -388,7 +394,14 @@ class Gateway(Protocol):
         ...
 
     async def ask(
-        self, product: str, path: str, body: Mapping[str, Any], *, streams: bool, large: bool
+        self,
+        product: str,
+        path: str,
+        body: Mapping[str, Any],
+        *,
+        streams: bool,
+        large: bool,
+        work: Work | None = None,
     ) -> Reply:
         """The first answer that one begins; raises ServiceError, and RequestError as it says."""
         ...

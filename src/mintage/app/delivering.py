@@ -179,7 +179,12 @@ class Delivering:
             catalogue=self.offers,
             replays=Answers(self._workspace.database, keys, self._workspace.clock),
             public_keys=partial(_public_keys, keys),
-            gateway=Gateway(self._upstreams, self._workspace.clock, addresses=Addresses(models)),
+            gateway=Gateway(
+                self._upstreams,
+                self._workspace.clock,
+                addresses=Addresses(models),
+                folder=None if models is None else models.parent,
+            ),
             refusals=Refusals(self._workspace.database, self._workspace.clock),
         )
 

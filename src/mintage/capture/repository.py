@@ -285,7 +285,7 @@ _UNIT_OF = {
     "postgresql": "LATERAL json_each_text(CAST(e.quantities AS json))",
 }
 _SPENT_ON_UNIT = (
-    "SELECT e.cost_currency, sum(e.compute_seconds) AS compute_seconds,"
+    "SELECT e.cost_currency, count(*) AS events, sum(e.compute_seconds) AS compute_seconds,"
     " sum(e.cost_picos) AS cost_picos, sum(CAST(each.value AS BIGINT)) AS quantity"
     " FROM usage_events AS e JOIN {each} AS each ON each.key = :unit"
     " WHERE e.outcome IN ('ok', 'abstain', 'partial') AND e.cost_currency <> :unknown"
@@ -296,7 +296,7 @@ _SPENT_ON_UNIT = (
 def spent_on_unit(connection: Connection, unit: str, product: str | None) -> list[Row[Any]]:
     """What answers that counted a unit took, of this product or of all, where that is known.
 
-    ``cost_currency, compute_seconds, cost_picos, quantity``, a row for each currency that is asked
+    ``cost_currency, events, compute_seconds, cost_picos, quantity``, a row for each currency that is asked
     in ("" where it was computed here). The quantity is of that unit alone, the rest is of the
     answers, whatever else they counted.
     """

@@ -51,6 +51,10 @@ def publish(
     cost_output: Annotated[
         str | None, typer.Option(help="What a million output tokens cost you, as you reckon.")
     ] = None,
+    cost_hour: Annotated[
+        str | None,
+        typer.Option(help="Of a language model: what an hour of its server costs you."),
+    ] = None,
     plan: Annotated[
         str | None,
         typer.Option(help="Of a language model: the plan it is sold under. (default: as before)"),
@@ -92,7 +96,7 @@ def publish(
                 product,
                 plan=plan,
                 prices=TokenPrices(price_input, price_output, None, currency),
-                costs=costs_of(currency, cost_input, cost_output),
+                costs=costs_of(currency, cost_input, cost_output, hour=cost_hour),
             )
             warnings = app.publishing.undeclared(bundle.manifest.dataset)
             _show_sold({**sold, "warnings": warnings}, as_json=as_json)
@@ -147,7 +151,7 @@ def _show_sold(sold: Mapping[str, Any], *, as_json: bool) -> None:
         )
     )
     if own["costs"] is None:
-        warn(_("What its tokens cost you is not said, so what they earn is not known."))
+        warn(_("What it costs you is not said (--cost-hour), so what it earns is not known."))
     say(_("Next: mintage serve, which loads it. Customers ask it at POST /v1/chat/completions."))
 
 

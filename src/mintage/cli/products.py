@@ -54,6 +54,10 @@ def add(
         str | None, typer.Option(help="For a million output tokens, such as 1.10.")
     ] = None,
     cost_request: Annotated[str | None, typer.Option(help="For each request besides.")] = None,
+    cost_hour: Annotated[
+        str | None,
+        typer.Option(help="What an hour of running it costs you, of a server of your own."),
+    ] = None,
     cost_list: Annotated[
         Path | None,
         typer.Option(help="A dated price list (TOML) with its source, in place of costs."),
@@ -101,7 +105,7 @@ def add(
     key stays where it is, and is never shown.
     """
     base = base_of(upstream)
-    costs = costs_of(currency, cost_input, cost_output, cost_cached_input, cost_request)
+    costs = costs_of(currency, cost_input, cost_output, cost_cached_input, cost_request, cost_hour)
     if cost_list is not None:
         if costs is not None:
             raise ConfigError(
@@ -221,23 +225,26 @@ def costs_of(
     output: str | None,
     cached: str | None = None,
     request: str | None = None,
+    hour: str | None = None,
 ) -> Costs | None:
-    """What was said that tokens cost; None where nothing was.
+    """What was said that tokens, and an hour, cost; None where nothing was.
 
     Raises:
         ConfigError: a cost without a currency, or no cost at all.
     """
-    if (input_, output, cached, request) == (None, None, None, None):
+    if all(each is None for each in (input_, output, cached, request, hour)):
         return None
     if currency is None:
         raise ConfigError(
             _("A cost needs a currency."), remedy=_("Say --currency, such as --currency USD.")
         )
-    return Costs(currency, input_ or "0", output or "0", cached, request or "0")
+    return Costs(currency, input_ or "0", output or "0", cached, request or "0", hour)
 
 
 def _row(each: dict[str, Any]) -> tuple[str, ...]:
     costs = each["costs"]
     asks = "" if costs is None else f"{costs['input']}, {costs['output']} {costs['currency']}"
+    if costs is not None and "hour" in costs:
+        asks += "; " + _("{amount} an hour", amount=costs["hour"])
     secret = each["secret"] or _("none")
     return (each["name"], each["model"], str(each["place"]), str(each["weight"]), asks, str(secret))

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
+from mintage.core.effort import Effort
 from mintage.core.errors import NotReady, RequestError, ServiceError
 from mintage.core.messages import _
 from mintage.core.types import Answer, Batch, ProviderInfo
@@ -95,8 +96,16 @@ class Engine:
         """Have every answer of a shadow told."""
         self._shadows.observe(observer)
 
-    async def answer(self, product: str, data: bytes, by: Loaded | None = None) -> Served:
+    async def answer(
+        self,
+        product: str,
+        data: bytes,
+        by: Loaded | None = None,
+        effort: Effort | None = None,
+    ) -> Served:
         """Answer one input, by the version that ``current`` gave, or by the stable one.
+
+        ``effort`` is told what it takes, also where there is no answer.
 
         Raises:
             DataError: the bytes are nothing that the model reads.
@@ -107,7 +116,7 @@ class Engine:
         loaded = await self.current(product) if by is None else by
         lane = self._lane(product)
         try:
-            answer = await lane.answer(loaded, data)
+            answer = await lane.answer(loaded, data, effort)
         except TimeoutError as error:
             raise ServiceError(
                 _(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mintage.bundle.overlay import overlay_png, readable
 from mintage.bundle.predictor import Explanation
+from mintage.core.effort import Effort
 from mintage.core.errors import Overloaded, ServiceError
 from mintage.core.messages import _
 from mintage.core.ports import Explaining
@@ -77,7 +78,15 @@ class Explanations:
                 retry_after_seconds=2,
             )
 
-    async def explain(self, product: str, data: bytes, *, drawn: bool, by: Loaded) -> Explained:
+    async def explain(
+        self,
+        product: str,
+        data: bytes,
+        *,
+        drawn: bool,
+        by: Loaded,
+        effort: Effort | None = None,
+    ) -> Explained:
         """Answer one input and explain the answer; ``drawn`` asks for the picture of it too.
 
         Args:
@@ -85,6 +94,7 @@ class Explanations:
             data: the upload's bytes.
             drawn: whether the picture is wanted too.
             by: the version that answers; ``Engine.current`` gives it.
+            effort: is told what it takes, also where there is no answer.
 
         Raises:
             DataError: the bytes are nothing that the model reads.
@@ -92,7 +102,9 @@ class Explanations:
             ServiceError: not explained within the deadline (504).
         """
         self.check()
-        job = self._thread.submit(self._explained, product, by, data, drawn=drawn)
+        job = self._thread.submit(
+            self._explained, product, by, data, effort or Effort(), drawn=drawn
+        )
         self._jobs.append(job)
         try:
             # What still waits at the deadline is never begun; what has begun is let end.
@@ -113,14 +125,20 @@ class Explanations:
         """End what was begun, and let go of the thread."""
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
 
-    def _explained(self, product: str, loaded: Loaded, data: bytes, *, drawn: bool) -> Explained:
+    def _explained(
+        self, product: str, loaded: Loaded, data: bytes, effort: Effort, *, drawn: bool
+    ) -> Explained:
+        effort.begins()
         started = time.thread_time()
-        found = self._explaining(product, loaded).explain(data)
         png = None
-        if drawn and found.map is not None:
-            png = overlay_png(readable(data), found.map)
-        # One thread does it all, so that its own time is the whole of it.
-        answer = replace(found.answer, compute_seconds=time.thread_time() - started)
+        try:
+            found = self._explaining(product, loaded).explain(data)
+            if drawn and found.map is not None:
+                png = overlay_png(readable(data), found.map)
+        finally:
+            # One thread does it all, so that its own time is the whole of it.
+            effort.ends(time.thread_time() - started)
+        answer = replace(found.answer, compute_seconds=effort.seconds)
         return Explained(answer, loaded.info, loaded.alias, found.map, png)
 
     def _explaining(self, product: str, loaded: Loaded) -> Explaining[Explanation]:

@@ -14,6 +14,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from mintage.core.effort import Effort
 from mintage.core.errors import DataError, Overloaded
 from mintage.core.messages import Message, _
 from mintage.core.ports import Provider
@@ -27,6 +28,7 @@ answered to be handed on, so that it is recorded while the next batch is worked 
 _DECODE_SECONDS = 0.25
 """Of a batch; what is not decoded by then is left to the next. 32 pictures at 28 px take 13 ms."""
 Pixels = NDArray[np.uint8]
+_Result = tuple[Answer | Exception, float]
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class _Job:
     data: bytes
     done: asyncio.Future[Answer]
     queued: float
+    effort: Effort
 
 
 class Lane:
@@ -93,8 +96,8 @@ class Lane:
                 retry_after_seconds=1,
             )
 
-    async def answer(self, loaded: Loaded, data: bytes) -> Answer:
-        """Queue a call until a batch has answered it.
+    async def answer(self, loaded: Loaded, data: bytes, effort: Effort | None = None) -> Answer:
+        """Queue a call until a batch has answered it; ``effort`` is told what that takes.
 
         Raises:
             DataError: the bytes cannot be read; the others of the batch do not notice.
@@ -105,7 +108,8 @@ class Lane:
         self._calls += 1
         self._idle.clear()
         try:
-            job = _Job(loaded, data, asyncio.get_running_loop().create_future(), time.monotonic())
+            done = asyncio.get_running_loop().create_future()
+            job = _Job(loaded, data, done, time.monotonic(), effort or Effort())
             self._waiting.append(job)
             if len(self._waiting) >= self._limits.batch:
                 self._full.set()
@@ -142,11 +146,16 @@ class Lane:
                 await asyncio.sleep(0)  # nothing is waited for
             if jobs := self._take():
                 began = time.monotonic()
+                for job in jobs:
+                    job.effort.begins(len(jobs))
                 work = _Work(jobs[0].loaded.provider, jobs)
                 results = await loop.run_in_executor(self._executor, work.run)
                 jobs, later = jobs[: len(results)], jobs[len(results) :]
+                for job in later:
+                    job.effort.ends()
                 self._waiting.extendleft(reversed(later))
-                for job, result in zip(jobs, results, strict=True):
+                for job, (result, seconds) in zip(jobs, results, strict=True):
+                    job.effort.ends(seconds)
                     _settle(job, result)
                 waited = tuple(began - job.queued for job in jobs)
                 version = jobs[0].loaded.info.version
@@ -192,55 +201,64 @@ class _Work:
         self._jobs = jobs
         self.decode_seconds = self.infer_seconds = 0.0
 
-    def run(self) -> list[Answer | Exception]:
-        """An answer for each job, or what is wrong with that one.
+    def run(self) -> list[_Result]:
+        """An answer for each job, or what is wrong with that one; and the seconds that it took.
 
         There may be fewer: pictures that take long to decode must not keep those waiting that are
         decoded already.
         """
         began = time.monotonic()
-        decoded: list[tuple[Pixels, float] | Exception] = []
+        decoded: list[tuple[Pixels | Exception, float]] = []
         for job in self._jobs:
             if decoded and time.monotonic() - began > _DECODE_SECONDS:
                 break
             decoded.append(self._decoded(job))
         self.decode_seconds = time.monotonic() - began
-        readable = [each for each in decoded if not isinstance(each, Exception)]
-        answers = iter(self._inferred([pixels for pixels, __ in readable]) if readable else ())
+        readable = [pixels for pixels, __ in decoded if not isinstance(pixels, Exception)]
+        answers = iter(self._inferred(readable) if readable else ())
         self.infer_seconds = time.monotonic() - began - self.decode_seconds
         return [
-            each if isinstance(each, Exception) else _with_compute(next(answers), each[1])
-            for each in decoded
+            (found, seconds) if isinstance(found, Exception) else _summed(*next(answers), seconds)
+            for found, seconds in decoded
         ]
 
-    def _decoded(self, job: _Job) -> tuple[Pixels, float] | Exception:
+    def _decoded(self, job: _Job) -> tuple[Pixels | Exception, float]:
         """The graph's input, and the seconds of CPU time it took."""
         if job.done.done():
-            return TimeoutError("nobody waits for it any more")
+            return TimeoutError("nobody waits for it any more"), 0.0
         began = time.thread_time()
+        found: Pixels | Exception
         try:
-            pixels = self._provider.decode(job.data)
+            found = self._provider.decode(job.data)
         except DataError as error:
-            return _unreadable(error)
+            found = _unreadable(error)
         except Exception as error:  # noqa: BLE001 - handed to whoever waits
-            return error
-        return pixels, time.thread_time() - began
+            found = error
+        return found, time.thread_time() - began
 
-    def _inferred(self, inputs: list[Pixels]) -> list[Answer | Exception]:
-        """Answer a batch; where it fails as a whole, each alone, so that the others live."""
+    def _inferred(self, inputs: list[Pixels], spent: float = 0.0) -> list[_Result]:
+        """Answer a batch; where it fails as a whole, each alone, so that the others live.
+
+        The seconds are those of tries that failed, by the clock.
+        """
+        began = time.monotonic()
         try:
             answers = self._provider.infer(np.stack(inputs))
-            return [answer for answer, __ in zip(answers, inputs, strict=True)]
+            return [(answer, spent) for answer, __ in zip(answers, inputs, strict=True)]
         except Exception as error:  # noqa: BLE001 - handed to whoever waits
+            spent += (time.monotonic() - began) / len(inputs)
             if len(inputs) == 1:
-                return [error]
-            return [result for one in inputs for result in self._inferred([one])]
+                return [(error, spent)]
+            return [result for one in inputs for result in self._inferred([one], spent)]
 
 
-def _with_compute(result: Answer | Exception, decode_seconds: float) -> Answer | Exception:
+def _summed(result: Answer | Exception, tried_seconds: float, decode_seconds: float) -> _Result:
+    """With all that was computed for it."""
+    seconds = tried_seconds + decode_seconds
     if isinstance(result, Exception):
-        return result
-    return replace(result, compute_seconds=decode_seconds + result.compute_seconds)
+        return result, seconds
+    seconds += result.compute_seconds
+    return replace(result, compute_seconds=seconds), seconds
 
 
 def _unreadable(error: DataError) -> DataError:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,12 @@ from tests.scripted_upstream import WORDS, Scripted, scripted_upstream
 
 from mintage.core.clock import SystemClock
 from mintage.core.errors import NotReady
-from mintage.deliver.upstreams.declared import BundleAt, Upstream
+from mintage.deliver.upstreams.declared import BundleAt, Costs, Upstream
 from mintage.deliver.upstreams.gateway import Gateway, Refused, Reply, TooLate
 from mintage.deliver.upstreams.own.addresses import Address, Addresses
 from mintage.deliver.upstreams.secret import Secret
+from mintage.deliver.upstreams.tokens import NOTHING
+from mintage.deliver.upstreams.work import Work
 
 CHAT = {"model": "assistant", "messages": [{"role": "user", "content": "hi"}], "unknown": {"x": 1}}
 SINCE = "2026-11-26T00:00:00.000000Z"
@@ -289,3 +293,45 @@ async def test_what_a_server_of_ours_cannot_take_is_the_requests_fault_and_nobod
         assert found["by"] == "own"
     finally:
         await gateway.close()
+
+
+async def test_what_a_server_works_for_a_call_is_measured_also_where_it_fails(
+    gateway: Gateway, standing: Standing, scripted: Scripted
+) -> None:
+    hourly = Costs("USD", hour="3.60")
+    standing.upstreams = (
+        of(scripted, "x-hangs", costs=hourly, deadline_seconds=0.3),
+        of(scripted, "x-503", costs=hourly, place=2),
+    )
+    work = Work()
+    with pytest.raises(TooLate):
+        await gateway.ask("assistant", "c", CHAT, streams=False, large=False, work=work)
+    assert 0.3 <= work.seconds < 1.0
+    assert work.last is standing.upstreams[0]
+    cost, currency = work.cost(None, NOTHING)
+    assert (Fraction(cost), currency) == (Fraction(str(work.seconds)) / 1000, "USD")
+
+
+async def test_calls_that_a_server_works_on_together_share_its_time(
+    gateway: Gateway, standing: Standing, scripted: Scripted
+) -> None:
+    standing.upstreams = (of(scripted, costs=Costs("USD", hour="1")),)
+    scripted.pause_seconds = 0.02
+    works = [Work() for __ in range(4)]
+    began = time.monotonic()
+
+    async def call(work: Work) -> None:
+        body = CHAT | {"stream": True}
+        reply = await gateway.ask("assistant", "c", body, streams=True, large=False, work=work)
+        async for __ in reply.data():
+            pass
+        work.end()
+        reply.close()
+
+    try:
+        await asyncio.gather(*map(call, works))
+    finally:
+        scripted.pause_seconds = 0.0
+    took = time.monotonic() - began
+    assert 0 < sum(each.seconds for each in works) <= took
+    assert max(each.seconds for each in works) < took / 2

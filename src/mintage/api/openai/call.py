@@ -32,7 +32,6 @@ from mintage.core.types import (
     LANGUAGE_UNITS,
     OUTPUT_TOKEN,
     REQUEST,
-    UNKNOWN_CURRENCY,
     Outcome,
     Receipt,
     Usage,
@@ -47,6 +46,7 @@ from mintage.deliver.upstreams.tokens import (
     most_output,
     said_by_upstream,
 )
+from mintage.deliver.upstreams.work import Work
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -65,6 +65,8 @@ class LanguageCall(Metered):
     counted_tokens: int | None = None
     """Of the plan's rate of tokens, before what it used was known."""
     used_tokens: int = 0
+    work: Work = field(default_factory=Work)
+    """What upstreams did for it."""
 
     async def found(self) -> tuple[dict[str, Any], Receipt] | None:
         """What this action was answered with, if it was."""
@@ -105,6 +107,7 @@ class LanguageCall(Metered):
                 forwarded,
                 streams=asked.streams,
                 large=asked.is_large,
+                work=self.work,
             )
         )
 
@@ -120,6 +123,7 @@ class LanguageCall(Metered):
 
     def end(self) -> None:
         """Give back what it took and did not use."""
+        self.work.end()
         if self.counted_tokens is not None:
             limits.settle_tokens(
                 self.service,
@@ -195,14 +199,9 @@ class LanguageCall(Metered):
         self, outcome: Outcome, reply: Reply | None = None, spent: Tokens = NOTHING
     ) -> Usage:
         """What is recorded where nothing was delivered: free, though tokens may be ``spent``."""
-        return replace(self.usage(outcome, reply, NOTHING, ""), cost=self._cost(reply, spent))
-
-    def _cost(self, reply: Reply | None, spent: Tokens) -> str:
-        """What the upstream asks for these tokens, where it is known."""
-        costs = None if reply is None else reply.upstream.costs
-        if costs is None or spent is NOTHING:
-            return "0"
-        return costs.of(spent.quantities({}), spent.cached)
+        usage = self.usage(outcome, reply, NOTHING, "")
+        cost, currency = self.work.cost(None if reply is None else reply.upstream, spent)
+        return replace(usage, cost=cost, cost_currency=currency)
 
     def usage(
         self,
@@ -213,27 +212,28 @@ class LanguageCall(Metered):
         kept: bytes | None = None,
     ) -> Usage:
         """What the Meter is told; what is ``kept`` spends the action's Idempotency-Key."""
-        upstream = self.upstreams[0] if reply is None else reply.upstream
-        costs = upstream.costs
+        self.work.end()
+        answered = None if reply is None else reply.upstream
+        cost, currency = self.work.cost(answered, tokens)
         self.used_tokens = tokens.prompt + tokens.output
         return Usage(
             permit=self.permit,
-            provider=info_of(upstream),
+            provider=info_of(answered or self.work.last or self.upstreams[0]),
             alias="stable",
             outcome=outcome,
             quantities=tokens.quantities(self.permit.prices),
             input_sha256=self.asked.sha256,
             output_sha256=output_sha256,
             latency_seconds=self.elapsed,
-            compute_seconds=0.0,
+            compute_seconds=self.work.seconds,
             origin="client" if kept else "server",
             event_id=self.event_id if kept else None,
             stored_answer=kept,
             hold=self.hold,
             counted_by=tokens.counted_by,
             delivered=outcome == "partial" or (outcome == "ok" and self.asked.streams),
-            cost=self._cost(reply, tokens),
-            cost_currency=UNKNOWN_CURRENCY if costs is None else costs.currency,
+            cost=cost,
+            cost_currency=currency,
         )
 
 

@@ -116,7 +116,8 @@ _WITHIN = and_(
 )
 _UNDER = and_(_WITHIN, _h.plan == bindparam("plan"), _h.plan_version == bindparam("version"))
 _PLANS_USED = select(_h.plan, _h.plan_version).where(_WITHIN).distinct()
-_SUMS = (func.sum(_h.quantity).label("quantity"), func.sum(_h.events).label("events"))
+_CALLS = (func.sum(_h.events).label("events"),)
+_SUMS = (func.sum(_h.quantity).label("quantity"), *_CALLS)
 _SPENT = (
     func.sum(_h.compute_seconds).label("compute_seconds"),
     func.sum(_h.cost_picos).label("cost_picos"),
@@ -246,8 +247,8 @@ def _asked(owner: Owner, between: tuple[str, str], until: int) -> dict[str, Any]
 def spent_between(connection: Connection, begin: str, end: str, until: int) -> list[Row[Any]]:
     """What all calls between two hours took to answer, by customer and version of a plan.
 
-    ``customer, plan, plan_version, cost_currency, compute_seconds, cost_picos``.
+    ``customer, plan, plan_version, cost_currency, events, compute_seconds, cost_picos``.
     """
     alike = (_h.customer, _h.plan, _h.plan_version, _h.cost_currency)
     within = and_(_h.hour >= begin, _h.hour < end, _h.step <= until)
-    return list(connection.execute(select(*alike, *_SPENT).where(within).group_by(*alike)))
+    return list(connection.execute(select(*alike, *_CALLS, *_SPENT).where(within).group_by(*alike)))

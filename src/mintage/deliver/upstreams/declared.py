@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
-from math import lcm
+from math import ceil, lcm
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
@@ -22,6 +23,8 @@ from mintage.trust.deidentify.detectors import kinds_of
 PER_TOKENS: Final = 1_000_000
 """So many tokens a cost is stated for."""
 LONGEST_SECONDS: Final = 600.0
+_HOUR_SECONDS: Final = 3600
+_MICROS: Final = 1_000_000
 _DECIMALS: Final = len(str(PICOS)) - 1
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
 _LONGEST_MODEL = 120
@@ -33,8 +36,10 @@ _MOST_WEIGHT = 1_000_000
 class Costs:
     """What an upstream asks: decimal strings for a million tokens, and for each request.
 
-    Without a price of their own, cached tokens cost what the others do. ``source`` is where that is
-    published, and ``dated`` the day on which it was so, where a price list says it.
+    Without a price of their own, cached tokens cost what the others do. ``hour`` is what an hour of
+    running it costs, of a server of one's own: each call bears its share of the time in which that
+    is busy. ``source`` is where prices are published, and ``dated`` the day on which they were so,
+    where a price list says it.
     """
 
     currency: str
@@ -42,6 +47,7 @@ class Costs:
     output: str = "0"
     cached_input: str | None = None
     request: str = "0"
+    hour: str | None = None
     source: str | None = None
     dated: str | None = None
 
@@ -52,12 +58,22 @@ class Costs:
             ConfigError: no currency, or no amount.
         """
         exponent_of(self.currency)
-        for amount in (self.input, self.output, self.cached_input or "0", self.request):
+        besides = (self.cached_input or "0", self.hour or "0")
+        for amount in (self.input, self.output, self.request, *besides):
             if parse_exact(amount) < 0:
                 raise ConfigError(_("A cost cannot be negative: {amount}.", amount=amount))
 
-    def of(self, quantities: Mapping[str, int], cached: int = 0) -> str:
-        """What a call costs, to 10⁻¹², rounded up; ``cached`` of its input tokens were cached."""
+    def of(
+        self,
+        quantities: Mapping[str, int],
+        cached: int = 0,
+        hours: Sequence[tuple[str, float]] = (),
+    ) -> str:
+        """What a call costs, to 10⁻¹², rounded up.
+
+        ``cached`` of its input tokens were cached. ``hours`` are what an hour of each server that
+        worked for it costs, and how many seconds it did, to the microsecond.
+        """
         prompt = quantities.get(INPUT_TOKEN, 0) + quantities.get(CACHED_INPUT_TOKEN, 0)
         (fresh, read, output, request), parts = self._each
         exact = (
@@ -66,7 +82,11 @@ class Costs:
             + output * quantities.get(OUTPUT_TOKEN, 0)
             + request * quantities.get(REQUEST, 0)
         )
-        whole, picos = divmod(-(-exact // parts), PICOS)
+        picos = -(-exact // parts)
+        if hours:
+            timed = [parse_exact(hour) * round(seconds * _MICROS) for hour, seconds in hours]
+            picos = ceil(Fraction(exact, parts) + sum(timed) * PICOS / (_HOUR_SECONDS * _MICROS))
+        whole, picos = divmod(picos, PICOS)
         return f"{whole}.{picos:0{_DECIMALS}}".rstrip("0").rstrip(".")
 
     @cached_property
@@ -86,6 +106,7 @@ class Costs:
             "output": self.output,
             "cached_input": self.cached_input,
             "request": self.request,
+            **({} if self.hour is None else {"hour": self.hour}),
             **({} if self.source is None else {"source": self.source, "dated": self.dated}),
         }
 
@@ -188,6 +209,11 @@ class Upstream:
     def bundle(self) -> BundleAt | None:
         """The model of one's own that it is; None for servers of others."""
         return BundleAt.read(self.url)
+
+    @cached_property
+    def is_measured(self) -> bool:
+        """Whether it is known how long it works for a call: it is run by whoever sells."""
+        return self.bundle is not None or (self.costs is not None and self.costs.hour is not None)
 
     def to_json(self) -> dict[str, Any]:
         """All of it; of the secret only where it is."""

@@ -6,12 +6,13 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from http import HTTPStatus
 from importlib import import_module
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from mintage.core.clock import Clock
@@ -28,11 +29,13 @@ from mintage.core.messages import _
 from mintage.core.types import ProviderInfo
 from mintage.core.version import __version__
 from mintage.core.waiting import asked_to_wait, backoff
+from mintage.deliver.upstreams.busy import Servers
 from mintage.deliver.upstreams.declared import LONGEST_SECONDS, Upstream
 from mintage.deliver.upstreams.deidentified import Deidentified
 from mintage.deliver.upstreams.events import DONE, LARGE_BYTES, Events, spelled
 from mintage.deliver.upstreams.health import Breaker
 from mintage.deliver.upstreams.own.addresses import Addresses
+from mintage.deliver.upstreams.work import Work
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
@@ -183,10 +186,16 @@ class Gateway:
         clock: Clock,
         chance: random.Random | None = None,
         addresses: Addresses | None = None,
+        folder: Path | None = None,
     ) -> None:
-        """``addresses`` finds the servers of one's own models."""
+        """``addresses`` finds the servers of one's own models.
+
+        ``folder`` is one that the processes of a server share: calls of all are counted together,
+        where it is measured how long an upstream works for each.
+        """
         self._catalogue = catalogue
         self._addresses = addresses or Addresses()
+        self._servers = Servers(folder, clock.monotonic)
         self._clock = clock
         self._chance = chance or random.Random()  # noqa: S311 - who is asked first is no secret
         self._standing: Mapping[str, Sequence[Upstream]] = {}
@@ -215,18 +224,27 @@ class Gateway:
         }
 
     async def ask(
-        self, product: str, path: str, body: Mapping[str, Any], *, streams: bool, large: bool
+        self,
+        product: str,
+        path: str,
+        body: Mapping[str, Any],
+        *,
+        streams: bool,
+        large: bool,
+        work: Work | None = None,
     ) -> Reply:
         """The first answer that an upstream begins; ``body`` goes with its own model's name.
 
         Where one fails before it answers, the next is asked, at most three times in all. A
-        ``large`` body is spelled by a thread, and one that leaves without personal data.
+        ``large`` body is spelled by a thread, and one that leaves without personal data. ``work``
+        is told who is asked; of a stream, that it has ended is for whoever reads it to say.
 
         Raises:
             Refused: an upstream says that the request is wrong.
             NotReady: none can be asked now (503).
             TooLate: it did not answer in time (504).
         """
+        work = work or Work()
         failures, before, seconds = 0, -1, 0.0
         failure: ServiceError | None = None
         while before < failures < _MOST_TRIES and seconds <= _LONGEST_WAIT:
@@ -242,8 +260,10 @@ class Gateway:
                     spell = partial(_sent, body, answers, model)
                     apart = large or upstream.deidentify
                     sent = await asyncio.to_thread(spell) if apart else spell()
+                    work.begin(answers, self._servers.at(answers.url))
                     url = f"{base}/{path}"
-                    return await self._asked(answers, breaker, url, *sent, streams=streams)
+                    asked = self._asked(answers, breaker, url, *sent, streams=streams)
+                    return await _worked(work, asked, streams=streams)
                 except _Busy as busy:
                     failure, seconds = _not_now(product), busy.seconds
                 except NotReady as error:
@@ -253,6 +273,7 @@ class Gateway:
 
     async def close(self) -> None:
         """Let go of all connections."""
+        self._servers.close()
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -466,6 +487,18 @@ def _object(data: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise _Garbage
     return found
+
+
+async def _worked(work: Work, asked: Coroutine[Any, Any, Reply], *, streams: bool) -> Reply:
+    """The reply; whoever gave it works no more, unless it is a stream that has just begun."""
+    try:
+        reply = await asked
+    except BaseException:
+        work.end()
+        raise
+    if not streams:
+        work.end()
+    return reply
 
 
 async def _inline_or_not(read: Callable[[bytes], T], data: bytes) -> T:
