@@ -222,7 +222,11 @@ def _bomb(data: bytes) -> bytes:
         (changed(_rename), SignatureMismatch, "no trusted key, or what it signs was changed"),
         (changed(lambda files: files.pop("card.md")), SignatureMismatch, r"card\.md is missing"),
         (changed(lambda files: files.pop("signature.json")), SignatureMismatch, "is not signed"),
-        (changed(lambda files: files.update({"columns.json": b"{}"})), SignatureMismatch, "not signed"),
+        (
+            changed(lambda files: files.update({"columns.json": b"{}"})),
+            SignatureMismatch,
+            "not signed",
+        ),
         (lambda data: data[: len(data) // 2], DataError, "ends too early"),
         (lambda data: data[:-10], DataError, "its bytes are not"),
         (lambda data: data + b"!", DataError, "its bytes are not"),

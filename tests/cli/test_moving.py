@@ -234,4 +234,5 @@ def test_the_group_says_what_it_is_for() -> None:
         "add",
         "list",
         "remove",
+        "update",
     }

@@ -158,7 +158,7 @@ class Delivering:
             batch_delay_seconds=self._settings.batch_delay_ms / 1000,
             deadline_seconds=self._settings.deadline_seconds,
         )
-        keys = KeyRing(self._workspace.key_folder)
+        keys = KeyRing(self._workspace.key_folder, self._workspace.clock)
         return Serving(
             settings=self._settings,
             clock=self._workspace.clock,

@@ -15,7 +15,7 @@ from mintage.core.errors import ConfigError, RequestError
 from mintage.core.messages import _
 from mintage.core.types import CACHED_INPUT_TOKEN, INPUT_TOKEN, LANGUAGE_UNITS, OUTPUT_TOKEN
 from mintage.core.units import check_name
-from mintage.deliver.products import Products
+from mintage.deliver.products import Products, older
 from mintage.deliver.upstreams.declarations import Upstreams, answered_by_bundle
 from mintage.deliver.upstreams.declared import PER_TOKENS, BundleAt, Costs, Upstream
 from mintage.deliver.upstreams.gateway import check_library
@@ -109,6 +109,7 @@ class LanguageProducts:
         plan: str | None = None,
         prices: TokenPrices | None = None,
         costs: Costs | None = None,
+        allow_older: bool = False,
     ) -> dict[str, Any]:
         """Have a language model of one's own answer for a product, in place of its last version.
 
@@ -118,12 +119,17 @@ class LanguageProducts:
 
         Raises:
             ConfigError: no price for a new product, or a plan that prices no tokens.
-            RequestError: a classifier answers for the product (409), or no such plan (404).
+            RequestError: a classifier answers for the product, or it has sold a newer version
+                already (409), and ``allow_older`` is not said; or no such plan (404).
         """
         name, __, version = bundle.subject.partition("@")
         at = BundleAt(name, int(version), bundle.digest)
         standing = self._upstreams.of(product)
         before = next((each for each in standing if each.name == OWN), None)
+        newest = self._upstreams.newest(OWN, name, product)
+        answers = before is not None and before.model == at.reference
+        if newest is not None and at.version < newest and not answers and not allow_older:
+            raise older(product, at.reference, f"{name}@{newest}")
         if before is None:
             upstream = Upstream(product, OWN, at.url, at.reference, costs=costs)
         else:

@@ -15,21 +15,32 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from mintage.app.creating import Creating
+from mintage.app.language import OWN
 from mintage.bundle import repository as bundles
 from mintage.bundle.archive import ENDING, pack
 from mintage.bundle.language import LanguageBundle, is_language, load_language
 from mintage.bundle.loader import LoadedBundle, load
 from mintage.core.canonical import sha256_hex
-from mintage.core.errors import ConfigError, DataError, InputError, SignatureMismatch, TrustError
+from mintage.core.errors import (
+    ConfigError,
+    DataError,
+    InputError,
+    RequestError,
+    SignatureMismatch,
+    TrustError,
+)
 from mintage.core.files import copy_folder, size_on_disk, write_atomic, write_folder
 from mintage.core.messages import _
 from mintage.core.progress import Progress, Silent
 from mintage.core.units import check_name
 from mintage.create import repository as models
+from mintage.deliver import repository as publications
+from mintage.deliver.upstreams.declarations import Upstreams
 from mintage.store.workspace import Workspace
+from mintage.trust.key_list import KeyList, ListedKey
 from mintage.trust.keys import KeyRing, PublicKey, Role
 from mintage.trust.signing import SIGNATURE_FILE
-from mintage.trust.trusted import TrustedKeys, read_public_key
+from mintage.trust.trusted import TakenList, TrustedKeys, read_key_list, read_public_key
 
 _VERSION = re.compile("[1-9][0-9]{0,8}")
 _MOST_NAME_BYTES = 200
@@ -169,7 +180,9 @@ class Moving:
             return False
         return found.digest == bundle.digest
 
-    def import_(self, path: Path, progress: Progress | None = None) -> dict[str, Any]:
+    def import_(
+        self, path: Path, progress: Progress | None = None, *, allow_older: bool = False
+    ) -> dict[str, Any]:
         """Take in an archive under the very name and version that it was signed as.
 
         It is verified in memory before anything is written; then folder and row are made as a
@@ -179,6 +192,8 @@ class Moving:
         Raises:
             SignatureMismatch: no key that is trusted here signed these very bytes.
             DataError: no archive of a bundle, or another model has its name and version.
+            RequestError: a newer version was sold here already (409), this one is not here, and
+                ``allow_older`` is not said.
         """
         bundle: _Bundle
         write: Callable[[Path], None]
@@ -196,7 +211,7 @@ class Moving:
             write = partial(write_folder, files=content)
         name, version = _name_and_version(bundle.subject)
         with self._workspace.name_lock("models", name):
-            outcome = self._take_in(bundle, name, version, write)
+            outcome = self._take_in(bundle, name, version, write, allow_older=allow_older)
         return {
             "model": bundle.subject,
             "outcome": outcome,
@@ -205,7 +220,13 @@ class Moving:
         }
 
     def _take_in(
-        self, bundle: _Bundle, name: str, version: int, write: Callable[[Path], None]
+        self,
+        bundle: _Bundle,
+        name: str,
+        version: int,
+        write: Callable[[Path], None],
+        *,
+        allow_older: bool,
     ) -> Outcome:
         database = self._workspace.database
         with database.read() as connection:
@@ -222,6 +243,18 @@ class Moving:
             )
         if row is not None and self._is_whole(bundle):
             return "present"
+        newest = self._newest_sold(name)
+        if row is None and newest is not None and version < newest and not allow_older:
+            raise RequestError(
+                _(
+                    "{model} is older than {name}@{newest}, which was sold here already.",
+                    model=bundle.subject,
+                    name=name,
+                    newest=newest,
+                ),
+                remedy=_("To take it in on purpose, add --allow-older."),
+                http_status=409,
+            )
         write(self._workspace.model_folder(name, version))
         record = self._record(bundle, name, version)
         if row is not None:
@@ -229,6 +262,13 @@ class Moving:
             return "restored"
         database.write(lambda connection: bundles.add_imported(connection, record))
         return "imported"
+
+    def _newest_sold(self, name: str) -> int | None:
+        """The highest version of a model that was ever on sale here."""
+        with self._workspace.database.read() as connection:
+            published = publications.newest_published(connection, name)
+        declared = Upstreams(self._workspace.database, self._workspace.now).newest(OWN, name)
+        return max((each for each in (published, declared) if each is not None), default=None)
 
     def _is_whole(self, bundle: _Bundle) -> bool:
         """Whether what this workspace has of it is what was signed."""
@@ -282,16 +322,34 @@ class Moving:
         return self._trusted.remove(key_id)
 
     def trusted(self) -> list[dict[str, Any]]:
-        """Every trusted key: ``key_id, algorithm, roles, paths``; each role has a file."""
+        """Every trusted key: ``key_id, algorithm, roles, paths``; each role has a file.
+
+        A root whose list was taken has that as ``list``.
+
+        Raises:
+            TrustError: such a list is not what its root signed.
+        """
         files = self._trusted.list()
         keys = {file.key.key_id: file.key for file in files}
+        lists = {root.key.key_id: keys for root, keys in self._keys.lists()}
         return [
             {
                 **described_key(key, [file.role for file in files if file.key.key_id == key_id]),
                 "paths": [str(file.path) for file in files if file.key.key_id == key_id],
+                **({"list": _described_list(lists[key_id])} if key_id in lists else {}),
             }
             for key_id, key in keys.items()
         ]
+
+    def take_list(self, path: Path) -> TakenList:
+        """Take the list of signing keys of a publisher whose root key is trusted here.
+
+        Raises:
+            DataError: it cannot be read, or is no list of keys.
+            ConfigError: no root key is trusted here.
+            SignatureMismatch: no trusted root signed it, or a newer one was taken already.
+        """
+        return self._trusted.update(read_key_list(path))
 
     def junk(self) -> list[TrustError]:
         """What is wrong with each file among the trusted keys that holds none."""
@@ -301,6 +359,16 @@ class Moving:
 def described_key(key: PublicKey, roles: Sequence[Role]) -> dict[str, Any]:
     """A public key as it is shown: its id is the SHA-256 of its DER."""
     return {"key_id": key.key_id, "algorithm": key.algorithm, "roles": sorted(set(roles))}
+
+
+def described_listed(listed: ListedKey) -> dict[str, Any]:
+    """A signing key with its times as it is shown; its PEM is in the list itself."""
+    said = listed.to_json()
+    return {name: value for name, value in said.items() if name not in ("pem", "switch")}
+
+
+def _described_list(keys: KeyList) -> dict[str, Any]:
+    return {**keys.to_json(), "keys": [described_listed(each) for each in keys.keys]}
 
 
 def _target(path: Path | None, name: str) -> Path:

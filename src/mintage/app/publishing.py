@@ -58,6 +58,7 @@ class Publishing:
         rate: str | None = None,
         canary: float | None = None,
         shadow: float | None = None,
+        allow_older: bool = False,
     ) -> dict[str, Any]:
         """Verify a model, open it once, and let the product's ``stable`` point at it.
 
@@ -69,8 +70,9 @@ class Publishing:
         Raises:
             SignatureMismatch: the bundle is not what was signed; the product stays as it was.
             ConfigError: prices that cannot be, a name that is taken, or a share that is none.
-            RequestError: nothing is stable yet beside which a canary could stand, or it answers
-                another kind of question (409).
+            RequestError: nothing is stable yet beside which a canary could stand, it answers
+                another kind of question, or it is older than what the product has sold already
+                (409), and ``allow_older`` is not said.
         """
         check_name(product, "product")
         if product in self._upstreams.all():
@@ -78,6 +80,9 @@ class Publishing:
         trial, percent = _trial(canary, shadow)
         bundle = self._bundles.find(model)
         row = self._bundles.row(model)
+        if not allow_older:
+            pointer = Pointer(row["name"], row["version"], bundle.digest)
+            self._products.check_not_older(product, pointer)
         self._try_out(bundle)
         warnings = [*_doubts(bundle.manifest), *self.undeclared(bundle.manifest.dataset)]
         if trial is not None:
@@ -88,7 +93,14 @@ class Publishing:
         asked = Asked(price, currency, explanation_price, rate)
         plan = agreed(self._capture.plans, product, asked, plan=sold.get(product), unit=unit)
         pointer = self._products.publish(
-            product, row["name"], row["version"], bundle.digest, plan.name, trial, percent
+            product,
+            row["name"],
+            row["version"],
+            bundle.digest,
+            plan.name,
+            trial,
+            percent,
+            allow_older=allow_older,
         )
         warnings += _ended(before, pointer)
         return {

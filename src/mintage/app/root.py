@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mintage.bundle.loader import LoadedBundle
     from mintage.deliver.products import Products
     from mintage.deliver.upstreams.declarations import Upstreams
+    from mintage.trust.rotation import SigningKeys
 
 
 class App:
@@ -46,7 +47,7 @@ class App:
         self.workspace = Workspace(
             self.settings.home, clock, database_url=self.settings.database_url, make=make
         )
-        self.keys = KeyRing(self.workspace.key_folder)
+        self.keys = KeyRing(self.workspace.key_folder, self.workspace.clock)
 
     @cached_property
     def create(self) -> Creating:
@@ -168,6 +169,17 @@ class App:
         from mintage.app.moving import Moving  # noqa: PLC0415
 
         return Moving(self.workspace, self.keys, self.create)
+
+    @cached_property
+    def signing_keys(self) -> SigningKeys:
+        """This workspace's own signing keys through time."""
+        from mintage.app.capturing import ORIGIN  # noqa: PLC0415
+        from mintage.trust.audit import AuditLog  # noqa: PLC0415
+        from mintage.trust.rotation import SigningKeys  # noqa: PLC0415
+
+        database, clock = self.workspace.database, self.workspace.clock
+        log = AuditLog(database, self.keys, ORIGIN)
+        return SigningKeys(database, self.keys, clock, log.tree_head)
 
     def close(self) -> None:
         """Finish writing and let go of the workspace."""

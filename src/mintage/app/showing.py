@@ -19,7 +19,7 @@ from mintage.create.language import collect as language
 from mintage.create.run_files import RECIPE_FILE, RECORD_FILE, read_run_file
 from mintage.store import inventory
 from mintage.store.workspace import Workspace
-from mintage.trust.keys import KeyRing, Role
+from mintage.trust.keys import KeyRing, Role, TrustedFile
 from mintage.trust.signing import verify_folder
 
 
@@ -153,8 +153,15 @@ class Showing:
 
     def _named(self, key_id: str) -> str:
         files, __ = self._keys.trusted()
-        names = {each.key.key_id: each.path.stem.removesuffix(f".{each.role}") for each in files}
+        names = {each.key.key_id: _named(each) for each in files}
+        for root, keys in self._keys.lists():
+            for listed in keys.keys:
+                names.setdefault(listed.key.key_id, _named(root))
         return names.get(key_id, "own")
+
+
+def _named(file: TrustedFile) -> str:
+    return file.path.stem.removesuffix(f".{file.role}")
 
 
 def _read(folder: Path, name: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 import stat
@@ -13,6 +12,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from mintage.app.finding import Finding
+from mintage.app.key_check import examine_keys
 from mintage.bundle import language
 from mintage.bundle.format import REQUIRED_FILES
 from mintage.bundle.language import is_language
@@ -64,7 +64,7 @@ def examine_workspace(
         return
     yield _format(home)
     yield from _permissions(home)
-    yield from _keys(home / "keys")
+    yield from examine_keys(home / "keys", clock)
     misplaced = _elsewhere(home, database_url)
     if misplaced is not None:
         yield Finding(_("database"), "problem", misplaced.message, misplaced.remedy)
@@ -144,31 +144,6 @@ def _permissions(home: Path) -> Iterator[Finding]:
 
 def _mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
-
-
-def _keys(folder: Path) -> Iterator[Finding]:
-    """Every private key must be its owner's alone."""
-    private = sorted(folder.glob("*.pem"))
-    open_ones = [path for path in private if _mode(path) & 0o077]
-    closed = [path for path in private if not os.access(path, os.R_OK)]
-    for path in open_ones:
-        yield Finding(
-            _("keys"),
-            "problem",
-            _("{path} can be read by others", path=path),
-            _("Close it with: chmod 600 {path}", path=shlex.quote(str(path))),
-        )
-    for path in closed:
-        yield Finding(
-            _("keys"),
-            "problem",
-            _("{path} cannot be read", path=path),
-            _("Run as the user who owns the workspace."),
-        )
-    if not open_ones and not closed:
-        yield Finding(
-            _("keys"), "ok", _("{count}, readable by their owner alone", count=len(private))
-        )
 
 
 def _elsewhere(home: Path, database_url: SecretStr | None) -> ConfigError | None:

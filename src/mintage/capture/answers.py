@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cached_property
 
 from mintage.capture import repository
 from mintage.capture.events import UsageRecord
@@ -12,7 +11,7 @@ from mintage.capture.receipts import SIGNING_KEY, receipt_of
 from mintage.core.clock import Clock, timestamp
 from mintage.core.types import Receipt
 from mintage.store.engine import Database
-from mintage.trust.keys import KeyRing, Signer
+from mintage.trust.keys import KeyRing
 
 CLIENT_ORIGIN = "client"
 """The origin of events whose id the client chose, by an Idempotency-Key."""
@@ -49,16 +48,12 @@ class Answers:
             row = repository.event_by_id(connection, customer, CLIENT_ORIGIN, event_id)
         if row is None:
             return None
-        record = UsageRecord.from_row(row)
-        receipt = receipt_of(record, row["log_position"], row["leaf_hash"], self._signer)
+        record, signer = UsageRecord.from_row(row), self._keys.signer(SIGNING_KEY)
+        receipt = receipt_of(record, row["log_position"], row["leaf_hash"], signer)
         kept = row["answer"] is not None and row["expires_at"] > now
         return StoredAnswer(
             record.product, record.input_sha256, receipt, row["answer"] if kept else None
         )
-
-    @cached_property
-    def _signer(self) -> Signer:
-        return self._keys.signer(SIGNING_KEY)
 
 
 def keep(

@@ -95,7 +95,8 @@ class UsageMeter:
     ) -> None:
         """``durability`` is what usage survives: by ``process`` not a power cut."""
         self._database = database if durability == "flush" else database.passing
-        self._signer = keys.signer(SIGNING_KEY)
+        keys.signer(SIGNING_KEY)  # made, or refused, before the first call is taken
+        self._keys = keys
         self._clock = clock
         self._gathering = threading.Lock()
         self._gathered: _Together | None = None
@@ -203,8 +204,8 @@ class UsageMeter:
         return written
 
     def _receipt(self, written: _Written) -> Receipt:
-        leaf = written.leaf
-        return receipt_of(written.record, leaf.position, leaf.leaf_hash, self._signer, written.text)
+        leaf, signer = written.leaf, self._keys.signer(SIGNING_KEY)
+        return receipt_of(written.record, leaf.position, leaf.leaf_hash, signer, written.text)
 
 
 @dataclass

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
 from typing import Any
 
 from mintage.capture import repository
@@ -21,7 +20,7 @@ from mintage.core.messages import _
 from mintage.core.money import decimal_text
 from mintage.core.types import Receipt
 from mintage.store.engine import Database
-from mintage.trust.keys import KeyRing, Signer
+from mintage.trust.keys import KeyRing
 
 
 @dataclass(frozen=True)
@@ -146,8 +145,8 @@ class UsageHistory:
         """
         with self._database.read() as connection:
             row = _event(connection, receipt, customer, among)
-        record = UsageRecord.from_row(row)
-        return receipt_of(record, row["log_position"], row["leaf_hash"], self._signer)
+        record, signer = UsageRecord.from_row(row), self._keys.signer(SIGNING_KEY)
+        return receipt_of(record, row["log_position"], row["leaf_hash"], signer)
 
     def summary(self, customer: str) -> UsageSummary:
         """Counts and the exact total: quantities times the price of their plan version.
@@ -169,10 +168,6 @@ class UsageHistory:
                 before = totals.get(terms.currency, Fraction(0))
                 totals[terms.currency] = before + amount * row["events"]
         return UsageSummary(customer, outcomes, totals)
-
-    @cached_property
-    def _signer(self) -> Signer:
-        return self._keys.signer(SIGNING_KEY)
 
 
 def _moments(period: Period) -> tuple[str, str]:

@@ -78,6 +78,10 @@ def publish(
             help="Ask it a share of the calls too, such as 20%; customers get the others' answers."
         ),
     ] = None,
+    allow_older: Annotated[
+        bool,
+        typer.Option("--allow-older", help="Even if the product has sold a newer version already."),
+    ] = False,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -97,6 +101,7 @@ def publish(
                 plan=plan,
                 prices=TokenPrices(price_input, price_output, None, currency),
                 costs=costs_of(currency, cost_input, cost_output, hour=cost_hour),
+                allow_older=allow_older,
             )
             warnings = app.publishing.undeclared(bundle.manifest.dataset)
             _show_sold({**sold, "warnings": warnings}, as_json=as_json)
@@ -110,6 +115,7 @@ def publish(
             rate=rate,
             canary=None if canary is None else parse_share(canary),
             shadow=None if shadow is None else parse_share(shadow),
+            allow_older=allow_older,
         )
         has_customers = bool(app.capture.customers.list())
     for text in done["warnings"]:

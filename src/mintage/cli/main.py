@@ -70,6 +70,7 @@ _VERBS = {
     TRUST: {
         "verify": "trust:verify",
         "public-key": "trust:public_key",
+        "signing-key": "signing_keys:signing_key",
         "trust": "trust:trust_keys",
         "log": "trust:log",
     },

@@ -70,12 +70,16 @@ def import_model(
         typer.Argument(help="What mintage export wrote, such as pets.mintage or a folder."),
     ],
     *,
+    allow_older: Annotated[
+        bool,
+        typer.Option("--allow-older", help="Even if a newer version of it was sold here already."),
+    ] = False,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
     """Take in an exported model: verified first, by the keys that are trusted here; else exit 3."""
     with opened(home, make=True) as app:
-        done = app.moving.import_(file, TerminalProgress())
+        done = app.moving.import_(file, TerminalProgress(), allow_older=allow_older)
     if as_json:
         emit(done)
         return

@@ -1,32 +1,34 @@
-"""Trust: verify, public-key, trust add, list and remove, log."""
+"""Trust: verify, public-key, trust add, update, list and remove, log."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from mintage.app.moving import described_key
+from mintage.app.moving import described_key, described_listed
 from mintage.app.verifying import verifying
 from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import TerminalProgress, emit, facts, line, say, table, warn
 from mintage.core.errors import ConfigError, TrustError
-from mintage.core.messages import _, told
+from mintage.core.messages import Message, _, told
 from mintage.trust import keys
 
 trust_keys = typer.Typer(help="Whose signatures are believed here.", no_args_is_help=True)
 
 
 class Role(StrEnum):
-    """What a signing key signs."""
+    """What a key signs; the root signs the list of the others."""
 
     DATA = "data"
     BUNDLE = "bundle"
     RECEIPT = "receipt"
     LOG = "log"
+    ROOT = "root"
 
 
 def verify(
@@ -71,11 +73,12 @@ def public_key(
 ) -> None:
     """Print the public half of a signing key, for those who check what it signed."""
     with opened(home, make=True) as app:
-        signer = app.keys.signer(role.value)
+        is_root = role is Role.ROOT
+        key = app.signing_keys.root() if is_root else app.keys.signer(role.value).public
     if as_json:
-        emit({"role": role, "key_id": signer.key_id, "pem": signer.public_pem.decode()})
+        emit({"role": role, "key_id": key.key_id, "pem": key.pem.decode()})
     else:
-        line(signer.public_pem.decode().rstrip())
+        line(key.pem.decode().rstrip())
 
 
 @trust_keys.command("add")
@@ -116,6 +119,54 @@ def add_key(
         line(_("{key_id} was trusted already: nothing was done.", key_id=key.key_id))
 
 
+@trust_keys.command("update")
+def update_list(
+    file: Annotated[Path, typer.Argument(help="The publisher's list of keys (keys.json).")],
+    *,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Take a publisher's list of signing keys, signed by a root that is trusted; never an older."""
+    with opened(home, make=True) as app:
+        taken = app.moving.take_list(file)
+    listed = [described_listed(each) for each in taken.keys.keys]
+    if as_json:
+        emit(
+            {
+                "root": taken.root.key_id,
+                "version": taken.keys.version,
+                "issued_at": taken.keys.issued_at,
+                "new": taken.is_new,
+                "keys": listed,
+            }
+        )
+        return
+    if taken.is_new:
+        said = _("Version {version} of the list holds from now on.", version=taken.keys.version)
+    else:
+        said = _("Version {version} of the list was taken already.", version=taken.keys.version)
+    line(said)
+    show_listed(listed)
+
+
+def show_listed(listed: Iterable[Mapping[str, Any]]) -> None:
+    """Signing keys and what each is good for, as ``described_listed`` has them."""
+    table((_("key"), _("role"), _("since"), _("state")), [_listed_row(each) for each in listed])
+
+
+def _listed_row(listed: Mapping[str, Any]) -> tuple[object, ...]:
+    state: Message = _("signs")
+    if listed["revoked_at"]:
+        state = _(
+            "revoked as of {moment}: {reason}",
+            moment=listed["revoked_at"][:16],
+            reason=listed["reason"],
+        )
+    elif listed["valid_until"]:
+        state = _("verifies only, since {moment}", moment=listed["valid_until"][:16])
+    return listed["key_id"], listed["role"], listed["valid_from"][:16], state
+
+
 @trust_keys.command("list")
 def list_keys(*, home: Home = None, as_json: Json = False) -> None:
     """List the keys of others that are believed here."""
@@ -131,6 +182,11 @@ def list_keys(*, home: Home = None, as_json: Json = False) -> None:
     elif listed:
         rows = [(key["key_id"], key["algorithm"], ", ".join(key["roles"])) for key in listed]
         table((_("key"), _("kind"), _("believed for")), rows)
+        for each in listed:
+            if "list" in each:
+                line()
+                line(_("Of the list of {root}:", root=each["key_id"]))
+                show_listed(each["list"]["keys"])
     elif not junk:
         say(_("No key but this workspace's own is trusted; add one with mintage trust add FILE"))
     if junk:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from mintage.core.errors import ConfigError
 from mintage.core.messages import _
 from mintage.core.types import RATE_UNITS, Rate
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_ZONE = re.compile(r"[+-]\d\d:\d\d$")
 _NAME = re.compile(r"[\w](?:[\w.-]{0,62}[\w])?")
 
 
@@ -78,6 +80,25 @@ def format_size(size_bytes: int) -> str:
         units.pop(0)
     whole = amount >= 9.95 or units[0] == "B"
     return f"{amount:.0f} {units[0]}" if whole else f"{amount:.1f} {units[0]}"
+
+
+def parse_moment(text: str) -> datetime:
+    """What ``2027-01-31`` (its first moment, in UTC) or ``2027-01-31T12:00:00Z`` means.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    said = text.strip().upper()
+    whole = f"{said}T00:00:00Z" if len(said) == len("2027-01-31") else said
+    try:
+        if not whole.endswith("Z") and not _ZONE.search(whole):
+            whole = ""  # nobody knows of which zone
+        return datetime.fromisoformat(whole).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise ConfigError(
+            _("Not a moment: {text!r}.", text=said[:50]),
+            remedy=_("Write it as 2027-01-31 or 2027-01-31T12:00:00Z."),
+        ) from error
 
 
 def check_name(name: str, kind: str) -> str:

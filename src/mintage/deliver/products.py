@@ -94,14 +94,21 @@ class Products:
         plan: str,
         trial: Trial | None = None,
         percent: int = 100,
+        *,
+        allow_older: bool = False,
     ) -> Pointer:
         """Point ``stable`` at a version, or have it stand trial beside it for ``percent``.
 
         The product is made where it is new. Whatever is published ends the trial of what was
         before: it was tried, or overtaken. Rows and the audit log's leaf are one transaction.
 
+        An older version than was ever published for the product is put on sale where that is
+        asked for, by ``allow_older``; it was signed once too, and so nothing else would tell an
+        honest publish from one that brings an old mistake back.
+
         Raises:
             ConfigError: the product's name cannot be one.
+            RequestError: it is an older version (409).
             RequestError: the model was removed in the meantime (404), or nothing is stable yet
                 that the others would get (409).
         """
@@ -131,6 +138,8 @@ class Products:
                 )
             if any(row["product"] == product for row in repository.standing_upstreams(connection)):
                 raise answered_by_upstream(product)
+            if not allow_older:
+                _check_not_older(connection, product, pointer)
             repository.save_product(connection, product, model, plan, moment)
             repository.add_publication(connection, row)
             _settle(connection, product, moment)
@@ -138,6 +147,15 @@ class Products:
             return pointer
 
         return self._database.write(work)
+
+    def check_not_older(self, product: str, pointer: Pointer) -> None:
+        """Refuse an older version before anything else of a publish is done.
+
+        Raises:
+            RequestError: it is older than one that the product has sold already (409).
+        """
+        with self._database.read() as connection:
+            _check_not_older(connection, product, pointer)
 
     def first_published(self) -> list[Published]:
         """When each version was published for the first time, and for which product."""
@@ -283,6 +301,35 @@ def _check_stands(connection: repository.Connection, pointer: Pointer) -> None:
             remedy=_("See those that there are with: mintage list models"),
             http_status=404,
         )
+
+
+def _check_not_older(connection: repository.Connection, product: str, pointer: Pointer) -> None:
+    """What answers already may be published again, with another price, say."""
+    newest = repository.newest_published(connection, pointer.model, product)
+    if newest is None or pointer.version >= newest:
+        return
+    standing = repository.standing_publications(connection, product)
+    if standing and pointer in _routing(standing).pointers().values():
+        return
+    raise older(product, pointer.reference, f"{pointer.model}@{newest}")
+
+
+def older(product: str, reference: str, newest: str) -> RequestError:
+    """Nobody goes back to an older version without saying so."""
+    return RequestError(
+        _(
+            "{model} is older than {newest}, which {product} has sold already.",
+            model=reference,
+            newest=newest,
+            product=product,
+        ),
+        remedy=_(
+            "To take the last publish back: mintage rollback {product}; to sell the older version "
+            "on purpose, add --allow-older.",
+            product=product,
+        ),
+        http_status=409,
+    )
 
 
 def _pointer(row: repository.Values) -> Pointer:

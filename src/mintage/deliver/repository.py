@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
 from mintage.store.schema import aliases, models, products, publications, upstreams
 
@@ -39,6 +39,15 @@ def standing_publications(connection: Connection, product: str) -> list[Values]:
     statement = select(publications).where(p.product == product, p.undone_at.is_(None))
     rows = connection.execute(statement.order_by(p.sequence.desc())).mappings()
     return [dict(row) for row in rows]
+
+
+def newest_published(connection: Connection, model: str, product: str | None = None) -> int | None:
+    """The highest version of a model that was ever published, undone or not; of one product."""
+    p = publications.c
+    statement = select(func.max(p.version)).where(p.model == model)
+    if product is not None:
+        statement = statement.where(p.product == product)
+    return connection.execute(statement).scalar()
 
 
 def first_publications(connection: Connection) -> list[Values]:
@@ -86,6 +95,15 @@ def all_aliases(connection: Connection) -> list[Values]:
 def add_upstream(connection: Connection, values: Values) -> None:
     """Keep an upstream that answers from now on."""
     connection.execute(insert(upstreams).values(values))
+
+
+def declared_models(connection: Connection, name: str, product: str | None = None) -> list[str]:
+    """What each upstream of a name ever answered with, removed ones too; of one product."""
+    u = upstreams.c
+    statement = select(u.model).where(u.name == name)
+    if product is not None:
+        statement = statement.where(u.product == product)
+    return list(connection.execute(statement.distinct()).scalars())
 
 
 def remove_upstream(connection: Connection, product: str, name: str, moment: str) -> bool:

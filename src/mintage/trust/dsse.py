@@ -13,7 +13,8 @@ from typing import Any
 from mintage.core.errors import SignatureMismatch
 from mintage.core.messages import _
 from mintage.trust.encoding import strict_base64
-from mintage.trust.keys import PublicKey, Signer
+from mintage.trust.public_key import PublicKey
+from mintage.trust.signer import Signer
 
 _REMEDY = _("Do not use it: fetch it again from its maker.")
 _KEY_ID = re.compile("[0-9a-f]{64}")
@@ -52,7 +53,8 @@ def open_envelope_by(
     """The payload and the key that signed it; ``keyid`` is a hint and decides nothing.
 
     Raises:
-        SignatureMismatch: another type, not exactly one signature, or none by these keys.
+        SignatureMismatch: another type, not exactly one signature, or none by these keys; or the
+            key was revoked, and nothing shows that this was signed before.
     """
     try:
         found_type, signatures = envelope["payloadType"], envelope["signatures"]
@@ -76,6 +78,7 @@ def open_envelope_by(
     signed = pre_authentication_encoding(payload, payload_type)
     for key in keys:
         if key.verify(signature, signed):
+            key.check_still_believed(payload)
             return payload, key
     raise _unconfirmed(keys, signatures[0].get("keyid"))
 

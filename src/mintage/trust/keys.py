@@ -1,108 +1,37 @@
-"""Signing keys: one for each role, made on first use, in files that only their owner can read."""
+"""The keys of a workspace: one for each role, made on first use, and those believed beside them."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 import secrets
-import shlex
-import stat
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-
-from mintage.core.errors import TrustError, said_by
-from mintage.core.files import readable_failures, sync_folder
-from mintage.core.ids import new_id
+from mintage.core.clock import Clock, SystemClock
+from mintage.core.errors import ConfigError, DataError, TrustError, said_by
+from mintage.core.files import read_whole
 from mintage.core.messages import _
+from mintage.trust.key_list import MOST_BYTES, KeyList, open_list
+from mintage.trust.key_record import RECORD_FILE, KeyRecord, believed, read_shown
+from mintage.trust.public_key import PublicKey, Revocation, Role, SigningRole
+from mintage.trust.signer import Signer, make_private, parsed, read_private, write_private
 
-Role = Literal["data", "bundle", "receipt", "log"]
-_PrivateKey = ec.EllipticCurvePrivateKey | Ed25519PrivateKey
+__all__ = [
+    "KeyRing",
+    "PublicKey",
+    "Revocation",
+    "Role",
+    "Signer",
+    "SigningRole",
+    "TrustedFile",
+]
 
 _ROOT_BYTES = 32
-
-# The pairs that the OpenSSF model-signing standard allows; ours are P-256, the others are read.
-_HASHES: dict[str, type[hashes.HashAlgorithm]] = {
-    "secp256r1": hashes.SHA256,
-    "secp384r1": hashes.SHA384,
-    "secp521r1": hashes.SHA512,
-}
-
-
-@dataclass(frozen=True)
-class PublicKey:
-    """A key that signatures are checked with: ECDSA on a NIST curve, or Ed25519."""
-
-    key: ec.EllipticCurvePublicKey | Ed25519PublicKey
-
-    @classmethod
-    def from_pem(cls, pem: bytes) -> PublicKey:
-        """Read a SubjectPublicKeyInfo PEM.
-
-        Raises:
-            TrustError: it is not the public half of a key that Mintage verifies with.
-        """
-        try:
-            key = serialization.load_pem_public_key(pem)
-        except (ValueError, UnsupportedAlgorithm) as error:
-            raise TrustError(
-                _("This is not a public key in PEM."), remedy=_("It begins with BEGIN PUBLIC KEY.")
-            ) from error
-        if isinstance(key, Ed25519PublicKey) or (
-            isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _HASHES
-        ):
-            return cls(key)
-        raise TrustError(
-            _("Keys of this kind are not verified with: {name}.", name=type(key).__name__),
-            remedy=_("Use ECDSA on P-256, P-384 or P-521, or Ed25519 for the audit log."),
-        )
-
-    @property
-    def pem(self) -> bytes:
-        """The SubjectPublicKeyInfo as PEM."""
-        return self.key.public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-
-    @property
-    def key_id(self) -> str:
-        """SHA-256 of the SubjectPublicKeyInfo's DER, in hexadecimal: to name a key to people."""
-        der = self.key.public_bytes(
-            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-        return hashlib.sha256(der).hexdigest()
-
-    def verify(self, signature: bytes, data: bytes) -> bool:
-        """Whether this key made the signature over exactly these bytes."""
-        try:
-            if isinstance(self.key, Ed25519PublicKey):
-                self.key.verify(signature, data)
-            else:
-                self.key.verify(signature, data, ec.ECDSA(_HASHES[self.key.curve.name]()))
-        except InvalidSignature:
-            return False
-        return True
-
-    @property
-    def algorithm(self) -> str:
-        """What kind of key it is: ``ECDSA P-256`` or ``Ed25519``, say."""
-        if isinstance(self.key, Ed25519PublicKey):
-            return "Ed25519"
-        return f"ECDSA P-{self.key.curve.key_size}"
-
-    @property
-    def usual_role(self) -> Role:
-        """What a key of this kind is believed for where nothing else is said."""
-        return "log" if isinstance(self.key, Ed25519PublicKey) else "bundle"
-
-    def fits(self, role: Role) -> bool:
-        """Whether the role's signatures are of this key's kind."""
-        return isinstance(self.key, Ed25519PublicKey) == (role == "log")
+_LOOK_SECONDS = 1.0
+"""How long a key is signed with before its file is looked at again: a rotation by another process
+is followed within that."""
+_Stamp = tuple[tuple[int, int, int] | None, ...]
 
 
 @dataclass(frozen=True)
@@ -144,72 +73,64 @@ class TrustedFile:
         return cls(path, role, key)
 
 
-def _junk(path: Path, problem: str) -> TrustError:
-    return TrustError(
-        _("{path} holds no key to trust: {problem}", path=path, problem=problem),
-        remedy=_("Remove the file, or put the maker's public key (PEM) in its place."),
-    )
+@dataclass(frozen=True)
+class _Held:
+    """A private key in memory, as of which files, and until when they need no second look."""
 
-
-_ECDSA = ec.ECDSA(hashes.SHA256())
-
-
-class Signer:
-    """A private key at work; the key itself never leaves."""
-
-    def __init__(self, key: _PrivateKey) -> None:
-        self._key = key
-        self.public = PublicKey(key.public_key())
-        self.key_id = self.public.key_id
-
-    @property
-    def public_pem(self) -> bytes:
-        """What others need to verify: the SubjectPublicKeyInfo as PEM."""
-        return self.public.pem
-
-    def sign(self, data: bytes) -> bytes:
-        """ECDSA with SHA-256 (DER) or Ed25519 (64 bytes), as the role demands."""
-        if isinstance(self._key, Ed25519PrivateKey):
-            return self._key.sign(data)
-        return self._key.sign(data, _ECDSA)
+    signer: Signer
+    refusal: TrustError | None
+    stamp: _Stamp
+    until: float
 
 
 class KeyRing:
-    """Our own keys in ``folder/ROLE.pem``, and others' in ``folder/trusted`` (``TrustedFile``)."""
+    """Our own keys in ``folder/ROLE.pem``, and others' in ``folder/trusted`` (``TrustedFile``).
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    What was rotated or revoked stands in ``folder/signing-keys.json``, and the list of keys of
+    each root that is trusted beside it (``TrustedKeys.update``).
+    """
+
+    def __init__(self, folder: Path, clock: Clock | None = None) -> None:
+        self.folder = folder
         self.trusted_folder = folder / "trusted"
-        self._signers: dict[Role, Signer] = {}
+        self._clock = clock or SystemClock()
+        self._held: dict[Role, _Held] = {}
 
     def signer(self, role: Role) -> Signer:
-        """The role's key, made on first use.
+        """What the role signs with now; the key is made on first use.
 
         Raises:
-            TrustError: the file can be read by others, or holds another kind of key.
+            TrustError: the file can be read by others, or holds another kind of key; the key was
+                revoked; or it is the root key, which was taken off this machine.
         """
-        signer = self._own(role)
-        if signer is None:
-            _make(self._path(role), role)
-            signer = self._own(role)
-        if signer is None:
+        held = self._own(role)
+        if held is None:
+            if role == "root":
+                self._check_no_root()
+            make_private(self.path(role), role)
+            held = self._own(role)
+        if held is None:
             raise TrustError(
-                _("The signing key {path} vanished while it was made.", path=self._path(role)),
+                _("The signing key {path} vanished while it was made.", path=self.path(role)),
                 remedy=_("Run the same command again."),
             )
-        return signer
+        if held.refusal is not None:
+            raise held.refusal
+        return held.signer
 
     def root_secret(self) -> bytes:
         """32 random bytes that other secrets are made of, made on first use; they never leave.
 
+        It has nothing to do with the root key, which signs the list of keys.
+
         Raises:
             TrustError: the file can be read by others, or holds something else.
         """
-        path = self._folder / "root.secret"
-        found = _read_private(path)
+        path = self.folder / "root.secret"
+        found = read_private(path)
         if found is None:
-            _write_private(path, secrets.token_bytes(_ROOT_BYTES))
-            found = _read_private(path)
+            write_private(path, secrets.token_bytes(_ROOT_BYTES))
+            found = read_private(path)
         if found is None or len(found) != _ROOT_BYTES:
             raise TrustError(
                 _("{path} does not hold the secret that was made here.", path=path),
@@ -218,22 +139,50 @@ class KeyRing:
         return found
 
     def public_keys(self, role: Role) -> tuple[PublicKey, ...]:
-        """The keys believed in this role: our own, if there is one, and those trusted for it.
+        """The keys believed in this role: our own, former ones too, and those trusted for it.
+
+        One that was revoked is among them with its ``revocation``: what it signed is believed only
+        where something shows that it was signed before.
 
         Raises:
             TrustError: a file among them holds no key; verifying never makes one.
         """
+        found: dict[str, PublicKey] = {}
+        for key in self._believed(role):
+            if key.key_id not in found or key.revocation is not None:
+                found[key.key_id] = key
+        return tuple(found.values())
+
+    def _believed(self, role: Role) -> Iterator[PublicKey]:
         own = self.own(role)
+        if own:
+            yield own
+        shown = read_shown(self.folder)
+        record = self.record()
+        for each in record.keys.of(role) if record else ():
+            yield believed(each, shown)
         files, junk = self.trusted()
         if junk:
             raise next(iter(junk.values()))
-        keys = [*([own] if own else []), *(file.key for file in files if file.role == role)]
-        return tuple({key.key_id: key for key in keys}.values())
+        yield from (file.key for file in files if file.role == role)
+        for __, keys in self.lists():
+            yield from (believed(each, shown) for each in keys.of(role))
 
     def own(self, role: Role) -> PublicKey | None:
-        """The public half of the role's key, if one was made; asking makes none."""
-        signer = self._own(role)
-        return signer.public if signer else None
+        """The public half of what the role signs with, if a key was made; asking makes none."""
+        held = self._own(role)
+        if held is None and role == "root":
+            record = self.record()
+            return record.root if record else None
+        return held.signer.public if held else None
+
+    def record(self) -> KeyRecord | None:
+        """What is recorded of our own keys; None where none was ever changed or listed.
+
+        Raises:
+            TrustError: the record is damaged.
+        """
+        return KeyRecord.read(self.folder)
 
     def trusted(self) -> tuple[list[TrustedFile], dict[Path, TrustError]]:
         """The files with keys of others, and for each that holds none what is wrong with it."""
@@ -245,99 +194,132 @@ class KeyRing:
                 junk[path] = error
         return files, junk
 
-    def _path(self, role: Role) -> Path:
-        return self._folder / f"{role}.pem"
+    def lists(self) -> list[tuple[TrustedFile, KeyList]]:
+        """The list of keys of each trusted root whose list was taken, checked again.
 
-    def _own(self, role: Role) -> Signer | None:
-        if role not in self._signers:
-            pem = _read_private(self._path(role))
-            if pem is None:
-                return None
-            self._signers[role] = _parsed(pem, self._path(role), role)
-        return self._signers[role]
+        Raises:
+            TrustError: a list is not what its root signed.
+        """
+        roots = [file for file in self.trusted()[0] if file.role == "root"]
+        found = ((root, self.list_of(root.key)) for root in roots)
+        return [(root, keys) for root, keys in found if keys is not None]
 
+    def list_of(self, root: PublicKey) -> KeyList | None:
+        """The list that was last taken from this root; None: none was.
 
-def _make(path: Path, role: Role) -> None:
-    """Write a new key; of several that race, the first to link its file wins for all of them."""
-    key: _PrivateKey = (
-        Ed25519PrivateKey.generate() if role == "log" else ec.generate_private_key(ec.SECP256R1())
-    )
-    pem = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    _write_private(path, pem)
-
-
-def _write_private(path: Path, data: bytes) -> None:
-    """Make the file for its owner alone, whole or not at all; one that is there stays."""
-    with readable_failures(path):
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        temporary = path.with_name(f".{path.name}.{new_id('tmp')}")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        Raises:
+            TrustError: it is not what the root signed.
+        """
+        path = self.list_path(root)
         try:
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            try:
-                os.link(temporary, path)
-            except FileExistsError:
-                return
-            sync_folder(path.parent)
-        finally:
-            temporary.unlink()
-
-
-def _read_private(path: Path) -> bytes | None:
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise TrustError(
-            _(
-                "The signing key {path} cannot be read: {reason}.",
-                path=path,
-                reason=said_by(error),
-            ),
-            remedy=_("Run as the user who owns the workspace."),
-        ) from error
-    with os.fdopen(descriptor, "rb") as stream:
-        # Asked of the open file, so that what was checked is what is read.
-        mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
-        if mode & 0o077:
+            return open_list(read_whole(path, MOST_BYTES), [root])[0]
+        except FileNotFoundError:
+            return None
+        except (OSError, DataError, TrustError) as error:
+            problem = said_by(error) if isinstance(error, OSError) else error.message
             raise TrustError(
+                _("{path} holds no list to trust: {problem}", path=path, problem=problem),
+                remedy=_("Take the publisher's list again: mintage trust update keys.json"),
+            ) from error
+
+    def list_path(self, root: PublicKey) -> Path:
+        """Where the list of a root is kept."""
+        return self.trusted_folder / f"{root.key_id[:32]}.keys.json"
+
+    def path(self, role: Role) -> Path:
+        """Where the role's private key is."""
+        return self.folder / f"{role}.pem"
+
+    def next_path(self, role: Role) -> Path:
+        """Where its successor's is, while the one takes the other's place."""
+        return self.folder / f"{role}.next.pem"
+
+    def look_again(self) -> None:
+        """Look at the files before anything else is signed."""
+        self._held.clear()
+
+    def _own(self, role: Role) -> _Held | None:
+        """What the role signs with; a server goes on with what it has where it cannot look."""
+        held, now = self._held.get(role), self._clock.monotonic()
+        if held is not None and now < held.until:
+            return held
+        stamp = self._stamp(role)
+        if held is None or (stamp != held.stamp and stamp[0] is not None):
+            try:
+                found = self._read(role)
+            except TrustError:
+                if held is None:
+                    raise
+                found, stamp = None, held.stamp
+            if found is not None:
+                held = _Held(*found, stamp, now)
+        if held is not None:
+            held = self._held[role] = replace(held, until=now + _LOOK_SECONDS)
+        return held
+
+    def _read(self, role: Role) -> tuple[Signer, TrustError | None] | None:
+        """The key that the record says, else that in the role's file; and why not to sign with it.
+
+        The record is read first: once it names the successor, that is in either file.
+        """
+        record = self.record()
+        current = record.keys.current(role) if record else None
+        following = read_private(self.next_path(role)) if current else None
+        if following is not None and current is not None:
+            signer = parsed(following, self.next_path(role), role)
+            if signer.key_id == current.key.key_id:
+                return signer, None
+        pem = read_private(self.path(role))
+        if pem is None:
+            return None
+        signer = parsed(pem, self.path(role), role)
+        return signer, _refusal(signer, record, role) if record else None
+
+    def _stamp(self, role: Role) -> _Stamp:
+        return _stamp(self.path(role)), _stamp(self.folder / RECORD_FILE)
+
+    def _check_no_root(self) -> None:
+        record = self.record()
+        if record is not None and record.root is not None:
+            raise ConfigError(
                 _(
-                    "The signing key {path} is open to others (mode {mode:04o}).",
-                    path=path,
-                    mode=mode,
+                    "The root key {key_id} is not on this machine.",
+                    key_id=record.root.key_id,
                 ),
-                remedy=_("Close it with: chmod 600 {path}", path=shlex.quote(str(path))),
+                remedy=_("Name the file that it is in with --root-key FILE."),
             )
-        return stream.read()
 
 
-def _parsed(pem: bytes, path: Path, role: Role) -> Signer:
+def _refusal(signer: Signer, record: KeyRecord, role: Role) -> TrustError | None:
+    """Nothing is signed with what nobody would believe."""
+    if role == "root":
+        if record.root is None or record.root.key_id == signer.key_id:
+            return None
+        return TrustError(
+            _("The root key here is not the one that signed the list of keys before."),
+            remedy=_(
+                "Put back the file root.pem with the key {key_id}.", key_id=record.root.key_id
+            ),
+        )
+    revoked = [each.key.key_id for each in record.keys.of(role) if each.revoked_at is not None]
+    if signer.key_id not in revoked:
+        return None
+    return TrustError(
+        _("The key of the role {role} was revoked, and nothing is signed with it.", role=role),
+        remedy=_("Have another made: mintage signing-key rotate {role}", role=role),
+    )
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
     try:
-        key = serialization.load_pem_private_key(pem, None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        key = None
-    if role == "log" and isinstance(key, Ed25519PrivateKey):
-        return Signer(key)
-    if (
-        role != "log"
-        and isinstance(key, ec.EllipticCurvePrivateKey)
-        and key.curve.name == "secp256r1"
-    ):
-        return Signer(key)
-    wanted = "Ed25519" if role == "log" else "ECDSA P-256"
-    raise TrustError(
-        _(
-            "{path} holds no {algorithm} private key in unencrypted PEM.",
-            path=path,
-            algorithm=wanted,
-        ),
-        remedy=_("Restore it from a backup, or move it away to have a new one made."),
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _junk(path: Path, problem: str) -> TrustError:
+    return TrustError(
+        _("{path} holds no key to trust: {problem}", path=path, problem=problem),
+        remedy=_("Remove the file, or put the maker's public key (PEM) in its place."),
     )

@@ -80,6 +80,7 @@ def open_note(text: str, public_key: PublicKey, name: str) -> str:
             signed_by_us = True
     if not signed_by_us:
         raise _refused(_("The note is not signed by the key of {name}.", name=name))
+    public_key.check_still_believed(body.encode("utf-8", "surrogatepass"))
     return body
 
 
@@ -109,3 +110,10 @@ def _key_id(name: str, public_key: PublicKey) -> bytes:
         raise ConfigError(_("Tree heads are signed with Ed25519."), remedy=_("Use the role 'log'."))
     raw = public_key.key.public_bytes_raw()
     return hashlib.sha256(name.encode() + b"\n\x01" + raw).digest()[:4]
+
+
+def add_signature(note: str, name: str, signer: Signer) -> str:
+    """The note with one more signature, as when a log changes its key: both vouch for one head."""
+    body, __, signatures = note.rpartition("\n\n")
+    signature = _key_id(name, signer.public) + signer.sign(f"{body}\n".encode())
+    return f"{body}\n\n{signatures}— {name} {base64.b64encode(signature).decode()}\n"

@@ -10,7 +10,15 @@ from sqlalchemy import Connection, select
 from mintage.store.schema import log_leaves
 from mintage.store.statements import Insertion, Statement
 
-__all__ = ["Connection", "LogRow", "add_leaves", "leaf_hashes", "read_row", "read_rows"]
+__all__ = [
+    "Connection",
+    "LogRow",
+    "add_leaves",
+    "leaf_hashes",
+    "read_row",
+    "read_rows",
+    "rows_of_kinds",
+]
 
 _COLUMNS = (
     log_leaves.c.position,
@@ -65,3 +73,10 @@ def read_rows(connection: Connection) -> Generator[LogRow, None, None]:
     with connection.execution_options(yield_per=1000).execute(statement) as rows:
         for row in rows:
             yield LogRow(*row)
+
+
+def rows_of_kinds(connection: Connection, kinds: Sequence[str]) -> list[LogRow]:
+    """The entries of these kinds, in order: of kinds of which there are few."""
+    statement = select(*_COLUMNS).where(log_leaves.c.kind.in_(kinds))
+    rows = connection.execute(statement.order_by(log_leaves.c.position))
+    return [LogRow(*row) for row in rows]

@@ -32,7 +32,8 @@ from mintage.trust.folders import (
     refuse,
     shown,
 )
-from mintage.trust.keys import PublicKey, Signer
+from mintage.trust.public_key import PublicKey
+from mintage.trust.signer import Signer
 
 SIGNATURE_FILE = "signature.json"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"

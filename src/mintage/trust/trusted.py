@@ -7,25 +7,29 @@ does it (and is logged again).
 
 from __future__ import annotations
 
-import fcntl
-import os
+import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mintage.core.canonical import sha256_hex
 from mintage.core.errors import ConfigError, DataError, RequestError, TrustError, said_by
 from mintage.core.files import readable_failures, sync_folder, write_atomic
 from mintage.core.messages import _
 from mintage.store.engine import Database
-from mintage.trust import audit
+from mintage.trust import audit, repository
+from mintage.trust.key_list import MOST_BYTES, KeyList, check_newer, open_list
+from mintage.trust.key_record import alone, read_shown, write_shown
 from mintage.trust.keys import KeyRing, PublicKey, Role, TrustedFile
+from mintage.trust.shown import logged_before
+from mintage.trust.switch import check_switches
 
 _MOST_BYTES = 65_536
 _NAME_DIGITS = 32
 """Of the key id in the file's name: 128 bits, so that no other key can be made to fit it."""
-_KEY_ID = re.compile("[0-9a-f]{8,64}")
+KEY_ID = re.compile("[0-9a-f]{8,64}")
 
 
 def read_public_key(path: Path) -> PublicKey:
@@ -68,6 +72,34 @@ def read_public_key(path: Path) -> PublicKey:
     return PublicKey.from_pem(pem)
 
 
+def read_key_list(path: Path) -> bytes:
+    """What a file with a list of keys holds.
+
+    Raises:
+        DataError: it cannot be read, or is too large for one.
+    """
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise DataError(
+            _("{path} cannot be read: {reason}.", path=path, reason=said_by(error)),
+            remedy=_("Name the file with the publisher's list of keys."),
+        ) from error
+    if len(content) > MOST_BYTES:
+        raise DataError(_("{path} is too large for a list of keys.", path=path))
+    return content
+
+
+@dataclass(frozen=True)
+class TakenList:
+    """A publisher's list of keys: the root that signed it; ``is_new`` unless it was here."""
+
+    root: PublicKey
+    keys: KeyList
+    is_new: bool
+
+
 class TrustedKeys:
     """The keys in ``keys/trusted`` of a workspace."""
 
@@ -97,7 +129,7 @@ class TrustedKeys:
         wanted = tuple(dict.fromkeys(roles)) or (key.usual_role,)
         for role in wanted:
             _check_fits(key, role)
-        with self._alone():
+        with alone(self._keys.folder):
             known = {file.role for file in self.list() if file.key.key_id == key.key_id}
             new = [role for role in wanted if role not in known]
             if new:
@@ -107,6 +139,60 @@ class TrustedKeys:
                 write_atomic(self._keys.trusted_folder / f"{name}.pub", key.pem)
         return bool(new)
 
+    def update(self, content: bytes) -> TakenList:
+        """Take a publisher's list of keys: from now on what it says of them holds here.
+
+        What a revoked key signed is believed on where our own log had it before.
+
+        Raises:
+            DataError: it is no list of keys.
+            ConfigError: no root key is trusted here.
+            SignatureMismatch: no trusted root signed it, or a newer one was taken already.
+        """
+        with alone(self._keys.folder):
+            roots = [file.key for file in self.list() if file.role == "root"]
+            if not roots:
+                raise ConfigError(
+                    _("No root key is trusted here, so no list of keys can be confirmed."),
+                    remedy=_("First: mintage trust add root.pub --role root"),
+                )
+            keys, root = open_list(content, roots)
+            check_switches(keys)
+            sha256 = sha256_hex(content)
+            is_new = check_newer(keys, sha256, self._last_list(root))
+            path = self._keys.list_path(root)
+            if is_new or not path.exists():
+                record = {
+                    "root": root.key_id,
+                    "version": keys.version,
+                    "sha256": sha256,
+                    "revoked": sorted(each.key.key_id for each in keys.keys if each.revoked_at),
+                    "changed_at": self._now(),
+                }
+                self._database.write(
+                    lambda connection: audit.append(connection, "keys.updated", record)
+                )
+            self._keep_shown(keys)
+            write_atomic(path, content)
+        return TakenList(root, keys, is_new)
+
+    def _last_list(self, root: PublicKey) -> tuple[int, str] | None:
+        """Version and SHA-256 of the newest list that was ever taken from a root, by the log."""
+        with self._database.read() as connection:
+            rows = repository.rows_of_kinds(connection, ("keys.updated",))
+        taken = [json.loads(row.record) for row in rows]
+        versions = [
+            (each["version"], each["sha256"]) for each in taken if each["root"] == root.key_id
+        ]
+        return max(versions, default=None)
+
+    def _keep_shown(self, keys: KeyList) -> None:
+        shown = dict(read_shown(self._keys.folder))
+        for each in keys.keys:
+            if each.revoked_at is not None:
+                shown[each.key.key_id] = logged_before(self._database, each.revoked_at)
+        write_shown(self._keys.folder, shown)
+
     def find(self, key_id: str) -> PublicKey:
         """The trusted key whose id begins so.
 
@@ -115,7 +201,7 @@ class TrustedKeys:
             RequestError: none does (404).
         """
         wanted = key_id.lower()
-        if not _KEY_ID.fullmatch(wanted):
+        if not KEY_ID.fullmatch(wanted):
             raise ConfigError(
                 _("Not a key id: {key_id!r}.", key_id=key_id),
                 remedy=_("Give at least its first 8 hexadecimal digits; see: mintage trust list"),
@@ -140,7 +226,7 @@ class TrustedKeys:
 
         Gives the key and the roles that it was believed in.
         """
-        with self._alone():
+        with alone(self._keys.folder):
             key = self.find(key_id)
             files = [file for file in self.list() if file.key.key_id == key.key_id]
             roles = sorted({file.role for file in files})
@@ -151,19 +237,6 @@ class TrustedKeys:
                     file.path.unlink()
                 sync_folder(folder)
         return key, roles
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Held from looking at the files until leaf and file stand."""
-        folder = self._keys.trusted_folder.parent
-        with readable_failures(folder):
-            folder.mkdir(mode=0o700, exist_ok=True)
-            descriptor = os.open(folder / ".trusted.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
 
     def _log(self, kind: str, key: PublicKey, roles: Sequence[Role]) -> None:
         record: dict[str, Any] = {

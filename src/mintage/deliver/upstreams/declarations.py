@@ -76,6 +76,15 @@ class Upstreams:
 
         self._database.write(work)
 
+    def newest(self, name: str, model: str, product: str | None = None) -> int | None:
+        """The highest version of a model of one's own that an upstream of this name ever was."""
+        with self._database.read() as connection:
+            found = repository.declared_models(connection, name, product)
+        versions = [each.rpartition("@") for each in found]
+        return max(
+            (int(v) for own, __, v in versions if own == model and v.isdecimal()), default=None
+        )
+
     def of(self, product: str) -> Sequence[Upstream]:
         """Those that answer for a product, in the order in which they are asked."""
         return self.all().get(product, ())
