@@ -129,17 +129,26 @@ def test_whatever_is_changed_in_the_table_the_check_names_the_first_entry(
     assert caught.value.exit_status == 3
 
 
+def forget_heads(workspace: Workspace) -> None:
+    """What was signed here would give it away."""
+    for table in ("log_heads", "log_nodes", "logs"):
+        execute(workspace, f"DELETE FROM {table}")
+
+
 def rewrite(workspace: Workspace) -> None:
     """What an owner with all rights would do: make the whole log anew, and consistent."""
+    forget_heads(workspace)
     execute(workspace, "DELETE FROM log_leaves")
     add(workspace, 6, start=100)
 
 
 def cut_short(workspace: Workspace) -> None:
+    forget_heads(workspace)
     execute(workspace, "DELETE FROM log_leaves WHERE position >= 3")
 
 
 def swap(workspace: Workspace) -> None:
+    forget_heads(workspace)
     for before, after in ((1, 99), (2, 1), (99, 2)):
         statement = "UPDATE log_leaves SET position = :after WHERE position = :before"
         execute(workspace, statement, before=before, after=after)

@@ -54,6 +54,7 @@ class Capturing:
             workspace.database, workspace.clock, overdue_stop_days=overdue_stop_days
         )
         self.history = UsageHistory(workspace.database, keys)
+        self.log = AuditLog(workspace.database, keys, ORIGIN, workspace.clock)
 
     def meter(self) -> UsageMeter:
         """The Meter; its receipt key is made when it is first wanted."""
@@ -194,9 +195,8 @@ class Capturing:
         Raises:
             LogForked: a record, a position or the order is not what was logged.
         """
-        log = AuditLog(self._workspace.database, self._keys, ORIGIN)
-        records = log.check()
-        head = log.tree_head()
+        records = self.log.check()
+        head = self.log.tree_head()
         return {"records": records, "size": head.size, "root": head.root.hex(), "note": head.note}
 
     def receipt(self, receipt: str) -> dict[str, Any]:

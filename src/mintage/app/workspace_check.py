@@ -19,7 +19,7 @@ from mintage.bundle.language import is_language
 from mintage.core.clock import Clock
 from mintage.core.errors import ConfigError
 from mintage.core.machine import file_system
-from mintage.core.messages import _
+from mintage.core.messages import Message, _
 from mintage.core.units import format_size
 from mintage.store.checkup import Health, examine
 from mintage.store.place import NETWORK_FILE_SYSTEMS
@@ -175,6 +175,13 @@ def _examined(home: Path, database_url: SecretStr | None, *, writable: bool) -> 
         return
     yield Finding(check, "ok", _("sound, {size}", size=format_size(health.size_bytes)))
     yield _log(health)
+    for origin, reason in health.frozen:
+        yield Finding(
+            _("audit log"),
+            "warning",
+            _("{origin} was frozen: {reason}", origin=origin, reason=Message(reason)),
+            _("Another goes on in its place; see: mintage audit verify"),
+        )
     yield from _files(home, health)
 
 
@@ -185,7 +192,7 @@ def _log(health: Health) -> Finding:
             _("audit log"),
             "problem",
             _("it is not as it was written"),
-            _("Stop, keep a copy of the workspace, and see: mintage log"),
+            _("Stop, keep a copy of the workspace, and see: mintage audit verify"),
         )
     return Finding(
         _("audit log"),

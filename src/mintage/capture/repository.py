@@ -297,8 +297,8 @@ def spent_on_unit(connection: Connection, unit: str, product: str | None) -> lis
     """What answers that counted a unit took, of this product or of all, where that is known.
 
     ``cost_currency, events, compute_seconds, cost_picos, quantity``, a row for each currency that
-    is asked in ("" where it was computed here). The quantity is of that unit alone, the rest is of the
-    answers, whatever else they counted.
+    is asked in ("" where it was computed here). The quantity is of that unit alone, the rest is of
+    the answers, whatever else they counted.
     """
     values = {"unit": unit, "unknown": UNKNOWN_CURRENCY}
     statement = _SPENT_ON_UNIT.format(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import SecretStr
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, true
 from sqlalchemy.exc import DBAPIError
 
 from mintage.core.errors import ConfigError, MintageError
@@ -14,7 +14,7 @@ from mintage.core.messages import _
 from mintage.store import inventory
 from mintage.store.backend import Backend, backend_of
 from mintage.store.engine import Database
-from mintage.store.schema import log_leaves
+from mintage.store.schema import log_leaves, logs
 
 _LATEST = 200
 
@@ -24,8 +24,9 @@ class Health:
     """What was found; ``damage`` is "" where the database is sound.
 
     ``latest`` are the newest entries of the audit log as (record, salt, leaf hash); ``gapless``
-    says whether its positions run from 0 without a gap; ``datasets`` and ``models`` are the rows of
-    what was not removed.
+    says whether its positions run from its first without a gap; ``frozen`` are the origins of those
+    before it, each with why it was frozen; ``datasets`` and ``models`` are the rows of what was not
+    removed.
     """
 
     damage: str
@@ -34,6 +35,7 @@ class Health:
     leaves: int = 0
     gapless: bool = True
     latest: tuple[tuple[bytes, bytes, bytes], ...] = ()
+    frozen: tuple[tuple[str, str], ...] = ()
     datasets: tuple[inventory.Row, ...] = ()
     models: tuple[inventory.Row, ...] = ()
 
@@ -62,11 +64,14 @@ def _health(backend: Backend, connection: Connection) -> Health:
     if said:
         damaged = _("The database is damaged: {said}.", said=said)
         return Health(damaged, _("Restore the workspace from a backup."))
+    known = connection.execute(select(logs).order_by(logs.c.number)).all()
+    begin = known[-1].first_position if len(known) > 1 else 0
     position = log_leaves.c.position
-    counted = select(func.count(), func.coalesce(func.max(position), -1), func.min(position))
+    of_ours = position >= begin if begin else true()
+    counted = select(func.count(), func.max(position), func.min(position)).where(of_ours)
     count, last, first = connection.execute(counted).one()
     columns = (log_leaves.c.record, log_leaves.c.salt, log_leaves.c.leaf_hash)
-    newest = select(*columns).order_by(position.desc()).limit(_LATEST)
+    newest = select(*columns).where(of_ours).order_by(position.desc()).limit(_LATEST)
     latest = tuple(
         (_bytes(record), _bytes(salt), _bytes(leaf_hash))
         for record, salt, leaf_hash in connection.execute(newest)
@@ -75,8 +80,9 @@ def _health(backend: Backend, connection: Connection) -> Health:
         "",
         size_bytes=backend.size_bytes(connection),
         leaves=count,
-        gapless=last == count - 1 and first in (0, None),
+        gapless=not count or (first == begin and last == begin + count - 1),
         latest=latest,
+        frozen=tuple((each.origin, each.reason or "") for each in known[:-1]),
         datasets=tuple(inventory.all_datasets(connection)),
         models=tuple(inventory.all_models(connection)),
     )

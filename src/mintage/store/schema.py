@@ -29,7 +29,7 @@ metadata = MetaData(
 
 # What was removed keeps its row, with `removed_at`: a version's number is never given twice.
 
-# The audit log: `position` is the leaf's index in the Merkle tree, without gaps.
+# The audit log: positions have no gap, and the first log's are the indices in its Merkle tree.
 log_leaves = Table(
     "log_leaves",
     metadata,
@@ -38,6 +38,42 @@ log_leaves = Table(
     Column("record", LargeBinary, nullable=False),
     Column("salt", LargeBinary, nullable=False),
     Column("leaf_hash", LargeBinary, nullable=False),
+)
+
+# A log that was found damaged is frozen, and another begun behind it: positions go on, and an
+# index is a position less `first_position`. The first has no row before its first signed head.
+logs = Table(
+    "logs",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("origin", String(200), nullable=False, unique=True),
+    Column("first_position", BigInteger, nullable=False),
+    Column("begun_at", String(32), nullable=False),
+    Column("frozen_at", String(32)),
+    Column("frozen_size", BigInteger),  # of its last good head; 0 where there is none
+    Column("reason", Text),  # why it was frozen
+)
+
+# The trees' inner hashes: of level k, the roots over 256 to the k leaves each, where all are there.
+log_nodes = Table(
+    "log_nodes",
+    metadata,
+    Column("log", Integer, primary_key=True, autoincrement=False),
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("hash", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# What was signed, in the transaction of the nodes below it.
+log_heads = Table(
+    "log_heads",
+    metadata,
+    Column("log", Integer, primary_key=True, autoincrement=False),
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("signed_at", String(32), nullable=False),
 )
 
 datasets = Table(

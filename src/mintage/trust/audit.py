@@ -1,31 +1,52 @@
 """The audit log: what happened, in a Merkle tree that even its owner cannot rewrite unseen.
 
 A record is canonical JSON. Its leaf is RFC 6962's hash of SHA-256(salt ‖ record): whoever has
-record and salt can show that it is there, and a leaf alone says nothing.
+record and salt can show that it is there, and a leaf alone says nothing. The format is described in
+docs/formats/audit-log.md.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from mintage.core.canonical import Spelled
-from mintage.core.errors import ConfigError, DataError, LogForked
+from mintage.core.clock import Clock, SystemClock
+from mintage.core.errors import ConfigError, LogForked
 from mintage.core.messages import _
+from mintage.core.progress import Progress, Silent
 from mintage.store.engine import Database
 from mintage.trust import merkle, repository
+from mintage.trust.checking import Checked, examine
+from mintage.trust.heads import (
+    EVERY_SECONDS,
+    Heads,
+    head_from,
+    logs_of,
+    not_as_signed,
+    tiles_of,
+)
 from mintage.trust.keys import KeyRing
-from mintage.trust.notes import SignedHead, sign_head, verify_note
+from mintage.trust.leaves import (
+    Leaf,
+    acting,
+    append,
+    append_all,
+    leaf_of,
+    missing,
+    rehashed,
+)
+from mintage.trust.notes import SignedHead, verify_note
+from mintage.trust.repository import LogRecord, LogRow
 
 __all__ = [
     "AuditLog",
+    "Checked",
+    "Consistency",
     "Leaf",
+    "LogRecord",
+    "LogRow",
     "Proof",
     "SignedHead",
     "acting",
@@ -35,22 +56,6 @@ __all__ = [
     "verify_note",
 ]
 
-_SALT_BYTES = 16
-_RESERVED = ("kind", "actor")
-_actor: ContextVar[Mapping[str, str] | None] = ContextVar("actor", default=None)
-_REMEDY = _(
-    "Stop, keep a copy of the workspace, and compare it with a backup and earlier tree heads."
-)
-
-
-@dataclass(frozen=True)
-class Leaf:
-    """Where a record stands in the log, and what it takes to show that it does."""
-
-    position: int
-    leaf_hash: bytes
-    salt: bytes
-
 
 @dataclass(frozen=True)
 class Proof:
@@ -59,6 +64,14 @@ class Proof:
     leaf: Leaf
     path: tuple[bytes, ...]
     head: SignedHead
+    first_position: int = 0
+    """Of the head's log: a leaf's index in its tree is counted from there."""
+    record: bytes = field(default=b"", repr=False)
+
+    @property
+    def index(self) -> int:
+        """Where the leaf stands in the tree."""
+        return self.leaf.position - self.first_position
 
     def verify(self) -> None:
         """Check the path against the head; the head's own signature is ``verify_note``'s.
@@ -67,149 +80,265 @@ class Proof:
             LogForked: the path does not lead to the head's root.
         """
         merkle.verify_inclusion(
-            self.leaf.position, self.head.size, self.leaf.leaf_hash, self.path, self.head.root
+            self.index, self.head.size, self.leaf.leaf_hash, self.path, self.head.root
         )
 
-
-@contextmanager
-def acting(actor: Mapping[str, str]) -> Iterator[None]:
-    """Have what is logged meanwhile, in this context, say who did it: its member ``actor``.
-
-    What is done without one was done by the service itself, or on its own machine.
-    """
-    token = _actor.set(actor)
-    try:
-        yield
-    finally:
-        _actor.reset(token)
-
-
-def append(connection: repository.Connection, kind: str, record: Mapping[str, Any]) -> Leaf:
-    """Log a record inside the caller's write, so that fact and leaf are one transaction.
-
-    ``kind`` becomes a member of the record, so that the leaf vouches for it too; so does the
-    ``actor``, if somebody is ``acting``.
-
-    Raises:
-        DataError: the record holds what canonical JSON cannot say, or one of these of its own.
-    """
-    return append_all(connection, kind, [Spelled.of(record)])[0]
+    def to_json(self, *, with_record: bool = False) -> dict[str, Any]:
+        """As docs/formats/audit-log.md has it; record and salt are for those who may read it."""
+        said: dict[str, Any] = {
+            "position": self.leaf.position,
+            "index": self.index,
+            "size": self.head.size,
+            "leaf_hash": self.leaf.leaf_hash.hex(),
+            "path": [each.hex() for each in self.path],
+            "head": self.head.note,
+        }
+        if with_record:
+            said |= {"record": self.record.decode(), "salt": self.leaf.salt.hex()}
+        return said
 
 
-def append_all(
-    connection: repository.Connection, kind: str, records: Sequence[Spelled]
-) -> list[Leaf]:
-    """``append`` for several records of one kind, in their order, by two statements.
+@dataclass(frozen=True)
+class Consistency:
+    """Shows that the log of ``earlier`` entries became that of ``size`` by adding alone."""
 
-    Raises:
-        DataError: as ``append``; nothing was logged.
-    """
-    for name in _RESERVED:
-        if any(name in record for record in records):
-            raise DataError(
-                _("A record of the log cannot have a member called {name!r}.", name=name)
-            )
-    actor = _actor.get()
-    more = Spelled.of({"kind": kind} if actor is None else {"kind": kind, "actor": actor})
-    data = [(record | more).encode() for record in records]
-    salts = [secrets.token_bytes(_SALT_BYTES) for __ in data]
-    hashes = [leaf_of(each, salt) for each, salt in zip(data, salts, strict=True)]
-    rows = [(kind, *row) for row in zip(data, salts, hashes, strict=True)]
-    first = repository.add_leaves(connection, rows)
-    return [
-        Leaf(first + number, *each) for number, each in enumerate(zip(hashes, salts, strict=True))
-    ]
+    origin: str
+    earlier: int
+    size: int
+    path: tuple[bytes, ...]
+    head: SignedHead | None
+    """Of ``size``, where one was signed."""
 
+    def verify(self, earlier: SignedHead) -> None:
+        """Check it against a head that was kept; the heads' signatures are ``verify_note``'s.
 
-def leaf_of(record: bytes, salt: bytes) -> bytes:
-    """The leaf's hash: RFC 6962 over SHA-256(salt ‖ record)."""
-    return merkle.leaf_hash(hashlib.sha256(salt + record).digest())
+        Raises:
+            LogForked: the newer log does not begin with what that head was signed over.
+        """
+        if self.head is None or earlier.size != self.earlier or earlier.origin != self.origin:
+            raise LogForked(_("The proof is of other heads than these."))
+        merkle.verify_consistency(
+            self.earlier, self.size, earlier.root, self.head.root, list(self.path)
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As docs/formats/audit-log.md has it."""
+        return {
+            "origin": self.origin,
+            "from": self.earlier,
+            "to": self.size,
+            "path": [each.hex() for each in self.path],
+            "head": None if self.head is None else self.head.note,
+        }
 
 
 class AuditLog:
-    """The log as a whole: signed heads, proofs, and the check that nothing was rewritten."""
+    """The log as a whole: signed heads, proofs, and the check that nothing was rewritten.
 
-    def __init__(self, database: Database, keys: KeyRing, origin: str) -> None:
+    It is one Merkle tree until it is found damaged; then it is frozen and another begun after it,
+    and positions go on.
+    """
+
+    def __init__(
+        self, database: Database, keys: KeyRing, origin: str, clock: Clock | None = None
+    ) -> None:
         """``origin`` is the log's name for ever, such as ``example.com/log``."""
         self._database = database
-        self._keys = keys
         self._origin = origin
+        self._heads = Heads(database, keys, origin, clock or SystemClock())
 
     def tree_head(self) -> SignedHead:
-        """Size and root as they now stand, signed."""
+        """Size and root as they now stand, signed and kept.
+
+        Nothing is signed that was not read and hashed again. Where that finds entries that are not
+        what was logged, the log is frozen, and the head is that of the one begun after it.
+        """
+        return self._heads.bring_up()
+
+    def latest(self, log: int | None = None) -> SignedHead | None:
+        """The newest head that was signed; None before the first."""
         with self._database.read() as connection:
-            return self._signed(repository.leaf_hashes(connection))
+            number = logs_of(connection, self._origin)[-1].number if log is None else log
+            row = repository.last_head(connection, number)
+        return None if row is None else head_from(row)
+
+    def head_of(self, size: int) -> SignedHead | None:
+        """The current log's head of a size, if one was signed."""
+        with self._database.read() as connection:
+            number = logs_of(connection, self._origin)[-1].number
+            row = repository.head_of(connection, number, size)
+        return None if row is None else head_from(row)
+
+    def recent(self) -> SignedHead:
+        """The newest head; a new one only where none was signed within the last second."""
+        return self._heads.bring_up(EVERY_SECONDS)
+
+    def logs(self) -> list[LogRecord]:
+        """The logs, the oldest first; all but the last are frozen."""
+        with self._database.read() as connection:
+            return logs_of(connection, self._origin)
+
+    @contextmanager
+    def signing(self) -> Iterator[None]:
+        """Sign what is added beside what is done inside, at most once a second."""
+        with self._heads.in_background():
+            yield
 
     def inclusion(self, position: int) -> Proof:
-        """Show that the record at a position is in the log.
+        """Show that the record at a position is in the log, signing a head for it if need be.
 
         Raises:
             ConfigError: there is no such position.
-            LogForked: entries are missing, so that positions no longer hold.
+            LogForked: the entry is not what was logged, or its log was frozen before it was signed.
         """
+        proof = self._proved(position)
+        if proof is None:
+            self.tree_head()
+            proof = self._proved(position)
+        if proof is None:
+            raise missing(position)
+        return proof
+
+    def inclusion_so_far(self, position: int) -> Proof | None:
+        """``inclusion``, but no head is signed within a second of the last; None: it is too young.
+
+        Raises:
+            ConfigError, LogForked: as ``inclusion``.
+        """
+        proof = self._proved(position)
+        if proof is None:
+            self.recent()
+            proof = self._proved(position)
+        return proof
+
+    def _proved(self, position: int) -> Proof | None:
+        """The proof by the newest head; None where that is not over it."""
         with self._database.read() as connection:
+            known = logs_of(connection, self._origin)
+            log = next((each for each in known[::-1] if each.first_position <= position), known[0])
+            last = repository.last_position(connection)
+            if not log.first_position <= position <= last:
+                raise _no_such(last + 1, position)
             row = repository.read_row(connection, position)
-            leaves = repository.leaf_hashes(connection)
-        if row is None:
-            raise ConfigError(
-                _(
-                    "The log has {count} entries, none at position {position}.",
-                    count=len(leaves),
-                    position=position,
-                ),
-                remedy=_("Positions are counted from 0."),
+            if row is None:
+                raise missing(position)
+            frozen = log.frozen_size
+            head = (
+                repository.last_head(connection, log.number)
+                if frozen is None
+                else repository.head_of(connection, log.number, frozen)
             )
-        path = merkle.inclusion_proof(leaves, position)
-        leaf = Leaf(position, row.leaf_hash, row.salt)
-        proof = Proof(leaf, tuple(path), self._signed(leaves))
+            index = position - log.first_position
+            if head is None or index >= head.size:
+                if frozen is not None:
+                    raise LogForked(
+                        _(
+                            "The entry at position {position} is in no head: its log {origin} was "
+                            "frozen. {reason}",
+                            position=position,
+                            origin=log.origin,
+                            reason=log.reason or "",
+                        )
+                    )
+                return None
+            leaf = Leaf(position, rehashed(row, position), row.salt)
+            path = tiles_of(connection, log).inclusion(index, head.size)
+        proof = Proof(leaf, tuple(path), head_from(head), log.first_position, row.record)
         proof.verify()
         return proof
 
-    def check(self, *earlier: SignedHead) -> int:
+    def consistency(
+        self, earlier: int, size: int | None = None, *, log: int | None = None
+    ) -> Consistency:
+        """Show that the log of ``earlier`` entries is the beginning of that of ``size``.
+
+        ``size`` is the newest head's where none is said, and the log the one that goes on.
+
+        Raises:
+            ConfigError: the sizes are not between 1 and the newest head's, or there is no such log.
+            LogForked: the kept hashes do not give that head.
+        """
+        with self._database.read() as connection:
+            known = {each.number: each for each in logs_of(connection, self._origin)}
+            asked = known.get(max(known) if log is None else log)
+            if asked is None:
+                raise ConfigError(_("There is no log {number} here.", number=log))
+            newest = repository.last_head(connection, asked.number)
+            if asked.frozen_size is not None:
+                newest = repository.head_of(connection, asked.number, asked.frozen_size)
+            most = 0 if newest is None else newest.size
+            wanted = most if size is None else size
+            if newest is None or not 1 <= earlier <= wanted <= most:
+                raise ConfigError(
+                    _("No proof from {earlier} entries to {count}.", earlier=earlier, count=wanted),
+                    remedy=_("Both are sizes from 1 to {size}, the newest head's.", size=most),
+                )
+            tiles = tiles_of(connection, asked)
+            if tiles.root(most) != newest.root:
+                raise not_as_signed(most, most)
+            path = tiles.consistency(earlier, wanted)
+            row = repository.head_of(connection, asked.number, wanted)
+        head = None if row is None else head_from(row)
+        return Consistency(asked.origin, earlier, wanted, tuple(path), head)
+
+    def check(self, *earlier: SignedHead, progress: Progress | None = None) -> int:
         """Hash every record again; the number of entries, all as they were when logged.
 
         ``earlier`` are heads that were signed before, and kept where this log's owner cannot
-        reach them: only they show a log that was made anew as a whole or cut short.
+        reach them: only they show a log that was made anew as a whole or cut short. What is damaged
+        in a log that was frozen for it is known, and no error.
 
         Raises:
             LogForked: something was changed, added or removed; the message names the first.
         """
-        leaves: list[bytes] = []
-        with self._database.read() as connection, closing(repository.read_rows(connection)) as rows:
-            for row in rows:
-                _check_row(row, len(leaves))
-                leaves.append(row.leaf_hash)
-        for head in earlier:
-            if head.size > len(leaves) or merkle.root(leaves[: head.size]) != head.root:
-                raise LogForked(
-                    _(
-                        "The log's {count} entries do not begin with the {signed} that were "
-                        "signed before.",
-                        count=len(leaves),
-                        signed=head.size,
-                    ),
-                    remedy=_REMEDY,
+        found = self.examine(*earlier, progress=progress)
+        for each in found:
+            if each.fault is not None and not each.is_frozen:
+                raise each.fault
+        return sum(each.entries for each in found)
+
+    def examine(self, *earlier: SignedHead, progress: Progress | None = None) -> list[Checked]:
+        """Hash every record again; what was found of each log, frozen ones too.
+
+        Raises:
+            LogForked: an ``earlier`` head is of a log that is not here.
+        """
+        with self._database.read() as connection:
+            logs = logs_of(connection, self._origin)
+            return examine(connection, logs, earlier, progress or Silent())
+
+    def begin_anew(self, damaged: Checked) -> SignedHead:
+        """Freeze a log that was found damaged, begin another after it, and sign its first head."""
+        if damaged.fault is not None and not damaged.is_frozen:
+            self._heads.begin_anew(damaged.log, damaged.fault, damaged.entries)
+        return self.tree_head()
+
+    def entries(
+        self,
+        first: int | None = None,
+        *,
+        kinds: Sequence[str] = (),
+        most: int | None = None,
+        newest_first: bool = False,
+    ) -> Iterator[LogRow]:
+        """Entries as they lie in the table, from a position on; to be read to the end."""
+        with (
+            self._database.read() as connection,
+            closing(
+                repository.read_rows(
+                    connection, first, most=most, kinds=kinds, newest_first=newest_first
                 )
-        return len(leaves)
-
-    def _signed(self, leaves: list[bytes]) -> SignedHead:
-        root = merkle.root(leaves)
-        return sign_head(len(leaves), root, self._origin, self._keys.signer("log"))
+            ) as rows,
+        ):
+            yield from rows
 
 
-def _check_row(row: repository.LogRow, expected: int) -> None:
-    if row.position != expected:
-        what = _("The entry at position {position} is missing from the log.", position=expected)
-    elif leaf_of(row.record, row.salt) != row.leaf_hash:
-        what = _(
-            "The entry at position {position} was changed after it was logged.", position=expected
-        )
-    elif json.loads(row.record)["kind"] != row.kind:
-        what = _(
-            "The entry at position {position} is not of the kind {kind!r}.",
-            position=expected,
-            kind=row.kind,
-        )
-    else:
-        return
-    raise LogForked(what, remedy=_REMEDY)
+def _no_such(count: int, position: int) -> ConfigError:
+    return ConfigError(
+        _(
+            "The log has {count} entries, none at position {position}.",
+            count=count,
+            position=position,
+        ),
+        remedy=_("Positions are counted from 0."),
+    )

@@ -28,6 +28,11 @@ class SignedHead:
     root: bytes
     note: str
 
+    @property
+    def origin(self) -> str:
+        """Which log says it."""
+        return self.note.partition("\n")[0]
+
 
 def sign_head(size: int, root: bytes, origin: str, signer: Signer) -> SignedHead:
     """Sign a tree head.

@@ -1,23 +1,34 @@
-"""The audit log's table: the only statements that touch it."""
+"""The audit log's tables: the only statements that touch them."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, insert, select, update
 
-from mintage.store.schema import log_leaves
+from mintage.store.schema import log_heads, log_leaves, log_nodes, logs
 from mintage.store.statements import Insertion, Statement
 
 __all__ = [
     "Connection",
+    "HeadRow",
+    "LogRecord",
     "LogRow",
+    "add_head",
     "add_leaves",
-    "leaf_hashes",
+    "add_log",
+    "add_nodes",
+    "all_logs",
+    "freeze",
+    "hashes",
+    "head_of",
+    "head_sizes",
+    "last_head",
+    "last_position",
+    "read_heads",
     "read_row",
     "read_rows",
-    "rows_of_kinds",
 ]
 
 _COLUMNS = (
@@ -29,6 +40,8 @@ _COLUMNS = (
 )
 _LAST = Statement("SELECT max(position) FROM log_leaves")
 _INSERT = Insertion(log_leaves, [column.name for column in _COLUMNS])
+_NODES = Insertion(log_nodes, [column.name for column in log_nodes.columns])
+_STREAMED = {"yield_per": 1000}
 
 
 @dataclass(frozen=True)
@@ -42,21 +55,71 @@ class LogRow:
     leaf_hash: bytes
 
 
-def add_leaves(connection: Connection, rows: Sequence[tuple[str, bytes, bytes, bytes]]) -> int:
+@dataclass(frozen=True)
+class LogRecord:
+    """A log: the entries from ``first_position`` to that of the next one."""
+
+    number: int
+    origin: str
+    first_position: int
+    begun_at: str
+    frozen_at: str | None = None
+    frozen_size: int | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class HeadRow:
+    """A head that was signed."""
+
+    log: int
+    size: int
+    root: bytes
+    note: str
+    signed_at: str
+
+
+def add_leaves(
+    connection: Connection,
+    rows: Sequence[tuple[str, bytes, bytes, bytes]],
+    at: int | None = None,
+) -> int:
     """Append ``kind, record, salt, leaf_hash`` behind the last one; the first one's position.
 
-    The caller's transaction holds the log alone.
+    The caller's transaction holds the log alone. ``at`` is a position further on.
     """
-    last = _LAST.only(connection)
-    first = 0 if last is None else int(last) + 1
+    first = last_position(connection) + 1 if at is None else at
     _INSERT.execute(connection, [(first + number, *row) for number, row in enumerate(rows)])
     return first
 
 
-def leaf_hashes(connection: Connection) -> list[bytes]:
-    """The hashes of all leaves, in order."""
-    statement = select(log_leaves.c.leaf_hash).order_by(log_leaves.c.position)
-    return list(connection.execute(statement).scalars())
+def last_position(connection: Connection) -> int:
+    """Of the newest entry; -1 where there is none."""
+    last = _LAST.only(connection)
+    return -1 if last is None else int(last)
+
+
+def hashes(
+    connection: Connection, log: LogRecord, level: int, first: int, count: int
+) -> list[bytes]:
+    """So many of the tree's hashes of a level from a number on, as far as there are neighbours."""
+    if level == 0:
+        begin = log.first_position + first
+        place, value = log_leaves.c.position, log_leaves.c.leaf_hash
+        asked = select(place, value)
+    else:
+        begin = first
+        place, value = log_nodes.c.number, log_nodes.c.hash
+        asked = select(place, value).where(
+            log_nodes.c.log == log.number, log_nodes.c.level == level
+        )
+    rows = connection.execute(asked.where(place.between(begin, begin + count - 1)).order_by(place))
+    found: list[bytes] = []
+    for number, each in rows:
+        if number != begin + len(found):
+            break
+        found.append(_bytes(each))
+    return found
 
 
 def read_row(connection: Connection, position: int) -> LogRow | None:
@@ -64,19 +127,100 @@ def read_row(connection: Connection, position: int) -> LogRow | None:
     row = connection.execute(
         select(*_COLUMNS).where(log_leaves.c.position == position)
     ).one_or_none()
-    return LogRow(*row) if row else None
+    return _entry(*row) if row else None
 
 
-def read_rows(connection: Connection) -> Generator[LogRow, None, None]:
-    """All entries, in order, not all in memory at once; to be closed."""
-    statement = select(*_COLUMNS).order_by(log_leaves.c.position)
-    with connection.execution_options(yield_per=1000).execute(statement) as rows:
+def read_rows(
+    connection: Connection,
+    first: int | None = None,
+    end: int | None = None,
+    *,
+    most: int | None = None,
+    kinds: Sequence[str] = (),
+    newest_first: bool = False,
+) -> Generator[LogRow, None, None]:
+    """Entries in order, not all in memory at once; to be closed.
+
+    They are those from the position ``first`` to before ``end``, ``most`` of them, of some
+    ``kinds``.
+    """
+    position = log_leaves.c.position
+    statement = select(*_COLUMNS).order_by(position.desc() if newest_first else position)
+    if first is not None:
+        statement = statement.where(position >= first)
+    if end is not None:
+        statement = statement.where(position < end)
+    if kinds:
+        statement = statement.where(log_leaves.c.kind.in_(kinds))
+    if most is not None:
+        statement = statement.limit(most)
+    with connection.execute(statement, execution_options=_STREAMED) as rows:
         for row in rows:
-            yield LogRow(*row)
+            yield _entry(*row)
 
 
-def rows_of_kinds(connection: Connection, kinds: Sequence[str]) -> list[LogRow]:
-    """The entries of these kinds, in order: of kinds of which there are few."""
-    statement = select(*_COLUMNS).where(log_leaves.c.kind.in_(kinds))
-    rows = connection.execute(statement.order_by(log_leaves.c.position))
-    return [LogRow(*row) for row in rows]
+def all_logs(connection: Connection) -> list[LogRecord]:
+    """Every log that has a row, the oldest first."""
+    return [LogRecord(*row) for row in connection.execute(select(logs).order_by(logs.c.number))]
+
+
+def add_log(connection: Connection, log: LogRecord) -> None:
+    """Begin one."""
+    connection.execute(insert(logs).values(vars(log)))
+
+
+def freeze(connection: Connection, number: int, moment: str, size: int, reason: str) -> None:
+    """Note that nothing more is signed of a log."""
+    changes = {"frozen_at": moment, "frozen_size": size, "reason": reason}
+    connection.execute(update(logs).where(logs.c.number == number).values(changes))
+
+
+def add_nodes(connection: Connection, rows: Sequence[tuple[int, int, int, bytes]]) -> None:
+    """Keep ``log, level, number, hash`` of complete subtrees."""
+    _NODES.execute(connection, rows)
+
+
+def add_head(connection: Connection, head: HeadRow) -> None:
+    """Keep a head."""
+    connection.execute(insert(log_heads).values(vars(head)))
+
+
+def last_head(connection: Connection, log: int) -> HeadRow | None:
+    """The newest head of a log."""
+    asked = select(log_heads).where(log_heads.c.log == log)
+    row = connection.execute(asked.order_by(log_heads.c.size.desc()).limit(1)).one_or_none()
+    return _head(*row) if row else None
+
+
+def head_of(connection: Connection, log: int, size: int) -> HeadRow | None:
+    """The head of a size, if one was signed."""
+    asked = select(log_heads).where(log_heads.c.log == log, log_heads.c.size == size)
+    row = connection.execute(asked).one_or_none()
+    return _head(*row) if row else None
+
+
+def head_sizes(connection: Connection, log: int) -> list[int]:
+    """The sizes that heads were signed for, in order."""
+    asked = select(log_heads.c.size).where(log_heads.c.log == log).order_by(log_heads.c.size)
+    return list(connection.execute(asked).scalars())
+
+
+def read_heads(connection: Connection, log: int, first: int = 0) -> Generator[HeadRow, None, None]:
+    """A log's heads from a size on, in order, not all in memory at once; to be closed."""
+    asked = select(log_heads).where(log_heads.c.log == log, log_heads.c.size >= first)
+    with connection.execute(asked.order_by(log_heads.c.size), execution_options=_STREAMED) as rows:
+        for row in rows:
+            yield _head(*row)
+
+
+def _entry(position: int, kind: object, record: object, salt: object, leaf_hash: object) -> LogRow:
+    return LogRow(position, str(kind), _bytes(record), _bytes(salt), _bytes(leaf_hash))
+
+
+def _head(log: int, size: int, root: object, note: object, signed_at: object) -> HeadRow:
+    return HeadRow(log, size, _bytes(root), str(note), str(signed_at))
+
+
+def _bytes(found: object) -> bytes:
+    """SQLite keeps in any column what it is given; somebody may have given it something else."""
+    return found if isinstance(found, bytes) else str(found).encode()

@@ -25,7 +25,7 @@ def logged_before(database: Database, moment: str) -> list[str]:
     """
     found: dict[str, None] = {}
     with database.read() as connection:
-        for row in repository.rows_of_kinds(connection, (*_MODELS, *_DATASETS)):
+        for row in repository.read_rows(connection, kinds=(*_MODELS, *_DATASETS)):
             if leaf_of(row.record, row.salt) != row.leaf_hash:
                 continue  # `mintage log` names it; here it shows nothing
             record = json.loads(row.record)

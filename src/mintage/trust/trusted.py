@@ -179,7 +179,7 @@ class TrustedKeys:
     def _last_list(self, root: PublicKey) -> tuple[int, str] | None:
         """Version and SHA-256 of the newest list that was ever taken from a root, by the log."""
         with self._database.read() as connection:
-            rows = repository.rows_of_kinds(connection, ("keys.updated",))
+            rows = list(repository.read_rows(connection, kinds=("keys.updated",)))
         taken = [json.loads(row.record) for row in rows]
         versions = [
             (each["version"], each["sha256"]) for each in taken if each["root"] == root.key_id

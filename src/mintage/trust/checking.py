@@ -1,0 +1,192 @@
+"""The check of the whole audit log: every record hashed again, every node and head worked out."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from mintage.core.errors import LogForked
+from mintage.core.messages import _
+from mintage.core.progress import Progress
+from mintage.trust import repository
+from mintage.trust.heads import not_as_signed
+from mintage.trust.leaves import REMEDY, missing, rehashed
+from mintage.trust.notes import SignedHead
+from mintage.trust.repository import Connection, HeadRow, LogRecord
+from mintage.trust.tiles import Growing, complete_nodes
+
+_TOLD_EVERY = 4096
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A log that was looked through: how many of its entries hold, and what is wrong with it."""
+
+    log: LogRecord
+    entries: int
+    size: int
+    """Of its newest head; 0 where none was signed."""
+    fault: LogForked | None = None
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether another log goes on in its place."""
+        return self.log.frozen_at is not None
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``mintage audit verify --json`` says it."""
+        log = self.log
+        return {
+            "log": log.number,
+            "origin": log.origin,
+            "first_position": log.first_position,
+            "entries": self.entries,
+            "signed": self.size,
+            "frozen_at": log.frozen_at,
+            "frozen_size": log.frozen_size,
+            "reason": log.reason,
+            "damage": None if self.fault is None else str(self.fault.message),
+        }
+
+
+def examine(
+    connection: Connection,
+    logs: Sequence[LogRecord],
+    earlier: Sequence[SignedHead],
+    progress: Progress,
+) -> list[Checked]:
+    """Every log, the oldest first; ``earlier`` are heads that were kept elsewhere.
+
+    Raises:
+        LogForked: one of those is of a log that is not here.
+    """
+    kept: defaultdict[str, list[SignedHead]] = defaultdict(list)
+    for head in earlier:
+        kept[head.origin].append(head)
+    unknown = kept.keys() - {log.origin for log in logs}
+    if unknown:
+        raise LogForked(
+            _("There is no log called {origin} here.", origin=min(unknown)), remedy=REMEDY
+        )
+    progress.start(_("Hashing the records"), repository.last_position(connection) + 1)
+    found = []
+    for number, log in enumerate(logs):
+        end = logs[number + 1].first_position if number + 1 < len(logs) else None
+        found.append(_Examiner(connection, log, end, kept[log.origin], progress).examined())
+    progress.finish()
+    return found
+
+
+class _Examiner:
+    """Goes through one log from its first entry on, until something is wrong."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        log: LogRecord,
+        end: int | None,
+        earlier: Sequence[SignedHead],
+        progress: Progress,
+    ) -> None:
+        """``end`` is the position at which the next log begins."""
+        self._connection = connection
+        self._log, self._end = log, end
+        self._earlier = sorted(earlier, key=lambda head: head.size)
+        self._progress = progress
+        self._growing = Growing()
+        self._good = 0
+
+    def examined(self) -> Checked:
+        """What was found."""
+        last = repository.last_head(self._connection, self._log.number)
+        size = 0 if last is None else last.size
+        try:
+            self._go_through(size)
+        except LogForked as fault:
+            return Checked(self._log, self._good, size, fault)
+        return Checked(self._log, self._growing.size, size)
+
+    def _go_through(self, size: int) -> None:
+        log, growing = self._log, self._growing
+        nodes = _Nodes(self._connection, log, size)
+        # Below its first position there is nothing of the first log.
+        first = log.first_position if log.number > 1 else None
+        rows = repository.read_rows(self._connection, first, self._end)
+        heads = repository.read_heads(self._connection, log.number)
+        with closing(rows), closing(heads):
+            expected = _Heads(self._earlier, heads)
+            expected.compare(growing)
+            for row in rows:
+                growing.add(rehashed(row, log.first_position + growing.size))
+                nodes.compare(growing)
+                expected.compare(growing)
+                self._good = growing.size
+                if growing.size % _TOLD_EVERY == 0:
+                    self._progress.advance(row.position)
+            ends_at = log.first_position + growing.size
+            if expected.next_size is not None:
+                raise not_as_signed(growing.size, expected.next_size)
+            if self._end is not None and ends_at != self._end:
+                raise missing(ends_at)
+
+
+class _Heads:
+    """Heads that are due at sizes, those kept here and those kept elsewhere."""
+
+    def __init__(self, earlier: Sequence[SignedHead], here: Iterator[HeadRow]) -> None:
+        """Both in order of size."""
+        self._earlier, self._here = list(earlier), here
+        self._next = next(here, None)
+
+    @property
+    def next_size(self) -> int | None:
+        """When the next is due."""
+        sizes = [self._earlier[0].size] if self._earlier else []
+        if self._next is not None:
+            sizes.append(self._next.size)
+        return min(sizes, default=None)
+
+    def compare(self, growing: Growing) -> None:
+        """Hold those that are due against the tree; raises LogForked."""
+        while self.next_size == growing.size:
+            root = growing.root()
+            if self._earlier and self._earlier[0].size == growing.size:
+                said = self._earlier.pop(0).root
+            else:
+                said = b"" if self._next is None else self._next.root
+                self._next = next(self._here, None)
+            if said != root:
+                raise not_as_signed(growing.size, growing.size)
+
+
+class _Nodes:
+    """The kept inner hashes, which have to be those that the leaves give."""
+
+    def __init__(self, connection: Connection, log: LogRecord, size: int) -> None:
+        """``size`` is the newest head's: up to there all of them are kept."""
+        self._kept: Mapping[tuple[int, int], bytes] = {
+            (level, number): each
+            for level, count in complete_nodes(size)
+            for number, each in enumerate(repository.hashes(connection, log, level, 0, count))
+        }
+        self._size = size
+
+    def compare(self, growing: Growing) -> None:
+        """Hold what was completed against what is kept; raises LogForked."""
+        for node in growing.nodes:
+            if (
+                growing.size <= self._size
+                and self._kept.get((node.level, node.number)) != node.hash
+            ):
+                raise LogForked(
+                    _(
+                        "The tree's hash {number} of level {level} is not that of its entries.",
+                        number=node.number,
+                        level=node.level,
+                    ),
+                    remedy=REMEDY,
+                )
+        growing.nodes.clear()

@@ -1,0 +1,184 @@
+"""The Merkle tree over hashes that are kept: roots and proofs without reading all leaves.
+
+Beside the leaves' hashes those of complete subtrees are kept, by levels: level k has the roots over
+256**k leaves each, and level 0 is the leaves themselves. A root or a proof then takes at most two
+runs of 256 hashes of each level. The proofs are RFC 9162's, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+
+from mintage.core.errors import ConfigError, LogForked
+from mintage.core.messages import _
+from mintage.trust import merkle
+
+HEIGHT = 8
+"""Of a tile: a node of one level stands for 2**HEIGHT of the level below."""
+WIDTH = 1 << HEIGHT
+
+Read = Callable[[int, int, int], Sequence[bytes]]
+"""``read(level, first, count)``: so many hashes of a level from the number ``first`` on, in order;
+fewer where there are no more."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """The root of a complete subtree: the ``number``-th over 256**level leaves."""
+
+    level: int
+    number: int
+    hash: bytes
+
+
+class Tiles:
+    """Answers from kept hashes; each tile is read once."""
+
+    def __init__(self, read: Read) -> None:
+        """``read`` gives hashes as they are kept; all that are complete in a size are there."""
+        self._read = read
+        self._tiles: dict[tuple[int, int], Sequence[bytes]] = {}
+
+    def root(self, size: int) -> bytes:
+        """The hash of the tree of the first ``size`` leaves.
+
+        Raises:
+            LogForked: a hash that it takes is not there.
+        """
+        return self.growing(size).root()
+
+    def inclusion(self, index: int, size: int) -> list[bytes]:
+        """The siblings on the way from a leaf to the root, lowest first (RFC 9162, 2.1.3.1).
+
+        Raises:
+            ConfigError: there is no leaf of that index.
+            LogForked: a hash that it takes is not there.
+        """
+        if not 0 <= index < size:
+            raise ConfigError(
+                _(
+                    "The log has {count} entries, none at position {index}.",
+                    count=size,
+                    index=index,
+                )
+            )
+        begin, end, path = 0, size, []
+        while end - begin > 1:
+            split = begin + _left(end - begin)
+            if index < split:
+                path.append(self._over(split, end))
+                end = split
+            else:
+                path.append(self._over(begin, split))
+                begin = split
+        return path[::-1]
+
+    def consistency(self, earlier: int, size: int) -> list[bytes]:
+        """Shows that the tree of ``earlier`` leaves became that of ``size`` by adding alone.
+
+        Source: RFC 9162, 2.1.4.1.
+
+        Raises:
+            ConfigError: the earlier tree is empty or the larger one.
+            LogForked: a hash that it takes is not there.
+        """
+        if not 1 <= earlier <= size:
+            raise ConfigError(
+                _("No proof from {earlier} entries to {count}.", earlier=earlier, count=size)
+            )
+        begin, end, path = 0, size, []
+        while earlier < end:
+            split = begin + _left(end - begin)
+            if earlier <= split:
+                path.append(self._over(split, end))
+                end = split
+            else:
+                path.append(self._over(begin, split))
+                begin = split
+        if begin:  # else it is the whole earlier tree, whose root the verifier has
+            path.append(self._over(begin, end))
+        return path[::-1]
+
+    def growing(self, size: int) -> Growing:
+        """The tree of the first ``size`` leaves, for more to be added.
+
+        Raises:
+            LogForked: a hash that it takes is not there.
+        """
+        return Growing(size, [self._complete(*each) for each in _parts(0, size)])
+
+    def _over(self, begin: int, end: int) -> bytes:
+        """The root over some leaves; ``begin`` is where the RFC would divide."""
+        return _joined([self._complete(*each) for each in _parts(begin, end)])
+
+    def _complete(self, height: int, number: int) -> bytes:
+        """The root of the ``number``-th subtree over 2**height leaves."""
+        level, rest = divmod(height, HEIGHT)
+        first, count = number << rest, 1 << rest
+        tile, offset = divmod(first, WIDTH)
+        if (level, tile) not in self._tiles:
+            self._tiles[level, tile] = self._read(level, tile * WIDTH, WIDTH)
+        hashes = self._tiles[level, tile][offset : offset + count]
+        if len(hashes) < count:
+            raise LogForked(
+                _(
+                    "The tree's hash {number} of level {level} is missing.",
+                    level=level,
+                    number=first + len(hashes),
+                )
+            )
+        return merkle.root(hashes)
+
+
+@dataclass
+class Growing:
+    """A tree that leaves are added to: the roots of its complete subtrees, the largest first."""
+
+    size: int = 0
+    parts: list[bytes] = field(default_factory=list)
+    nodes: list[Node] = field(default_factory=list)
+    """What was completed since; whoever keeps it takes it away."""
+
+    def add(self, leaf: bytes) -> None:
+        """Add a leaf, given as its hash; it takes two hashes on average."""
+        height, number, joined = 0, self.size, leaf
+        while number & 1:
+            joined = merkle.node_hash(self.parts.pop(), joined)
+            height, number = height + 1, number >> 1
+            if height % HEIGHT == 0:
+                self.nodes.append(Node(height // HEIGHT, number, joined))
+        self.parts.append(joined)
+        self.size += 1
+
+    def root(self) -> bytes:
+        """The tree's hash as it is now."""
+        return _joined(self.parts) if self.parts else merkle.root([])
+
+
+def complete_nodes(size: int) -> Iterator[tuple[int, int]]:
+    """``level, count`` of the kept hashes above the leaves that a tree of this size has."""
+    level, count = 1, size >> HEIGHT
+    while count:
+        yield level, count
+        level, count = level + 1, count >> HEIGHT
+
+
+def _left(count: int) -> int:
+    """How many of several leaves are in the left subtree: the largest power of two below."""
+    return 1 << ((count - 1).bit_length() - 1)
+
+
+def _parts(begin: int, end: int) -> Iterator[tuple[int, int]]:
+    """``height, number`` of the complete subtrees that leaves make up, the largest first."""
+    while begin < end:
+        height = (end - begin).bit_length() - 1
+        yield height, begin >> height
+        begin += 1 << height
+
+
+def _joined(parts: Sequence[bytes]) -> bytes:
+    """The root over neighbouring subtrees, each larger than the next."""
+    *others, last = parts
+    return reduce(lambda right, left: merkle.node_hash(left, right), reversed(others), last)

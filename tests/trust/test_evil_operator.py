@@ -1,0 +1,278 @@
+"""Whoever has the database and the key may do anything; who holds one old head finds it out.
+
+The witness knows a signed head, the log's public key, and what it is given: heads and proofs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from tests.conftest import ManualClock
+from tests.databases import sqlite_alone
+
+from mintage.core.canonical import canonical_json
+from mintage.core.errors import MintageError
+from mintage.store.workspace import Workspace
+from mintage.trust import merkle
+from mintage.trust.audit import AuditLog, append, leaf_of
+from mintage.trust.keys import KeyRing, PublicKey
+from mintage.trust.notes import SignedHead, verify_note
+
+ORIGIN = "mintage.example/log"
+BEFORE, AFTER = 300, 30
+
+
+class CaughtError(Exception):
+    """The witness has found something out."""
+
+
+@dataclass
+class Witness:
+    """Somebody outside, who once kept a head; nothing is believed that is not checked here."""
+
+    kept: SignedHead
+    key: PublicKey
+
+    def visit(self, log: AuditLog) -> None:
+        """Ask for the newest head and the proofs; raises CaughtError where anything is wrong."""
+        try:
+            note = log.tree_head().note
+            proof = log.consistency(self.kept.size).to_json()
+            proved = [
+                log.inclusion(position).to_json(with_record=True)
+                for position in range(self.kept.size)
+            ]
+        except MintageError as error:  # it cannot show what it once signed
+            raise CaughtError(error.message) from error
+        try:
+            newest = verify_note(note, self.key, ORIGIN)  # a frozen log's successor is another's
+            assert proof["head"] == note
+            path = [bytes.fromhex(each) for each in proof["path"]]
+            merkle.verify_consistency(
+                self.kept.size, newest.size, self.kept.root, newest.root, path
+            )
+            for position, each in enumerate(proved):
+                self._check(position, each, newest)
+        except MintageError as error:
+            raise CaughtError(error.message) from error
+
+    def _check(self, position: int, said: dict[str, Any], newest: SignedHead) -> None:
+        inner = hashlib.sha256(bytes.fromhex(said["salt"]) + said["record"].encode()).digest()
+        leaf = merkle.leaf_hash(inner)
+        if said["position"] != position or leaf.hex() != said["leaf_hash"]:
+            raise CaughtError("the record is not that of the leaf")
+        head = verify_note(said["head"], self.key, ORIGIN)
+        if head.root != newest.root:
+            raise CaughtError("two heads at once")
+        path = [bytes.fromhex(each) for each in said["path"]]
+        merkle.verify_inclusion(said["index"], head.size, leaf, path, head.root)
+
+
+@dataclass
+class Evil:
+    """All rights on the database, and the signing key."""
+
+    workspace: Workspace
+    log: AuditLog
+
+    def execute(self, statement: str, **values: Any) -> None:
+        self.workspace.database.write(
+            lambda connection: connection.execute(text(statement), values) and None
+        )
+
+    def add(self, count: int, word: str = "honest") -> None:
+        def work(connection: Any) -> None:
+            for number in range(count):
+                append(connection, "usage", {"n": number, "word": word})
+
+        self.workspace.database.write(work)
+
+    def rehash(self, position: int, record: dict[str, Any]) -> None:
+        """Write another record into a leaf, with the hash that belongs to it."""
+        data, salt = canonical_json({"kind": "usage", **record}), b"s" * 16
+        self.execute(
+            "UPDATE log_leaves SET record = :record, salt = :salt, leaf_hash = :hash"
+            " WHERE position = :position",
+            record=data,
+            salt=salt,
+            hash=leaf_of(data, salt),
+            position=position,
+        )
+
+    def sign_anew(self) -> None:
+        """Forget what was signed, and sign what is there now, with all its nodes."""
+        for table in ("log_heads", "log_nodes", "logs"):
+            self.execute(f"DELETE FROM {table}")
+        self.log.tree_head()
+
+    def close_up(self) -> None:
+        """Give the entries the positions that they would have had."""
+        with self.workspace.database.read() as connection:
+            asked = "SELECT position FROM log_leaves ORDER BY position"
+            found = [position for (position,) in connection.execute(text(asked))]
+        for wanted, position in enumerate(found):
+            if wanted != position:
+                self.execute(
+                    "UPDATE log_leaves SET position = :to WHERE position = :at",
+                    to=wanted,
+                    at=position,
+                )
+
+    def swap(self, one: int, other: int) -> None:
+        for at, to in ((one, 10**6), (other, one), (10**6, other)):
+            self.execute("UPDATE log_leaves SET position = :to WHERE position = :at", to=to, at=at)
+
+
+def delete(evil: Evil) -> None:
+    evil.execute("DELETE FROM log_leaves WHERE position = 17")
+
+
+def delete_and_close_up(evil: Evil) -> None:
+    delete(evil)
+    evil.close_up()
+
+
+def delete_the_last_signed(evil: Evil) -> None:
+    evil.execute("DELETE FROM log_leaves WHERE position = :last", last=BEFORE - 1)
+
+
+def edit(evil: Evil) -> None:
+    evil.execute(
+        "UPDATE log_leaves SET record = :record WHERE position = 17",
+        record=canonical_json({"kind": "usage", "n": 17, "word": "forged"}),
+    )
+
+
+def edit_with_its_hash(evil: Evil) -> None:
+    evil.rehash(17, {"n": 17, "word": "forged"})
+
+
+def reorder(evil: Evil) -> None:
+    evil.swap(17, 200)
+
+
+def reorder_in_the_last_tile(evil: Evil) -> None:
+    evil.swap(BEFORE - 1, BEFORE - 2)
+
+
+def truncate(evil: Evil) -> None:
+    evil.execute("DELETE FROM log_leaves WHERE position >= 280")
+
+
+def truncate_and_refill(evil: Evil) -> None:
+    truncate(evil)
+    evil.add(200, "forged")
+
+
+def begin_again(evil: Evil) -> None:
+    evil.execute("DELETE FROM log_leaves")
+    evil.add(BEFORE + AFTER, "forged")
+
+
+CRIMES: list[Callable[[Evil], None]] = [
+    delete,
+    delete_and_close_up,
+    delete_the_last_signed,
+    edit,
+    edit_with_its_hash,
+    reorder,
+    reorder_in_the_last_tile,
+    truncate,
+    truncate_and_refill,
+    begin_again,
+]
+
+
+@pytest.fixture
+def evil(workspace: Workspace, keys: KeyRing, clock: ManualClock) -> Evil:
+    return Evil(workspace, AuditLog(workspace.database, keys, ORIGIN, clock))
+
+
+@pytest.fixture
+def witness(evil: Evil, keys: KeyRing) -> Witness:
+    evil.add(BEFORE)
+    head = evil.log.tree_head()
+    key = PublicKey.from_pem(keys.signer("log").public_pem)
+    evil.add(AFTER)
+    evil.log.tree_head()
+    return Witness(verify_note(head.note, key, ORIGIN), key)
+
+
+def test_an_honest_log_passes(evil: Evil, witness: Witness) -> None:
+    witness.visit(evil.log)
+    evil.add(3)
+    witness.visit(evil.log)
+
+
+@pytest.mark.parametrize("covered", [False, True], ids=["as it is", "signed anew"])
+@pytest.mark.parametrize("crime", CRIMES, ids=lambda crime: crime.__name__)
+def test_what_the_owner_did_to_the_log_a_witness_of_an_earlier_head_finds_out(
+    evil: Evil, witness: Witness, crime: Callable[[Evil], None], *, covered: bool
+) -> None:
+    crime(evil)
+    if covered:
+        evil.sign_anew()
+    evil.add(5)
+    with pytest.raises(CaughtError):
+        witness.visit(evil.log)
+
+
+@pytest.mark.parametrize("more", [0, AFTER], ids=["of the same size", "larger"])
+def test_a_fork_is_two_heads_that_no_proof_joins(evil: Evil, witness: Witness, more: int) -> None:
+    """One history for the witness, another for everybody else, both well signed."""
+    evil.execute("DELETE FROM log_leaves WHERE position >= 100")
+    evil.add(BEFORE + more - 100, "forged")
+    evil.sign_anew()
+    forked = evil.log.tree_head()
+    assert forked.size == BEFORE + more
+    assert verify_note(forked.note, witness.key, ORIGIN) == forked
+    with pytest.raises(CaughtError):
+        witness.visit(evil.log)
+
+
+@sqlite_alone
+def test_a_database_that_was_rolled_back_is_found_out_by_who_has_a_later_head(
+    evil: Evil, witness: Witness, tmp_path: Any, keys: KeyRing, clock: ManualClock
+) -> None:
+    home = evil.workspace.home
+    old = tmp_path / "old.db"
+    with contextlib.closing(sqlite3.connect(home / "mintage.db")) as connection:
+        connection.execute(f"VACUUM INTO '{old}'")
+    evil.add(30)
+    later = Witness(evil.log.tree_head(), witness.key)
+    evil.workspace.close()
+    for each in home.glob("mintage.db*"):
+        each.unlink()
+    shutil.copy(old, home / "mintage.db")
+    with contextlib.closing(Workspace(home, clock)) as opened:
+        log = AuditLog(opened.database, keys, ORIGIN, clock)
+        witness.visit(log)  # whose head is older than the copy
+        with pytest.raises(CaughtError):
+            later.visit(log)
+        Evil(opened, log).add(100, "instead")
+        with pytest.raises(CaughtError):
+            later.visit(log)
+
+
+def test_a_witness_is_told_why_a_log_was_frozen_and_can_check_what_it_had(
+    evil: Evil, witness: Witness
+) -> None:
+    evil.execute("DELETE FROM log_leaves WHERE position > :last", last=BEFORE + AFTER - 2)
+    evil.add(5)
+    with pytest.raises(CaughtError):
+        witness.visit(evil.log)
+    frozen, current = evil.log.logs()
+    assert frozen.frozen_size == BEFORE
+    proof = evil.log.consistency(witness.kept.size, log=1)
+    proof.verify(witness.kept)
+    begun = json.loads(evil.log.inclusion(current.first_position).record)
+    assert begun["reason"] == frozen.reason

@@ -1,0 +1,262 @@
+"""Tree heads: over what was hashed again, once a second; a log that is damaged is frozen."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from tests.conftest import ManualClock
+
+from mintage.core.errors import ConfigError, LogForked
+from mintage.store.workspace import Workspace
+from mintage.trust import heads as module
+from mintage.trust import merkle
+from mintage.trust.audit import AuditLog, append, verify_note
+from mintage.trust.keys import KeyRing
+
+ORIGIN = "mintage.example/log"
+
+
+@pytest.fixture
+def log(workspace: Workspace, keys: KeyRing, clock: ManualClock) -> AuditLog:
+    return AuditLog(workspace.database, keys, ORIGIN, clock)
+
+
+def add(workspace: Workspace, count: int) -> list[int]:
+    def work(connection: Any) -> list[int]:
+        return [append(connection, "usage", {"n": n}).position for n in range(count)]
+
+    return workspace.database.write(work)
+
+
+def execute(workspace: Workspace, statement: str, **values: Any) -> int:
+    return workspace.database.write(
+        lambda connection: connection.execute(text(statement), values).rowcount
+    )
+
+
+def rows(workspace: Workspace, statement: str) -> list[Any]:
+    with workspace.database.read() as connection:
+        return list(connection.execute(text(statement)).all())
+
+
+def test_where_nothing_was_added_the_last_head_is_given(
+    workspace: Workspace, log: AuditLog
+) -> None:
+    add(workspace, 3)
+    head = log.tree_head()
+    assert log.tree_head() == head == log.latest()
+    assert len(rows(workspace, "SELECT size FROM log_heads")) == 1
+    add(workspace, 1)
+    assert log.tree_head().size == 4
+
+
+def test_no_more_than_one_head_a_second_is_signed_for_those_who_ask_often(
+    workspace: Workspace, log: AuditLog, clock: ManualClock
+) -> None:
+    add(workspace, 3)
+    assert log.recent().size == 3
+    add(workspace, 3)
+    assert log.recent().size == 3
+    assert log.inclusion_so_far(4) is None
+    clock.advance(1)
+    proof = log.inclusion_so_far(4)
+    assert proof is not None
+    assert proof.head.size == 6
+    proof.verify()
+
+
+def test_inner_hashes_are_kept_with_the_head_and_only_where_all_leaves_are_there(
+    workspace: Workspace, log: AuditLog
+) -> None:
+    add(workspace, 255)
+    log.tree_head()
+    assert rows(workspace, "SELECT * FROM log_nodes") == []
+    add(workspace, 300)
+    head = log.tree_head()
+    kept = rows(workspace, "SELECT level, number, hash FROM log_nodes ORDER BY number")
+    leaves = [bytes(each[0]) for each in rows(workspace, "SELECT leaf_hash FROM log_leaves")]
+    assert [(level, number) for level, number, __ in kept] == [(1, 0), (1, 1)]
+    assert bytes(kept[1][2]) == merkle.root(leaves[256:512])
+    assert head.root == merkle.root(leaves)
+    assert log.check(head) == 555
+
+
+def test_more_than_one_step_of_entries_is_signed_step_by_step(
+    workspace: Workspace, log: AuditLog, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_AT_ONCE", 100)
+    add(workspace, 350)
+    assert log.recent().size == 100
+    clock.advance(1)
+    assert log.recent().size == 200
+    assert log.tree_head().size == 350
+    assert [size for (size,) in rows(workspace, "SELECT size FROM log_heads ORDER BY size")] == [
+        100,
+        200,
+        300,
+        350,
+    ]
+    assert log.check() == 350
+
+
+def test_processes_that_sign_at_once_disturb_one_another_not(
+    workspace: Workspace, keys: KeyRing, clock: ManualClock
+) -> None:
+    logs = [AuditLog(workspace.database, keys, ORIGIN, clock) for __ in range(4)]
+    over = threading.Event()
+    failed: list[BaseException] = []
+
+    def sign(log: AuditLog) -> None:
+        try:
+            while not over.is_set():
+                log.tree_head()
+        except Exception as error:  # noqa: BLE001 - told by the test
+            failed.append(error)
+
+    threads = [threading.Thread(target=sign, args=(log,)) for log in logs]
+    for thread in threads:
+        thread.start()
+    for __ in range(60):
+        add(workspace, 7)
+    over.set()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert logs[0].tree_head().size == 420
+    assert logs[0].check() == 420
+    assert [each.number for each in logs[0].logs()] == [1]
+
+
+DAMAGE = {
+    "changed": 'UPDATE log_leaves SET record = \'{"kind":"usage"}\' WHERE position = 8',
+    "gone": "DELETE FROM log_leaves WHERE position = 8",
+    "of another kind": "UPDATE log_leaves SET kind = 'login' WHERE position = 8",
+    "a signed leaf hash": "UPDATE log_leaves SET leaf_hash = salt WHERE position = 2",
+    "a signed entry gone": "DELETE FROM log_leaves WHERE position = 2",
+}
+
+
+@pytest.mark.parametrize("statement", DAMAGE.values(), ids=DAMAGE)
+def test_what_is_not_as_logged_is_not_signed_the_log_is_frozen_and_another_links_to_it(
+    workspace: Workspace, log: AuditLog, keys: KeyRing, statement: str
+) -> None:
+    add(workspace, 5)
+    old = log.tree_head()
+    add(workspace, 5)
+    if workspace.database.where.startswith("PostgreSQL"):
+        statement = statement.replace("record = '", "record = convert_to('").replace(
+            "}' WHERE", "}', 'UTF8') WHERE"
+        )
+    assert execute(workspace, statement) == 1
+    head = log.tree_head()
+    key = keys.signer("log").public
+    assert verify_note(head.note, key, f"{ORIGIN}/2") == head
+    assert head.size == 1
+    first, second = log.logs()
+    assert (first.number, first.origin, second.origin) == (1, ORIGIN, f"{ORIGIN}/2")
+    assert first.frozen_at is not None
+    assert first.frozen_size == (0 if "position = 2" in statement else 5)
+    assert second.first_position == 10
+    (entry,) = log.entries(second.first_position)
+    said = json.loads(entry.record)
+    assert entry.kind == said["kind"] == "log.begun"
+    assert said["frozen"]["head"] == old.note
+    assert said["reason"] == first.reason
+    # What is logged from now on stands in the new one, at positions that go on.
+    assert add(workspace, 2) == [11, 12]
+    assert log.tree_head().size == 3
+    proof = log.inclusion(12)
+    assert (proof.index, proof.head.origin) == (2, f"{ORIGIN}/2")
+    found = log.examine()
+    assert [each.fault is None for each in found] == [False, True]
+    assert found[0].is_frozen
+    log.check()  # what is damaged in a frozen log is known
+
+
+def test_an_entry_of_a_frozen_log_is_proved_by_its_last_good_head_and_none_behind_it(
+    workspace: Workspace, log: AuditLog
+) -> None:
+    add(workspace, 5)
+    head = log.tree_head()
+    add(workspace, 5)
+    execute(workspace, "DELETE FROM log_leaves WHERE position = 8")
+    log.tree_head()
+    proof = log.inclusion(3)
+    assert proof.head == head
+    proof.verify()
+    with pytest.raises(LogForked, match=r"was frozen\. The entry at position 8 is missing"):
+        log.inclusion(6)
+    assert log.consistency(3, log=1).head == head
+    with pytest.raises(ConfigError, match="No proof from 3 entries to 8"):
+        log.consistency(3, 8, log=1)
+    with pytest.raises(ConfigError, match="no log 7"):
+        log.consistency(1, log=7)
+
+
+def test_a_log_that_was_cut_short_is_frozen_and_no_signed_position_is_given_again(
+    workspace: Workspace, log: AuditLog
+) -> None:
+    add(workspace, 20)
+    log.tree_head()
+    execute(workspace, "DELETE FROM log_leaves WHERE position >= 7")
+    assert log.tree_head().origin == f"{ORIGIN}/2"
+    assert log.logs()[1].first_position == 20
+    assert add(workspace, 1) == [21]
+    assert log.tree_head().size == 2
+
+
+def test_damage_that_only_the_whole_check_finds_freezes_the_log_where_that_is_asked_for(
+    workspace: Workspace, log: AuditLog
+) -> None:
+    add(workspace, 300)
+    log.tree_head()
+    add(workspace, 5)
+    log.tree_head()
+    execute(workspace, "UPDATE log_leaves SET salt = leaf_hash WHERE position = 100")
+    add(workspace, 1)
+    assert log.tree_head().size == 306  # the entries since the last head are as they were
+    (damaged,) = log.examine()
+    assert damaged.entries == 100
+    with pytest.raises(LogForked, match="position 100 was changed"):
+        log.check()
+    with pytest.raises(LogForked, match="position 100 was changed"):
+        log.inclusion(100)
+    assert log.begin_anew(damaged).origin == f"{ORIGIN}/2"
+    assert log.logs()[0].frozen_size == 0
+    log.check()
+    assert log.begin_anew(damaged).origin == f"{ORIGIN}/2"  # once
+
+
+def test_a_node_that_was_changed_is_found(workspace: Workspace, log: AuditLog) -> None:
+    add(workspace, 600)
+    log.tree_head()
+    execute(workspace, "UPDATE log_nodes SET number = 7 WHERE number = 1")
+    with pytest.raises(LogForked, match="hash 1 of level 1 is not that of its entries"):
+        log.check()
+    with pytest.raises(LogForked, match="hash 1 of level 1 is missing"):
+        log.inclusion(3)
+
+
+def test_in_the_background_what_is_added_is_signed_and_what_is_left_at_the_end(
+    workspace: Workspace, keys: KeyRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "EVERY_SECONDS", 0.01)
+    log = AuditLog(workspace.database, keys, ORIGIN)
+    done = threading.Event()
+    with log.signing():
+        add(workspace, 3)
+        for __ in range(1000):
+            latest = log.latest()
+            if latest is not None and latest.size == 3:
+                done.set()
+                break
+            threading.Event().wait(0.01)
+        add(workspace, 2)
+    assert done.is_set()
+    latest = log.latest()
+    assert latest is not None
+    assert latest.size == 5

@@ -1,0 +1,69 @@
+"""docs/formats/audit-log.md: its checker runs, and agrees with ours; its kinds are the code's."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.databases import sqlite_alone
+
+from mintage.store.workspace import Workspace
+from mintage.trust.audit import AuditLog, append
+from mintage.trust.keys import KeyRing
+
+PAGE = Path(__file__).parents[2] / "docs" / "formats" / "audit-log.md"
+ORIGIN = "mintage.local/log"
+
+
+def program() -> str:
+    pattern = r"<!-- test: audit log -->\n```python\n(.*?)```"
+    (found,) = re.findall(pattern, PAGE.read_text(), re.DOTALL)
+    return str(found)
+
+
+def checked(folder: Path) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-c", program()], cwd=folder, capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout
+
+
+@sqlite_alone
+@pytest.mark.parametrize(("size", "more"), [(1, 1), (7, 6), (8, 0), (300, 30)])
+def test_the_pages_checker_needs_nothing_of_ours_and_finds_out_what_was_changed(
+    workspace: Workspace, keys: KeyRing, tmp_path: Path, size: int, more: int
+) -> None:
+    def add(count: int) -> None:
+        def work(connection: Any) -> None:
+            for number in range(count):
+                append(connection, "usage", {"n": number})
+
+        workspace.database.write(work)
+
+    log = AuditLog(workspace.database, keys, ORIGIN)
+    (tmp_path / "log.pub").write_bytes(keys.signer("log").public_pem)
+    add(size)
+    (tmp_path / "kept.txt").write_text(log.tree_head().note)
+    add(more)
+    head = log.tree_head()
+    inclusion = log.inclusion(size - 1).to_json(with_record=True)
+    consistency = log.consistency(size).to_json()
+    assert consistency["head"] == head.note
+    (tmp_path / "inclusion.json").write_text(json.dumps(inclusion))
+    (tmp_path / "proof.json").write_text(json.dumps(consistency))
+    assert checked(tmp_path) == (0, "the record is in the log: True\nthe log only grew: True\n")
+    for name, document in (("inclusion", inclusion), ("proof", consistency)):
+        if not document["path"]:
+            continue
+        wrong = {**document, "path": ["00" * 32, *document["path"][1:]]}
+        (tmp_path / f"{name}.json").write_text(json.dumps(wrong))
+        assert "False" in checked(tmp_path)[1]
+        (tmp_path / f"{name}.json").write_text(json.dumps(document))
+    forged = {**inclusion, "record": inclusion["record"].replace("usage", "login")}
+    (tmp_path / "inclusion.json").write_text(json.dumps(forged))
+    assert checked(tmp_path)[0] != 0
