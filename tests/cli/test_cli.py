@@ -333,23 +333,6 @@ def test_a_recipe_file_yields_to_what_was_asked_and_a_broken_one_is_refused(
         mintage(*words, "--recipe", recipe, status=2)
 
 
-def test_the_log_is_checked_and_its_head_is_signed_by_the_key_that_is_shown(
-    mintage: Terminal, home: Path
-) -> None:
-    from mintage.trust.keys import PublicKey
-    from mintage.trust.notes import verify_note
-
-    found = mintage.json("log", "--home", home)
-    assert found["records"] == found["size"] >= 2
-    shown = mintage.json("public-key", "log", "--home", home)
-    head = verify_note(
-        found["note"], PublicKey.from_pem(shown["pem"].encode()), "mintage.local/log"
-    )
-    assert head.root.hex() == found["root"]
-    assert "BEGIN PUBLIC KEY" in mintage("public-key", "receipt", "--home", home)
-    assert "as they were logged" in mintage("log", "--home", home)
-
-
 def test_a_misspelt_name_gets_the_right_one(mintage: Terminal, home: Path) -> None:
     mintage("inspect", "petz", "--home", home, status=2)
     assert "Did you mean pets?" in mintage.err

@@ -13,6 +13,7 @@ from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
 
 if TYPE_CHECKING:
+    from mintage.app.auditing import Auditing
     from mintage.app.billing import Billing
     from mintage.app.capturing import Capturing
     from mintage.app.creating import Creating
@@ -135,6 +136,13 @@ class App:
 
         said = self.settings
         return Capturing(self.workspace, self.keys, said.durability, said.overdue_stop_days)
+
+    @cached_property
+    def auditing(self) -> Auditing:
+        """Show, verify and prove what the audit log has."""
+        from mintage.app.auditing import Auditing  # noqa: PLC0415
+
+        return Auditing(self.capture, self.keys)
 
     @cached_property
     def billing(self) -> Billing:

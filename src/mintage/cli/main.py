@@ -72,7 +72,7 @@ _VERBS = {
         "public-key": "trust:public_key",
         "signing-key": "signing_keys:signing_key",
         "trust": "trust:trust_keys",
-        "log": "trust:log",
+        "audit": "audit:audit",
     },
     WORKSPACE: {
         "list": "housekeeping:list_all",

@@ -52,10 +52,11 @@ def _serve(
     workers: int,
 ) -> None:
     service = service_of(app, samples=samples, models=models)
-    # Here and in no worker: notices leave from one process.
+    # Here and in no worker: notices leave from one process, and so are tree heads signed.
     with (
         logging_to(sys.stderr, log_format or app.settings.log_format),
         app.notifying.in_background(),
+        app.capture.log.signing(),
         app.deliver.model_servers(models).in_background(),
     ):
         if workers == 1:

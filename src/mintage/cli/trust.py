@@ -1,4 +1,4 @@
-"""Trust: verify, public-key, trust add, update, list and remove, log."""
+"""Trust: verify, public-key, trust add, update, list and remove."""
 
 from __future__ import annotations
 
@@ -225,15 +225,3 @@ def _confirm() -> None:
             _("The key's id was not confirmed, so it is not trusted."),
             remedy=_("Ask the publisher for the id of their key, by another way than the file."),
         )
-
-
-def log(*, home: Home = None, as_json: Json = False) -> None:
-    """Check every record of the audit log against its leaf, and print its signed head."""
-    with opened(home) as app:
-        found = app.capture.audit()
-    if as_json:
-        emit(found)
-        return
-    line(_("{records} records are as they were logged.", records=found["records"]))
-    line()
-    line(found["note"].rstrip())

@@ -7,6 +7,7 @@ our log before the moment of their theft.
 from __future__ import annotations
 
 import json
+from contextlib import closing
 
 from mintage.store.engine import Database
 from mintage.trust import repository
@@ -24,10 +25,14 @@ def logged_before(database: Database, moment: str) -> list[str]:
     entry behind it with an earlier date was made up.
     """
     found: dict[str, None] = {}
-    with database.read() as connection:
-        for row in repository.read_rows(connection, kinds=(*_MODELS, *_DATASETS)):
+    kinds = (*_MODELS, *_DATASETS)
+    with (
+        database.read() as connection,
+        closing(repository.read_rows(connection, kinds=kinds)) as rows,
+    ):
+        for row in rows:
             if leaf_of(row.record, row.salt) != row.leaf_hash:
-                continue  # `mintage log` names it; here it shows nothing
+                continue  # `mintage audit verify` names it; here it shows nothing
             record = json.loads(row.record)
             if record["created_at"] >= moment:
                 break

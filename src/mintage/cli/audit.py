@@ -1,0 +1,190 @@
+"""audit show, verify, prove and head: what happened, and that nobody rewrote it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mintage.app.auditing import Entry, Wanted
+from mintage.cli.options import Home, Json, opened
+from mintage.cli.output import TerminalProgress, emit, line, say, table, warn
+from mintage.core.errors import ConfigError, LogForked
+from mintage.core.messages import Message, _
+from mintage.trust.audit import Checked
+
+audit = typer.Typer(
+    help="The audit log: what happened, and that nobody rewrote it.", no_args_is_help=True
+)
+_MOST_SHOWN = 100
+
+
+@audit.command()
+def show(
+    *,
+    kind: Annotated[
+        list[str] | None, typer.Option(help="Only of this kind, such as key.revoked; repeatable.")
+    ] = None,
+    actor: Annotated[str | None, typer.Option(help="Only what this operator did.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="From this day or moment on: 2026-11-27, or with T14:00.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Before this day or moment, in UTC.")] = None,
+    first: Annotated[
+        int | None, typer.Option("--from", min=0, help="From this position on.")
+    ] = None,
+    last: Annotated[int | None, typer.Option(min=1, help="Only the newest so many.")] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Show what was logged, the oldest first; without any choice the newest 100."""
+    chosen = any(each is not None for each in (kind, actor, since, until, first, last))
+    wanted = Wanted(
+        kinds=kind or (),
+        actor=actor,
+        since=None if since is None else _moment(since),
+        until=None if until is None else _moment(until),
+        first=first,
+        last=last if chosen or as_json else _MOST_SHOWN,
+    )
+    with opened(home) as app:
+        found = list(app.auditing.show(wanted))
+    if as_json:
+        emit([entry.to_json() for entry in found])
+    elif found:
+        table((_("position"), _("at"), _("kind"), _("by"), _("what")), map(_row, found))
+    else:
+        say(_("Nothing of that is logged."))
+
+
+def _row(entry: Entry) -> Sequence[object]:
+    said = {key: value for key, value in entry.record.items() if value is not None}
+    shown = json.dumps(said, ensure_ascii=False, separators=(", ", ": "))[1:-1]
+    return (entry.position, (entry.at or "")[:19], entry.kind, entry.actor or "", shown)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(
+            _("Not a day or a moment: {text!r}.", text=text[:50]),
+            remedy=_("Write it as 2026-11-27, or 2026-11-27T14:00, in UTC."),
+        ) from error
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+@audit.command()
+def verify(
+    *,
+    head: Annotated[
+        list[Path] | None,
+        typer.Option(help="A tree head that was kept elsewhere, repeatable: it must still hold."),
+    ] = None,
+    begin_anew: Annotated[
+        bool,
+        typer.Option(
+            "--begin-anew", help="Freeze a log that is damaged, and begin another that says so."
+        ),
+    ] = False,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Hash every record again, and hold the whole against every signed head; else exit 3.
+
+    Only heads that were kept where this log's owner cannot reach them show that the log was not
+    made anew as a whole, or cut short.
+    """
+    with opened(home) as app, TerminalProgress() as progress:
+        found = app.auditing.verify(head or (), progress)
+        current = found[-1]
+        anew = begin_anew and current.fault is not None
+        if anew:
+            app.auditing.begin_anew(current)
+    faults = [each.fault for each in found if each.fault is not None]
+    if as_json:
+        emit({"logs": [each.to_json() for each in found], "begun_anew": anew})
+    else:
+        for each in found:
+            line(_finding(each))
+        for fault in faults:
+            warn(f"{fault.message} {fault.remedy}".rstrip())
+        if anew:
+            say(_("The damaged log is frozen, and another goes on in its place."))
+    if faults:
+        raise typer.Exit(LogForked.exit_status)
+
+
+def _finding(checked: Checked) -> Message:
+    values = {
+        "origin": checked.log.origin,
+        "records": checked.entries,
+        "signed": checked.size,
+        "frozen": (checked.log.frozen_at or "")[:19],
+        "reason": Message(checked.log.reason or ""),
+    }
+    if checked.fault is not None and checked.is_frozen:
+        return _("{origin}: damaged behind {records} records; frozen {frozen}: {reason}", **values)
+    if checked.fault is not None:
+        return _("{origin}: damaged behind {records} records, of {signed} signed.", **values)
+    if checked.is_frozen:
+        return _(
+            "{origin}: its {records} records are as they were logged; frozen {frozen}: {reason}",
+            **values,
+        )
+    return _(
+        "{origin}: {records} records are as they were logged, {signed} of them signed.", **values
+    )
+
+
+@audit.command()
+def prove(
+    what: Annotated[
+        str | None,
+        typer.Argument(help="A position, or the id of a receipt.", show_default=False),
+    ] = None,
+    *,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE|FILE",
+            help="That the log still begins with what it was, at a size or by a kept head.",
+        ),
+    ] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Print a proof, as JSON, that anybody can check: docs/formats/audit-log.md says how."""
+    del as_json  # it is JSON anyway; what is wrong is said as JSON where it is asked for
+    if (what is None) == (since is None):
+        raise ConfigError(
+            _("Either an entry is proved, or what the log was."),
+            remedy=_("Give a position or the id of a receipt; or --since with a size or a file."),
+        )
+    with opened(home) as app:
+        if what is not None:
+            emit(app.auditing.prove(what))
+        elif since is not None:
+            emit(app.auditing.prove_since(since))
+
+
+@audit.command("head")
+def print_head(*, home: Home = None, as_json: Json = False) -> None:
+    """Print the signed tree head over all that is logged by now: keep it somewhere else."""
+    with opened(home) as app:
+        found = app.auditing.head()
+    if as_json:
+        emit(
+            {
+                "origin": found.origin,
+                "size": found.size,
+                "root": found.root.hex(),
+                "note": found.note,
+            }
+        )
+    else:
+        line(found.note.rstrip())

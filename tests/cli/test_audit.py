@@ -1,0 +1,172 @@
+"""``mintage audit``: what happened is shown, verified and proved."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from tests.terminal import Terminal
+
+from mintage.app.workspace_check import examine_workspace
+from mintage.core.clock import SystemClock
+from mintage.trust import merkle
+from mintage.trust.keys import PublicKey
+from mintage.trust.notes import SignedHead, verify_note
+
+ORIGIN = "mintage.local/log"
+
+
+@pytest.fixture
+def home(mintage: Terminal, tmp_path: Path) -> Path:
+    """A workspace in which customers and operators were added, and a key revoked."""
+    home = tmp_path / "shop"
+    for name in ("Ada", "Bo"):
+        mintage("customer", "add", name, "--home", home)
+    key = mintage.json("key", "list", "Ada", "--home", home)[0]["id"]
+    mintage("key", "revoke", key, "--home", home)
+    mintage("operator", "add", "Olga", "--role", "billing", "--home", home)
+    return home
+
+
+def opened(mintage: Terminal, note: str, home: Path, origin: str = ORIGIN) -> SignedHead:
+    key = PublicKey.from_pem(mintage.json("public-key", "log", "--home", home)["pem"].encode())
+    return verify_note(note, key, origin)
+
+
+def damage(home: Path, statement: str) -> None:
+    with closing(sqlite3.connect(home / "mintage.db")) as connection:
+        assert connection.execute(statement).rowcount > 0
+        connection.commit()
+
+
+def test_what_was_logged_is_shown_in_order_and_by_what_is_asked_for(
+    mintage: Terminal, home: Path
+) -> None:
+    found = mintage.json("audit", "show", "--home", home)
+    assert [each["position"] for each in found] == list(range(len(found)))
+    kinds = [each["kind"] for each in found]
+    assert kinds[:2] == ["customer.added", "key.issued"]
+    assert "key.revoked" in kinds
+    assert found[0]["record"]["name"] == "Ada"
+    assert "kind" not in found[0]["record"]
+
+    def shown(*words: str) -> list[int]:
+        return [each["position"] for each in mintage.json("audit", "show", *words, "--home", home)]
+
+    added = [n for n, kind in enumerate(kinds) if kind == "customer.added"]
+    assert shown("--kind", "customer.added") == added
+    assert shown("--kind", "customer.added", "--last", "1") == added[-1:]
+    assert shown("--from", "2") == list(range(2, len(kinds)))
+    assert shown("--last", "2") == [len(kinds) - 2, len(kinds) - 1]
+    assert shown("--since", "2020-01-01", "--last", "2") == [len(kinds) - 2, len(kinds) - 1]
+    assert shown("--until", "2020-01-01T12:00") == []
+    assert shown("--actor", "Olga") == []
+    table = mintage("audit", "show", "--home", home)
+    assert "customer.added" in table
+    assert "Ada" in table
+    mintage("audit", "show", "--kind", "none.such", "--home", home)
+    assert "Nothing of that is logged" in mintage.err
+    mintage("audit", "show", "--since", "yesterday", "--home", home, status=2)
+    assert "Not a day or a moment" in mintage.err
+
+
+def test_the_head_is_signed_by_the_key_that_is_shown_and_goes_into_a_file_as_it_is(
+    mintage: Terminal, home: Path, tmp_path: Path
+) -> None:
+    found = mintage.json("audit", "head", "--home", home)
+    head = opened(mintage, found["note"], home)
+    assert (head.root.hex(), head.size) == (found["root"], found["size"])
+    kept = tmp_path / "kept.txt"
+    kept.write_text(mintage("audit", "head", "--home", home))
+    assert kept.read_text() == found["note"]
+    mintage("customer", "add", "Cy", "--home", home)
+    assert "are as they were logged" in mintage(
+        "audit", "verify", "--head", kept, "--head", kept, "--home", home
+    )
+    proof = mintage.json("audit", "prove", "--since", kept, "--home", home)
+    newer = opened(mintage, proof["head"], home)
+    assert (proof["from"], proof["to"]) == (head.size, newer.size)
+    path = [bytes.fromhex(each) for each in proof["path"]]
+    merkle.verify_consistency(head.size, newer.size, head.root, newer.root, path)
+    assert mintage.json("audit", "prove", "--since", head.size, "--home", home) == proof
+
+
+def test_an_entry_is_proved_with_its_record(mintage: Terminal, home: Path) -> None:
+    proof = json.loads(mintage("audit", "prove", "1", "--home", home))
+    head = opened(mintage, proof["head"], home)
+    inner = hashlib.sha256(bytes.fromhex(proof["salt"]) + proof["record"].encode()).digest()
+    leaf = merkle.leaf_hash(inner)
+    assert leaf.hex() == proof["leaf_hash"]
+    assert json.loads(proof["record"])["kind"] == "key.issued"
+    path = [bytes.fromhex(each) for each in proof["path"]]
+    merkle.verify_inclusion(proof["index"], head.size, leaf, path, head.root)
+    for words, said in (
+        (["999"], "none at position 999"),
+        (["first"], "Not a position"),
+        (["rcp_none"], "no receipt"),
+        ([], "Either an entry"),
+        (["1", "--since", "1"], "Either an entry"),
+        (["--since", "0"], "No proof from 0"),
+        (["--since", "no-such-file"], "cannot be read"),
+    ):
+        mintage("audit", "prove", *words, "--home", home, status=2)
+        assert said in mintage.err
+
+
+def test_a_head_that_no_longer_holds_or_is_anothers_is_exit_3(
+    mintage: Terminal, home: Path, tmp_path: Path
+) -> None:
+    kept, other = tmp_path / "kept.txt", tmp_path / "other"
+    kept.write_text(mintage("audit", "head", "--home", home))
+    mintage("customer", "add", "Eve", "--home", other)
+    mintage("audit", "verify", "--head", kept, "--home", other, status=3)
+    assert "not signed by the key" in mintage.err
+    for table in ("log_heads", "logs"):
+        damage(home, f"DELETE FROM {table}")
+    damage(home, "DELETE FROM log_leaves WHERE position >= 2")
+    assert "2 records are as they were logged" in mintage("audit", "verify", "--home", home)
+    mintage("audit", "verify", "--head", kept, "--home", home, status=3)
+    assert "do not begin with the" in mintage.err
+    mintage("audit", "prove", "--since", kept, "--home", home, status=2)
+
+
+def test_a_damaged_log_is_named_frozen_and_another_goes_on(mintage: Terminal, home: Path) -> None:
+    mintage("audit", "head", "--home", home)
+    damage(home, "UPDATE log_leaves SET salt = leaf_hash WHERE position = 1")
+    mintage("audit", "verify", "--home", home, status=3)
+    assert "damaged behind 1 records" in mintage.out
+    assert "The entry at position 1 was changed" in mintage.err
+    found = mintage.json("audit", "verify", "--begin-anew", "--home", home, status=3)
+    assert found["begun_anew"]
+    mintage("customer", "add", "Cy", "--home", home)
+    mintage("audit", "verify", "--home", home, status=3)
+    first, second = mintage.out.splitlines()
+    assert "damaged behind 1 records; frozen 20" in first
+    assert second.startswith(f"{ORIGIN}/2: ")
+    assert "are as they were logged" in second
+    said = mintage.json("audit", "verify", "--home", home, status=3)["logs"]
+    assert [each["damage"] is None for each in said] == [False, True]
+    head = opened(mintage, mintage("audit", "head", "--home", home), home, f"{ORIGIN}/2")
+    assert head.size >= 3
+    (begun,) = mintage.json("audit", "show", "--kind", "log.begun", "--home", home)
+    assert begun["record"]["frozen"]["origin"] == ORIGIN
+    assert begun["record"]["reason"].startswith("The entry at position 1 was changed")
+    lines = [each for each in examine_workspace(home, SystemClock()) if each.check == "audit log"]
+    assert [each.status for each in lines] == ["ok", "warning"]
+
+
+def test_a_backup_of_a_workspace_whose_log_was_frozen_is_restored(
+    mintage: Terminal, home: Path, tmp_path: Path
+) -> None:
+    damage(home, "UPDATE log_leaves SET salt = leaf_hash WHERE position = 1")
+    mintage("audit", "head", "--home", home)
+    mintage("customer", "add", "Cy", "--home", home)
+    backup, restored = tmp_path / "shop.backup", tmp_path / "restored"
+    mintage("backup", backup, "--with-keys", "--home", home)
+    mintage("restore", backup, "--home", restored)
+    mintage("audit", "verify", "--home", restored, status=3)
+    assert f"{ORIGIN}/2" in mintage.out
