@@ -281,6 +281,19 @@ class Desk:
                 return receipt.to_json()
         raise _missing(receipt_id)
 
+    def log(self, caller: Caller) -> dict[str, Any]:
+        key = {"key_id": "0" * 64, "algorithm": "Ed25519", "pem": "-"}
+        said = {"origin": "tones.example/log", "log": 1, "first_position": 0, "size": 3}
+        return {**said, "head": "a note", "key": key, "frozen": []}
+
+    def consistency(
+        self, caller: Caller, earlier: int, size: int | None, log: int | None
+    ) -> dict[str, Any]:
+        if not earlier <= (size or 3) <= 3 or log not in (None, 1):
+            raise ConfigError(_("No such sizes."))
+        said = {"origin": "tones.example/log", "from": earlier, "to": size or 3}
+        return {**said, "path": ["ab" * 32], "head": None}
+
     def usage_totals(self, caller: Caller, period: str, *, product: str | None):
         rows = self.usage(caller, product=product, period=period, after=None, limit=1000)
         outcomes = Counter(row["outcome"] for row in rows)

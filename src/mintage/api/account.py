@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, Response
 
 from mintage.api import models
 from mintage.api.invoice_forms import FORMS, as_pdf, asked_form, written
-from mintage.api.metered import caller_of
+from mintage.api.metered import any_caller_of, caller_of
 from mintage.api.openapi import AUTHORIZED, problems
 from mintage.api.paging import Limit, page
 from mintage.api.service import Service
@@ -20,6 +20,7 @@ from mintage.core.messages import _
 
 _Product = Annotated[str | None, Query(description="Only this product's.")]
 _MONTH = "The month, in UTC: 2026-11."
+_MOST_SIZE = 2**62
 
 
 def account_routes(service: Service) -> APIRouter:
@@ -29,6 +30,7 @@ def account_routes(service: Service) -> APIRouter:
     _add_limits(router, service)
     _add_invoices(router, service)
     _add_receipts(router, service)
+    _add_log(router, service)
     return router
 
 
@@ -153,12 +155,16 @@ def _add_receipts(router: APIRouter, service: Service) -> None:
     @router.get(
         "/receipts/{receipt_id}",
         summary="Fetch a receipt again",
-        response_model=models.SignedReceipt,
+        response_model=models.FetchedReceipt,
         responses=problems(401, 403, 404),
         openapi_extra=AUTHORIZED,
     )
     async def receipt(receipt_id: str, request: Request) -> JSONResponse:
-        """The receipt of one call, if it was this customer's: the same statement, signed anew."""
+        """The receipt of one call, if it was this customer's: the same statement, signed anew.
+
+        ``inclusion`` proves that its event is in the audit log, once a tree head is over it: that
+        takes a second at most.
+        """
 
         def read() -> Mapping[str, Any]:
             return service.accounts.receipt(caller_of(service, request, "usage"), receipt_id)
@@ -181,3 +187,52 @@ def _add_receipts(router: APIRouter, service: Service) -> None:
                 http_status=404,
             )
         return JSONResponse({role: dict(key) for role, key in found.items()})
+
+
+def _add_log(router: APIRouter, service: Service) -> None:
+    @router.get(
+        "/log",
+        summary="Fetch the audit log's head",
+        response_model=models.AuditLog,
+        responses=problems(401, 403),
+        openapi_extra=AUTHORIZED,
+    )
+    async def log(request: Request) -> JSONResponse:
+        """The audit log's newest signed tree head, for any key: keep it, and you are a witness.
+
+        Ask later whether the log still begins with it, at ``/v1/log/consistency``.
+        """
+
+        def read() -> Mapping[str, Any]:
+            return service.accounts.log(any_caller_of(service, request))
+
+        return JSONResponse(dict(await asyncio.to_thread(read)))
+
+    @router.get(
+        "/log/consistency",
+        summary="Prove that the audit log only grew",
+        response_model=models.LogConsistency,
+        responses=problems(400, 401, 403),
+        openapi_extra=AUTHORIZED,
+    )
+    async def consistency(
+        request: Request,
+        earlier: Annotated[
+            int,
+            Query(alias="from", ge=1, le=_MOST_SIZE, description="The size of a head you kept."),
+        ],
+        size: Annotated[
+            int | None,
+            Query(alias="to", ge=1, le=_MOST_SIZE, description="A larger one; else the newest."),
+        ] = None,
+        log: Annotated[
+            int | None, Query(ge=1, le=1_000_000, description="Which log; else the newest.")
+        ] = None,
+    ) -> JSONResponse:
+        """A consistency proof (RFC 9162, 2.1.4) between two sizes of the log, for any key."""
+
+        def read() -> Mapping[str, Any]:
+            caller = any_caller_of(service, request)
+            return service.accounts.consistency(caller, earlier, size, log)
+
+        return JSONResponse(dict(await asyncio.to_thread(read)))

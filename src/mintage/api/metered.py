@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from mintage.core.errors import (
     ServiceError,
 )
 from mintage.core.messages import _
-from mintage.core.types import Caller, Permit, Receipt, Scope, Usage
+from mintage.core.types import SCOPES, Caller, Permit, Receipt, Scope, Usage
 
 T = TypeVar("T")
 _FAILURE_SECONDS = 1.0  # a disk that stalls must not keep somebody from hearing what is wrong
@@ -63,6 +64,17 @@ def caller_of(service: Service, request: Request, scope: Scope) -> Caller:
         raise
     logs.note(request.scope, customer=caller.customer)
     return caller
+
+
+def any_caller_of(service: Service, request: Request) -> Caller:
+    """Whose key this is, whatever it is for; raises as ``caller_of`` does."""
+    *others, last = SCOPES
+    for scope in others:
+        with contextlib.suppress(AccountError):
+            caller = service.accounts.caller(bearer_key(request), scope, caller_address(request))
+            logs.note(request.scope, customer=caller.customer)
+            return caller
+    return caller_of(service, request, last)
 
 
 async def has_left(request: Request) -> bool:

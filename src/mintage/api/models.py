@@ -46,6 +46,26 @@ class SignedReceipt(_Wire):
     envelope: dict[str, Any] = Field(description="DSSE; the payload is the statement.")
 
 
+class Inclusion(_Wire):
+    """That a leaf is in the audit log (RFC 9162): its siblings lead to a signed root."""
+
+    position: int = Field(description="As in the receipt's statement.")
+    index: int = Field(description="Of the leaf in the tree that the head is of.")
+    size: int = Field(description="The head's.")
+    leaf_hash: str = Field(description="As in the receipt's statement, hexadecimal.")
+    path: list[str] = Field(description="The siblings, lowest first, hexadecimal.")
+    head: str = Field(description="The tree head, a C2SP signed note.")
+
+
+class FetchedReceipt(SignedReceipt):
+    """A receipt, and the proof that its event is in the audit log."""
+
+    inclusion: Inclusion | None = Field(None, description="Null while no head is over it.")
+    not_included: str | None = Field(
+        None, description="Why there is no proof, where there is none."
+    )
+
+
 class PublicKey(_Wire):
     """A key that signatures are verified with."""
 
@@ -59,6 +79,41 @@ class PublicKeys(_Wire):
 
     receipt: PublicKey
     log: PublicKey
+
+
+class FrozenLog(_Wire):
+    """A log that was found damaged; nothing more is signed of it."""
+
+    origin: str
+    log: int
+    first_position: int
+    size: int = Field(description="Of its last good head.")
+    frozen_at: str
+    reason: str
+
+
+class AuditLog(_Wire):
+    """The audit log's newest signed head, and what it is verified with."""
+
+    origin: str = Field(examples=["mintage.local/log"])
+    log: int = Field(description="1, and one more for each log that was frozen.")
+    first_position: int = Field(description="Of its first entry: an index is counted from there.")
+    size: int = Field(description="The head's.")
+    head: str = Field(description="The tree head, a C2SP signed note.")
+    key: PublicKey
+    frozen: list[FrozenLog] = Field(description="Those before it, the oldest first.")
+
+
+class LogConsistency(_Wire):
+    """That the log only grew between two sizes (RFC 9162)."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=(), populate_by_name=True)
+
+    origin: str
+    earlier: int = Field(alias="from")
+    size: int = Field(alias="to")
+    path: list[str] = Field(description="Hashes, hexadecimal.")
+    head: str | None = Field(description="The larger size's tree head, where one was signed.")
 
 
 class ExplanationMap(_Wire):

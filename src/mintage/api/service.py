@@ -269,6 +269,16 @@ class Accounts(Protocol):
         """One receipt; raises RequestError (404) where it is not for this caller."""
         ...
 
+    def log(self, caller: Caller) -> Mapping[str, Any]:
+        """The audit log's newest head, and what it is verified with."""
+        ...
+
+    def consistency(
+        self, caller: Caller, earlier: int, size: int | None, log: int | None
+    ) -> Mapping[str, Any]:
+        """That the audit log only grew; raises ConfigError (400) where these are no sizes of it."""
+        ...
+
     def invoices(self, caller: Caller, *, after: str | None, limit: int) -> list[dict[str, Any]]:
         """The caller's invoices and credit notes, the oldest first; ``after`` is one of them."""
         ...

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mintage.app.auditing import Auditing
 from mintage.app.billing import asked_pdf
 from mintage.app.bundles import Bundles
 from mintage.app.capturing import Capturing
@@ -174,6 +175,7 @@ class Delivering:
                 self._capture,
                 Invoices(self._workspace.database, self._workspace.clock),
                 Standings(self._workspace.database, self._workspace.clock),
+                Auditing(self._capture, keys),
                 self._settings.font,
             ),
             catalogue=self.offers,
@@ -248,10 +250,12 @@ class Accounts:
         capture: Capturing,
         invoices: Invoices,
         standings: Standings,
+        log: Auditing,
         font: Path | None = None,
     ) -> None:
         """``font`` is for invoices as PDF; None: one is looked for."""
         self._capture = capture
+        self._log = log
         self._invoices = invoices
         self._standings = standings
         self._font = font
@@ -301,9 +305,27 @@ class Accounts:
         return [total.to_json() for total in found]
 
     def receipt(self, caller: Caller, receipt_id: str) -> dict[str, Any]:
-        """One receipt that the caller may see; raises RequestError (404)."""
+        """One receipt that the caller may see; raises RequestError (404).
+
+        With it the proof that its event is in the audit log, or why there is none.
+        """
         history = self._capture.history
-        return history.find_receipt(receipt_id, caller.customer, caller.products).to_json()
+        found = history.find_receipt(receipt_id, caller.customer, caller.products)
+        return {**found.to_json(), **self._log.included(found.statement["leaf"]["position"])}
+
+    def log(self, caller: Caller) -> Mapping[str, Any]:  # noqa: ARG002 - it is the same for all
+        """The audit log's newest head, and what it is verified with."""
+        return self._log.described()
+
+    def consistency(
+        self,
+        caller: Caller,  # noqa: ARG002 - it is the same for all
+        earlier: int,
+        size: int | None,
+        log: int | None,
+    ) -> Mapping[str, Any]:
+        """That the audit log only grew; raises ConfigError (400) where these are no sizes of it."""
+        return self._log.consistency(earlier, size, log)
 
     def limits(self, caller: Caller) -> dict[str, Any]:
         """What limits the caller, how much of it is used, and the credit that is left.

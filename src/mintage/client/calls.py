@@ -139,6 +139,18 @@ def products() -> Call[list[str]]:
     return _get("/v1/products", lambda document: [each["name"] for each in document["products"]])
 
 
+def log() -> Call[dict[str, Any]]:
+    """The audit log's newest head."""
+    return _get("/v1/log", dict)
+
+
+def log_consistency(earlier: int, size: int | None, log: int | None) -> Call[dict[str, Any]]:
+    """That the audit log only grew."""
+    asked = {"from": earlier, "to": size, "log": log}
+    known = {name: value for name, value in asked.items() if value is not None}
+    return _get("/v1/log/consistency", dict, known)
+
+
 def keys() -> Call[dict[str, Any]]:
     """The public keys."""
     return _get("/v1/keys", dict)

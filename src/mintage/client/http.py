@@ -187,6 +187,22 @@ class Client(_Connection):
         """The public keys by which receipts and the audit log are checked."""
         return self._run(calls.keys())
 
+    def log(self) -> dict[str, Any]:
+        """The audit log's newest signed head: keep its ``head``, and you are a witness."""
+        return self._run(calls.log())
+
+    def log_consistency(
+        self, earlier: int, size: int | None = None, *, log: int | None = None
+    ) -> dict[str, Any]:
+        """The proof that the audit log of ``size`` entries begins with the ``earlier`` ones.
+
+        Without ``size`` it is the newest head's.
+
+        Raises:
+            RequestError: these are no sizes of the log (400).
+        """
+        return self._run(calls.log_consistency(earlier, size, log))
+
     def close(self) -> None:
         """Let go of the connections."""
         self._http.close()
@@ -278,6 +294,16 @@ class AsyncClient(_Connection):
     async def keys(self) -> dict[str, Any]:
         """As ``Client.keys``."""
         return await self._run(calls.keys())
+
+    async def log(self) -> dict[str, Any]:
+        """As ``Client.log``."""
+        return await self._run(calls.log())
+
+    async def log_consistency(
+        self, earlier: int, size: int | None = None, *, log: int | None = None
+    ) -> dict[str, Any]:
+        """As ``Client.log_consistency``."""
+        return await self._run(calls.log_consistency(earlier, size, log))
 
     async def close(self) -> None:
         """Let go of the connections."""
