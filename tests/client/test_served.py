@@ -35,6 +35,10 @@ def test_what_a_server_offers_is_read(
     assert client.products() == ["tones"]
     assert client.product("tones")["labels"] == ["warm", "cold"]
     assert client.keys() == desk.public_keys
+    size = client.log()["size"]
+    proof = client.log_consistency(1)
+    assert (proof["from"], proof["to"]) == (1, size)
+    assert client.log_consistency(1, 2, log=1)["to"] == 2
     with pytest.raises(errors.RequestError) as missing:
         client.receipt("rcp_none")
     assert missing.value.http_status == 404

@@ -262,7 +262,10 @@ class AuditLog:
             known = {each.number: each for each in logs_of(connection, self._origin)}
             asked = known.get(max(known) if log is None else log)
             if asked is None:
-                raise ConfigError(_("There is no log {number} here.", number=log))
+                raise ConfigError(
+                    _("There is no log {number} here.", number=log),
+                    remedy=_("GET /v1/log lists those that there are."),
+                )
             newest = repository.last_head(connection, asked.number)
             if asked.frozen_size is not None:
                 newest = repository.head_of(connection, asked.number, asked.frozen_size)
