@@ -168,3 +168,54 @@ def test_every_publish_changes_the_number_that_servers_watch(products) -> None:
     products.rollback("pets", products.before("pets"))
     seen.append(products.epoch())
     assert len(set(seen)) == 4
+
+
+def test_an_older_version_than_was_ever_sold_is_published_only_where_that_is_asked_for(
+    products, workspace
+) -> None:
+    products.publish("pets", "pets", 1, DIGEST, "basic")
+    products.publish("pets", "pets", 1, DIGEST, "dearer")  # what answers already
+    products.publish("pets", "pets", 2, OTHER, "basic")
+    logged = leaves(workspace)
+    for trial in (None, "canary", "shadow"):
+        with pytest.raises(RequestError, match=r"pets@1 is older than pets@2, which pets has sold"):
+            products.publish("pets", "pets", 1, DIGEST, "basic", trial, 10)
+    with pytest.raises(RequestError) as caught:
+        products.check_not_older("pets", Pointer("pets", 1, DIGEST))
+    assert caught.value.http_status == 409
+    assert "mintage rollback pets" in caught.value.remedy
+    assert "--allow-older" in caught.value.remedy
+    assert leaves(workspace) == logged
+    products.publish("others", "pets", 1, DIGEST, "basic")  # which never sold a newer one
+    products.publish("pets", "cats-and-dogs", 3, DIGEST, "basic")
+    products.publish("pets", "pets", 1, DIGEST, "basic", allow_older=True)
+    assert products.routing("pets").stable.version == 1
+
+
+def test_what_was_taken_back_counts_as_sold_and_what_stands_again_may_change_its_price(
+    products,
+) -> None:
+    products.publish("pets", "pets", 1, DIGEST, "basic")
+    products.publish("pets", "pets", 2, OTHER, "basic")
+    products.rollback("pets", products.before("pets"))
+    products.publish("pets", "pets", 1, DIGEST, "dearer")
+    products.publish("pets", "cats-and-dogs", 3, DIGEST, "basic")
+    with pytest.raises(RequestError, match="older than pets@2"):
+        products.publish("pets", "pets", 1, DIGEST, "basic")
+    products.publish("pets", "pets", 2, OTHER, "basic")
+
+
+def test_of_two_publishes_at_once_the_older_one_is_refused_or_came_first(products) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    def publish(pair: tuple[int, str]) -> bool:
+        try:
+            products.publish("pets", "pets", *pair, "basic")
+        except RequestError:
+            return False
+        return True
+
+    for __ in range(5):
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(publish, [(2, OTHER), (1, DIGEST)]))
+        assert products.routing("pets").stable.version == 2

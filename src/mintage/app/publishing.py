@@ -141,8 +141,8 @@ class Publishing:
             raise RequestError(
                 _("An upstream answers for {product}.", product=product),
                 remedy=_(
-                    "Publish the earlier version of a model of your own again; of others, see: "
-                    "mintage product show {product}",
+                    "Publish the earlier version of a model of your own with --allow-older; of "
+                    "others, see: mintage product show {product}",
                     product=product,
                 ),
                 http_status=409,
