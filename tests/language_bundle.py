@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from typing import Final
 
 from mintage.bundle.language import Base, LanguageManifest
 
+
+def weights(data: bytes = bytes(range(256)) * 40) -> bytes:
+    """A file of weights in safetensors that holds these bytes."""
+    said = {"dtype": "U8", "shape": [len(data)], "data_offsets": [0, len(data)]}
+    header = json.dumps({"weight": said}).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + data
+
+
 FILES: Final = {
-    "model.safetensors": bytes(range(256)) * 40,
+    "model.safetensors": weights(),
     "config.json": b"{}",
     "tokenizer.json": b"{}",
     "tokenizer_config.json": b"{}",

@@ -34,6 +34,23 @@ def test_the_keys_are_those_that_the_document_names(manifest: Manifest) -> None:
     assert {"input.side", "input.parameters", "dataset.name", "dataset.version"} <= described
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "reason"),
+    [
+        ('"seed":', '"seed":1,"seed":', "'seed' stands twice"),
+        ('"side":', '"side":4000,"side":', "'side' stands twice"),
+        ('"temperature":1', '"temperature":NaN', "NaN is not a JSON value"),
+    ],
+)
+def test_a_manifest_that_names_a_member_twice_is_refused(
+    manifest: Manifest, before: str, after: str, reason: str
+) -> None:
+    text = manifest.to_bytes().decode()
+    assert before in text
+    with pytest.raises(DataError, match=reason):
+        Manifest.from_bytes(text.replace(before, after).encode())
+
+
 def test_the_same_manifest_is_the_same_bytes_whatever_the_order(manifest: Manifest) -> None:
     turned = replace(manifest, recipe=dict(reversed(manifest.recipe.items())))
     assert turned.to_bytes() == manifest.to_bytes()

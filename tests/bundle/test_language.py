@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.language_bundle import FILES, MANIFEST
+from tests.language_bundle import FILES, MANIFEST, weights
 
 from mintage.bundle.language import (
     LanguageManifest,
@@ -88,6 +88,28 @@ def test_files_added_removed_swapped_or_linked_are_refused(keys: KeyRing, tmp_pa
     (linked / "config.json").symlink_to(linked / "tokenizer.json")
     with pytest.raises(SignatureMismatch, match="symbolic link"):
         load_language(linked, keys)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"\x80\x04\x95" + bytes(100), "model.safetensors: a pickle"),
+        (weights() + b"more", "model.safetensors: more comes after its tensors"),
+        (weights()[:-1], "model.safetensors: it ends before its tensors do"),
+        (
+            weights(b"\xff" * 8).replace(b'"U8", "shape": [8]', b'"F64","shape": [1]'),
+            "no finite number",
+        ),
+    ],
+)
+def test_weights_that_are_not_safe_to_read_are_refused_though_they_are_signed(
+    data: bytes, reason: str, keys: KeyRing, tmp_path: Path
+) -> None:
+    folder = tmp_path / "chats" / "1"
+    files = FILES | {"model.safetensors": data}
+    write_language_bundle(folder, MANIFEST, files, keys.signer("bundle"), "chats@1")
+    with pytest.raises(DataError, match=reason):
+        load_language(folder, keys, "chats@1")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mintage.core.canonical import canonical_json
+from mintage.core.canonical import canonical_json, read_json
 from mintage.core.errors import DataError
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53) + 1, 2**53 - 1)
@@ -44,6 +44,23 @@ def test_every_value_is_spelled_as_the_reference_spells_it(value: object) -> Non
 def test_numbers_at_the_edges_of_the_common_rules_are_spelled_alike(number: float) -> None:
     assert canonical_json([number, -number]) == rfc8785.dumps([number, -number])
     assert json.loads(canonical_json(number)) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"a": 1, "b": {"c": 1, "c": 2}}', "'c' stands twice"),
+        ('{"a": 1, "\\u0061": 2}', "'a' stands twice"),
+        ('{"a": NaN}', "NaN is not a JSON value"),
+        ("[-Infinity]", "-Infinity is not a JSON value"),
+        ("{", "Expecting"),
+        ("1" * 5000, "digits"),
+    ],
+)
+def test_json_that_says_two_things_or_none_is_not_read(text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        read_json(text)
+    assert read_json(b'{"a": [1, 2.5, {"b": null}]}') == {"a": [1, 2.5, {"b": None}]}
 
 
 @pytest.mark.parametrize("value", [2**53, float("inf"), "\ud800", {"\udfff": 1}, {1: 2}, object()])

@@ -5,14 +5,13 @@ The document is ``docs/formats/bundle.md``; whoever changes one changes the othe
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from mintage.core.canonical import canonical_json, sha256_hex
+from mintage.core.canonical import canonical_json, read_json, sha256_hex
 from mintage.core.errors import DataError
 from mintage.core.files import write_folder
 from mintage.core.messages import _
@@ -105,7 +104,7 @@ class Manifest:
     def from_bytes(cls, data: bytes) -> Manifest:
         """Read a stored ``bundle.json``; raises DataError as ``from_json`` does."""
         try:
-            content = json.loads(data, parse_constant=_no_constant)
+            content = read_json(data)
         except (ValueError, RecursionError) as error:
             raise DataError(
                 _(
@@ -208,10 +207,6 @@ def _wrong(what: str) -> DataError:
         ),
         remedy=_("Fetch the bundle again from its maker, or make it anew."),
     )
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON value")
 
 
 def _is_number(value: Any) -> bool:

@@ -15,10 +15,11 @@ from mmap import mmap
 from pathlib import Path
 from typing import Any, Final
 
-from mintage.core.canonical import canonical_json, sha256_hex
+from mintage.core.canonical import canonical_json, read_json, sha256_hex
 from mintage.core.errors import DataError, SignatureMismatch
 from mintage.core.files import write_folder
 from mintage.core.messages import _
+from mintage.modalities.safe_tensors import check_file
 from mintage.trust.given import KeySource
 from mintage.trust.keys import Signer
 from mintage.trust.signing import SIGNATURE_FILE, check_folder, files_digest, sign_files
@@ -36,6 +37,7 @@ _OPTIONAL = frozenset(
     | {"merges.txt", "bom.json"}
 )
 _WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json")
+_WEIGHTS_ENDING = ".safetensors"
 _MEMBERS = frozenset(
     {"format", "task", "modality", "base", "dataset", "recipe", "metrics", "seed", "libraries"}
 )
@@ -162,6 +164,9 @@ def load_language(folder: Path, keys: KeySource, subject: str | None = None) -> 
     """
     checked = check_folder(folder, keys.public_keys("bundle"), subject=subject)
     check_names(checked.digests)
+    for name in sorted(checked.digests):
+        if name.endswith(_WEIGHTS_ENDING):
+            _check_weights(folder, name)
     manifest = LanguageManifest.from_bytes(_same(folder, MANIFEST_FILE, checked.digests))
     return LanguageBundle(
         manifest=manifest,
@@ -188,7 +193,7 @@ def check_names(names: Iterable[str]) -> None:
     there = set(names)
     weights = {name for name in there if _WEIGHTS.fullmatch(name)}
     wrong = [_("{name} is missing", name=name) for name in sorted(REQUIRED_FILES - there)]
-    if not any(name.endswith(".safetensors") for name in weights):
+    if not any(name.endswith(_WEIGHTS_ENDING) for name in weights):
         wrong.append(_("{name} is missing", name="model.safetensors"))
     foreign = sorted(name for name in there if not belongs(name))
     wrong += [_("{name} does not belong", name=name) for name in foreign]
@@ -205,6 +210,13 @@ def small_file(bundle: LanguageBundle, name: str) -> bytes | None:
     return _same(bundle.folder, name, bundle.digests) if name in bundle.digests else None
 
 
+def _check_weights(folder: Path, name: str) -> None:
+    try:
+        check_file(folder / name)
+    except DataError as error:
+        raise _wrong(_("{file}: {reason}", file=name, reason=error.message)) from error
+
+
 def _same(folder: Path, name: str, digests: Mapping[str, str]) -> bytes:
     """A small file's bytes, if they are still those that were checked."""
     data = (folder / name).read_bytes()
@@ -215,7 +227,7 @@ def _same(folder: Path, name: str, digests: Mapping[str, str]) -> bytes:
 
 def _object(data: bytes) -> dict[str, Any]:
     try:
-        content = json.loads(data)
+        content = read_json(data)
     except (ValueError, RecursionError) as error:
         raise _wrong(_("it is not an object")) from error
     if not isinstance(content, dict):

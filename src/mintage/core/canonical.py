@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from functools import lru_cache
 from json.encoder import encode_basestring
 from mmap import mmap
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import rfc8785
 
@@ -37,6 +38,31 @@ def canonical_json(value: Any) -> bytes:
         return _spelled(value).encode()
     except (_Rare, UnicodeEncodeError, RecursionError):
         return _by_reference(value)
+
+
+def read_json(data: bytes | str) -> Any:
+    """Read JSON that says one thing: no name twice in an object, and every number is one.
+
+    Of two members of one name, ``json`` takes the last and other readers the first: what one
+    program checked, another would not see (RFC 8259 §4).
+
+    Raises:
+        ValueError: it is none.
+        RecursionError: it is nested too deeply.
+    """
+    return json.loads(data, object_pairs_hook=_once_each, parse_constant=_no_number)
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, __ in pairs]
+        raise ValueError(f"{next(name for name in found if names.count(name) > 1)!r} stands twice")
+    return found
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON value")
 
 
 class Spelled:

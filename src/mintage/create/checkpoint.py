@@ -12,18 +12,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from mintage.core.errors import DataError
 from mintage.core.files import write_atomic
 from mintage.core.messages import _
+from mintage.modalities.safe_tensors import check, check_file
 
 FILE = "state.safetensors"
 _DOCUMENT = "mintage"
 _FORMAT = 3
-_UNREADABLE = (OSError, SafetensorError, KeyError, ValueError)
+_UNREADABLE = (OSError, SafetensorError, DataError, KeyError, ValueError)
 # Saving may take this share of the training's time.
 _SAVING_SHARE = 0.03
 
@@ -105,7 +106,9 @@ class Checkpoint:
         """
         try:
             document = _document(self.path)
-            tensors = load(self.path.read_bytes())
+            data = self.path.read_bytes()
+            check(data, finite=False)
+            tensors = load(data)
         except _UNREADABLE:
             return None
         best = document["best"]
@@ -129,10 +132,11 @@ def _document(path: Path) -> dict[str, Any]:
     """What stands beside the tensors.
 
     Raises:
-        OSError, SafetensorError, KeyError, ValueError: it cannot be read, or is another version's.
+        DataError, KeyError, ValueError: it cannot be read, or is another version's.
     """
-    with safe_open(path, framework="pt") as opened:  # checks that the tensors are all there
-        document: dict[str, Any] = json.loads((opened.metadata() or {})[_DOCUMENT])
+    # A diverged candidate's numbers are none, and yet a state that training ends from.
+    found = check_file(path, finite=False)  # checks that the tensors are all there
+    document: dict[str, Any] = json.loads(found.metadata[_DOCUMENT])
     if document["format"] != _FORMAT:
         raise ValueError(document["format"])
     return document

@@ -9,19 +9,19 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from mintage.core.canonical import sha256_hex
-from mintage.core.errors import ConfigError
+from mintage.core.errors import ConfigError, DataError
 from mintage.core.messages import _
 from mintage.modalities.hub import INDEX, SINGLE, folder_of, transformers
+from mintage.modalities.safe_tensors import check_file
 
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.pkl")
 _SHA256 = re.compile("[0-9a-f]{64}")
@@ -165,14 +165,12 @@ def document(weights: str, path: Path) -> dict[str, Any]:
 
 
 def _parameters(path: Path) -> int:
-    """How many numbers a file holds; its header is checked against its length on the way."""
+    """How many numbers a file holds, once each of them was looked at."""
     try:
-        with safe_open(path, framework="numpy") as tensors:
-            names = tensors.keys()
-            return sum(math.prod(tensors.get_slice(name).get_shape()) for name in names)
-    except (SafetensorError, OSError) as error:
+        return check_file(path).parameters
+    except DataError as error:
         raise ConfigError(
-            _("{path} is damaged: {reason}", path=path, reason=str(error)),
+            _("{path} is damaged: {reason}", path=path, reason=error.message),
             remedy=_("Delete it and download it again."),
         ) from error
 

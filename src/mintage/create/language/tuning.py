@@ -25,10 +25,20 @@ from mintage.core.progress import Progress
 from mintage.create import chance
 from mintage.create.language.recipe import LanguageRecipe
 from mintage.create.language.tokens import Encoded, batches
+from mintage.modalities.safe_tensors import check_file
 
 STATE_FILE: Final = "state.safetensors"
 _DOCUMENT = "mintage"
 _CLIP = 1.0
+_UNREADABLE = (
+    OSError,
+    SafetensorError,
+    DataError,
+    RuntimeError,
+    KeyError,
+    ValueError,
+    TypeError,
+)
 
 
 @dataclass
@@ -95,6 +105,7 @@ class Tuning:
         if not self.state.exists():
             return False
         try:
+            check_file(self.state, finite=False)
             with safe_open(self.state, framework="pt") as tensors:
                 said = json.loads(tensors.metadata()[_DOCUMENT])
                 held = {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118 - no dict
@@ -109,7 +120,7 @@ class Tuning:
                         "exp_avg_sq": held[f"square.{name}"].to(self.device),
                     }
             chance.restore(held)
-        except (OSError, SafetensorError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        except _UNREADABLE as error:
             raise DataError(
                 _("What the run had learned cannot be read: {file} is damaged.", file=STATE_FILE),
                 remedy=_("Train again: what it had learned is lost."),
