@@ -11,7 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
+from onnx import helper
 from tests.app.machine import Machine
 
 from mintage.app import moving
@@ -249,11 +251,16 @@ def test_an_archive_that_was_tampered_with_leaves_no_trace(
 
 
 def resigned(
-    machine: Machine, path: Path, subject: str, change: Callable[[Manifest], Manifest]
+    machine: Machine,
+    path: Path,
+    subject: str,
+    change: Callable[[Manifest], Manifest],
+    **others: bytes,
 ) -> Path:
     """Another bundle by the same maker, as ``subject``."""
     bundle = machine.app.create.model("pets@1")
     files = {name: data for name, data in bundle.files.items() if name != "bundle.json"}
+    files |= {"model.onnx": others["model"]} if others else {}
     folder = path.parent / "resigned"
     signer = machine.app.keys.signer("bundle")
     write_bundle(folder, change(bundle.manifest), files, signer, subject)
@@ -336,6 +343,19 @@ def test_a_name_that_would_lead_elsewhere_is_refused_though_a_trusted_key_signed
 ) -> None:
     path = resigned(here, tmp_path / "odd", subject, lambda found: found)
     with pytest.raises(ConfigError, match="Not a name for a model"):
+        trusting.moving.import_(path)
+    assert trusting.models() == []
+
+
+def test_a_graph_that_may_not_be_opened_is_not_imported_though_a_trusted_key_signed_it(
+    here: Machine, trusting: Machine, tmp_path: Path
+) -> None:
+    graph = onnx.load_model_from_string(here.app.create.model("pets@1").model)
+    graph.graph.node.append(helper.make_node("Loop", ["", ""], ["x"], body=graph.graph))
+    path = resigned(
+        here, tmp_path / "odd", "pets@2", lambda found: found, model=graph.SerializeToString()
+    )
+    with pytest.raises(DataError, match="'Loop' is not run here"):
         trusting.moving.import_(path)
     assert trusting.models() == []
 

@@ -185,7 +185,7 @@ def test_a_graph_that_reads_its_weights_from_another_file_is_refused(
     )
     assert (tmp_path / "weights.bin").exists()
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match="does not open"):
+    with pytest.raises(DataError, match="reads 'weight' from another file"):
         open_bundle(model=(tmp_path / "model.onnx").read_bytes())
 
 

@@ -18,6 +18,7 @@ from mintage.app.creating import Creating
 from mintage.app.language import OWN
 from mintage.bundle import repository as bundles
 from mintage.bundle.archive import ENDING, pack
+from mintage.bundle.graph_check import check_graph
 from mintage.bundle.language import LanguageBundle, is_language, load_language
 from mintage.bundle.loader import LoadedBundle, load
 from mintage.core.canonical import sha256_hex
@@ -191,7 +192,8 @@ class Moving:
 
         Raises:
             SignatureMismatch: no key that is trusted here signed these very bytes.
-            DataError: no archive of a bundle, or another model has its name and version.
+            DataError: no archive of a bundle, or one whose graph may not be opened; or another
+                model has its name and version.
             RequestError: a newer version was sold here already (409), this one is not here, and
                 ``allow_older`` is not said.
         """
@@ -207,6 +209,7 @@ class Moving:
             )
         else:
             packed = bundle = load(path, self._keys)
+            check_graph(packed.model)
             content = {**packed.files, SIGNATURE_FILE: packed.signature}
             write = partial(write_folder, files=content)
         name, version = _name_and_version(bundle.subject)

@@ -11,6 +11,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from mintage.bundle.graph_check import check_graph
 from mintage.core.errors import DataError
 from mintage.core.messages import _
 
@@ -63,8 +64,9 @@ def open_session(model: bytes, threads: int) -> onnxruntime.InferenceSession:
     """One session over a graph's bytes, without a file beside it and without spinning threads.
 
     Raises:
-        DataError: it does not open.
+        DataError: it does not open, or is none that may be opened (``check_graph``).
     """
+    check_graph(model)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
