@@ -155,6 +155,25 @@ def test_a_zip_entry_is_counted_as_it_is_read(
         bomb.read()
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_entry_grows_no_more_than_deflate_could_make_it(tmp_path: Path, method: int) -> None:
+    location = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(location, "w", method) as opened:
+        opened.writestr("cats/1.jpg", b"\0" * 10**7)
+        opened.writestr("cats/2.jpg", b"\0" * 10**5)
+    bomb, small = listed(ZipSource(), location).examples
+    with pytest.raises(DataError, match="grows more than 1,100 times"):
+        bomb.read()
+    assert small.read() == b"\0" * 10**5
+
+
+def test_what_deflate_packs_best_is_still_read(tmp_path: Path) -> None:
+    location = tmp_path / "white.zip"
+    with zipfile.ZipFile(location, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as opened:
+        opened.writestr("cats/1.jpg", b"\0" * 10**7)
+    assert len(listed(ZipSource(), location).examples[0].read()) == 10**7
+
+
 def table(path: Path, text: str) -> Path:
     path.write_text(text, encoding="utf-8")
     return path

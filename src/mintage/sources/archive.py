@@ -18,11 +18,15 @@ from mintage.sources.listing import ListingBuilder, is_hidden, refuse_splits
 from mintage.sources.names import entry_names
 
 MOST_ENTRIES = 2_000_000
+MOST_RATIO = 1_100
+"""Of an entry's bytes to its packed ones: deflate, by its format, ends at 1,032, other methods at a
+million. So a whole zip unpacks to no more than so many times what it has itself."""
 _DOCUMENT_ENTRIES = {"[Content_Types].xml", "mimetype"}
 """By which a zip is a document: of Office, or of OpenDocument and EPUB."""
 
 _MAGIC = b"PK\x03\x04"
 _ENCRYPTED = 0x1
+_LEAST_PACKED = 100  # below it a method's own few bytes count more than what it packed
 _DRIVE = re.compile("[A-Za-z]:")
 
 
@@ -109,12 +113,19 @@ class _Packed:
         """Its bytes, counted as they come: the header's size may lie."""
         try:
             with self.archive.open(self.info) as stream:
-                data = stream.read(listing.MOST_BYTES + 1)
+                data = stream.read(min(listing.MOST_BYTES, self._most()) + 1)
         except damage.ZIP as error:
             raise DataError(_("damaged in the zip ({error})", error=error)) from error
         if len(data) > listing.MOST_BYTES:
             raise DataError(listing.too_large())
+        if len(data) > self._most():
+            raise DataError(
+                _("packed so that it grows more than {ratio:,} times", ratio=MOST_RATIO)
+            )
         return data
+
+    def _most(self) -> int:
+        return MOST_RATIO * max(self.info.compress_size, _LEAST_PACKED)
 
     def stamp(self) -> str:
         """The size and checksum that the zip says it has."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from mintage.core import registry
+from mintage.core import contents, registry
 from mintage.core.errors import DataError, said_by
 from mintage.core.messages import _
 from mintage.core.ports import Modality
@@ -25,9 +25,11 @@ def list_source(
     Not ``labelled``: examples without a label count too.
 
     Raises:
-        DataError: there is nothing there, or no source reads it.
+        DataError: there is nothing there, or no source reads it; or it is a tar or a pickle,
+            whatever its name.
     """
     refuse_missing(location)
+    refuse_by_content(location)
     for name in registry.sources():
         source = registry.sources().get(name)
         if source.matches(location):
@@ -58,6 +60,43 @@ def list_source(
         ),
         remedy=_("See: mintage collect --help"),
     )
+
+
+def refuse_by_content(location: Path) -> None:
+    """Refuse what is never opened, under any name; a folder is none of it.
+
+    A tar's entries may be links, devices and paths that lead out of where it is unpacked, and the
+    standard library's own filter against them was led round (CVE-2025-4517). A pickle is a program.
+
+    Raises:
+        DataError: so it is, or it cannot be read.
+    """
+    if not location.is_file():
+        return
+    try:
+        with location.open("rb") as stream:
+            head = stream.read(contents.LOOKED_AT)
+    except OSError as error:
+        raise unreadable(location, error) from error
+    if contents.is_tar(head):
+        raise DataError(
+            _("{location} is a tar, which is not opened here.", location=location),
+            remedy=_("Unpack it yourself and collect the folder, or zip that."),
+        )
+    if contents.is_pickle(head):
+        raise DataError(
+            _(
+                "{location} is a pickle, which is never opened: it can run whatever code its "
+                "author put in.",
+                location=location,
+            ),
+            remedy=_("Save what is in it as pictures in folders, or as a CSV or JSON Lines table."),
+        )
+    if name := contents.compressed_by(head):
+        raise DataError(
+            _("{location} is packed with {name}, which is not read.", location=location, name=name),
+            remedy=_("Unpack it yourself and collect the folder, or zip that."),
+        )
 
 
 def attempt(found: Found, make: Callable[[bytes], Made]) -> Made | Skipped:

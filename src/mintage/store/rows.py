@@ -152,7 +152,7 @@ def _line(values: list[Any]) -> bytes:
 def _parsed(name: str, line: bytes) -> list[Any]:
     try:
         found = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, list):
         raise DataError(_("The backup's table {name} is not one.", name=name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 
+from mintage.core import contents
 from mintage.core.messages import _
 
 ENDINGS = frozenset(
@@ -71,8 +72,8 @@ def picture_kind(data: bytes) -> str:
 
 def _other(data: bytes) -> str:
     head = data[:_LOOKED_AT]
-    if head.startswith(b"PK\x03\x04"):
-        return _("a zip; unpack it first")
+    if packed := _packed(head):
+        return packed
     if head[4:8] == b"ftyp" or head.startswith(b"\x1a\x45\xdf\xa3"):
         return _("a video; save single pictures of it")
     if head.startswith(b"version https://git-lfs.github.com/spec/"):
@@ -82,6 +83,14 @@ def _other(data: bytes) -> str:
     if _is_text(head):
         return _("text")
     return ""
+
+
+def _packed(head: bytes) -> str:
+    if head.startswith(b"PK\x03\x04"):
+        return _("a zip; unpack it first")
+    if contents.is_tar(head):
+        return _("a tar; unpack it first")
+    return _("a pickle, which is never opened") if contents.is_pickle(head) else ""
 
 
 def _is_text(head: bytes) -> bool:

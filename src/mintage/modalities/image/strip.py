@@ -15,7 +15,9 @@ from mintage.core.messages import _
 _MARKER_AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_KEPT = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
-_WEBP_DROPPED = {b"EXIF", b"XMP ", b"ICCP"}
+_WEBP_KEPT = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH"}
+_APP14, _ADOBE = 0xEE, b"Adobe"
+_ADOBE_BYTES = 12  # its version, two flags and the colour transform; more would be a hiding place
 _WEBP_FLAGS_DROPPED = 0x20 | 0x08 | 0x04  # ICC profile, EXIF, XMP (WebP container, VP8X)
 
 
@@ -37,11 +39,19 @@ def strip_jpeg(data: bytes) -> bytes:
         end = start + length
         if marker == 0xDA:
             end = _end_of_scan(data, end)
-        if marker == 0xEE or not (0xE0 <= marker <= 0xEF or marker == 0xFE):
+        if marker == _APP14:
+            kept.append(_adobe(data[start + 2 : end]))
+        elif not (0xE0 <= marker <= 0xEF or marker == 0xFE):
             kept.append(data[start - 2 : end])
         position = end
     # No EOI: the file is cut short; the decoder says so in its own words.
     return b"".join(kept)
+
+
+def _adobe(body: bytes) -> bytes:
+    if not body.startswith(_ADOBE) or len(body) < _ADOBE_BYTES:
+        return b""
+    return b"\xff\xee" + struct.pack(">H", _ADOBE_BYTES + 2) + body[:_ADOBE_BYTES]
 
 
 def _next_marker(data: bytes, position: int) -> tuple[int, int]:
@@ -92,20 +102,20 @@ def strip_png(data: bytes) -> bytes:
 
 
 def strip_webp(data: bytes) -> bytes:
-    """Without the chunks EXIF, XMP and ICCP, and without the flags that announce them.
+    """Only the chunks that make the picture, without the flags that announce any other.
 
     Source: RFC 9649, section 2.
     """
     kept = []
-    position = 12
-    while position + 8 <= len(data):
+    position, last = 12, min(len(data), 8 + int.from_bytes(data[4:8], "little"))
+    while position + 8 <= last:
         kind = data[position : position + 4]
         (length,) = struct.unpack_from("<I", data, position + 4)
         end = position + 8 + length + (length & 1)
         if kind == b"VP8X" and length >= 10 and end <= len(data):
             flags = data[position + 8] & ~_WEBP_FLAGS_DROPPED
             kept.append(data[position : position + 8] + bytes([flags]) + data[position + 9 : end])
-        elif kind not in _WEBP_DROPPED:
+        elif kind in _WEBP_KEPT:
             kept.append(data[position:end])
         position = end
     body = b"".join(kept)
