@@ -52,6 +52,20 @@ _CLOSED: tuple[Network, ...] = tuple(
         "3fff::/20",
     )
 )
+# Where clouds tell their machines who they are, with keys: nobody's own network, so not even an
+# operator who allows private addresses means them. Link-local (AWS, Azure, GCP and others), and
+# those of Azure, Alibaba, Oracle, and AWS over IPv6.
+_METADATA: tuple[Network, ...] = tuple(
+    ipaddress.ip_network(block)
+    for block in (
+        "169.254.0.0/16",
+        "168.63.129.16/32",
+        "100.100.100.200/32",
+        "192.0.0.192/32",
+        "fe80::/10",
+        "fd00:ec2::254/128",
+    )
+)
 _UNICAST = ipaddress.IPv6Network("2000::/3")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
@@ -139,19 +153,33 @@ def _host(name: str) -> str:
 
 def is_public(address: IPAddress) -> bool:
     """Whether it is reached over the public internet; an address inside an address decides."""
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if address in _NAT64:
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_public(inner)
-        if address not in _UNICAST:
-            return False
+    inner = _inner(address)
+    if inner is not None:
+        return is_public(inner)
+    if isinstance(address, ipaddress.IPv6Address) and address not in _UNICAST:
+        return False
     return (
         address.is_global
         and not address.is_multicast
         and not any(address in network for network in _CLOSED)
     )
+
+
+def is_metadata(address: IPAddress) -> bool:
+    """Whether a cloud answers there for its own machines, or only this cable's neighbours do."""
+    inner = _inner(address)
+    if inner is not None:
+        return is_metadata(inner)
+    return any(address in network for network in _METADATA)
+
+
+def _inner(address: IPAddress) -> ipaddress.IPv4Address | None:
+    """The address that an address of IPv6 wraps: mapped, 6to4, or of a NAT64."""
+    if not isinstance(address, ipaddress.IPv6Address):
+        return None
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour
 
 
 def look_up(host: str, port: int) -> list[str]:
@@ -241,7 +269,8 @@ class Guard:
             )
         addresses = [ipaddress.ip_address(each) for each in found]
         for each in addresses:
-            if not is_public(each) and not any(each in network for network in self.allow):
+            allowed = any(each in network for network in self.allow) and not is_metadata(each)
+            if not is_public(each) and not allowed:
                 raise ConfigError(
                     _(
                         "{host} leads to {address}, which is not a public address.",

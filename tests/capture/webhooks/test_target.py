@@ -56,6 +56,23 @@ def test_a_public_name_that_leads_inside_is_not_called(inside: str, receiver: An
     assert not receiver.heard
 
 
+METADATA = ["169.254.169.254", "::ffff:169.254.169.254", "fd00:ec2::254", "100.100.100.200"]
+
+
+@pytest.mark.parametrize("inside", METADATA)
+def test_not_even_an_endpoint_of_ones_own_network_leads_to_a_clouds_metadata(
+    inside: str, receiver: Any
+) -> None:
+    host = f"[{inside}]" if ":" in inside else inside
+    with pytest.raises(ConfigError, match="not a public address"):
+        Target.parse(f"https://{host}/latest", private=True)
+    sender = Sender(Guard(resolve=lambda _host, _port: [inside]))
+    came = sender.post(Target.parse("https://hooks.example.org/", private=True), b"{}", {})
+    assert came.status is None
+    assert "not a public address" in came.said
+    assert not receiver.heard
+
+
 def test_a_name_of_this_machine_that_leads_elsewhere_is_not_called() -> None:
     sender = Sender(Guard(resolve=lambda _host, _port: ["10.1.2.3"]))
     came = sender.post(Target.parse("http://localhost:9/"), b"{}", {})

@@ -80,6 +80,10 @@ def test_an_address_is_the_base_of_an_api(given: str, base: str) -> None:
         "https://x?key=1",
         "http://[",
         "https://x:port",
+        "http://169.254.169.254/latest",
+        "http://[::ffff:169.254.169.254]/",
+        "http://[fd00:ec2::254]/",
+        "https://100.100.100.200",
     ],
 )
 def test_what_is_no_address_is_refused_and_a_password_not_repeated(address: str) -> None:

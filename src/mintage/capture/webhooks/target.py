@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from mintage.core.errors import ConfigError
 from mintage.core.messages import _
-from mintage.sources.guard import Guard, Network, WebAddress, is_public
+from mintage.sources.guard import Guard, Network, WebAddress, is_metadata, is_public
 
 _HTTP = 80
 _LOCAL = "localhost"
@@ -80,7 +80,8 @@ def _check(host: str, allow: tuple[Network, ...]) -> None:
         found = ipaddress.ip_address(host)
     except ValueError:
         return
-    if not is_public(found) and not any(found in network for network in allow):
+    allowed = any(found in network for network in allow) and not is_metadata(found)
+    if not is_public(found) and not allowed:
         raise ConfigError(
             _("{host} is not a public address.", host=host),
             remedy=_("If it is of your own network, say so with --private."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from mintage.core.messages import _
 from mintage.core.money import parse_exact
 from mintage.core.types import CACHED_INPUT_TOKEN, INPUT_TOKEN, OUTPUT_TOKEN, PICOS, REQUEST
 from mintage.deliver.upstreams.secret import Secret
+from mintage.sources.guard import is_metadata
 from mintage.trust.deidentify.detectors import kinds_of
 
 PER_TOKENS: Final = 1_000_000
@@ -267,8 +269,20 @@ def base_of(url: str) -> str:
             _("The address of an upstream has no name and no password in it."),
             remedy=_("Say where its key is: --secret-env VARIABLE, or --secret-file PATH."),
         )
+    if _is_closed(host):
+        raise ConfigError(
+            _("{host} is where a cloud keeps its machines' secrets, not an upstream.", host=host),
+            remedy=_("Write it as https://api.example.com/v1."),
+        )
     path = parts.path.rstrip("/") or "/v1"
     return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def _is_closed(host: str) -> bool:
+    try:
+        return is_metadata(ipaddress.ip_address(host))
+    except ValueError:  # a name: where it leads is looked at when it is called
+        return False
 
 
 def name_of(url: str) -> str:

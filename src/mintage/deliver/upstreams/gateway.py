@@ -34,6 +34,7 @@ from mintage.deliver.upstreams.declared import LONGEST_SECONDS, Upstream
 from mintage.deliver.upstreams.deidentified import Deidentified
 from mintage.deliver.upstreams.events import DONE, LARGE_BYTES, Events, spelled
 from mintage.deliver.upstreams.health import Breaker
+from mintage.deliver.upstreams.lookup import careful
 from mintage.deliver.upstreams.own.addresses import Addresses
 from mintage.deliver.upstreams.work import Work
 
@@ -406,7 +407,9 @@ class Gateway:
             import aiohttp  # noqa: PLC0415
 
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
+                connector=aiohttp.TCPConnector(
+                    limit=0, keepalive_timeout=30, resolver=careful(aiohttp.DefaultResolver())
+                ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers=("Accept",),
             )
