@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from mintage.app.bundles import Bundles
 from mintage.app.capturing import Capturing
 from mintage.app.creating import Creating
 from mintage.bundle.format import Manifest
-from mintage.bundle.predictor import Predictor
+from mintage.bundle.predictor import Decode, Predictor
 from mintage.capture.answers import Answers
 from mintage.capture.books.invoice import Invoice
 from mintage.capture.books.invoices import Invoices
@@ -43,6 +43,7 @@ from mintage.deliver.upstreams.declared import BundleAt
 from mintage.deliver.upstreams.gateway import Gateway
 from mintage.deliver.upstreams.own.addresses import Addresses
 from mintage.deliver.upstreams.own.keeper import Keeper
+from mintage.modalities.apart import Decoders
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing, Role
 
@@ -222,11 +223,19 @@ class Delivering:
 
     def _open(self, model: str, version: int, digest: str) -> Predictor:
         """Open what an alias points at: the bundle that was published, and no other."""
-        return self._create.open(self._create.bundles.published(model, version, digest))
+        bundle = self._create.bundles.published(model, version, digest)
+        return self._create.open(bundle, decode=self._decode)
 
     def _open_explaining(self, model: str, version: int, digest: str) -> Predictor:
         """The same once more, for one core: what is explained must not slow what is answered."""
-        return self._create.open(self._create.bundles.published(model, version, digest), threads=1)
+        bundle = self._create.bundles.published(model, version, digest)
+        return self._create.open(bundle, threads=1, decode=self._decode)
+
+    @cached_property
+    def _decode(self) -> Decode | None:
+        """What decodes uploads in processes of their own, where that is set."""
+        count = self._settings.decoders
+        return Decoders(count).decode if count else None
 
 
 def _public_keys(keys: KeyRing) -> dict[str, dict[str, str]]:

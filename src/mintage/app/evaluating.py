@@ -15,7 +15,7 @@ from mintage.app.explaining import Drawings
 from mintage.bundle.format import Manifest
 from mintage.bundle.graph import Graph
 from mintage.bundle.loader import LoadedBundle
-from mintage.bundle.predictor import Predictor
+from mintage.bundle.predictor import Decode, Predictor
 from mintage.core.errors import (
     DataError,
     InputError,
@@ -54,10 +54,14 @@ class Evaluating(Collecting):
         """The model, ready to answer."""
         return self.open(self.model(reference))
 
-    def open(self, bundle: LoadedBundle, threads: int | None = None) -> Predictor:
+    def open(
+        self, bundle: LoadedBundle, threads: int | None = None, decode: Decode | None = None
+    ) -> Predictor:
         """A verified bundle, ready to answer with so many threads (default: ``self.threads``)."""
         name, __, version = bundle.subject.partition("@")
-        return Predictor(bundle, name=name, version=version, threads=threads or self.threads)
+        return Predictor(
+            bundle, name=name, version=version, threads=threads or self.threads, decode=decode
+        )
 
     def evaluate(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,7 +16,10 @@ from mintage.bundle.occlusion import occlusion
 from mintage.core.clock import Clock, SystemClock
 from mintage.core.messages import _
 from mintage.core.registry import modalities, tasks
-from mintage.core.types import Answer, ProviderInfo
+from mintage.core.types import Answer, InputSpec, ProviderInfo
+
+Decode = Callable[[str, bytes, InputSpec], NDArray[np.uint8]]
+"""Decodes an upload of a modality, by its name; ``Decoders.decode`` does so elsewhere."""
 
 UNUSUAL = _("unlike anything this model was shown")
 NOT_SURE = _("not sure")
@@ -54,9 +58,12 @@ class Predictor:
         version: str,
         threads: int,
         detector: NoveltyDetector | None = None,
+        decode: Decode | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Open the model for ``threads`` threads; ``detector`` replaces the bundle's own.
+
+        ``decode`` decodes in the modality's place, with its very function in another process.
 
         Raises:
             DataError: graph or detector cannot be read. Without its detector a bundle does not
@@ -78,11 +85,14 @@ class Predictor:
         if detector is None and manifest.novelty is not None:
             self._detector = Detector.from_json(manifest.novelty)
         self._graph = Graph(bundle.model, threads=threads)
+        self._decode = decode
         self._threads = threads
         self._clock = clock or SystemClock()
 
     def decode(self, data: bytes) -> NDArray[np.uint8]:
         """uint8[side, side, 3] from an upload; raises DataError for what it cannot read."""
+        if self._decode is not None:
+            return self._decode(self._manifest.modality, data, self._manifest.input)
         return self._modality.decode(data, self._manifest.input)
 
     def infer(self, inputs: NDArray[np.uint8]) -> list[Answer]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from datetime import UTC, datetime
 from typing import Protocol
@@ -29,6 +30,19 @@ class SystemClock:
     def monotonic(self) -> float:
         """Seconds since an arbitrary moment; never runs backwards."""
         return time.monotonic()
+
+
+_elsewhere = threading.local()
+
+
+def thread_seconds() -> float:
+    """CPU time of this thread, with what other processes used at its word (``add_elsewhere``)."""
+    return time.thread_time() + getattr(_elsewhere, "seconds", 0.0)
+
+
+def add_elsewhere(seconds: float) -> None:
+    """Count CPU time that another process used for this thread, which waited for it."""
+    _elsewhere.seconds = getattr(_elsewhere, "seconds", 0.0) + seconds
 
 
 def timestamp(moment: datetime) -> str:

@@ -48,6 +48,9 @@ class Settings(BaseSettings):
     """Calls that may wait for inference; more are refused with 503."""
     max_body_bytes: Annotated[int, Field(ge=1)] = 512_000_000
     """Uploads in memory at once hold so much together; more are refused with 503."""
+    decoders: Annotated[int, Field(ge=0, le=256)] = 0
+    """Processes of their own in which a server decodes uploads, with bounded memory and time; 0:
+    its own threads do."""
     deadline_seconds: Annotated[float, Field(gt=0, le=600)] = 10.0
     """How long an upload that is here waits for its answer; then it is a 504."""
     durability: Durability = "flush"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from mintage.bundle.overlay import overlay_png, readable
 from mintage.bundle.predictor import Explanation
+from mintage.core.clock import thread_seconds
 from mintage.core.effort import Effort
 from mintage.core.errors import Overloaded, ServiceError
 from mintage.core.messages import _
@@ -129,7 +129,7 @@ class Explanations:
         self, product: str, loaded: Loaded, data: bytes, effort: Effort, *, drawn: bool
     ) -> Explained:
         effort.begins()
-        started = time.thread_time()
+        started = thread_seconds()
         png = None
         try:
             found = self._explaining(product, loaded).explain(data)
@@ -137,7 +137,7 @@ class Explanations:
                 png = overlay_png(readable(data), found.map)
         finally:
             # One thread does it all, so that its own time is the whole of it.
-            effort.ends(time.thread_time() - started)
+            effort.ends(thread_seconds() - started)
         answer = replace(found.answer, compute_seconds=effort.seconds)
         return Explained(answer, loaded.info, loaded.alias, found.map, png)
 

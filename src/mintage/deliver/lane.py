@@ -14,6 +14,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from mintage.core.clock import thread_seconds
 from mintage.core.effort import Effort
 from mintage.core.errors import DataError, Overloaded
 from mintage.core.messages import Message, _
@@ -226,7 +227,7 @@ class _Work:
         """The graph's input, and the seconds of CPU time it took."""
         if job.done.done():
             return TimeoutError("nobody waits for it any more"), 0.0
-        began = time.thread_time()
+        began = thread_seconds()
         found: Pixels | Exception
         try:
             found = self._provider.decode(job.data)
@@ -234,7 +235,7 @@ class _Work:
             found = _unreadable(error)
         except Exception as error:  # noqa: BLE001 - handed to whoever waits
             found = error
-        return found, time.thread_time() - began
+        return found, thread_seconds() - began
 
     def _inferred(self, inputs: list[Pixels], spent: float = 0.0) -> list[_Result]:
         """Answer a batch; where it fails as a whole, each alone, so that the others live.
