@@ -181,4 +181,4 @@ def test_what_training_cost_is_asked_for_where_no_run_knows_it(
     assert found["unknown_training_costs"] == ["pets@1"]
     monkeypatch.delenv("MINTAGE_COMPUTE_COST")
     mintage("economics", "break-even", "--period", "2026-10", *at, status=2)
-    assert "Set MINTAGE_COMPUTE_COST" in mintage.err
+    assert "MINTAGE_COMPUTE_COST='0.05 EUR'" in mintage.err

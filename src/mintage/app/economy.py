@@ -12,7 +12,7 @@ from mintage.capture.books import business_models_file
 from mintage.capture.books.business_models import CONFIDENCE, Comparison
 from mintage.capture.books.cohorts import Cohort, Standing, cohorts, standings
 from mintage.capture.books.comparing import BusinessModels
-from mintage.capture.books.economics import Earned, Economics
+from mintage.capture.books.economics import Earned, Economics, why_unknown
 from mintage.capture.books.histories import Histories
 from mintage.capture.books.write_off import BreakEven, break_even, written_off
 from mintage.capture.pricing.periods import Period
@@ -107,9 +107,10 @@ class Economy:
         trainings, unknown = self._trainings.all(hour_cost, months, costs)
         rows = Economics(database, clock).month(month, hour_cost)
         if hour_cost is None and all(row.cost is None for row in rows):
+            usual = _("Set MINTAGE_COMPUTE_COST to what an hour of one processor costs you.")
             raise ConfigError(
                 _("What computing costs is not known, so no call has a margin."),
-                remedy=_("Set MINTAGE_COMPUTE_COST to what an hour of one processor costs you."),
+                remedy=next(iter(why_unknown(rows)), usual),
             )
         besides = None if fixed is None else _amount(fixed)
         products = break_even(written_off(rows, trainings, month), trainings, besides)

@@ -284,12 +284,19 @@ _UNIT_OF = {
     "sqlite": "json_each(e.quantities)",
     "postgresql": "LATERAL json_each_text(CAST(e.quantities AS json))",
 }
+_ANSWERED_AT_KNOWN_COST = (
+    "e.outcome IN ('ok', 'abstain', 'partial') AND e.cost_currency <> :unknown"
+)
 _SPENT_ON_UNIT = (
-    "SELECT e.cost_currency, count(*) AS events, sum(e.compute_seconds) AS compute_seconds,"
+    "SELECT e.cost_currency, count(*) AS events, sum(e.compute_seconds) AS compute_seconds,"  # noqa: S608 - no values
     " sum(e.cost_picos) AS cost_picos, sum(CAST(each.value AS BIGINT)) AS quantity"
     " FROM usage_events AS e JOIN {each} AS each ON each.key = :unit"
-    " WHERE e.outcome IN ('ok', 'abstain', 'partial') AND e.cost_currency <> :unknown"
-    " {product} GROUP BY e.cost_currency"
+    f" WHERE {_ANSWERED_AT_KNOWN_COST} {{product}} GROUP BY e.cost_currency"
+)
+_COUNTED_WITH = (
+    "SELECT other.key AS unit, sum(CAST(other.value AS BIGINT)) AS quantity"  # noqa: S608 - no values
+    " FROM usage_events AS e JOIN {each} AS each ON each.key = :unit JOIN {each} AS other ON true"
+    f" WHERE {_ANSWERED_AT_KNOWN_COST} {{product}} GROUP BY other.key"
 )
 
 
@@ -300,8 +307,20 @@ def spent_on_unit(connection: Connection, unit: str, product: str | None) -> lis
     is asked in ("" where it was computed here). The quantity is of that unit alone, the rest is of
     the answers, whatever else they counted.
     """
+    return _of_unit(connection, _SPENT_ON_UNIT, unit, product)
+
+
+def counted_with(connection: Connection, unit: str, product: str | None) -> dict[str, int]:
+    """What answers that counted a unit counted in all, by unit: those of ``spent_on_unit``."""
+    rows = _of_unit(connection, _COUNTED_WITH, unit, product)
+    return {row.unit: int(row.quantity) for row in rows}
+
+
+def _of_unit(
+    connection: Connection, statement: str, unit: str, product: str | None
+) -> list[Row[Any]]:
     values = {"unit": unit, "unknown": UNKNOWN_CURRENCY}
-    statement = _SPENT_ON_UNIT.format(
+    statement = statement.format(
         each=_UNIT_OF[connection.dialect.name],
         product="" if product is None else "AND e.product = :product",
     )

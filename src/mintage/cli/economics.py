@@ -11,7 +11,7 @@ import typer
 
 from mintage.app.economy import MONTHS
 from mintage.capture.books.business_models import CONFIDENCE, Comparison
-from mintage.capture.books.economics import Earned
+from mintage.capture.books.economics import why_unknown
 from mintage.capture.books.economics_page import (
     as_it_is,
     by_currency,
@@ -20,6 +20,7 @@ from mintage.capture.books.economics_page import (
     name_of,
     price_of,
     replayed_page,
+    short_price,
 )
 from mintage.capture.books.rendering import amount_text
 from mintage.capture.books.replay import Replayed
@@ -51,7 +52,7 @@ def show(
     period: Period,
     by: Annotated[
         str | None,
-        typer.Option(help="Add up by customer, product or model; several with commas."),
+        typer.Option(help="Add up by customer, plan, product or model; several with commas."),
     ] = None,
     write_off: Annotated[
         int | None, typer.Option(help="Write training off over so many months.")
@@ -63,7 +64,8 @@ def show(
     """What each customer's use of each model version earned and cost in a month.
 
     Revenue is what the month comes to by its plans, before tax; cost is what answering was
-    measured to compute, at what an hour costs you (MINTAGE_COMPUTE_COST, such as '0.05 EUR').
+    measured to compute, at what an hour costs you (MINTAGE_COMPUTE_COST, such as '0.05 EUR'), and
+    what upstreams ask. Where the cost of some calls is not known, a margin is that at most (≤).
     """
     months = write_off if write_off is not None or training_cost is None else MONTHS
     with opened(home) as app:
@@ -76,9 +78,11 @@ def show(
         emit([each.to_json() for each in found])
         return
     say_if_running(period)
+    some_unknown = any(each.unknown_calls for each in found)
     rows = [
         (
             each.customer,
+            each.plan,
             each.product,
             f"{each.model}@{each.model_version}" if each.model else "",
             f"{each.calls:,}",
@@ -86,15 +90,17 @@ def show(
             amount(each.revenue, each.currency),
             _cost(each.cost),
             *([] if months is None else [_cost(each.written_off)]),
-            _share(each.margin),
+            *([f"{each.unknown_calls:,}"] if some_unknown else []),
+            ("≤ " if each.unknown_calls and each.margin is not None else "") + _share(each.margin),
         )
         for each in found
     ]
-    heads = [_("customer"), _("product"), _("model"), _("calls"), _("charged"), _("revenue")]
-    heads += [_("cost"), *([] if months is None else [_("written off")]), _("margin")]
-    table(heads, rows, numbers=len(heads) - 3)
-    if found and all(each.cost is None for each in found):
-        say(_costs(found))
+    heads = [_("customer"), _("plan"), _("product"), _("model"), _("calls"), _("charged")]
+    heads += [_("revenue"), _("cost"), *([] if months is None else [_("written off")])]
+    heads += [*([_("of unknown cost")] if some_unknown else []), _("margin")]
+    table(heads, rows, numbers=len(heads) - 4)
+    for each in why_unknown(found):
+        say(each)
 
 
 @economics.command("replay")
@@ -259,7 +265,7 @@ def amount(exact: Fraction, currency: str) -> str:
 
 
 def _cost(cost: Fraction | None) -> str:
-    return "" if cost is None else f"{float(cost):,.4f}"
+    return "" if cost is None else short_price(cost)
 
 
 def _share(share: Fraction | None) -> str:
@@ -276,14 +282,4 @@ def unknown_costs(names: Sequence[str]) -> Message:
         "What training cost is not known of {names}; say it: --training-cost '{first}=12 EUR'",
         names=", ".join(names),
         first=names[0],
-    )
-
-
-def _costs(found: list[Earned]) -> str:
-    seconds = sum(each.compute_seconds for each in found)
-    return _(
-        "Answers computed for {seconds:,.1f} s. With MINTAGE_COMPUTE_COST='0.05 {currency}', what "
-        "an hour of one processor costs you, there are cost and margin too.",
-        seconds=seconds,
-        currency=found[0].currency,
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from mintage.capture import repository
-from mintage.capture.books.costs import Spent
-from mintage.capture.books.economics import Economics
+from mintage.capture.books.costs import COMPUTED, UNSAID, Spent, what_to_say
+from mintage.capture.books.economics import Economics, together
 from mintage.capture.pricing.charges import Charge
 from mintage.capture.pricing.periods import Period
 from mintage.capture.pricing.terms import Terms
@@ -67,6 +68,10 @@ def test_what_a_unit_took_is_of_the_answers_that_counted_it(shop: Any) -> None:
     assert spent("image", "pets") == [("", pytest.approx(0.0071), 0, 3)]
     assert spent("image") == [("", pytest.approx(1.0071), 0, 4)]
     assert spent("image", "fish") == spent("request") == []
+    with shop.database.read() as connection:
+        counted = repository.counted_with(connection, "output_token", None)
+        assert counted == {"input_token": 2000, "output_token": 1000}
+        assert repository.counted_with(connection, "image", "fish") == {}
 
 
 def test_the_margin_of_what_upstreams_answer_is_what_is_left_of_what_they_ask(shop: Any) -> None:
@@ -93,3 +98,65 @@ def test_the_margin_of_what_upstreams_answer_is_what_is_left_of_what_they_ask(sh
     events = shop.history.list_usage()
     assert {event.cost for event in events} == {"0.000750000001"}
     assert "cost" not in events[0].to_json()
+
+
+@pytest.mark.parametrize(
+    ("spent", "hour_cost", "cost", "unknown"),
+    [
+        ([("", 3, 10.0, 0)], HOUR, Fraction("0.01"), {}),
+        ([("", 3, 10.0, 0)], None, None, {COMPUTED: 3}),
+        ([("EUR", 2, 0.0, 5 * 10**11), (UNKNOWN_CURRENCY, 1, 0.0, 0)], None, "0.5", {UNSAID: 1}),
+        ([("EUR", 2, 0.0, 5 * 10**11), ("USD", 4, 0.0, 7)], HOUR, "0.5", {"USD": 4}),
+        ([(UNKNOWN_CURRENCY, 1, 0.0, 0)], HOUR, None, {UNSAID: 1}),
+        ([(UNKNOWN_CURRENCY, 1, 0.0, 0), ("", 1, 0.0, 0)], None, None, {UNSAID: 1}),
+        ([("EUR", 1, 2.5, 10**12)], None, 1, {}),
+        ([], HOUR, 0, {}),
+        ([], None, None, {}),
+    ],
+)
+def test_what_is_known_of_a_cost_is_told_with_what_is_not(
+    spent: list[tuple[str, int, float, int]],
+    hour_cost: Price | None,
+    cost: Any,
+    unknown: dict[str, int],
+) -> None:
+    names = ("cost_currency", "events", "compute_seconds", "cost_picos")
+    rows = [SimpleNamespace(**dict(zip(names, each, strict=True))) for each in spent]
+    found, missing = Spent.of(rows).known("EUR", hour_cost)
+    assert missing == unknown
+    assert found is None if cost is None else abs(found - Fraction(cost)) < 1e-12
+    said = what_to_say(missing, "EUR")
+    assert len(said) == len(unknown)
+    assert any("MINTAGE_COMPUTE_COST" in each for each in said) == (COMPUTED in unknown)
+    assert any("--cost-hour" in each for each in said) == (UNSAID in unknown)
+
+
+def test_a_failed_call_without_a_known_cost_leaves_the_margin_of_the_others(shop: Any) -> None:
+    shop.plans.agree("standard", Terms("EUR", (Charge.plain("request", "0.01"),)))
+    used = replace(
+        shop.usage("Ada"),
+        quantities={"request": 1},
+        compute_seconds=0.0,
+        cost="0.004",
+        cost_currency="EUR",
+    )
+    failed = replace(used, outcome="error", cost="0", cost_currency=UNKNOWN_CURRENCY)
+    for usage in (used, failed):
+        shop.meter.record(usage).result(10)
+    (row,) = Economics(shop.database, shop.clock).month(
+        Period.containing(shop.clock.now(), "UTC"), HOUR
+    )
+    assert (row.calls, row.cost, row.margin) == (2, Fraction("0.004"), Fraction("0.6"))
+    assert (row.unknown_calls, row.to_json()["unknown"]) == (1, {"unsaid": 1})
+    (added,) = together([row], ["customer"])
+    assert (added.margin, added.unknown) == (Fraction("0.6"), {"unsaid": 1})
+    assert [row.plan for row in (row, added)] == ["standard@2", ""]
+
+
+def test_seconds_of_upstreams_are_not_paid_for_at_a_processors_price(shop: Any) -> None:
+    used = replace(shop.usage("Ada"), compute_seconds=5.0, cost="0.002", cost_currency="EUR")
+    shop.meter.record(used).result(10)
+    (row,) = Economics(shop.database, shop.clock).month(
+        Period.containing(shop.clock.now(), "UTC"), HOUR
+    )
+    assert (row.compute_seconds, row.cost) == (5.0, Fraction("0.002"))

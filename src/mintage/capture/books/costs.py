@@ -100,8 +100,8 @@ def what_to_say(unknown: Mapping[str, int], currency: str) -> Sequence[Message]:
         if why == COMPUTED:
             said.append(
                 _(
-                    "{calls:,} calls were computed here: say what an hour of one processor costs "
-                    "you, MINTAGE_COMPUTE_COST='0.05 {currency}'.",
+                    "Of unknown cost, computed here: {calls:,}. Say what an hour of one processor "
+                    "costs you, MINTAGE_COMPUTE_COST='0.05 {currency}'.",
                     calls=calls,
                     currency=currency,
                 )
@@ -109,8 +109,8 @@ def what_to_say(unknown: Mapping[str, int], currency: str) -> Sequence[Message]:
         elif why == UNSAID:
             said.append(
                 _(
-                    "{calls:,} calls were asked of upstreams whose costs are not said: say them "
-                    "from now on, with --cost-input and --cost-output, or --cost-hour "
+                    "Of unknown cost, answered by upstreams: {calls:,}. Say what they cost from "
+                    "now on, with --cost-input and --cost-output, or --cost-hour "
                     "(mintage product add, mintage publish).",
                     calls=calls,
                 )
@@ -118,7 +118,7 @@ def what_to_say(unknown: Mapping[str, int], currency: str) -> Sequence[Message]:
         else:
             said.append(
                 _(
-                    "{calls:,} calls cost {asked}, and are paid for in {currency}: a sum is of one "
+                    "Of a cost in {asked}, paid for in {currency}: {calls:,}. A sum is of one "
                     "currency alone.",
                     calls=calls,
                     asked=why,

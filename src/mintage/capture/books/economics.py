@@ -4,21 +4,21 @@ Revenue is what the month comes to by its plans, before tax, and of a yearly fee
 of usage is shared by the units that each model version answered; fees, minimums, maximums and
 discounts by what these earned, or stand by themselves where nothing was used; so is what credit
 notes took of the month. Cost is what answering was measured to compute, at what an hour costs, and
-what upstreams ask. What was computed for a client who left is among it; a call that broke off says
-nothing of what it took.
+what upstreams ask; what was computed for calls that failed, or whose client left, is among it. Of
+calls whose cost nobody knows it is said how many they are, and why: the rest is what is known.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
 from mintage.capture.books import repository
 from mintage.capture.books.account import Account, Reference
-from mintage.capture.books.costs import Spent
+from mintage.capture.books.costs import Spent, what_to_say
 from mintage.capture.books.months import Month, hour_from, hours_of, latest_hour, months_of
 from mintage.capture.events import is_charged
 from mintage.capture.hours import repository as by_hour
@@ -27,6 +27,7 @@ from mintage.capture.plans import Plan
 from mintage.capture.pricing.periods import Period
 from mintage.capture.pricing.rating import Line
 from mintage.core.clock import Clock
+from mintage.core.messages import Message
 from mintage.core.money import Price, decimal_text
 from mintage.store.engine import Database
 
@@ -38,7 +39,10 @@ Key = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Earned:
-    """One customer's use of one model version under a currency, in a month."""
+    """One customer's use of one model version under a plan, in a month.
+
+    ``cost`` is what is known of it, None where nothing is.
+    """
 
     customer: str
     product: str
@@ -52,10 +56,22 @@ class Earned:
     cost: Fraction | None
     written_off: Fraction = Fraction(0)
     """Its share of what training the version cost, as far as that is written off in the month."""
+    plan: str = ""
+    """``name@version``; empty where several are added up, or none is."""
+    unknown: Mapping[str, int] = field(default_factory=dict)
+    """Calls whose cost is not known, by why: ``costs.Spent.known``."""
+
+    @property
+    def unknown_calls(self) -> int:
+        """How many calls have no known cost."""
+        return sum(self.unknown.values())
 
     @property
     def margin(self) -> Fraction | None:
-        """The share of the revenue that is left; None where there is none, or no known cost."""
+        """The share of the revenue that is left of what is known; None where there is none.
+
+        Where there are ``unknown_calls`` it is that at most.
+        """
         if self.cost is None or self.revenue <= 0:
             return None
         return 1 - (self.cost + self.written_off) / self.revenue
@@ -67,6 +83,8 @@ class Earned:
             "cost": None if self.cost is None else decimal_text(self.cost),
             "written_off": decimal_text(self.written_off),
             "margin": None if self.margin is None else round(float(self.margin), 6),
+            "unknown": dict(self.unknown),
+            "unknown_cost_calls": self.unknown_calls,
         }
 
 
@@ -100,15 +118,30 @@ class Economics:
         return sorted(found, key=lambda each: (-each.revenue, each.customer, each.product))
 
 
+def why_unknown(rows: Iterable[Earned]) -> list[Message]:
+    """What has to be said for all costs of the rows to be known; nothing where they are."""
+    unknown: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for row in rows:
+        for why, calls in row.unknown.items():
+            unknown[row.currency][why] += calls
+    return [
+        each for currency, some in sorted(unknown.items()) for each in what_to_say(some, currency)
+    ]
+
+
 def together(rows: Iterable[Earned], by: Sequence[str]) -> list[Earned]:
-    """The rows added up by some of ``customer``, ``product`` and ``model``, and by currency."""
+    """The rows added up by some of what they are of, and by currency."""
     groups: dict[tuple[str, ...], list[Earned]] = defaultdict(list)
     for row in rows:
         groups[tuple(getattr(row, name) for name in (*by, "currency"))].append(row)
     found = []
     for key, members in groups.items():
         named = dict(zip((*by, "currency"), key, strict=True))
-        costs = [each.cost for each in members]
+        costs = [each.cost for each in members if each.cost is not None]
+        unknown: dict[str, int] = defaultdict(int)
+        for each in members:
+            for why, calls in each.unknown.items():
+                unknown[why] += calls
         found.append(
             Earned(
                 customer=named.get("customer", ""),
@@ -120,8 +153,10 @@ def together(rows: Iterable[Earned], by: Sequence[str]) -> list[Earned]:
                 charged_calls=sum(each.charged_calls for each in members),
                 revenue=sum((each.revenue for each in members), Fraction(0)),
                 compute_seconds=sum(each.compute_seconds for each in members),
-                cost=None if None in costs else sum((c for c in costs if c), Fraction(0)),
+                cost=sum(costs, Fraction(0)) if costs else None,
                 written_off=sum((each.written_off for each in members), Fraction(0)),
+                plan=named.get("plan", ""),
+                unknown=dict(unknown),
             )
         )
     return sorted(found, key=lambda each: -each.revenue)
@@ -155,6 +190,7 @@ def _earned(
     found = []
     for key in sorted({*calls, *revenue}):
         product, model, version = key
+        cost, unknown = spent[key].known(terms.currency, hour_cost)
         found.append(
             Earned(
                 customer=customer,
@@ -165,8 +201,10 @@ def _earned(
                 calls=calls[key],
                 charged_calls=charged[key],
                 revenue=revenue.get(key, Fraction(0)),
-                compute_seconds=round(spent[key].seconds, 6),
-                cost=spent[key].cost(terms.currency, hour_cost),
+                compute_seconds=round(spent[key].seconds + spent[key].busy_seconds, 6),
+                cost=cost,
+                plan=month.plan.reference,
+                unknown=unknown,
             )
         )
     return found

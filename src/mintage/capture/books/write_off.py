@@ -173,7 +173,7 @@ def break_even(
     found = []
     for (product, currency), members in sorted(groups.items()):
         besides = fixed[0] if fixed is not None and fixed[1] == currency else Fraction(0)
-        costs = [row.cost for row in members]
+        costs = [None if row.unknown_calls else row.cost for row in members]
         found.append(
             BreakEven(
                 product=product,
