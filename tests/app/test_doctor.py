@@ -5,16 +5,21 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.conftest import ManualClock
 from tests.postgres import PASSWORD, Server
 
 from mintage.app import machine_check, workspace_check
 from mintage.app.doctor import examine
 from mintage.app.finding import Finding
 from mintage.app.removing import remove
+from mintage.app.root import App
 from mintage.core.errors import ConfigError
+from mintage.core.settings import load_settings
 from mintage.store.workspace import Workspace
 
 
@@ -165,6 +170,44 @@ def test_a_home_that_is_a_file_is_a_problem(tmp_path: Path) -> None:
 def test_a_key_that_others_can_read_is_a_problem_with_the_line_that_mends_it(home: Path) -> None:
     (home / "keys/bundle.pem").chmod(0o640)
     assert "chmod 600" in problems(home)["keys"]
+
+
+def key_warnings(home: Path, clock: Any = None) -> list[str]:
+    found = [each for each in examine(home, clock) if str(each.check) == "keys"]
+    return [f"{each.found} {each.remedy}" for each in found if each.status == "warning"]
+
+
+def test_a_root_key_here_an_old_key_and_a_revoked_one_are_warnings_with_what_to_do(
+    home: Path, tmp_path: Path
+) -> None:
+    clock = ManualClock()
+    clock.moment = datetime.now(UTC)
+    with App(load_settings(home=home, threads=1), clock) as app:
+        app.signing_keys.publish()
+        assert len(key_warnings(home, clock)) == 1
+        assert "the private root key lies here" in key_warnings(home, clock)[0]
+        assert "--root-key" in key_warnings(home, clock)[0]
+        app.keys.path("root").rename(tmp_path / "root.pem")
+        assert key_warnings(home, clock) == []
+        clock.advance(366 * 86_400)
+        (old, *__) = key_warnings(home, clock)
+        assert "is 366 days old" in old
+        assert "mintage signing-key rotate" in old
+        for role in ("data", "bundle"):
+            app.signing_keys.rotate(role)
+        assert key_warnings(home, clock) == []
+        mine = app.keys.own("bundle")
+        app.moving.trust(mine, ["bundle"])
+        app.signing_keys.revoke(mine.key_id, "leaked")
+        (revoked,) = key_warnings(home, clock)
+        assert "holds a key that was revoked" in revoked
+        assert f"mintage trust remove {mine.key_id[:16]}" in revoked
+        app.moving.distrust(mine.key_id)
+        app.keys.next_path("data").touch(0o600)
+        assert "cut short" in key_warnings(home, clock)[0]
+        app.keys.next_path("data").unlink()
+    (home / "keys/signing-keys.json").write_bytes(b"{")
+    assert "signing-keys.json is not as it was written" in problems(home)["keys"]
 
 
 def test_a_workspace_that_others_can_read_is_a_warning_with_the_line_that_mends_it(

@@ -13,8 +13,15 @@ from tests.app.machine import Machine
 from tests.language_bundle import FILES, MANIFEST
 
 from mintage.app import moving
+from mintage.app.language import TokenPrices
 from mintage.bundle.language import load_language, write_language_bundle
-from mintage.core.errors import ConfigError, DataError, DependencyDown, SignatureMismatch
+from mintage.core.errors import (
+    ConfigError,
+    DataError,
+    DependencyDown,
+    RequestError,
+    SignatureMismatch,
+)
 
 
 @pytest.fixture
@@ -126,3 +133,29 @@ def test_a_full_disk_leaves_nothing_behind(
     with pytest.raises(DependencyDown, match="No space left"):
         there.moving.import_(folder)
     assert there.models() == []
+
+
+def test_an_older_version_is_sold_again_only_where_that_is_asked_for(
+    here: Machine, there: Machine, folder: Path, tmp_path: Path
+) -> None:
+    signer = here.app.keys.signer("bundle")
+    write_language_bundle(tmp_path / "newer", MANIFEST, FILES, signer, "chats@2")
+    here.moving.import_(tmp_path / "newer")
+    bundles, language = here.app.create.bundles, here.app.language
+    prices = TokenPrices("1", "2", None, "EUR")
+    for version in (1, 2, 2):
+        language.publish(bundles.find_language(f"chats@{version}"), "helper", prices=prices)
+    older = bundles.find_language("chats@1")
+    with pytest.raises(RequestError, match="chats@1 is older than chats@2, which helper has sold"):
+        language.publish(older, "helper", prices=prices)
+    language.publish(older, "helper", prices=prices, allow_older=True)
+    assert language.show("helper")["upstreams"][0]["model"] == "chats@1"
+    language.publish(older, "helper", prices=prices)  # what answers already
+    # Elsewhere, where only the newer one was ever taken in and sold.
+    there.moving.import_(tmp_path / "newer")
+    there.app.language.publish(
+        there.app.create.bundles.find_language("chats@2"), "helper", prices=prices
+    )
+    with pytest.raises(RequestError, match="chats@1 is older than chats@2, which was sold here"):
+        there.moving.import_(folder)
+    assert there.moving.import_(folder, allow_older=True)["outcome"] == "imported"

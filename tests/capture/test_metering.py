@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mintage.capture.metering import DuplicateEvent, price_of
+from mintage.capture.metering import DuplicateEvent, UsageMeter, price_of
 from mintage.capture.receipts import PAYLOAD_TYPE
+from mintage.capture.usage import UsageHistory
 from mintage.core.canonical import canonical_json
 from mintage.core.errors import (
     ConfigError,
@@ -23,8 +24,10 @@ from mintage.core.errors import (
 from mintage.core.money import Price
 from mintage.core.ports import Meter
 from mintage.core.types import Permit, ProviderInfo, Usage
-from mintage.trust.audit import leaf_of
+from mintage.trust.audit import AuditLog, leaf_of
 from mintage.trust.dsse import open_envelope
+from mintage.trust.keys import KeyRing
+from mintage.trust.rotation import SigningKeys
 
 
 def _opened(shop: Any, envelope: Any) -> Any:
@@ -337,3 +340,33 @@ def test_an_explanation_is_included_until_it_has_a_price(shop: Any) -> None:
     assert (earlier.price, now.price) == ("0.02", "0.025")
     summary = shop.history.summary(shop.customers.find("Ada").id)
     assert summary.totals["EUR"] == Fraction(45, 1000)
+
+
+def test_receipts_follow_a_rotation_within_a_second_and_earlier_ones_hold(
+    shop: Any,
+) -> None:
+    clock = shop.clock
+    shop.keys = KeyRing(shop.keys.folder, clock)
+    meter = UsageMeter(shop.database, shop.keys, clock)
+    history = UsageHistory(shop.database, shop.keys)
+    log = AuditLog(shop.database, shop.keys, "mintage.example/log")
+    elsewhere = KeyRing(shop.keys.folder, clock)  # another process, such as the command line
+    former = shop.keys.signer("receipt").key_id
+    before = meter.record(shop.usage()).result()
+    assert _signed_by(before.envelope) == former
+    new = SigningKeys(shop.database, elsewhere, clock, log.tree_head).rotate("receipt").key
+    overlapping = meter.record(shop.usage()).result()
+    assert _signed_by(overlapping.envelope) == former
+    clock.advance(1)
+    after = meter.record(shop.usage()).result()
+    assert _signed_by(after.envelope) == new.key.key_id
+    for receipt in (before, overlapping, after):
+        assert _opened(shop, receipt.envelope) == receipt.statement
+        again = history.find_receipt(receipt.id, None)
+        assert _signed_by(again.envelope) == new.key.key_id
+        assert _opened(shop, again.envelope) == receipt.statement
+
+
+def _signed_by(envelope: Any) -> str:
+    key_id: str = envelope["signatures"][0]["keyid"]
+    return key_id

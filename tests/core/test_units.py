@@ -7,6 +7,7 @@ from mintage.core.units import (
     format_duration,
     format_size,
     parse_duration,
+    parse_moment,
     parse_share,
 )
 
@@ -81,3 +82,32 @@ def test_shares_are_read_as_people_write_them(text, share):
 def test_what_is_no_share_is_refused(text):
     with pytest.raises(ConfigError):
         parse_share(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-11-27", "2026-11-27T00:00:00+00:00"),
+        ("2026-11-27T12:30:00Z", "2026-11-27T12:30:00+00:00"),
+        (" 2026-11-27t12:30:00.5z ", "2026-11-27T12:30:00.500000+00:00"),
+        ("2026-11-27T12:30:00+08:00", "2026-11-27T04:30:00+00:00"),
+    ],
+)
+def test_a_moment_is_a_date_in_utc_or_says_its_zone(text: str, moment: str) -> None:
+    assert parse_moment(text).isoformat() == moment
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "now",
+        "2026-13-01",
+        "2026-11-27T12:30:00",
+        "2026-11-27 12:30",
+        "0001-01-01T00:00:00+08:00",
+    ],
+)
+def test_a_moment_of_no_known_zone_or_none_at_all_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="Not a moment"):
+        parse_moment(text)

@@ -149,7 +149,7 @@ def test_a_new_version_takes_over_without_a_refused_call(home: Path, client: ope
     assert {each["outcome"] for each in events} == {"ok"}
     versions = [each["model_version"] for each in events[::-1]]
     assert versions == sorted(versions)
-    done(home, "publish", "chats@1", "--product", "helper")
+    done(home, "publish", "chats@1", "--product", "helper", "--allow-older")
     eventually(lambda: newest() == "1")
 
 
