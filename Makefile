@@ -15,7 +15,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test lint format bench bench-train bench-serve bench-bill bench-gateway soak docs messages \
+.PHONY: help demo install test lint format bench bench-train bench-serve bench-bill bench-gateway bench-trust soak docs messages \
 	clean system wrk
 
 help: ## say what there is
@@ -133,8 +133,11 @@ bench-bill: $(VENV)/.dev ## the same for metering, invoices and economics; an ho
 bench-gateway: $(VENV)/.dev $(LITELLM)/.ready ## the same for the gateway to language models, beside LiteLLM; half an hour
 	$(BIN)/python -m benchmarks.gateway
 
+bench-trust: $(VENV)/.dev ## the same for the audit log and what is signed; ten minutes
+	$(BIN)/python -m benchmarks.trust
+
 soak: $(VENV)/.dev ## the tests of crashes, of mutated pictures and of the API, many rounds; an hour
-	MINTAGE_ROUNDS=200 $(BIN)/python -m pytest --timeout 7200 tests/capture tests/store tests/e2e tests/deliver/test_score.py \
+	MINTAGE_ROUNDS=200 $(BIN)/python -m pytest --timeout 7200 tests/capture tests/store tests/trust tests/e2e tests/deliver/test_score.py \
 		tests/api/test_fuzz.py tests/api/test_schema.py
 
 docs: $(VENV)/.dev ## write the generated pages anew

@@ -12,10 +12,11 @@ from benchmarks.common import RESULTS, ROOT, spread
 from benchmarks.language.page import CHAPTER as LANGUAGE
 from benchmarks.serving.page import CHAPTER as SERVING
 from benchmarks.training_page import CHAPTER as TRAINING
+from benchmarks.trusting.page import CHAPTER as TRUST
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 Results = Mapping[str, Any]
-CHAPTERS = (TRAINING, SERVING, BILLING, LANGUAGE)
+CHAPTERS = (TRAINING, SERVING, BILLING, LANGUAGE, TRUST)
 
 _SEVERAL = ("seed-cnn", "time-2m", "drawings", "reading")
 

@@ -1,0 +1,47 @@
+"""The cells of trust: what is measured, and how."""
+
+from __future__ import annotations
+
+from benchmarks.cells import Cell, Side, Turn
+from benchmarks.common import Result, script
+from benchmarks.trusting.lab import Lab
+
+
+def appending(__: Lab) -> list[Side[Lab]]:
+    """Batches of entries for a small log and a large one, in turns."""
+
+    def measured(turn: Turn[Lab]) -> Result:
+        lab = turn.lab
+        return script(
+            "ours.audit_log",
+            home=lab.log(lab.scale.many),
+            small=lab.log(lab.scale.few),
+            step="append",
+            batch=lab.scale.batch,
+            batches=lab.scale.batches,
+        )
+
+    return [Side("mintage", measured, 90)]
+
+
+def proofs(__: Lab) -> list[Side[Lab]]:
+    """Proofs of entries and of sizes, drawn anew with each seed."""
+
+    def measured(turn: Turn[Lab]) -> Result:
+        lab = turn.lab
+        found = script(
+            "ours.audit_log",
+            home=lab.log(lab.scale.many),
+            step="prove",
+            proofs=lab.scale.proofs,
+            seed=turn.seed,
+        )
+        return {**found, "filling": lab.filling[lab.scale.many]}
+
+    return [Side("mintage", measured, 90)]
+
+
+CELLS: list[Cell[Lab]] = [
+    Cell("log-append", "entries appended to a large log beside a small one", appending),
+    Cell("log-proofs", "signing a large log, and proving entries and sizes of it", proofs),
+]

@@ -1,0 +1,29 @@
+"""What the page says of trust: comparisons in words, and their tables."""
+
+from __future__ import annotations
+
+from benchmarks.sections import Chapter, Section
+from benchmarks.trusting import tables
+
+_SECTIONS = {
+    "log-append": Section(
+        "Appending to the audit log",
+        "Batches of 500 entries of 900 bytes, each batch one durable transaction "
+        "(`synchronous=FULL`), for a log of a million entries and one of ten thousand in turns; "
+        "the rate is all entries over all time. Records are spelled before, as the meter has them; "
+        "salts, hashes and rows are in the time.",
+        tables.appending,
+    ),
+    "log-proofs": Section(
+        "Heads and proofs of a million entries",
+        "200 proofs of entries and 200 of sizes, drawn anew for each repetition, with reading the "
+        "database and hashing the entry again. The first head reads and hashes all entries, a "
+        "later one those that were added. Verifying hashes every record, works out every inner "
+        "hash and holds every signed head against them.",
+        tables.proofs,
+    ),
+}
+
+CHAPTER = Chapter(
+    "What follows is written by `make bench-trust`: the audit log on SQLite.", _SECTIONS
+)

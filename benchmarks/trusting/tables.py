@@ -1,0 +1,75 @@
+"""The tables of trust: figures beside their targets, from what was kept."""
+
+from __future__ import annotations
+
+import statistics
+
+from benchmarks.figures import (
+    Line,
+    at_least,
+    at_most,
+    milliseconds,
+    rate,
+    seconds,
+    table,
+    times,
+    values_of,
+)
+from benchmarks.kept import Kept
+
+_LEAST_RATE, _MOST_RATIO, _MOST_SECONDS = 50_000, 1.2, 0.020
+
+
+def appending(kept: Kept) -> list[str]:
+    """Entries a second at both sizes, and how the middle batch of one is to that of the other."""
+    results = kept.of("mintage")
+    if not results:
+        return []
+    ratios = [
+        statistics.median(each["many"]["seconds"]) / statistics.median(each["few"]["seconds"])
+        for each in results
+    ]
+    found = [
+        at_least(
+            f"at {each['entries']:,} entries: appended",
+            [result[size]["rate"] for result in results],
+            rate,
+            _LEAST_RATE,
+        )
+        for size in ("many", "few")
+        for each in (results[0][size],)
+    ]
+    return table(
+        [*found, at_most("a batch at the larger / at the smaller", ratios, times, _MOST_RATIO)]
+    )
+
+
+def proofs(kept: Kept) -> list[str]:
+    """The middle and the worst proof, and what signing and checking all of it takes."""
+    results = kept.of("mintage")
+    if not results:
+        return []
+    found = []
+    for kind, words in (("inclusion", "an entry"), ("consistency", "a size")):
+        found += [
+            Line(
+                f"proof of {words}: the middle one",
+                [statistics.median(each[kind]) for each in results],
+                milliseconds,
+            ),
+            at_most(
+                f"proof of {words}: the slowest",
+                [max(each[kind]) for each in results],
+                milliseconds,
+                _MOST_SECONDS,
+            ),
+        ]
+    fillings = [each["filling"] for each in results][:1]
+    return table(
+        [
+            *found,
+            Line("a head after one more entry", values_of(results, "head"), milliseconds),
+            Line("the first head over all entries", values_of(fillings, "signing"), seconds),
+            Line("verifying all entries", values_of(results, "verifying"), seconds),
+        ]
+    )
