@@ -21,7 +21,7 @@ from mintage.store.workspace import Workspace
 from tests.postgres import REQUIRED, Server, binaries, without_postgres
 
 # How fast examples are made says something of the machine, and nothing of what is tested.
-settings.register_profile("ours", suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ours", suppress_health_check=[HealthCheck.too_slow], deadline=None)
 settings.load_profile("ours")
 
 
