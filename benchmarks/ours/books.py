@@ -47,7 +47,7 @@ def invoices(workspace: Any) -> dict[str, Any]:
     from mintage.capture.books.invoices import Invoices
     from mintage.capture.pricing.periods import Period
 
-    books = Invoices(workspace.database, workspace.clock)
+    books = Invoices(workspace.database, workspace.clock, _keys(workspace))
     ran = books.run(Period.parse(MONTHS[-1]))
     return {"drafted": len(ran.drafted), "waiting": len(ran.waiting)}
 
@@ -61,7 +61,7 @@ def issue(workspace: Any) -> dict[str, Any]:
     """The drafts of the months before the last one get their numbers."""
     from mintage.capture.books.invoices import Invoices
 
-    books = Invoices(workspace.database, workspace.clock)
+    books = Invoices(workspace.database, workspace.clock, _keys(workspace))
     drafts = [each for each in books.list(status="draft") if each.period < MONTHS[-1]]
     return {"issued": len(books.issue_all(drafts))}
 
@@ -85,7 +85,7 @@ def replay(workspace: Any) -> dict[str, Any]:
     from mintage.capture.pricing.periods import Period
     from mintage.core.money import Price
 
-    plans = Plans(workspace.database, workspace.clock)
+    plans = Plans(workspace.database, workspace.clock, _keys(workspace))
     others = [(name, plans.current(name).terms) for name in ("gold", "bulk")]
     found = Replay(workspace.database, workspace.clock).month(
         Period.parse(MONTHS[-1]), others, Price("0.05", "EUR")
@@ -112,6 +112,12 @@ def history(workspace: Any) -> dict[str, Any]:
 
     histories = Histories(workspace.database, workspace.clock)
     return {"customers": len(histories.until(Period.parse(MONTHS[-1]))["EUR"])}
+
+
+def _keys(workspace: Any) -> Any:
+    from mintage.trust.keys import KeyRing
+
+    return KeyRing(workspace.key_folder)
 
 
 STEPS = {

@@ -62,8 +62,9 @@ def _customers(workspace: Any, count: int) -> list[tuple[str, str, str, bool]]:
     from mintage.capture.pricing.charges import Charge, Tier
     from mintage.capture.pricing.terms import Late, Terms
     from mintage.capture.subscriptions import Subscriptions
+    from mintage.trust.keys import KeyRing
 
-    plans = Plans(workspace.database, workspace.clock)
+    plans = Plans(workspace.database, workspace.clock, KeyRing(workspace.key_folder))
     extra = Charge.plain("explanation", "0.01")
     late = Late(grace_days=1)
     tiers = (Tier("0.02", 1000), Tier("0.015", 10_000), Tier("0.01"))

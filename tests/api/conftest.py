@@ -322,6 +322,14 @@ class Desk:
             raise RequestError(_("This server cannot write it as PDF."), http_status=406)
         return self.pdf
 
+    def invoice_signed(self, caller: Caller, number: str) -> bytes:
+        self.invoice(caller, number)
+        return b'{"payload":"e30=","payloadType":"application/vnd.in-toto+json","signatures":[]}\n'
+
+    def invoice_evidence(self, caller: Caller, number: str) -> Iterator[bytes]:
+        self.invoice(caller, number)
+        return iter([b"PK\5\6" + bytes(18)])
+
     def names(self) -> list[str]:
         return self.names_listed
 

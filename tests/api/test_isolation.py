@@ -72,7 +72,7 @@ def every_form(town: Town) -> list[str]:
     written = [
         f"{each}{form}"
         for each in invoices(town)
-        for form in ("", ".html", ".csv", ".json", ".pdf")
+        for form in ("", ".html", ".csv", ".json", ".pdf", ".signed")
     ]
     return [*written, town.ids["draft"]]
 
@@ -81,6 +81,7 @@ OBJECTS: dict[str, Objects] = {
     "GET /v1/usage?after": receipts,
     "GET /v1/invoices?after": invoices,
     "GET /v1/invoices/{number}": every_form,
+    "GET /v1/invoices/{number}/evidence": invoices,
     "GET /v1/receipts/{receipt_id}": receipts,
     "PUT /v1/receipts/{receipt_id}/feedback": receipts,
     "DELETE /v1/receipts/{receipt_id}/feedback": receipts,

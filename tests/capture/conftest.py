@@ -43,12 +43,12 @@ class Shop:
         database, clock = self.workspace.database, self.workspace.clock
         self.database, self.clock = database, clock
         self.customers = Customers(database, clock)
-        self.plans = Plans(database, clock)
+        self.plans = Plans(database, clock, self.keys)
         self.gate = KeyGate(database, clock)
         self.meter = UsageMeter(database, self.keys, clock)
         self.history = UsageHistory(database, self.keys)
         self.subscriptions = Subscriptions(database, clock)
-        self.invoices = Invoices(database, clock)
+        self.invoices = Invoices(database, clock, self.keys)
         self.ledger = Ledger(database)
         self.rollup = Rollup(database, clock)
 

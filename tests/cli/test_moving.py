@@ -205,7 +205,7 @@ def test_a_file_that_is_named_like_a_model_is_told_how_to_be_a_path(
     assert "key.txt is a file or folder here, and no model has that name" in mintage.err
     assert "mintage verify ./key.txt" in mintage.err
     mintage("verify", "./key.txt", "--home", home, status=2)
-    assert "not a bundle's archive" in mintage.err
+    assert "nothing that Mintage signs" in mintage.err
     Path("pets").write_text("hello")
     assert "pets@1 is as it was signed" in mintage("verify", "pets", "--home", home)
     mintage("verify", "none.txt", "--home", home, status=2)

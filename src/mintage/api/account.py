@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from mintage.api import models
-from mintage.api.invoice_forms import FORMS, as_pdf, asked_form, written
+from mintage.api.invoice_forms import FORMS, ZIP, as_pdf, as_signed, as_zip, asked_form, written
 from mintage.api.metered import any_caller_of, caller_of
 from mintage.api.openapi import AUTHORIZED, problems
 from mintage.api.paging import Limit, page
@@ -29,6 +29,7 @@ def account_routes(service: Service) -> APIRouter:
     _add_usage(router, service)
     _add_limits(router, service)
     _add_invoices(router, service)
+    _add_evidence(router, service)
     _add_receipts(router, service)
     _add_log(router, service)
     return router
@@ -135,10 +136,11 @@ def _add_invoices(router: APIRouter, service: Service) -> None:
     async def invoice(number: str, request: Request) -> Response:
         """An invoice or a credit note with all its lines, if it is this customer's.
 
-        As JSON, as a page or PDF to read and print, or as rows for accounting software: by
-        ``Accept``, or by ``.json``, ``.html``, ``.csv`` or ``.pdf`` behind the number; 406 where
-        the server can make no PDF. HTML and CSV speak the language of ``Accept-Language``; without
-        it, the one in the customer's details.
+        As JSON, as a page or PDF to read and print, as rows for accounting software, or signed, to
+        be believed without this server: by ``Accept``, or by ``.json``, ``.html``, ``.csv``,
+        ``.pdf`` or ``.signed`` behind the number; 406 where the server can make no PDF. HTML and
+        CSV speak the language of ``Accept-Language``; without it, the one in the customer's
+        details.
         """
         wanted, form = asked_form(request, number)
 
@@ -146,9 +148,32 @@ def _add_invoices(router: APIRouter, service: Service) -> None:
             caller = caller_of(service, request, "usage")
             if form == "pdf":
                 return as_pdf(service.accounts.invoice_pdf(caller, wanted), wanted)
+            if form == "signed":
+                return as_signed(service.accounts.invoice_signed(caller, wanted), wanted)
             return written(request, service.accounts.invoice(caller, wanted), form)
 
         return await asyncio.to_thread(read)
+
+
+def _add_evidence(router: APIRouter, service: Service) -> None:
+    @router.get(
+        "/invoices/{number}/evidence",
+        summary="Fetch what shows that an invoice is right",
+        response_class=StreamingResponse,
+        responses=problems(401, 403, 404) | ZIP,
+        openapi_extra=AUTHORIZED,
+    )
+    async def evidence(number: str, request: Request) -> StreamingResponse:
+        """Its events, their places on the audit log, receipts, and what is signed behind them.
+
+        One zip, to be checked without this server: ``mintage verify --chain FILE --key ...``.
+        """
+
+        def begun() -> Iterator[bytes]:
+            caller = caller_of(service, request, "usage")
+            return service.accounts.invoice_evidence(caller, number)
+
+        return as_zip(await asyncio.to_thread(begun), number)
 
 
 def _add_receipts(router: APIRouter, service: Service) -> None:

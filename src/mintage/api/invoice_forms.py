@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from fastapi import Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from mintage.api.heads import header
 from mintage.api.openapi import AS_PDF_TOO
 from mintage.capture.books import rendering
 from mintage.core.messages import Language, current, speaking, weight_of
+from mintage.trust.statements import MEDIA_TYPE
 
-Form = Literal["json", "html", "csv", "pdf"]
+Form = Literal["json", "html", "csv", "pdf", "signed"]
 
 _MEDIA_TYPES: dict[Form, str] = {
     "json": "application/json",
     "html": "text/html",
     "csv": "text/csv",
     "pdf": "application/pdf",
+    "signed": MEDIA_TYPE,
 }
 _TEXT = {"schema": {"type": "string"}}
 FORMS: dict[int | str, dict[str, Any]] = {
-    200: {"content": {**AS_PDF_TOO["content"], "text/html": _TEXT, "text/csv": _TEXT}}
+    200: {
+        "content": {
+            **AS_PDF_TOO["content"],
+            "text/html": _TEXT,
+            "text/csv": _TEXT,
+            MEDIA_TYPE: {"schema": {"type": "object"}},
+        }
+    }
 }
 """The forms beside JSON, as OpenAPI describes them."""
 _VARY = {"Vary": "Accept, Accept-Language"}
@@ -75,6 +84,24 @@ def written(request: Request, found: Mapping[str, Any], form: Form) -> Response:
 def as_pdf(data: bytes, name: str) -> Response:
     """The invoice of this number or id, as PDF."""
     return Response(data, media_type=_MEDIA_TYPES["pdf"], headers=_kept(f"{name}.pdf"))
+
+
+def as_signed(data: bytes, name: str) -> Response:
+    """The invoice of this number or id, as it was signed: the very bytes."""
+    headers = _kept(f"{name}.signed.json")
+    return Response(data, media_type=_MEDIA_TYPES["signed"], headers=headers)
+
+
+ZIP: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}
+}
+"""An invoice's evidence, as OpenAPI describes it."""
+
+
+def as_zip(parts: Iterator[bytes], name: str) -> StreamingResponse:
+    """The evidence of the invoice of this number or id, sent as it is made."""
+    kept = {"Content-Disposition": f'attachment; filename="{name}.zip"'}
+    return StreamingResponse(parts, media_type="application/zip", headers=kept)
 
 
 def _kept(name: str) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from threading import Thread
@@ -289,6 +289,14 @@ class Accounts(Protocol):
 
     def invoice_pdf(self, caller: Caller, number: str) -> bytes:
         """The same as PDF; raises RequestError (406) where none can be made."""
+        ...
+
+    def invoice_signed(self, caller: Caller, number: str) -> bytes:
+        """The same as it was signed when it was issued."""
+        ...
+
+    def invoice_evidence(self, caller: Caller, number: str) -> Iterator[bytes]:
+        """What shows that it is right, a zip in portions; raises before the first."""
         ...
 
 

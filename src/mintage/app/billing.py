@@ -10,6 +10,7 @@ from typing import Any
 
 from mintage.app.capturing import Capturing
 from mintage.app.economy import Economy, begun
+from mintage.app.evidence import WorkspaceEvidence, evidence_of
 from mintage.capture import details, repository
 from mintage.capture.books.costs import Spent
 from mintage.capture.books.economics import Earned, Economics, together
@@ -44,6 +45,7 @@ from mintage.core.settings import Settings
 from mintage.core.types import EXPLANATION, LANGUAGE_UNITS
 from mintage.core.units import Reference
 from mintage.store.workspace import Workspace
+from mintage.trust.keys import KeyRing
 
 _BY = {"customer": ("customer",), "product": ("product",), "model": ("model", "model_version")}
 
@@ -80,8 +82,11 @@ class Simulation:
 class Billing:
     """What is agreed, and what it comes to."""
 
-    def __init__(self, workspace: Workspace, settings: Settings, capture: Capturing) -> None:
+    def __init__(
+        self, workspace: Workspace, settings: Settings, capture: Capturing, keys: KeyRing
+    ) -> None:
         self._workspace = workspace
+        self._keys = keys
         self._settings = settings
         self._capture = capture
         database, clock = workspace.database, workspace.clock
@@ -106,7 +111,7 @@ class Billing:
         """
         path = self._settings.seller
         seller = NO_DETAILS if path is None else details.read(path)
-        return Invoices(self._workspace.database, self._workspace.clock, seller)
+        return Invoices(self._workspace.database, self._workspace.clock, self._keys, seller)
 
     @cached_property
     def overdue(self) -> Overdue:
@@ -213,6 +218,21 @@ class Billing:
         """
         issued = [each for each in self.listed(customer, period) if each.number is not None]
         return export(issued, form)
+
+    def evidence(
+        self, reference: str, *, with_costs: bool = False, is_ours: bool = False
+    ) -> WorkspaceEvidence:
+        """What shows that an issued invoice is right.
+
+        ``with_costs``: records say what upstreams asked, which is no customer's business.
+        ``is_ours``: it is checked here, so that no receipt need be signed for it.
+
+        Raises:
+            RequestError: there is none (404), or it is a draft (409).
+        """
+        found = self.invoices.find(reference)
+        how = {"with_costs": with_costs, "is_ours": is_ours}
+        return evidence_of(self._workspace, self._keys, self.invoices, found, **how)
 
     def asked_pdf(self, reference: str) -> bytes:
         """An invoice as PDF, for an operator who asks over HTTP.

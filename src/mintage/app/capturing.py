@@ -49,7 +49,7 @@ class Capturing:
         self._keys = keys
         self.customers = Customers(workspace.database, workspace.clock)
         self.operators = Operators(workspace.database, workspace.clock)
-        self.plans = Plans(workspace.database, workspace.clock)
+        self.plans = Plans(workspace.database, workspace.clock, keys)
         self.gate = KeyGate(
             workspace.database, workspace.clock, overdue_stop_days=overdue_stop_days
         )

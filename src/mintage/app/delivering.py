@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from mintage.app.billing import asked_pdf
 from mintage.app.bundles import Bundles
 from mintage.app.capturing import Capturing
 from mintage.app.creating import Creating
+from mintage.app.evidence import WorkspaceEvidence, evidence_of
 from mintage.bundle.format import Manifest
 from mintage.bundle.predictor import Decode, Predictor
 from mintage.capture.answers import Answers
@@ -161,6 +162,7 @@ class Delivering:
             deadline_seconds=self._settings.deadline_seconds,
         )
         keys = KeyRing(self._workspace.key_folder, self._workspace.clock)
+        invoices = Invoices(self._workspace.database, self._workspace.clock, keys)
         return Serving(
             settings=self._settings,
             clock=self._workspace.clock,
@@ -174,9 +176,10 @@ class Delivering:
             meter=self._capture.meter(),
             accounts=Accounts(
                 self._capture,
-                Invoices(self._workspace.database, self._workspace.clock),
+                invoices,
                 Standings(self._workspace.database, self._workspace.clock),
                 Auditing(self._capture, keys),
+                partial(evidence_of, self._workspace, keys, invoices),
                 self._settings.font,
             ),
             catalogue=self.offers,
@@ -260,6 +263,7 @@ class Accounts:
         invoices: Invoices,
         standings: Standings,
         log: Auditing,
+        evidence: Callable[[Invoice], WorkspaceEvidence],
         font: Path | None = None,
     ) -> None:
         """``font`` is for invoices as PDF; None: one is looked for."""
@@ -267,6 +271,7 @@ class Accounts:
         self._log = log
         self._invoices = invoices
         self._standings = standings
+        self._evidence = evidence
         self._font = font
 
     def caller(self, key: str | None, scope: Scope, address: str | None) -> Caller:
@@ -375,6 +380,24 @@ class Accounts:
             RequestError: there is none for this caller (404), or no PDF can be made here (406).
         """
         return asked_pdf(self._issued(caller, number), self._font)
+
+    def invoice_signed(self, caller: Caller, number: str) -> bytes:
+        """The same as it was signed when it was issued.
+
+        Raises:
+            NotAllowed: the key is for some products alone, and invoices are over all.
+            RequestError: there is none for this caller (404).
+        """
+        return self._invoices.signed(self._issued(caller, number))
+
+    def invoice_evidence(self, caller: Caller, number: str) -> Iterator[bytes]:
+        """What shows that it is right: a zip, in portions.
+
+        Raises:
+            NotAllowed: the key is for some products alone, and invoices are over all.
+            RequestError: there is none for this caller (404).
+        """
+        return self._evidence(self._issued(caller, number)).archived()
 
     def _issued(self, caller: Caller, number: str) -> Invoice:
         _check_whole(caller)

@@ -16,21 +16,25 @@ from mintage.bundle.format import Manifest
 from mintage.bundle.graph import Graph
 from mintage.bundle.loader import LoadedBundle
 from mintage.bundle.predictor import Decode, Predictor
+from mintage.core.canonical import canonical_json, sha256_hex
 from mintage.core.errors import (
     DataError,
     InputError,
     RequestError,
     said_by,
 )
+from mintage.core.ids import new_id
 from mintage.core.machine import available_cores
 from mintage.core.messages import _
 from mintage.core.progress import Progress, Silent
 from mintage.core.settings import Settings
 from mintage.core.types import Split
-from mintage.create import against, compare, evaluate, human
+from mintage.create import against, compare, evaluate, human, repository
 from mintage.create.dataset import Dataset
 from mintage.store.workspace import Workspace
+from mintage.trust import audit
 from mintage.trust.keys import KeyRing
+from mintage.trust.statements import ROLES, keep_signed, kept
 
 
 class Evaluating(Collecting):
@@ -73,6 +77,8 @@ class Evaluating(Collecting):
     ) -> dict[str, Any]:
         """Quality on the model's own test split, or on another folder, zip or table.
 
+        What is measured on other data is signed and kept: ``evaluation`` is its id.
+
         Raises:
             DataError: nothing readable, or a class that the model does not know.
         """
@@ -89,6 +95,7 @@ class Evaluating(Collecting):
                 label=label,
                 progress=progress or Silent(),
             )
+            measured = self._kept(bundle, measured)
         return {"model": bundle.subject, **measured}
 
     def evaluate_split(self, reference: str, dataset: Dataset, split: Split) -> dict[str, Any]:
@@ -102,7 +109,30 @@ class Evaluating(Collecting):
         measured = evaluate.evaluate_split(
             self._workspace, graph, bundle.manifest, dataset, split, Silent()
         )
-        return {"model": bundle.subject, **measured}
+        return {"model": bundle.subject, **self._kept(bundle, measured)}
+
+    def _kept(self, bundle: LoadedBundle, measured: dict[str, Any]) -> dict[str, Any]:
+        """What was measured, with the id under which it is signed and kept."""
+        evaluation, signer = new_id("eva"), self._keys.signer(ROLES["evaluation"])
+        about = {"id": evaluation, "model": bundle.subject, "bundle_digest": bundle.digest}
+        document = {**about, "measured_at": self._workspace.now(), **measured}
+        logged = about | {"sha256": sha256_hex(canonical_json(document))}
+
+        def work(connection: repository.Connection) -> None:
+            audit.append(connection, "evaluation.measured", logged)
+            keep_signed(connection, "evaluation", document, signer)
+
+        self._workspace.database.write(work)
+        return {"evaluation": evaluation, **measured}
+
+    def signed_evaluation(self, evaluation: str) -> bytes:
+        """The file in which an evaluation was signed.
+
+        Raises:
+            DataError: there is none of this id.
+        """
+        with self._workspace.database.read() as connection:
+            return kept(connection, f"evaluation/{evaluation}")
 
     def evaluate_against(
         self,

@@ -149,7 +149,7 @@ class App:
         """Plans from files, and what they come to."""
         from mintage.app.billing import Billing  # noqa: PLC0415
 
-        return Billing(self.workspace, self.settings, self.capture)
+        return Billing(self.workspace, self.settings, self.capture, self.keys)
 
     @cached_property
     def notifying(self) -> Notifying:

@@ -6,17 +6,20 @@ A path needs no workspace: the wheel and a public key are enough.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mintage.app.chaining import opened_evidence, read_document, walked
 from mintage.app.root import App
 from mintage.bundle.archive import ENDING
 from mintage.bundle.format import MANIFEST_FILE
 from mintage.bundle.language import is_language, load_language
 from mintage.bundle.loader import load
+from mintage.capture.chain.checks import Chain
 from mintage.core.errors import DataError
 from mintage.core.messages import Message, _
 from mintage.core.progress import Progress
@@ -24,7 +27,12 @@ from mintage.core.settings import load_settings
 from mintage.create.integrity import CheckedDataset, blobs_beside, check_dataset, is_dataset
 from mintage.trust.given import GivenKeys, KeySource
 from mintage.trust.standard import check_standard, signature_beside
+from mintage.trust.statements import open_statement
 from mintage.trust.trusted import read_public_key
+
+_ENDINGS = (".json", ".zip", ENDING)
+NUMBER = re.compile(r"(INV|CN)-\d{4}-\d{6,}|inv_\w+")
+"""What an invoice or a credit note is called in its workspace."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,9 @@ class Verifying:
     def verify(
         self, reference: str, progress: Progress, *, signature: Path | None = None
     ) -> Confirmed:
-        """Check a model, a dataset, an archive or a folder; ``signature`` is of a folder's.
+        """Check anything signed: by its name in a workspace, an invoice's number, or its path.
+
+        ``signature`` is of a folder that another tool signed.
 
         Raises:
             SignatureMismatch: any byte, name or file of it is not what a trusted key signed.
@@ -60,14 +70,32 @@ class Verifying:
                 _("There is no file or folder {path}, and no workspace.", path=reference),
                 remedy=_("Name what is to be verified by its path, or a workspace with --home."),
             )
+        if NUMBER.fullmatch(reference):
+            invoices = self._app.billing.invoices
+            found = open_statement(invoices.signed(invoices.find(reference)), self._keys)
+            return _document(found.kind, found.name, found.sha256, found.key_id)
         if "#" in reference:
             return self._named_dataset(self._app, reference, progress)
-        found = self._app.moving.verify(reference)
-        return _model(found.subject, found.digest, found.key_id, found.files)
+        model = self._app.moving.verify(reference)
+        return _model(model.subject, model.digest, model.key_id, model.files)
+
+    def chain(self, reference: str, receipts: Path | None = None) -> Chain:
+        """The chain of an invoice, walked as far as it holds: its number, or a file that has it.
+
+        ``receipts`` is a folder of those that a customer kept.
+
+        Raises:
+            InputError: there is no such invoice, or what is held cannot be read.
+        """
+        if self._is_path(reference) or self._app is None:
+            with opened_evidence(Path(reference)) as held:
+                return walked(held, self._keys, receipts)
+        ours = self._app.billing.evidence(reference, with_costs=True, is_ours=True)
+        return walked(ours, self._keys, receipts)
 
     def _is_path(self, reference: str) -> bool:
         """A name in a workspace wins over a file beside it, unless there is no workspace."""
-        if os.sep in reference or reference.endswith(ENDING):
+        if os.sep in reference or reference.endswith(_ENDINGS):
             return True
         return self._app is None and os.path.lexists(reference)
 
@@ -82,6 +110,9 @@ class Verifying:
             return _dataset(check_dataset(path, blobs_beside(path), keys, progress))
         elif beside := signature_beside(path):
             return self._standard(path, beside)
+        elif os.path.isfile(path) and path.suffix != ENDING:  # noqa: PTH113 - as above
+            document = read_document(path, self._keys)
+            return _document(document.kind, document.name, document.sha256, document.key_id)
         bundle = load(path, self._keys)
         return _model(bundle.subject, bundle.digest, bundle.key_id, sorted(bundle.files))
 
@@ -163,6 +194,13 @@ def _dataset(found: CheckedDataset) -> Confirmed:
             "examples": found.examples,
             "bytes": found.size_bytes,
         },
+    )
+
+
+def _document(kind: str, name: str, sha256: str, key_id: str) -> Confirmed:
+    return Confirmed(
+        _("{name} is as it was signed: {digest}", name=name, digest=sha256),
+        {"kind": kind, "name": name, "sha256": sha256, "key_id": key_id},
     )
 
 

@@ -19,6 +19,8 @@ from mintage.core.types import EXPLANATION, Rate
 from mintage.core.units import check_name, parse_rate
 from mintage.store.engine import Database
 from mintage.trust import audit
+from mintage.trust.keys import KeyRing
+from mintage.trust.statements import ROLES, keep_signed, kept
 
 DEFAULT_PLAN = "standard"
 DEFAULT_PRICE = "0.02"
@@ -102,9 +104,11 @@ class Plan:
 class Plans:
     """The plans of a workspace."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, keys: KeyRing) -> None:
+        """``keys`` sign each version, so that a customer can show what was agreed."""
         self._database = database
         self._clock = clock
+        self._keys = keys
 
     def agree(self, name: str, terms: Terms) -> Plan:
         """Put terms in force; a new version only where they differ from those that stand.
@@ -113,7 +117,7 @@ class Plans:
             ConfigError: not a name.
         """
         check_name(name, "plan")
-        terms = terms.plainly()
+        terms, signer = terms.plainly(), self._keys.signer(ROLES["plan"])
 
         def work(connection: repository.Connection) -> Plan:
             row = repository.current_plan(connection, name)
@@ -127,6 +131,7 @@ class Plans:
             repository.add_plan(connection, plan.to_row())
             forget_counts(connection, "%", name)  # what is limited may be something else now
             audit.append(connection, "plan.set", plan.to_json())
+            keep_signed(connection, "plan", plan.to_json(), signer)
             return plan
 
         return self._database.write(work)
@@ -167,6 +172,15 @@ class Plans:
         """
         with self._database.read() as connection:
             return found(connection, name, version)
+
+    def signed(self, plan: Plan) -> bytes:
+        """The file in which a version of a plan was signed when it was set.
+
+        Raises:
+            DataError: there is none.
+        """
+        with self._database.read() as connection:
+            return kept(connection, f"plan/{plan.reference}")
 
     def list(self) -> Sequence[Plan]:
         """Every version of every plan, by name and version."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from mintage.capture.events import UsageRecord
-from mintage.core.canonical import Spelled
+from mintage.core.canonical import Spelled, canonical_json
 from mintage.core.types import Receipt
 from mintage.trust.dsse import sign_envelope
 from mintage.trust.keys import Signer
@@ -32,6 +32,19 @@ _AS_IN_THE_EVENT = (
 )
 _COUNTED = (*_AS_IN_THE_EVENT, "counted_by")
 """What tokens were counted by is said where we did not count them ourselves."""
+
+
+def statement_of(record: Mapping[str, Any], position: int, leaf_hash: bytes) -> bytes:
+    """What the receipt of an event says, from the event's record on the log.
+
+    Raises:
+        KeyError: it is no record of a usage event.
+        DataError: canonical JSON cannot say it.
+    """
+    names = _COUNTED if record["counted_by"] else _AS_IN_THE_EVENT
+    leaf = {"position": position, "hash": leaf_hash.hex()}
+    said = {name: record[name] for name in names}
+    return canonical_json(said | {"version": 1, "event": record["id"], "leaf": leaf})
 
 
 def receipt_of(

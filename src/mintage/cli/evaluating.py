@@ -12,7 +12,8 @@ from mintage.cli.against import show_left_out, show_people
 from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import TerminalProgress, emit, line, say, table, warn
 from mintage.cli.tuning import show_language_evaluation
-from mintage.core.errors import InputError
+from mintage.core.errors import ConfigError, InputError
+from mintage.core.files import write_atomic
 from mintage.core.messages import Message, _
 from mintage.create.words import parts_of
 
@@ -30,10 +31,14 @@ def evaluate(
         Path | None,
         typer.Option(help="A table of people's answers, to compare the model with them."),
     ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A file for what --data measured, signed.")
+    ] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
     """Measure a model's quality, with a 95 % interval, on data that did not train it."""
+    _check_out(out, data, against)
     if against is not None:
         _against(model, against, data, label, home, as_json=as_json)
         return
@@ -46,6 +51,8 @@ def evaluate(
                 show_language_evaluation(found)
             return
         measured = app.create.evaluate(model, data=data, label=label, progress=TerminalProgress())
+        if out is not None:
+            write_atomic(out, app.create.signed_evaluation(measured["evaluation"]))
     if data is None:
         say(
             _(
@@ -78,6 +85,14 @@ def evaluate(
         emit(measured)
     else:
         show_evaluation(measured)
+
+
+def _check_out(out: Path | None, data: Path | None, against: Path | None) -> None:
+    if out is not None and (data is None or against is not None):
+        raise ConfigError(
+            _("--out writes what --data measured, signed."),
+            remedy=_("Name other pictures with --data, or leave --out out."),
+        )
 
 
 def show_evaluation(measured: Mapping[str, Any]) -> None:

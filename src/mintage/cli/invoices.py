@@ -19,7 +19,7 @@ from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import emit, line, say, stdout, table, warn
 from mintage.cli.words import word
 from mintage.core.errors import ConfigError, MintageError
-from mintage.core.files import write_atomic
+from mintage.core.files import write_atomic, write_parts
 from mintage.core.messages import Language, Message, _, speaking, told
 from mintage.core.money import Money
 
@@ -42,6 +42,7 @@ class Form(StrEnum):
     PDF = "pdf"
     CSV = "csv"
     JSON = "json"
+    SIGNED = "signed"
 
 
 class ExportForm(StrEnum):
@@ -134,12 +135,17 @@ def show_invoice(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Show an invoice: as text, as a page or PDF to print, as rows for accounting, or as JSON."""
+    """Show an invoice: as text, as a page or PDF to print, as rows for accounting, or as JSON.
+
+    signed is the document with its signature, which mintage verify checks without this workspace.
+    """
     with opened(home) as app:
         found = app.billing.invoices.find(reference)
         language = rendering.language_for(found.document, lang)
         if form is Form.PDF and not as_json:
             written = app.billing.pdf(found, language, font)
+        elif form is Form.SIGNED and not as_json:
+            written = app.billing.invoices.signed(found)
         else:
             with speaking(language):
                 written = _written(found, Form.JSON if as_json else form, language).encode()
@@ -208,6 +214,36 @@ def list_events(
         for each in events
     ]
     table((_("when"), _("product"), _("outcome"), _("receipt")), rows)
+
+
+@invoice.command("evidence")
+def write_evidence(
+    reference: _Reference,
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file: INV-2026-000001.zip.")],
+    with_costs: Annotated[
+        bool,
+        typer.Option(
+            "--with-costs",
+            help="For auditors: with what upstreams asked, which customers never see.",
+        ),
+    ] = False,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Write all that shows that an issued invoice is right, as one zip to be believed without us.
+
+    Its events as they were logged, the paths to the log's signed head, their receipts, and what
+    is signed of the plans, bundles, evaluations and datasets behind them. mintage verify --chain
+    checks it, on any machine.
+    """
+    with opened(home) as app:
+        evidence = app.billing.evidence(reference, with_costs=with_costs)
+        size = write_parts(out, evidence.archived())
+    if as_json:
+        emit({"output": str(out), "bytes": size})
+    else:
+        line(str(out))
 
 
 @invoice.command("issue")

@@ -68,7 +68,7 @@ _VERBS = {
         "receipt": "capture:receipt",
     },
     TRUST: {
-        "verify": "trust:verify",
+        "verify": "verifying:verify",
         "public-key": "trust:public_key",
         "signing-key": "signing_keys:signing_key",
         "trust": "trust:trust_keys",

@@ -63,12 +63,19 @@ def show_plan(
     reference: Annotated[str, typer.Argument(help="A plan: gold, or gold@2.")],
     *,
     toml: Annotated[bool, typer.Option("--toml", help="As the file that plan set reads.")] = False,
+    signed: Annotated[
+        bool, typer.Option("--signed", help="As it was signed when it was set.")
+    ] = False,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
     """Show a plan's terms, every default made visible."""
     with opened(home) as app:
         found = app.billing.plan(reference)
+        envelope = app.capture.plans.signed(found) if signed else b""
+    if signed:
+        stdout.file.write(envelope.decode())
+        return
     if as_json:
         emit(found.to_json())
         return

@@ -1,4 +1,4 @@
-"""Trust: verify, public-key, trust add, update, list and remove."""
+"""Trust: public-key, trust add, update, list and remove."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from mintage.app.moving import described_key, described_listed
-from mintage.app.verifying import verifying
 from mintage.cli.options import Home, Json, opened
-from mintage.cli.output import TerminalProgress, emit, facts, line, say, table, warn
+from mintage.cli.output import emit, facts, line, say, table, warn
 from mintage.core.errors import ConfigError, TrustError
 from mintage.core.messages import Message, _, told
 from mintage.trust import keys
@@ -29,40 +28,6 @@ class Role(StrEnum):
     RECEIPT = "receipt"
     LOG = "log"
     ROOT = "root"
-
-
-def verify(
-    reference: Annotated[
-        str,
-        typer.Argument(
-            help="A model (pets@3), a dataset (pets#latest), or a path: pets.mintage, or a folder."
-        ),
-    ],
-    *,
-    key: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Believe this public key (PEM) alone, repeatable; then no workspace is needed. "
-            "(default: the workspace's keys)"
-        ),
-    ] = None,
-    signature: Annotated[
-        Path | None,
-        typer.Option(
-            help="Of a folder that another tool signed by OpenSSF Model Signing: its signature. "
-            "(default: signature.json or model.sig in it)"
-        ),
-    ] = None,
-    home: Home = None,
-    as_json: Json = False,
-) -> None:
-    """Check that every byte, name and file is what was signed; else exit 3."""
-    with verifying(home, key or ()) as verifier:
-        found = verifier.verify(reference, TerminalProgress(), signature=signature)
-    if as_json:
-        emit(dict(found.document))
-    else:
-        line(found.said)
 
 
 def public_key(

@@ -137,6 +137,24 @@ def write_atomic(
             sync_folder(folder or os.curdir)
 
 
+def write_parts(path: Path, parts: Iterable[bytes]) -> int:
+    """``write_atomic`` of what memory might not hold; how many bytes it is."""
+    size = 0
+    with readable_failures(path):
+        temporary = path.with_name(f".{path.name}.{new_id('tmp')}")
+        try:
+            with temporary.open("wb") as stream:
+                for part in parts:
+                    size += stream.write(part)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync_folder(path.parent)
+    return size
+
+
 def write_all(descriptor: int, data: bytes | mmap) -> None:
     """However many parts the system takes it in; no view of a map outlives a failure."""
     done = 0

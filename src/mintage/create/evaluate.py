@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mintage.bundle.format import Manifest
 from mintage.bundle.graph import Graph
 from mintage.core import registry
+from mintage.core.canonical import sha256_hex
 from mintage.core.errors import DataError
 from mintage.core.messages import _
 from mintage.core.progress import Progress
@@ -89,7 +90,7 @@ def evaluate_location(
     check_labels({found.label for found in listing.examples}, manifest)
     learned = learned_from(trained_on)
     skipped = list(listing.skipped)
-    arrays, targets, groups, trained = [], [], [], []
+    arrays, targets, groups, labels, trained = [], [], [], [], []
     for found, asked in to_be_asked(kind, listing.examples, [manifest.input], progress):
         if isinstance(asked, Skipped):
             skipped.append(asked)
@@ -97,6 +98,7 @@ def evaluate_location(
         arrays.append(asked.inputs[0])
         targets.append(manifest.labels.index(found.label))
         groups.append(asked.sha256)
+        labels.append(found.label)
         if asked.sha256 in learned:
             trained.append(found.path)
     if not arrays:
@@ -107,7 +109,7 @@ def evaluate_location(
     logits, unusual = ask(graph, manifest, np.stack(arrays))
     measured = evaluation_of(manifest, logits, unusual, np.array(targets, dtype=np.int64), groups)
     return measured | {
-        "data": {"kind": source, "name": location.name},
+        "data": {"kind": source, "name": location.name, "sha256": _digest(groups, labels)},
         "trained_on": None if trained_on is None else trained,
         "skipped": [item.to_json() for item in skipped],
     }
@@ -142,6 +144,12 @@ def evaluate_split(
     asked = Answers.of(graph, manifest, dataset, images, chosen)
     measured = evaluation_of(manifest, asked.logits, asked.unusual, asked.targets, asked.groups)
     return measured | {"data": {"dataset": dataset.reference, "split": split}}
+
+
+def _digest(blobs: Sequence[str], labels: Sequence[str]) -> str:
+    """What stands for measured examples: SHA-256 of the sorted lines ``sha256 label``."""
+    lines = sorted(f"{blob} {label}\n" for blob, label in zip(blobs, labels, strict=True))
+    return sha256_hex("".join(lines).encode())
 
 
 def check_labels(labels: set[str], manifest: Manifest) -> None:

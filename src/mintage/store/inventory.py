@@ -54,6 +54,19 @@ def all_products(connection: Connection) -> list[Row]:
     return found
 
 
+def models_by_digest(connection: Connection) -> dict[str, tuple[str, int]]:
+    """The name and version of every model that was not removed, by its bundle's digest."""
+    m = models.c
+    asked = select(m.bundle_digest, m.name, m.version).where(m.removed_at.is_(None))
+    return {row[0]: (row[1], row[2]) for row in connection.execute(asked)}
+
+
+def upstreams_by_digest(connection: Connection) -> dict[str, str]:
+    """The model of every upstream that ever was declared, by the digest that events name."""
+    u = upstreams.c
+    return {row[0]: row[1] for row in connection.execute(select(u.digest, u.model))}
+
+
 def plan_of(connection: Connection, name: str) -> Row | None:
     """The newest version of a plan."""
     newest = select(plans).where(plans.c.name == name).order_by(plans.c.version.desc()).limit(1)

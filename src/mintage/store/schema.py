@@ -76,6 +76,14 @@ log_heads = Table(
     Column("signed_at", String(32), nullable=False),
 )
 
+# Documents as they were signed when they were issued, set or measured; none ever changes.
+statements = Table(
+    "statements",
+    metadata,
+    Column("name", String(200), primary_key=True),  # invoice/INV-2026-000001, plan/basic@3
+    Column("envelope", Text, nullable=False),  # DSSE, in the one spelling that it has
+)
+
 datasets = Table(
     "datasets",
     metadata,

@@ -7,7 +7,7 @@ docs/formats/audit-log.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,6 +39,7 @@ from mintage.trust.leaves import (
 )
 from mintage.trust.notes import SignedHead, verify_note
 from mintage.trust.repository import LogRecord, LogRow
+from mintage.trust.tiles import Tiles
 
 __all__ = [
     "AuditLog",
@@ -246,6 +247,42 @@ class AuditLog:
         proof = Proof(leaf, tuple(path), head_from(head), log.first_position, row.record)
         proof.verify()
         return proof
+
+    def inclusions(
+        self, positions: Iterable[int]
+    ) -> tuple[SignedHead, Iterator[tuple[bytes, ...]]]:
+        """A signed head over all there is, and for each position the path to it.
+
+        Positions that are near one another and ascend share most of the work. The database is free
+        for others between two of them.
+
+        Raises:
+            ConfigError: (as a path is asked for) there is no such position.
+            LogForked: (likewise) it is of a log that was frozen, which has another head.
+        """
+        head = self.tree_head()
+        log = self.logs()[-1]
+
+        def read(level: int, first: int, count: int) -> Sequence[bytes]:
+            with self._database.read() as connection:
+                return repository.hashes(connection, log, level, first, count)
+
+        def paths() -> Iterator[tuple[bytes, ...]]:
+            tiles = Tiles(read)
+            for position in positions:
+                if position < log.first_position:
+                    raise LogForked(
+                        _(
+                            "The entry at position {position} is of a log that was frozen.",
+                            position=position,
+                        ),
+                        remedy=_(
+                            "Prove it by itself: mintage audit prove {position}", position=position
+                        ),
+                    )
+                yield tuple(tiles.inclusion(position - log.first_position, head.size))
+
+        return head, paths()
 
     def consistency(
         self, earlier: int, size: int | None = None, *, log: int | None = None

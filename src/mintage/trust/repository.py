@@ -1,4 +1,4 @@
-"""The audit log's tables: the only statements that touch them."""
+"""The audit log's tables and that of signed documents: the only statements that touch them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, insert, select, update
 
-from mintage.store.schema import log_heads, log_leaves, log_nodes, logs
+from mintage.store.schema import log_heads, log_leaves, log_nodes, logs, statements
 from mintage.store.statements import Insertion, Statement
 
 __all__ = [
@@ -19,7 +19,9 @@ __all__ = [
     "add_leaves",
     "add_log",
     "add_nodes",
+    "add_statement",
     "all_logs",
+    "find_statement",
     "freeze",
     "hashes",
     "head_of",
@@ -211,6 +213,18 @@ def read_heads(connection: Connection, log: int, first: int = 0) -> Generator[He
     with connection.execute(asked.order_by(log_heads.c.size), execution_options=_STREAMED) as rows:
         for row in rows:
             yield _head(*row)
+
+
+def add_statement(connection: Connection, name: str, envelope: bytes) -> None:
+    """Keep the file in which a document was signed."""
+    connection.execute(insert(statements).values(name=name, envelope=envelope.decode()))
+
+
+def find_statement(connection: Connection, name: str) -> bytes | None:
+    """The file in which the document of a name was signed."""
+    asked = select(statements.c.envelope).where(statements.c.name == name)
+    found = connection.execute(asked).scalar()
+    return None if found is None else str(found).encode()
 
 
 def _entry(position: int, kind: object, record: object, salt: object, leaf_hash: object) -> LogRow:

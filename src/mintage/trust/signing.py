@@ -66,6 +66,16 @@ class CheckedFolder:
 
 
 @dataclass(frozen=True)
+class SignedList:
+    """What a ``signature.json`` says of files that may not be here: the SHA-256 of each."""
+
+    subject: str
+    digests: Mapping[str, str]
+    digest: str
+    key_id: str
+
+
+@dataclass(frozen=True)
 class _Signed:
     subject: str
     digests: Mapping[str, str]
@@ -152,6 +162,20 @@ def verify_files(
         SignatureMismatch: as for ``verify_folder``.
     """
     return _checked(_opened(signature, keys, subject), files, dict.fromkeys(files, ""))
+
+
+def open_signature(
+    signature: bytes, keys: Sequence[PublicKey], *, subject: str | None = None
+) -> SignedList:
+    """What was signed, where not all of the files are here to be compared.
+
+    Raises:
+        SignatureMismatch: nobody trusted signed it, it is spelled otherwise than Mintage does, or
+            it was signed as something else than ``subject``.
+    """
+    signed = _opened(signature, keys, subject)
+    digest = files_digest(signed.digests)
+    return SignedList(signed.subject, signed.digests, digest, signed.key_id)
 
 
 def files_digest(digests: Mapping[str, str]) -> str:

@@ -19,6 +19,9 @@ HEIGHT = 8
 """Of a tile: a node of one level stands for 2**HEIGHT of the level below."""
 WIDTH = 1 << HEIGHT
 
+_MOST_TILES, _MOST_KNOWN = 1_000, 100_000
+"""That are held at once: 20 MB each."""
+
 Read = Callable[[int, int, int], Sequence[bytes]]
 """``read(level, first, count)``: so many hashes of a level from the number ``first`` on, in order;
 fewer where there are no more."""
@@ -34,12 +37,13 @@ class Node:
 
 
 class Tiles:
-    """Answers from kept hashes; each tile is read once."""
+    """Answers from kept hashes; what neighbouring leaves share is read and hashed once."""
 
     def __init__(self, read: Read) -> None:
         """``read`` gives hashes as they are kept; all that are complete in a size are there."""
         self._read = read
         self._tiles: dict[tuple[int, int], Sequence[bytes]] = {}
+        self._known: dict[tuple[int, int], bytes] = {}
 
     def root(self, size: int) -> bytes:
         """The hash of the tree of the first ``size`` leaves.
@@ -116,20 +120,32 @@ class Tiles:
     def _complete(self, height: int, number: int) -> bytes:
         """The root of the ``number``-th subtree over 2**height leaves."""
         level, rest = divmod(height, HEIGHT)
-        first, count = number << rest, 1 << rest
-        tile, offset = divmod(first, WIDTH)
+        if not rest:
+            return self._kept(level, number)
+        known = self._known.get((height, number))
+        if known is None:
+            left, right = (self._complete(height - 1, 2 * number + side) for side in (0, 1))
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            known = self._known[height, number] = merkle.node_hash(left, right)
+        return known
+
+    def _kept(self, level: int, number: int) -> bytes:
+        tile, offset = divmod(number, WIDTH)
         if (level, tile) not in self._tiles:
+            if len(self._tiles) >= _MOST_TILES:
+                self._tiles.clear()
             self._tiles[level, tile] = self._read(level, tile * WIDTH, WIDTH)
-        hashes = self._tiles[level, tile][offset : offset + count]
-        if len(hashes) < count:
+        hashes = self._tiles[level, tile]
+        if offset >= len(hashes):
             raise LogForked(
                 _(
                     "The tree's hash {number} of level {level} is missing.",
                     level=level,
-                    number=first + len(hashes),
+                    number=number,
                 )
             )
-        return merkle.root(hashes)
+        return hashes[offset]
 
 
 @dataclass

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, Response
 from mintage.api.admin import models
 from mintage.api.admin.bodies import read
 from mintage.api.admin.desk import After, Desk, answer
-from mintage.api.invoice_forms import FORMS, as_pdf, asked_form, written
+from mintage.api.invoice_forms import FORMS, as_pdf, as_signed, asked_form, written
 from mintage.api.paging import Limit, page
 from mintage.capture.payments.desk import synced
 
@@ -61,15 +61,18 @@ def _add_readings(router: APIRouter, desk: Desk) -> None:
         "/invoices/{invoice}",
         summary="Show an invoice",
         response_model=models.AdminInvoice,
-        **desk.needs("viewer", 404, 406, more=FORMS),
+        **desk.needs("viewer", 404, 406, 409, more=FORMS),
     )
     async def show(invoice: str, request: Request) -> Response:
-        """By number or id, as JSON, HTML, CSV or PDF: by ``Accept``, or by its ending."""
+        """By number or id, as JSON, HTML, CSV, PDF or signed: by ``Accept``, or by its ending."""
         wanted, form = asked_form(request, invoice)
 
         def read() -> Response:
             if form == "pdf":
                 return as_pdf(app.billing.asked_pdf(wanted), wanted)
+            if form == "signed":
+                invoices = app.billing.invoices
+                return as_signed(invoices.signed(invoices.find(wanted)), wanted)
             return written(request, app.billing.invoices.find(wanted).to_json(), form)
 
         return await asyncio.to_thread(read)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -13,10 +14,11 @@ from mintage.capture.books import crediting, documents, ledger, repository
 from mintage.capture.books.account import Account, Reference
 from mintage.capture.books.documents import Document
 from mintage.capture.books.drafting import Draft, drafts_of, late_usage
+from mintage.capture.books.drilldown import EventRoots
 from mintage.capture.books.invoice import (
     Invoice,
     found_invoice,
-    logged,
+    keep_issued,
     not_now,
     notes_of,
     numbered,
@@ -34,21 +36,24 @@ from mintage.capture.plans import Plan
 from mintage.capture.pricing.periods import Period
 from mintage.capture.pricing.rating import charged_days
 from mintage.core.clock import Clock, timestamp
-from mintage.core.errors import RequestError
+from mintage.core.errors import LogForked, RequestError
 from mintage.core.ids import new_id
 from mintage.core.messages import Message, _
 from mintage.core.money import Money
 from mintage.store.engine import Database
-from mintage.trust import audit
+from mintage.trust.keys import KeyRing
 
 
 class Drafts:
     """Draws up what months come to, and issues it."""
 
-    def __init__(self, database: Database, clock: Clock, seller: Details = NO_DETAILS) -> None:
-        """``seller`` is what documents say of who sells."""
+    def __init__(
+        self, database: Database, clock: Clock, keys: KeyRing, seller: Details = NO_DETAILS
+    ) -> None:
+        """``keys`` sign what is issued; ``seller`` is what documents say of who sells."""
         self._database = database
         self._clock = clock
+        self._keys = keys
         self._seller = seller
         self._rollup = Rollup(database, clock)
 
@@ -221,7 +226,10 @@ class Drafts:
         Raises:
             RequestError: there is none (404), or nothing is left of it (409).
         """
-        issued = self._database.write(lambda connection: self._issue(connection, reference))
+        with self._database.read() as connection:
+            draft = found_invoice(connection, reference)
+        roots = self._roots(draft, {})
+        issued = self._database.write(partial(self._issue, reference=reference, roots=roots))
         if issued is None:
             raise RequestError(
                 _("Nothing is left of {reference}: others have it.", reference=reference),
@@ -252,7 +260,11 @@ class Drafts:
     ) -> tuple[list[Invoice], list[tuple[Invoice, Exception]]]:
         """What was issued, and which drafts were not, and why."""
         agreed: dict[Reference, Plan] = {}
-        works = [partial(self._issue, reference=each.id, agreed=agreed) for each in drafts]
+        # Each draft's roots are worked out when it is about to be issued, and before the write.
+        works = (
+            partial(self._issue, reference=each.id, roots=self._roots(each, agreed), agreed=agreed)
+            for each in drafts
+        )
         issued, failed = list[Invoice](), list[tuple[Invoice, Exception]]()
         for draft, made in zip(drafts, written(self._database, works), strict=True):
             if isinstance(made, Exception):
@@ -261,10 +273,21 @@ class Drafts:
                 issued.append(made)
         return issued, failed
 
+    def _roots(self, draft: Invoice, agreed: dict[Reference, Plan]) -> EventRoots:
+        """What stands for the events of its lines: no call has to wait until it is worked out."""
+        roots = EventRoots()
+        if draft.status == "draft":
+            # What cannot be worked out fails when it is issued, and stops no other's.
+            with suppress(LogForked), self._database.read() as connection:
+                account = Account(connection, draft.customer, agreed)
+                roots.stated(connection, draft.customer, draft.document, account)
+        return roots
+
     def _issue(
         self,
         connection: repository.Connection,
         reference: str,
+        roots: EventRoots,
         agreed: dict[Reference, Plan] | None = None,
     ) -> Invoice | None:
         draft = found_invoice(connection, reference)
@@ -276,9 +299,8 @@ class Drafts:
         who = Customer.from_row(repository.customer_of(connection, draft.customer))
         said = draft.document
         late = bool(said["rejected"]) or any(line["kind"] == "late" for line in said["lines"])
-        drafts = drafts_of(
-            Account(connection, draft.customer, agreed), period, until, with_late=late
-        )
+        account = Account(connection, draft.customer, agreed)
+        drafts = drafts_of(account, period, until, with_late=late)
         again = drafts.get(draft.currency)
         repository.remove_draft(connection, draft.id)
         if again is None or not again.is_owed:
@@ -288,14 +310,16 @@ class Drafts:
         too_large = _too_large(document, who.id)
         if too_large is not None:
             raise not_now(draft, too_large)
+        document = roots.stated(connection, draft.customer, document, account)
         drawn = replace(draft, document=document)
         share = prepaid.applied(
             connection, draft.customer, drawn.balance, (draft.id, draft.period), timestamp(now)
         )
         document = documents.settled(document, *_payments_of(connection, drawn, share.pays))
         issued = numbered(connection, drawn, document, now)
-        repository.add_invoice(connection, issued.to_row(), again.claims_of(issued.id, who.id))
-        _post(connection, issued, timestamp(now))
+        keep_issued(connection, issued, again.claims_of(issued.id, who.id), self._keys)
+        sides = documents.entries(issued.document, issued.customer)
+        ledger.post(connection, "invoice", issued.id, sides, timestamp(now))
         if share.pays.nanos:
             paid = (share.pays, CREDIT, issued.id, timestamp(now), share.taken)
             receive(connection, issued, *paid)
@@ -360,8 +384,7 @@ class Drafts:
             connection, found.customer, Period.parse(found.period), document, found.id
         )
         note = numbered(connection, draft, document, self._clock.now())
-        repository.add_invoice(connection, note.to_row(), [])
-        audit.append(connection, "invoice.issued", logged(note))
+        keep_issued(connection, note, [], self._keys)
         moment = str(note.issued_at)
         notices.tell(connection, note.customer, "credit_note.issued", note.summary(), moment)
         return note
@@ -425,12 +448,6 @@ def _give_back(connection: repository.Connection, found: Invoice, note: Invoice)
 def _post_note(connection: repository.Connection, note: Invoice) -> None:
     sides = documents.entries(note.document, note.customer)
     ledger.post(connection, "credit_note", note.id, sides, str(note.issued_at))
-
-
-def _post(connection: repository.Connection, issued: Invoice, moment: str) -> None:
-    sides = documents.entries(issued.document, issued.customer)
-    ledger.post(connection, "invoice", issued.id, sides, moment)
-    audit.append(connection, "invoice.issued", logged(issued))
 
 
 def _tell(connection: repository.Connection, issued: Invoice, moment: str) -> None:

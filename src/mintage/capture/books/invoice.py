@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -16,6 +17,9 @@ from mintage.core.errors import RequestError
 from mintage.core.ids import new_id
 from mintage.core.messages import Message, _
 from mintage.core.money import Money
+from mintage.trust import audit
+from mintage.trust.keys import KeyRing
+from mintage.trust.statements import ROLES, Kind, keep_signed
 
 Status = Literal["draft", "issued", "paid", "void", "credited", "replaced"]
 """``credited``: what it took stays taken. ``void`` and ``replaced``: it can be invoiced anew."""
@@ -157,6 +161,24 @@ def numbered(
             "closed_at": moment if is_paid or draft.kind != "invoice" else None,
         }
     )
+
+
+def keep_issued(
+    connection: repository.Connection,
+    issued: Invoice,
+    claimed: Sequence[repository.Values],
+    keys: KeyRing,
+) -> None:
+    """Keep a document that has its number, signed; the log has its digest."""
+    repository.add_invoice(connection, issued.to_row(), claimed)
+    kind = kind_of(issued)
+    keep_signed(connection, kind, issued.document, keys.signer(ROLES[kind]))
+    audit.append(connection, "invoice.issued", logged(issued))
+
+
+def kind_of(found: Invoice) -> Kind:
+    """What its signed statement calls it."""
+    return "credit_note" if found.kind == "credit_note" else "invoice"
 
 
 def receive(

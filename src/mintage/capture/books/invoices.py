@@ -6,21 +6,22 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Any
 
-from mintage.capture import notices, plans
+from mintage.capture import notices
 from mintage.capture.books import crediting, fees, ledger, repository
 from mintage.capture.books.account import Account
 from mintage.capture.books.drafts import Drafts
-from mintage.capture.books.invoice import Invoice, found_invoice, not_now, notes_of
+from mintage.capture.books.drilldown import Segment, plan_named
+from mintage.capture.books.invoice import Invoice, found_invoice, kind_of, not_now, notes_of
 from mintage.capture.books.paying import Received, check_reference, portions, take
-from mintage.capture.events import UsageRecord, is_charged
+from mintage.capture.events import UsageRecord
 from mintage.capture.limits import prepaid
 from mintage.capture.limits.prepaid import CREDIT
-from mintage.capture.pricing.periods import Period
 from mintage.core.clock import timestamp
 from mintage.core.errors import RequestError
 from mintage.core.messages import _
 from mintage.core.money import Money
 from mintage.trust import audit
+from mintage.trust.statements import kept, name_of
 
 
 class Invoices(Drafts):
@@ -222,6 +223,18 @@ class Invoices(Drafts):
         with self._database.read() as connection:
             return found_invoice(connection, reference, customer, drafts=drafts)
 
+    def signed(self, found: Invoice) -> bytes:
+        """The file in which an invoice or a credit note was signed when it was issued.
+
+        Raises:
+            RequestError: it is a draft (409).
+            DataError: its signature is not kept here.
+        """
+        if found.number is None:
+            raise not_now(found, _("only what is issued is signed"))
+        with self._database.read() as connection:
+            return kept(connection, name_of(kind_of(found), found.document))
+
     def events(self, reference: str, line: int, customer: str | None = None) -> list[UsageRecord]:
         """The usage events that a line of an invoice was computed from, the oldest first.
 
@@ -231,24 +244,12 @@ class Invoices(Drafts):
         with self._database.read() as connection:
             found = found_invoice(connection, reference, customer)
             said = _usage_line(found, line)
-            plan, __, version = said["plan"].partition("@")
-            agreed = plans.found(connection, plan, int(version))
-            period = Period.parse(said.get("period", found.period))
+            agreed = plan_named(said["plan"], Account(connection, found.customer))
+            segment = Segment.of(found.customer, found.period, said, agreed)
             rows = repository.events_within(
-                connection,
-                (found.customer, plan, int(version)),
-                (said["after"], said["until"]),
-                tuple(timestamp(each) for each in period.bounds(agreed.terms.timezone)),
+                connection, vars(segment), [(said.get("unit"), [*said.get("products", ())])]
             )
-        records = [UsageRecord.from_row(row) for row in rows]
-        abstained, unit = agreed.terms.charge_abstained, said.get("unit")
-        return [
-            each
-            for each in records
-            if is_charged(each.outcome, charge_abstained=abstained)
-            and each.recorded_at >= said.get("since", "")
-            and (unit is None or (unit in each.quantities and each.product in said["products"]))
-        ]
+        return [UsageRecord.from_row(row) for row in rows]
 
     def list(
         self,

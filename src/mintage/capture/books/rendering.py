@@ -12,6 +12,7 @@ from html import escape
 from typing import Any
 
 from mintage.capture.books.documents import Document
+from mintage.core.canonical import canonical_json, sha256_hex
 from mintage.core.currencies import exponent_of
 from mintage.core.messages import Language, Message, _, current, speaking, told
 from mintage.core.money import Money
@@ -260,7 +261,12 @@ def standing(found: Mapping[str, Any]) -> Document:
     sums = {name: found[name] for name in ("credit", "paid", "credited")}
     if all(amount == "0" for amount in sums.values()):
         return document
-    return document | sums | {"to_pay": found["to_pay"]}
+    return document | sums | {"to_pay": found["to_pay"], "sha256": digest_of(document)}
+
+
+def digest_of(document: Document) -> str:
+    """The SHA-256 of the document as it was issued, which its signature is over."""
+    return str(document.get("sha256") or sha256_hex(canonical_json(document)))
 
 
 def settled_of(document: Document) -> list[tuple[Message, str]]:
@@ -285,6 +291,15 @@ def notes_of(document: Document) -> list[Message]:
         said.insert(0, _("Reason: {reason}", reason=document["reason"]))
     if document["kind"] == "invoice":
         said.append(_("This is a statement of what is owed, not a tax invoice (fapiao)."))
+    if document["number"]:
+        said.append(_("SHA-256 of this document: {digest}", digest=digest_of(document)))
+        said.append(
+            _(
+                "To check it, ask for the signed file and the public key, and run: "
+                "mintage verify {number}.signed.json --key receipt.pub",
+                number=document["number"],
+            )
+        )
     return said
 
 

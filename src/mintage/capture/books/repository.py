@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import sqlalchemy
@@ -11,11 +11,13 @@ from sqlalchemy import (
     Row,
     Select,
     and_,
+    case,
     delete,
     func,
     insert,
     or_,
     select,
+    true,
     update,
 )
 
@@ -36,6 +38,9 @@ from mintage.store.schema import (
 
 Connection = sqlalchemy.Connection
 Values = dict[str, Any]
+
+Counted = tuple[str | None, Sequence[str]]
+"""The unit and the products that a line is of; without a unit it is of every event."""
 
 _LIVE = ("draft", "issued", "paid", "credited")
 
@@ -235,24 +240,107 @@ def next_number(connection: Connection, series: str) -> int:
 
 
 def events_within(
-    connection: Connection,
-    owner: tuple[str, str, int],
-    sequences: tuple[int, int],
-    moments: tuple[str, ...],
+    connection: Connection, segment: Values, counted: Sequence[Counted]
 ) -> list[Values]:
-    """The events of a customer under a version of a plan, in a month, that a document took."""
+    """The events of a segment that any of these lines is of, in the order of the log.
+
+    A ``segment`` has ``customer, plan, version, sequences, moments, outcomes``; see
+    ``drilldown.Segment``.
+    """
+    asked = select(usage_events).where(_within(segment, counted))
+    return _all(connection, asked.order_by(usage_events.c.sequence))
+
+
+def logged_within(
+    connection: Connection,
+    segment: Values,
+    counted: Sequence[Counted],
+    after: int | None,
+    limit: int,
+) -> list[Values]:
+    """So many of these events, after a sequence, with ``record, salt, leaf_hash`` of the log.
+
+    Those are NULL where there is no leaf. ``lines`` has a bit for each line that an event is of.
+    """
+    e, leaf = usage_events.c, log_leaves.c
+    asked = (
+        select(
+            usage_events,
+            _mask(counted).label("lines"),
+            leaf.record,
+            leaf.salt,
+            leaf.leaf_hash,
+        )
+        .outerjoin(log_leaves, leaf.position == e.log_position)
+        .where(_within(segment, counted))
+    )
+    if after is not None:
+        asked = asked.where(e.sequence > after)
+    return _all(connection, asked.order_by(e.sequence).limit(limit))
+
+
+def positions_within(
+    connection: Connection, segment: Values, counted: Sequence[Counted]
+) -> list[int]:
+    """Where these events are on the log."""
     e = usage_events.c
-    (customer, plan, version), (after, until), (begin, end) = owner, sequences, moments
-    wanted = and_(
-        e.customer == customer,
-        e.plan == plan,
-        e.plan_version == version,
+    asked = select(e.log_position).where(_within(segment, counted)).order_by(e.sequence)
+    return list(connection.execute(asked).scalars())
+
+
+def answered_within(
+    connection: Connection, segment: Values, counted: Sequence[Counted]
+) -> set[str]:
+    """The digests of what answered them."""
+    asked = select(usage_events.c.bundle_digest).where(_within(segment, counted)).distinct()
+    return set(connection.execute(asked).scalars())
+
+
+def leaves_within(
+    connection: Connection, segment: Values, counted: Sequence[Counted], together: int
+) -> Iterator[Sequence[Row[Any]]]:
+    """``leaf_hash, lines`` of the same events, so many at a time; NULL where there is no leaf."""
+    asked = (
+        select(log_leaves.c.leaf_hash, _mask(counted))
+        .select_from(usage_events)
+        .outerjoin(log_leaves, log_leaves.c.position == usage_events.c.log_position)
+        .where(_within(segment, counted))
+        # One writer numbers events and leaves alike, so this is the order of positions too.
+        .order_by(usage_events.c.sequence)
+    )
+    found = connection.execution_options(yield_per=together).execute(asked)
+    with found:
+        yield from found.partitions()
+
+
+def _is_counted(line: Counted) -> ColumnElement[bool]:
+    unit, products = line
+    if unit is None:
+        return true()
+    e = usage_events.c
+    # Canonical JSON has one spelling: what counted a unit has this in it.
+    return and_(e.quantities.contains(f'"{unit}":', autoescape=True), e.product.in_(products))
+
+
+def _mask(counted: Sequence[Counted]) -> ColumnElement[int]:
+    bits = [case((_is_counted(line), 1 << n), else_=0) for n, line in enumerate(counted)]
+    return sum(bits[1:], bits[0])
+
+
+def _within(segment: Values, counted: Sequence[Counted]) -> ColumnElement[bool]:
+    e = usage_events.c
+    (after, until), (begin, end) = segment["sequences"], segment["moments"]
+    return and_(
+        e.customer == segment["customer"],
+        e.plan == segment["plan"],
+        e.plan_version == segment["version"],
         e.sequence > after,
         e.sequence <= until,
         e.recorded_at >= begin,
         e.recorded_at < end,
+        e.outcome.in_(segment["outcomes"]),
+        or_(*map(_is_counted, counted)),
     )
-    return _all(connection, select(usage_events).where(wanted).order_by(e.sequence))
 
 
 def add_payment(connection: Connection, values: Values) -> None:

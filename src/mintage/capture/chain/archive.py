@@ -1,0 +1,235 @@
+"""The evidence of an invoice as one zip, written and read a line at a time.
+
+Whoever reads one has it from a stranger: names are those of a list, each once, and bytes are
+counted as they come, whatever the zip says of them.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path as FilePath
+from types import TracebackType
+from typing import Any, Self
+
+from mintage.capture.chain.evidence import (
+    BUNDLE_FILES,
+    DATASET_FILES,
+    EVENTS,
+    HEAD,
+    INVOICE,
+    PROOFS,
+    RECEIPTS,
+    UPSTREAMS,
+    Event,
+    Path,
+    proof_of,
+)
+from mintage.core.errors import DataError, said_by
+from mintage.core.messages import Message, _
+
+_NAME = re.compile(
+    r"invoice\.json|head\.txt|keys\.json|upstreams\.json|(events|proofs|receipts)\.jsonl"
+    r"|plans/[^/\\]{1,80}\.json"
+    r"|bundles/[0-9a-f]{64}/(signature|bundle|evaluation)\.json"
+    r"|datasets/[0-9a-f]{64}/(signature|card)\.json"
+)
+_MOST_FILES = 10_000
+_MOST_BYTES = 64_000_000  # of a file that is read as a whole
+_MOST_LINE_BYTES = 1_000_000
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip can state
+_PORTION_BYTES = 1 << 18
+_LEVEL = 1  # of DEFLATE: what paths have in common is found by the lowest, in a third of the time
+
+
+def archived(
+    files: Iterable[tuple[str, bytes]], lines: Mapping[str, Iterable[bytes]]
+) -> Iterator[bytes]:
+    """The zip, in portions; ``lines`` are those of files that are too large to be held."""
+    portions = _Portions()
+    with zipfile.ZipFile(portions, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
+        for name, data in files:
+            archive.writestr(_entry(name), data)
+            yield portions.taken()
+        for name, each in lines.items():
+            with archive.open(_entry(name), "w", force_zip64=True) as stream:
+                for line in each:
+                    stream.write(line)
+                    if portions.waiting > _PORTION_BYTES:
+                        yield portions.taken()
+    yield portions.taken()
+
+
+class _Portions(io.RawIOBase):
+    """What is written to it, to be taken in portions; nothing is ever sought in it."""
+
+    def __init__(self) -> None:
+        self._written: list[bytes] = []
+        self.waiting = 0
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def write(self, data: Any, /) -> int:
+        """Keep it until it is taken."""
+        self._written.append(bytes(data))
+        self.waiting += len(data)
+        return len(data)
+
+    def taken(self) -> bytes:
+        """All that was written since it was asked last."""
+        found = b"".join(self._written)
+        self._written.clear()
+        self.waiting = 0
+        return found
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, _EPOCH)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.external_attr = 0o100644 << 16
+    return entry
+
+
+class ArchivedEvidence:
+    """The evidence in a zip; implements ``Evidence``. Nothing of it is believed yet.
+
+    Raises (on opening, and as it is read):
+        DataError: it is no such zip.
+    """
+
+    is_ours = False
+
+    def __init__(self, path: FilePath) -> None:
+        try:
+            self._archive = zipfile.ZipFile(path)
+        except (OSError, *_BROKEN) as error:
+            raise _refused(_reason(error)) from error
+        names = self._archive.namelist()
+        self._names = frozenset(names)
+        strange = [name for name in names if not _NAME.fullmatch(name)]
+        if strange:
+            raise _refused(_("{name!r} does not belong in it", name=strange[0][:80]))
+        if len(self._names) != len(names) or len(names) > _MOST_FILES:
+            raise _refused(_("it holds a file twice, or too many of them"))
+        if INVOICE not in self._names:
+            raise _refused(_("{name} is missing", name=INVOICE))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._archive.close()
+
+    @cached_property
+    def invoice(self) -> bytes:
+        """The file in which the invoice was signed."""
+        return self._read(INVOICE)
+
+    @cached_property
+    def head(self) -> str | None:
+        """The log's signed head that the proofs lead to; None where no events are held."""
+        if HEAD not in self._names:
+            return None
+        return self._read(HEAD).decode("utf-8", "surrogateescape")
+
+    @cached_property
+    def upstreams(self) -> Mapping[str, str]:
+        """The models of others that answered, by the digest that events name them with."""
+        found = _json(self._read(UPSTREAMS)) if UPSTREAMS in self._names else {}
+        return {str(digest): str(name) for digest, name in found.items()}
+
+    def events(self) -> Iterator[Event]:
+        """Each event that a line is of."""
+        return map(Event.from_line, self._lines(EVENTS))
+
+    def proofs(self) -> Iterator[tuple[int, Path]]:
+        """The position and the path of each event."""
+        return map(proof_of, self._lines(PROOFS))
+
+    def receipts(self) -> Iterator[Mapping[str, Any]]:
+        """The receipt of each event, in an envelope."""
+        return map(_json, self._lines(RECEIPTS))
+
+    def plan(self, reference: str) -> bytes | None:
+        """The file in which ``gold@2`` was signed."""
+        name = f"plans/{reference}.json"
+        return self._read(name) if name in self._names else None
+
+    def bundle(self, digest: str) -> Mapping[str, bytes] | None:
+        """``BUNDLE_FILES`` of the bundle of this digest."""
+        return self._folder(f"bundles/{digest}", BUNDLE_FILES)
+
+    def dataset(self, version: str) -> Mapping[str, bytes] | None:
+        """``DATASET_FILES`` of the dataset of this version."""
+        return self._folder(f"datasets/{version}", DATASET_FILES)
+
+    def _folder(self, folder: str, names: Sequence[str]) -> Mapping[str, bytes] | None:
+        there = [name for name in names if f"{folder}/{name}" in self._names]
+        return {name: self._read(f"{folder}/{name}") for name in there} or None
+
+    def _read(self, name: str) -> bytes:
+        with _readable(), self._archive.open(name) as stream:
+            data = stream.read(_MOST_BYTES + 1)
+        if len(data) > _MOST_BYTES:
+            raise _refused(_("{name} is too large", name=name))
+        return data
+
+    def _lines(self, name: str) -> Iterator[bytes]:
+        if name not in self._names:
+            raise _refused(_("{name} is missing", name=name))
+        # In parts of its own: a zip's `readline` takes as long as all else that is done to a line.
+        with _readable(), self._archive.open(name) as stream:
+            rest = b""
+            while part := stream.read(_PORTION_BYTES):
+                *lines, rest = (rest + part).split(b"\n")
+                yield from lines
+                if len(rest) > _MOST_LINE_BYTES:
+                    break
+            if rest:
+                raise _refused(_("a line of {name} is too long, or has no end", name=name))
+
+
+_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
+"""What ``zipfile`` raises of a zip that is damaged, encrypted, or packed in another way."""
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, *_BROKEN) as error:
+        raise _refused(_reason(error)) from error
+
+
+def _reason(error: Exception) -> Message:
+    return said_by(error) if isinstance(error, OSError) else _("the zip is damaged: {e}", e=error)
+
+
+def _json(data: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(data.decode())
+    except (ValueError, RecursionError) as error:
+        raise _refused(_("a line of it is no JSON")) from error
+    if not isinstance(found, dict):
+        raise _refused(_("a line of it is no JSON"))
+    return found
+
+
+def _refused(what: str) -> DataError:
+    return DataError(
+        _("This is not an invoice's evidence: {what}.", what=what),
+        remedy=_("Have it made again: mintage invoice evidence NUMBER --out FILE.zip"),
+    )
