@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mintage.app.proving import GivenKeys, kept_receipts, opened_evidence, verify_path, walked
 from tests.api.conftest import InProcess, serving
 from tests.conftest import ManualClock
 from tests.scripted_upstream import scripted_upstream
 
 from mintage.api.application import customer_app
 from mintage.app.language import TokenPrices
-from mintage.app.proving import GivenKeys, kept_receipts, opened_evidence, verify_path, walked
 from mintage.app.root import App
 from mintage.capture.chain.checks import Chain
 from mintage.core.canonical import canonical_json
