@@ -14,21 +14,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mintage.app.proving import GivenKeys, kept_receipts, opened_evidence, verify_path, walked
 from tests.api.conftest import InProcess, serving
 from tests.conftest import ManualClock
 from tests.scripted_upstream import scripted_upstream
 
 from mintage.api.application import customer_app
+from mintage.app.chaining import kept_receipts, opened_evidence, walked
 from mintage.app.language import TokenPrices
 from mintage.app.root import App
+from mintage.app.verifying import Verifying
 from mintage.capture.chain.checks import Chain
 from mintage.core.canonical import canonical_json
 from mintage.core.errors import ConfigError, DataError, MintageError, TrustError
 from mintage.core.files import write_parts
+from mintage.core.progress import Silent
 from mintage.core.settings import load_settings
 from mintage.deliver.upstreams.declared import Upstream
 from mintage.trust.dsse import sign_envelope
+from mintage.trust.given import GivenKeys, given_keys
 from mintage.trust.keys import KeyRing
 from mintage.trust.statements import open_statement, sign_document
 
@@ -50,7 +53,7 @@ class Sold:
         return self.folder / "evidence.zip"
 
     def keys(self, *roles: str) -> GivenKeys:
-        return GivenKeys([self.folder / f"{role}.pub" for role in roles or ROLES])
+        return given_keys([self.folder / f"{role}.pub" for role in roles or ROLES])
 
     def signers(self) -> KeyRing:
         return KeyRing(self.home / "keys")
@@ -448,17 +451,21 @@ def test_every_sampled_byte_of_the_zip_that_is_flipped_is_refused_or_changes_not
 
 
 def test_anything_signed_is_verified_and_said_what_it_is(sold: Sold, tmp_path: Path) -> None:
-    keys = sold.keys()
+    verifier = Verifying(sold.keys())
+
+    def kind_of(path: Path) -> str:
+        return str(verifier.verify(str(path), Silent()).document["kind"])
+
     found = {
-        verify_path(sold.folder / "invoice.json", keys).kind,
-        verify_path(sold.folder / "receipts" / "1.json", keys).kind,
-        verify_path(sold.home / "models" / "pets" / "1", keys).kind,
-        verify_path(next((sold.home / "datasets" / "pets").iterdir()), keys).kind,
+        kind_of(sold.folder / "invoice.json"),
+        kind_of(sold.folder / "receipts" / "1.json"),
+        kind_of(sold.home / "models" / "pets" / "1"),
+        kind_of(next((sold.home / "datasets" / "pets").iterdir())),
     }
-    assert found == {"invoice", "receipt", "bundle", "dataset"}
+    assert found == {"invoice", "receipt", "model", "dataset"}
     (tmp_path / "x.json").write_text("{}")
     with pytest.raises(DataError, match="nothing that Mintage signs"):
-        verify_path(tmp_path / "x.json", keys)
+        kind_of(tmp_path / "x.json")
 
 
 def test_a_folder_of_other_things_is_no_folder_of_receipts(tmp_path: Path) -> None:

@@ -25,10 +25,9 @@ from mintage.core.messages import Message, _
 from mintage.core.progress import Progress
 from mintage.core.settings import load_settings
 from mintage.create.integrity import CheckedDataset, blobs_beside, check_dataset, is_dataset
-from mintage.trust.given import GivenKeys, KeySource
+from mintage.trust.given import GivenKeys, KeySource, given_keys
 from mintage.trust.standard import check_standard, signature_beside
 from mintage.trust.statements import open_statement
-from mintage.trust.trusted import read_public_key
 
 _ENDINGS = (".json", ".zip", ENDING)
 NUMBER = re.compile(r"(INV|CN)-\d{4}-\d{6,}|inv_\w+")
@@ -153,7 +152,7 @@ def verifying(home: Path | None, key_files: Sequence[Path] = ()) -> Iterator[Ver
         ConfigError: the workspace cannot be used.
     """
     if key_files:
-        yield Verifying(GivenKeys(tuple(read_public_key(path) for path in key_files)))
+        yield Verifying(given_keys(key_files))
         return
     settings = load_settings(home=home)
     if not (settings.home.expanduser() / "workspace.json").exists():

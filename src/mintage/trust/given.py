@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, get_args
 
 from mintage.trust.keys import PublicKey, Role
+from mintage.trust.trusted import read_public_key
 
 
 class KeySource(Protocol):
@@ -18,13 +21,29 @@ class KeySource(Protocol):
 
 @dataclass(frozen=True)
 class GivenKeys:
-    """Public keys that somebody named for this once, believed for all that keys of their kind sign.
+    """Public keys that somebody named for this once, each believed in one role or in all it fits.
 
     With none, nothing verifies.
     """
 
-    keys: tuple[PublicKey, ...] = ()
+    keys: tuple[tuple[PublicKey, Role | None], ...] = ()
 
     def public_keys(self, role: Role) -> tuple[PublicKey, ...]:
-        """Those of the kind that signs in this role."""
-        return tuple(key for key in self.keys if key.fits(role))
+        """Those that are believed in this role, and of the kind that signs in it."""
+        return tuple(key for key, only in self.keys if key.fits(role) and only in (None, role))
+
+
+def given_keys(paths: Sequence[Path]) -> GivenKeys:
+    """Keys from files; ``receipt.pub`` and ``NAME.receipt.pub`` are believed for receipts alone.
+
+    So whoever took the key of one role signs nothing of another. A name without a role is believed
+    for all that keys of its kind sign.
+
+    Raises:
+        DataError: a file cannot be read, or holds no key or several.
+        TrustError: one holds a private key, or a kind that Mintage does not verify with.
+    """
+    roles = {str(role): role for role in get_args(Role)}
+    return GivenKeys(
+        tuple((read_public_key(path), roles.get(path.stem.rpartition(".")[2])) for path in paths)
+    )
