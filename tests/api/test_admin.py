@@ -469,6 +469,7 @@ def test_a_body_that_is_not_as_it_has_to_be_changes_nothing_and_says_why(office:
         ("GET", "/invoices?status=odd", {}, 400),
         ("GET", "/usage?customer=Nobody", {}, 404),
     ]  # fmt: skip
+    office.ask("GET", "/operators")  # the first in a day is an entry
     with office.shop.database.read() as connection:
         before = len(connection.execute(select(schema.log_leaves.c.position)).all())
     for method, path, options, status in cases:
@@ -511,3 +512,37 @@ def test_every_text_of_the_description_is_in_the_catalogue(office: Office) -> No
 def test_without_a_workspace_the_operators_port_has_no_admin_routes(operator: Any) -> None:
     assert operator.get(f"{PREFIX}/customers").status_code == 404
     assert operator.get("/openapi-admin.json").status_code == 404
+
+
+def test_who_comes_to_the_operators_port_and_who_is_refused_there_is_logged(
+    office: Office,
+) -> None:
+    for __ in range(3):
+        office.get("/products", by="viewer")
+        office.ask("POST", "/operators", by="viewer", status=403, json={})
+    office.shop.clock.advance(86_400)
+    office.get("/products", by="viewer")
+    unknown = {"Authorization": "Bearer mtg_op_unknown"}
+    for __ in range(4):
+        office.ask("GET", "/products", status=401, headers=unknown)
+    assert office.actors("operator.entered") == ["viewer", "viewer"]
+    refusals = office.service.refusals
+    assert refusals is not None
+    refusals.close()
+    records = [json.loads(leaf["record"]) for leaf in office.shop.leaves("operator.refused")]
+    viewer = office.app.capture.operators.caller(office.keys["viewer"]).id
+    assert [(each["operator"], each["code"], each["count"]) for each in records] == [
+        (None, "unauthenticated", 4),
+        (viewer, "not_allowed", 3),
+    ]
+
+
+def test_a_receipt_that_an_operator_reads_is_an_entry_and_one_that_is_not_there_is_none(
+    office: Office,
+) -> None:
+    receipt = office.get("/usage")["usage"][0]["receipt"]
+    office.get(f"/receipts/{receipt}", by="support")
+    office.ask("GET", "/receipts/rcp_none", by="support", status=404)
+    (record,) = [json.loads(leaf["record"]) for leaf in office.shop.leaves("data.read")]
+    assert (record["what"], record["receipt"]) == ("receipt", receipt)
+    assert record["actor"]["name"] == "support"

@@ -219,6 +219,10 @@ def test_gc_frees_the_examples_of_a_removed_dataset_but_not_those_it_shared(
     assert len(app.workspace.blobs.sizes()) == 140
     keeping.remove(more.reference)
     assert counts(clear(app.workspace))["blobs"] == 20
+    (leaf,) = leaves(app, "data.erased")
+    assert leaf["counts"]["blobs"] == 20
+    clear(app.workspace)
+    assert len(leaves(app, "data.erased")) == 1, "nothing was freed"
     for example in app.create.dataset("pets").examples:
         app.workspace.blobs.get(example.sha256)
 

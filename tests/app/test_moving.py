@@ -445,3 +445,13 @@ def test_a_key_that_is_trusted_no_longer_closes_what_it_signed(
     trusting.moving.distrust(key["key_id"][:16])
     with pytest.raises(SignatureMismatch, match="No key is trusted here"):
         trusting.app.create.model("pets@1")
+
+
+def test_an_export_is_an_entry_of_the_log_and_one_that_is_refused_is_none(
+    here: Machine, tmp_path: Path
+) -> None:
+    before = here.leaves().count("data.read")
+    here.moving.export("pets@1", tmp_path / "again.mintage")
+    with pytest.raises(RequestError):
+        here.moving.export("pets@9", tmp_path / "none.mintage")
+    assert here.leaves().count("data.read") == before + 1

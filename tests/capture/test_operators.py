@@ -194,3 +194,17 @@ def ledger_post(connection: Any, customer: str, moment: str) -> None:
     five = Money.parse("5", "EUR")
     sides = [ledger.Entry("cash:manual", five), ledger.Entry(f"receivable:{customer}", -five)]
     ledger.post(connection, "payment", "pay_1", sides, moment)
+
+
+def test_an_operator_who_comes_from_ever_new_addresses_fills_no_disk(
+    shop: Any, operators: Operators
+) -> None:
+    key = operators.add("Ada", "viewer").key.reveal()
+    for number in range(50):
+        for __ in range(2):
+            operators.enter(key, f"192.0.2.{number}")
+    found = logged(shop, "operator.entered")
+    assert [each["address"] for each in found] == [f"192.0.2.{number}" for number in range(20)]
+    shop.clock.advance(86_400)
+    operators.enter(key, "192.0.2.99")
+    assert logged(shop, "operator.entered")[-1]["address"] == "192.0.2.99"

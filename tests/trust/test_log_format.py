@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
@@ -16,6 +17,7 @@ from mintage.store.workspace import Workspace
 from mintage.trust.audit import AuditLog, append
 from mintage.trust.keys import KeyRing
 
+SOURCE = Path(__file__).parents[2] / "src" / "mintage"
 PAGE = Path(__file__).parents[2] / "docs" / "formats" / "audit-log.md"
 ORIGIN = "mintage.local/log"
 
@@ -67,3 +69,62 @@ def test_the_pages_checker_needs_nothing_of_ours_and_finds_out_what_was_changed(
     forged = {**inclusion, "record": inclusion["record"].replace("usage", "login")}
     (tmp_path / "inclusion.json").write_text(json.dumps(forged))
     assert checked(tmp_path)[0] != 0
+
+
+APPENDING = {"append", "append_all"}
+GIVEN = {
+    # Where the kind is an argument, or made of one: what it is there.
+    "create/repository.py": {"dataset.removed", "model.removed", "run.removed"},
+    "capture/refusals.py": {"calls.refused", "calls.counted", "operator.refused"},
+    "trust/trusted.py": {"key.trusted", "key.distrusted"},
+    "trust/openings.py": {"data.read", "data.erased"},
+}
+
+
+def logged_kinds(path: Path) -> tuple[set[str], bool]:
+    """The kinds that a module appends, and whether there are some that it does not write out."""
+    tree = ast.parse(path.read_text())
+    constants = {
+        target.id: node.value.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    kinds: set[str] = set()
+    hidden = False
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or len(node.args) != 3:
+            continue
+        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        if name not in APPENDING:
+            continue
+        kind = node.args[1]
+        if isinstance(kind, ast.Constant):
+            kinds.add(str(kind.value))
+        elif isinstance(kind, ast.Name) and kind.id in constants:
+            kinds.add(str(constants[kind.id]))
+        else:
+            hidden = True
+    return kinds, hidden
+
+
+def test_the_pages_kinds_are_those_that_the_code_appends() -> None:
+    table = PAGE.read_text().partition("## What is logged")[2].partition("\n## ")[0]
+    listed = [
+        kind
+        for line in table.splitlines()
+        if line.startswith("| `")
+        for kind in re.findall(r"`([a-z_.]+)`", line.split("|")[1])
+    ]
+    appended: set[str] = set()
+    for path in SOURCE.rglob("*.py"):
+        name = path.relative_to(SOURCE).as_posix()
+        if name == "trust/leaves.py":  # which is what all others call
+            continue
+        kinds, hidden = logged_kinds(path)
+        assert hidden == (name in GIVEN), f"{name}: say in GIVEN which kinds it appends"
+        given = GIVEN.get(name, set())
+        assert all(kind.rpartition(".")[2] in path.read_text() for kind in given)
+        appended |= kinds | given
+    assert sorted(listed) == sorted(appended)

@@ -23,7 +23,7 @@ from mintage.api.openai.routes import language_routes, model_routes
 from mintage.api.pages import docs_routes, page_routes
 from mintage.api.payments import payment_routes
 from mintage.api.routing import ClientGone, Direct, to_nobody
-from mintage.api.service import Administration, Service
+from mintage.api.service import Administration, Refusals, Service
 from mintage.api.tracing import Tracer
 from mintage.core.clock import Clock
 from mintage.core.messages import current
@@ -80,13 +80,15 @@ def operator_app(service: Service, metrics: Callable[[], bytes] | None = None) -
 
     app.include_router(docs_routes())
     if service.admin is not None:
-        _add_admin(app, service.admin, service.clock)
+        _add_admin(app, service.admin, service.clock, service.refusals)
     return app
 
 
-def _add_admin(app: FastAPI, admin: Administration, clock: Clock) -> None:
+def _add_admin(
+    app: FastAPI, admin: Administration, clock: Clock, refusals: Refusals | None
+) -> None:
     """The admin routes, and what describes them."""
-    routers = admin_routes(Desk(admin, clock))
+    routers = admin_routes(Desk(admin, clock, refusals))
     for router in routers:
         app.include_router(router)
     described = admin_document(routers)

@@ -364,6 +364,9 @@ class Refusals(Protocol):
         """One call with this key was refused, for this reason."""
         ...
 
+    def note_operator(self, operator: str | None, code: str) -> None:
+        """An operator was refused, or who was none at their port."""
+
     def count(self, key: str | None, product: str, outcome: str) -> None:
         """One that is neither refused nor an event: ``replayed``, ``shed`` or ``shadow``."""
         ...

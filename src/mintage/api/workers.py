@@ -106,17 +106,20 @@ def supervise(
         crew = _Crew(customers, work, workers, folder)
         metrics = partial(_added_up, folder)
         inner = Server(operator_app(service, metrics), settings.drain_seconds)
-        with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            runner.run(
-                _supervise(
-                    crew,
-                    inner,
-                    operators,
-                    lambda: on_started(*addresses),
-                    stop,
-                    settings.lame_duck_seconds + settings.drain_seconds + _GRACE_SECONDS,
+        try:
+            with asyncio.Runner(loop_factory=loop_factory()) as runner:
+                runner.run(
+                    _supervise(
+                        crew,
+                        inner,
+                        operators,
+                        lambda: on_started(*addresses),
+                        stop,
+                        settings.lame_duck_seconds + settings.drain_seconds + _GRACE_SECONDS,
+                    )
                 )
-            )
+        finally:
+            service.finish()
 
 
 async def _supervise(

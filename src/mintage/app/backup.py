@@ -28,6 +28,7 @@ from mintage.core.progress import Progress, Silent
 from mintage.core.version import __version__
 from mintage.store import inventory, rows
 from mintage.store.workspace import Workspace
+from mintage.trust.openings import log_reading
 from mintage.trust.signing import SIGNATURE_FILE
 
 FORMAT = 1
@@ -85,6 +86,7 @@ def make(
             _("{path} is within the workspace that it is to hold.", path=path),
             remedy=_("Name a file elsewhere, best on another disk."),
         )
+    log_reading(workspace, "backup", with_keys=with_keys)
     temporary = path.with_name(f".{path.name}.{new_id('tmp')}")
     with readable_failures(path):
         try:

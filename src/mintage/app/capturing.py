@@ -24,6 +24,7 @@ from mintage.core.units import parse_duration
 from mintage.store.workspace import Workspace
 from mintage.trust.audit import AuditLog
 from mintage.trust.keys import KeyRing
+from mintage.trust.openings import log_reading
 
 ORIGIN = "mintage.local/log"
 """What the log's signed heads call themselves."""
@@ -200,6 +201,10 @@ class Capturing:
         return {"records": records, "size": head.size, "root": head.root.hex(), "note": head.note}
 
     def receipt(self, receipt: str) -> dict[str, Any]:
-        """A receipt by its id, for the operator: the readable statement and its envelope."""
+        """A receipt by its id, for the operator: the readable statement and its envelope.
+
+        That it is read is logged.
+        """
         found = self.history.find_receipt(receipt, None)
+        log_reading(self._workspace, "receipt", receipt=receipt)
         return {"statement": dict(found.statement), **found.to_json()}

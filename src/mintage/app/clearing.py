@@ -16,6 +16,7 @@ from mintage.core.messages import Message, _
 from mintage.store import inventory
 from mintage.store.leftovers import orphans
 from mintage.store.workspace import Workspace
+from mintage.trust.openings import log_erasing
 
 _WEIGHTS = ("checkpoints", "model.onnx")  # the bundle has what was kept of them
 
@@ -65,6 +66,9 @@ def clear(workspace: Workspace, *, dry_run: bool = False) -> Cleared:
         }
         freed = [_freed(kind, paths or [], dry_run=dry_run) for kind, paths in found.items()]
         freed.append(_expired(workspace, dry_run=dry_run))
+        gone = {each.kind: each.count for each in freed if each.count}
+        if gone and not dry_run:
+            log_erasing(workspace, "files", counts=gone)
     return Cleared(tuple(freed), () if found["blobs"] is not None else (_damaged(stock),))
 
 

@@ -22,6 +22,7 @@ from mintage.create.collect import Origin
 from mintage.create.grow import Growth
 from mintage.sources.decisions import Decision, Header
 from mintage.store.workspace import Workspace
+from mintage.trust.openings import log_reading
 
 LABELS = "labels.jsonl"
 _LONGEST_NAME = 100  # of a labeller
@@ -115,7 +116,9 @@ class CustomerFeedback:
             )
         with readable_failures(folder):
             folder.mkdir(parents=True)
-        return self._write(self._labelled(product), folder)
+        found = self._labelled(product)
+        log_reading(self._workspace, "feedback", product=product, pictures=len(found))
+        return self._write(found, folder)
 
     def collect(self, product: str, into: str, *, progress: Progress | None = None) -> Collected:
         """Add what waits for a product to a dataset; what became an example waits no longer.
@@ -125,6 +128,7 @@ class CustomerFeedback:
             RequestError: there is no such dataset (404).
         """
         found = self._labelled(product)
+        log_reading(self._workspace, "feedback", product=product, pictures=len(found))
         about = Origin(consent="given with each feedback", origin=f"customers of {product}")
         cache = self._workspace.cache_folder
         with readable_failures(cache):

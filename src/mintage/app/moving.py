@@ -40,6 +40,7 @@ from mintage.deliver.upstreams.declarations import Upstreams
 from mintage.store.workspace import Workspace
 from mintage.trust.key_list import KeyList, ListedKey
 from mintage.trust.keys import KeyRing, PublicKey, Role
+from mintage.trust.openings import log_reading
 from mintage.trust.signing import SIGNATURE_FILE
 from mintage.trust.trusted import TakenList, TrustedKeys, read_key_list, read_public_key
 
@@ -119,8 +120,10 @@ class Moving:
         """
         if self._create.bundles.is_language(reference):
             bundle = self._create.bundles.find_language(reference)
+            log_reading(self._workspace, "bundle", name=bundle.subject, digest=bundle.digest)
             return self._exported(bundle, *self._copied_out(bundle, path, force, progress))
         packed = self._create.model(reference)
+        log_reading(self._workspace, "bundle", name=packed.subject, digest=packed.digest)
         content = pack({**packed.files, SIGNATURE_FILE: packed.signature})
         target = _target(path, packed.subject.replace("@", "-") + ENDING)
         if not _holds(target, content):

@@ -6,16 +6,18 @@ Whoever has the workspace's folder needs none of them: they are for the admin AP
 from __future__ import annotations
 
 import hmac
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from threading import Lock
 from typing import Any, Final, Literal, get_args
 
 from mintage.capture import repository
 from mintage.capture.customers import printable
 from mintage.capture.keys import OperatorKey, refused
 from mintage.core.clock import Clock, timestamp
-from mintage.core.errors import ConfigError, NotAllowed, RequestError
+from mintage.core.errors import ConfigError, MintageError, NotAllowed, RequestError
 from mintage.core.ids import new_id
 from mintage.core.messages import _
 from mintage.core.redaction import without_keys
@@ -27,6 +29,8 @@ Role = Literal["viewer", "support", "billing", "admin"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
 _ID_PREFIX = "opr"
+_MOST_ADDRESSES = 20
+"""From which an operator is logged to come in a day: no more entries, whatever they do."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,10 @@ class Operators:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        self._entering = Lock()
+        self._day = ""
+        self._visits: set[tuple[str, str]] = set()
+        self._entered: Counter[str] = Counter()
 
     def add(self, name: str, role: str) -> IssuedOperator:
         """Add an operator, with a key.
@@ -198,6 +206,37 @@ class Operators:
         if row["revoked_at"] is not None or (ends is not None and ends <= timestamp(self._now())):
             raise refused()
         return Operator(**row)
+
+    def enter(self, key: str | None, address: str | None) -> Operator:
+        """``caller``, and log the first time in a day that they come from an address.
+
+        Raises:
+            Unauthenticated: as ``caller``.
+        """
+        found, today = self.caller(key), timestamp(self._now())[:10]
+        visit = found.id, address or ""
+        with self._entering:
+            if self._day != today:
+                self._day, self._entered = today, Counter()
+                self._visits = set()
+            # So many addresses are not one person's: they are no longer told apart.
+            if visit in self._visits or self._entered[found.id] >= _MOST_ADDRESSES:
+                return found
+            self._visits.add(visit)
+            self._entered[found.id] += 1
+        record = {"id": found.id, "address": address, "entered_at": timestamp(self._now())}
+
+        def work(connection: repository.Connection) -> None:
+            audit.append(connection, "operator.entered", record)
+
+        try:
+            with audit.acting(found.actor):
+                self._database.submit(work, only_adds=True).result()
+        except MintageError:
+            with self._entering:
+                self._visits.discard(visit)
+            raise
+        return found
 
     def _now(self) -> datetime:
         return self._clock.now()

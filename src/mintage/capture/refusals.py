@@ -27,6 +27,7 @@ _MOST = 10_000
 Kind = tuple[str, str | None, str | None, str]
 """The record's, then the key's digest, the product, and why or how it ended."""
 _REFUSED, _COUNTED = "calls.refused", "calls.counted"
+_OPERATOR_REFUSED = "operator.refused"  # of these the second is the operator's id
 
 
 class Refusals:
@@ -48,6 +49,10 @@ class Refusals:
     def note(self, key: str | None, product: str | None, code: str) -> None:
         """Count a refusal; answers at once."""
         self._note((_REFUSED, _digest(key), product, code))
+
+    def note_operator(self, operator: str | None, code: str) -> None:
+        """Count a refusal at the operators' port; None is nobody known. Answers at once."""
+        self._note((_OPERATOR_REFUSED, operator, None, code))
 
     def count(self, key: str | None, product: str, outcome: str) -> None:
         """Count what is neither a refusal nor an event; answers at once."""
@@ -122,6 +127,9 @@ def _records(
     """One for each key and product of ours and code; of refusals to others the code alone."""
     found: dict[str, Counter[tuple[Any, ...]]] = {}
     for (kind, digest, product, code), count in counts.items():
+        if kind == _OPERATOR_REFUSED:
+            found.setdefault(kind, Counter())[digest, code] += count
+            continue
         row = None if digest is None else repository.key_by_digest(connection, digest)
         # What a caller wrote in the place of a product might be anything: their key, for one.
         ours = product is not None and repository.offer(connection, product) is not None
@@ -132,8 +140,15 @@ def _records(
     return {kind: _listed(kind, some) for kind, some in found.items()}
 
 
+_NAMES: dict[str, tuple[str, ...]] = {
+    _REFUSED: ("customer", "key", "product", "code"),
+    _COUNTED: ("customer", "key", "product", "outcome"),
+    _OPERATOR_REFUSED: ("operator", "code"),
+}
+
+
 def _listed(kind: str, counts: Counter[tuple[Any, ...]]) -> list[dict[str, Any]]:
-    names = "customer", "key", "product", "code" if kind == _REFUSED else "outcome"
+    names = _NAMES[kind]
     return [
         {**dict(zip(names, each, strict=True)), "count": count}
         for each, count in sorted(counts.items(), key=lambda pair: tuple(map(str, pair[0])))

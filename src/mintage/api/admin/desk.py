@@ -14,11 +14,12 @@ from pydantic import BaseModel
 
 from mintage.api import logs
 from mintage.api.admin.bodies import body_of
-from mintage.api.metered import bearer_key
+from mintage.api.metered import bearer_key, caller_address
 from mintage.api.openapi import problems
-from mintage.api.service import Administration
+from mintage.api.service import Administration, Refusals
 from mintage.capture.operators import Role
 from mintage.core.clock import Clock
+from mintage.core.errors import AccountError
 from mintage.trust import audit
 
 PREFIX = "/v1/admin"
@@ -37,6 +38,8 @@ class Desk:
 
     app: Administration
     clock: Clock
+    refusals: Refusals | None = None
+    """Where it is given, who was refused is counted there."""
 
     def router(self, noun: str) -> APIRouter:
         """For a noun's routes. They are whole addresses, as the log names them."""
@@ -70,13 +73,26 @@ class Desk:
     def _asked(self, role: Role) -> Callable[[Request], AsyncIterator[None]]:
         async def operator(request: Request) -> AsyncIterator[None]:
             operators = self.app.capture.operators
-            found = await asyncio.to_thread(operators.caller, bearer_key(request))
+            came = bearer_key(request), caller_address(request)
+            try:
+                found = await asyncio.to_thread(operators.enter, *came)
+            except AccountError as error:
+                self._note(None, error)
+                raise
             logs.note(request.scope, operator=found.id)
-            found.check(role)
+            try:
+                found.check(role)
+            except AccountError as error:
+                self._note(found.id, error)
+                raise
             with audit.acting(found.actor):
                 yield
 
         return operator
+
+    def _note(self, operator: str | None, error: AccountError) -> None:
+        if self.refusals is not None:
+            self.refusals.note_operator(operator, error.code)
 
 
 async def answer(work: Callable[[], Any], status: int = 200) -> JSONResponse:
