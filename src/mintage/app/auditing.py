@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mintage.app.capturing import Capturing
-from mintage.core.errors import ConfigError, LogForked, MintageError, said_by
+from mintage.core.errors import ConfigError, LogForked, MintageError, SignatureMismatch, said_by
 from mintage.core.messages import _, told
 from mintage.core.progress import Progress
 from mintage.trust.audit import AuditLog, Checked, LogRow, SignedHead, verify_note
@@ -177,7 +177,13 @@ class Auditing:
                 remedy=_("Name a file that holds what mintage audit head printed."),
             ) from error
         origin = text.partition("\n")[0]
-        return verify_note(text, self._keys.signer("log").public, origin)
+        refusal: SignatureMismatch | None = None
+        for key in self._keys.public_keys("log") or (self._keys.signer("log").public,):
+            try:
+                return verify_note(text, key, origin)
+            except SignatureMismatch as error:
+                refusal = refusal or error
+        raise refusal or SignatureMismatch(_("This is not a signed note."))
 
     def included(self, position: int) -> dict[str, Any]:
         """The proof that an entry is in the log, for whoever has its receipt, or why there is none.
