@@ -13,8 +13,8 @@ from pathlib import Path
 from benchmarks.common import Failed, Result, say, script
 from benchmarks.serving import lab as serving
 
-BYTES_EACH = 900
-"""Disk for each event, with its hours, the invoices, and what SQLite keeps beside."""
+BYTES_EACH = 1900
+"""Disk for each event, with its leaf, its hours, the invoices, and what SQLite keeps beside."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ A thousand customers use two products: the first of them a great deal, the last 
 weight of the n-th is 1/n). A third has begun a plan with a fee and tiers, a third one by volume,
 and the others call at the product's own price. Every 20th call failed, every 50th was explained
 too. Half of the customers got the second version of a model in the second month. The events are
-those that ``Meter`` would have written, but for their leaves on the log, of which no sum is made.
+those that ``Meter`` would have written. Their leaves on the log are as long as such are, with
+hashes at random: what is measured reads them, and none checks what they are of.
 """
 
 from __future__ import annotations
@@ -34,9 +35,18 @@ INSERT INTO usage_events SELECT
     printf('%064x', n), printf('%064x', n * 31), (500 + mixed * 5) / 1000.0, 0,
     0.004 + mixed / 20000.0, 0.002 + mixed / 40000.0, who.plan, 1,
     CASE WHEN n % 20 = 7 THEN '0' ELSE '0.02' END, 'EUR', 1, '', 0, '',
-    strftime('%Y-%m-%dT%H:%M:%f', moment, 'unixepoch') || '000Z', n
+    strftime('%Y-%m-%dT%H:%M:%f', moment, 'unixepoch') || '000Z', n + :leaves
 FROM (SELECT *, CASE WHEN n % 3 = 1 THEN 'birds' ELSE 'pets' END AS product FROM placed)
 JOIN chosen USING (slot) JOIN who USING (customer)
+"""
+
+RECORD_BYTES = 740  # what a call of a picture takes
+_LEAVES = """
+WITH RECURSIVE counted(n) AS (
+    SELECT :first UNION ALL SELECT n + 1 FROM counted WHERE n < :last
+)
+INSERT INTO log_leaves (position, kind, record, salt, leaf_hash)
+SELECT n + :leaves, 'usage', zeroblob(:record_bytes), zeroblob(16), randomblob(32) FROM counted
 """
 
 
@@ -102,7 +112,7 @@ def _products(workspace: Any) -> None:
 
 def _fill(path: Path, who: list[tuple[str, str, str, bool]], events: int) -> None:
     span = (ENDS - BEGINS - timedelta(minutes=1)).total_seconds()
-    values = {
+    values: dict[str, Any] = {
         "slots": SLOTS,
         "begins": BEGINS.timestamp(),
         "step": span / max(1, events),
@@ -112,6 +122,10 @@ def _fill(path: Path, who: list[tuple[str, str, str, bool]], events: int) -> Non
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA synchronous=OFF")
     connection.execute("PRAGMA cache_size=-400000")
+    (last_leaf,) = connection.execute(
+        "SELECT coalesce(max(position), -1) FROM log_leaves"
+    ).fetchone()
+    values |= {"leaves": last_leaf, "record_bytes": RECORD_BYTES}
     connection.execute("CREATE TEMP TABLE who (customer PRIMARY KEY, api_key, plan, late)")
     connection.executemany("INSERT INTO who VALUES (?, ?, ?, ?)", who)
     connection.execute("CREATE TEMP TABLE chosen (slot INTEGER PRIMARY KEY, customer)")
@@ -119,6 +133,7 @@ def _fill(path: Path, who: list[tuple[str, str, str, bool]], events: int) -> Non
     for first in range(1, events + 1, PORTION):
         last = min(events, first + PORTION - 1)
         connection.execute(_FILL, values | {"first": first, "last": last})
+        connection.execute(_LEAVES, values | {"first": first, "last": last})
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
 

@@ -381,6 +381,20 @@ def test_each_link_that_is_broken_is_named(sold: Sold, tmp_path: Path, link: str
     assert sum(each.startswith("broken ") for each in said(chain)) >= 1
 
 
+@pytest.mark.parametrize("change", ["lines", "customer", "currency"])
+def test_what_a_trusted_key_signed_otherwise_ends_in_a_reason_and_no_traceback(
+    sold: Sold, tmp_path: Path, change: str
+) -> None:
+    path = rewritten(
+        sold,
+        tmp_path,
+        {"invoice.json": resigned(sold, "invoice", lambda said: said.pop(change))},
+    )
+    chain = chain_of(path, sold.keys())
+    assert isinstance(chain.broken, TrustError)
+    assert "not as Mintage writes it" in str(chain.broken)
+
+
 @pytest.mark.parametrize(
     ("names", "told"),
     [

@@ -15,7 +15,7 @@ from mintage.capture.chain.checks import Chain
 from mintage.capture.chain.evidence import Evidence
 from mintage.capture.receipts import PAYLOAD_TYPE
 from mintage.core.canonical import sha256_hex
-from mintage.core.errors import ConfigError, DataError, said_by
+from mintage.core.errors import ConfigError, DataError, SignatureMismatch, said_by
 from mintage.core.files import read_whole
 from mintage.core.messages import _
 from mintage.trust.dsse import open_envelope_by
@@ -64,7 +64,11 @@ def read_document(path: Path, keys: KeySource) -> Document:
             ),
         )
     payload, key = open_envelope_by(envelope, PAYLOAD_TYPE, keys.public_keys("receipt"))
-    return Document("receipt", json.loads(payload)["receipt"], sha256_hex(payload), key.key_id)
+    try:
+        name = str(json.loads(payload)["receipt"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise SignatureMismatch(_("What is signed is no receipt.")) from error
+    return Document("receipt", name, sha256_hex(payload), key.key_id)
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,9 @@ from mintage.trust.statements import open_statement
 Mark = Literal["holds", "open", "broken"]
 """``open``: it could not be checked, since what shows it is not held."""
 
+_ODD = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+"""What comes of a document that has not the members, or not the types, that it ought to have."""
+
 _BY_SELLER = _("Ask the seller for the evidence anew, and about this line.")
 _BY_PUBLISHER = _("Do not believe it: ask the seller for the evidence anew.")
 
@@ -154,6 +157,13 @@ class Chain:
             self._walk()
         except TrustError as error:
             self.broken = error
+        except _ODD as error:
+            what = f"{type(error).__name__}: {error}"
+            self.root.mark = "broken"
+            self.broken = BooksBroken(
+                _("Something signed is not as Mintage writes it ({what}).", what=what),
+                remedy=_BY_SELLER,
+            )
         return self.root
 
     def _walk(self) -> None:
