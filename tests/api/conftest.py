@@ -179,6 +179,7 @@ class Desk:
         self.expired = False
         self.pdf: bytes | None = b"%PDF-1.3 of an invoice"
         self.public_keys: dict[str, dict[str, str]] = {}
+        self.key_list: bytes | None = None
 
     def admit(self, key: str | None, product: str, address: str | None = None) -> Permit:
         customer = self.caller(key, "predict", address).customer
@@ -443,6 +444,7 @@ def service(desk: Desk, provider: Colours, settings: Settings) -> Service:
         samples=samples,
         replays=desk,
         public_keys=lambda: desk.public_keys,
+        key_list=lambda: desk.key_list,
     )
 
 

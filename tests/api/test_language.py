@@ -44,6 +44,7 @@ def test_a_problem_is_told_in_the_language_that_was_asked_for(client, chinese) -
         ("GET", "/v1/usage?limit=many", {}),
         ("GET", "/v1/receipts/rcp_9", {}),
         ("GET", "/v1/keys", {}),
+        ("GET", "/v1/keys/list", {}),
         ("POST", PREDICT, {"headers": {"Authorization": "Bearer wrong"}}),
         ("POST", PREDICT, {"content": b"x", "headers": {"Content-Type": "text/plain"}}),
         ("POST", PREDICT, {"content": b"x", "headers": {"Content-Encoding": "br"}}),

@@ -361,6 +361,15 @@ def test_the_public_keys_are_open_to_all_and_a_404_where_there_are_none(client, 
     assert client.get("/v1/keys").json() == {"receipt": key, "log": key}
 
 
+def test_the_signed_list_of_keys_is_open_to_all_byte_for_byte(client, desk) -> None:
+    del client.headers["Authorization"]
+    assert client.get("/v1/keys/list").status_code == 404
+    desk.key_list = b'{"payload":"..."}\n'
+    found = client.get("/v1/keys/list")
+    assert (found.status_code, found.content) == (200, desk.key_list)
+    assert found.headers["content-type"] == "application/json"
+
+
 def test_a_server_over_a_workspace_publishes_the_keys_that_verify_its_receipts(tmp_path) -> None:
     from mintage.api.models import PublicKeys
     from mintage.app.root import App

@@ -70,6 +70,21 @@ def test_a_publishers_keys_change_and_whoever_follows_the_list_goes_on(
     assert mintage.json("show", "pets@1", *here)[0]["signed_by"]["name"] == "own"
 
 
+def test_the_list_is_read_without_our_code_as_its_page_says(mintage: Terminal, home: Path) -> None:
+    at = ("--home", home)
+    mintage("signing-key", "rotate", "bundle", *at)
+    mintage("signing-key", "publish", "keys.json", *at)
+    Path("root.pub").write_text(mintage("public-key", "root", *at))
+    page = (Path(__file__).parents[2] / "docs/formats/key-list.md").read_text()
+    (program,) = re.findall(r"<!-- test: key-list -->\n```python\n(.*?)```", page, re.DOTALL)
+    words = [sys.executable, "-c", program]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60)
+    said = [line.split()[0] + " " + line.split()[2] for line in done.stdout.splitlines()]
+    assert said[0] == "data signs"
+    assert [each for each in said if each.endswith("signs")] == ["data signs", "bundle signs"]
+    assert len(said) == 3
+
+
 def test_what_cannot_be_is_an_error_with_a_remedy(mintage: Terminal, home: Path) -> None:
     at = ("--home", home)
     for words, said in (

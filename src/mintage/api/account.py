@@ -213,6 +213,28 @@ def _add_receipts(router: APIRouter, service: Service) -> None:
             )
         return JSONResponse({role: dict(key) for role, key in found.items()})
 
+    @router.get(
+        "/keys/list",
+        summary="Fetch the signed list of keys",
+        response_class=Response,
+        responses={
+            200: {"content": {"application/json": {"schema": {"type": "object"}}}},
+            **problems(404),
+        },
+    )
+    async def key_list() -> Response:
+        """Every signing key, former and revoked ones too, as the operator's root key signed it.
+
+        The bytes are those of `mintage signing-key publish`, for `mintage trust update`.
+        """
+        content = await asyncio.to_thread(service.key_list)
+        if not content:
+            raise RequestError(
+                _("This server publishes no list of keys."),
+                remedy=_("Ask whoever runs it for one: mintage signing-key publish"),
+                http_status=404,
+            )
+        return Response(content, media_type="application/json")
 
 def _add_log(router: APIRouter, service: Service) -> None:
     @router.get(

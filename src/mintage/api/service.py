@@ -474,10 +474,11 @@ class Service:
     ``explanations`` or ``feedback`` none is given or taken. ``limiter`` is called as ``gate`` is;
     without it no call is counted against its plan's rate. ``reserve`` holds what limited calls will
     use; without it nothing is held. Without ``payments`` no provider's messages are taken.
-    ``tracer`` makes a span of each request. ``public_keys`` are told to anyone, by role; it is
-    called in threads. ``admin`` is what the operator's port works on; without it there are no admin
-    routes. ``gateway`` asks others' servers; without it no language model is sold. ``refusals`` are
-    counted for the audit log, where it is given.
+    ``tracer`` makes a span of each request. ``public_keys`` are told to anyone, by role, and so is
+    ``key_list``, the list of them that the root signed; both are called in threads. ``admin`` is
+    what the operator's port works on; without it there are no admin routes. ``gateway`` asks
+    others' servers; without it no language model is sold. ``refusals`` are counted for the audit
+    log, where it is given.
     """
 
     settings: Settings
@@ -498,6 +499,7 @@ class Service:
     reserve: Reserve | None = None
     tracer: Tracer | None = None
     public_keys: Callable[[], Mapping[str, Mapping[str, str]]] = dict
+    key_list: Callable[[], bytes | None] = bytes  # nothing
     admin: Administration | None = None
     gateway: Gateway | None = None
     refusals: Refusals | None = None

@@ -88,6 +88,7 @@ class Serving:
     catalogue: Offers
     replays: Answers
     public_keys: Callable[[], Mapping[str, Mapping[str, str]]]
+    key_list: Callable[[], bytes | None]
     gateway: Gateway
     refusals: Refusals
 
@@ -185,6 +186,7 @@ class Delivering:
             catalogue=self.offers,
             replays=Answers(self._workspace.database, keys, self._workspace.clock),
             public_keys=partial(_public_keys, keys),
+            key_list=keys.published,
             gateway=Gateway(
                 self._upstreams,
                 self._workspace.clock,

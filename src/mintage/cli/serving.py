@@ -112,6 +112,7 @@ def service_of(app: App, *, samples: Sequence[Sample] = (), models: Path | None 
         clock=parts.clock,
         replays=parts.replays,
         public_keys=parts.public_keys,
+        key_list=parts.key_list,
         feedback=app.feedback if app.settings.feedback_bytes else None,
         payments=app.billing.desk,
         admin=app,

@@ -10,7 +10,7 @@ from typing import get_args
 
 from mintage.core.clock import Clock, SystemClock
 from mintage.core.errors import ConfigError, DataError, TrustError, said_by
-from mintage.core.files import read_whole
+from mintage.core.files import read_whole, readable_failures
 from mintage.core.messages import _
 from mintage.trust.key_list import MOST_BYTES, KeyList, open_list
 from mintage.trust.key_record import RECORD_FILE, KeyRecord, believed, read_shown
@@ -225,6 +225,23 @@ class KeyRing:
     def list_path(self, root: PublicKey) -> Path:
         """Where the list of a root is kept."""
         return self.trusted_folder / f"{root.key_id[:32]}.keys.json"
+
+    @property
+    def published_path(self) -> Path:
+        """Where the list of our own keys is kept as it was published last."""
+        return self.folder / "keys.json"
+
+    def published(self) -> bytes | None:
+        """The list of our own keys as it was published last; None: it never was.
+
+        Raises:
+            DependencyDown: it is there and cannot be read.
+        """
+        with readable_failures(self.published_path):
+            try:
+                return read_whole(self.published_path)
+            except FileNotFoundError:
+                return None
 
     def path(self, role: Role) -> Path:
         """Where the role's private key is."""

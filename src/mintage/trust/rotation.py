@@ -30,7 +30,6 @@ from mintage.trust.shown import logged_before
 from mintage.trust.signer import Signer, make_private, parsed, read_private
 from mintage.trust.trusted import KEY_ID
 
-LIST_FILE = "keys.json"
 _LONGEST_REASON = 500
 
 
@@ -174,7 +173,7 @@ class SigningKeys:
             }
             self._log([("keys.published", about)])
             KeyRecord(keys, signer.public).write(self._keys.folder)
-            write_atomic(self._keys.folder / LIST_FILE, content, mode=0o600)
+            write_atomic(self._keys.published_path, content, mode=0o600)
         return keys, content
 
     def root(self) -> PublicKey:
@@ -223,11 +222,9 @@ class SigningKeys:
 
     def _published(self, record: KeyRecord) -> tuple[KeyList, bytes] | None:
         """The list as it was published last, if it is still there and ours."""
-        path = self._keys.folder / LIST_FILE
-        if record.root is None or not path.exists():
+        content = self._keys.published()
+        if record.root is None or content is None:
             return None
-        with readable_failures(path):
-            content = path.read_bytes()
         try:
             return open_list(content, [record.root])[0], content
         except (TrustError, DataError):
