@@ -18,7 +18,7 @@ from mintage.core.errors import ConfigError, DataError, MintageError, SignatureM
 from mintage.store.workspace import Workspace
 from mintage.trust.audit import append
 from mintage.trust.dsse import sign_envelope
-from mintage.trust.key_list import PAYLOAD_TYPE, open_list
+from mintage.trust.key_list import PAYLOAD_TYPE, KeyList, ListedKey, open_list, sign_list
 from mintage.trust.keys import KeyRing
 from mintage.trust.rotation import SigningKeys, read_root
 from mintage.trust.signing import verify_folder
@@ -105,6 +105,37 @@ def test_what_a_revoked_key_signed_is_believed_only_where_it_was_imported_before
     believed.add(next(key for key in ring.public_keys("bundle") if key.revocation), ["bundle"])
     with pytest.raises(SignatureMismatch, match=r"leaked.*nothing here shows"):
         checked(never, ring)
+
+
+def test_a_list_has_no_say_in_our_own_keys_nor_in_what_another_list_says(
+    tmp_path: Path,
+    clock: ManualClock,
+    publisher: Publisher,
+    believed: TrustedKeys,
+    ring: KeyRing,
+    workspace: Workspace,
+) -> None:
+    ours = write_signed(tmp_path / "ours", FILES, "pets@3", ring)
+    theirs = write_signed(tmp_path / "theirs", FILES, "pets@3", publisher.ring)
+    believed.update(publisher.keys.publish()[1])
+    with Workspace(tmp_path / "hostile", clock) as elsewhere:
+        hostile = KeyRing(elsewhere.key_folder, clock)
+        named = [
+            ListedKey("bundle", each.signer("bundle").public, str(clock), str(clock), at, "mine")
+            for each in (ring, publisher.ring)
+            for at in ["2020-01-01T00:00:00.000000Z"]
+        ]
+        content = sign_list(KeyList(1, str(clock), tuple(named)), hostile.signer("root"))
+        believed.add(hostile.signer("root").public, ["root"])
+    believed.update(content)
+    assert checked(ours, ring) == ring.signer("bundle").key_id
+    assert checked(theirs, ring) == publisher.ring.signer("bundle").key_id
+    # What the list says of our own key changes nothing of what we say of it ourselves, either.
+    workspace.clock.advance(1)
+    stolen = ring.signer("bundle")
+    signing_keys_of(workspace, ring).revoke(stolen.key_id, "leaked")
+    with pytest.raises(SignatureMismatch, match="leaked"):
+        checked(ours, ring)
 
 
 def test_an_older_list_is_refused_even_where_the_newer_file_is_gone(

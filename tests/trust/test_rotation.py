@@ -447,6 +447,16 @@ def test_a_key_laid_in_anothers_place_by_hand_leaves_the_other_believed(
     verify_folder(folder, fresh.public_keys("bundle"), subject="pets@3")
 
 
+def test_a_former_key_that_somebody_took_away_hinders_no_rotation(
+    workspace: Workspace, ring: KeyRing, signing_keys: SigningKeys
+) -> None:
+    ring.signer("bundle")
+    signing_keys.rotate("bundle")
+    ring.path("bundle").unlink()
+    again = signing_keys_of(workspace, KeyRing(workspace.key_folder))
+    assert again.rotate("bundle").key.key.key_id == KeyRing(ring.folder).signer("bundle").key_id
+
+
 @pytest.mark.parametrize("name", ["signing-keys.json", "shown.json"])
 @pytest.mark.parametrize("junk", [b"", b"[]", b"{", b'{"keys":3}', b"\xff"])
 def test_a_record_that_was_cut_short_or_edited_is_named(

@@ -64,7 +64,7 @@ class KeyRecord:
 
 
 def read_shown(folder: Path) -> Mapping[str, Sequence[str]]:
-    """For each revoked key's id, what our log had before: ``digest name@version``.
+    """For each revoked key (``shown_name``), what our log had before: ``digest name@version``.
 
     Raises:
         TrustError: it was changed, or cannot be read.
@@ -81,11 +81,21 @@ def write_shown(folder: Path, shown: Mapping[str, Sequence[str]]) -> None:
     write_atomic(folder / SHOWN_FILE, canonical_json(dict(shown)) + b"\n", mode=0o600)
 
 
-def believed(listed: ListedKey, shown: Mapping[str, Sequence[str]]) -> PublicKey:
-    """A listed key as signatures are checked with it: with what is known of its revocation."""
+def shown_name(key: PublicKey, root: PublicKey | None) -> str:
+    """What a revoked key is called there: no list has a say in what another says of a key."""
+    return f"{root.key_id if root else 'own'} {key.key_id}"
+
+
+def believed(
+    listed: ListedKey, shown: Mapping[str, Sequence[str]], root: PublicKey | None = None
+) -> PublicKey:
+    """A listed key as signatures are checked with it: with what is known of its revocation.
+
+    ``root`` is whose list it is on; None: our own record.
+    """
     if listed.revoked_at is None:
         return listed.key
-    lines = frozenset(shown.get(listed.key.key_id, ()))
+    lines = frozenset(shown.get(shown_name(listed.key, root), ()))
 
     def is_shown(payload: bytes) -> bool:
         return _is_among(lines, payload)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
@@ -147,26 +146,24 @@ class KeyRing:
         Raises:
             TrustError: a file among them holds no key; verifying never makes one.
         """
-        found: dict[str, PublicKey] = {}
-        for key in self._believed(role):
-            if key.key_id not in found or key.revocation is not None:
-                found[key.key_id] = key
-        return tuple(found.values())
-
-    def _believed(self, role: Role) -> Iterator[PublicKey]:
-        own = self.own(role)
-        if own:
-            yield own
-        shown = read_shown(self.folder)
-        record = self.record()
-        for each in record.keys.of(role) if record else ():
-            yield believed(each, shown)
+        shown, own = read_shown(self.folder), self._ours(role)
         files, junk = self.trusted()
         if junk:
             raise next(iter(junk.values()))
-        yield from (file.key for file in files if file.role == role)
-        for __, keys in self.lists():
-            yield from (believed(each, shown) for each in keys.of(role))
+        by_list: dict[str, PublicKey] = {}
+        for root, keys in self.lists():
+            for key in (believed(each, shown, root.key) for each in keys.of(role)):
+                if key.key_id not in by_list or key.revocation is None:
+                    by_list[key.key_id] = key
+        alone = {file.key.key_id: file.key for file in files if file.role == role}
+        # Nobody else's list has a say in our own keys, and a list has more than a single file.
+        return tuple((own | alone | by_list | own).values())
+
+    def _ours(self, role: Role) -> dict[str, PublicKey]:
+        """Our own keys of a role, the one that signs first."""
+        own, record, shown = self.own(role), self.record(), read_shown(self.folder)
+        recorded = [believed(each, shown) for each in record.keys.of(role)] if record else []
+        return {key.key_id: key for key in (*([own] if own else []), *recorded)}
 
     def own(self, role: Role) -> PublicKey | None:
         """The public half of what the role signs with, if a key was made; asking makes none."""

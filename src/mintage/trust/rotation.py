@@ -21,7 +21,7 @@ from mintage.core.messages import _
 from mintage.store.engine import Database
 from mintage.trust import audit
 from mintage.trust.key_list import KeyList, ListedKey, open_list, sign_list
-from mintage.trust.key_record import KeyRecord, alone, read_shown, write_shown
+from mintage.trust.key_record import KeyRecord, alone, read_shown, shown_name, write_shown
 from mintage.trust.keys import KeyRing, SigningRole
 from mintage.trust.notes import SignedHead, add_signature
 from mintage.trust.public_key import PublicKey
@@ -133,7 +133,7 @@ class SigningKeys:
             shown = logged_before(self._database, moment)
             self._log(leaves)
             folder = self._keys.folder
-            write_shown(folder, {**read_shown(folder), key.key.key_id: shown})
+            write_shown(folder, {**read_shown(folder), shown_name(key.key, None): shown})
             made = ListedKey(before.role, successor.public, now) if successor else None
             self._keep(record, [(before, key)], made)
             if made is not None:
@@ -298,14 +298,17 @@ class SigningKeys:
         """
         path = self._keys.path(role)
         with readable_failures(path):
-            descriptor = os.open(path, os.O_WRONLY)
+            # Somebody may have taken the former one away already.
+            descriptor = os.open(path, os.O_WRONLY) if path.exists() else None
             try:
                 self._keys.next_path(role).replace(path)
                 sync_folder(path.parent)
-                os.pwrite(descriptor, bytes(os.fstat(descriptor).st_size), 0)
-                os.fsync(descriptor)
+                if descriptor is not None:
+                    os.pwrite(descriptor, bytes(os.fstat(descriptor).st_size), 0)
+                    os.fsync(descriptor)
             finally:
-                os.close(descriptor)
+                if descriptor is not None:
+                    os.close(descriptor)
         self._keys.look_again()
 
     def _log(self, leaves: Sequence[tuple[str, Mapping[str, Any]]]) -> None:

@@ -21,7 +21,7 @@ from mintage.core.messages import _
 from mintage.store.engine import Database
 from mintage.trust import audit, repository
 from mintage.trust.key_list import MOST_BYTES, KeyList, check_newer, open_list
-from mintage.trust.key_record import alone, read_shown, write_shown
+from mintage.trust.key_record import alone, read_shown, shown_name, write_shown
 from mintage.trust.keys import KeyRing, PublicKey, Role, TrustedFile
 from mintage.trust.shown import logged_before
 from mintage.trust.switch import check_switches
@@ -172,7 +172,7 @@ class TrustedKeys:
                 self._database.write(
                     lambda connection: audit.append(connection, "keys.updated", record)
                 )
-            self._keep_shown(keys)
+            self._keep_shown(keys, root)
             write_atomic(path, content)
         return TakenList(root, keys, is_new)
 
@@ -186,11 +186,12 @@ class TrustedKeys:
         ]
         return max(versions, default=None)
 
-    def _keep_shown(self, keys: KeyList) -> None:
+    def _keep_shown(self, keys: KeyList, root: PublicKey) -> None:
         shown = dict(read_shown(self._keys.folder))
         for each in keys.keys:
             if each.revoked_at is not None:
-                shown[each.key.key_id] = logged_before(self._database, each.revoked_at)
+                name = shown_name(each.key, root)
+                shown[name] = logged_before(self._database, each.revoked_at)
         write_shown(self._keys.folder, shown)
 
     def find(self, key_id: str) -> PublicKey:
