@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -262,6 +264,50 @@ def test_a_process_killed_between_leaf_and_files_leaves_a_key_that_signs_and_the
         fresh = KeyRing(workspace.key_folder).signer("bundle").key_id
         (current,) = [each for each in signing_keys.list() if each.is_current]
         assert fresh == current.key.key_id
+
+
+_ROTATES_FOR_EVER = """
+import sys
+from pathlib import Path
+from mintage.app.root import App
+from mintage.core.settings import load_settings
+
+with App(load_settings(home=Path(sys.argv[1]))) as app:
+    while True:
+        print(app.signing_keys.rotate("bundle").key.key.key_id, flush=True)
+"""
+
+
+@sqlite_alone
+def test_a_process_killed_at_any_moment_loses_no_key_that_it_said_was_at_work(
+    tmp_path: Path, database_url: object
+) -> None:
+    home, seed = tmp_path / "workspace", random.Random(7)
+    with Workspace(home) as workspace:
+        ring = KeyRing(workspace.key_folder)
+        signed = [(ring.signer("bundle").key_id, ring.signer("bundle").sign(b"data"))]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    words = [sys.executable, "-c", _ROTATES_FOR_EVER, str(home)]
+    for __ in range(max(2, int(os.environ.get("MINTAGE_ROUNDS", "10")) // 4)):
+        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment) as process:
+            assert process.stdout is not None
+            said = [process.stdout.readline().strip()]
+            time.sleep(seed.uniform(0, 0.2))
+            process.kill()
+            said += process.stdout.read().split("\n")[:-1]
+        with Workspace(home) as workspace:
+            ring = KeyRing(workspace.key_folder)
+            listed = signing_keys_of(workspace, ring).list()
+            known = {each.key.key_id for each in listed}
+            assert {*said} <= known
+            logged = {record["key_id"] for kind, record in leaves(workspace)}
+            assert known <= logged | {signed[0][0]}
+            (current,) = [each for each in listed if each.is_current]
+            signer = ring.signer("bundle")
+            assert signer.key_id == current.key.key_id
+            signed.append((signer.key_id, signer.sign(b"data")))
+            keys = {key.key_id: key for key in ring.public_keys("bundle")}
+            assert all(keys[key_id].verify(signature, b"data") for key_id, signature in signed)
 
 
 def test_no_key_changes_where_the_leaf_is_not_committed(

@@ -252,8 +252,13 @@ class SigningKeys:
         return min(timestamp(made), self._moment())
 
     def _successor(self, role: SigningRole) -> Signer:
-        """The key that takes the role over; one that a crash left waiting is that one."""
+        """The key that takes the role over.
+
+        One that a crash left waiting is thrown away: where a key leaked, it may have leaked too.
+        """
         path = self._keys.next_path(role)
+        with readable_failures(path):
+            path.unlink(missing_ok=True)
         make_private(path, role)
         pem = read_private(path)
         if pem is None:
