@@ -9,6 +9,7 @@ import pytest
 
 from mintage.core.errors import DataError
 from mintage.core.types import Skipped
+from mintage.sources import conversations
 from mintage.sources.conversations import Line, attempt, first_row, lines
 
 
@@ -31,6 +32,24 @@ def test_each_line_is_an_object_with_its_place_or_left_out_with_its_reason(tmp_p
         ("chats.jsonl:5", "not JSON"),
         ("chats.jsonl:6", "not JSON"),
     ]
+
+
+@pytest.mark.parametrize("ending", [b"\n", b""])
+def test_a_line_without_end_is_left_out_and_never_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: bytes
+) -> None:
+    monkeypatch.setattr(conversations, "MOST_LINE_BYTES", 1000)
+    path = tmp_path / "chats.jsonl"
+    fits = b'{"p": "' + b"x" * 990 + b'"}'
+    path.write_bytes(b"y" * 5000 + b"\n" + fits[:-2] + b'"}\n' + b"z" * 3000 + ending)
+    found = list(lines(path))
+    assert [each.path for each in found if isinstance(each, Skipped)] == [
+        "chats.jsonl:1",
+        "chats.jsonl:3",
+    ]
+    assert all("longer than" in each.reason for each in found if isinstance(each, Skipped))
+    assert isinstance(found[1], Line)
+    assert first_row(path) == {"p": "x" * 990}
 
 
 def test_what_cannot_be_used_keeps_its_place() -> None:

@@ -4,6 +4,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from tests.corpus.makers import raw_zip
 from tests.pictures import jpeg
 
 from mintage.core.errors import DataError
@@ -386,3 +387,15 @@ def test_the_columns_of_json_lines_are_those_of_all_rows(photos: Path) -> None:
     ]
     with pytest.raises(DataError, match=r"no column 'colour'; it has note, path, label"):
         listed(TableSource(), photos / "t.jsonl", "colour")
+
+
+def test_an_entry_without_a_name_is_named_as_that(tmp_path: Path) -> None:
+    location = tmp_path / "photos.zip"
+    location.write_bytes(
+        raw_zip([(b"cats/1.jpg", jpeg()), (b"", jpeg(1)), (b"dogs/1.jpg", jpeg(2))])
+    )
+    listing = listed(ZipSource(), location)
+    assert paths(listing) == [("cats/1.jpg", "cats"), ("dogs/1.jpg", "dogs")]
+    assert [(each.path, str(each.reason)) for each in listing.skipped] == [
+        ("an entry", "it has no name")
+    ]

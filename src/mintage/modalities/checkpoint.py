@@ -24,6 +24,8 @@ from mintage.modalities.hub import INDEX, SINGLE, folder_of, transformers
 from mintage.modalities.safe_tensors import check_file
 
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.pkl")
+_MOST_README_BYTES = 1_000_000
+_LONGEST_LICENCE = 200
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 # What transformers raises for a checkpoint that is not one: its own errors and those of what it
@@ -159,7 +161,7 @@ def document(weights: str, path: Path) -> dict[str, Any]:
     """What a JSON file of a checkpoint holds; raises ConfigError where it is none."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise unusable(weights, error) from error
     return content if isinstance(content, dict) else {}
 
@@ -210,14 +212,15 @@ def _origin(path: Path) -> tuple[str | None, str]:
 
 def _licence(readme: Path) -> str | None:
     """The licence that the front matter of a model's README names."""
-    if not readme.is_file():
+    if not readme.is_file() or readme.stat().st_size > _MOST_README_BYTES:
         return None
     cards = importlib.import_module("huggingface_hub.repocard")
     yaml = importlib.import_module("yaml")
     try:
         data = cards.metadata_load(readme) or {}
-    except (OSError, ValueError, yaml.YAMLError):
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return None  # a README does not decide whether weights can be used
     said = data.get("license_name") or data.get("license")
     named = said if isinstance(said, list) else [said]
-    return ", ".join(str(each) for each in named if each) or None
+    # Text alone: lists that name one another in YAML become without end where they are shown.
+    return ", ".join(each for each in named if isinstance(each, str))[:_LONGEST_LICENCE] or None

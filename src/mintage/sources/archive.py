@@ -178,7 +178,8 @@ def _refuse_documents(location: Path, names: Iterable[str]) -> None:
 
 
 def _refuse_encrypted(location: Path, archive: zipfile.ZipFile) -> None:
-    files = [info for info in archive.filelist if not info.is_dir()]
+    # Not ZipInfo.is_dir, which raises for an entry without a name (Python 3.11).
+    files = [info for info in archive.filelist if not info.filename.endswith("/")]
     if files and all(info.flag_bits & _ENCRYPTED for info in files):
         raise DataError(
             _("{location} is encrypted.", location=location),
@@ -193,7 +194,9 @@ def _safe_entries(
     overlapping = _overlapping(archive)
     for name, info in zip(names, archive.filelist, strict=True):
         path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or _DRIVE.match(name):
+        if not path.parts and not name.endswith("/"):
+            builder.skip(name or _("an entry"), _("it has no name"))
+        elif path.is_absolute() or ".." in path.parts or _DRIVE.match(name):
             builder.skip(name, _("its name leads out of the archive"))
         elif "\\" in name:
             builder.skip(name, _("its name holds a backslash; zip it again with another program"))

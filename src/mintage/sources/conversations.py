@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from mintage.core.errors import DataError
 from mintage.core.messages import _
@@ -17,6 +18,8 @@ from mintage.sources.listing import well_formed
 
 Made = TypeVar("Made")
 ENDINGS = (".jsonl", ".ndjson")
+MOST_LINE_BYTES = 64_000_000
+"""Of one conversation; a thousand pages have five. A file without line ends is one line."""
 _LOOKED_AT = 100
 
 
@@ -34,7 +37,7 @@ def first_row(location: Path) -> Mapping[str, Any] | None:
         return None
     try:
         with location.open("rb") as stream:
-            for __, data in zip(range(_LOOKED_AT), stream, strict=False):
+            for data in islice(_raw(stream), _LOOKED_AT):
                 found = _line(location, 0, data)
                 if isinstance(found, Line):
                     return found.row
@@ -51,11 +54,21 @@ def lines(location: Path) -> Iterator[Line | Skipped]:
     """
     try:
         with location.open("rb") as stream:
-            for number, data in enumerate(stream, start=1):
+            for number, data in enumerate(_raw(stream), start=1):
                 if data.strip():
                     yield _line(location, number, data)
     except OSError as error:
         raise unreadable(location, error) from error
+
+
+def _raw(stream: BinaryIO) -> Iterator[bytes]:
+    """Each line; of one that is too long its beginning, a byte more than it may have."""
+    while data := stream.readline(MOST_LINE_BYTES + 1):
+        yield data
+        while len(data) > MOST_LINE_BYTES and not data.endswith(b"\n"):
+            data = stream.readline(MOST_LINE_BYTES + 1)
+            if not data:
+                return
 
 
 def attempt(line: Line | Skipped, make: Callable[[Mapping[str, Any]], Made]) -> Made | Skipped:
@@ -70,6 +83,8 @@ def attempt(line: Line | Skipped, make: Callable[[Mapping[str, Any]], Made]) -> 
 
 def _line(location: Path, number: int, data: bytes) -> Line | Skipped:
     place = f"{well_formed(location.name)}:{number}"
+    if len(data) > MOST_LINE_BYTES:
+        return Skipped(place, _("longer than {megabytes} MB", megabytes=MOST_LINE_BYTES // 10**6))
     try:
         row = json.loads(encoding.decode(data.rstrip(b"\r\n"))[0])
     except UnicodeDecodeError:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests import tiny_language_model as tiny
 
-from mintage.core.errors import ConfigError
+from mintage.core.errors import ConfigError, DataError
 from mintage.create.language.tokens import TEMPLATE, Encoded, batches, encode, prepare
 from mintage.modalities.hub import transformers
 from mintage.modalities.text.conversation import Conversation, Message
@@ -70,6 +70,32 @@ def test_of_a_template_that_rewrites_what_came_before_the_last_answer_is_learned
     encoded = encode(tokenizer, spoken("What?", "No dogs.", "And?", "No cats."))
     assert learned(tokenizer, encoded).endswith("No cats.|")
     assert encoded.answers >= 1
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{{ messages.append.__globals__ }}",
+        "{{ cycler.__init__.__globals__.os.system('touch it-ran') }}",
+        "{% include '/etc/passwd' %}",
+        "{{ 1 / 0 }}",
+        "{% for i in range(10 ** 9) %}{{ i }}{% endfor %}",
+        "{{ messages[99]['content'] }}",
+        "{{ messages + 1 }}",
+        "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}",
+        "{{ unclosed",
+    ],
+)
+def test_a_template_that_reaches_out_or_fails_is_a_reason_and_runs_nothing(
+    tokenizer: Any, template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    prepare(tokenizer, "tiny")
+    tokenizer.chat_template = template
+    with pytest.raises(DataError):
+        encode(tokenizer, spoken("What are cats?", "No dogs."))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_tokenizer_that_cannot_end_an_answer_is_refused(tokenizer: Any) -> None:

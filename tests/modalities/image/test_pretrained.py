@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from itertools import pairwise
 
 import numpy as np
 import onnxruntime
@@ -256,6 +257,10 @@ def test_without_a_picture_processor_imagenets_scale_and_the_configurations_side
     assert (found.input_size, found.mean) == (32, (0.485, 0.456, 0.406))
 
 
+# Lists of lists: a few lines whose text would have 2 to the 25th words.
+BOMB = [f"{b}: &{b} [*{a}, *{a}]" for a, b in pairwise("abcdefghijklmnopqrstuvwxyz")]
+
+
 @pytest.mark.parametrize(
     ("front", "licence"),
     [
@@ -264,6 +269,9 @@ def test_without_a_picture_processor_imagenets_scale_and_the_configurations_side
         ("license:\n- mit\n- cc0-1.0", "mit, cc0-1.0"),
         ("tags: [vision]", None),
         ("license: [unclosed", None),
+        ("license: [[mit]]", None),
+        ("\n".join(["a: &a [x, x]", *BOMB, "license: *z"]), None),
+        ("license: " + "x" * 5000, "x" * 200),
     ],
 )
 def test_the_licence_is_the_one_that_the_readme_names(front, licence, resnet):

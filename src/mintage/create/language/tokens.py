@@ -23,6 +23,18 @@ TEMPLATE: Final = (
 )
 
 
+# A template is a program of its maker's, if one in a sandbox: what it can raise is anything.
+_FAULTS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
+
 @dataclass(frozen=True)
 class Encoded:
     """A conversation's token ids, and of which of them the network learns to be the next."""
@@ -89,6 +101,9 @@ def _ids(tokenizer: Any, messages: Sequence[dict[str, str]], *, answer: bool = F
         )
     except jinja2.TemplateError as error:
         raise DataError(str(error)) from error
+    except _FAULTS as error:
+        reason = str(error).partition("\n")[0][:200] or type(error).__name__
+        raise DataError(_("the weights' chat template fails: {reason}", reason=reason)) from error
     return found
 
 
