@@ -67,6 +67,11 @@ def test_pretrained_weights_in_a_folder_are_fine_tuned_and_named_on_the_card(
     recipe = json.loads((bundle / "bundle.json").read_text())["recipe"]["candidates"][0]
     assert recipe["weights"] == "shapes-net"  # and not the path of this machine
     assert len(recipe["weights_sha256"]) == 64
+    bill = json.loads((bundle / "bom.json").read_text())
+    (ancestor,) = bill["metadata"]["component"]["pedigree"]["ancestors"]
+    assert ancestor["name"] == "shapes-net"
+    assert ancestor["hashes"][0]["content"] == recipe["weights_sha256"]
+    assert str(tmp_path) not in json.dumps(bill)
     assert "frozen backbone" in mintage.err
 
 

@@ -18,11 +18,13 @@ from tests.create.language.conversations import rows, texts, write
 from tests.e2e.test_resume import done, runs_of, started
 
 from mintage.app.root import App
-from mintage.bundle.language import load_language
+from mintage.app.showing import Showing
+from mintage.bundle.language import load_language, small_file
 from mintage.core.clock import SystemClock
 from mintage.core.errors import ConfigError, DataError, DependencyDown
 from mintage.core.progress import Silent
 from mintage.core.settings import load_settings
+from mintage.create.bom import BOM_FILE
 from mintage.create.language import run as runs
 from mintage.create.language import tuning
 from mintage.create.language.collect import in_split
@@ -104,6 +106,28 @@ def test_the_signed_weights_are_what_was_measured(
     stops = network.generation_config.eos_token_id
     assert tokenizer.convert_tokens_to_ids(tiny.END_TURN) in stops
     assert str(home) not in (bundle.folder / "bundle.json").read_text()
+
+
+def test_its_bill_of_materials_names_the_first_weights_and_no_path_of_this_machine(
+    trained: dict[str, Any], home: Path, base: Path
+) -> None:
+    with App(load_settings(home=home, threads=1)) as app:
+        bundle = load_language(Path(trained["bundle"]), app.keys, trained["model"])
+        (shown,) = Showing(app.workspace, app.keys).of(trained["model"])
+    content = small_file(bundle, BOM_FILE)
+    assert content is not None
+    bill = json.loads(content)
+    model = bill["metadata"]["component"]
+    (ancestor,) = model["pedigree"]["ancestors"]
+    assert ancestor["name"] == base.name
+    assert ancestor["hashes"][0]["content"] == bundle.manifest.base.digest
+    assert {each["name"] for each in model["components"]} == {*bundle.digests} - {BOM_FILE}
+    assert all(
+        bundle.digests[each["name"]] == each["hashes"][0]["content"] for each in model["components"]
+    )
+    assert str(base.parent) not in content.decode()
+    assert shown["bill_of_materials"]["serial_number"] == bill["serialNumber"]
+    assert small_file(bundle, "nothing.json") is None
 
 
 def test_the_same_seed_makes_the_same_bundle_and_another_another(
