@@ -87,3 +87,11 @@ def test_a_folder_that_is_no_bundle_is_an_input_error(tmp_path: Path, keys: KeyR
 def test_nothing_is_trusted_before_a_key_is(write: Write, tmp_path: Path) -> None:
     with pytest.raises(SignatureMismatch, match="No key is trusted"):
         load(write(), KeyRing(tmp_path / "customer"))
+
+
+def test_a_bundle_from_before_bills_of_materials_opens_as_ever(write: Write, keys: KeyRing) -> None:
+    without = load(write("colours@1"), keys, "colours@1")
+    assert "bom.json" not in without.files
+    with_one = load(write("colours@2", **{"bom.json": b"{}"}), keys, "colours@2")
+    assert with_one.manifest == without.manifest
+    assert with_one.digest != without.digest

@@ -236,3 +236,21 @@ def test_the_group_says_what_it_is_for() -> None:
         "remove",
         "update",
     }
+
+
+def test_a_bill_of_materials_travels_with_its_model_and_is_shown(
+    mintage: Terminal, home: Path, publisher: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    mintage("export", "pets@1", "pets.mintage", "--home", home)
+    mintage("trust", "add", publisher, "--yes", "--home", other)
+    mintage("import", "pets.mintage", "--home", other)
+    here, there = ((folder / "models/pets/1/bom.json").read_bytes() for folder in (home, other))
+    assert here == there
+    (shown,) = (
+        each for each in mintage.json("show", "pets@1", "--home", other) if each["kind"] == "model"
+    )
+    assert shown["bill_of_materials"]["format"] == "CycloneDX 1.6"
+    words = " ".join(mintage("show", "pets@1", "--home", other).split())
+    count = shown["bill_of_materials"]["components"]
+    assert f"bill of materials CycloneDX 1.6, {count} components" in words
