@@ -51,8 +51,7 @@ def plainly(files: list[Path], threads: int) -> float:
 
     def part(number: int) -> None:
         for path in files[number::threads]:
-            with path.open("rb") as stream:
-                hashlib.file_digest(stream, "sha256").hexdigest()
+            hashlib.sha256(path.read_bytes()).hexdigest()  # file_digest took a third longer
 
     began = time.perf_counter()
     with ThreadPoolExecutor(threads) as pool:

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from referencing import Registry, Resource
 from tests import model_signing
+from tests.tampering import mutations
 
 from mintage.core.canonical import canonical_json
 from mintage.core.errors import DataError, SignatureMismatch
@@ -389,6 +390,36 @@ def test_links_and_pipes_are_refused_in_anothers_folder_too(keys: KeyRing, tmp_p
     (piped / "model.sig").unlink()
     (piped / "model.sig").symlink_to(linked / "model.sig")
     assert "model.sig cannot be read" in refused(piped, own)
+
+
+def test_whatever_byte_of_anothers_signature_is_changed_the_files_are_as_signed_or_it_is_refused(
+    keys: KeyRing, tmp_path: Path
+) -> None:
+    """Spaces and hints are not signed; what is believed of the files never changes with them."""
+    content = signed_by_them(keys, canonical_json(statement(FILES)))
+    folder = laid(tmp_path / "theirs", {**FILES, "model.sig": content})
+    own = [keys.signer("bundle").public]
+    signature = folder / "model.sig"
+    whole = check_standard(folder, signature, own)
+    accepted = 0
+    for __, changed in mutations(content, sample=200):
+        signature.write_bytes(changed)
+        try:
+            found = check_standard(folder, signature, own)
+        except SignatureMismatch:
+            continue
+        assert (found.subject, found.digest) == (whole.subject, whole.digest)
+        accepted += 1
+    assert accepted < 100  # the hint of the key, its version of the format, blanks
+
+
+def test_a_signature_without_an_end_is_refused_before_it_fills_the_memory(
+    keys: KeyRing, tmp_path: Path
+) -> None:
+    folder = laid(tmp_path / "theirs", {"a": b""})
+    with (folder / "model.sig").open("wb") as stream:
+        stream.truncate(10**12)  # a hole: no disk holds a terabyte of it
+    assert "model.sig is larger than" in refused(folder, [keys.signer("bundle").public])
 
 
 def test_nothing_is_remembered_from_one_folder_to_the_next(keys: KeyRing, tmp_path: Path) -> None:

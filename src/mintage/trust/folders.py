@@ -18,6 +18,8 @@ from mintage.core.errors import DataError, SignatureMismatch, said_by
 from mintage.core.messages import Message, _
 
 _MOST_TOLD = 5
+_MOST_SIGNATURE_BYTES = 1 << 26
+"""Of a signature: as much as three hundred thousand files take to list."""
 _MISSING = _("{name} is missing")
 _UNSIGNED = _("{name} is not signed")
 _CHANGED = _("{name} was changed")
@@ -71,6 +73,20 @@ def read(folder: Path, name: str) -> bytes:
     """
     with opened(folder, name) as stream:
         return stream.read()
+
+
+def read_signature(folder: Path, name: str) -> bytes:
+    """A signature's bytes; raises as ``read``, and where nobody would sign so long a list.
+
+    Nothing is known of it yet: whoever lays a file there must not decide how much memory it takes.
+    """
+    with opened(folder, name) as stream:
+        data = stream.read(_MOST_SIGNATURE_BYTES + 1)
+    if len(data) > _MOST_SIGNATURE_BYTES:
+        raise mismatch(
+            _("{name} is larger than {most:,} bytes", name=name, most=_MOST_SIGNATURE_BYTES)
+        )
+    return data
 
 
 def hashed(folder: Path, name: str, algorithm: str = "sha256") -> str:

@@ -29,6 +29,7 @@ from mintage.trust.folders import (
     mismatch,
     name_problem,
     read,
+    read_signature,
     refuse,
     shown,
 )
@@ -143,7 +144,7 @@ def _looked_at(
                 signature_file=SIGNATURE_FILE,
             )
         )
-    signed = _opened(read(folder, SIGNATURE_FILE), keys, subject)
+    signed = _opened(read_signature(folder, SIGNATURE_FILE), keys, subject)
     found = dict(look(folder, signed.digests))
     found.pop(SIGNATURE_FILE, None)  # read above, where a link is refused
     return signed, found

@@ -27,7 +27,7 @@ from mintage.trust.folders import (
     mismatch,
     name_problem,
     opened,
-    read,
+    read_signature,
     refuse,
 )
 from mintage.trust.keys import PublicKey
@@ -79,7 +79,7 @@ def check_standard(folder: Path, signature: Path, keys: Sequence[PublicKey]) -> 
             it, or it was signed in a way that is not safe to believe.
     """
     check_is_folder(folder)
-    content = read(signature.parent, signature.name)
+    content = read_signature(signature.parent, signature.name)
     payload, key = open_envelope_by(_envelope(content), PAYLOAD_TYPE, keys)
     listed = _listed(payload)
     inside = _inside(folder, signature)
