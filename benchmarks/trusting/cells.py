@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from functools import partial
+
 from benchmarks.cells import Cell, Side, Turn
 from benchmarks.common import Result, script
 from benchmarks.trusting.lab import Lab
@@ -41,7 +44,28 @@ def proofs(__: Lab) -> list[Side[Lab]]:
     return [Side("mintage", measured, 90)]
 
 
+def datasets(__: Lab) -> list[Side[Lab]]:
+    """Of small files opening counts, of large ones hashing: photographs, and scans."""
+
+    def measured(turn: Turn[Lab], each: int) -> Result:
+        with tempfile.TemporaryDirectory(dir=turn.lab.scratch) as home:
+            return script(
+                "ours.dataset_check",
+                home=home,
+                each=each,
+                size_bytes=turn.lab.scale.dataset_bytes,
+                seed=turn.seed,
+                passes=3,
+            )
+
+    return [
+        Side(f"files of {each // 1000:,} kB", partial(measured, each=each), 60)
+        for each in (30_000, 1_000_000)
+    ]
+
+
 CELLS: list[Cell[Lab]] = [
     Cell("log-append", "entries appended to a large log beside a small one", appending),
     Cell("log-proofs", "signing a large log, and proving entries and sizes of it", proofs),
+    Cell("verify-dataset", "a dataset verified, beside a plain SHA-256 of its files", datasets),
 ]

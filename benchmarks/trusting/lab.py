@@ -17,9 +17,10 @@ class Scale:
     proofs: int = 200
     batch: int = 500
     batches: int = 40
+    dataset_bytes: int = 10**9
 
 
-SMOKE = Scale(many=3_000, few=300, proofs=10, batch=50, batches=4)
+SMOKE = Scale(many=3_000, few=300, proofs=10, batch=50, batches=4, dataset_bytes=2_000_000)
 
 
 class Lab:

@@ -17,7 +17,7 @@ from benchmarks.figures import (
 )
 from benchmarks.kept import Kept
 
-_LEAST_RATE, _MOST_RATIO, _MOST_SECONDS = 50_000, 1.2, 0.020
+_LEAST_RATE, _MOST_RATIO, _MOST_SECONDS, _MOST_TIMES = 50_000, 1.2, 0.020, 1.5
 
 
 def appending(kept: Kept) -> list[str]:
@@ -42,6 +42,22 @@ def appending(kept: Kept) -> list[str]:
     return table(
         [*found, at_most("a batch at the larger / at the smaller", ratios, times, _MOST_RATIO)]
     )
+
+
+def datasets(kept: Kept) -> list[str]:
+    """Verifying beside hashing, for each size of files."""
+    found = []
+    for name in kept.sides:
+        results = kept.of(name)
+        found += [
+            at_most(f"{name}: verified / hashed", values_of(results, "ratio"), times, _MOST_TIMES),
+            Line(
+                f"{name}: verified, a gigabyte",
+                [min(each["verified_seconds"]) * 1e9 / each["size_bytes"] for each in results],
+                seconds,
+            ),
+        ]
+    return table(found) if found else []
 
 
 def proofs(kept: Kept) -> list[str]:

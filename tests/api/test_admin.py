@@ -300,6 +300,38 @@ def test_credit_is_added_once_by_its_reference_seen_and_paid_back(office: Office
     assert budget == "10 EUR"
 
 
+def test_what_is_given_is_given_once_for_each_idempotency_key(office: Office) -> None:
+    gift = {"customer": "Ada", "amount": "5 EUR"}
+
+    def give(key: str | None, status: int = 201, **changes: str) -> Any:
+        headers = {} if key is None else {"Idempotency-Key": key}
+        return office.ask(
+            "POST", "/credits", "billing", status, json=gift | changes, headers=headers
+        )
+
+    first = give("b7d0")
+    assert give("b7d0") == first
+    assert give("another")["id"] != first["id"]
+    assert give(None)["id"] != give(None)["id"]  # without a key each is another
+    assert give("b7d0", 409, amount="6 EUR")["detail"].startswith("5 EUR was given")
+    give("b7d0", 409, customer="王小明")
+    give("k" * 256, 400)
+    limits = office.get("/customers/Ada/limits")
+    assert [each["left"] for each in limits["credit"]] == ["20"]
+    headers = {"Authorization": f"Bearer {office.keys['billing']}", "Idempotency-Key": "b7d0"}
+    again = office.client.request("POST", "/v1/admin/credits", headers=headers, json=gift)
+    assert again.headers["Idempotent-Replayed"] == "true"
+
+
+def test_the_last_admin_stays_one(office: Office) -> None:
+    said = office.ask("PUT", "/operators/admin/role", status=409, json={"role": "viewer"})
+    assert "is the last operator who is 'admin'" in said["detail"]
+    assert office.post("/operators/admin/revoke", status=409)["detail"] == said["detail"]
+    office.post("/operators", "admin", 201, name="Eve", role="admin")
+    office.ask("PUT", "/operators/admin/role", json={"role": "viewer"})
+    office.get("/operators", "admin", status=403)
+
+
 def test_answers_are_shaped_as_the_description_says(office: Office) -> None:
     office.ask("PUT", "/plans/gold", json=TERMS)
     shapes: dict[str, tuple[type[Any], Callable[[], Any]]] = {

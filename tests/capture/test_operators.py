@@ -166,6 +166,16 @@ def test_what_is_no_name_or_no_role_is_refused(operators: Operators, name: str, 
     assert operators.list() == []
 
 
+def test_whoever_has_the_folder_may_take_the_last_admin_too(operators: Operators) -> None:
+    operators.add("Ada", "admin")
+    operators.revoke(operators.add("Bob", "admin").operator.id, keeps_admin=True)
+    with pytest.raises(RequestError) as refused:
+        operators.revoke("Ada", keeps_admin=True)
+    assert refused.value.http_status == 409
+    assert operators.revoke("Ada").revoked_at is not None
+    assert operators.revoke("Ada", keeps_admin=True).revoked_at is not None  # as they were
+
+
 def test_an_unknown_operator_is_a_404(operators: Operators) -> None:
     with pytest.raises(RequestError, match="'Nobody'") as missing:
         operators.revoke("Nobody")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -40,14 +41,19 @@ from mintage.core import registry
 from mintage.core.currencies import exponent_of
 from mintage.core.errors import ConfigError, DependencyDown, RequestError
 from mintage.core.messages import Language, _
-from mintage.core.money import Money, Price, said_money
+from mintage.core.money import Money, Price, parse_exact, said_money
 from mintage.core.settings import Settings
 from mintage.core.types import EXPLANATION, LANGUAGE_UNITS
 from mintage.core.units import Reference
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
 
-_BY = {"customer": ("customer",), "product": ("product",), "model": ("model", "model_version")}
+_BY = {
+    "customer": ("customer",),
+    "plan": ("plan",),
+    "product": ("product",),
+    "model": ("model", "model_version"),
+}
 
 _UNIT = "image"
 _ANY = "any"  # a product that no price names
@@ -192,11 +198,17 @@ class Billing:
         )
 
     def add_credit(
-        self, customer: str, amount: str, payment: str | None, expires: str | None = None
+        self,
+        customer: str,
+        amount: str,
+        payment: str | None,
+        expires: str | None = None,
+        action: str | None = None,
     ) -> Credit:
         """Note what a customer paid in advance by other ways than a provider's.
 
-        Without a ``payment``'s reference it is given, for nothing. ``amount`` is such as 50 EUR.
+        Without a ``payment``'s reference it is given, for nothing, and once for each ``action``,
+        where that has a name. ``amount`` is such as 50 EUR.
 
         Raises:
             ConfigError: no amount, or no time to expire at.
@@ -204,7 +216,7 @@ class Billing:
         """
         credit = said_money(amount)
         return self.credits.add(
-            customer, credit, provider=MANUAL, reference=payment, expires=expires
+            customer, credit, provider=MANUAL, reference=payment, expires=expires, action=action
         )
 
     def export(self, period: str, form: Form, customer: str | None = None) -> Exported:
@@ -295,9 +307,9 @@ class Billing:
     ) -> tuple[list[Earned], list[str]]:
         """What each customer's use of each model version earned and cost in a month.
 
-        ``by`` adds it up by some of ``customer``, ``product`` and ``model``. Training is written
-        off over so many months, if it is; ``costs`` say what it cost (``pets@3=1200 EUR``). Second
-        come the versions of which nobody knows that.
+        ``by`` adds it up by some of ``customer``, ``plan``, ``product`` and ``model``. Training is
+        written off over so many months, if it is; ``costs`` say what it cost (``pets@3=1200
+        EUR``). Second come the versions of which nobody knows that.
 
         Raises:
             ConfigError: no month, another word, or no cost.
@@ -412,7 +424,8 @@ class Billing:
     ) -> Simulation:
         """What a month of each number of units comes to under a plan, or under a file of terms.
 
-        A unit costs what the answers that counted it did, so many of it as they counted.
+        A unit costs its share of what the answers that counted it did: where they counted several,
+        each bears as much of that as of their list price under the plan.
 
         What comes from elsewhere than this machine is given as a plan, so that it names no file.
 
@@ -428,7 +441,9 @@ class Billing:
             unit = _first_unit(terms, product or _ANY)
         if unit is None or (terms.charges and unit not in terms.charges_of(product or _ANY)):
             raise _not_charged(name, terms, product, unit)
-        spent, counted = self._spent_on(unit, product)
+        spent, quantities = self._spent_on(unit, product)
+        counted = quantities.get(unit, 0)
+        share = _share_of_unit(terms, product or _ANY, unit, quantities)
         cost = spent.cost(terms.currency, self.hour_cost()) if counted else None
         rows = simulate(
             name,
@@ -437,10 +452,10 @@ class Billing:
             product=product or _ANY,
             unit=unit,
             units=units,
-            cost_each=None if cost is None else cost / counted,
+            cost_each=None if cost is None else cost * share / counted,
             period=Period.containing(self._workspace.clock.now(), terms.timezone),
         )
-        seconds = spent.seconds / counted if counted else None
+        seconds = float(Fraction(spent.seconds) * share / counted) if counted else None
         asked_in = sorted(spent.asked.keys() - {terms.currency})
         return Simulation(f"{name}@{version}", product, unit, rows, seconds, asked_in)
 
@@ -451,11 +466,11 @@ class Billing:
         plan = self.plan(reference) if isinstance(reference, str) else reference
         return plan.name, plan.version, plan.terms
 
-    def _spent_on(self, unit: str, product: str | None) -> tuple[Spent, int]:
-        """What answers that counted a unit took, and how many of it they counted."""
+    def _spent_on(self, unit: str, product: str | None) -> tuple[Spent, Mapping[str, int]]:
+        """What answers that counted a unit took, and all that they counted, by unit."""
         with self._workspace.database.read() as connection:
             rows = repository.spent_on_unit(connection, unit, product)
-        return Spent.of(rows), sum(int(row.quantity) for row in rows)
+            return Spent.of(rows), repository.counted_with(connection, unit, product)
 
     def hour_cost(self) -> Price | None:
         """What an hour of one processor costs, if MINTAGE_COMPUTE_COST says it.
@@ -472,6 +487,23 @@ def _first_unit(terms: Terms, product: str) -> str | None:
     if not terms.charges:
         return _UNIT  # whatever is used costs nothing more
     return next((unit for unit in terms.charges_of(product) if unit != EXPLANATION), None)
+
+
+def _share_of_unit(
+    terms: Terms, product: str, unit: str, quantities: Mapping[str, int]
+) -> Fraction:
+    """Which share of what answers cost is a unit's: its part of their list price.
+
+    All of it, where that is nothing, or no other unit has a price.
+    """
+    prices = {
+        name: parse_exact(price) / per
+        for name, charge in terms.charges_of(product).items()
+        for price, per in [charge.list_price]
+    }
+    worth = {name: prices.get(name, Fraction(0)) * n for name, n in quantities.items()}
+    whole = sum(worth.values(), Fraction(0))
+    return worth.get(unit, Fraction(0)) / whole if whole and worth.get(unit) else Fraction(1)
 
 
 def _not_charged(plan: str, terms: Terms, product: str | None, unit: str | None) -> ConfigError:

@@ -130,12 +130,15 @@ class Operators:
                 for row in repository.all_operators(connection)
             ]
 
-    def set_role(self, operator: str, role: str) -> Operator:
+    def set_role(self, operator: str, role: str, *, keeps_admin: bool = False) -> Operator:
         """Let an operator do other things, from the next request on.
+
+        With ``keeps_admin`` the last one who is 'admin' stays so: over HTTP nobody could make
+        another.
 
         Raises:
             ConfigError: there is no such role.
-            RequestError: no such operator (404), or a revoked one (409).
+            RequestError: no such operator (404), a revoked one, or the last admin (409).
         """
         wanted = _role(role)
 
@@ -143,6 +146,8 @@ class Operators:
             found = _standing(connection, operator)
             if found.role == wanted:
                 return found
+            if keeps_admin:
+                _check_not_last(connection, found)
             changed = replace(found, role=wanted)
             repository.change_operator(connection, found.id, {"role": wanted})
             audit.append(connection, "operator.changed", changed.to_json())
@@ -172,17 +177,19 @@ class Operators:
 
         return self._database.write(work)
 
-    def revoke(self, operator: str) -> Operator:
+    def revoke(self, operator: str, *, keeps_admin: bool = False) -> Operator:
         """Refuse an operator from the next request on; a revoked one stays as they are.
 
         Raises:
-            RequestError: no such operator (404).
+            RequestError: no such operator (404), or, with ``keeps_admin``, the last admin (409).
         """
         now = timestamp(self._now())
 
         def work(connection: repository.Connection) -> Operator:
             found = _found(connection, operator)
             if found.revoked_at is None:
+                if keeps_admin:
+                    _check_not_last(connection, found)
                 found = replace(found, revoked_at=now)
                 repository.change_operator(connection, found.id, {"revoked_at": now})
                 audit.append(connection, "operator.revoked", found.to_json())
@@ -275,6 +282,28 @@ def _standing(connection: repository.Connection, operator: str) -> Operator:
             http_status=409,
         )
     return found
+
+
+def _check_not_last(connection: repository.Connection, found: Operator) -> None:
+    """Refuse to leave nobody who may make operators.
+
+    Raises:
+        RequestError: there is no other admin (409).
+    """
+    others = (
+        row
+        for row in repository.all_operators(connection)
+        if row["id"] != found.id and row["role"] == "admin" and row["revoked_at"] is None
+    )
+    if found.role == "admin" and next(others, None) is None:
+        raise RequestError(
+            _("{name!r} is the last operator who is 'admin'.", name=found.name),
+            remedy=_(
+                "Make another one 'admin' first. Whoever has the workspace's folder can do it all "
+                "the same: mintage operator."
+            ),
+            http_status=409,
+        )
 
 
 def _role(text: str) -> Role:

@@ -289,11 +289,14 @@ def yearly(
         start, last = max(day_of(spell.began, zone), paid_from), spell.last_day(zone)
         for number in range(max(0, year - start.year + 1)):
             first, after = years_later(start, number), years_later(start, number + 1)
-            if not spell.has(first, zone):
+            by_second = terms.get("prorate", True) == "second"
+            part_of_it = spell.seconds(dawn(first, zone), dawn(after, zone)) if by_second else 0
+            if not (spell.has(first, zone) or (start <= first and part_of_it)):
                 continue
             if first in days:
                 yield "fee", fee
-            if terms.get("prorate", True) and last in days:
+            ended = last if last is None else max(last, first)
+            if terms.get("prorate", True) and ended in days:
                 left = left_of(spell, terms, first, after)
                 if 0 < left < 1:
                     yield "fee_back", -fee * left

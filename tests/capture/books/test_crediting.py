@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from fractions import Fraction
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.capture.books.test_invoices import at, euros, use, with_two_lines
 
+from mintage.capture.books import crediting, documents
 from mintage.capture.pricing.periods import Period
+from mintage.capture.pricing.rating import Line
 from mintage.core.errors import RequestError
+from mintage.core.money import Money
 
 
 def test_the_same_reference_again_writes_nothing_and_shows_the_same_note(shop: Any) -> None:
@@ -112,3 +119,43 @@ def test_what_cannot_be_printed_is_no_reference(shop: Any, named: str) -> None:
     with pytest.raises(RequestError, match="no reference of a credit note"):
         shop.invoices.credit(issued.id, "slow", named=named)
     assert shop.invoices.find(issued.id).settled()["credited"] == "0"
+
+
+HALVES = st.integers(1, 400).map(lambda halves: Fraction(halves, 200))
+
+
+@given(
+    amounts=st.lists(HALVES, min_size=1, max_size=4),
+    off=st.integers(0, 100),
+    percent=st.sampled_from(["19", "7", "0", "8.875"]),
+    parts=st.lists(st.tuples(st.integers(0, 4), st.integers(1, 3)), max_size=4),
+)
+def test_notes_over_lines_at_half_a_cent_come_to_the_invoice(
+    amounts: list[Fraction], off: int, percent: str, parts: list[tuple[int, int]]
+) -> None:
+    lines = [Line("usage", "plain", 1, each, unit="image", units=1) for each in amounts]
+    if off:
+        lines.append(Line("discount", "plain", 1, -sum(amounts) * off / 100, percent=str(off)))
+    found = documents.invoice(
+        seller={},
+        customer={},
+        currency="EUR",
+        period="2026-11",
+        lines=lines,
+        taxes=[{"name": "VAT", "percent": percent}],
+        due_days=30,
+        rejected=[],
+    ) | {"number": "INV-2026-000001"}
+    notes: list[Any] = []
+    for place, share in parts:
+        number = place % len(lines) + 1
+        with suppress(RequestError):  # nothing of it is left
+            left = crediting.remaining_of(found, notes, number, {})
+            amount = Money.rounded(left.exact / share, "EUR")
+            notes.append(crediting.part(found, notes, number, amount, "slow", left))
+    notes.append(crediting.rest(found, notes, "slow", {}))
+    for name in ("net", "total"):
+        assert sum(Fraction(note[name]) for note in notes) == -Fraction(found[name])
+    for number, line in enumerate(found["lines"], start=1):
+        back = [each for note in notes for each in note["lines"] if each["of_line"] == number]
+        assert sum(Fraction(each["amount"]) for each in back) == -Fraction(line["amount"])

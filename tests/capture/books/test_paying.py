@@ -13,6 +13,7 @@ from tests.capture.conftest import Shop
 from tests.conftest import ManualClock
 
 from mintage.capture.books.invoice import Invoice
+from mintage.capture.books.paying import Received, take
 from mintage.capture.gate import KeyGate
 from mintage.capture.limits import repository
 from mintage.capture.limits.prepaid import Credits
@@ -176,3 +177,54 @@ def test_whatever_calls_took_what_is_left_of_an_invoice_can_be_paid(
                     paid = shop.invoices.pay(invoice.id, None, "manual", f"bank of {period}")
                     assert paid.status == "paid"
         assert accounts(shop, currency).get("receivable:Ada", "0") == "0"
+
+
+def test_an_invoice_is_paid_by_credit_twice_in_the_same_moment(shop: Shop) -> None:
+    charge = Charge.plain("image", "1")
+    shop.plans.agree("standard", Terms("EUR", (charge,), late=Late(grace_days=0)))
+    shop.key_of("Ada")
+    call(shop, 5)
+    at(shop, "2026-12-03")
+    (invoice,) = issued(shop, NOVEMBER)
+    for reference, left in (("one", "3"), ("two", "1"), ("three", "0")):
+        add(shop, Money.parse("2", "EUR"), reference)
+        paid = shop.invoices.pay_by_credit(invoice.id)
+        assert paid.to_pay == Money.parse(left, "EUR")
+    accounts(shop)
+
+
+@pytest.mark.parametrize("way", ["credited", "by credit", "all of it", "3.00", "4.00"])
+def test_an_old_invoice_of_which_credit_paid_half_a_cent_can_be_credited_and_paid(
+    shop: Shop, way: str
+) -> None:
+    charge = Charge.plain("image", "1")
+    shop.plans.agree("standard", Terms("EUR", (charge,), late=Late(grace_days=0)))
+    shop.key_of("Ada")
+    call(shop, 5)
+    at(shop, "2026-12-03")
+    (invoice,) = issued(shop, NOVEMBER)
+    add(shop, Money.parse("2", "EUR"), "one")
+    half, now, ada = Money(5_000_000, "EUR"), str(shop.clock), shop.customers.find("Ada").id
+
+    def as_it_was_once(connection: Any) -> Invoice:
+        ((credit, __),) = repository.credits_left(connection, ada, "EUR", now)
+        repository.spend(connection, credit, half.nanos)
+        return take(connection, invoice, Received("credit", "once", half, half), now)
+
+    assert shop.database.write(as_it_was_once).to_pay == Money.parse("4.995", "EUR")
+    if way == "credited":
+        shop.invoices.credit(invoice.id, "asked for")
+        assert accounts(shop)["credit:Ada"] == "-2"
+    else:
+        shop.invoices.credit_part(invoice.id, 1, Money.parse("2", "EUR"), "asked for")
+        if way == "by credit":
+            add(shop, Money.parse("1", "EUR"), "two")
+            paid = shop.invoices.pay_by_credit(invoice.id)
+        else:
+            amount = None if way == "all of it" else Money.parse(way, "EUR")
+            said = (amount, "manual", "transfer")
+            for __ in range(2):  # the bank says it twice
+                (paid,) = shop.invoices.pay_each([invoice.id], *said, rest_to_credit=way == "4.00")
+            assert accounts(shop)["cash:manual"] == ("6" if way == "4.00" else "5")
+        assert (paid.status, paid.to_pay.nanos) == ("paid", 0)
+    assert accounts(shop)["receivable:Ada"] == "0"

@@ -133,3 +133,39 @@ def test_a_note_over_a_yearly_fee_takes_as_much_of_every_month(yearly: Any) -> N
         assert row.revenue == EACH - Fraction(45, 12)
     (row,) = economics.month(Period(2027, 10), None)
     assert row.revenue == EACH
+
+
+def by_second(began: datetime, ended: datetime | None, percent: str = "0") -> Part:
+    """A yearly plan that is shared by the second, begun and changed at these moments."""
+    terms = Terms(
+        "EUR", IMAGES, fee="100", fee_every="year", prorate="second", discount_percent=percent
+    )
+    end = None if ended is None else max(began.date(), ended.date())
+    return Part("year", 1, terms, {}, (Held(began.date(), end, began.date(), (began, ended)),))
+
+
+def test_a_plan_by_the_second_that_is_changed_on_its_first_day_costs_what_it_lasted() -> None:
+    began, ended = (datetime(2026, 11, 1, hour, tzinfo=UTC) for hour in (9, 18))
+    part = by_second(began, ended)
+    found = lines_of(part, NOVEMBER)
+    assert [line.kind for line in found] == ["fee", "fee_back"]
+    assert total(found) == Fraction(100 * 18, 365 * 24)  # from the beginning of the day
+    assert total(earned_lines(part, NOVEMBER)) == total(found)
+    assert lines_of(part, OCTOBER) == []
+    assert lines_of(by_second(began, began), NOVEMBER) == []
+
+
+@given(
+    first=DAYS,
+    hours=st.integers(0, 30_000),
+    at=st.integers(0, 23),
+    percent=st.sampled_from(["0", "15", "100"]),
+)
+def test_all_months_by_the_second_earn_what_is_invoiced(
+    first: date, hours: int, at: int, percent: str
+) -> None:
+    began = datetime(first.year, first.month, first.day, at, tzinfo=UTC)
+    part = by_second(began, began + timedelta(hours=hours), percent)
+    months = list(months_from(first, 48))
+    invoiced = sum((total(lines_of(part, month)) for month in months), Fraction(0))
+    assert invoiced == sum((total(earned_lines(part, month)) for month in months), Fraction(0))

@@ -7,9 +7,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 
+from mintage.api import replays
 from mintage.api.admin import models
 from mintage.api.admin.bodies import read
 from mintage.api.admin.desk import After, Desk, answer
+from mintage.api.heads import header
 from mintage.api.models import Limits
 from mintage.api.paging import Limit, after_id, page
 from mintage.capture.limits.prepaid import Credit
@@ -53,14 +55,26 @@ def credit_routes(desk: Desk) -> APIRouter:
         **desk.needs("billing", 404, 409, body=models.NewCredit),
     )
     async def add(request: Request) -> JSONResponse:
-        """What was paid in advance, once by its reference; without one it is given."""
+        """What was paid in advance, once by its reference; without one it is given.
+
+        What is given is given once for each ``Idempotency-Key``, where the request has one.
+        """
+        action = replays.event_id(header(request.scope, replays.HEADER))
         asked = await read(request, models.NewCredit)
-        return await answer(
-            lambda: said(
-                billing.add_credit(asked.customer, asked.amount, asked.payment, asked.expires)
-            ),
-            status=201,
-        )
+        again = False
+
+        def work() -> dict[str, Any]:
+            nonlocal again
+            given = action is not None and asked.payment is None
+            again = given and billing.credits.given_by(action or "") is not None
+            added = billing.add_credit(
+                asked.customer, asked.amount, asked.payment, asked.expires, action
+            )
+            return said(added)
+
+        found = await answer(work, status=201)
+        found.headers.update(replays.REPLAYED if again else {})
+        return found
 
     @router.post(
         "/credits/{credit}/refund",

@@ -49,9 +49,11 @@ def operator_routes(desk: Desk) -> APIRouter:
         **desk.needs("admin", 404, 409, body=models.RoleOfOperator),
     )
     async def set_role(operator: str, request: Request) -> JSONResponse:
-        """From the next request on."""
+        """From the next request on; the last admin stays one."""
         asked = await read(request, models.RoleOfOperator)
-        return await answer(lambda: capture.operators.set_role(operator, asked.role))
+        return await answer(
+            lambda: capture.operators.set_role(operator, asked.role, keeps_admin=True)
+        )
 
     @router.post(
         "/operators/{operator}/rotate",
@@ -69,10 +71,10 @@ def operator_routes(desk: Desk) -> APIRouter:
         "/operators/{operator}/revoke",
         summary="Revoke an operator",
         response_model=models.ShownOperator,
-        **desk.needs("admin", 404),
+        **desk.needs("admin", 404, 409),
     )
     async def revoke(operator: str) -> JSONResponse:
-        """They are refused from the next request on."""
-        return await answer(lambda: capture.operators.revoke(operator))
+        """They are refused from the next request on; the last admin is not revoked."""
+        return await answer(lambda: capture.operators.revoke(operator, keeps_admin=True))
 
     return router

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -12,12 +13,20 @@ from mintage.capture.books.account import Account
 from mintage.capture.books.drafts import Drafts
 from mintage.capture.books.drilldown import Segment, plan_named
 from mintage.capture.books.invoice import Invoice, found_invoice, kind_of, not_now, notes_of
-from mintage.capture.books.paying import Received, check_reference, portions, take
+from mintage.capture.books.paying import (
+    Received,
+    beyond_whole,
+    check_payable,
+    check_reference,
+    portions,
+    take,
+)
 from mintage.capture.events import UsageRecord
 from mintage.capture.limits import prepaid
 from mintage.capture.limits.prepaid import CREDIT
 from mintage.core.clock import timestamp
 from mintage.core.errors import RequestError
+from mintage.core.ids import new_id
 from mintage.core.messages import _
 from mintage.core.money import Money
 from mintage.trust import audit
@@ -58,11 +67,16 @@ class Invoices(Drafts):
             if self._is_noted(connection, found, amount, provider, payment):
                 return found
             parts, rest = portions(found, amount)
+            received = [Received(provider, payment, part, part) for part in parts]
+            # An old invoice may owe a part of a minor unit: rounding has it.
+            beyond = beyond_whole(rest)
+            received[-1] = replace(received[-1], amount=parts[-1] + beyond)
+            rest += -beyond
             if rest.nanos and not rest_to_credit:
                 raise _too_much(found[-1], parts, rest)
             paid = [
-                take(connection, each, Received(provider, payment, part, part), now)
-                for each, part in zip(found, parts, strict=True)
+                take(connection, each, part, now)
+                for each, part in zip(found, received, strict=True)
             ]
             if rest.nanos:
                 prepaid.pay_in(connection, found[0].customer, rest, (provider, payment), now)
@@ -85,7 +99,8 @@ class Invoices(Drafts):
             return False
         came = sum(int(row["nanos"]) for row in known) + (0 if rest is None else rest.nanos)
         same = {row["invoice"] for row in known} == {each.id for each in found}
-        if not same or amount not in (None, Money(came, found[0].currency)):
+        noted = Money(came, found[0].currency)
+        if not same or amount not in (None, noted, noted + beyond_whole(-noted)):
             raise not_now(found[0], _("that payment is noted already, and otherwise"))
         return True
 
@@ -98,7 +113,8 @@ class Invoices(Drafts):
 
         def work(connection: repository.Connection) -> Invoice:
             found, now = found_invoice(connection, reference), timestamp(self._clock.now())
-            (owed,), __ = portions([found], None)
+            check_payable(found)
+            owed = found.to_pay
             share = prepaid.applied(connection, found.customer, owed, (found.id, found.period), now)
             if not share.pays.nanos:
                 raise not_now(
@@ -108,7 +124,7 @@ class Invoices(Drafts):
                         currency=owed.currency,
                     ),
                 )
-            named = f"{found.id}/{now}"
+            named = new_id("crp")  # not its moment: two may be of the same
             return take(connection, found, Received(CREDIT, named, share.taken, share.pays), now)
 
         return self._database.write(work)

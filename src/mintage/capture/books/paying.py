@@ -11,9 +11,10 @@ from mintage.capture.books import repository
 from mintage.capture.books.invoice import Invoice, found_invoice, not_now, receive
 from mintage.capture.limits import prepaid
 from mintage.capture.limits.prepaid import CREDIT
+from mintage.core.currencies import exponent_of
 from mintage.core.errors import RequestError
 from mintage.core.messages import _
-from mintage.core.money import Money
+from mintage.core.money import NANOS, Money
 
 _LONGEST_REFERENCE = 200
 
@@ -53,7 +54,8 @@ def take(
 def portions(found: Sequence[Invoice], came: Money | None) -> tuple[list[Money], Money]:
     """What a payment pays of each invoice, in their order, and what is left of it.
 
-    None is all that they owe.
+    None is all that they owe. Of old ones that may end in a part of a minor unit, which nobody can
+    pay: then it is the next whole one.
 
     Raises:
         RequestError: they are not one customer's in one currency, one of them is not to be paid, or
@@ -63,10 +65,9 @@ def portions(found: Sequence[Invoice], came: Money | None) -> tuple[list[Money],
     for each in found:
         if (each.customer, each.currency) != (first.customer, first.currency):
             raise not_now(each, _("one payment is one customer's, in one currency"))
-        if each.status != "issued" or each.kind != "invoice":
-            raise not_now(each, _("only an issued invoice is to be paid"))
+        check_payable(each)
     owed = Money(sum(each.to_pay.nanos for each in found), first.currency)
-    came = owed if came is None else came
+    came = owed + beyond_whole(-owed) if came is None else came
     whole = Money.rounded(came.exact, came.currency) == came
     before = owed.nanos - found[-1].to_pay.nanos
     if not whole or came.currency != first.currency or came.nanos <= before:
@@ -77,6 +78,21 @@ def portions(found: Sequence[Invoice], came: Money | None) -> tuple[list[Money],
         parts.append(Money(part, first.currency))
         rest -= part
     return parts, Money(rest, first.currency)
+
+
+def beyond_whole(amount: Money) -> Money:
+    """What of an amount is beyond whole minor units, as they are in cash; never below zero."""
+    return Money(amount.nanos % (NANOS // 10 ** exponent_of(amount.currency)), amount.currency)
+
+
+def check_payable(found: Invoice) -> None:
+    """Refuse a payment of what is not to be paid.
+
+    Raises:
+        RequestError: it is no invoice that is issued (409).
+    """
+    if found.status != "issued" or found.kind != "invoice":
+        raise not_now(found, _("only an issued invoice is to be paid"))
 
 
 def too_much(connection: repository.Connection, found: Invoice) -> dict[str, int]:

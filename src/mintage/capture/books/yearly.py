@@ -8,12 +8,12 @@ which it ends. All months together earn what invoices and credit notes come to.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from fractions import Fraction
 from typing import Final
 
 from mintage.capture.pricing.periods import Period, Span, year_from
-from mintage.capture.pricing.rating import Held, Line, Part, lines_of
+from mintage.capture.pricing.rating import Held, Line, Part, end_in, lines_of
 from mintage.core.money import parse_exact
 
 _MONTHS: Final = 12
@@ -52,11 +52,12 @@ def _earned(part: Part, held: Held, period: Period) -> Fraction:
     fee, begins, earned = parse_exact(part.terms.fee), held.charged_from, Fraction(0)
     for number in range(max(0, period.year - begins.year - 1), period.year - begins.year + 1):
         year = year_from(begins, number)
-        if held.first > year.first or (held.end is not None and held.end <= year.first):
+        end = end_in(part.terms, held, year)
+        if held.first > year.first or (end is not None and end <= year.first):
             continue
         passed = (period.year - year.first.year) * _MONTHS + period.month - year.first.month
         kept = fee - part.credited.get(year.end, Fraction(0))
-        last = _ended_in(held, year)
+        last = _ended_in(end, year)
         if last == period:
             before = kept * min(passed, _MONTHS) / _MONTHS
             earned += kept - _given_back(part, held, year, period) - before
@@ -65,11 +66,11 @@ def _earned(part: Part, held: Held, period: Period) -> Fraction:
     return earned
 
 
-def _ended_in(held: Held, year: Span) -> Period | None:
+def _ended_in(end: date | None, year: Span) -> Period | None:
     """The month in which the plan ended; None where it was in force to the end of the year."""
-    if held.end is None or held.end >= year.end:
+    if end is None or end >= year.end:
         return None
-    last_day = held.end - _DAY
+    last_day = end - _DAY
     return Period(last_day.year, last_day.month)
 
 

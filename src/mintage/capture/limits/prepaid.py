@@ -16,6 +16,7 @@ from mintage.capture.books import ledger
 from mintage.capture.customers import found_customer
 from mintage.capture.key_limits import end_of
 from mintage.capture.limits import repository
+from mintage.core.canonical import sha256_hex
 from mintage.core.clock import Clock, timestamp
 from mintage.core.currencies import exponent_of
 from mintage.core.errors import BooksBroken, RequestError
@@ -110,15 +111,17 @@ class Credits:
         provider: str,
         reference: str | None,
         expires: str | None = None,
+        action: str | None = None,
     ) -> Credit:
         """Note what a customer paid in advance; without a ``reference`` it is given, for nothing.
 
-        A payment is noted once, by its provider and reference. ``expires`` is in a person's words.
+        A payment is noted once, by its provider and reference, and what is given once for each
+        ``action``, where that has a name. ``expires`` is in a person's words.
 
         Raises:
             ConfigError: no time to expire at.
-            RequestError: no such customer (404), no amount above zero, or a payment of another
-                customer or amount (409).
+            RequestError: no such customer (404), no amount above zero, or a payment or action of
+                another customer or amount (409).
         """
         _check_amount(amount, reference)
         moment = self._clock.now()
@@ -132,11 +135,14 @@ class Credits:
                 else _made(owner.id, amount, "paid", (provider, reference), now),
                 expires_at=expires_at,
             )
-            known = (
-                None
-                if reference is None
-                else repository.credit_by_reference(connection, provider, reference)
-            )
+            if reference is not None:
+                known = repository.credit_by_reference(connection, provider, reference)
+            elif action is not None:
+                # Named after it, so that two who give at the same moment cannot both.
+                made = replace(made, id=id_of(action))
+                known = repository.find_credit(connection, made.id)
+            else:
+                known = None
             if known is not None:
                 return _same_payment(Credit(**known), made)
             against = "given" if reference is None else f"cash:{provider}"
@@ -144,6 +150,12 @@ class Credits:
             return made
 
         return self._database.write(work)
+
+    def given_by(self, action: str) -> Credit | None:
+        """What was given under the name of an action, if anything was."""
+        with self._database.read() as connection:
+            row = repository.find_credit(connection, id_of(action))
+        return None if row is None else Credit(**row)
 
     def refund(self, credit: str) -> Credit:
         """Pay back what is left of a credit that was paid; of one that was given, take it back.
@@ -410,6 +422,11 @@ def _ended(connection: repository.Connection, found: Credit, to: str, kind: str,
     audit.append(connection, "credit.ended", {"id": found.id, "by": kind, "left": left.amount})
 
 
+def id_of(action: str) -> str:
+    """The id of the credit that is given by an action of this name."""
+    return f"crd_{sha256_hex(action.encode())[:26]}"
+
+
 def _made(
     customer: str, amount: Money, origin: Origin, by: tuple[str | None, str | None], now: str
 ) -> Credit:
@@ -458,6 +475,16 @@ def _check_amount(amount: Money, reference: str | None) -> None:
 
 def _same_payment(known: Credit, made: Credit) -> Credit:
     if (known.customer, known.amount) != (made.customer, made.amount):
+        if known.reference is None:
+            raise RequestError(
+                _(
+                    "{amount} was given to {customer} under this Idempotency-Key.",
+                    amount=known.amount,
+                    customer=known.customer,
+                ),
+                remedy=_("Use one key for one action, such as a new UUID."),
+                http_status=409,
+            )
         raise RequestError(
             _(
                 "The payment {reference} is noted already, as {amount} of {customer}.",

@@ -238,13 +238,28 @@ def _yearly(part: Part, held: Held, period: Period, fee: Fraction) -> Sequence[L
     begins = held.charged_from
     for number in range(max(0, period.year - begins.year - 1), period.year - begins.year + 1):
         year = year_from(begins, number)
-        in_force = held.first <= year.first and (held.end is None or year.first < held.end)
+        end = end_in(part.terms, held, year)
+        in_force = held.first <= year.first and (end is None or year.first < end)
         if in_force and month.first <= year.first < month.end:
             lines.append(Line("fee", part.plan, part.version, fee, span=year))
-        end = held.end
         if in_force and part.terms.prorate and end is not None and month.first < end <= month.end:
             lines += _given_back(part, held, year, fee)
     return lines
+
+
+def end_in(terms: Terms, held: Held, year: Span) -> date | None:
+    """The day after the last one of a year on which a plan was in force; None while it is.
+
+    The day on which it is changed is none of its own, unless it is shared by the second and was in
+    force on no other one of the year.
+    """
+    if held.end is None or terms.prorate != "second" or held.moments is None:
+        return held.end
+    began, ended = held.moments
+    begin = max(began, beginning_of(year.first, terms.timezone))
+    if held.end <= year.first and ended is not None and ended > begin:
+        return year.first + _DAY
+    return held.end
 
 
 def _given_back(part: Part, held: Held, year: Span, fee: Fraction) -> list[Line]:
@@ -253,7 +268,7 @@ def _given_back(part: Part, held: Held, year: Span, fee: Fraction) -> list[Line]
     before = part.credited.get(year.end, Fraction(0))
     if not 0 < share < 1 or fee * share <= before:
         return []
-    unused = Span(held.end or year.end, year.end)
+    unused = Span(end_in(part.terms, held, year) or year.end, year.end)
     return [
         Line(
             "fee_back",
