@@ -80,6 +80,17 @@ def test_what_callers_recorded_is_on_the_disk(side: str, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("side", ["unlimited", "limited", "prepaid, 2 processes, 500/s"])
+def test_a_limit_holds_exactly_whoever_calls_at_once(side: str, tmp_path: Path) -> None:
+    small = lab.Lab(tmp_path, lab.SMOKE)
+    (cell,) = (each for each in CELLS if each.name == "contention")
+    (chosen,) = (each for each in cell.sides(small) if each.name == side)
+    result = chosen.measure(Turn(small, 0, {}))
+    assert result["answered"] == (100 if side == "unlimited" else result["exactly"])
+    assert 0 < result["rate"] < (600 if "/s" in side else 10**6)
+
+
+@pytest.mark.slow
 def test_the_bare_loop_writes_an_event_and_a_leaf_for_each_call(tmp_path: Path) -> None:
     with lab.Lab(tmp_path, lab.SMOKE).shop() as home:
         result = script("peers.bare_sqlite", home=home, callers=4, seconds=0.5, warm_up=0.1)
@@ -104,6 +115,12 @@ SAMPLES: dict[str, dict[str, list[dict[str, Any]]]] = {
         "mintage": [_called(5_000, 0.025)],
         "mintage, 2 processes": [_called(4_500, 0.035)],
     },
+    "contention": {
+        "unlimited": [_called(4_000, 0.03) | {"answered": 100, "exactly": 50}],
+        "limited": [_called(2_000, 0.05) | {"answered": 50, "exactly": 50}],
+        "prepaid, 2 processes": [_called(900, 0.05) | {"answered": 51, "exactly": 50}],
+        "limited, 500/s": [_called(499, 0.02) | {"answered": 50, "exactly": 50}],
+    },
     "metering-share": {
         "compact": [
             {
@@ -126,6 +143,16 @@ SAMPLES: dict[str, dict[str, list[dict[str, Any]]]] = {
         "| 1 process: events | 1 | 5,000/s | at least 4,000/s | reached |",
         "| 1 process: p99 / p50 | 1 | 2.50 × | at most 3.00 × | reached |",
         "| 2 processes: p99 / p50 | 1 | 3.50 × | at most 3.00 × | **not reached** |",
+        (
+            "| limited, 1 process: calls answered beyond the limit, or short of it | 1 | 0"
+            " | at most 0 | reached |"
+        ),
+        (
+            "| prepaid, 2 processes: calls answered beyond the limit, or short of it | 1 | 1"
+            " | at most 0 | **not reached** |"
+        ),
+        "| limited / unlimited, 1 process: calls a second | 1 | 50.0% |  |  |",
+        "| limited, 500/s: calls | 1 | 499/s |  |  |",
         "| compact: metering's share of the processor's time | 1 | 25.0% |  |  |",
         (
             "| 10,000,000 events: a replay of the last month under two plans | 1 | 56.0 s"

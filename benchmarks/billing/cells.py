@@ -22,6 +22,10 @@ STEPS = [
     "models",
     "history",
 ]
+KINDS = ("unlimited", "limited", "prepaid")
+"""What limits a customer: nothing, a hard limit, or credit."""
+PACE = 500
+"""Calls a second of all callers together, where they do not call as fast as they can."""
 _SECONDS_A_MILLION = 25
 
 
@@ -47,6 +51,26 @@ def metering(__: Lab) -> list[Side[Lab]]:
         "mintage, 2 processes": partial(_loop, module="ours.metering", processes=2),
     }
     return [Side(name, measure, 20) for name, measure in sides.items()]
+
+
+def contention(__: Lab) -> list[Side[Lab]]:
+    """One customer's calls, by what limits them: as many as go, and so many a second."""
+    return [
+        Side(
+            contender(kind, processes, rate),
+            partial(_loop, module="ours.contention", kind=kind, processes=processes, rate=rate),
+            20,
+        )
+        for rate in (0, PACE)
+        for processes in (1, 2)
+        for kind in KINDS
+    ]
+
+
+def contender(kind: str, processes: int, rate: int) -> str:
+    """What a side of ``contention`` is called."""
+    words = [kind, *(["2 processes"] if processes == 2 else []), *([f"{rate}/s"] if rate else [])]
+    return ", ".join(words)
 
 
 def share(__: Lab) -> list[Side[Lab]]:
@@ -90,6 +114,7 @@ def _pictures_missing() -> str:
 
 CELLS: list[Cell[Lab]] = [
     Cell("metering", "usage recorded durably, beside a bare loop of sqlite3", metering),
+    Cell("contention", "limits and credit counted exactly, for one customer's callers", contention),
     Cell("metering-share", "what metering adds to a prediction", share, _pictures_missing),
     Cell("books", "invoices and economics over millions of events", books),
 ]

@@ -18,6 +18,16 @@ _SECTIONS = {
         "threads on both sides.",
         tables.metering,
     ),
+    "contention": Section(
+        "Limits and credit under contention",
+        "64 callers of one customer, who share a counter: each reserves, records a usage and waits "
+        "for the receipt, as a server does for a call; with two processes, 32 callers each. "
+        "Unlimited customers reserve nothing; limited ones have a hard limit, prepaid ones credit. "
+        "First twice as many calls as the limit allows are made of a customer who has 50 units: "
+        "exactly 50 are to be let through. Then calls are measured of one who has a thousand "
+        "million, for 10 s after 2 s to warm up: as many as go, and 500 a second.",
+        tables.contention,
+    ),
     "metering-share": Section(
         "What metering adds to a prediction",
         "16 callers decode and infer, one thread of the runtime, and record each answer and have "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
+from benchmarks.billing.cells import KINDS, PACE, contender
 from benchmarks.common import Result
 from benchmarks.figures import (
     Line,
@@ -70,6 +71,32 @@ def metering(kept: Kept) -> list[str]:
             Line("the bare loop: p99 / p50", _tails(results), times),
             Line("the bare loop: processor, each", values_of(results, "busy_each"), _micro),
         ]
+    return table(found)
+
+
+def contention(kept: Kept) -> list[str]:
+    """Whether limits are exact, what counting takes, and how long callers wait."""
+    found: list[Line] = []
+    for kind in ("limited", "prepaid"):
+        for processes, words in ((1, "1 process"), (2, "2 processes")):
+            side = contender(kind, processes, 0)
+            if results := kept.of(side):
+                beyond = [float(abs(each["answered"] - each["exactly"])) for each in results]
+                what = f"{kind}, {words}: calls answered beyond the limit, or short of it"
+                found.append(at_most(what, beyond, number, 0))
+            if pairs := kept.both(side, contender("unlimited", processes, 0)):
+                ratios = [ours["rate"] / free["rate"] for ours, free in pairs]
+                found.append(Line(f"{kind} / unlimited, {words}: calls a second", ratios, share))
+    for rate_ in (0, PACE):
+        for processes in (1, 2):
+            for kind in KINDS:
+                side = contender(kind, processes, rate_)
+                if results := kept.of(side):
+                    found += [
+                        Line(f"{side}: calls", values_of(results, "rate"), rate),
+                        Line(f"{side}: p50", values_of(results, "p50"), milliseconds),
+                        Line(f"{side}: p99", values_of(results, "p99"), milliseconds),
+                    ]
     return table(found)
 
 
