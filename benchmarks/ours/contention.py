@@ -37,13 +37,15 @@ def _agree(workspace: Any, kind: str, units: int) -> str:
     from mintage.capture.pricing.terms import Terms
     from mintage.capture.subscriptions import Subscriptions
     from mintage.core.money import Money
+    from mintage.trust.keys import KeyRing
 
     database, clock = workspace.database, workspace.clock
     customers, name = Customers(database, clock), f"{kind} {units}"
     hard = units if kind == "limited" else None
     charge = Charge("image", (Tier(_PRICE),), hard_limit=hard)
     plan = f"{kind}-{units}"
-    Plans(database, clock).agree(plan, Terms("EUR", (charge,), prepaid=kind == "prepaid"))
+    plans = Plans(database, clock, KeyRing(workspace.key_folder))
+    plans.agree(plan, Terms("EUR", (charge,), prepaid=kind == "prepaid"))
     customers.add(name)
     if kind == "prepaid":
         Credits(database, clock).add(

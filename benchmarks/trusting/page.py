@@ -32,5 +32,6 @@ _SECTIONS = {
 }
 
 CHAPTER = Chapter(
-    "What follows is written by `make bench-trust`: the audit log on SQLite, and what is signed.", _SECTIONS
+    "What follows is written by `make bench-trust`: the audit log on SQLite, and what is signed.",
+    _SECTIONS,
 )

@@ -196,6 +196,9 @@ class Desk:
             raise NotAllowed(_("Not this."), remedy=_("Ask."))
         return Caller("cus_1")
 
+    def preview(self, caller: Caller) -> dict[str, Any]:
+        return {"customer": caller.customer, "final": False, "documents": []}
+
     def limits(self, caller: Caller) -> dict[str, Any]:
         said: dict[str, Any] = {"limits": [], "spending": [], "budgets": [], "credit": []}
         return said | {"customer": caller.customer}

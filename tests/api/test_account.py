@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -70,6 +70,27 @@ def test_usage_is_added_up_by_product_and_outcome_and_a_bound_key_sees_its_own_p
     ask(ada, "/v1/usage/totals?period=2026-11&product=birds", 403, **theirs)
     ask(ada, "/v1/usage/totals?period=2026-11&product=pets", **theirs)
     ask(ada, "/v1/usage/totals", 400)
+
+
+def test_a_running_month_is_previewed_for_customer_and_operator_and_is_not_final(
+    office: Office, ada: InProcess
+) -> None:
+    owner = office.shop.customers.find("Ada").id
+    empty = {"customer": owner, "final": False, "documents": []}
+    assert ask(ada, "/v1/invoices/preview").json() == empty
+    office.shop.clock.moment += timedelta(minutes=2)
+    office.shop.meter.record(office.shop.usage("Ada")).result(10)
+    said = ask(ada, "/v1/invoices/preview").json()
+    (document,) = models.InvoicePreview.model_validate(said).documents
+    assert (document["number"], document["period"], document["total"]) == (None, "2026-12", "0.02")
+    assert document["preview"]["final"] is False
+    assert office.get("/invoices:preview?customer=Ada") == said
+    assert office.get("/invoices:preview?customer=Ada&period=2026-11")["documents"]
+    office.get("/invoices:preview?customer=Eve", status=404)
+    office.get("/invoices:preview?customer=Ada&period=2027-01", status=400)
+    bound = office.app.capture.issue_key("Ada", products=["pets"]).key.reveal()
+    ask(ada, "/v1/invoices/preview", 403, Authorization=f"Bearer {bound}")
+    assert ask(ada, "/v1/invoices").json()["invoices"] == []
 
 
 def test_invoices_are_listed_and_read_as_json_html_and_csv_in_both_languages(

@@ -11,12 +11,15 @@ from tests.capture.conftest import Shop
 
 from mintage.app.capturing import Capturing
 from mintage.app.delivering import Accounts
+from mintage.capture.books.preview import Previews
 from mintage.capture.key_limits import KeyLimits
+from mintage.capture.limits.prepaid import Credits
 from mintage.capture.limits.standing import Standings
 from mintage.capture.pricing.charges import Charge, Tier
 from mintage.capture.pricing.periods import Period
 from mintage.capture.pricing.terms import Terms
 from mintage.core.errors import NotAllowed, RequestError
+from mintage.core.money import Money
 from mintage.core.types import Caller
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
@@ -36,7 +39,8 @@ def shop(workspace: Workspace) -> Any:
 
 def accounts(shop: Any) -> tuple[Accounts, Caller, Caller]:
     standings = Standings(shop.database, shop.clock)
-    made = Accounts(Capturing(shop.workspace, shop.keys), shop.invoices, standings)
+    previews = Previews(shop.database, shop.clock)
+    made = Accounts(Capturing(shop.workspace, shop.keys), shop.invoices, standings, previews)
     ada, bob = (made.caller(shop.key_of(name), "usage", None) for name in ("Ada", "Bob"))
     return made, ada, bob
 
@@ -92,10 +96,37 @@ def test_a_customer_has_their_own_invoice_as_pdf(
     assert unable.value.http_status == 406
 
 
+def test_a_key_for_some_products_sees_what_limits_its_own_calls(shop: Any) -> None:
+    own, ada, __ = accounts(shop)
+    shop.sell("birds", "other")
+    pets = Charge("image", (Tier("0.02"),), hard_limit=5, products=("pets",))
+    both = Charge("explanation", (Tier("0.02"),), hard_limit=3)
+    birds = Charge("image", (Tier("0.02"),), hard_limit=9, products=("birds",))
+    shop.plans.agree("standard", Terms("EUR", (pets, both, birds)))
+    shop.plans.agree("other", Terms("EUR", (Charge("image", (Tier("1"),), hard_limit=7),)))
+    budget = Money.parse("2", "EUR")
+    keys = [
+        shop.customers.issue_key("Ada", KeyLimits(products=("pets",), budget=budget))
+        for __ in range(2)
+    ]
+    Credits(shop.database, shop.clock).add(
+        "Ada", Money.parse("5", "EUR"), provider="manual", reference="bank"
+    )
+    bound = own.caller(keys[0].key.reveal(), "usage", None)
+    said, whole = own.limits(bound), own.limits(ada)
+    assert sorted(each["hard_limit"] for each in said["limits"]) == [3, 5]
+    assert sorted(each["hard_limit"] for each in whole["limits"]) == [3, 5, 7, 9]
+    assert [each["key"] for each in said["budgets"]] == [keys[0].id]
+    assert len(whole["budgets"]) == 2
+    assert (said["credit"], len(whole["credit"])) == ([], 1)
+    shop.plans.agree("standard", Terms("EUR", (pets,), prepaid=True))
+    assert [each["left"] for each in own.limits(bound)["credit"]] == ["5"]
+
+
 def test_a_key_for_some_products_sees_no_invoice(shop: Any) -> None:
     own, __, __ = accounts(shop)
     issued = shop.customers.issue_key("Ada", KeyLimits(products=("pets",)))
     caller = own.caller(issued.key.reveal(), "usage", None)
-    for ask in (own.invoices, own.limits, lambda who: own.invoice(who, "INV-2026-000001")):
+    for ask in (own.invoices, own.preview, lambda who: own.invoice(who, "INV-2026-000001")):
         with pytest.raises(NotAllowed):
             ask(caller)

@@ -527,3 +527,17 @@ def test_an_operator_is_added_listed_given_a_role_and_a_key_and_revoked(
     assert "already, or there was" in mintage.err
     mintage("operator", "add", "Eve", "--role", "root", *at, status=2)
     assert [each["name"] for each in mintage.json("operator", "list", *at)] == ["Ada"]
+
+
+def test_a_running_month_is_previewed_and_marked_as_not_final(
+    mintage: Terminal, books: Path
+) -> None:
+    at = ("--home", books)
+    said = mintage("invoice", "preview", "Ada", "--period", "2026-10", *at)
+    assert "NOT FINAL: Ada, 2026-10" in said
+    assert "Total" in said
+    assert "nobody owes this yet" in mintage.err
+    found = mintage.json("invoice", "preview", "Ada", "--period", "2026-10", *at)
+    assert (found["final"], len(found["documents"])) == (False, 1)
+    assert mintage.json("invoice", "list", *at) == []
+    mintage("invoice", "preview", "Ada", "--period", "2999-01", *at, status=2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from tests.terminal import Terminal
 
 LIST = """
@@ -106,3 +107,45 @@ def test_personal_data_stays_unless_it_is_said_that_it_may_leave(
         "--deidentify", "name", *at, status=2,
     )  # fmt: skip
     assert "No kind of personal data that can be replaced: 'name'" in mintage.err
+
+
+def test_what_is_sold_by_the_token_has_all_of_its_prices_in_the_list(
+    mintage: Terminal, tmp_path: Path
+) -> None:
+    at = ("--home", tmp_path / "home")
+    add = ("product", "add", "assistant", "--upstream", "https://example.com", "--model", "talker")
+    prices = ("--price-input", "1", "--price-cached-input", "0.5", "--price-output", "4")
+    mintage(*add, *prices, "--currency", "USD", "--cost-hour", "2.50", *at)
+    said = " ".join(mintage("products", *at).split())
+    assert "1, 4, 0.5 USD 1,000,000 × input_token, output_token, cached_input_token" in said
+    (sold,) = mintage.json("products", *at)
+    assert sold["plan"]["prices"]["output_token"] == {"amount": "4", "per": 1_000_000}
+    assert "2.50 an hour" in mintage("product", "show", "assistant", *at)
+    (upstream,) = mintage.json("product", "show", "assistant", *at)["upstreams"]
+    assert upstream["costs"]["hour"] == "2.50"
+
+
+def test_a_server_that_has_no_key_for_an_upstream_says_so_as_it_starts(
+    mintage: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = ("--home", tmp_path / "home")
+    add = ("product", "add", "assistant", "--upstream", "https://example.com", "--model", "talker")
+    prices = ("--price-input", "1", "--price-output", "4", "--currency", "USD")
+    mintage(*add, *prices, "--secret-env", "UPSTREAM_KEY", *at)
+
+    def started(*_given: object, **_more: object) -> None:
+        """In place of a server."""
+
+    monkeypatch.setattr("mintage.cli.serving.run_server", started)
+    mintage("serve", *at)
+    said = " ".join(mintage.err.split())
+    assert "The environment variable UPSTREAM_KEY is not set." in said
+    assert "example.com cannot be asked for assistant" in said
+    doctor = {each["check"]: each for each in mintage.json("doctor", *at)}
+    assert doctor["key of example.com"]["status"] == "warning"
+    monkeypatch.setenv("UPSTREAM_KEY", "sk-planted")
+    mintage("serve", *at)
+    assert "UPSTREAM_KEY" not in mintage.err
+    doctor = {each["check"]: each for each in mintage.json("doctor", *at)}
+    assert doctor["keys of upstreams"]["status"] == "ok"
+    assert "sk-planted" not in str(doctor)

@@ -121,6 +121,10 @@ def test_without_a_key_one_is_asked_for_and_the_page_speaks_chinese(
     page = opened.page
     page.goto(server.url)
     page.wait_for_selector("#key-form:not([hidden])")
+    say(page, "猫是什么？")
+    assert page.inner_text("#key-hint").startswith("对话需要密钥")
+    assert page.input_value("#prompt") == "猫是什么？"
+    assert page.evaluate("document.activeElement.id") == "key"
     page.fill("#key", shop.key)
     page.click("#key-form button")
     turn = say(page, "猫是什么？")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -130,6 +133,8 @@ def test_openais_client_works_unchanged(
     vector = client.embeddings.create(model="assistant", input="x", encoding_format="float")
     assert vector.data[0].embedding == [0.25, -0.5]
     assert [each.id for each in client.models.list()] == ["assistant"]
+    card = httpx.get(f"{server.url}/v1/products/assistant", trust_env=False).json()
+    assert (card["ready"], card["model"], card["model_version"]) == (True, "model", "one")
 
     async def by_the_other_client() -> str:
         async with openai.AsyncOpenAI(
@@ -475,3 +480,32 @@ def test_a_server_of_ones_own_costs_by_the_hour_also_where_a_call_comes_to_nothi
     for event in (*whole, failed):  # a dollar a second
         assert event["compute_seconds"] > 0
         assert Fraction(event["cost"]) == Fraction(str(event["compute_seconds"]))
+
+
+def test_a_receipt_is_checked_as_the_page_says_without_our_code(
+    shop: Shop, server: Server, tmp_path: Path
+) -> None:
+    page = (Path(__file__).parents[2] / "docs/how-to/language-models.md").read_text()
+    (program,) = re.findall(r"```python\n(import base64.*?)```", page, re.DOTALL)
+    command = [sys.executable, "-m", "mintage", "public-key", "receipt", "--home", str(shop.home)]
+    pem = subprocess.run(command, capture_output=True, check=True).stdout
+    (tmp_path / "receipt.pub").write_bytes(pem)
+    headers = {"Authorization": f"Bearer {shop.key}", "Content-Type": "application/json"}
+
+    def checked(answer: bytes) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "answer.json").write_bytes(answer)
+        check = [sys.executable, "-c", program]
+        return subprocess.run(check, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    for more in ({}, {"stream": True}):
+        request = json.dumps({"model": "assistant", "messages": ASKED} | more).encode()
+        (tmp_path / "request.json").write_bytes(request)
+        url = f"{server.url}/v1/chat/completions"
+        answer = httpx.post(url, content=request, headers=headers, trust_env=False).content
+        (receipt,) = re.findall(rb'"receipt":"(rcp_[^"]*)"', answer)
+        url = f"{server.url}/v1/receipts/{receipt.decode()}"
+        said = httpx.get(url, headers=headers, trust_env=False).content
+        (tmp_path / "receipt.json").write_bytes(said)
+        done = checked(answer)
+        assert "'output_token': 5" in done.stdout, done.stderr
+        assert checked(answer.replace(b"dogs", b"cats")).stderr.endswith("AssertionError\n")

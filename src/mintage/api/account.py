@@ -127,6 +127,25 @@ def _add_invoices(router: APIRouter, service: Service) -> None:
         return JSONResponse(await asyncio.to_thread(read))
 
     @router.get(
+        "/invoices/preview",
+        summary="Preview this month's invoice",
+        response_model=models.InvoicePreview,
+        responses=problems(401, 403),
+        openapi_extra=AUTHORIZED,
+    )
+    async def preview(request: Request) -> JSONResponse:
+        """What the present month comes to until now, with tax, by currency. None of it is final.
+
+        Fees are those of all of the month; usage is what there was at the moment
+        ``preview.until``, at most a minute ago.
+        """
+
+        def read() -> dict[str, Any]:
+            return service.accounts.preview(caller_of(service, request, "usage"))
+
+        return JSONResponse(await asyncio.to_thread(read))
+
+    @router.get(
         "/invoices/{number}",
         summary="Fetch an invoice",
         response_model=models.InvoiceDocument,
@@ -235,6 +254,7 @@ def _add_receipts(router: APIRouter, service: Service) -> None:
                 http_status=404,
             )
         return Response(content, media_type="application/json")
+
 
 def _add_log(router: APIRouter, service: Service) -> None:
     @router.get(

@@ -162,12 +162,18 @@ def _add_products(router: APIRouter, service: Service) -> None:
                 "labels": list(card.labels),
                 "model": card.model,
                 "model_version": card.model_version,
-                "ready": service.engine.ready(product),
+                "ready": service.engine.ready(product) or await _has_upstream(service, product),
                 "price": price,
                 "prices": {unit: asdict(each) for unit, each in card.prices.items()},
                 "rate": rate,
             }
         )
+
+
+async def _has_upstream(service: Service, product: str) -> bool:
+    """Whether some upstream of a language model may be asked now."""
+    gateway = service.gateway
+    return gateway is not None and await gateway.ready(product)
 
 
 def prediction(answered: Answered) -> dict[str, Any]:

@@ -339,6 +339,16 @@ class InvoiceList(_Wire):
     next: _Next
 
 
+class InvoicePreview(_Wire):
+    """What a month that is not over comes to until now; nobody owes it yet."""
+
+    customer: str
+    final: Literal[False]
+    documents: list[dict[str, Any]] = Field(
+        description="Invoices to be, by currency, without a number; ``preview.until`` says of when."
+    )
+
+
 class InvoiceDocument(InvoiceSummary):
     """An invoice or a credit note; ``document`` never changes once it is issued."""
 

@@ -283,6 +283,10 @@ class Accounts(Protocol):
         """The caller's invoices and credit notes, the oldest first; ``after`` is one of them."""
         ...
 
+    def preview(self, caller: Caller) -> dict[str, Any]:
+        """What the present month comes to until now; raises NotAllowed."""
+        ...
+
     def invoice(self, caller: Caller, number: str) -> dict[str, Any]:
         """One of them, by its number or id; raises RequestError (404) where it is not theirs."""
         ...
@@ -412,6 +416,10 @@ class Gateway(Protocol):
 
     async def models(self) -> Mapping[str, int]:
         """Every product that upstreams answer for, and since when, in seconds since 1970."""
+        ...
+
+    async def ready(self, product: str) -> bool:
+        """Whether one of its upstreams may be asked now."""
         ...
 
     async def ask(

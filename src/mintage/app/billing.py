@@ -21,6 +21,7 @@ from mintage.capture.books.invoices import Invoices
 from mintage.capture.books.ledger import Balances, Ledger
 from mintage.capture.books.overdue import Overdue, days_of
 from mintage.capture.books.paying import MANUAL
+from mintage.capture.books.preview import Previews
 from mintage.capture.books.rendering import language_for
 from mintage.capture.books.replay import Replay, Replayed
 from mintage.capture.books.running import Ran
@@ -118,6 +119,19 @@ class Billing:
         path = self._settings.seller
         seller = NO_DETAILS if path is None else details.read(path)
         return Invoices(self._workspace.database, self._workspace.clock, self._keys, seller)
+
+    def preview(self, customer: str, period: str | None = None) -> dict[str, Any]:
+        """What a month of a customer's comes to until now; nothing of it is kept, or owed.
+
+        Raises:
+            ConfigError: no month, or one that has not begun.
+            RequestError: no such customer (404).
+        """
+        month = None if period is None else begun(period, self._workspace.clock)
+        path = self._settings.seller
+        seller = NO_DETAILS if path is None else details.read(path)
+        previews = Previews(self._workspace.database, self._workspace.clock, seller)
+        return previews.shown(customer, month)
 
     @cached_property
     def overdue(self) -> Overdue:

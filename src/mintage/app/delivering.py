@@ -19,6 +19,7 @@ from mintage.bundle.predictor import Decode, Predictor
 from mintage.capture.answers import Answers
 from mintage.capture.books.invoice import Invoice
 from mintage.capture.books.invoices import Invoices
+from mintage.capture.books.preview import Previews
 from mintage.capture.key_limits import not_for
 from mintage.capture.limits.standing import Standings
 from mintage.capture.metering import UsageMeter
@@ -41,7 +42,7 @@ from mintage.deliver.products import Products
 from mintage.deliver.score import Work, score
 from mintage.deliver.upstreams.declarations import Upstreams
 from mintage.deliver.upstreams.declared import BundleAt
-from mintage.deliver.upstreams.gateway import Gateway
+from mintage.deliver.upstreams.gateway import Gateway, info_of
 from mintage.deliver.upstreams.own.addresses import Addresses
 from mintage.deliver.upstreams.own.keeper import Keeper
 from mintage.modalities.apart import Decoders
@@ -181,6 +182,7 @@ class Delivering:
                 Standings(self._workspace.database, self._workspace.clock),
                 Auditing(self._capture, keys),
                 partial(evidence_of, self._workspace, keys, invoices),
+                Previews(self._workspace.database, self._workspace.clock),
                 self._settings.font,
             ),
             catalogue=self.offers,
@@ -266,6 +268,7 @@ class Accounts:
         standings: Standings,
         log: Auditing,
         evidence: Callable[[Invoice], WorkspaceEvidence],
+        previews: Previews,
         font: Path | None = None,
     ) -> None:
         """``font`` is for invoices as PDF; None: one is looked for."""
@@ -274,6 +277,7 @@ class Accounts:
         self._invoices = invoices
         self._standings = standings
         self._evidence = evidence
+        self._previews = previews
         self._font = font
 
     def caller(self, key: str | None, scope: Scope, address: str | None) -> Caller:
@@ -346,11 +350,9 @@ class Accounts:
     def limits(self, caller: Caller) -> dict[str, Any]:
         """What limits the caller, how much of it is used, and the credit that is left.
 
-        Raises:
-            NotAllowed: the key is for some products alone, and limits are over all.
+        A key that is for some products alone sees what limits its own calls.
         """
-        _check_whole(caller)
-        return self._standings.of(caller.customer)
+        return self._standings.of(caller.customer, caller.products, caller.key)
 
     def invoices(
         self, caller: Caller, *, after: str | None = None, limit: int = 100
@@ -364,6 +366,15 @@ class Accounts:
         _check_whole(caller)
         found = self._invoices.list(caller.customer, drafts=False, after=after, limit=limit)
         return [each.summary() for each in found]
+
+    def preview(self, caller: Caller) -> dict[str, Any]:
+        """What the caller's present month comes to until now; none of it is owed yet.
+
+        Raises:
+            NotAllowed: the key is for some products alone, and invoices are over all.
+        """
+        _check_whole(caller)
+        return self._previews.shown(caller.customer)
 
     def invoice(self, caller: Caller, number: str) -> dict[str, Any]:
         """One invoice or credit note of the caller's, by its number or id.
@@ -459,14 +470,16 @@ class Offers:
         """
         plan = self._capture.plans.current(self._products.get(product).plan)
         said = plan.offer(product)
-        if self._upstreams.of(product):
+        standing = self._upstreams.of(product)
+        if standing:
+            info = info_of(standing[0])
             return Offer(
                 name=product,
                 task="text",
                 modality="text",
                 labels=(),
-                model=product,
-                model_version="",
+                model=info.model,
+                model_version=info.version,
                 unit=said["unit"],
                 price=Price(said["price"], said["currency"], said["per"]),
                 explanation=Price("0", said["currency"]),

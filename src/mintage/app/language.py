@@ -12,13 +12,14 @@ from mintage.capture.plans import Plan, Plans
 from mintage.capture.pricing.charges import Charge
 from mintage.capture.pricing.terms import Terms
 from mintage.core.errors import ConfigError, RequestError
-from mintage.core.messages import _
+from mintage.core.messages import Message, _
 from mintage.core.types import CACHED_INPUT_TOKEN, INPUT_TOKEN, LANGUAGE_UNITS, OUTPUT_TOKEN
 from mintage.core.units import check_name
 from mintage.deliver.products import Products, older
 from mintage.deliver.upstreams.declarations import Upstreams, answered_by_bundle
 from mintage.deliver.upstreams.declared import PER_TOKENS, BundleAt, Costs, Upstream
 from mintage.deliver.upstreams.gateway import check_library
+from mintage.deliver.upstreams.secret import Secret
 from mintage.deliver.upstreams.tokens import Counter
 
 OWN = "own"
@@ -154,6 +155,12 @@ class LanguageProducts:
         """Have an upstream answer no more; raises RequestError where there is none (404)."""
         self._upstreams.remove(product, name)
 
+    def without_key(self) -> list[tuple[Upstream, Message]]:
+        """Upstreams whose key cannot be read here and now, and why not."""
+        standing = [each for some in self._upstreams.all().values() for each in some]
+        found = [(each, reason_missing(each.secret)) for each in standing]
+        return [(each, reason) for each, reason in found if reason is not None]
+
     def _standing(self, product: str) -> list[Upstream]:
         found = list(self._upstreams.of(product))
         if not found:
@@ -213,6 +220,15 @@ class LanguageProducts:
                 remedy=_("Give it charges for input_token and output_token."),
             )
         return found
+
+
+def reason_missing(secret: Secret) -> Message | None:
+    """Why a key cannot be read; None where it can, or none is asked for."""
+    try:
+        secret.read()
+    except ConfigError as error:
+        return error.message if isinstance(error.message, Message) else Message(error.message)
+    return None
 
 
 def _shown(upstream: Upstream) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from mintage.app.finding import Finding
 from mintage.app.key_check import examine_keys
+from mintage.app.language import reason_missing
 from mintage.bundle import language
 from mintage.bundle.format import REQUIRED_FILES
 from mintage.bundle.language import is_language
@@ -21,6 +22,7 @@ from mintage.core.errors import ConfigError
 from mintage.core.machine import file_system
 from mintage.core.messages import Message, _
 from mintage.core.units import format_size
+from mintage.deliver.upstreams.secret import Secret
 from mintage.store.checkup import Health, examine
 from mintage.store.place import NETWORK_FILE_SYSTEMS
 from mintage.store.workspace import FORMAT, described_format, elsewhere
@@ -183,6 +185,24 @@ def _examined(home: Path, database_url: SecretStr | None, *, writable: bool) -> 
             _("Another goes on in its place; see: mintage audit verify"),
         )
     yield from _files(home, health)
+    yield from _upstreams(health)
+
+
+def _upstreams(health: Health) -> Iterator[Finding]:
+    """Whether the keys of upstreams can be read here, in this environment."""
+    whole = True
+    for product, name, reference in health.secrets:
+        reason = reason_missing(Secret(reference))
+        if reason is not None:
+            whole = False
+            yield Finding(
+                _("key of {upstream}", upstream=name),
+                "warning",
+                reason,
+                _("The server needs it where it starts, to ask for {product}.", product=product),
+            )
+    if health.secrets and whole:
+        yield Finding(_("keys of upstreams"), "ok", _("can be read"))
 
 
 def _log(health: Health) -> Finding:

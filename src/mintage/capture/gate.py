@@ -58,7 +58,8 @@ class KeyGate:
         found.limits.check_address(address)
         found.limits.check_scope(scope)
         products = found.limits.products
-        return Caller(found.customer, None if products is None else frozenset(products))
+        shown = None if products is None else frozenset(products)
+        return Caller(found.customer, shown, found.id)
 
     def authenticate(self, key: str | None, address: str | None = None) -> None:
         """Whether the key may call anything at all, before it is known what it calls.

@@ -74,6 +74,11 @@ class Plan:
             "unit": unit or "call",
             "price": first.amount,
             "per": first.per,
+            "prices": {
+                name: {"amount": each.amount, "per": each.per}
+                for name, each in prices.items()
+                if name != EXPLANATION
+            },
             "explanation_price": "0" if besides is None else besides.amount,
             "currency": self.terms.currency,
             "rate": self.terms.rate,

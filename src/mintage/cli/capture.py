@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -384,7 +384,7 @@ def usage(
             f"{event['model']}@{event['model_version']}",
             word(event["outcome"]),
             _quantities(event["quantities"]),
-            f"{event['price']} {event['currency']}",
+            _price(event),
             event["receipt"],
         )
         for event in listed
@@ -402,6 +402,12 @@ def usage(
         ),
         rows,
     )
+
+
+def _price(event: Mapping[str, Any]) -> str:
+    """What a call costs; what its plan settles with the month is not final."""
+    price = f"{event['price']} {event['currency']}"
+    return price if event["final"] else _("{price}, not final", price=price)
 
 
 def _total(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -229,7 +229,7 @@ def products(*, home: Home = None, as_json: Json = False) -> None:
             product["model"],
             _beside(product["canary"]),
             _beside(product["shadow"]),
-            f"{product['plan']['price']} {product['plan']['currency']}",
+            _prices(product["plan"]),
             _per(product["plan"]),
             _explanation_price(product["plan"]),
             product["plan"]["rate"] or "",
@@ -240,9 +240,24 @@ def products(*, home: Home = None, as_json: Json = False) -> None:
     table((_("product"), *versions, _("price"), _("per"), _("explanation"), _("rate")), rows)
 
 
+def _prices(plan: Mapping[str, Any]) -> str:
+    """What a unit costs, or each of several."""
+    amounts = [each["amount"] for each in plan["prices"].values()] or [plan["price"]]
+    return f"{', '.join(amounts)} {plan['currency']}"
+
+
 def _per(plan: Mapping[str, Any]) -> str:
-    unit = told(word(plan["unit"]))
-    return unit if plan["per"] == 1 else f"{plan['per']:,} × {unit}"
+    """Which units the prices are of, in their order."""
+    units = {name: each["per"] for name, each in plan["prices"].items()}
+    counted = units or {plan["unit"]: plan["per"]}
+    if len(set(counted.values())) > 1:
+        return ", ".join(_units([name], per) for name, per in counted.items())
+    return _units(counted, next(iter(counted.values())))
+
+
+def _units(units: Iterable[str], per: int) -> str:
+    named = ", ".join(told(word(unit)) for unit in units)
+    return named if per == 1 else f"{per:,} × {named}"
 
 
 def _beside(found: dict[str, Any] | None) -> str:
@@ -326,6 +341,15 @@ def serve(
             raise RequestError(
                 _("Nothing is published yet."),
                 remedy=_("Publish a model first: mintage publish pets@latest --product pets"),
+            )
+        for upstream, reason in app.language.without_key():
+            warn(
+                _(
+                    "{reason} Until it is there, {upstream} cannot be asked for {product}.",
+                    reason=reason,
+                    upstream=upstream.name,
+                    product=upstream.product,
+                )
             )
         said = partial(_say_addresses, durability=app.settings.durability)
         run_server(app, samples=(), on_started=said, workers=workers)

@@ -12,6 +12,7 @@ import typer
 from rich.cells import cell_len
 
 from mintage.capture.books import rendering
+from mintage.capture.books.documents import Document
 from mintage.capture.books.invoice import Invoice
 from mintage.capture.payments.booking import Found
 from mintage.capture.payments.desk import synced
@@ -160,6 +161,36 @@ def show_invoice(
     stdout.file.flush()
     sys.stdout.buffer.write(written)
     sys.stdout.buffer.flush()
+
+
+@invoice.command("preview")
+def preview_invoice(
+    customer: Annotated[str, typer.Argument(help="A customer's name or id.")],
+    *,
+    period: Annotated[
+        str | None, typer.Option(help="The month: 2026-11. (default: this one)")
+    ] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a month that is not over comes to until now. It is not final, and not kept."""
+    with opened(home) as app:
+        found = app.billing.preview(customer, period)
+    if as_json:
+        emit(found)
+        return
+    for each in found["documents"]:
+        said = _(
+            "NOT FINAL: {customer}, {period}, with usage until {moment}",
+            customer=each["customer"]["name"],
+            period=each["period"],
+            moment=each["preview"]["until"][:16],
+        )
+        stdout.print(_sums(told(said), each), end="", markup=False, highlight=False)
+    if found["documents"]:
+        say(_("Fees are of the whole month, and usage goes on: nobody owes this yet."))
+    else:
+        say(_("Nothing is to be invoiced of it until now."))
 
 
 @invoice.command("export")
@@ -493,9 +524,15 @@ def _list(listed: list[Invoice]) -> None:
 
 
 def _text(found: Invoice) -> str:
-    document, currency = rendering.standing(found.to_json()), found.currency
+    document = rendering.standing(found.to_json())
     title = f"{told(rendering.title_of(document))} {found.number or found.id}"
     head = f"{title}, {document['customer']['name']}, {found.period}, {told(word(found.status))}"
+    return _sums(head, document)
+
+
+def _sums(head: str, document: Document) -> str:
+    """A document's lines, taxes and total under a head."""
+    currency = document["currency"]
     rows = [(told(rendering.described(each)), each["amount"]) for each in document["lines"]]
     rows += [(f"{each['name']} {each['percent']} %", each["amount"]) for each in document["taxes"]]
     rows.append((told(_("Total")), document["total"]))

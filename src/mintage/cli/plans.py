@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mintage.app.billing import Simulation
+from mintage.capture.books.economics_page import short_price
 from mintage.capture.plans import Plan
 from mintage.capture.pricing import terms_file
 from mintage.cli.options import Home, Json, opened
@@ -102,7 +104,8 @@ def simulate_plan(
 
     A unit costs what the answers that counted it did, divided by how many of it they counted: what
     they were measured to compute, at what an hour costs you (MINTAGE_COMPUTE_COST, such as
-    '0.05 EUR'), and what upstreams ask. What they counted besides is in the cost, not the price.
+    '0.05 EUR'), and what upstreams ask. Where they counted several units, such as tokens read and
+    written, each bears as much of that as of their price by the plan's list.
     """
     with opened(home) as app:
         found = app.billing.simulate(reference, _numbers(units), product, unit)
@@ -115,7 +118,7 @@ def simulate_plan(
             f"{row.units:,}",
             row.price.amount,
             _each(row.to_json()["price_each"]),
-            "" if row.cost is None else f"{float(row.cost):,.4f}",
+            "" if row.cost is None else short_price(row.cost),
             "" if row.margin is None else f"{float(row.margin):.1%}",
         )
         for row in found.rows
@@ -165,7 +168,7 @@ def _numbers(text: str) -> list[int]:
 
 
 def _each(exact: str | None) -> str:
-    return "" if exact is None else f"{float(exact):.6g}"
+    return "" if exact is None else short_price(Fraction(exact))
 
 
 def _fee(agreed: Plan) -> str:

@@ -221,6 +221,8 @@ class Caller:
 
     customer: str
     products: frozenset[str] | None = None
+    key: str = field(default="", compare=False)
+    """The key's id."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from mintage.core.messages import _
 from mintage.store import inventory
 from mintage.store.backend import Backend, backend_of
 from mintage.store.engine import Database
-from mintage.store.schema import log_leaves, logs
+from mintage.store.schema import log_leaves, logs, upstreams
 
 _LATEST = 200
 
@@ -26,7 +26,7 @@ class Health:
     ``latest`` are the newest entries of the audit log as (record, salt, leaf hash); ``gapless``
     says whether its positions run from its first without a gap; ``frozen`` are the origins of those
     before it, each with why it was frozen; ``datasets`` and ``models`` are the rows of what was not
-    removed.
+    removed; ``secrets`` are product and name of each upstream that stands, and where its key is.
     """
 
     damage: str
@@ -38,6 +38,7 @@ class Health:
     frozen: tuple[tuple[str, str], ...] = ()
     datasets: tuple[inventory.Row, ...] = ()
     models: tuple[inventory.Row, ...] = ()
+    secrets: tuple[tuple[str, str, str], ...] = ()
 
 
 def examine(home: Path, database_url: SecretStr | None = None, *, writable: bool) -> Health:
@@ -76,8 +77,14 @@ def _health(backend: Backend, connection: Connection) -> Health:
         (_bytes(record), _bytes(salt), _bytes(leaf_hash))
         for record, salt, leaf_hash in connection.execute(newest)
     )
+    u = upstreams.c
+    standing = select(u.product, u.name, u.secret).where(u.removed_at.is_(None), u.secret != "")
     return Health(
         "",
+        secrets=tuple(
+            (str(product), str(name), str(secret))
+            for product, name, secret in connection.execute(standing.order_by(u.sequence))
+        ),
         size_bytes=backend.size_bytes(connection),
         leaves=count,
         gapless=not count or (first == begin and last == begin + count - 1),

@@ -53,3 +53,19 @@ def test_without_a_known_cost_there_is_no_margin() -> None:
 def test_nobody_uses_less_than_nothing() -> None:
     with pytest.raises(ConfigError):
         found(-1)
+
+
+def test_what_a_unit_costs_is_told_however_little_it_is() -> None:
+    tokens = Terms("EUR", (Charge.plain("input_token", "1", per=1_000_000),))
+    (one,) = simulate(
+        "tokens",
+        1,
+        tokens,
+        product="assistant",
+        unit="input_token",
+        units=(10,),
+        cost_each=Fraction(27, 10**8),
+        period=Period(2026, 11),
+    )
+    said = one.to_json()
+    assert (said["price"], said["price_each"], said["cost"]) == ("0", "0.000001", "0.0000027")

@@ -335,3 +335,22 @@ async def test_calls_that_a_server_works_on_together_share_its_time(
     took = time.monotonic() - began
     assert 0 < sum(each.seconds for each in works) <= took
     assert max(each.seconds for each in works) < took / 2
+
+
+async def test_a_product_is_ready_where_one_of_its_upstreams_may_be_asked(
+    gateway: Gateway, standing: Standing, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await gateway.ready("assistant")
+    assert not await gateway.ready("nothing")
+    own = of(BundleAt("chats", 1, "a" * 64).url)
+    keyless = of(scripted, secret=Secret("env:UPSTREAM_KEY"))
+    standing.upstreams = (own, keyless)  # one is being loaded, one has no key
+    monkeypatch.delenv("UPSTREAM_KEY", raising=False)
+    await asyncio.sleep(0.3)
+    assert not await gateway.ready("assistant")
+    standing.upstreams = (of(NOWHERE),)
+    await asyncio.sleep(0.3)
+    for __ in range(2):
+        with pytest.raises(NotReady):
+            await ask(gateway)
+    assert not await gateway.ready("assistant")

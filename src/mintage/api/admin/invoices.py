@@ -12,6 +12,7 @@ from mintage.api.admin import models
 from mintage.api.admin.bodies import read
 from mintage.api.admin.desk import After, Desk, answer
 from mintage.api.invoice_forms import FORMS, as_pdf, as_signed, asked_form, written
+from mintage.api.models import InvoicePreview
 from mintage.api.paging import Limit, page
 from mintage.capture.payments.desk import synced
 
@@ -56,6 +57,21 @@ def _add_readings(router: APIRouter, desk: Desk) -> None:
             return page("invoices", [each.to_json() for each in found], limit)
 
         return await answer(work)
+
+    @router.get(
+        "/invoices:preview",
+        summary="Preview a customer's invoice of a month that is not over",
+        response_model=InvoicePreview,
+        **desk.needs("viewer", 400, 404),
+    )
+    async def preview(
+        customer: Annotated[str, Query(max_length=200, description="By name or id.")],
+        period: Annotated[
+            str | None, Query(max_length=100, description="The month: 2026-11. Default: this one.")
+        ] = None,
+    ) -> JSONResponse:
+        """What it comes to until now, by currency; none of it is final, kept or owed."""
+        return await answer(lambda: app.billing.preview(customer, period))
 
     @router.get(
         "/invoices/{invoice}",

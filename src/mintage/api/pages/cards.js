@@ -3,7 +3,7 @@ import { again } from "./calls.js";
 import { find, make, refill, waiting } from "./dom.js";
 import { explanationOf, paint } from "./explanations.js";
 import { feedbackOf } from "./feedback.js";
-import { duration, money, share } from "./format.js";
+import { charged, duration, share } from "./format.js";
 import { problemNote, problemWords } from "./problems.js";
 import { receiptOf } from "./receipts.js";
 import { mayCall, state, words } from "./state.js";
@@ -100,7 +100,7 @@ function bar(name, value) {
 
 function meta(outcome) {
   const facts = [
-    [words().costs, money(outcome.price.amount, outcome.price.currency)],
+    [words().costs, charged(outcome.price)],
     [words().took, duration(outcome.milliseconds)],
     [words().by, `${outcome.model}@${outcome.model_version}`],
   ];

@@ -1,7 +1,7 @@
 // A conversation with a language model: the answer as it grows, what it takes, and the receipt.
 import { asked } from "./calls.js";
 import { find, make, refill, waiting } from "./dom.js";
-import { added, money, tokens } from "./format.js";
+import { added, charged, money, tokens } from "./format.js";
 import { askForKey } from "./keys.js";
 import { problemNote, problemWords } from "./problems.js";
 import { receiptOf } from "./receipts.js";
@@ -43,7 +43,7 @@ export function listenForQuestions() {
 
 function say(question) {
   if (!question || turns().some((turn) => turn.leaving)) return;
-  if (!state.key) return askForKey();
+  if (!state.key) return askForKey(words().keyFirst);
   const turn = { question, card: state.card, before: history(), element: make("li", { class: "turn" }) };
   turns().push(turn);
   find("turns").append(turn.element);
@@ -160,7 +160,7 @@ function taken(turn) {
     ? [
         [words().read, tokens(turn.usage.prompt_tokens)],
         [words().wrote, tokens(turn.usage.completion_tokens)],
-        [words().costs, money(turn.charged.price.amount, turn.charged.price.currency)],
+        [words().costs, charged(turn.charged.price)],
       ]
     : [
         [words().read, words().about(tokens(asking(turn)))],
@@ -184,9 +184,12 @@ function growing(turn) {
 function renderSpent() {
   const prices = turns().filter((turn) => turn.charged).map((turn) => turn.charged.price);
   find("fresh").hidden = turns().length === 0;
-  find("spent").textContent = prices.length
-    ? words().spent(money(added(...prices.map((price) => price.amount)), prices[0].currency))
-    : "";
+  const sum = prices.length && {
+    amount: added(...prices.map((price) => price.amount)),
+    currency: prices[0].currency,
+    final: prices.every((price) => price.final !== false),
+  };
+  find("spent").textContent = sum ? words().spent(charged(sum)) : "";
 }
 
 export const chatPrices = ({ prices, price }) =>

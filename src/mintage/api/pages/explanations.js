@@ -37,7 +37,7 @@ function said(call) {
   if (explanation === "awaited") return [waiting(words().explaining)];
   if (explanation.code) return [problemNote(explanation, () => explain(call))];
   const { where, drop, outcome } = explanation;
-  const price = money(outcome.price.amount, outcome.price.currency);
+  const price = charged(outcome.price);
   const toggle = button("quiet", call.plain ? words().showMap : words().hideMap, () => {
     call.plain = !call.plain;
     call.refresh();

@@ -19,6 +19,10 @@ export function money(amount, currency) {
   }
 }
 
+// What a call costs; where its plan settles that with the month (included units, tiers) it says so.
+export const charged = ({ amount, currency, final }) =>
+  final === false ? words().notFinal(money(amount, currency)) : money(amount, currency);
+
 // Exactly: prices are decimal strings, and no float touches money.
 export function added(...amounts) {
   const decimals = Math.max(...amounts.map((text) => text.split(".")[1]?.length ?? 0));

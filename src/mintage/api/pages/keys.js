@@ -11,8 +11,10 @@ export function showKey(asked = false) {
   find("key-state").textContent = state.key ? words().keyOwn(state.key.slice(-4)) : words().keyTrial;
 }
 
-export function askForKey() {
+// `why` is said beside the field, and to whoever does not see it, where something waits for the key.
+export function askForKey(why = "") {
   showKey(true);
+  if (why) find("key-hint").textContent = find("status").textContent = why;
   find("key-form").scrollIntoView({ block: "nearest" });
   find("key").focus();
 }

@@ -155,6 +155,12 @@ def last_step(connection: Connection) -> int:
     return int(connection.execute(select(func.max(rollup_steps.c.step))).scalar() or 0)
 
 
+def last_made(connection: Connection) -> str | None:
+    """When events were summed up last; None where they never were."""
+    found = connection.execute(select(func.max(rollup_steps.c.made_at))).scalar()
+    return None if found is None else str(found)
+
+
 def last_event(connection: Connection, after: int, at_most: int) -> int | None:
     """The sequence of the last of so many events after one; None where there are none."""
     next_ones = (

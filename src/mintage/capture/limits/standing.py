@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -27,8 +27,13 @@ class Standings:
         self._clock = clock
         self._credits = Credits(database, clock)
 
-    def of(self, customer: str) -> dict[str, Any]:
+    def of(
+        self, customer: str, products: Collection[str] | None = None, key: str = ""
+    ) -> dict[str, Any]:
         """Limits by plan and unit, spending, budgets of keys and credit, as JSON.
+
+        With ``products`` it is what limits calls of those by the ``key`` of this id: of budgets its
+        own alone, and credit where a plan takes it.
 
         Raises:
             RequestError: no such customer (404).
@@ -36,7 +41,7 @@ class Standings:
         moment = self._clock.now()
         with self._database.read() as connection:
             owner = found_customer(connection, customer)
-            plans = _plans_of(connection, owner.id, moment)
+            plans = list(_plans_of(connection, owner.id, moment, products))
             bounds = [
                 Bounds.of(
                     owner.id,
@@ -48,24 +53,33 @@ class Standings:
                 for each in plans
             ]
             bound = [each for each in bounds if each is not None]
-            limits = [limit for each in bound for limit in _limits(connection, each, moment)]
+            limits = [
+                limit for each in bound for limit in _limits(connection, each, moment, products)
+            ]
             spending = [_spending(connection, each, moment) for each in bound]
             budgets = list(_budgets(connection, owner.id, moment))
+        takes_credit = products is None or any(each.plan.terms.prepaid for each in plans)
+        credit = self._credits.balances(owner.id) if takes_credit else ()
         return {
             "customer": owner.id,
             "limits": limits,
             "spending": [each for each in spending if each is not None],
-            "budgets": budgets,
-            "credit": [each.to_json() for each in self._credits.balances(owner.id)],
+            "budgets": [each for each in budgets if products is None or each["key"] == key],
+            "credit": [each.to_json() for each in credit],
         }
 
 
 def _plans_of(
-    connection: repository.Connection, customer: str, moment: datetime
+    connection: repository.Connection,
+    customer: str,
+    moment: datetime,
+    products: Collection[str] | None,
 ) -> Iterable[InForce]:
-    """The plans by which the customer calls what is sold, each once."""
+    """The plans by which the customer calls what is sold, or these products, each once."""
     found: dict[str, InForce] = {}
     for product in repository.products_sold(connection):
+        if products is not None and product not in products:
+            continue
         begun = in_force(connection, customer, product, moment)
         offer = rows.offer(connection, product)
         if begun is not None:
@@ -78,11 +92,16 @@ def _plans_of(
 
 
 def _limits(
-    connection: repository.Connection, bounds: Bounds, moment: datetime
+    connection: repository.Connection,
+    bounds: Bounds,
+    moment: datetime,
+    products: Collection[str] | None,
 ) -> Iterable[dict[str, Any]]:
     for each in bounds.counted:
-        used, held = _taken(connection, bounds, each, moment)
         charge = each.charge
+        if products is not None and not any(map(charge.is_for, products)):
+            continue
+        used, held = _taken(connection, bounds, each, moment)
         yield {
             "plan": bounds.plan,
             "unit": charge.unit,

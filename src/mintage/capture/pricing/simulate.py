@@ -40,7 +40,9 @@ class Simulated:
 
     def to_json(self) -> dict[str, Any]:
         """As ``plan simulate --json`` says it; amounts are decimal strings."""
-        each = self.price.exact / self.units if self.units else None
+        # What is rounded for an invoice would hide what little a unit costs.
+        exact = sum((line.amount for line in self.lines), Fraction(0))
+        each = exact / self.units if self.units else None
         return {
             "units": self.units,
             "price": self.price.amount,

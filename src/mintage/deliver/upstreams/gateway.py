@@ -224,6 +224,21 @@ class Gateway:
             for product, upstreams in self._standing.items()
         }
 
+    async def ready(self, product: str) -> bool:
+        """Whether one of its upstreams may be asked now: it is up, as far as is known.
+
+        One that failed rests; a model of one's own may be loading yet, and a key be missing.
+        """
+        for upstream in await self.upstreams(product):
+            try:
+                self._addresses.of(upstream)
+                upstream.secret.read()
+            except (NotReady, ConfigError):
+                continue
+            if not self._breaker(upstream).rests_seconds:
+                return True
+        return False
+
     async def ask(
         self,
         product: str,
