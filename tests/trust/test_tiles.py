@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mintage.core.errors import ConfigError, LogForked
@@ -56,6 +56,7 @@ def test_every_proof_of_every_size_to_70_is_the_plain_trees_and_is_verified() ->
             merkle.verify_consistency(earlier, size, tiles.root(earlier), root, path)
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.integers(0, len(LEAVES)), st.randoms(use_true_random=False))
 def test_whatever_the_size_roots_and_proofs_are_those_of_the_plain_tree(
     kept: Kept, size: int, chance: random.Random
@@ -72,6 +73,7 @@ def test_whatever_the_size_roots_and_proofs_are_those_of_the_plain_tree(
     merkle.verify_consistency(earlier, size, before, root, tiles.consistency(earlier, size))
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.integers(0, 700), min_size=1, max_size=12))
 def test_a_tree_that_grows_from_head_to_head_keeps_each_node_once(steps: list[int]) -> None:
     kept: dict[tuple[int, int], bytes] = {}
