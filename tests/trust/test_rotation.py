@@ -177,6 +177,21 @@ def test_the_log_changes_its_key_at_a_head_that_both_sign(
             switched(done.key.switch, *pair)
 
 
+def test_a_head_that_an_earlier_key_signed_gets_the_former_ones_signature_too(
+    workspace: Workspace, ring: KeyRing
+) -> None:
+    kept = AuditLog(workspace.database, ring, ORIGIN).tree_head()  # by the very first key
+    keys = SigningKeys(workspace.database, ring, workspace.clock, lambda: kept)
+    keys.rotate("log")
+    former = ring.signer("log").public
+    done = keys.rotate("log")
+    assert done.key.switch is not None
+    assert switched(done.key.switch, former, done.key.key).root == kept.root
+    ring.path("log").unlink()
+    lost = SigningKeys(workspace.database, KeyRing(ring.folder), workspace.clock, lambda: kept)
+    assert lost.rotate("log").key.switch is None  # nobody is here to vouch
+
+
 def test_rotations_at_once_take_turns(workspace: Workspace, ring: KeyRing) -> None:
     ring.signer("bundle")
 

@@ -15,7 +15,13 @@ from typing import Any, get_args
 
 from mintage.core.canonical import sha256_hex
 from mintage.core.clock import Clock, timestamp
-from mintage.core.errors import ConfigError, DataError, RequestError, TrustError
+from mintage.core.errors import (
+    ConfigError,
+    DataError,
+    RequestError,
+    SignatureMismatch,
+    TrustError,
+)
 from mintage.core.files import readable_failures, sync_folder, write_atomic
 from mintage.core.messages import _
 from mintage.store.engine import Database
@@ -23,7 +29,7 @@ from mintage.trust import audit
 from mintage.trust.key_list import KeyList, ListedKey, open_list, sign_list
 from mintage.trust.key_record import KeyRecord, alone, read_shown, shown_name, write_shown
 from mintage.trust.keys import KeyRing, SigningRole
-from mintage.trust.notes import SignedHead, add_signature
+from mintage.trust.notes import SignedHead, add_signature, verify_note
 from mintage.trust.public_key import PublicKey
 from mintage.trust.repository import Connection
 from mintage.trust.shown import logged_before
@@ -91,7 +97,7 @@ class SigningKeys:
             self._log([("key.rotated", _rotation(role, signer.public, former.key, now))])
             key = ListedKey(role, signer.public, now)
             if role == "log":
-                key = replace(key, switch=self._signed_by_both(signer))
+                key = replace(key, switch=self._signed_by_both(former.key, signer))
             self._keep(record, [(former, former.ended(now))], key)
             self._destroy_former(role)
         return Rotated(key, former.ended(now))
@@ -268,9 +274,21 @@ class SigningKeys:
             )
         return parsed(pem, path, role)
 
-    def _signed_by_both(self, successor: Signer) -> str:
-        head = self._head()
-        return add_signature(head.note, head.note.partition("\n")[0], successor)
+    def _signed_by_both(self, former: PublicKey, successor: Signer) -> str | None:
+        """The present tree head; None where the former private key is not here any more."""
+        try:
+            signer = self._keys.signer("log")
+        except TrustError:
+            return None
+        if signer.key_id != former.key_id:
+            return None
+        note = self._head().note
+        origin = note.partition("\n")[0]
+        try:
+            verify_note(note, former, origin)
+        except SignatureMismatch:  # a head that is kept may be by a key before this one
+            note = add_signature(note, origin, signer)
+        return add_signature(note, origin, successor)
 
     def _keep(
         self,
