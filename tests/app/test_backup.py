@@ -22,6 +22,7 @@ from tests.capture.conftest import Shop
 from tests.conftest import ManualClock
 
 from mintage.app import backup
+from mintage.app import restore as restoring
 from mintage.app.restore import restore
 from mintage.capture.pricing.periods import Period
 from mintage.core.canonical import canonical_json
@@ -275,6 +276,25 @@ def test_no_member_lands_outside_of_the_workspace(filled: Any, tmp_path: Path, n
     with pytest.raises(DataError):
         restore(evil, tmp_path / "deep" / "new")
     assert not list(tmp_path.rglob("evil"))
+
+
+def test_a_table_whose_line_never_ends_is_not_held(
+    filled: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restoring, "_MOST_ROW_BYTES", 100_000)
+    path = tmp_path / "whole.tar"
+    backup.make(filled.workspace, path)
+
+    def endless(member: str, data: bytes) -> tuple[str, bytes]:
+        if member != "tables/customers.jsonl.gz":
+            return member, data
+        return member, gzip.compress(gzip.decompress(data) + b"[" * 50_000_000)
+
+    evil = rewritten(path, tmp_path / "evil.tar", endless)
+    assert evil.stat().st_size < 2 * path.stat().st_size
+    with pytest.raises(DataError, match="no backup, or not a whole one"):
+        restore(evil, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_link_in_a_backup_is_refused(tmp_path: Path) -> None:

@@ -164,6 +164,17 @@ def test_whoever_takes_it_over_finds_no_key_and_no_file_and_can_begin_nothing(
     assert not found["forked"]
 
 
+def test_where_the_system_refuses_a_bound_the_log_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    refusing = "from mintage.modalities import apart; apart._limit = lambda *_: False; "
+    monkeypatch.setattr(apart, "_PROGRAM", refusing + "import sys; apart.work(int(sys.argv[1]))")
+    made = Decoders(1)
+    assert made.decode("image", jpeg(), SPEC).shape == (28, 28, 3)
+    assert "not bounded in ['CORE', 'FSIZE', 'NPROC', 'AS']" in caplog.text
+    made.close()
+
+
 def test_one_that_died_while_it_waited_is_no_pictures_fault(decoders: Decoders) -> None:
     decoders.decode("image", jpeg(), SPEC)
     (child,) = list(decoders._free.queue)

@@ -147,7 +147,7 @@ def _begun(limits: dict[str, int]) -> _Child:
     ours.settimeout(_START_SECONDS)
     try:
         _send(ours, limits, b"")
-        _received(ours, 0)
+        told, __ = _received(ours, 0)
     except _BROKEN as error:
         child.end()
         raise DependencyDown(
@@ -156,6 +156,8 @@ def _begun(limits: dict[str, int]) -> _Child:
             retry_after_seconds=5,
         ) from error
     ours.settimeout(_WAIT_SECONDS)
+    if told.get("unbounded"):
+        _log.warning("A decoder is not bounded in %s: the system refuses.", told["unbounded"])
     return child
 
 
@@ -207,8 +209,7 @@ def work(descriptor: int) -> None:
         kinds = modalities()
         for name in kinds:
             kinds.get(name)  # loaded before it is bounded
-        _bound(limits["memory_bytes"])
-        _send(line, {}, b"")
+        _send(line, {"unbounded": _bound(limits["memory_bytes"])}, b"")
         with contextlib.suppress(EOFError):
             while True:
                 said, data = _received(line, sys.maxsize)
@@ -228,26 +229,30 @@ def _answer(line: socket.socket, said: dict[str, Any], data: bytes) -> None:
         _send(line, used, np.ascontiguousarray(pixels).data.cast("B"))
 
 
-def _bound(memory_bytes: int) -> None:
-    """From here on: no file written, no process begun, and so much memory more."""
-    none = (0, 0)
-    for kind in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC):
-        _limit(kind, none)
+def _bound(memory_bytes: int) -> list[str]:
+    """From here on: no file written, no process begun, and so much memory more.
+
+    What the system does not let be bounded is named.
+    """
+    left = [name for name in ("CORE", "FSIZE", "NPROC") if not _limit(name, 0, 0)]
     if sys.platform == "linux":  # elsewhere address space is not bounded, or not what is used
         with open("/proc/self/statm", encoding="ascii") as stream:  # noqa: PTH123 - one line
             pages = int(stream.read().split()[0])
         most = pages * resource.getpagesize() + memory_bytes
-        _limit(resource.RLIMIT_AS, (most, most))
+        left += [] if _limit("AS", most, most) else ["AS"]
+    return left
 
 
 def _grant(seconds: int) -> None:
     """So much of a core's time from now on; the system ends the process after it."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     __, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    _limit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + 1 + seconds, hard))
+    _limit("CPU", int(used.ru_utime + used.ru_stime) + 1 + seconds, hard)
 
 
-def _limit(kind: int, most: tuple[int, int]) -> None:
-    # A system may know a stricter one already, or not this one.
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(kind, most)
+def _limit(name: str, soft: int, hard: int) -> bool:
+    try:
+        resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (soft, hard))
+    except (ValueError, OSError):
+        return False
+    return True

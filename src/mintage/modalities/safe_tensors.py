@@ -31,7 +31,7 @@ MOST_DIMENSIONS = 16
 _LENGTH_BYTES = 8
 _MEMBERS = {"dtype", "shape", "data_offsets"}
 _METADATA = "__metadata__"
-_PART = 1 << 22  # numbers looked at at once: what is compared takes a few times their bytes
+_PART = 1 << 18  # numbers looked at at once: what stays in a cache is looked at four times as fast
 _REMEDY = _("Do not use it: fetch it again from its maker, or choose others.")
 
 # Bytes of a number, and of those that can be no number the bits that are then all set.
@@ -206,7 +206,8 @@ def _is_finite(data: bytes | mmap.mmap, begin: int, tensor: Tensor) -> bool:
     kind, mask = _KINDS[tensor.dtype]
     if mask is None:
         return True
-    return not any(((part & mask) == mask).any() for part in _parts(data, begin, tensor, kind))
+    # Of the bits that are looked at, all set is the highest there is.
+    return not any((part & mask).max() == mask for part in _parts(data, begin, tensor, kind))
 
 
 def _parts(
