@@ -288,7 +288,7 @@ class Desk:
     def log(self, caller: Caller) -> dict[str, Any]:
         key = {"key_id": "0" * 64, "algorithm": "Ed25519", "pem": "-"}
         said = {"origin": "tones.example/log", "log": 1, "first_position": 0, "size": 3}
-        return {**said, "head": "a note", "key": key, "frozen": []}
+        return {**said, "head": "a note", "witnessed": None, "key": key, "frozen": []}
 
     def consistency(
         self, caller: Caller, earlier: int, size: int | None, log: int | None

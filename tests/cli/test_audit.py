@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import sqlite3
@@ -14,6 +15,7 @@ from tests.terminal import Terminal
 from mintage.app.workspace_check import examine_workspace
 from mintage.core.clock import SystemClock
 from mintage.trust import merkle
+from mintage.trust.audit import leaf_of
 from mintage.trust.keys import PublicKey
 from mintage.trust.notes import SignedHead, verify_note
 
@@ -170,3 +172,42 @@ def test_a_backup_of_a_workspace_whose_log_was_frozen_is_restored(
     mintage("restore", backup, "--home", restored)
     mintage("audit", "verify", "--home", restored, status=3)
     assert f"{ORIGIN}/2" in mintage.out
+
+
+def test_a_mintage_elsewhere_is_the_witness_of_this_one(
+    mintage: Terminal, home: Path, tmp_path: Path
+) -> None:
+    there, name = tmp_path / "there", ("--name", "witness.example.com/w1")
+    key, own, head, signed = (tmp_path / each for each in ("log.pub", "w.pub", "h.txt", "s.txt"))
+    key.write_text(mintage("public-key", "log", "--home", home))
+    head.write_text(mintage("audit", "head", "--home", home))
+    seen = (head, "--log-key", key, *name, "--home", there)
+    signed.write_text(mintage("audit", "witness", *seen))
+    own.write_text(mintage("public-key", "log", "--home", there))
+    mintage("audit", "cosigned", signed, "--key", own, *name, "--home", home)
+    assert "witness.example.com/w1 signed this head at 20" in mintage.out
+    mintage("audit", "cosigned", signed, "--key", key, *name, "--home", home, status=3)
+    assert "no cosignature by" in mintage.err
+    size = mintage.json("audit", "head", "--home", home)["size"] - 1
+    head.write_text(mintage("audit", "head", "--home", home))
+    mintage("audit", "witness", *seen, status=2)
+    assert f"mintage audit prove --since {size}" in mintage.err
+    proof = tmp_path / "proof.json"
+    proof.write_text(mintage("audit", "prove", "--since", size, "--home", home))
+    assert mintage.json("audit", "witness", *seen, "--proof", proof)["note"].startswith(
+        head.read_text()
+    )
+
+
+def test_the_whole_log_is_exported_for_those_who_work_out_its_root_themselves(
+    mintage: Terminal, home: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "log.jsonl"
+    told = mintage.json("audit", "export", file, "--home", home)
+    begun, *entries = map(json.loads, file.read_text().splitlines())
+    assert begun == {"first_position": 0, "origin": ORIGIN}
+    leaves = [leaf_of(each["record"].encode(), bytes.fromhex(each["salt"])) for each in entries]
+    assert told["entries"] == len(leaves)
+    assert base64.b64encode(merkle.root(leaves)).decode() in told["head"]
+    mintage("audit", "export", file, "--home", home, status=2)
+    assert "is there already" in mintage.err

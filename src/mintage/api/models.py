@@ -100,6 +100,9 @@ class AuditLog(_Wire):
     first_position: int = Field(description="Of its first entry: an index is counted from there.")
     size: int = Field(description="The head's.")
     head: str = Field(description="The tree head, a C2SP signed note.")
+    witnessed: str | None = Field(
+        description="The newest head that witnesses signed too, with their lines; null: none."
+    )
     key: PublicKey
     frozen: list[FrozenLog] = Field(description="Those before it, the oldest first.")
 

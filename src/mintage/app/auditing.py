@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from mintage.app.capturing import Capturing
+from mintage.core.canonical import canonical_json
 from mintage.core.errors import ConfigError, LogForked, MintageError, SignatureMismatch, said_by
+from mintage.core.files import write_parts
 from mintage.core.messages import _, told
 from mintage.core.progress import Progress
 from mintage.trust.audit import AuditLog, Checked, LogRow, SignedHead, verify_note
@@ -113,6 +115,31 @@ class Auditing:
         """
         return self._log.examine(*map(self.read_head, heads), progress=progress)
 
+    def export(self, path: Path) -> int:
+        """Write all logs to a file for an auditor, a JSON object a line; how many entries.
+
+        Raises:
+            MintageError: the file cannot be written.
+        """
+        logs = self._log.logs()
+        count = 0
+
+        def lines() -> Iterator[bytes]:
+            nonlocal count
+            waiting = deque(logs)
+            for row in self._log.entries():
+                while waiting and waiting[0].first_position <= row.position:
+                    log = waiting.popleft()
+                    begun = {"first_position": log.first_position, "origin": log.origin}
+                    yield canonical_json(begun) + b"\n"
+                record = row.record.decode(errors="replace")
+                said = {"position": row.position, "record": record, "salt": row.salt.hex()}
+                yield canonical_json(said) + b"\n"
+                count += 1
+
+        write_parts(path, lines())
+        return count
+
     def begin_anew(self, damaged: Checked) -> SignedHead:
         """Freeze a log that ``verify`` found damaged; the head of the one begun after it."""
         return self._log.begin_anew(damaged)
@@ -167,15 +194,7 @@ class Auditing:
             ConfigError: it cannot be read.
             SignatureMismatch: it was signed by another key, or is no tree head.
         """
-        try:
-            with path.open("rb") as stream:
-                text = stream.read(_MOST_NOTE_BYTES).decode()
-        except (OSError, ValueError) as error:
-            reason = said_by(error) if isinstance(error, OSError) else _("it is no text")
-            raise ConfigError(
-                _("{path} cannot be read: {reason}.", path=path, reason=reason),
-                remedy=_("Name a file that holds what mintage audit head printed."),
-            ) from error
+        text = read_note(path)
         origin = text.partition("\n")[0]
         refusal: SignatureMismatch | None = None
         for key in self._keys.public_keys("log") or (self._keys.signer("log").public,):
@@ -216,12 +235,14 @@ class Auditing:
         head = self._log.recent()
         *frozen, current = self._log.logs()
         key = self._keys.signer("log").public
+        cosigned = self._log.cosigned()
         return {
             "origin": current.origin,
             "log": current.number,
             "first_position": current.first_position,
             "size": head.size,
             "head": head.note,
+            "witnessed": None if cosigned is None else cosigned.note,
             "key": {"key_id": key.key_id, "algorithm": key.algorithm, "pem": key.pem.decode()},
             "frozen": [
                 {
@@ -235,6 +256,23 @@ class Auditing:
                 for log in frozen
             ],
         }
+
+
+def read_note(path: Path) -> str:
+    """The text of a small file: a note, or a proof.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            return stream.read(_MOST_NOTE_BYTES).decode()
+    except (OSError, ValueError) as error:
+        reason = said_by(error) if isinstance(error, OSError) else _("it is no text")
+        raise ConfigError(
+            _("{path} cannot be read: {reason}.", path=path, reason=reason),
+            remedy=_("Name a file that holds what mintage audit head printed."),
+        ) from error
 
 
 def _is_wanted(entry: Entry, wanted: Wanted) -> bool:

@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from mintage.app.creating import Creating
     from mintage.app.delivering import Delivering
     from mintage.app.feedback import CustomerFeedback
+    from mintage.app.heads_elsewhere import HeadsElsewhere
     from mintage.app.labelling import Labelling
     from mintage.app.language import LanguageProducts
     from mintage.app.moving import Moving
     from mintage.app.notifying import Notifying
     from mintage.app.publishing import Publishing
     from mintage.app.tuning import Tuning
+    from mintage.app.witnessing import Witnessing
     from mintage.bundle.loader import LoadedBundle
     from mintage.deliver.products import Products
     from mintage.deliver.upstreams.declarations import Upstreams
@@ -143,6 +145,25 @@ class App:
         from mintage.app.auditing import Auditing  # noqa: PLC0415
 
         return Auditing(self.capture, self.keys)
+
+    @cached_property
+    def heads_elsewhere(self) -> HeadsElsewhere:
+        """Tree heads, put where they cannot be taken back."""
+        from mintage.app.heads_elsewhere import HeadsElsewhere  # noqa: PLC0415
+
+        return HeadsElsewhere(
+            self.workspace,
+            self.capture.log,
+            self.settings.heads_folder,
+            self.settings.heads_seconds,
+        )
+
+    @cached_property
+    def witnessing(self) -> Witnessing:
+        """Witnesses of our log, and being one of others'."""
+        from mintage.app.witnessing import Witnessing  # noqa: PLC0415
+
+        return Witnessing(self.workspace, self.keys, self.capture.log, self.auditing)
 
     @cached_property
     def billing(self) -> Billing:

@@ -26,13 +26,14 @@ TYPES = (
     "payment.mismatch",
     "quota.threshold",
     "balance.threshold",
+    "log.head",
 )
 """Everything that is told; an endpoint may hear some of them alone."""
 
 
 def tell(
     connection: repository.Connection,
-    customer: str,
+    customer: str | None,
     type_: str,
     data: Mapping[str, Any],
     now: datetime | str,
@@ -40,7 +41,8 @@ def tell(
     """Tell of something within the caller's transaction; the notice's id.
 
     It is sent, by whoever runs ``Deliveries``, to the endpoints that there are now; ``customer`` is
-    an id. Amounts in ``data`` are decimal strings.
+    an id, None for what is of no customer, which the operator's endpoints alone hear. Amounts in
+    ``data`` are decimal strings.
 
     Raises:
         ValueError: no type of ``TYPES``.
@@ -51,11 +53,20 @@ def tell(
     notice = new_id("msg")
     row = {"id": notice, "customer": customer, "type": type_, "told_at": moment}
     repository.add_notice(connection, row | {"data": canonical_json(data).decode()})
-    heard = [
+    heard = _hearing(connection, customer, type_)
+    fresh = {"notice": notice, "status": "waiting", "tries": 0, "next_at": moment}
+    repository.add_deliveries(connection, [fresh | {"endpoint": each} for each in heard])
+    return notice
+
+
+def is_heard(connection: repository.Connection, customer: str | None, type_: str) -> bool:
+    """Whether any endpoint would be sent such a notice now."""
+    return bool(_hearing(connection, customer, type_))
+
+
+def _hearing(connection: repository.Connection, customer: str | None, type_: str) -> list[str]:
+    return [
         each["id"]
         for each in repository.endpoints_for(connection, customer)
         if type_ in (json.loads(each["types"]) or TYPES)
     ]
-    fresh = {"notice": notice, "status": "waiting", "tries": 0, "next_at": moment}
-    repository.add_deliveries(connection, [fresh | {"endpoint": each} for each in heard])
-    return notice

@@ -1,4 +1,4 @@
-"""audit show, verify, prove and head: what happened, and that nobody rewrote it."""
+"""The audit log: show, verify, prove, export, head; witness and cosigned."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from typing import Annotated
 import typer
 
 from mintage.app.auditing import Entry, Wanted
+from mintage.app.witnessing import NAME
 from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import TerminalProgress, emit, line, say, table, warn
+from mintage.core.clock import timestamp
 from mintage.core.errors import ConfigError, LogForked
 from mintage.core.messages import Message, _
 from mintage.trust.audit import Checked
@@ -170,6 +172,77 @@ def prove(
             emit(app.auditing.prove(what))
         elif since is not None:
             emit(app.auditing.prove_since(since))
+
+
+@audit.command()
+def export(
+    file: Annotated[Path, typer.Argument(help="The file to write; it must not be there yet.")],
+    *,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Write the whole log to a file, for an auditor who would not run our code.
+
+    Records say who did what: it is for whoever may know that.
+    """
+    if file.exists():
+        raise ConfigError(
+            _("{path} is there already.", path=file), remedy=_("Name a file that is not.")
+        )
+    with opened(home) as app:
+        head = app.auditing.head()
+        count = app.auditing.export(file)
+    if as_json:
+        emit({"path": str(file), "entries": count, "head": head.note})
+    else:
+        line(_("{path}: {count} entries", path=file, count=count))
+
+
+@audit.command()
+def witness(
+    head: Annotated[Path, typer.Argument(help="A tree head of another's log.")],
+    *,
+    log_key: Annotated[Path, typer.Option(help="That log's public key (PEM).")],
+    proof: Annotated[
+        Path | None,
+        typer.Option(help="What mintage audit prove --since SIZE printed there, for a newer head."),
+    ] = None,
+    name: Annotated[
+        str, typer.Option(help="What this witness is called, such as witness.example.com/w1.")
+    ] = NAME,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Cosign a head of another's log, if it continues what was seen of it here before.
+
+    The first head of a log is taken as it is. Give the note that is printed back to the log's
+    owner; the key for it is what mintage public-key log prints here.
+    """
+    with opened(home, make=True) as app:
+        note = app.witnessing.witness(head, log_key, proof, name)
+    if as_json:
+        emit({"witness": name, "note": note})
+    else:
+        line(note.rstrip())
+
+
+@audit.command()
+def cosigned(
+    note: Annotated[Path, typer.Argument(help="The head that a witness gave back, signed by it.")],
+    *,
+    key: Annotated[Path, typer.Option(help="The witness's public key (PEM).")],
+    name: Annotated[str, typer.Option(help="What the witness is called.")] = NAME,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Keep what a witness said of a head of this log, and give it to whoever asks for the head."""
+    with opened(home) as app:
+        moment = app.witnessing.take(note, key, name)
+    said = {"witness": name, "cosigned_at": timestamp(moment)}
+    if as_json:
+        emit(said)
+    else:
+        line(_("{witness} signed this head at {cosigned_at}.", **said))
 
 
 @audit.command("head")

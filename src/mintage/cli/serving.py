@@ -57,6 +57,7 @@ def _serve(
         logging_to(sys.stderr, log_format or app.settings.log_format),
         app.notifying.in_background(),
         app.capture.log.signing(),
+        app.heads_elsewhere.in_background(),
         app.deliver.model_servers(models).in_background(),
     ):
         if workers == 1:

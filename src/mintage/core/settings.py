@@ -58,6 +58,10 @@ class Settings(BaseSettings):
     cut; `process`, with the database, so that it survives kill -9."""
     compute_cost: str | None = None
     """What an hour of one processor costs you, such as `0.05 EUR`; None: costs are not told."""
+    heads_folder: Path | None = None
+    """A folder, best on another machine, where `serve` puts tree heads of the audit log."""
+    heads_seconds: Annotated[float, Field(ge=1, le=86_400 * 31)] = 3600.0
+    """How often a new tree head is put there, and told by webhook as `log.head`."""
     seller: Path | None = None
     """A TOML file with your own invoicing details: what invoices say of who sells."""
     model_server: ModelServer = "auto"

@@ -76,6 +76,28 @@ log_heads = Table(
     Column("signed_at", String(32), nullable=False),
 )
 
+# What witnesses said of heads: a line of a signed note each.
+log_cosignatures = Table(
+    "log_cosignatures",
+    metadata,
+    Column("log", Integer, primary_key=True, autoincrement=False),
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("name", String(200), primary_key=True),
+    Column("line", Text, nullable=False),
+    Column("taken_at", String(32), nullable=False),
+)
+
+# The largest head of each log of others that was cosigned here as a witness.
+witnessed_heads = Table(
+    "witnessed_heads",
+    metadata,
+    Column("origin", String(200), primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("witnessed_at", String(32), nullable=False),
+)
+
 # Documents as they were signed when they were issued, set or measured; none ever changes.
 statements = Table(
     "statements",
@@ -495,7 +517,7 @@ notices = Table(
     "notices",
     metadata,
     Column("id", String(40), primary_key=True),  # the webhook-id, the same in every try
-    Column("customer", String(40), ForeignKey("customers.id"), nullable=False, index=True),
+    Column("customer", String(40), ForeignKey("customers.id"), index=True),  # NULL: of nobody
     Column("type", String(40), nullable=False),
     Column("data", Text, nullable=False),  # canonical JSON
     Column("told_at", String(32), nullable=False),

@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from mintage.core.clock import Clock, SystemClock
+from mintage.core.clock import Clock, SystemClock, timestamp
 from mintage.core.errors import ConfigError, LogForked
 from mintage.core.messages import _
 from mintage.core.progress import Progress, Silent
@@ -146,7 +146,8 @@ class AuditLog:
         """``origin`` is the log's name for ever, such as ``example.com/log``."""
         self._database = database
         self._origin = origin
-        self._heads = Heads(database, keys, origin, clock or SystemClock())
+        self._clock = clock or SystemClock()
+        self._heads = Heads(database, keys, origin, self._clock)
 
     def tree_head(self) -> SignedHead:
         """Size and root as they now stand, signed and kept.
@@ -320,6 +321,31 @@ class AuditLog:
             row = repository.head_of(connection, asked.number, wanted)
         head = None if row is None else head_from(row)
         return Consistency(asked.origin, earlier, wanted, tuple(path), head)
+
+    def keep_cosignature(self, head: SignedHead, name: str, line: str) -> bool:
+        """Keep what a witness said of a head; False where no such head was signed here."""
+        numbers = {log.origin: log.number for log in self.logs()}
+        now = timestamp(self._clock.now())
+
+        def work(connection: repository.Connection) -> bool:
+            number = numbers.get(head.origin)
+            ours = None if number is None else repository.head_of(connection, number, head.size)
+            if ours is None or ours.root != head.root:
+                return False
+            repository.keep_cosignature(connection, ours, name, line, now)
+            record = {"origin": head.origin, "size": head.size, "witness": name}
+            append(connection, "head.cosigned", record | {"cosigned_at": now})
+            return True
+
+        return self._database.write(work)
+
+    def cosigned(self) -> SignedHead | None:
+        """The largest head of the log that goes on which witnesses signed, with their lines."""
+        with self._database.read() as connection:
+            log = logs_of(connection, self._origin)[-1]
+            size, lines = repository.cosignatures(connection, log.number)
+            row = repository.head_of(connection, log.number, size) if lines else None
+        return None if row is None else SignedHead(row.size, row.root, row.note + "".join(lines))
 
     def check(self, *earlier: SignedHead, progress: Progress | None = None) -> int:
         """Hash every record again; the number of entries, all as they were when logged.

@@ -40,14 +40,23 @@ def sign_head(size: int, root: bytes, origin: str, signer: Signer) -> SignedHead
     Raises:
         ConfigError: the origin is empty or holds a space or a plus.
     """
-    if not re.fullmatch(r"[^\s+]+", origin) or not origin.isprintable():
-        raise ConfigError(
-            _("Not a name for a log: {origin!r}.", origin=origin),
-            remedy=_("Use one such as example.com/log."),
-        )
+    check_name(origin)
     text = f"{origin}\n{size}\n{base64.b64encode(root).decode()}\n"
     signature = _key_id(origin, signer.public) + signer.sign(text.encode())
     return SignedHead(size, root, f"{text}\n— {origin} {base64.b64encode(signature).decode()}\n")
+
+
+def check_name(name: str) -> None:
+    """Check that a name is one for a log, or for a witness of it.
+
+    Raises:
+        ConfigError: it is empty or holds a space or a plus.
+    """
+    if not re.fullmatch(r"[^\s+]+", name) or not name.isprintable():
+        raise ConfigError(
+            _("Not a name for a log: {origin!r}.", origin=name),
+            remedy=_("Use one such as example.com/log."),
+        )
 
 
 def verify_note(text: str, public_key: PublicKey, origin: str) -> SignedHead:

@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
-from mintage.store.schema import log_heads, log_leaves, log_nodes, logs, statements
+from mintage.store.schema import (
+    log_cosignatures,
+    log_heads,
+    log_leaves,
+    log_nodes,
+    logs,
+    statements,
+    witnessed_heads,
+)
 from mintage.store.statements import Insertion, Statement
+from mintage.trust.notes import SignedHead
 
 __all__ = [
     "Connection",
@@ -21,16 +30,20 @@ __all__ = [
     "add_nodes",
     "add_statement",
     "all_logs",
+    "cosignatures",
     "find_statement",
     "freeze",
     "hashes",
     "head_of",
     "head_sizes",
+    "keep_cosignature",
+    "keep_witnessed",
     "last_head",
     "last_position",
     "read_heads",
     "read_row",
     "read_rows",
+    "witnessed",
 ]
 
 _COLUMNS = (
@@ -225,6 +238,42 @@ def find_statement(connection: Connection, name: str) -> bytes | None:
     asked = select(statements.c.envelope).where(statements.c.name == name)
     found = connection.execute(asked).scalar()
     return None if found is None else str(found).encode()
+
+
+def keep_cosignature(
+    connection: Connection, head: HeadRow, name: str, line: str, moment: str
+) -> None:
+    """Keep what a witness said of a head, in place of what it said before."""
+    kept = log_cosignatures
+    same = and_(kept.c.log == head.log, kept.c.size == head.size, kept.c.name == name)
+    connection.execute(delete(kept).where(same))
+    values = {"log": head.log, "size": head.size, "name": name, "line": line, "taken_at": moment}
+    connection.execute(insert(kept).values(values))
+
+
+def cosignatures(connection: Connection, log: int) -> tuple[int, list[str]]:
+    """The size of the largest head of a log that has any, and their lines; 0 where none has."""
+    kept = log_cosignatures
+    size = connection.execute(select(func.max(kept.c.size)).where(kept.c.log == log)).scalar()
+    if size is None:
+        return 0, []
+    asked = select(kept.c.line).where(kept.c.log == log, kept.c.size == size)
+    return int(size), list(connection.execute(asked.order_by(kept.c.name)).scalars())
+
+
+def witnessed(connection: Connection, origin: str) -> SignedHead | None:
+    """The largest head of a log of others that was cosigned here."""
+    kept = witnessed_heads.c
+    asked = select(kept.size, kept.root, kept.note).where(kept.origin == origin)
+    row = connection.execute(asked).one_or_none()
+    return None if row is None else SignedHead(row.size, _bytes(row.root), row.note)
+
+
+def keep_witnessed(connection: Connection, origin: str, head: SignedHead, moment: str) -> None:
+    """Keep a head in place of the one before."""
+    connection.execute(delete(witnessed_heads).where(witnessed_heads.c.origin == origin))
+    values = {**vars(head), "origin": origin, "witnessed_at": moment}
+    connection.execute(insert(witnessed_heads).values(values))
 
 
 def _entry(position: int, kind: object, record: object, salt: object, leaf_hash: object) -> LogRow:

@@ -27,8 +27,14 @@ def add_deliveries(connection: Connection, rows: list[Values]) -> None:
         connection.execute(insert(deliveries), rows)
 
 
-def endpoints_for(connection: Connection, customer: str) -> list[Values]:
-    """The endpoints that stand and hear of a customer."""
+def last_notice(connection: Connection, type_: str) -> Values | None:
+    """The newest notice of a type."""
+    asked = select(notices).where(_N.type == type_).order_by(_N.told_at.desc()).limit(1)
+    return _first(connection, asked)
+
+
+def endpoints_for(connection: Connection, customer: str | None) -> list[Values]:
+    """The endpoints that stand and hear of a customer; None: those that hear of all."""
     hears = or_(_E.customer.is_(None), _E.customer == customer)
     return _all(connection, select(webhook_endpoints).where(_E.removed_at.is_(None), hears))
 
