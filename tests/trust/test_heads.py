@@ -231,6 +231,20 @@ def test_damage_that_only_the_whole_check_finds_freezes_the_log_where_that_is_as
     assert log.begin_anew(damaged).origin == f"{ORIGIN}/2"  # once
 
 
+def test_a_log_that_does_not_say_which_one_was_frozen_for_it_is_found(
+    workspace: Workspace, log: AuditLog
+) -> None:
+    add(workspace, 5)
+    log.tree_head()
+    execute(workspace, "UPDATE logs SET frozen_at = 'x', frozen_size = 3, reason = 'x'")
+    execute(
+        workspace,
+        "INSERT INTO logs (number, origin, first_position, begun_at) VALUES (2, 'x/2', 3, 'x')",
+    )
+    with pytest.raises(LogForked, match=f"x/2 does not begin by saying that {ORIGIN} was frozen"):
+        log.check()
+
+
 def test_a_node_that_was_changed_is_found(workspace: Workspace, log: AuditLog) -> None:
     add(workspace, 600)
     log.tree_head()

@@ -233,7 +233,8 @@ class Auditing:
         A head is signed where none was within the last second.
         """
         head = self._log.recent()
-        *frozen, current = self._log.logs()
+        known = {log.origin: log for log in self._log.logs()}
+        current = known[head.origin]
         key = self._keys.signer("log").public
         cosigned = self._log.cosigned()
         return {
@@ -253,7 +254,8 @@ class Auditing:
                     "frozen_at": log.frozen_at,
                     "reason": log.reason,
                 }
-                for log in frozen
+                for log in known.values()
+                if log.number < current.number
             ],
         }
 

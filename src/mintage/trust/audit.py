@@ -157,18 +157,11 @@ class AuditLog:
         """
         return self._heads.bring_up()
 
-    def latest(self, log: int | None = None) -> SignedHead | None:
+    def latest(self) -> SignedHead | None:
         """The newest head that was signed; None before the first."""
         with self._database.read() as connection:
-            number = logs_of(connection, self._origin)[-1].number if log is None else log
-            row = repository.last_head(connection, number)
-        return None if row is None else head_from(row)
-
-    def head_of(self, size: int) -> SignedHead | None:
-        """The current log's head of a size, if one was signed."""
-        with self._database.read() as connection:
             number = logs_of(connection, self._origin)[-1].number
-            row = repository.head_of(connection, number, size)
+            row = repository.last_head(connection, number)
         return None if row is None else head_from(row)
 
     def recent(self) -> SignedHead:

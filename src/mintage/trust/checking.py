@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -12,10 +13,10 @@ from mintage.core.errors import LogForked
 from mintage.core.messages import _
 from mintage.core.progress import Progress
 from mintage.trust import repository
-from mintage.trust.heads import not_as_signed
+from mintage.trust.heads import BEGUN, not_as_signed
 from mintage.trust.leaves import REMEDY, missing, rehashed
 from mintage.trust.notes import SignedHead
-from mintage.trust.repository import Connection, HeadRow, LogRecord
+from mintage.trust.repository import Connection, HeadRow, LogRecord, LogRow
 from mintage.trust.tiles import Growing, complete_nodes
 
 _TOLD_EVERY = 4096
@@ -75,7 +76,9 @@ def examine(
     found = []
     for number, log in enumerate(logs):
         end = logs[number + 1].first_position if number + 1 < len(logs) else None
-        found.append(_Examiner(connection, log, end, kept[log.origin], progress).examined())
+        before = logs[number - 1] if number else None
+        looked = _Examiner(connection, log, before, end, kept[log.origin], progress)
+        found.append(looked.examined())
     progress.finish()
     return found
 
@@ -87,13 +90,14 @@ class _Examiner:
         self,
         connection: Connection,
         log: LogRecord,
+        before: LogRecord | None,
         end: int | None,
         earlier: Sequence[SignedHead],
         progress: Progress,
     ) -> None:
-        """``end`` is the position at which the next log begins."""
+        """``before`` was frozen for this one; ``end`` is where the next one begins."""
         self._connection = connection
-        self._log, self._end = log, end
+        self._log, self._before, self._end = log, before, end
         self._earlier = sorted(earlier, key=lambda head: head.size)
         self._progress = progress
         self._growing = Growing()
@@ -120,7 +124,10 @@ class _Examiner:
             expected = _Heads(self._earlier, heads)
             expected.compare(growing)
             for row in rows:
-                growing.add(rehashed(row, log.first_position + growing.size))
+                leaf = rehashed(row, log.first_position + growing.size)
+                if self._before is not None and not growing.size:
+                    _check_link(row, log, self._before)
+                growing.add(leaf)
                 nodes.compare(growing)
                 expected.compare(growing)
                 self._good = growing.size
@@ -131,6 +138,23 @@ class _Examiner:
                 raise not_as_signed(growing.size, expected.next_size)
             if self._end is not None and ends_at != self._end:
                 raise missing(ends_at)
+
+
+def _check_link(row: LogRow, log: LogRecord, before: LogRecord) -> None:
+    """The first entry has to say which log was frozen for this one; raises LogForked."""
+    try:
+        linked = json.loads(row.record)["frozen"]["origin"] == before.origin
+    except (KeyError, TypeError):
+        linked = False
+    if row.kind != BEGUN or not linked:
+        raise LogForked(
+            _(
+                "The log {origin} does not begin by saying that {before} was frozen.",
+                origin=log.origin,
+                before=before.origin,
+            ),
+            remedy=REMEDY,
+        )
 
 
 class _Heads:
