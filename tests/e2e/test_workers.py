@@ -293,4 +293,10 @@ def test_what_an_operator_changes_holds_in_every_process_from_the_next_call_on(
             app.capture.operators.revoke("ops")
         assert admin.get("/customers").status_code == 401
     with App(load_settings(home=home, threads=1)) as app:
-        assert app.capture.audit()["records"] > 10
+        records = app.capture.log.check()
+        assert records > 10
+        end = time.monotonic() + 60
+        while (head := app.capture.log.latest()) is None or head.size < records:
+            assert time.monotonic() < end, "the supervisor signs what its workers log"
+            time.sleep(0.1)
+        assert app.capture.audit()["records"] >= records
