@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,6 +123,9 @@ def test_a_receipt_comes_with_the_proof_that_it_is_in_the_log_once_a_head_is_ove
     assert said["not_included"] is None
     assert (proof["position"], proof["leaf_hash"]) == (leaf["position"], leaf["hash"])
     assert "record" not in proof
+    told = shop.app.auditing.prove(receipt.id)  # as the operator's command line has it
+    assert proof.items() <= told.items()
+    assert json.loads(told["record"])["receipt"] == receipt.id
     head = shop.head()
     assert proof["head"] == head.note
     path = [bytes.fromhex(each) for each in proof["path"]]
