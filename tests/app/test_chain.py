@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from mintage.core.canonical import canonical_json
 from mintage.core.errors import ConfigError, DataError, MintageError, TrustError
 from mintage.core.files import write_parts
 from mintage.core.progress import Silent
+from mintage.core.money import decimal_text
 from mintage.core.settings import load_settings
 from mintage.deliver.upstreams.declared import Upstream
 from mintage.trust.dsse import sign_envelope
@@ -270,6 +272,19 @@ def another_root(document: Any) -> None:
     document["lines"][0]["events_root"] = "0" * 64
 
 
+def dearer(document: Any) -> None:
+    document["lines"][0]["amount"] = "7"
+
+
+def another_price(document: Any) -> None:
+    line = next(each for each in document["lines"] if each["unit"] == "image")
+    others = Fraction(document["net"]) - Fraction(line["amount"])
+    line |= {"exact": "5", "amount": "5"}
+    line["steps"][0] |= {"price": "1", "amount": "5"}
+    line.pop("residue", None)
+    document["net"] = document["total"] = decimal_text(others + 5)
+
+
 def first_two_swapped(data: bytes) -> bytes:
     first, second, *others = data.splitlines(keepends=True)
     return b"".join([second, first, *others])
@@ -290,6 +305,21 @@ BROKEN: dict[str, tuple[str, Callable[[Sold], Callable[[bytes], bytes | None]], 
         "invoice.json",
         lambda sold: resigned(sold, "invoice", another_root),
         "not those that it was computed from",
+    ),
+    "its total": (
+        "invoice.json",
+        lambda sold: resigned(sold, "invoice", lambda said: said.update(total="99")),
+        "does not add up: the total",
+    ),
+    "its amount": (
+        "invoice.json",
+        lambda sold: resigned(sold, "invoice", dearer),
+        "line 1 is another sum",
+    ),
+    "its price": (
+        "invoice.json",
+        lambda sold: resigned(sold, "invoice", another_price),
+        "not what its units cost by the plan",
     ),
     "an event's price": (
         "events.jsonl",

@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mintage.capture.chain.evidence import SIGNATURE, Event, Evidence, Path
+from mintage.capture.chain.sums import check_sums, is_priced_by, terms_of
 from mintage.capture.events import ABSTAINED, CHARGED_OUTCOMES
+from mintage.capture.pricing.terms import Terms
 from mintage.capture.receipts import PAYLOAD_TYPE, statement_of
 from mintage.core.canonical import sha256_hex
 from mintage.core.errors import BooksBroken, DataError, LogForked, SignatureMismatch, TrustError
@@ -145,6 +147,7 @@ class Chain:
     root: Step = field(init=False)
     broken: TrustError | None = None
     _bundles: dict[str, tuple[str, str]] = field(default_factory=dict)
+    _terms: dict[str, Terms] = field(default_factory=dict)
 
     def check(self) -> Step:
         """Walk it as far as it holds.
@@ -180,6 +183,7 @@ class Chain:
                 customer=document["customer"]["name"],
                 key_id=invoice.key_id[:12],
             )
+            check_sums(document)
         lines = [
             _Line(number, line)
             for number, line in enumerate(document["lines"], start=1)
@@ -197,6 +201,7 @@ class Chain:
         for line in lines:
             with _step(self.root, Step(_described(line))):
                 line.check()
+                self._check_price(document, line)
         for digest, model in sorted(self._bundles.items()):
             self._bundle(digest, model)
 
@@ -213,6 +218,14 @@ class Chain:
                     _("This is {name}, not plan/{plan}.", name=found.name, plan=reference),
                     remedy=_BY_SELLER,
                 )
+            self._terms[reference] = terms_of(found.document)
+
+    def _check_price(self, document: Mapping[str, Any], line: _Line) -> None:
+        """What late usage comes to depends on what was used in its month; a note takes parts."""
+        terms = self._terms.get(line.said["plan"])
+        is_priced = document["kind"] == "invoice" and line.said["kind"] == "usage"
+        if terms is not None and is_priced and not is_priced_by(line.said, terms):
+            raise line.broken(_("it is not what its units cost by the plan"))
 
     def _head(self, note: str) -> SignedHead:
         step = Step(_("the log's head"))
