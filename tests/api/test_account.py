@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
+import json
+import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,6 +21,7 @@ from mintage.api.application import customer_app
 from mintage.api.invoice_forms import _accepted
 
 __all__ = ["office"]
+from mintage.trust.statements import MEDIA_TYPE
 
 
 @pytest.fixture
@@ -128,6 +132,33 @@ def test_invoices_are_listed_and_read_as_json_html_and_csv_in_both_languages(
     assert sum(float(row["amount"]) for row in rows) == float(issued["total"])
 
 
+def test_an_invoice_is_fetched_as_it_was_signed_and_with_its_evidence(
+    office: Office, ada: InProcess
+) -> None:
+    drafted = office.post("/invoices:run", period="2026-11")["drafted"]
+    mine = next(each for each in drafted if each["document"]["customer"]["name"] == "Ada")
+    assert "not signed" not in ask(ada, f"/v1/invoices/{mine['id']}.signed", 404).text
+    refused = office.ask("GET", f"/invoices/{mine['id']}.signed", status=409)
+    assert "only what is issued is signed" in str(refused)
+    number = office.post(f"/invoices/{mine['id']}/issue")["number"]
+    by_ending = ask(ada, f"/v1/invoices/{number}.signed")
+    by_accept = ask(ada, f"/v1/invoices/{number}", Accept=MEDIA_TYPE)
+    assert by_ending.content == by_accept.content
+    assert office.ask("GET", f"/invoices/{number}.signed") == by_ending.json()
+    assert by_ending.headers["Content-Type"] == MEDIA_TYPE
+    said = json.loads(base64.b64decode(by_ending.json()["payload"]))
+    assert said["subject"][0]["name"] == f"invoice/{number}"
+    assert said["predicate"] == ask(ada, f"/v1/invoices/{number}").json()["document"]
+    digest = said["subject"][0]["digest"]["sha256"]
+    assert digest in ask(ada, f"/v1/invoices/{number}.html", **{"Accept-Language": "en"}).text
+    zipped = ask(ada, f"/v1/invoices/{number}/evidence")
+    assert zipped.headers["Content-Disposition"] == f'attachment; filename="{number}.zip"'
+    with zipfile.ZipFile(io.BytesIO(zipped.content)) as archive:
+        assert archive.read("invoice.json") == by_ending.content
+        count = len(archive.read("events.jsonl").splitlines())
+        assert count == said["predicate"]["lines"][0]["events"]
+
+
 def test_invoices_are_listed_page_by_page(office: Office, ada: InProcess) -> None:
     office.post("/invoices:run", period="2026-11", issue=True)
     first = ask(ada, "/v1/invoices").json()["invoices"][0]
@@ -155,6 +186,7 @@ def test_invoices_are_listed_page_by_page(office: Office, ada: InProcess) -> Non
         ("application/json", "json"),
         ("text/html", "html"),
         ("text/csv", "csv"),
+        (MEDIA_TYPE, "signed"),
         ("TEXT/CSV; q=0.5, text/html; q=0.4", "csv"),
         ("text/*", "html"),
         ("text/html;q=0, */*;q=0.1", "json"),

@@ -10,6 +10,7 @@ import pytest
 
 from mintage.capture.books import documents, rendering
 from mintage.capture.pricing.rating import Line
+from mintage.core.canonical import canonical_json, sha256_hex
 
 
 def document(**changes: Any) -> documents.Document:
@@ -48,6 +49,19 @@ def test_an_amount_has_the_decimals_of_its_currency_and_loses_none(
     amount: str, currency: str, shown: str
 ) -> None:
     assert rendering.amount_text(amount, currency) == shown
+
+
+def test_a_page_prints_the_digest_of_what_was_issued_whatever_was_paid_since() -> None:
+    issued = document() | {"number": "INV-2026-000001"}
+    digest = sha256_hex(canonical_json(issued))
+    sums = {"credit": "0", "paid": "1", "credited": "0", "to_pay": "2"}
+    for language in ("en", "zh"):
+        now = rendering.standing({"document": issued, **sums})
+        assert digest in rendering.html(now, "issued", language)
+        assert "mintage verify INV-2026-000001.signed.json" in rendering.html(
+            now, "issued", language
+        )
+    assert "SHA-256" not in rendering.html(document(), "draft", "en")
 
 
 def test_names_cannot_break_out_of_the_page() -> None:
