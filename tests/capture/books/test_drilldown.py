@@ -140,6 +140,35 @@ def test_an_event_without_its_leaf_is_not_invoiced_in_silence(shop: Any) -> None
         shop.invoices.issue_all(drafted)
 
 
+def test_other_months_and_steps_of_the_rollup_are_not_looked_through(
+    shop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mintage.capture.books import repository
+    from mintage.capture.hours import rollup
+
+    monkeypatch.setattr(rollup, "_EVENTS_A_STEP", 2)
+    at(shop, "2026-10-20")
+    use(shop, 5)
+    at(shop, "2026-11-20")
+    use(shop, 5, customer="Bob")
+    use(shop, 4)
+    at(shop, "2026-12-01T00:30")
+    use(shop, 3)
+    (october, november) = [
+        each for each in issued(shop) if each.document["customer"]["name"] == "Ada"
+    ]
+    for invoice, count in ((october, 5), (november, 4)):
+        (line,) = invoice.document["lines"]
+        assert (line["events"], line["events_root"]) == root_of(shop, invoice, 1)
+        assert line["events"] == count
+    segment = drilldown.Segment.of(
+        november.customer, "2026-11", november.document["lines"][0], shop.plans.find("standard")
+    )
+    with shop.database.read() as connection:
+        after, until = repository.narrowed(connection, vars(segment))["sequences"]
+    assert (after, until) == (10, 17)  # in steps of two, and with the hour after the month's end
+
+
 def test_a_credit_note_is_signed_as_one(shop: Any) -> None:
     use(shop, 2)
     (invoice,) = issued(shop)

@@ -31,6 +31,7 @@ from mintage.store.schema import (
     numbers,
     payments,
     reminders,
+    rollup_steps,
     subscriptions,
     usage_events,
     usage_hours,
@@ -247,7 +248,7 @@ def events_within(
     A ``segment`` has ``customer, plan, version, sequences, moments, outcomes``; see
     ``drilldown.Segment``.
     """
-    asked = select(usage_events).where(_within(segment, counted))
+    asked = select(usage_events).where(_within(narrowed(connection, segment), counted))
     return _all(connection, asked.order_by(usage_events.c.sequence))
 
 
@@ -296,10 +297,34 @@ def answered_within(
     return set(connection.execute(asked).scalars())
 
 
+def narrowed(connection: Connection, segment: Values) -> Values:
+    """The same segment with the fewest sequences that the rollup knows its events to be among.
+
+    A customer's other months are not looked through, then.
+    """
+    h, begin, end = usage_hours.c, *segment["moments"]
+    after, until = segment["sequences"]
+    mine = and_(
+        h.customer == segment["customer"],
+        h.plan == segment["plan"],
+        h.plan_version == segment["version"],
+        h.hour >= begin[:13],
+        h.hour <= end[:13],
+    )
+    asked = select(func.min(h.step), func.max(h.step)).where(mine)
+    first, last = connection.execute(asked).one()
+    if first is None:
+        return segment
+    before = select(func.max(rollup_steps.c.step)).where(rollup_steps.c.step < first)
+    begins = connection.execute(before).scalar() or 0
+    return segment | {"sequences": (max(after, begins), min(until, last))}
+
+
 def leaves_within(
     connection: Connection, segment: Values, counted: Sequence[Counted], together: int
 ) -> Iterator[Sequence[Row[Any]]]:
     """``leaf_hash, lines`` of the same events, so many at a time; NULL where there is no leaf."""
+    segment = narrowed(connection, segment)
     asked = (
         select(log_leaves.c.leaf_hash, _mask(counted))
         .select_from(usage_events)
