@@ -302,8 +302,8 @@ def narrowed(connection: Connection, segment: Values) -> Values:
 
     A customer's other months are not looked through, then.
     """
-    h, begin, end = usage_hours.c, *segment["moments"]
-    after, until = segment["sequences"]
+    h = usage_hours.c
+    (after, until), (begin, end) = segment["sequences"], segment["moments"]
     mine = and_(
         h.customer == segment["customer"],
         h.plan == segment["plan"],
