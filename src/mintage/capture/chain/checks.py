@@ -7,15 +7,14 @@ Nothing here asks a database: who checks may be anybody.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mintage.capture.chain.evidence import SIGNATURE, Event, Evidence, Path
+from mintage.capture.chain.lines import BY_SELLER, ChargedLine, at
 from mintage.capture.chain.sums import check_sums, is_priced_by, terms_of
-from mintage.capture.events import ABSTAINED, CHARGED_OUTCOMES
 from mintage.capture.pricing.terms import Terms
 from mintage.capture.receipts import PAYLOAD_TYPE, statement_of
 from mintage.core.canonical import sha256_hex
@@ -27,17 +26,15 @@ from mintage.trust.encoding import strict_base64
 from mintage.trust.given import KeySource
 from mintage.trust.keys import PublicKey
 from mintage.trust.notes import SignedHead, verify_note
-from mintage.trust.roots import GrowingRoot
 from mintage.trust.signing import SignedList, open_signature
 from mintage.trust.statements import open_statement
 
 Mark = Literal["holds", "open", "broken"]
 """``open``: it could not be checked, since what shows it is not held."""
 
-_ODD = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+_ODD = (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError)
 """What comes of a document that has not the members, or not the types, that it ought to have."""
 
-_BY_SELLER = _("Ask the seller for the evidence anew, and about this line.")
 _BY_PUBLISHER = _("Do not believe it: ask the seller for the evidence anew.")
 
 
@@ -60,77 +57,6 @@ class Step:
             yield self
         for each in self.steps:
             yield from each.open()
-
-
-@dataclass
-class _Line:
-    """What the events of one line come to."""
-
-    number: int
-    said: Mapping[str, Any]
-    tree: GrowingRoot = field(default_factory=GrowingRoot)
-    waiting: list[bytes] = field(default_factory=list)
-    units: Counter[str] = field(default_factory=Counter)
-    last: int = -1
-
-    def take(self, event: Event, facts: Mapping[str, Any]) -> None:
-        if event.position <= self.last:
-            raise self.broken(_("its events are not in the order of the log"))
-        self.last = event.position
-        self.waiting.append(event.leaf_hash)
-        if len(self.waiting) >= 4096:
-            self._flush()
-        said, unit = self.said, self.said.get("unit")
-        if f"{facts['plan']}@{facts['plan_version']}" != said["plan"]:
-            raise self.broken(_("the event at {position} is of another plan", **_at(event)))
-        if facts["outcome"] not in CHARGED_OUTCOMES and facts["outcome"] != ABSTAINED:
-            raise self.broken(_("the event at {position} is not charged", **_at(event)))
-        if facts["recorded_at"] < said.get("since", ""):
-            raise self.broken(_("the event at {position} is of the trial", **_at(event)))
-        if unit is None:
-            self.units[""] += 1
-        elif facts["product"] not in said["products"] or unit not in facts["quantities"]:
-            raise self.broken(_("the event at {position} is of another line", **_at(event)))
-        else:
-            self.units[facts["product"]] += facts["quantities"][unit]
-
-    def _flush(self) -> None:
-        self.tree.add(self.waiting)
-        self.waiting.clear()
-
-    def check(self) -> None:
-        """Compare with what the invoice says.
-
-        Raises:
-            BooksBroken: it says something else.
-        """
-        self._flush()
-        said = self.said
-        if self.tree.size != said.get("events", 0):
-            raise self.broken(
-                _(
-                    "it is of {said} events, and {count} are held",
-                    said=said.get("events", 0),
-                    count=self.tree.size,
-                )
-            )
-        if self.tree.size and self.tree.root().hex() != said.get("events_root"):
-            raise self.broken(_("its events are not those that it was computed from"))
-        total = sum(self.units.values())
-        used = {product: units for product, units in self.units.items() if units}
-        if total != said["units"] or ("products" in said and used != said["products"]):
-            raise self.broken(
-                _(
-                    "it charges {units} units, and its events sum to {total}",
-                    units=said["units"],
-                    total=total,
-                )
-            )
-
-    def broken(self, what: Message) -> BooksBroken:
-        return BooksBroken(
-            _("Line {line} does not hold: {what}.", line=self.number, what=what), remedy=_BY_SELLER
-        )
 
 
 @dataclass
@@ -165,7 +91,7 @@ class Chain:
             self.root.mark = "broken"
             self.broken = BooksBroken(
                 _("Something signed is not as Mintage writes it ({what}).", what=what),
-                remedy=_BY_SELLER,
+                remedy=BY_SELLER,
             )
         return self.root
 
@@ -185,7 +111,7 @@ class Chain:
             )
             check_sums(document)
         lines = [
-            _Line(number, line)
+            ChargedLine(number, line)
             for number, line in enumerate(document["lines"], start=1)
             if "until" in line
         ]
@@ -199,7 +125,7 @@ class Chain:
         head = self._head(self.evidence.head)
         self._events(document, lines, head)
         for line in lines:
-            with _step(self.root, Step(_described(line))):
+            with _step(self.root, Step(line.described())):
                 line.check()
                 self._check_price(document, line)
         for digest, model in sorted(self._bundles.items()):
@@ -216,11 +142,11 @@ class Chain:
             if found.name != f"plan/{reference}":
                 raise SignatureMismatch(
                     _("This is {name}, not plan/{plan}.", name=found.name, plan=reference),
-                    remedy=_BY_SELLER,
+                    remedy=BY_SELLER,
                 )
             self._terms[reference] = terms_of(found.document)
 
-    def _check_price(self, document: Mapping[str, Any], line: _Line) -> None:
+    def _check_price(self, document: Mapping[str, Any], line: ChargedLine) -> None:
         """What late usage comes to depends on what was used in its month; a note takes parts."""
         terms = self._terms.get(line.said["plan"])
         is_priced = document["kind"] == "invoice" and line.said["kind"] == "usage"
@@ -239,7 +165,7 @@ class Chain:
         return head
 
     def _events(
-        self, document: Mapping[str, Any], lines: Sequence[_Line], head: SignedHead
+        self, document: Mapping[str, Any], lines: Sequence[ChargedLine], head: SignedHead
     ) -> None:
         step = Step(_("the events of its lines"))
         by_number = {line.number: line for line in lines}
@@ -255,14 +181,14 @@ class Chain:
                     "usage",
                 ):
                     raise BooksBroken(
-                        _("The event at {position} is not of this customer.", **_at(event)),
-                        remedy=_BY_SELLER,
+                        _("The event at {position} is not of this customer.", **at(event)),
+                        remedy=BY_SELLER,
                     )
                 for number in event.lines:
                     line = by_number.get(number)
                     if line is None:
                         raise BooksBroken(
-                            _("Line {line} of it is not of usage.", line=number), remedy=_BY_SELLER
+                            _("Line {line} of it is not of usage.", line=number), remedy=BY_SELLER
                         )
                     line.take(event, facts)
                 if self.kept:
@@ -317,16 +243,16 @@ class Chain:
             )
         return True
 
-    def _from_kept(self, lines: Sequence[_Line]) -> None:
+    def _from_kept(self, lines: Sequence[ChargedLine]) -> None:
         """Without the events themselves, a line's root from the receipts that were kept of them."""
         statements = kept_statements(self.kept, self.keys.public_keys("receipt"))
         for line in lines:
             if not line.said.get("events"):
                 continue
-            mine = [each for each in statements if _is_of(each, line.said)]
+            mine = [each for each in statements if line.may_be_of(each)]
             mine.sort(key=lambda each: each["leaf"]["position"])
             leaves = [bytes.fromhex(each["leaf"]["hash"]) for each in mine]
-            step = Step(_described(line))
+            step = Step(line.described())
             if merkle.root(leaves).hex() != line.said["events_root"]:
                 step.mark = "open"
                 step.said = _(
@@ -454,7 +380,7 @@ def _check_place(event: Event, proof: tuple[int, Path], head: SignedHead) -> Non
     position, path = proof
     if position != event.position:
         raise LogForked(
-            _("The proof for position {position} is of another.", **_at(event)), remedy=_BY_SELLER
+            _("The proof for position {position} is of another.", **at(event)), remedy=BY_SELLER
         )
     merkle.verify_inclusion(position, head.size, event.leaf_hash, path, head.root)
 
@@ -482,28 +408,14 @@ def _facts(event: Event, payload: bytes) -> Mapping[str, Any]:
             is_same = payload == statement_of(facts, event.position, event.leaf_hash)
     except (ValueError, KeyError, TypeError, DataError) as error:
         raise BooksBroken(
-            _("The entry at {position} is no usage event.", **_at(event)), remedy=_BY_SELLER
+            _("The entry at {position} is no usage event.", **at(event)), remedy=BY_SELLER
         ) from error
     if not is_same:
         raise BooksBroken(
-            _("The receipt of the event at {position} says something else.", **_at(event)),
-            remedy=_BY_SELLER,
+            _("The receipt of the event at {position} says something else.", **at(event)),
+            remedy=BY_SELLER,
         )
     return facts
-
-
-def _is_of(statement: Mapping[str, Any], line: Mapping[str, Any]) -> bool:
-    """Whether a receipt may be of a line, as far as it says."""
-    unit = line.get("unit")
-    return (
-        f"{statement['plan']}@{statement['plan_version']}" == line["plan"]
-        and statement["outcome"] in (*CHARGED_OUTCOMES, ABSTAINED)
-        and statement["recorded_at"] >= line.get("since", "")
-        and (
-            unit is None
-            or (statement["product"] in line["products"] and unit in statement["quantities"])
-        )
-    )
 
 
 def _listed(files: Mapping[str, bytes], signed: SignedList, name: str) -> Mapping[str, Any]:
@@ -516,19 +428,3 @@ def _listed(files: Mapping[str, bytes], signed: SignedList, name: str) -> Mappin
         )
     found: Mapping[str, Any] = json.loads(data)
     return found
-
-
-def _described(line: _Line) -> Message:
-    said = line.said
-    return _(
-        "line {line}: {units} × {unit} of {plan}, {events} events",
-        line=line.number,
-        units=said.get("units", 0),
-        unit=Message(said.get("unit") or "call"),
-        plan=said["plan"],
-        events=said.get("events", 0),
-    )
-
-
-def _at(event: Event) -> dict[str, int]:
-    return {"position": event.position}
