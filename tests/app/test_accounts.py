@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
 from tests.capture.conftest import Shop
 
+from mintage.app.auditing import Auditing
 from mintage.app.capturing import Capturing
 from mintage.app.delivering import Accounts
+from mintage.app.evidence import evidence_of
 from mintage.capture.books.preview import Previews
 from mintage.capture.key_limits import KeyLimits
 from mintage.capture.limits.prepaid import Credits
@@ -18,7 +21,7 @@ from mintage.capture.limits.standing import Standings
 from mintage.capture.pricing.charges import Charge, Tier
 from mintage.capture.pricing.periods import Period
 from mintage.capture.pricing.terms import Terms
-from mintage.core.errors import NotAllowed, RequestError
+from mintage.core.errors import NotAllowed, Overloaded, RequestError
 from mintage.core.money import Money
 from mintage.core.types import Caller
 from mintage.store.workspace import Workspace
@@ -39,8 +42,15 @@ def shop(workspace: Workspace) -> Any:
 
 def accounts(shop: Any) -> tuple[Accounts, Caller, Caller]:
     standings = Standings(shop.database, shop.clock)
-    previews = Previews(shop.database, shop.clock)
-    made = Accounts(Capturing(shop.workspace, shop.keys), shop.invoices, standings, previews)
+    capture = Capturing(shop.workspace, shop.keys)
+    made = Accounts(
+        capture,
+        shop.invoices,
+        standings,
+        Auditing(capture, shop.keys),
+        partial(evidence_of, shop.workspace, shop.keys, shop.invoices),
+        Previews(shop.database, shop.clock),
+    )
     ada, bob = (made.caller(shop.key_of(name), "usage", None) for name in ("Ada", "Bob"))
     return made, ada, bob
 
@@ -130,3 +140,22 @@ def test_a_key_for_some_products_sees_no_invoice(shop: Any) -> None:
     for ask in (own.invoices, own.preview, lambda who: own.invoice(who, "INV-2026-000001")):
         with pytest.raises(NotAllowed):
             ask(caller)
+
+
+def test_one_evidence_is_sent_at_a_time_and_who_goes_away_lets_the_next_one_in(shop: Any) -> None:
+    own, ada, bob = accounts(shop)
+    for each in shop.invoices.run(Period(2026, 11)).drafted:
+        shop.invoices.issue(each.id)
+    number = own.invoices(ada)[0]["number"]
+    with pytest.raises(RequestError):
+        own.invoice_evidence(bob, number)
+    first = own.invoice_evidence(ada, number)
+    with pytest.raises(Overloaded, match="another invoice"):
+        own.invoice_evidence(ada, number)
+    del first  # before anything of it was sent
+    second = own.invoice_evidence(ada, number)
+    next(second)
+    with pytest.raises(Overloaded):
+        own.invoice_evidence(ada, number)
+    assert b"".join(second).endswith(bytes(2))  # a zip's last field, of no comment
+    assert next(own.invoice_evidence(ada, number))

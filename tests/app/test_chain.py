@@ -28,8 +28,8 @@ from mintage.capture.chain.checks import Chain
 from mintage.core.canonical import canonical_json
 from mintage.core.errors import ConfigError, DataError, MintageError, TrustError
 from mintage.core.files import write_parts
-from mintage.core.progress import Silent
 from mintage.core.money import decimal_text
+from mintage.core.progress import Silent
 from mintage.core.settings import load_settings
 from mintage.deliver.upstreams.declared import Upstream
 from mintage.trust.dsse import sign_envelope

@@ -179,7 +179,7 @@ def _add_evidence(router: APIRouter, service: Service) -> None:
         "/invoices/{number}/evidence",
         summary="Fetch what shows that an invoice is right",
         response_class=StreamingResponse,
-        responses=problems(401, 403, 404) | ZIP,
+        responses=problems(401, 403, 404, 503) | ZIP,
         openapi_extra=AUTHORIZED,
     )
     async def evidence(number: str, request: Request) -> StreamingResponse:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from threading import Semaphore
 from typing import Any
 
 from mintage.app.auditing import Auditing
@@ -28,6 +29,7 @@ from mintage.capture.refusals import Refusals
 from mintage.core.clock import Clock
 from mintage.core.errors import (
     NotAllowed,
+    Overloaded,
     SignatureMismatch,
 )
 from mintage.core.messages import _
@@ -52,6 +54,7 @@ from mintage.trust.keys import KeyRing, Role
 LEASE_SECONDS = 180.0
 """How long a call may take beside its deadline, to be sent and to be recorded; then its hold
 returns."""
+_EVIDENCE_SECONDS = 10
 _ALGORITHMS: dict[Role, str] = {"receipt": "ECDSA P-256 SHA-256", "log": "Ed25519"}
 
 
@@ -276,6 +279,8 @@ class Accounts:
         self._log = log
         self._invoices = invoices
         self._standings = standings
+        # It takes a processor for a while: answers must not wait for several at once.
+        self._lane = Semaphore()
         self._evidence = evidence
         self._previews = previews
         self._font = font
@@ -409,12 +414,49 @@ class Accounts:
         Raises:
             NotAllowed: the key is for some products alone, and invoices are over all.
             RequestError: there is none for this caller (404).
+            Overloaded: that of another invoice is on its way.
         """
-        return self._evidence(self._issued(caller, number)).archived()
+        evidence = self._evidence(self._issued(caller, number))
+        if not self._lane.acquire(blocking=False):
+            raise Overloaded(
+                _("The evidence of another invoice is being sent."),
+                remedy=_("Ask again in a while."),
+                retry_after_seconds=_EVIDENCE_SECONDS,
+            )
+        return _Sent(evidence.archived, self._lane)
 
     def _issued(self, caller: Caller, number: str) -> Invoice:
         _check_whole(caller)
         return self._invoices.find(number, caller.customer, drafts=False)
+
+
+class _Sent(Iterator[bytes]):
+    """Portions of what is made as it is sent; whoever goes away lets the next one in."""
+
+    def __init__(self, begin: Callable[[], Iterator[bytes]], lane: Semaphore) -> None:
+        self._lane: Semaphore | None = lane
+        self._parts: Iterator[bytes] = iter(())
+        try:
+            self._parts = begin()
+        except BaseException:
+            self.close()
+            raise
+
+    def __next__(self) -> bytes:
+        try:
+            return next(self._parts)
+        except BaseException:  # the end, too
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let the next one in."""
+        lane, self._lane = self._lane, None
+        if lane is not None:
+            lane.release()
+
+    def __del__(self) -> None:
+        self.close()
 
 
 def _shown_to(caller: Caller, product: str | None) -> frozenset[str] | None:
