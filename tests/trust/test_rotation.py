@@ -23,6 +23,7 @@ from tests.conftest import ManualClock
 from tests.databases import sqlite_alone
 from tests.trust.conftest import FILES, write_signed
 
+from mintage.core.canonical import canonical_json, sha256_hex
 from mintage.core.clock import timestamp
 from mintage.core.errors import (
     ConfigError,
@@ -38,7 +39,13 @@ from mintage.trust.audit import AuditLog, append
 from mintage.trust.dsse import open_envelope, sign_envelope
 from mintage.trust.keys import KeyRing, SigningRole
 from mintage.trust.rotation import SigningKeys
-from mintage.trust.signing import files_digest, sign_files, verify_files, verify_folder
+from mintage.trust.signing import (
+    PAYLOAD_TYPE,
+    files_digest,
+    sign_files,
+    verify_files,
+    verify_folder,
+)
 from mintage.trust.switch import switched
 
 ORIGIN = "mintage.example/log"
@@ -359,8 +366,6 @@ def test_no_key_changes_where_the_leaf_is_not_committed(
 
 
 def _digest(files: dict[str, bytes]) -> str:
-    from mintage.core.canonical import sha256_hex
-
     return files_digest({name: sha256_hex(data) for name, data in files.items()})
 
 
@@ -444,6 +449,53 @@ def test_a_record_that_was_changed_in_the_log_shows_nothing(
     workspace.clock.advance(1)
     signing_keys.revoke(ring.signer("bundle").key_id, "leaked")
     assert "nothing here shows" in refused(folder, ring)
+
+
+def test_documents_that_a_revoked_key_signed_are_believed_where_the_log_had_their_digest_before(
+    workspace: Workspace, ring: KeyRing, signing_keys: SigningKeys
+) -> None:
+    signer = ring.signer("receipt")
+
+    def log(kind: str, record: dict[str, Any]) -> None:
+        workspace.database.write(lambda connection: append(connection, kind, record))
+
+    def opened(name: str, document: Any, **changes: Any) -> bytes:
+        """As if signed with the stolen key: a document beside the digest that belongs to it."""
+        digest = {"sha256": sha256_hex(canonical_json(document))}
+        statement = {
+            "_type": "https://in-toto.io/Statement/v1",
+            "subject": [{"name": name, "digest": digest}],
+            "predicateType": "urn:mintage:invoice:v1",
+            "predicate": document | changes,
+        }
+        envelope = sign_envelope(canonical_json(statement), PAYLOAD_TYPE, signer)
+        return open_envelope(envelope, PAYLOAD_TYPE, ring.public_keys("receipt"))
+
+    plan = {"name": "gold", "version": 2, "created_at": workspace.now(), "price": "0.02"}
+    invoices = [{"number": f"INV-{number}", "total": str(number)} for number in range(3)]
+    log("plan.set", plan)
+    for invoice in invoices[:2]:
+        digest = sha256_hex(canonical_json(invoice))
+        log("invoice.issued", {"number": invoice["number"], "sha256": digest})
+        log("usage", {"recorded_at": workspace.now()})
+        workspace.clock.advance(3600)
+    signing_keys.revoke(signer.key_id, "leaked")
+    assert opened("plan/gold@2", plan)
+    assert opened("invoice/INV-1", invoices[1])
+    for name, document, changes in (
+        ("invoice/INV-2", invoices[2], {}),
+        ("invoice/INV-0", invoices[1], {}),
+        ("invoice/INV-1", invoices[1], {"total": "9999"}),
+        ("plan/gold@3", plan, {}),
+    ):
+        with pytest.raises(SignatureMismatch, match="nothing here shows"):
+            opened(name, document, **changes)
+    # As of a moment between the two: the second is not shown to have been there by then.
+    signing_keys.revoke(signer.key_id, "earlier", workspace.clock.now() - timedelta(minutes=90))
+    assert opened("plan/gold@2", plan)
+    assert opened("invoice/INV-0", invoices[0])
+    with pytest.raises(SignatureMismatch, match="earlier"):
+        opened("invoice/INV-1", invoices[1])
 
 
 def test_a_receipt_by_a_revoked_key_is_refused_with_what_to_do(

@@ -103,10 +103,10 @@ def revoke(
             moment=done.key.revoked_at,
         )
     )
-    if done.key.role in ("bundle", "data"):
+    if done.key.role != "log":
         said = _(
-            "The audit log had {count} datasets and models before; what of them this key "
-            "signed is believed on.",
+            "The audit log had {count} signed things before; what of them this key signed "
+            "is believed on.",
             count=len(done.shown),
         )
         say(said)

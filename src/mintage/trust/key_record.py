@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mintage.core.canonical import canonical_json
-from mintage.core.errors import TrustError, said_by
+from mintage.core.canonical import canonical_json, sha256_hex
+from mintage.core.errors import DataError, TrustError, said_by
 from mintage.core.files import readable_failures, write_atomic
 from mintage.core.messages import _
 from mintage.trust.key_list import KeyList, ListedKey
 from mintage.trust.public_key import PublicKey, Revocation
-from mintage.trust.signing import files_digest
+from mintage.trust.signing import FILES_TYPE, files_digest
 
 RECORD_FILE = "signing-keys.json"
 SHOWN_FILE = "shown.json"
@@ -104,13 +104,25 @@ def believed(
 
 
 def _is_among(lines: Collection[str], payload: bytes) -> bool:
-    """Whether what a payload states of files is one of these."""
+    """Whether what a payload states, of files or of one document, is one of these."""
     try:
         statement = json.loads(payload)
-        resources = statement["predicate"]["resources"]
-        digest = files_digest({each["name"]: each["digest"] for each in resources})
-        return f"{digest} {statement['subject'][0]['name']}" in lines
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+        subject, predicate = statement["subject"][0], statement["predicate"]
+        if statement["predicateType"] == FILES_TYPE:
+            digest = files_digest({each["name"]: each["digest"] for each in predicate["resources"]})
+        else:
+            # Worked out anew: a thief could write any digest beside a document of their own.
+            digest = sha256_hex(canonical_json(predicate))
+        return f"{digest} {subject['name']}" in lines
+    except (
+        ValueError,
+        KeyError,
+        IndexError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        DataError,
+    ):
         return False
 
 

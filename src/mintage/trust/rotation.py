@@ -136,7 +136,7 @@ class SigningKeys:
             if successor is not None:
                 about = _rotation(before.role, successor.public, before.key, now)
                 leaves.insert(0, ("key.rotated", about))
-            shown = logged_before(self._database, moment)
+            shown = logged_before(self._database, moment, is_now=at is None)
             self._log(leaves)
             folder = self._keys.folder
             write_shown(folder, {**read_shown(folder), shown_name(key.key, None): shown})

@@ -7,42 +7,79 @@ our log before the moment of their theft.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from contextlib import closing
+from typing import Any
 
+from mintage.core.canonical import canonical_json, sha256_hex
 from mintage.store.engine import Database
 from mintage.trust import repository
 from mintage.trust.audit import leaf_of
 from mintage.trust.signing import files_digest
 
-_MODELS = ("model.signed", "model.imported", "model.restored")
-_DATASETS = ("dataset.collected",)
+_DATED = {
+    "model.signed": "created_at",
+    "model.imported": "created_at",
+    "model.restored": "created_at",
+    "dataset.collected": "created_at",
+    "plan.set": "created_at",
+}
+"""Entries of what is signed that say when they were made, and in which member."""
+_UNDATED = ("invoice.issued", "evaluation.measured")
+"""Those that do not: they were made before what stands behind them."""
+_CLOCK = {**_DATED, "usage": "recorded_at"}
 
 
-def logged_before(database: Database, moment: str) -> list[str]:
-    """What stood in the log before a moment, each as ``digest name@version``.
+def logged_before(database: Database, moment: str, *, is_now: bool = False) -> list[str]:
+    """What stood in the log before a moment, each as ``digest name``.
 
-    It stops at the first entry from that moment on: along the log time never runs backwards, so an
-    entry behind it with an earlier date was made up.
+    It stops at the first dated entry from that moment on: along the log time never runs backwards,
+    so an entry behind it with an earlier date was made up. ``is_now``: the moment is the present.
     """
     found: dict[str, None] = {}
-    kinds = (*_MODELS, *_DATASETS)
+    kinds = (*_DATED, *_UNDATED)
     with (
         database.read() as connection,
         closing(repository.read_rows(connection, kinds=kinds)) as rows,
     ):
+        last = None if is_now else _last_before(connection, moment)
         for row in rows:
             if leaf_of(row.record, row.salt) != row.leaf_hash:
                 continue  # `mintage audit verify` names it; here it shows nothing
             record = json.loads(row.record)
-            if record["created_at"] >= moment:
-                break
-            found[_line(row.kind, record)] = None
+            if row.kind in _DATED:
+                if record[_DATED[row.kind]] >= moment:
+                    break
+            elif not is_now and (last is None or row.position > last):
+                continue
+            found |= dict.fromkeys(_lines(row.kind, record))
     return [*found]
 
 
-def _line(kind: str, record: dict[str, str]) -> str:
-    if kind in _MODELS:
-        return f"{record['bundle_digest']} {record['name']}@{record['version']}"
-    version = record["version"]
-    digest = files_digest({"manifest.jsonl": version, "card.json": record["card_sha256"]})
-    return f"{digest} {record['name']}#{version}"
+def _last_before(connection: repository.Connection, moment: str) -> int | None:
+    """The last position of which a date shows that it was taken before a moment."""
+    with closing(repository.read_rows(connection, newest_first=True, kinds=(*_CLOCK,))) as rows:
+        for row in rows:
+            whole = leaf_of(row.record, row.salt) == row.leaf_hash
+            if whole and json.loads(row.record)[_CLOCK[row.kind]] < moment:
+                return row.position
+    return None
+
+
+def _lines(kind: str, record: Mapping[str, Any]) -> Iterator[str]:
+    """What a signed statement of the same thing would come to, as ``key_record`` looks for it."""
+    if kind == "invoice.issued":
+        for name in ("invoice", "credit-note"):
+            yield f"{record['sha256']} {name}/{record['number']}"
+    elif kind == "evaluation.measured":
+        yield f"{record['sha256']} evaluation/{record['id']}"
+    elif kind == "plan.set":
+        plan = {name: said for name, said in record.items() if name not in ("kind", "actor")}
+        digest = sha256_hex(canonical_json(plan))
+        yield f"{digest} plan/{record['name']}@{record['version']}"
+    elif kind == "dataset.collected":
+        version = record["version"]
+        digest = files_digest({"manifest.jsonl": version, "card.json": record["card_sha256"]})
+        yield f"{digest} {record['name']}#{version}"
+    else:
+        yield f"{record['bundle_digest']} {record['name']}@{record['version']}"

@@ -38,6 +38,7 @@ from mintage.trust.signer import Signer
 
 SIGNATURE_FILE = "signature.json"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
+FILES_TYPE = "https://model_signing/signature/v1.0"
 _MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 
 
@@ -192,7 +193,7 @@ def _statement(subject: str, digests: Mapping[str, str]) -> dict[str, Any]:
     return {
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [{"name": subject, "digest": {"sha256": root}}],
-        "predicateType": "https://model_signing/signature/v1.0",
+        "predicateType": FILES_TYPE,
         "predicate": {
             "resources": [
                 {"name": name, "digest": digest, "algorithm": "sha256"} for name, digest in ordered
