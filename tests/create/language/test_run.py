@@ -360,12 +360,15 @@ def test_what_a_template_refuses_is_left_out_and_said(tmp_path: Path, odd: Path)
             app.tuning.train("strict", recipe=f"hub:{odd}", epochs=1)
 
 
-def test_damaged_weights_are_told_from_before_they_are_trained(home: Path, odd: Path) -> None:
+@pytest.mark.parametrize(("weight", "said"), [(float("nan"), "is damaged"), (3e38, "are damaged")])
+def test_damaged_weights_are_told_from_before_they_are_trained(
+    home: Path, odd: Path, weight: float, said: str
+) -> None:
     network = transformers().AutoModelForCausalLM.from_pretrained(str(odd))
     with torch.no_grad():
-        network.transformer.ln_f.weight.fill_(float("nan"))
+        network.transformer.ln_f.weight.fill_(weight)
     network.save_pretrained(odd)
-    with pytest.raises(ConfigError, match="are damaged"):
+    with pytest.raises(ConfigError, match=said):
         trained_once(home, odd)
 
 
