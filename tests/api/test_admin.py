@@ -466,6 +466,7 @@ def test_a_body_that_is_not_as_it_has_to_be_changes_nothing_and_says_why(office:
     cases: list[tuple[str, str, dict[str, Any], int]] = [
         ("POST", "/customers", {"content": b"{"}, 400),
         ("POST", "/customers", {"content": b"[]"}, 400),
+        ("POST", "/customers", {"content": b'{"name": "Carl", "name": "Eve"}'}, 400),
         ("POST", "/customers", {"json": {}}, 400),
         ("POST", "/customers", {"json": {"name": "Carl", "nmae": "x"}}, 400),
         ("POST", "/customers", {"json": {"name": "a" * 201}}, 400),

@@ -102,7 +102,7 @@ def test_millions_of_json_values_are_refused_before_they_are_made(
     large = changed(service, max_upload_bytes=20_000_000)
     body = b'{"image": [' + b"1," * 1_000_000 + b"1]}"
     with InProcess(customer_app(large), Authorization=f"Bearer {key}") as client:
-        monkeypatch.setattr("mintage.api.uploads.json.loads", lambda _: pytest.fail("parsed"))
+        monkeypatch.setattr("mintage.core.canonical.read_json", lambda _: pytest.fail("parsed"))
         response = client.post(path, content=body, headers={"Content-Type": "application/json"})
         monkeypatch.undo()
     assert response.status_code == 400

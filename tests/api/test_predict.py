@@ -18,6 +18,7 @@ from mintage.core.errors import ConfigError, DependencyDown, ServiceError
 
 PREDICT = "/v1/products/tones/predict"
 IMAGE = {"Content-Type": "image/png"}
+JSON = {"Content-Type": "application/json"}
 
 
 def test_an_answer_has_its_model_receipt_and_price(client, warm) -> None:
@@ -183,6 +184,11 @@ def test_bytes_that_are_no_picture_are_a_422_recorded_as_a_free_error(client, de
     [
         {"content": b"{", "headers": {"Content-Type": "application/json"}},
         {"content": b"[" * 50_000, "headers": {"Content-Type": "application/json"}},
+        {"content": b'{"image": "", "image": "eA=="}', "headers": JSON},
+        {"content": b'{"image": NaN}', "headers": JSON},
+        {"content": b'{"image": ' + b"9" * 5000 + b"}", "headers": JSON},
+        {"content": b'{"image": ' * 9000, "headers": JSON},
+        {"content": b'{"image": "\xff"}', "headers": JSON},
         {"json": ["no object"]},
         {"json": {"picture": "wrong name"}},
         {"json": {"image": "no base64!"}},

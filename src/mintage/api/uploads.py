@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import json
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
@@ -18,6 +17,7 @@ from mintage.api.encodings import CODINGS, TooLarge, decompressed
 from mintage.api.heads import header
 from mintage.api.intake import PLACE, Intake, Place, too_slow
 from mintage.api.middleware import WHOLE_BODY
+from mintage.core import canonical
 from mintage.core.errors import RequestError
 from mintage.core.messages import Message, _
 
@@ -198,7 +198,7 @@ def json_object(body: bytes) -> dict[str, Any]:
             remedy=_("Send the picture's bytes in base64, as one string."),
         )
     try:
-        document = json.loads(body)
+        document = canonical.read_json(body)
     except (ValueError, RecursionError) as error:
         raise RequestError(_("The body is not JSON."), remedy=_REMEDY_JSON) from error
     if not isinstance(document, dict):

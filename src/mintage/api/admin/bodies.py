@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import tomllib
 from typing import Any, TypeVar
 
@@ -15,6 +14,7 @@ from starlette.requests import ClientDisconnect
 from mintage.api.heads import header
 from mintage.api.problems import malformed
 from mintage.api.routing import ClientGone
+from mintage.core.canonical import read_json
 from mintage.core.errors import RequestError
 from mintage.core.messages import _
 
@@ -68,7 +68,7 @@ async def document(request: Request, *, toml: bool = False) -> dict[str, Any]:
         )
     body = await _bytes(request)
     try:
-        found = tomllib.loads(body.decode()) if kind == TOML else json.loads(body or b"{}")
+        found = tomllib.loads(body.decode()) if kind == TOML else read_json(body or b"{}")
     except (ValueError, RecursionError) as error:
         raise RequestError(
             _("The body is not {kind}.", kind="TOML" if kind == TOML else "JSON"),
