@@ -18,6 +18,7 @@ from tests.app.machine import Machine
 
 from mintage.app import moving
 from mintage.app.moving import Moving
+from mintage.app.verifying import Verifying
 from mintage.bundle.archive import pack, unpack
 from mintage.bundle.format import Manifest, write_bundle
 from mintage.core.errors import (
@@ -27,6 +28,7 @@ from mintage.core.errors import (
     RequestError,
     SignatureMismatch,
 )
+from mintage.core.progress import Silent
 from mintage.trust.keys import KeyRing
 
 
@@ -421,18 +423,24 @@ def test_two_processes_that_import_at_once_make_one_model(trusting: Machine, arc
 def test_verify_takes_a_model_a_folder_and_an_archive(
     trusting: Machine, archive: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    verifier = Verifying(trusting.app.keys, trusting.app)
+
+    def digest(reference: object) -> str:
+        document = verifier.verify(str(reference), Silent()).document
+        assert document["model"] == "pets@1"
+        return str(document["bundle_digest"])
+
     monkeypatch.chdir(archive.parent)
-    by_name = trusting.moving.verify("pets.mintage")
-    assert by_name.subject == "pets@1"
-    assert trusting.moving.verify(str(archive)).digest == by_name.digest
-    assert trusting.moving.verify(str(home / "models/pets/1")).digest == by_name.digest
+    by_name = digest("pets.mintage")
+    assert digest(archive) == by_name
+    assert digest(home / "models/pets/1") == by_name
     with pytest.raises(RequestError):
-        trusting.moving.verify("pets@1")  # verifying takes nothing in
+        digest("pets@1")  # verifying takes nothing in
     trusting.moving.import_(archive)
-    assert trusting.moving.verify("pets@1").digest == by_name.digest
+    assert digest("pets@1") == by_name
     archive.write_bytes(changed(_flip)(archive.read_bytes()))
     with pytest.raises(SignatureMismatch):
-        trusting.moving.verify("pets.mintage")
+        digest("pets.mintage")
 
 
 def test_a_key_that_is_trusted_no_longer_closes_what_it_signed(

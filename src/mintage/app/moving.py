@@ -71,14 +71,12 @@ class Moving:
         self._trusted = TrustedKeys(workspace.database, keys, workspace.now)
 
     def verify(self, reference: str) -> Verified:
-        """What was signed of a model, a folder or an archive (``pets.mintage``).
+        """What was signed of a model of this workspace.
 
         Raises:
             SignatureMismatch: any byte, name or file of it is not what a trusted key signed.
             InputError: there is no such model, or it is a path that was not written as one.
         """
-        if os.sep not in reference and reference.endswith(ENDING):
-            return _as_verified(load(Path(reference), self._keys))
         bundles = self._create.bundles
         try:
             if not bundles.is_language(reference):
@@ -86,7 +84,7 @@ class Moving:
             found = bundles.find_language(reference)
             return Verified(found.subject, found.digest, found.key_id, tuple(sorted(found.digests)))
         except InputError as error:
-            if os.sep in reference or not os.path.lexists(reference):
+            if not os.path.lexists(reference):
                 raise
             raise DataError(
                 _(
