@@ -12,11 +12,15 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Callers:
-    """So many threads, for so many seconds after the first ones."""
+    """So many threads, for so many seconds after the first ones.
+
+    Each calls again as soon as it has been answered, or no sooner than ``every`` so many seconds.
+    """
 
     count: int
     seconds: float
     warm_up: float
+    every: float = 0.0
 
     def run(self, call: Callable[[], object]) -> dict[str, Any]:
         """Calls that ended in time, by the clock and by the processor, and how long each took."""
@@ -24,16 +28,21 @@ class Callers:
         began = time.perf_counter() + self.warm_up
         ends = began + self.seconds
 
-        def one(mine: list[float]) -> None:
+        def one(mine: list[float], late: float) -> None:
+            time.sleep(late)
             asked = time.perf_counter()
             while asked < ends:
                 call()
                 answered = time.perf_counter()
                 if asked >= began and answered <= ends:
                     mine.append(answered - asked)
-                asked = answered
+                time.sleep(max(0.0, asked + self.every - answered))
+                asked = time.perf_counter() if self.every else answered
 
-        threads = [threading.Thread(target=one, args=(mine,)) for mine in waits]
+        threads = [
+            threading.Thread(target=one, args=(mine, self.every * place / self.count))
+            for place, mine in enumerate(waits)
+        ]
         for thread in threads:
             thread.start()
         time.sleep(self.warm_up)

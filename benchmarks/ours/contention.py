@@ -14,7 +14,6 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -97,19 +96,6 @@ def _answered(call: Callable[[], bool], threads: int, tries: int) -> int:
     return sum(found)
 
 
-def _paced(call: Callable[[], object], each_seconds: float) -> Callable[[], object]:
-    """The same, no sooner after its last begin than that, of each thread."""
-    last = threading.local()
-
-    def wait_and_call() -> object:
-        due = getattr(last, "begun", 0.0) + each_seconds
-        time.sleep(max(0.0, due - time.perf_counter()))
-        last.begun = time.perf_counter()
-        return call()
-
-    return wait_and_call
-
-
 def _part(home: Any, keys: tuple[str, str], asked: Any, barrier: Any, results: Any) -> None:
     """One process's callers."""
     from mintage.store.workspace import Workspace
@@ -119,11 +105,9 @@ def _part(home: Any, keys: tuple[str, str], asked: Any, barrier: Any, results: A
         tight, wide = (_caller(workspace, key) for key in keys)
         barrier.wait()
         answered = _answered(tight, threads, 2 * asked.exactly)
-        call: Callable[[], object] = wide
-        if asked.rate:
-            call = _paced(wide, asked.callers / asked.rate)
+        every = asked.callers / asked.rate if asked.rate else 0.0
         barrier.wait()
-        found = Callers(threads, asked.seconds, asked.warm_up).run(call)
+        found = Callers(threads, asked.seconds, asked.warm_up, every).run(wide)
         results.put((answered, found))
 
 
