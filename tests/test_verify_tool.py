@@ -1,0 +1,187 @@
+"""tools/verify.py: what was sold is checked by one file that has nothing of our code."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.app.test_chain import ROLES, Sold, opened, sold
+
+__all__ = ["sold"]  # a fixture
+
+TOOL = Path(__file__).parent.parent / "tools" / "verify.py"
+
+
+class Checked:
+    def __init__(self, *words: object) -> None:
+        # -I: nothing of this repository can be imported.
+        words = (sys.executable, "-I", TOOL, *map(str, words))
+        ran = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert "Traceback" not in ran.stderr
+        self.status, self.said = ran.returncode, ran.stdout
+
+
+@pytest.fixture
+def check(sold: Sold) -> Callable[..., Checked]:
+    def checked(what: Path, *words: object, roles: tuple[str, ...] = ROLES) -> Checked:
+        keys = [word for role in roles for word in ("--key", sold.folder / f"{role}.pub")]
+        return Checked(what, *keys, *words)
+
+    return checked
+
+
+def test_it_imports_nothing_but_python_and_cryptography() -> None:
+    lines = TOOL.read_text().splitlines()
+    modules = {
+        line.split()[1].split(".")[0] for line in lines if line.startswith(("import", "from"))
+    }
+    assert modules - sys.stdlib_module_names == {"cryptography"}
+
+
+def test_an_invoice_is_followed_to_the_data_that_its_answers_rest_on(
+    sold: Sold, check: Callable[..., Checked]
+) -> None:
+    found = check(sold.evidence, "--receipts", sold.folder / "receipts")
+    assert found.status == 0
+    for said in (
+        f"✓ invoice/{sold.number}: as key",
+        "✓ 6 events: each in the log as it was recorded",
+        "receipts are of these events, and say the same",
+        "✓ line 3: 5 image of standard@1, the sum of its 5 events",
+        "? answers of model, a model of others",
+        "✓ bundle pets@1",
+        "✓ dataset pets#",
+    ):
+        assert said in found.said
+
+
+def test_whatever_is_signed_is_told_by_what_it_is(
+    sold: Sold, check: Callable[..., Checked], tmp_path: Path
+) -> None:
+    with opened(sold.home) as app:
+        head, log = tmp_path / "head.txt", tmp_path / "log.jsonl"
+        early = app.auditing.head()
+        app.capture.customers.add("Late")
+        head.write_text(app.auditing.head().note)
+        app.auditing.export(log)
+        (tmp_path / "old.txt").write_text(early.note)
+        (tmp_path / "entry.json").write_text(json.dumps(app.auditing.prove("1")))
+        grown = app.auditing.prove_since(str(early.size))
+        (tmp_path / "grown.json").write_text(json.dumps(grown))
+    (dataset,) = (sold.home / "datasets/pets").iterdir()
+    for what, words, said in (
+        (sold.folder / "invoice.json", (), f"invoice/{sold.number}: as key"),
+        (sold.folder / "receipts/1.json", (), "image"),
+        (sold.home / "models/pets/1", (), "bundle pets@1: "),
+        (dataset, (), "examples: each is what its name says"),
+        (head, (), "the head of mintage.local/log"),
+        (log, ("--head", head, "--head", tmp_path / "old.txt"), "first entries are those that"),
+        (tmp_path / "entry.json", (), "the entry at 1 is among the"),
+        (tmp_path / "grown.json", ("--head", tmp_path / "old.txt"), "begins with the"),
+    ):
+        found = check(what, *words)
+        assert (found.status, said in found.said) == (0, True), found.said
+
+
+def test_a_key_of_one_role_signs_nothing_of_another(
+    sold: Sold, check: Callable[..., Checked]
+) -> None:
+    found = check(sold.folder / "invoice.json", roles=("bundle", "data", "log"))
+    assert (found.status, "no given key of the role receipt" in found.said) == (3, True)
+
+
+def changed(source: Path, target: Path, name: str, change: Callable[[bytes], bytes]) -> Path:
+    """The evidence with one of its files changed."""
+    with zipfile.ZipFile(source) as given, zipfile.ZipFile(target, "w") as made:
+        for each in given.namelist():
+            data = given.read(each)
+            made.writestr(each, change(data) if each == name else data)
+    return target
+
+
+def swapped(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
+    def change(data: bytes) -> bytes:
+        assert old in data
+        return data.replace(old, new, 1)
+
+    return change
+
+
+def turned(data: bytes) -> bytes:
+    """Its lines from the last to the first."""
+    return b"".join(data.splitlines(keepends=True)[::-1])
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("invoice.json", lambda data: data.replace(b"\n", b" \n"), "outside what it signs"),
+        ("events.jsonl", swapped(b'\\"image\\":1', b'\\"image\\":2'), "says something else"),
+        ("events.jsonl", lambda data: b"".join(data.splitlines(True)[:-1]), "for each event"),
+        (
+            "events.jsonl",
+            turned,
+            "the receipt of the event",
+        ),
+        ("proofs.jsonl", swapped(b'"path":["', b'"path":["00'), "is not in the log of this head"),
+        ("head.txt", swapped(b"\n16\n", b"\n17\n"), "or it was changed"),
+        (
+            "receipts.jsonl",
+            turned,
+            "the receipt of the event",
+        ),
+    ],
+)
+def test_whatever_is_changed_of_the_evidence_is_refused_with_its_reason(
+    sold: Sold, check: Callable[..., Checked], tmp_path: Path, name: str, change, said: str
+) -> None:
+    found = check(changed(sold.evidence, tmp_path / "evidence.zip", name, change))
+    assert found.status == 3
+    assert said in found.said
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lambda folder: (folder / "card.md").write_text("Better."), "card.md is changed"),
+        (lambda folder: (folder / "card.md").unlink(), "card.md is missing"),
+        (lambda folder: (folder / "more.md").write_text(""), "more.md is unsigned"),
+        (lambda folder: (folder / "empty").mkdir(), "empty/ is not signed"),
+        (lambda folder: (folder / "link").symlink_to("card.md"), "link is a symbolic link"),
+        (lambda folder: (folder / "signature.json").write_text("{}"), "is no signature"),
+        (lambda folder: (folder / "signature.json").unlink(), "signature.json"),
+    ],
+)
+def test_a_bundle_that_is_not_what_was_signed_is_refused_with_its_reason(
+    sold: Sold, check: Callable[..., Checked], tmp_path: Path, harm, said: str
+) -> None:
+    folder = Path(shutil.copytree(sold.home / "models/pets/1", tmp_path / "bundle"))
+    harm(folder)
+    found = check(folder)
+    assert found.status in (2, 3)
+    assert said in found.said
+
+
+def test_a_log_that_was_rewritten_does_not_begin_with_the_kept_head(
+    sold: Sold, check: Callable[..., Checked], tmp_path: Path
+) -> None:
+    with opened(sold.home) as app:
+        (tmp_path / "head.txt").write_text(app.auditing.head().note)
+        app.auditing.export(tmp_path / "log.jsonl")
+    lines = (tmp_path / "log.jsonl").read_bytes().splitlines(keepends=True)
+    salted = lines[3].replace(b'"salt":"', b'"salt":"00')
+    for told, kept in (
+        ("does not begin with", lines[:-1]),
+        ("is missing", [*lines[:3], *lines[4:]]),
+        ("does not begin with", [*lines[:3], salted, *lines[4:]]),
+    ):
+        (tmp_path / "log.jsonl").write_bytes(b"".join(kept))
+        found = check(tmp_path / "log.jsonl", "--head", tmp_path / "head.txt")
+        assert (found.status, told in found.said) == (3, True), found.said
