@@ -49,6 +49,45 @@ def test_a_killed_process_lost_no_act_that_it_acknowledged_and_no_head_is_ahead_
     assert log.tree_head().size == len(logged)
 
 
+def test_two_processes_that_log_and_sign_at_once_disturb_one_another_not(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    key = KeyRing(workspace.key_folder).signer("log").public
+    before = _backends(workspace)
+    files = [tmp_path / f"{number}.txt" for number in range(2)]
+    children = []
+    for number, path in enumerate(files):
+        command = [sys.executable, str(LOGGER), str(workspace.home), str(number)]
+        with path.open("wb") as out:
+            children.append(subprocess.Popen(command, stdout=out))
+
+    def said(word: str) -> list[list[str]]:
+        return [
+            [line.partition(" ")[2] for line in each.splitlines()[:-1] if line.startswith(word)]
+            for each in (path.read_text() for path in files)
+        ]
+
+    deadline = time.monotonic() + 120
+    while min(map(len, [*said("done"), *said("head")])) < 40:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    for child in children:
+        child.send_signal(signal.SIGKILL)
+    for child in children:
+        child.wait()
+    _until_gone(workspace, before)
+    log = AuditLog(workspace.database, KeyRing(workspace.key_folder), ORIGIN)
+    given = [verify_note(json.loads(note), key, ORIGIN) for each in said("head") for note in each]
+    roots: dict[int, bytes] = {}
+    for head in given:
+        assert roots.setdefault(head.size, head.root) == head.root, "a fork"
+    acknowledged = [line.split() for each in said("done") for line in each]
+    logged = _leaves(workspace)
+    assert all(logged[int(position)] == leaf for position, leaf in acknowledged)
+    assert len(log.logs()) == 1
+    assert log.check(*{head.size: head for head in given}.values()) == len(logged)
+
+
 def _log_and_kill(workspace: Workspace, number: int) -> tuple[dict[int, str], list[str]]:
     enough = random.Random(number).randrange(1, 300)
     before = _backends(workspace)
@@ -67,12 +106,16 @@ def _log_and_kill(workspace: Workspace, number: int) -> tuple[dict[int, str], li
             if len(done) + len(notes) == enough:
                 child.send_signal(signal.SIGKILL)
         assert child.wait() == -signal.SIGKILL
-    # What the killed process had asked PostgreSQL to commit is committed yet, however late.
+    _until_gone(workspace, before)
+    return done, notes
+
+
+def _until_gone(workspace: Workspace, before: set[int]) -> None:
+    """What a killed process had asked PostgreSQL to commit is committed yet, however late."""
     deadline = time.monotonic() + 60
     while _backends(workspace) - before:
         assert time.monotonic() < deadline, "a server process never noticed"
         time.sleep(0.02)
-    return done, notes
 
 
 def _leaves(workspace: Workspace) -> dict[int, str]:
