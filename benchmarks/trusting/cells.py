@@ -64,8 +64,19 @@ def datasets(__: Lab) -> list[Side[Lab]]:
     ]
 
 
+def chains(__: Lab) -> list[Side[Lab]]:
+    """From an invoice to each of its events: in the workspace, by a customer, and by the tool."""
+
+    def measured(turn: Turn[Lab]) -> Result:
+        with tempfile.TemporaryDirectory(dir=turn.lab.scratch) as home:
+            return script("ours.chain", home=home, events=turn.lab.scale.invoice_events)
+
+    return [Side("mintage", measured, 150)]
+
+
 CELLS: list[Cell[Lab]] = [
     Cell("log-append", "entries appended to a large log beside a small one", appending),
     Cell("log-proofs", "signing a large log, and proving entries and sizes of it", proofs),
     Cell("verify-dataset", "a dataset verified, beside a plain SHA-256 of its files", datasets),
+    Cell("verify-chain", "an invoice followed to each of its events", chains),
 ]

@@ -18,9 +18,10 @@ class Scale:
     batch: int = 500
     batches: int = 40
     dataset_bytes: int = 10**9
+    invoice_events: int = 100_000
 
 
-SMOKE = Scale(many=3_000, few=300, proofs=10, batch=50, batches=4, dataset_bytes=2_000_000)
+SMOKE = Scale(many=3_000, few=300, proofs=10, batch=50, batches=4, dataset_bytes=2_000_000, invoice_events=300)
 
 
 class Lab:
