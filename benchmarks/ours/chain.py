@@ -19,7 +19,6 @@ from benchmarks.stopwatch import Stopwatch, answer, arguments
 
 TOOL = Path(__file__).parents[2] / "tools" / "verify.py"
 _BATCH = 500
-_ROLES = ("receipt", "log", "bundle", "data")
 _NOVEMBER, _DECEMBER = datetime(2026, 11, 10, tzinfo=UTC), datetime(2026, 12, 10, tzinfo=UTC)
 
 
@@ -30,6 +29,7 @@ def main() -> None:
     from mintage.app.root import App
     from mintage.core.settings import load_settings
     from mintage.trust.given import given_keys
+    from mintage.trust.keys import Role
 
     home = Path(asked.home)
     settings = load_settings(home=home)
@@ -41,15 +41,17 @@ def main() -> None:
         from mintage.capture.pricing.periods import Period
 
         (draft,) = app.billing.invoices.run(Period(2026, 11)).drafted
-        issued = app.billing.invoices.issue(draft.id)
+        number = str(app.billing.invoices.issue(draft.id).number)
         watch.lap("issued")
         with (home / "evidence.zip").open("wb") as file:
-            for portion in app.billing.evidence(issued.number).archived():
+            for portion in app.billing.evidence(number).archived():
                 file.write(portion)
         watch.lap("evidence")
-        ours = walked(app.billing.evidence(issued.number, with_costs=True, is_ours=True), app.keys)
+        held_here = app.billing.evidence(number, with_costs=True, is_ours=True)
+        ours = walked(held_here, app.keys)
         watch.lap("ours")
-        for role in _ROLES:
+        roles: tuple[Role, ...] = ("receipt", "log", "bundle", "data")
+        for role in roles:
             keys.append(home / f"{role}.pub")
             keys[-1].write_bytes(app.keys.signer(role).public_pem)
     with opened_evidence(home / "evidence.zip") as held:

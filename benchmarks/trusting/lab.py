@@ -21,7 +21,9 @@ class Scale:
     invoice_events: int = 100_000
 
 
-SMOKE = Scale(many=3_000, few=300, proofs=10, batch=50, batches=4, dataset_bytes=2_000_000, invoice_events=300)
+SMOKE = Scale(
+    many=3_000, few=300, proofs=10, batch=50, batches=4, dataset_bytes=2_000_000, invoice_events=300
+)
 
 
 class Lab:

@@ -8,6 +8,7 @@ from benchmarks.figures import (
     Line,
     at_least,
     at_most,
+    megabytes,
     milliseconds,
     rate,
     seconds,
@@ -79,7 +80,7 @@ def chains(kept: Kept) -> list[str]:
         [
             *(at_most(said, took(way), seconds, _MOST_CHAIN) for way, said in ways.items()),
             Line("writing the evidence", took("evidence"), seconds),
-            Line("the evidence", values_of(results, "evidence_bytes"), size),
+            Line("the evidence", values_of(results, "evidence_bytes"), megabytes),
         ]
     )
 
