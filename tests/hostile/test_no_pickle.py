@@ -83,7 +83,7 @@ def faults(text: str) -> Iterator[str]:
             yield from calls(node, packed)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", FILES, ids=lambda path: "/".join(path.parts[-3:]))
 def test_no_line_of_the_program_can_load_a_pickle(path: Path) -> None:
     assert list(faults(path.read_text(encoding="utf-8"))) == []
 
