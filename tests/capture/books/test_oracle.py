@@ -18,6 +18,7 @@ from tests.capture.books.oracle import DECIMALS, Invoice, Story, dawn, days_of
 from tests.capture.conftest import Shop
 from tests.conftest import ManualClock
 
+from mintage.capture.chain.sums import check_sums, is_priced_by, terms_of
 from mintage.capture.details import Details, Tax
 from mintage.capture.pricing import terms_file
 from mintage.capture.pricing.periods import Period
@@ -212,6 +213,18 @@ def test_what_is_invoiced_and_what_the_terms_come_to_are_not_one_minor_unit_apar
         }
         assert issued == dict(worked_out(story, period))
         shop.ledger.check()
+        for each in shop.invoices.list():
+            add_up_again(shop, each.document)
+
+
+def add_up_again(shop: Any, document: Any) -> None:
+    """As whoever holds the document and the signed plans does it."""
+    check_sums(document)
+    for line in document["lines"]:
+        if line["kind"] == "usage":
+            name, __, version = line["plan"].partition("@")
+            plan = shop.plans.find(name, int(version))
+            assert is_priced_by(line, terms_of(plan.to_json()))
 
 
 def told(shop: Any, story: Story, drawn: Drawn) -> None:
