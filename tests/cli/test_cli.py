@@ -108,7 +108,14 @@ def test_training_says_what_it_promised_and_its_report_and_bundle_are_there(
         "http://purl.org", ""
     ).replace("http://creativecommons.org", "")
     folder = Path(found["bundle"])
-    names = {"bundle.json", "model.onnx", "card.md", "evaluation.json", "signature.json"}
+    names = {
+        "bom.json",
+        "bundle.json",
+        "model.onnx",
+        "card.md",
+        "evaluation.json",
+        "signature.json",
+    }
     assert {path.name for path in folder.iterdir()} == names
     lines = (Path(found["report"]).parent / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
