@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +24,7 @@ audit = typer.Typer(
     help="The audit log: what happened, and that nobody rewrote it.", no_args_is_help=True
 )
 _MOST_SHOWN = 100
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 @audit.command()
@@ -64,9 +66,19 @@ def show(
 
 
 def _row(entry: Entry) -> Sequence[object]:
-    said = {key: value for key, value in entry.record.items() if value is not None}
-    shown = json.dumps(said, ensure_ascii=False, separators=(", ", ": "))[1:-1]
+    shown = ", ".join(
+        f"{name}: {_short(value)}"
+        for name, value in entry.record.items()
+        if value not in (None, "")
+    )
     return (entry.position, (entry.at or "")[:19], entry.kind, entry.actor or "", shown)
+
+
+def _short(value: object) -> str:
+    """As people read it: of a digest its beginning; ``--json`` has all of it."""
+    if isinstance(value, str):
+        return f"{value[:12]}…" if _DIGEST.fullmatch(value) else value
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _moment(text: str) -> datetime:
