@@ -17,6 +17,7 @@ from pathlib import Path
 
 from mintage.capture import notices
 from mintage.capture.webhooks import repository
+from mintage.core.background import beside
 from mintage.core.errors import MintageError
 from mintage.core.files import readable_failures, write_atomic
 from mintage.store.workspace import Workspace
@@ -113,14 +114,8 @@ class HeadsElsewhere:
     @contextmanager
     def in_background(self) -> Iterator[None]:
         """``watch`` beside what is done inside."""
-        stop = threading.Event()
-        thread = threading.Thread(target=self.watch, args=(stop,), name="heads-away", daemon=True)
-        thread.start()
-        try:
+        with beside(self.watch, "heads-away", patience_seconds=_PATIENCE_SECONDS):
             yield
-        finally:
-            stop.set()
-            thread.join(_PATIENCE_SECONDS)
 
 
 def _file_name(head: SignedHead) -> str:

@@ -13,6 +13,7 @@ from mintage.app.capturing import Capturing
 from mintage.capture.books.overdue import Overdue
 from mintage.capture.webhooks.deliveries import Deliveries, Sent
 from mintage.capture.webhooks.endpoints import Endpoints, Opened
+from mintage.core.background import beside
 from mintage.core.errors import MintageError
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
@@ -73,11 +74,5 @@ class Notifying:
         A message that is on its way at the end is waited for a little; should it have left and not
         be noted, it is sent again, under the same id, when the next process has its lease.
         """
-        stop = threading.Event()
-        thread = threading.Thread(target=self.watch, args=(stop,), name="webhooks", daemon=True)
-        thread.start()
-        try:
+        with beside(self.watch, "webhooks", patience_seconds=_PATIENCE_SECONDS):
             yield
-        finally:
-            stop.set()
-            thread.join(_PATIENCE_SECONDS)

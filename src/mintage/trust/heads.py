@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from functools import partial
 
+from mintage.core.background import beside
 from mintage.core.canonical import Spelled
 from mintage.core.clock import Clock, timestamp
 from mintage.core.errors import LogForked, MintageError
@@ -174,26 +175,22 @@ class Heads:
     def watch(self, stop: threading.Event) -> None:
         """Sign what was added, at most once a second, until ``stop``."""
         while not stop.wait(EVERY_SECONDS):
-            self._try()
+            self._try(EVERY_SECONDS)
 
-    def _try(self) -> None:
+    def _try(self, every_seconds: float) -> None:
         try:
-            self.bring_up(EVERY_SECONDS)
+            self.bring_up(every_seconds)
         except MintageError as error:  # calls go on being answered, and are signed later
             _log.error("The audit log's head cannot be signed: %s", error.message)
 
     @contextmanager
     def in_background(self) -> Iterator[None]:
         """``watch`` beside what is done inside; what was added by its end is signed too."""
-        stop = threading.Event()
-        thread = threading.Thread(target=self.watch, args=(stop,), name="heads", daemon=True)
-        thread.start()
         try:
-            yield
+            with beside(self.watch, "heads", patience_seconds=_PATIENCE_SECONDS):
+                yield
         finally:
-            stop.set()
-            thread.join(_PATIENCE_SECONDS)
-            self._try()
+            self._try(0.0)  # however short a time ago the last one was signed
 
 
 def _grown(connection: Connection, log: LogRecord, last: HeadRow | None) -> Growing:
