@@ -285,6 +285,22 @@ def another_price(document: Any) -> None:
     document["net"] = document["total"] = decimal_text(others + 5)
 
 
+def a_line_twice(document: Any) -> None:
+    line = next(each for each in document["lines"] if each["unit"] == "image")
+    document["lines"].append(line)
+    total = sum(Fraction(each["amount"]) for each in document["lines"])
+    document["net"] = document["total"] = decimal_text(total)
+
+
+def of_the_next_month(document: Any) -> None:
+    document["period"] = "2026-12"
+
+
+def without_its_events(document: Any) -> None:
+    for name in ("until", "after", "events", "events_root"):
+        document["lines"][0].pop(name)
+
+
 def first_two_swapped(data: bytes) -> bytes:
     first, second, *others = data.splitlines(keepends=True)
     return b"".join([second, first, *others])
@@ -295,6 +311,21 @@ BROKEN: dict[str, tuple[str, Callable[[Sold], Callable[[bytes], bytes | None]], 
         "invoice.json",
         lambda _sold: lambda data: data.replace(b'"sig":"ME', b'"sig":"MF'),
         "no trusted key|not a DSSE",
+    ),
+    "a line twice": (
+        "invoice.json",
+        lambda sold: resigned(sold, "invoice", a_line_twice),
+        "another line is of the same usage",
+    ),
+    "another month": (
+        "invoice.json",
+        lambda sold: resigned(sold, "invoice", of_the_next_month),
+        "is of another month",
+    ),
+    "a line without events": (
+        "invoice.json",
+        lambda sold: resigned(sold, "invoice", without_its_events),
+        "says nothing of its events",
     ),
     "its units": (
         "invoice.json",
@@ -518,3 +549,17 @@ def test_a_folder_of_other_things_is_no_folder_of_receipts(tmp_path: Path) -> No
     (tmp_path / "x.json").write_text("{}")
     with pytest.raises(DataError, match="holds no receipt"):
         kept_receipts(tmp_path)
+
+
+def test_two_receipts_of_one_event_that_differ_are_not_passed_over(
+    sold: Sold, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(sold.folder / "receipts", tmp_path / "kept"))
+    first = json.loads((folder / "1.json").read_text())
+    envelope = first["receipt"]["envelope"] if "receipt" in first else first
+    said = json.loads(base64.b64decode(envelope["payload"])) | {"price": "0.01"}
+    (folder / "other.json").write_text(
+        json.dumps(envelope | {"payload": base64.b64encode(canonical_json(said)).decode()})
+    )
+    with pytest.raises(DataError, match="says something else of evt_"):
+        kept_receipts(folder)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from mintage.core.errors import ConfigError, SignatureMismatch
-from mintage.trust.cosigning import cosign, cosigned_at, line_of
+from mintage.trust.cosigning import cosign, cosigned
 from mintage.trust.keys import KeyRing
 from mintage.trust.notes import sign_head, verify_note
 
@@ -31,12 +31,12 @@ def test_a_cosigned_note_is_still_the_logs_and_says_when_it_was_seen(
 ) -> None:
     signed = cosign(note, WITNESS, witness.signer("log"), MOMENT)
     assert signed.startswith(note)
-    assert cosigned_at(signed, WITNESS, witness.signer("log").public) == MOMENT
+    assert cosigned(signed, WITNESS, witness.signer("log").public)[0] == MOMENT
     assert verify_note(signed, keys.signer("log").public, "example.com/log").size == 3
 
 
 def test_the_line_is_that_of_the_published_format(note: str, witness: KeyRing) -> None:
-    line = line_of(cosign(note, WITNESS, witness.signer("log"), MOMENT), WITNESS)
+    line = cosign(note, WITNESS, witness.signer("log"), MOMENT).removeprefix(note)
     found = base64.b64decode(line.split(" ")[2])
     assert len(found) == 4 + 8 + 64
     assert int.from_bytes(found[4:12], "big") == int(MOMENT.timestamp())
@@ -53,7 +53,7 @@ def test_whatever_is_changed_of_the_head_or_the_line_is_refused(
     other = "B" if signed[place] != "B" else "C"
     changed = signed[:place] + other + signed[place:][1:]
     with pytest.raises(SignatureMismatch):
-        cosigned_at(changed, WITNESS, witness.signer("log").public)
+        cosigned(changed, WITNESS, witness.signer("log").public)
 
 
 def test_another_witness_or_the_logs_own_signature_is_none_of_this_one(
@@ -62,7 +62,7 @@ def test_another_witness_or_the_logs_own_signature_is_none_of_this_one(
     signed = cosign(note, WITNESS, witness.signer("log"), MOMENT)
     for name, key in (("other.example/w", witness), (WITNESS, keys), ("example.com/log", keys)):
         with pytest.raises(SignatureMismatch, match="no cosignature by"):
-            cosigned_at(signed, name, key.signer("log").public)
+            cosigned(signed, name, key.signer("log").public)
 
 
 def test_a_name_that_could_be_read_in_two_ways_is_refused(note: str, witness: KeyRing) -> None:
@@ -74,4 +74,4 @@ def test_a_name_that_could_be_read_in_two_ways_is_refused(note: str, witness: Ke
 def test_what_is_no_note_has_no_cosignature(witness: KeyRing) -> None:
     for text in ("", "one\ntwo\n", "a\n\nno line end"):
         with pytest.raises(SignatureMismatch, match="not a signed note"):
-            cosigned_at(text, WITNESS, witness.signer("log").public)
+            cosigned(text, WITNESS, witness.signer("log").public)

@@ -5,6 +5,7 @@ The witness knows a signed head, the log's public key, and what it is given: hea
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import json
@@ -276,3 +277,31 @@ def test_a_witness_is_told_why_a_log_was_frozen_and_can_check_what_it_had(
     proof.verify(witness.kept)
     begun = json.loads(evil.log.inclusion(current.first_position).record)
     assert begun["reason"] == frozen.reason
+
+
+@pytest.mark.parametrize("what", ["root", "note", "both"])
+def test_whoever_has_the_database_and_no_key_gets_nothing_signed_over_another_history(
+    evil: Evil, witness: Witness, what: str
+) -> None:
+    """Leaf, inner hashes and the kept head are all made to fit: only its signature cannot be."""
+    size = evil.log.tree_head().size
+    edit_with_its_hash(evil)
+    with evil.workspace.database.read() as connection:
+        asked = "SELECT leaf_hash FROM log_leaves ORDER BY position"
+        leaves = [bytes(each) for each in connection.execute(text(asked)).scalars()]
+        asked = "SELECT note FROM log_heads WHERE size = :size"
+        signed = str(connection.execute(text(asked), {"size": size}).scalar_one())
+    root, node = merkle.root(leaves[:size]), merkle.root(leaves[:256])
+    evil.execute("UPDATE log_nodes SET hash = :node WHERE level = 1 AND number = 0", node=node)
+    if what != "note":
+        evil.execute("UPDATE log_heads SET root = :root WHERE size = :size", root=root, size=size)
+    if what != "root":
+        forged = f"{ORIGIN}\n{size}\n{base64.b64encode(root).decode()}\n\n"
+        note = forged + signed.partition("\n\n")[2]
+        evil.execute("UPDATE log_heads SET note = :note WHERE size = :size", note=note, size=size)
+    evil.add(5)
+    head = evil.log.tree_head()
+    assert head.origin == f"{ORIGIN}/2"
+    assert "not one that this log's key signed" in str(evil.log.logs()[0].reason)
+    with pytest.raises(CaughtError):
+        witness.visit(evil.log)

@@ -12,12 +12,13 @@ from typing import Any
 
 from mintage.app.capturing import Capturing
 from mintage.core.canonical import canonical_json
-from mintage.core.errors import ConfigError, LogForked, MintageError, SignatureMismatch, said_by
+from mintage.core.errors import ConfigError, LogForked, MintageError, said_by
 from mintage.core.files import write_parts
 from mintage.core.messages import _, told
 from mintage.core.progress import Progress
-from mintage.trust.audit import AuditLog, Checked, LogRow, SignedHead, verify_note
+from mintage.trust.audit import AuditLog, Checked, LogRow, SignedHead
 from mintage.trust.keys import KeyRing
+from mintage.trust.notes import verify_by_any
 
 _RECEIPT = "rcp_"
 _NOT_OF_THE_ACT = frozenset({"expires_at", "due_at", "previous_until", "others_until"})
@@ -196,13 +197,8 @@ class Auditing:
         """
         text = read_note(path)
         origin = text.partition("\n")[0]
-        refusal: SignatureMismatch | None = None
-        for key in self._keys.public_keys("log") or (self._keys.signer("log").public,):
-            try:
-                return verify_note(text, key, origin)
-            except SignatureMismatch as error:
-                refusal = refusal or error
-        raise refusal or SignatureMismatch(_("This is not a signed note."))
+        keys = self._keys.public_keys("log") or (self._keys.signer("log").public,)
+        return verify_by_any(text, keys, origin)
 
     def included(self, position: int) -> dict[str, Any]:
         """The proof that an entry is in the log, for whoever has its receipt, or why there is none.

@@ -133,7 +133,7 @@ def kept_receipts(folder: Path) -> dict[str, Mapping[str, Any]]:
     """
     if not folder.is_dir():
         raise ConfigError(_("There is no folder {folder}.", folder=folder))
-    found = {}
+    found: dict[str, Mapping[str, Any]] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix not in (".json", ".jsonl"):
             continue
@@ -146,7 +146,15 @@ def kept_receipts(folder: Path) -> dict[str, Mapping[str, Any]]:
                     _("{path} holds no receipt.", path=path),
                     remedy=_("Keep only answers and receipts in that folder."),
                 )
-            found[event] = envelope
+            if found.setdefault(event, envelope)["payload"] != envelope["payload"]:
+                raise DataError(
+                    _(
+                        "{path} says something else of {event} than another.",
+                        path=path,
+                        event=event,
+                    ),
+                    remedy=_("Check each by itself: where both are signed, the seller said both."),
+                )
     return found
 
 

@@ -10,7 +10,7 @@ from mintage.core.errors import ConfigError
 from mintage.core.messages import _
 from mintage.store.workspace import Workspace
 from mintage.trust.audit import AuditLog
-from mintage.trust.cosigning import cosigned_at, line_of
+from mintage.trust.cosigning import cosigned
 from mintage.trust.keys import KeyRing
 from mintage.trust.trusted import read_public_key
 from mintage.trust.witness import Witness, proof_from
@@ -44,8 +44,8 @@ class Witnessing:
             SignatureMismatch: the head is not ours, or the witness did not sign it.
         """
         head = self._auditing.read_head(note)
-        moment = cosigned_at(head.note, name, read_public_key(key))
-        if not self._log.keep_cosignature(head, name, line_of(head.note, name)):
+        moment, line = cosigned(head.note, name, read_public_key(key))
+        if not self._log.keep_cosignature(head, name, line):
             raise ConfigError(
                 _("This log has signed no such head of {size} entries.", size=head.size),
                 remedy=_("A head that this log's key signed elsewhere shows that it was forked."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from mintage.core.progress import Progress
 from mintage.trust import repository
 from mintage.trust.heads import BEGUN, not_as_signed
 from mintage.trust.leaves import REMEDY, missing, rehashed
-from mintage.trust.notes import SignedHead
+from mintage.trust.notes import SignedHead, said_by_note
 from mintage.trust.repository import Connection, HeadRow, LogRecord, LogRow
 from mintage.trust.tiles import Growing, complete_nodes
 
@@ -180,10 +181,17 @@ class _Heads:
             if self._earlier and self._earlier[0].size == growing.size:
                 said = self._earlier.pop(0).root
             else:
-                said = b"" if self._next is None else self._next.root
+                said = b"" if self._next is None else _root_of(self._next)
                 self._next = next(self._here, None)
             if said != root:
                 raise not_as_signed(growing.size, growing.size)
+
+
+def _root_of(row: HeadRow) -> bytes:
+    """What a kept head says; another than its note says leads to no root at all."""
+    __, size, root = said_by_note(row.note)
+    same = (size, root) == (str(row.size), base64.b64encode(row.root).decode())
+    return row.root if same else b""
 
 
 class _Nodes:

@@ -38,8 +38,8 @@ def cosign(note: str, name: str, signer: Signer, moment: datetime) -> str:
     return f"{note}— {name} {base64.b64encode(signature).decode()}\n"
 
 
-def cosigned_at(note: str, name: str, key: PublicKey) -> datetime:
-    """When the witness of this name and key saw the note's head as its log's largest.
+def cosigned(note: str, name: str, key: PublicKey) -> tuple[datetime, str]:
+    """When the witness of this name and key saw the note's head as its log's largest, and its line.
 
     Raises:
         SignatureMismatch: it did not sign it, or the note is not the one that it signed.
@@ -62,16 +62,10 @@ def cosigned_at(note: str, name: str, key: PublicKey) -> datetime:
             raise SignatureMismatch(
                 _("The note was changed after {name} signed it.", name=name), remedy=_REMEDY
             )
-        return datetime.fromtimestamp(seconds, UTC)
+        return datetime.fromtimestamp(seconds, UTC), f"{line}\n"
     raise SignatureMismatch(
         _("The note has no cosignature by {name} with this key.", name=name), remedy=_REMEDY
     )
-
-
-def line_of(note: str, name: str) -> str:
-    """The last line that is of this name, with its line end; "" where there is none."""
-    lines = [line for line in _parts(note)[1] if line.startswith(f"— {name} ")]
-    return f"{lines[-1]}\n" if lines else ""
 
 
 def _parts(note: str) -> tuple[str, list[str]]:

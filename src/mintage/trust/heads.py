@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -16,13 +16,13 @@ from functools import partial
 from mintage.core.background import beside
 from mintage.core.canonical import Spelled
 from mintage.core.clock import Clock, timestamp
-from mintage.core.errors import LogForked, MintageError
+from mintage.core.errors import LogForked, MintageError, SignatureMismatch
 from mintage.core.messages import _
 from mintage.store.engine import Database
 from mintage.trust import repository
-from mintage.trust.keys import KeyRing
+from mintage.trust.keys import KeyRing, PublicKey
 from mintage.trust.leaves import REMEDY, append_all, missing, rehashed
-from mintage.trust.notes import SignedHead, sign_head
+from mintage.trust.notes import SignedHead, sign_head, verify_by_any
 from mintage.trust.repository import Connection, HeadRow, LogRecord
 from mintage.trust.tiles import Growing, Tiles
 
@@ -49,6 +49,30 @@ def tiles_of(connection: Connection, log: LogRecord) -> Tiles:
 def head_from(row: HeadRow) -> SignedHead:
     """A kept head, as it was given."""
     return SignedHead(row.size, row.root, row.note)
+
+
+def confirmed(row: HeadRow, log: LogRecord, keys: Iterable[PublicKey]) -> SignedHead:
+    """A kept head, once its note says what its columns do, and one of these keys signed that.
+
+    Without it, whoever reaches the database and no key could have us sign another history.
+
+    Raises:
+        LogForked: it is another than the one that was signed.
+    """
+    try:
+        head = verify_by_any(row.note, keys, log.origin)
+    except SignatureMismatch as error:
+        raise _not_signed(row) from error
+    if (head.size, head.root) != (row.size, row.root):
+        raise _not_signed(row)
+    return head
+
+
+def _not_signed(row: HeadRow) -> LogForked:
+    return LogForked(
+        _("The kept head of {size} entries is not one that this log's key signed.", size=row.size),
+        remedy=REMEDY,
+    )
 
 
 class Heads:
@@ -80,10 +104,12 @@ class Heads:
         with self._database.read() as connection:
             log = logs_of(connection, self._origin)[-1]
             last = repository.last_head(connection, log.number)
-            if last is not None and self._is_recent(last, every_seconds):
-                return head_from(last), True
             size = 0 if last is None else last.size
             try:
+                if last is not None:
+                    confirmed(last, log, self._keys.public_keys("log"))
+                if last is not None and self._is_recent(last, every_seconds):
+                    return head_from(last), True
                 grown = _grown(connection, log, last)
                 fault = None
             except LogForked as error:
@@ -101,7 +127,10 @@ class Heads:
         return head, grown.size - size < MOST_AT_ONCE
 
     def _is_recent(self, last: HeadRow, seconds: float) -> bool:
-        since = self._clock.now() - datetime.fromisoformat(last.signed_at)
+        try:
+            since = self._clock.now() - datetime.fromisoformat(last.signed_at)
+        except (ValueError, TypeError):
+            return False  # somebody wrote something else there; it decides nothing more
         return timedelta(0) <= since < timedelta(seconds=seconds)
 
     def _keep(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -73,6 +74,30 @@ def verify_note(text: str, public_key: PublicKey, origin: str) -> SignedHead:
     if len(root) != hashlib.sha256().digest_size:
         raise _refused(_("The note's root is not a SHA-256: {root}.", root=lines[2]))
     return SignedHead(int(lines[1]), root, text)
+
+
+def verify_by_any(text: str, keys: Iterable[PublicKey], origin: str) -> SignedHead:
+    """``verify_note`` by any of these keys, one that was revoked too.
+
+    It is for heads that are held against the log itself: they bind it whatever became of the key.
+
+    Raises:
+        SignatureMismatch: none of them signed it under this origin, or it is no tree head.
+    """
+    refusal: SignatureMismatch | None = None
+    for key in keys:
+        try:
+            return verify_note(text, PublicKey(key.key), origin)
+        except SignatureMismatch as error:
+            refusal = error
+    raise refusal or _refused(_("The note is not signed by the key of {name}.", name=origin))
+
+
+def said_by_note(text: str) -> tuple[str, str, str]:
+    """Origin, size and root as a note says them, of which nothing is confirmed."""
+    origin, __, rest = text.partition("\n")
+    size, __, rest = rest.partition("\n")
+    return origin, size, rest.partition("\n")[0]
 
 
 def open_note(text: str, public_key: PublicKey, name: str) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
+from mintage.core.errors import LogForked
+from mintage.core.messages import _
 from mintage.store.schema import (
     log_cosignatures,
     log_heads,
@@ -280,7 +282,12 @@ def _entry(position: int, kind: object, record: object, salt: object, leaf_hash:
     return LogRow(position, str(kind), _bytes(record), _bytes(salt), _bytes(leaf_hash))
 
 
-def _head(log: int, size: int, root: object, note: object, signed_at: object) -> HeadRow:
+def _head(log: int, size: object, root: object, note: object, signed_at: object) -> HeadRow:
+    if not isinstance(size, int):
+        raise LogForked(
+            _("A kept head of the log has no size: {size!r}.", size=str(size)),
+            remedy=_("Restore the workspace from a backup, or report this."),
+        )
     return HeadRow(log, size, _bytes(root), str(note), str(signed_at))
 
 

@@ -252,7 +252,7 @@ def _opened(signature: bytes, keys: Sequence[PublicKey], subject: str | None) ->
         raise mismatch(_("What is signed is no list of files")) from error
     if problem:
         raise mismatch(_("What is signed cannot be believed: {problem}", problem=problem))
-    if statement != expected:
+    if payload != canonical_json(expected):
         raise mismatch(_("What is signed is not a list of files as Mintage writes it"))
     if subject is not None and name != subject:
         raise mismatch(

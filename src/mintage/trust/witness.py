@@ -21,7 +21,7 @@ from mintage.trust.keys import PublicKey, Signer
 from mintage.trust.leaves import append
 from mintage.trust.notes import SignedHead, check_name, verify_note
 
-_REMEDY = _("Keep both heads: signed by one key, they show that the log was forked.")
+_REMEDY = _("Keep both heads: where the log's key signed them, they show that it was forked.")
 
 
 class Witness:
@@ -74,20 +74,23 @@ class Witness:
 
 def _check_continues(last: SignedHead, head: SignedHead, proof: Mapping[str, Any] | None) -> None:
     if head.size < last.size:
-        raise LogForked(
+        raise ConfigError(
             _(
-                "{origin} had {seen} entries before, and {size} now.",
+                "This head of {origin} is of {size} entries, and one of {seen} was seen already.",
                 origin=head.origin,
                 seen=last.size,
                 size=head.size,
             ),
-            remedy=_REMEDY,
+            remedy=_("Ask for the newest head: that one is older, or the log was cut short."),
         )
     path: list[bytes] = []
     if head.size > last.size and last.size:
         path = _path_of(proof, last.size, head.size)
     if last.size:
-        merkle.verify_consistency(last.size, head.size, last.root, head.root, path)
+        try:
+            merkle.verify_consistency(last.size, head.size, last.root, head.root, path)
+        except LogForked as error:
+            raise LogForked(error.message, remedy=_REMEDY) from error
 
 
 def _path_of(proof: Mapping[str, Any] | None, seen: int, size: int) -> list[bytes]:

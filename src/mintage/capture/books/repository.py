@@ -277,7 +277,12 @@ def logged_within(
     )
     if after is not None:
         asked = asked.where(e.sequence > after)
-    return _all(connection, asked.order_by(e.sequence).limit(limit))
+    rows = _all(connection, asked.order_by(e.sequence).limit(limit))
+    for row in rows:  # SQLite keeps in any column what it is given
+        for name in ("record", "salt", "leaf_hash"):
+            if isinstance(row[name], str):
+                row[name] = row[name].encode()
+    return rows
 
 
 def positions_within(

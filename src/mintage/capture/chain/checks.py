@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mintage.capture.chain.evidence import SIGNATURE, Event, Evidence, Path
-from mintage.capture.chain.lines import BY_SELLER, ChargedLine, at
+from mintage.capture.chain.lines import BY_SELLER, ChargedLine, at, check_lines
 from mintage.capture.chain.sums import check_sums, is_priced_by, terms_of
 from mintage.capture.pricing.terms import Terms
 from mintage.capture.receipts import PAYLOAD_TYPE, statement_of
@@ -32,7 +32,15 @@ from mintage.trust.statements import open_statement
 Mark = Literal["holds", "open", "broken"]
 """``open``: it could not be checked, since what shows it is not held."""
 
-_ODD = (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError)
+_ODD = (
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    IndexError,
+    RecursionError,
+    ArithmeticError,
+)
 """What comes of a document that has not the members, or not the types, that it ought to have."""
 
 _BY_PUBLISHER = _("Do not believe it: ask the seller for the evidence anew.")
@@ -117,6 +125,12 @@ class Chain:
         ]
         for reference in dict.fromkeys(line["plan"] for line in document["lines"]):
             self._plan(reference)
+        with _step(self.root, self.root):
+            check_lines(document)
+            for line in lines:
+                line.is_of(document["period"], self._terms.get(line.said["plan"]))
+                if self.evidence.head is None:
+                    self._check_price(document, line)
         if not lines:
             return
         if self.evidence.head is None:
@@ -182,6 +196,11 @@ class Chain:
                 ):
                     raise BooksBroken(
                         _("The event at {position} is not of this customer.", **at(event)),
+                        remedy=BY_SELLER,
+                    )
+                if event.record is None and facts["bundle_digest"] not in self.evidence.upstreams:
+                    raise BooksBroken(
+                        _("The record of the event at {position} is withheld.", **at(event)),
                         remedy=BY_SELLER,
                     )
                 for number in event.lines:

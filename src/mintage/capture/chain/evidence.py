@@ -85,9 +85,12 @@ def proof_of(line: bytes) -> tuple[int, Path]:
     """
     try:
         said = json.loads(line.decode())
-        return int(said["position"]), tuple(map(bytes.fromhex, said["path"]))
+        position, path = said["position"], tuple(map(bytes.fromhex, said["path"]))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _not_a_line(PROOFS) from error
+    if type(position) is not int:
+        raise _not_a_line(PROOFS)
+    return position, path
 
 
 def _not_a_line(name: str) -> DataError:

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from mintage.capture.chain.evidence import Event
 from mintage.capture.events import ABSTAINED, CHARGED_OUTCOMES
+from mintage.capture.pricing.periods import Period
+from mintage.capture.pricing.terms import Terms
+from mintage.core.clock import timestamp
 from mintage.core.errors import BooksBroken
 from mintage.core.messages import Message, _
 from mintage.trust.roots import GrowingRoot
 
+FURTHEST_ZONE = timedelta(hours=15)
+"""How far a zone's month can begin from that of UTC."""
 BY_SELLER = _("Ask the seller for the evidence anew, and about this line.")
 
 
@@ -26,6 +32,19 @@ class ChargedLine:
     waiting: list[bytes] = field(default_factory=list)
     units: Counter[str] = field(default_factory=Counter)
     last: int = -1
+    between: tuple[str, str] = ("", "~")
+    """The moments of its events: from the first, and before the second."""
+    charges_abstained: bool = True
+
+    def is_of(self, period: str, terms: Terms | None) -> None:
+        """Say of which month it is, and by which terms; without them the zone is not known."""
+        month = Period.parse(self.said.get("period", period))
+        begin, end = month.bounds("UTC" if terms is None else terms.timezone)
+        if terms is None:
+            begin, end = begin - FURTHEST_ZONE, end + FURTHEST_ZONE
+        else:
+            self.charges_abstained = terms.charge_abstained
+        self.between = timestamp(begin), timestamp(end)
 
     def take(self, event: Event, facts: Mapping[str, Any]) -> None:
         """Count an event; ``facts`` is what its record or receipt says.
@@ -42,8 +61,12 @@ class ChargedLine:
         said, unit = self.said, self.said.get("unit")
         if f"{facts['plan']}@{facts['plan_version']}" != said["plan"]:
             raise self.broken(_("the event at {position} is of another plan", **at(event)))
-        if facts["outcome"] not in CHARGED_OUTCOMES and facts["outcome"] != ABSTAINED:
+        abstained = facts["outcome"] == ABSTAINED and self.charges_abstained
+        if facts["outcome"] not in CHARGED_OUTCOMES and not abstained:
             raise self.broken(_("the event at {position} is not charged", **at(event)))
+        begin, end = self.between
+        if not begin <= facts["recorded_at"] < end:
+            raise self.broken(_("the event at {position} is of another month", **at(event)))
         if facts["recorded_at"] < said.get("since", ""):
             raise self.broken(_("the event at {position} is of the trial", **at(event)))
         if unit is None:
@@ -116,6 +139,26 @@ class ChargedLine:
         return BooksBroken(
             _("Line {line} does not hold: {what}.", line=self.number, what=what), remedy=BY_SELLER
         )
+
+
+def check_lines(document: Mapping[str, Any]) -> None:
+    """Look that no usage is on two lines, and that each line of it says what it was computed from.
+
+    Raises:
+        BooksBroken: it is not so.
+    """
+    seen: dict[tuple[object, ...], set[str]] = {}
+    for number, line in enumerate(document["lines"], start=1):
+        if line["kind"] not in ("usage", "late"):
+            continue
+        if "until" not in line:
+            raise ChargedLine(number, line).broken(_("it says nothing of its events"))
+        names = ("kind", "plan", "unit", "period", "since")
+        products = seen.setdefault(tuple(line.get(name) for name in names), set())
+        mine = set(line.get("products", ())) or {""}
+        if products & mine:
+            raise ChargedLine(number, line).broken(_("another line is of the same usage"))
+        products |= mine
 
 
 def at(event: Event) -> dict[str, int]:
