@@ -55,7 +55,7 @@ def test_an_invoice_is_followed_to_the_data_that_its_answers_rest_on(
         "✓ 6 events: each in the log as it was recorded",
         "receipts are of these events, and say the same",
         "✓ line 3: 5 image of standard@1, the sum of its 5 events",
-        "? answers of model, a model of others",
+        "? answers of 'model', a model of others",
         "✓ bundle pets@1",
         "✓ dataset pets#",
     ):
@@ -185,3 +185,51 @@ def test_a_log_that_was_rewritten_does_not_begin_with_the_kept_head(
         (tmp_path / "log.jsonl").write_bytes(b"".join(kept))
         found = check(tmp_path / "log.jsonl", "--head", tmp_path / "head.txt")
         assert (found.status, told in found.said) == (3, True), found.said
+
+
+def test_what_is_stripped_from_the_evidence_is_said_to_be_unchecked(
+    sold: Sold, check: Callable[..., Checked], tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(sold.evidence) as given, zipfile.ZipFile(tmp_path / "e.zip", "w") as made:
+        for each in given.namelist():
+            if each != "head.txt":
+                made.writestr(each, given.read(each))
+    found = check(tmp_path / "e.zip")
+    assert found.status == 0
+    for number in (1, 2, 3):
+        assert f"? line {number}: its events are not held" in found.said
+
+
+def test_a_key_that_signs_notes_signs_nothing_else_and_the_root_nothing_here(
+    sold: Sold, tmp_path: Path
+) -> None:
+    for name, key in (("mine.pub", "log.pub"), ("root.pub", "receipt.pub")):
+        shutil.copy(sold.folder / key, tmp_path / name)
+        found = Checked(sold.folder / "invoice.json", "--key", tmp_path / name)
+        assert (found.status, "no given key of the role receipt" in found.said) == (3, True)
+    shutil.copy(sold.folder / "log.pub", tmp_path / "witness.pub")
+    with opened(sold.home) as app:
+        (tmp_path / "head.txt").write_text(app.auditing.head().note)
+    found = Checked(tmp_path / "head.txt", "--key", tmp_path / "witness.pub")
+    assert (found.status, "by none of the given keys" in found.said) == (3, True)
+
+
+def test_an_export_that_begins_twice_is_no_log(
+    sold: Sold, check: Callable[..., Checked], tmp_path: Path
+) -> None:
+    with opened(sold.home) as app:
+        app.auditing.export(tmp_path / "log.jsonl")
+    begun, *entries = (tmp_path / "log.jsonl").read_bytes().splitlines(keepends=True)
+    unsigned = check(tmp_path / "log.jsonl")
+    assert (unsigned.status, unsigned.said.startswith("?")) == (0, True)
+    (tmp_path / "log.jsonl").write_bytes(b"".join([begun, *entries, begun, *entries]))
+    found = check(tmp_path / "log.jsonl")
+    assert (found.status, "begins twice" in found.said) == (3, True)
+
+
+def test_receipts_that_are_given_are_compared_or_refused(
+    sold: Sold, check: Callable[..., Checked], tmp_path: Path
+) -> None:
+    found = check(sold.folder / "invoice.json", "--receipts", sold.folder / "receipts")
+    assert (found.status, "and this is none" in found.said) == (3, True)
+    assert check(sold.evidence, "--receipts", tmp_path / "nowhere").status == 2

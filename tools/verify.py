@@ -36,8 +36,28 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 IN_TOTO = "application/vnd.in-toto+json"
 RECEIPT = "application/vnd.mintage.receipt+json"
 SIGNATURE = "signature.json"
-ROLES = {"bundle", "data", "receipt", "log"}
+ROLES = {"bundle", "data", "receipt", "log", "root", "witness"}
 CHARGED = {"ok", "partial", "abstain"}
+RECEIPT_SAYS = {
+    "version",
+    "receipt",
+    "event",
+    "product",
+    "model",
+    "model_version",
+    "bundle_digest",
+    "outcome",
+    "input_sha256",
+    "output_sha256",
+    "quantities",
+    "price",
+    "currency",
+    "final",
+    "plan",
+    "plan_version",
+    "recorded_at",
+    "leaf",
+}
 MOST_BYTES = 64_000_000
 """Of a file in an archive that is read as a whole."""
 
@@ -65,6 +85,12 @@ class Key:
         info = serialization.PublicFormat.SubjectPublicKeyInfo
         self.id = sha256(self.key.public_bytes(serialization.Encoding.DER, info))
         self.hint = sha256(self.key.public_bytes(serialization.Encoding.PEM, info))
+
+    def fits(self, role: str) -> bool:
+        """Whether it may sign in this role: by its name, and by the kind that signs there."""
+        is_note_key = isinstance(self.key, ed25519.Ed25519PublicKey)
+        named = self.role == role or self.role not in ROLES
+        return named and is_note_key == (role in {"log", "witness"})
 
     def hint_of(self, name: str, kind: int) -> bytes:
         """What a line of a signed note calls this key; kind 1 signs notes, 4 cosigns them."""
@@ -113,7 +139,7 @@ def opened(envelope: Any, kind: str, role: str, keys: Sequence[Key]) -> tuple[by
         refuse(f"what is signed is of the type {found!r}, not {kind!r}")
     data = b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(payload), payload)
     for key in keys:
-        if (key.role == role or key.role not in ROLES) and key.signed(raw, data):
+        if key.fits(role) and key.signed(raw, data):
             return payload, key
     refuse(f"no given key of the role {role} signed this, or what it signs was changed")
 
@@ -208,6 +234,8 @@ def signed_files(place: Path, keys: Sequence[Key]) -> tuple[str, dict[str, str]]
             content = whole(archive, SIGNATURE)
     role = "data" if "manifest.jsonl" in there else "bundle"
     subject, digests = listed(content, role, keys)
+    if ("#" in subject) != (role == "data"):
+        refuse(f"{subject} is no name of what a {role} key signs")
     if there.pop(SIGNATURE) != sha256(content):
         refuse(f"{SIGNATURE} changed while it was read")
     for name in sorted({*there, *digests}):
@@ -222,16 +250,18 @@ def digest_of(digests: dict[str, str]) -> str:
     return sha256("".join(sorted(f"{each} {name}\n" for name, each in digests.items())).encode())
 
 
-def dataset_of(place: Path, subject: str, digests: dict[str, str], blobs: Path | None) -> None:
+def dataset_of(
+    place: Path, subject: str, digests: dict[str, str], asked_blobs: Path | None
+) -> None:
     version = subject.partition("#")[2]
     if digests["manifest.jsonl"] != version:
         refuse("the manifest is not that of this version")
     said(f"dataset {subject}: as it was signed")
-    blobs = blobs or place.resolve().parents[2] / "blobs"
+    blobs = asked_blobs or place.resolve().parents[2] / "blobs"
     names = [
         json.loads(line)["sha256"] for line in (place / "manifest.jsonl").read_bytes().splitlines()
     ]
-    if blobs.is_dir():
+    if asked_blobs is not None or blobs.is_dir():
         for name in names:
             if hashed(blobs / name[:2] / name) != name:
                 refuse(f"the example {name} was changed")
@@ -346,12 +376,12 @@ def head_of(note: str, keys: Sequence[Key]) -> tuple[str, int, bytes]:
         signature[:4] == key.hint_of(origin, 1) and key.signed(signature[4:], body.encode())
         for name, signature in made
         for key in keys
-        if name == origin
+        if name == origin and key.fits("log")
     ):
         refuse(f"the head of {origin} was signed by none of the given keys, or it was changed")
     for name, signature in made:
         for key in keys:
-            if signature[:4] == key.hint_of(name, 4):
+            if key.fits("witness") and signature[:4] == key.hint_of(name, 4):
                 at = int.from_bytes(signature[4:12])
                 if not key.signed(signature[12:], f"cosignature/v1\ntime {at}\n{body}".encode()):
                     refuse(f"the head of {origin} was changed after {name} cosigned it")
@@ -406,6 +436,10 @@ def proof_of(proof: dict[str, Any], keys: Sequence[Key], kept: Sequence[str]) ->
             proof["record"].encode(), bytes.fromhex(proof["salt"])
         ):
             refuse("the record is not the one of this leaf")
+        if proof["index"] > proof["position"] or (
+            "/" not in origin.partition("/")[2] and proof["index"] != proof["position"]
+        ):
+            refuse("the proof's position is not that of its index")
         if size != proof["size"] or not included(proof["index"], size, found, path, root):
             refuse(f"the entry at {proof['position']} is not in the log of this head")
         return said(f"the entry at {proof['position']} is among the {size:,} of {origin}")
@@ -421,24 +455,28 @@ def proof_of(proof: dict[str, Any], keys: Sequence[Key], kept: Sequence[str]) ->
 def log_of(lines: Iterable[bytes], keys: Sequence[Key], kept: Sequence[str]) -> None:
     """A whole log, as ``mintage audit export`` writes it, and the heads that were kept of it."""
     heads, met = [head_of(note, keys) for note in kept], set()
-    tree, origin, expected = Tree(), "", 0
+    tree, origin, expected, begun = Tree(), "", 0, set[str]()
     for line in lines:
         entry = json.loads(line)
         if "origin" in entry:
-            tree, origin = Tree(), entry["origin"]
-        elif entry["position"] != expected:
+            if entry["origin"] in begun or entry["first_position"] < expected:
+                refuse(f"{entry['origin']} begins twice, or before the log before it ends")
+            tree, origin, expected = Tree(), entry["origin"], entry["first_position"]
+            begun.add(origin)
+            continue
+        if entry["position"] != expected:
             refuse(f"the entry at position {expected} is missing")
-        else:
-            tree.add(leaf(entry["record"].encode(), bytes.fromhex(entry["salt"])))
-            expected += 1
-        for head in heads:
-            if head[:2] == (origin, tree.size) and head[2] == tree.root():
-                met.add(head)
+        if len(begun) > 1 and not tree.size and json.loads(entry["record"])["kind"] != "log.begun":
+            refuse(f"{origin} does not begin by saying which log was frozen before it")
+        tree.add(leaf(entry["record"].encode(), bytes.fromhex(entry["salt"])))
+        expected += 1
+        met |= {head for head in heads if head == (origin, tree.size, tree.root())}
     for head in heads:
         if head not in met:
             refuse(f"the log does not begin with the {head[1]:,} entries that {head[0]} signed")
         said(f"{head[0]}: its {head[1]:,} first entries are those that the head was signed over")
-    said(f"{origin}: {tree.size:,} entries, root {base64.b64encode(tree.root()).decode()}")
+    root = f"{origin}: {tree.size:,} entries, root {tree.root().hex()}"
+    said(root if heads else f"{root}; give a head that was signed: --head", "✓" if heads else "?")
 
 
 # ---- an invoice and all that it rests on
@@ -504,20 +542,23 @@ def evidence_of(place: Path, keys: Sequence[Key], kept: dict[str, Any]) -> None:
                 found = document_of(whole(archive, f"plans/{plan}.json"), keys, ("plan",))
                 if f"{found['name']}@{found['version']}" != plan:
                     refuse(f"the file of plan {plan} is of another")
-        if "head.txt" not in names:
-            return
         lines = {
             number: Line(number, line)
             for number, line in enumerate(invoice["lines"], start=1)
             if "until" in line
         }
+        said("how rounding, taxes and prices follow from the plan: mintage verify --chain", "?")
+        if "head.txt" not in names:
+            for number in lines:
+                said(f"line {number}: its events are not held", "?")
+            return
         models = events_of(archive, keys, invoice["customer"]["id"], lines, kept)
         for line in lines.values():
             line.check()
         upstreams = json.loads(whole(archive, "upstreams.json"))
         for digest, model in sorted(models.items()):
             if digest in upstreams:
-                said(f"answers of {upstreams[digest]}, a model of others: it ends here", "?")
+                said(f"answers of {upstreams[digest]!r}, a model of others: it ends here", "?")
             elif f"bundles/{digest}/{SIGNATURE}" not in names:
                 said(f"bundle {model} {digest[:12]}…: not held", "?")
             else:
@@ -534,6 +575,7 @@ def events_of(
     """Each event, its place on the log and its receipt; the models that answered, by digest."""
     head = head_of(whole(archive, "head.txt").decode(), keys)
     said(f"the head of {head[0]}: {head[1]:,} entries")
+    upstreams = json.loads(whole(archive, "upstreams.json"))
     models: dict[str, str] = {}
     count = withheld = met = 0
     names = ("events.jsonl", "proofs.jsonl", "receipts.jsonl")
@@ -552,6 +594,8 @@ def events_of(
             mine = kept.get(str(facts.get("id", facts.get("event"))), receipt)
             if mine["payload"] != receipt["payload"]:
                 refuse(f"the receipt that you kept of {facts['receipt']} says something else")
+            if "record" not in event and facts["bundle_digest"] not in upstreams:
+                refuse(f"the record of the event at {event['position']} is withheld")
             models[facts["bundle_digest"]] = f"{facts['model']}@{facts['model_version']}"
             count, met = count + 1, met + (mine is not receipt)
             withheld += "record" not in event
@@ -574,6 +618,8 @@ def event_of(
     else:
         facts, found = json.loads(record), leaf(record.encode(), bytes.fromhex(event["salt"]))
         same = {**facts, "event": facts["id"], "version": 1}
+        if missing := RECEIPT_SAYS - promise.keys():
+            refuse(f"the receipt of the event at {position} does not say its {min(missing)}")
         if any(same[name] != value for name, value in promise.items() if name != "leaf"):
             refuse(f"the receipt of the event at {position} says something else")
     if promise["leaf"] != {"position": position, "hash": found.hex()}:
@@ -626,12 +672,16 @@ def said(text: str, mark: str = "✓") -> None:
 
 def receipts_in(folder: Path | None) -> dict[str, Any]:
     """Receipts that were kept, by their event: envelopes, or whole answers that carry one."""
-    found = {}
-    for path in sorted(folder.rglob("*.json")) if folder else ():
-        answer = json.loads(path.read_bytes())
-        envelope = answer.get("receipt", answer)
-        envelope = envelope.get("envelope", envelope)
-        found[json.loads(unbase64(envelope["payload"]))["event"]] = envelope
+    found: dict[str, Any] = {}
+    for path in sorted(folder.iterdir()) if folder else ():
+        data = path.read_bytes() if path.suffix in {".json", ".jsonl"} else b""
+        for text in data.splitlines() if path.suffix == ".jsonl" else [data] if data else []:
+            answer = json.loads(text)
+            envelope = answer.get("receipt", answer)
+            envelope = envelope.get("envelope", envelope)
+            event = json.loads(unbase64(envelope["payload"]))["event"]
+            if found.setdefault(event, envelope)["payload"] != envelope["payload"]:
+                refuse(f"{path.name} says something else of {event} than another receipt")
     return found
 
 
@@ -639,10 +689,13 @@ def check(asked: argparse.Namespace) -> None:
     """By what lies there: which of these it says that it is only decides who checks it."""
     keys = [Key(path) for path in asked.key]
     kept = [path.read_text() for path in asked.head]
+    receipts = receipts_in(asked.receipts)
     place: Path = asked.what
     beginning = b"" if place.is_dir() else place.open("rb").read(20)
     if beginning.startswith(b"PK") and "invoice.json" in zipfile.ZipFile(place).namelist():
-        evidence_of(place, keys, receipts_in(asked.receipts))
+        evidence_of(place, keys, receipts)
+    elif receipts:
+        refuse("receipts are compared with an invoice's evidence, and this is none")
     elif place.is_dir() or beginning.startswith(b"PK"):
         subject, digests = signed_files(place, keys)
         if "#" in subject:
@@ -692,7 +745,16 @@ def main() -> int:
     except OSError as error:
         print("✗", error)
         return 2
-    except (ValueError, LookupError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except (
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+        MemoryError,
+        zipfile.BadZipFile,
+    ) as error:
         print(f"✗ it is damaged, or nothing that Mintage signs: {type(error).__name__}: {error}")
         return 3
     return 0
