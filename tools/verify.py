@@ -76,9 +76,9 @@ def refuse(reason: str) -> NoReturn:
 class Key:
     """A public key; ``id`` is the SHA-256 of its DER, ``hint`` that of its PEM."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, pem: bytes) -> None:
         self.role = path.stem.rpartition(".")[2]
-        key = serialization.load_pem_public_key(path.read_bytes())
+        key = serialization.load_pem_public_key(pem)
         if not isinstance(key, ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey):
             refuse(f"{path} is a key of neither ECDSA nor Ed25519")
         self.key = key
@@ -687,7 +687,9 @@ def receipts_in(folder: Path | None) -> dict[str, Any]:
 
 def check(asked: argparse.Namespace) -> None:
     """By what lies there: which of these it says that it is only decides who checks it."""
-    keys = [Key(path) for path in asked.key]
+    begins = b"-----BEGIN "
+    pems = [(path, part) for path in asked.key for part in path.read_bytes().split(begins)[1:]]
+    keys = [Key(path, begins + part) for path, part in pems]
     kept = [path.read_text() for path in asked.head]
     receipts = receipts_in(asked.receipts)
     place: Path = asked.what

@@ -82,7 +82,12 @@ def test_whoever_trusts_the_root_follows_the_list(
     kinds = [kind for kind, __ in leaves(workspace)]
     assert kinds == ["key.trusted", "keys.updated", "keys.updated"]
     published = [kind for kind, __ in leaves(publisher.workspace)]
-    assert published == ["key.made", "keys.published", "key.rotated", "keys.published"]
+    assert published == [
+        "signing_key.made",
+        "keys.published",
+        "signing_key.rotated",
+        "keys.published",
+    ]
 
 
 def test_what_a_revoked_key_signed_is_believed_only_where_it_was_imported_before(

@@ -77,6 +77,13 @@ GIVEN = {
     "create/repository.py": {"dataset.removed", "model.removed", "run.removed"},
     "capture/refusals.py": {"calls.refused", "calls.counted", "operator.refused"},
     "trust/trusted.py": {"key.trusted", "key.distrusted"},
+    "trust/rotation.py": {
+        "signing_key.made",
+        "signing_key.rotated",
+        "signing_key.revoked",
+        "signing_key.abandoned",
+        "keys.published",
+    },
     "trust/openings.py": {"data.read", "data.erased"},
 }
 

@@ -101,9 +101,9 @@ def test_after_a_rotation_the_new_key_signs_and_the_former_ones_are_believed_on(
     keys = ring.public_keys(role)
     assert len(keys) == 3
     assert any(key.verify(signed, b"data") for key in keys)
-    assert [kind for kind, __ in leaves(workspace)] == ["key.rotated"] * 2
+    assert [kind for kind, __ in leaves(workspace)] == ["signing_key.rotated"] * 2
     assert leaves(workspace)[0][1] == {
-        "kind": "key.rotated",
+        "kind": "signing_key.rotated",
         "role": role,
         "key_id": leaves(workspace)[1][1]["former"],
         "algorithm": first.public.algorithm,
@@ -270,7 +270,10 @@ def test_a_process_killed_between_leaf_and_files_leaves_a_key_that_signs_and_the
     with Workspace(home) as workspace:
         ring = KeyRing(workspace.key_folder)
         kinds = [kind for kind, __ in leaves(workspace)]
-        logged = {"rotate": ["key.rotated"], "revoke": ["key.rotated", "key.revoked"]}
+        logged = {
+            "rotate": ["signing_key.rotated"],
+            "revoke": ["signing_key.rotated", "signing_key.revoked"],
+        }
         assert kinds[1:] == logged[verb]
         # The record is the switch: before it nothing has changed, after it everything.
         assert (ring.signer("bundle").key_id == first) == (point != "end")
@@ -379,7 +382,10 @@ def test_what_a_revoked_key_signed_is_believed_only_where_our_log_had_it_before(
     done = signing_keys.revoke(thief.key_id[:12], "the laptop was stolen")
     assert done.successor is not None
     assert done.successor.key.key_id == ring.signer("bundle").key_id != thief.key_id
-    assert [kind for kind, __ in leaves(workspace)][1:] == ["key.rotated", "key.revoked"]
+    assert [kind for kind, __ in leaves(workspace)][1:] == [
+        "signing_key.rotated",
+        "signing_key.revoked",
+    ]
     assert leaves(workspace)[2][1]["reason"] == "the laptop was stolen"
     verify_folder(logged, ring.public_keys("bundle"), subject="pets@3")
 

@@ -14,12 +14,15 @@ from mintage.capture.events import UsageRecord, is_charged
 from mintage.capture.plans import Plan
 from mintage.capture.pricing.periods import Period
 from mintage.capture.receipts import SIGNING_KEY, receipt_of
+from mintage.core.canonical import Spelled
 from mintage.core.clock import timestamp
-from mintage.core.errors import RequestError
+from mintage.core.errors import LogForked, RequestError
 from mintage.core.messages import _
 from mintage.core.money import decimal_text
 from mintage.core.types import Receipt
 from mintage.store.engine import Database
+from mintage.trust import repository as log
+from mintage.trust.audit import leaf_of
 from mintage.trust.keys import KeyRing
 
 
@@ -142,9 +145,12 @@ class UsageHistory:
 
         Raises:
             RequestError: no such receipt, or not one of theirs (404, both alike).
+            LogForked: the event is not the one that was logged: nothing is signed of it.
         """
         with self._database.read() as connection:
             row = _event(connection, receipt, customer, among)
+            logged = log.read_row(connection, row["log_position"])
+        _check_logged(row, logged)
         record, signer = UsageRecord.from_row(row), self._keys.signer(SIGNING_KEY)
         return receipt_of(record, row["log_position"], row["leaf_hash"], signer)
 
@@ -168,6 +174,19 @@ class UsageHistory:
                 before = totals.get(terms.currency, Fraction(0))
                 totals[terms.currency] = before + amount * row["events"]
         return UsageSummary(customer, outcomes, totals)
+
+
+def _check_logged(row: dict[str, Any], logged: log.LogRow | None) -> None:
+    """Two receipts of one event that differ would both be signed: look before the second is."""
+    record = UsageRecord.from_row(row).spelled() | Spelled.of({"kind": "usage"})
+    if logged is None or leaf_of(record.encode(), logged.salt) != row["leaf_hash"]:
+        raise LogForked(
+            _(
+                "The event at position {position} is not what was logged.",
+                position=row["log_position"],
+            ),
+            remedy=_("Stop, keep a copy of the workspace, and run: mintage audit verify"),
+        )
 
 
 def _moments(period: Period) -> tuple[str, str]:

@@ -60,7 +60,7 @@ def show(
     if as_json:
         emit([entry.to_json() for entry in found])
     elif found:
-        table((_("position"), _("at"), _("kind"), _("by"), _("what")), map(_row, found))
+        table((_("position"), _("at"), _("kind"), _("done by"), _("what")), map(_row, found))
     else:
         say(_("Nothing of that is logged."))
 

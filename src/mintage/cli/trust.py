@@ -33,6 +33,9 @@ class Role(StrEnum):
 def public_key(
     role: Annotated[Role, typer.Argument(help="What the key signs.")],
     *,
+    former: Annotated[
+        bool, typer.Option("--former", help="Those that it followed too, which are believed still.")
+    ] = False,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -40,10 +43,13 @@ def public_key(
     with opened(home, make=True) as app:
         is_root = role is Role.ROOT
         key = app.signing_keys.root() if is_root else app.keys.signer(role.value).public
+        others = [each for each in app.keys.ours(role.value) if each != key] if former else []
     if as_json:
-        emit({"role": role, "key_id": key.key_id, "pem": key.pem.decode()})
+        said = {"role": role, "key_id": key.key_id, "pem": key.pem.decode()}
+        kept = [{"key_id": each.key_id, "pem": each.pem.decode()} for each in others]
+        emit(said | ({"former": kept} if former else {}))
     else:
-        line(key.pem.decode().rstrip())
+        line("".join(each.pem.decode() for each in (key, *others)).rstrip())
 
 
 @trust_keys.command("add")

@@ -7,7 +7,7 @@ docs/formats/audit-log.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -243,9 +243,11 @@ class AuditLog:
         return proof
 
     def inclusions(
-        self, positions: Iterable[int]
+        self, positions: Sequence[int]
     ) -> tuple[SignedHead, Iterator[tuple[bytes, ...]]]:
-        """A signed head over all there is, and for each position the path to it.
+        """A signed head over all of these, and for each the path to it.
+
+        The newest that there is will do where it is over them: whoever only looks signs nothing.
 
         Positions that are near one another and ascend share most of the work. The database is free
         for others between two of them.
@@ -254,7 +256,9 @@ class AuditLog:
             ConfigError: (as a path is asked for) there is no such position.
             LogForked: (likewise) it is of a log that was frozen, which has another head.
         """
-        head = self.tree_head()
+        log = self.logs()[-1]
+        newest, size = self.latest(), max(positions, default=-1) - log.first_position + 1
+        head = newest if newest is not None and newest.size >= size else self.tree_head()
         log = self.logs()[-1]
 
         def read(level: int, first: int, count: int) -> Sequence[bytes]:

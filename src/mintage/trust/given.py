@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol, get_args
 
 from mintage.trust.keys import PublicKey, Role
-from mintage.trust.trusted import read_public_key
+from mintage.trust.trusted import read_public_keys
 
 
 class KeySource(Protocol):
@@ -40,10 +40,14 @@ def given_keys(paths: Sequence[Path]) -> GivenKeys:
     for all that keys of its kind sign.
 
     Raises:
-        DataError: a file cannot be read, or holds no key or several.
-        TrustError: one holds a private key, or a kind that Mintage does not verify with.
+        DataError: a file cannot be read.
+        TrustError: one holds a private key, no key, or a kind that Mintage does not verify with.
     """
     roles = {str(role): role for role in get_args(Role)}
     return GivenKeys(
-        tuple((read_public_key(path), roles.get(path.stem.rpartition(".")[2])) for path in paths)
+        tuple(
+            (key, roles.get(path.stem.rpartition(".")[2]))
+            for path in paths
+            for key in read_public_keys(path)
+        )
     )

@@ -159,6 +159,10 @@ class KeyRing:
         # Nobody else's list has a say in our own keys, and a list has more than a single file.
         return tuple((own | alone | by_list | own).values())
 
+    def ours(self, role: Role) -> tuple[PublicKey, ...]:
+        """Our own keys of a role that are believed still, the one that signs first."""
+        return tuple(key for key in self._ours(role).values() if key.revocation is None)
+
     def _ours(self, role: Role) -> dict[str, PublicKey]:
         """Our own keys of a role, the one that signs first."""
         own, record, shown = self.own(role), self.record(), read_shown(self.folder)

@@ -94,7 +94,7 @@ class SigningKeys:
                     http_status=404,
                 )
             signer = self._successor(role)
-            self._log([("key.rotated", _rotation(role, signer.public, former.key, now))])
+            self._log([("signing_key.rotated", _rotation(role, signer.public, former.key, now))])
             key = ListedKey(role, signer.public, now)
             if role == "log":
                 key = replace(key, switch=self._signed_by_both(former.key, signer))
@@ -132,10 +132,10 @@ class SigningKeys:
                 )
             key = before.revoked(moment, said, now)
             successor = self._successor(before.role) if before.is_current else None
-            leaves = [("key.revoked", _revocation(key, now))]
+            leaves = [("signing_key.revoked", _revocation(key, now))]
             if successor is not None:
                 about = _rotation(before.role, successor.public, before.key, now)
-                leaves.insert(0, ("key.rotated", about))
+                leaves.insert(0, ("signing_key.rotated", about))
             shown = logged_before(self._database, moment, is_now=at is None)
             self._log(leaves)
             folder = self._keys.folder
@@ -198,7 +198,7 @@ class SigningKeys:
                 "algorithm": record.root.algorithm,
                 "changed_at": self._moment(),
             }
-            self._log([("key.abandoned", about)])
+            self._log([("signing_key.abandoned", about)])
             record = replace(record, root=None)
             record.write(self._keys.folder)
         path = self._keys.path("root")
@@ -216,7 +216,7 @@ class SigningKeys:
                 "algorithm": root.algorithm,
                 "changed_at": self._moment(),
             }
-            self._log([("key.made", about)])
+            self._log([("signing_key.made", about)])
             record = replace(record, root=root)
             record.write(self._keys.folder)
         elif record.root.key_id != root.key_id:
