@@ -111,6 +111,12 @@ def _made_by_a_constant(model: onnx.ModelProto) -> None:
     model.graph.node.append(helper.make_node("ConstantOfShape", ["s"], ["made"]))
 
 
+def _made_by_integers(model: onnx.ModelProto) -> None:
+    """The shape is written into the node, and not as a tensor."""
+    model.graph.node.append(helper.make_node("Constant", [], ["s"], value_ints=[1 << 20, 1 << 20]))
+    model.graph.node.append(helper.make_node("ConstantOfShape", ["s"], ["x"]))
+
+
 REFUSED: dict[str, tuple[Any, str]] = {
     "weights in another file": (_outside, "reads 'weight' from another file"),
     "a constant in another file": (_outside_in_a_constant, "reads 'w' from another file"),
@@ -162,6 +168,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
         _made("ConstantOfShape", [1 << 20, 1 << 20]),
         "ConstantOfShape would make 1,099,511,627,776 numbers",
     ),
+    "terabytes of a constant's integers": (_made_by_integers, "ConstantOfShape would make"),
     "terabytes of a constant's node": (_made_by_a_constant, "ConstantOfShape would make"),
     "terabytes by expanding": (
         _made("Expand", [1 << 40], before=("features",)),

@@ -65,6 +65,7 @@ _MODEL_GRAPH, _MODEL_OPSETS, _MODEL_TRAINING, _MODEL_FUNCTIONS = 7, 8, 20, 25
 _GRAPH_NODE, _GRAPH_INITIALISER, _GRAPH_SPARSE = 1, 5, 15
 _NODE_INPUT, _NODE_OUTPUT, _NODE_OPERATOR, _NODE_ATTRIBUTE, _NODE_DOMAIN = 1, 2, 4, 5, 7
 _ATTRIBUTE_TENSOR, _ATTRIBUTE_TENSORS = 5, 10
+_ATTRIBUTE_INTEGERS = (3, 8)  # one, and several
 _ATTRIBUTE_GRAPHS, _ATTRIBUTE_SPARSE, _ATTRIBUTE_REFERENCE = (6, 11), (22, 23), 21
 _TENSOR_DIMENSIONS, _TENSOR_KIND, _TENSOR_SEGMENT, _TENSOR_NAME = 1, 2, 3, 8
 _TENSOR_RAW, _TENSOR_EXTERNAL, _TENSOR_LOCATION = 9, 13, 14
@@ -167,8 +168,8 @@ def _length_of_range(numbers: tuple[int, ...]) -> int:
 
 
 def _attribute(operator: str, attribute: memoryview) -> tuple[int, ...] | None:
-    """What a constant's one tensor holds, if it is a short one of integers."""
-    numbers = None
+    """What a constant holds, as a tensor or as integers, if these are few."""
+    numbers, written = None, list[int]()
     for each in fields(attribute):
         if each.number in _ATTRIBUTE_GRAPHS:
             raise _refused(_("{operator} holds a graph of its own", operator=operator))
@@ -178,6 +179,10 @@ def _attribute(operator: str, attribute: memoryview) -> tuple[int, ...] | None:
             raise _refused(_("it refers to a function's attribute"))
         if each.number in (_ATTRIBUTE_TENSOR, _ATTRIBUTE_TENSORS):
             __, numbers = _tensor(each.message())
+        if each.number in _ATTRIBUTE_INTEGERS:
+            written += islice(each.integers(), _LONGEST_SHAPE + 1)
+    if written and len(written) <= _LONGEST_SHAPE:
+        return tuple(written)
     return numbers
 
 
