@@ -21,8 +21,9 @@ from mintage.core.errors import (
 )
 from mintage.store.workspace import Workspace
 from mintage.trust import repository, trusted
+from mintage.trust.key_files import read_public_key
 from mintage.trust.keys import KeyRing, PublicKey, Role
-from mintage.trust.trusted import TrustedKeys, read_public_key
+from mintage.trust.trusted import TrustedKeys
 
 
 @pytest.fixture

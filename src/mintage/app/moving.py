@@ -38,11 +38,12 @@ from mintage.create import repository as models
 from mintage.deliver import repository as publications
 from mintage.deliver.upstreams.declarations import Upstreams
 from mintage.store.workspace import Workspace
+from mintage.trust.key_files import read_public_key
 from mintage.trust.key_list import KeyList, ListedKey
 from mintage.trust.keys import KeyRing, PublicKey, Role
 from mintage.trust.openings import log_reading
 from mintage.trust.signing import SIGNATURE_FILE
-from mintage.trust.trusted import TakenList, TrustedKeys, read_key_list, read_public_key
+from mintage.trust.trusted import TakenList, TrustedKeys, read_key_list
 
 _VERSION = re.compile("[1-9][0-9]{0,8}")
 _MOST_NAME_BYTES = 200

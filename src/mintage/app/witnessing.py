@@ -11,8 +11,8 @@ from mintage.core.messages import _
 from mintage.store.workspace import Workspace
 from mintage.trust.audit import AuditLog
 from mintage.trust.cosigning import cosigned
+from mintage.trust.key_files import read_public_key
 from mintage.trust.keys import KeyRing
-from mintage.trust.trusted import read_public_key
 from mintage.trust.witness import Witness, proof_from
 
 NAME = "mintage.local/witness"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, get_args
 
+from mintage.trust.key_files import read_public_keys
 from mintage.trust.keys import PublicKey, Role
-from mintage.trust.trusted import read_public_keys
 
 
 class KeySource(Protocol):

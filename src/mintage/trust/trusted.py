@@ -26,67 +26,9 @@ from mintage.trust.keys import KeyRing, PublicKey, Role, TrustedFile
 from mintage.trust.shown import logged_before
 from mintage.trust.switch import check_switches
 
-_BEGINS = b"-----BEGIN "
-_MOST_BYTES = 65_536
 _NAME_DIGITS = 32
 """Of the key id in the file's name: 128 bits, so that no other key can be made to fit it."""
 KEY_ID = re.compile("[0-9a-f]{8,64}")
-
-
-def read_public_key(path: Path) -> PublicKey:
-    """The one public key in a PEM file.
-
-    Raises:
-        DataError: it cannot be read, or holds no key or several.
-        TrustError: it holds a private key, or a kind that Mintage does not verify with.
-    """
-    pem = _public_pem(path)
-    count = pem.count(b"-----BEGIN ")
-    if count > 1:
-        raise DataError(
-            _("{path} holds {count} keys where one belongs.", path=path, count=count),
-            remedy=_("Put each key into a file of its own."),
-        )
-    return PublicKey.from_pem(pem)
-
-
-def read_public_keys(path: Path) -> list[PublicKey]:
-    """The public keys in a PEM file, one or several: a role's and those before it.
-
-    Raises:
-        DataError: it cannot be read.
-        TrustError: it holds a private key, no key, or a kind that Mintage does not verify with.
-    """
-    parts = _public_pem(path).split(_BEGINS)
-    return [PublicKey.from_pem(_BEGINS + part) for part in parts[1:] or [b""]]
-
-
-def _public_pem(path: Path) -> bytes:
-    try:
-        with path.open("rb") as stream:
-            pem = stream.read(_MOST_BYTES)
-    except OSError as error:
-        raise DataError(
-            _(
-                "{path} cannot be read: {reason}.",
-                path=path,
-                reason=said_by(error),
-            ),
-            remedy=_("Name the file with the publisher's public key."),
-        ) from error
-    if b"PRIVATE KEY" in pem:
-        raise TrustError(
-            _(
-                "{path} holds a private key: whoever has it can sign in its owner's name. "
-                "Nothing of it was kept.",
-                path=path,
-            ),
-            remedy=_(
-                "Give and take public keys alone, as mintage public-key bundle prints them; "
-                "if this file has left its owner's machine, its owner needs a new key."
-            ),
-        )
-    return pem
 
 
 def read_key_list(path: Path) -> bytes:

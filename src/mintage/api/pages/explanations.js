@@ -1,7 +1,7 @@
 // Where an answer comes from: asked for by a click, shown in colours over the picture.
 import { askAbout, newAction } from "./calls.js";
 import { button, make, refill, waiting } from "./dom.js";
-import { added, duration, money, points } from "./format.js";
+import { added, charged, duration, money, points } from "./format.js";
 import { problemNote } from "./problems.js";
 import { receiptOf } from "./receipts.js";
 import { state, words } from "./state.js";
