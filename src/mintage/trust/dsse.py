@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mintage.core.canonical import canonical_json
 from mintage.core.errors import SignatureMismatch
 from mintage.core.messages import _
 from mintage.trust.encoding import strict_base64
@@ -34,6 +35,20 @@ def sign_envelope(payload: bytes, payload_type: str, signer: Signer) -> dict[str
         "payloadType": payload_type,
         "signatures": [{"keyid": signer.key_id, "sig": base64.b64encode(signature).decode()}],
     }
+
+
+def packed(envelope: Mapping[str, Any], payload_type: str, key_id: str) -> bytes:
+    """The one spelling of an envelope as a file: nothing beside what DSSE asks for.
+
+    Canonical JSON (RFC 8785) and a line end. Whoever opens a file compares it with this, so that no
+    byte of it can change, not even one that signs nothing.
+    """
+    only = {
+        "payload": envelope["payload"],
+        "payloadType": payload_type,
+        "signatures": [{"keyid": key_id, "sig": envelope["signatures"][0]["sig"]}],
+    }
+    return canonical_json(only) + b"\n"
 
 
 def open_envelope(

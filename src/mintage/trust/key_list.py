@@ -16,7 +16,7 @@ from typing import Any, Self, get_args
 from mintage.core.canonical import canonical_json
 from mintage.core.errors import DataError, SignatureMismatch, TrustError
 from mintage.core.messages import _
-from mintage.trust.dsse import open_envelope_by, sign_envelope
+from mintage.trust.dsse import open_envelope_by, packed, sign_envelope
 from mintage.trust.public_key import PublicKey, SigningRole
 from mintage.trust.signer import Signer
 
@@ -152,7 +152,7 @@ class KeyList:
 def sign_list(keys: KeyList, root: Signer) -> bytes:
     """The list as a file: canonical JSON and a line end."""
     envelope = sign_envelope(canonical_json(_statement(keys)), PAYLOAD_TYPE, root)
-    return _packed(envelope, root.public)
+    return packed(envelope, PAYLOAD_TYPE, root.public.key_id)
 
 
 def open_list(content: bytes, roots: Sequence[PublicKey]) -> tuple[KeyList, PublicKey]:
@@ -176,7 +176,7 @@ def open_list(content: bytes, roots: Sequence[PublicKey]) -> tuple[KeyList, Publ
         raise SignatureMismatch(
             _("This list of keys is not believed: {problem}", problem=error.message), remedy=remedy
         ) from error
-    if content != _packed(envelope, root):
+    if content != packed(envelope, PAYLOAD_TYPE, root.key_id):
         raise SignatureMismatch(
             _("This list of keys was changed outside what it signs."), remedy=_REMEDY
         )
@@ -231,13 +231,3 @@ def _require(holds: bool, what: str) -> None:
     """Said to nobody: whoever opens a list says that it is none."""
     if not holds:
         raise ValueError(what)
-
-
-def _packed(envelope: Mapping[str, Any], root: PublicKey) -> bytes:
-    """The one spelling of a list, so that no byte of it can change."""
-    signed = {
-        "payload": envelope["payload"],
-        "payloadType": PAYLOAD_TYPE,
-        "signatures": [{"keyid": root.key_id, "sig": envelope["signatures"][0]["sig"]}],
-    }
-    return canonical_json(signed) + b"\n"

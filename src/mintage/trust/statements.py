@@ -19,7 +19,7 @@ from mintage.core.canonical import canonical_json, sha256_hex
 from mintage.core.errors import DataError, SignatureMismatch
 from mintage.core.messages import _
 from mintage.trust import repository
-from mintage.trust.dsse import open_envelope_by, sign_envelope
+from mintage.trust.dsse import open_envelope_by, packed, sign_envelope
 from mintage.trust.encoding import strict_base64
 from mintage.trust.given import KeySource
 from mintage.trust.keys import Role, Signer
@@ -75,7 +75,7 @@ def sign_document(kind: Kind, document: Mapping[str, Any], signer: Signer) -> by
         DataError: canonical JSON cannot say it.
     """
     envelope = sign_envelope(_payload(kind, document), PAYLOAD_TYPE, signer)
-    return _packed(envelope, signer.key_id)
+    return packed(envelope, PAYLOAD_TYPE, signer.key_id)
 
 
 def keep_signed(
@@ -120,7 +120,7 @@ def open_statement(data: bytes, keys: KeySource, *, kind: Kind | None = None) ->
             _("This is a signed document of the kind {found}, not {kind}.", found=found, kind=kind)
         )
     payload, key = open_envelope_by(envelope, PAYLOAD_TYPE, keys.public_keys(ROLES[found]))
-    if data != _packed(envelope, key.key_id):
+    if data != packed(envelope, PAYLOAD_TYPE, key.key_id):
         raise _refused(_("The signed document was changed outside what it signs."))
     try:
         document = json.loads(payload)["predicate"]
@@ -171,16 +171,6 @@ def _kind_of(envelope: Mapping[str, Any]) -> Kind:
         return _TYPES[said]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _refused(_("This is not a signed document.")) from error
-
-
-def _packed(envelope: Mapping[str, Any], key_id: str) -> bytes:
-    """The one spelling of a file: nothing beside what DSSE asks for."""
-    only = {
-        "payload": envelope["payload"],
-        "payloadType": PAYLOAD_TYPE,
-        "signatures": [{"keyid": key_id, "sig": envelope["signatures"][0]["sig"]}],
-    }
-    return canonical_json(only) + b"\n"
 
 
 def _refused(what: str) -> SignatureMismatch:
