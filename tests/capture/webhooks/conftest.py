@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -37,11 +38,28 @@ class Receiver(ThreadingHTTPServer):
         self.headers: dict[str, str] = {}
         self.held = threading.Event()
         self.held.set()
-        self.coming = threading.Event()
+        self._came = threading.Condition()
         self._thread = threading.Thread(target=self.serve_forever, args=(0.02,))
 
     def url(self, path: str = "/hook") -> str:
         return f"http://127.0.0.1:{self.server_port}{path}"
+
+    def hear(self, heard: Heard) -> None:
+        with self._came:
+            self.heard.append(heard)
+            self._came.notify_all()
+
+    def told(self) -> set[str]:
+        """The types of all that came."""
+        return {json.loads(each.body)["type"] for each in self.heard}
+
+    def waits_for(self, done: int | str, seconds: float = 30) -> bool:
+        """Whether so many messages, or one of a type, come in time or have come."""
+        with self._came:
+            return self._came.wait_for(
+                lambda: done in self.told() if isinstance(done, str) else len(self.heard) >= done,
+                seconds,
+            )
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -60,8 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         heard = Heard(self.path, {k.lower(): v for k, v in self.headers.items()}, body)
-        self.server.heard.append(heard)
-        self.server.coming.set()
+        self.server.hear(heard)
         self.server.held.wait(20)
         status = self.server.status
         self.send_response_only(status if isinstance(status, int) else status(heard))
