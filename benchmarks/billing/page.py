@@ -40,9 +40,9 @@ _SECTIONS = {
         "Invoices and economics over millions of events",
         "1,000 customers over three months, two products, two versions of each model, three plans "
         "(per unit, a fee with graduated tiers, volume); the n-th customer uses 1/n of what the "
-        "first does, at any hour of the day. Events are inserted in bulk; when these figures were "
-        "taken they had no leaves on the log yet, which issuing reads since. Each step is a "
-        "process of its own; its time is without the start of Python, its memory all that was ever "
+        "first does, at any hour of the day. Events and their leaves on the log are inserted in "
+        "bulk; issuing reads the leaves, whose root stands on each line. Each step is a process "
+        "of its own; its time is without the start of Python, its memory all that was ever "
         "resident. Whole hours are summed up once; an invoice run and a replay read these "
         "sums, which `check` holds against every event.",
         tables.books,
