@@ -3,10 +3,11 @@
     python verify.py WHAT --key MAKER.pub [--key ANOTHER.pub] ...
 
 WHAT is a bundle (its folder or pets.mintage), a dataset's folder, a receipt, a signed invoice, plan
-or evaluation, a tree head, a proof, an export of the audit log, or the evidence of an invoice. The
-keys are those that their owner gave you, by another way than the files; one in ``receipt.pub`` or
-``NAME.receipt.pub`` is believed for receipts alone, and so with bundle, data and log. Exit status
-0: every check held; 3: one did not, and the reason is said; 2: there was nothing to check.
+or evaluation, a tree head, a proof, or an export of the audit log. ``verify_invoice.py``, beside
+this file, follows the evidence of an invoice. The keys are those that their owner gave you, by
+another way than the files; one in ``receipt.pub`` or ``NAME.receipt.pub`` is believed for receipts
+alone, and so with bundle, data and log. Exit status 0: every check held; 3: one did not, and the
+reason is said; 2: there was nothing to check.
 
 The formats are those of docs/formats.
 """
@@ -16,18 +17,15 @@ from __future__ import annotations
 import argparse
 import base64
 import hashlib
+import io
 import json
 import sys
 import unicodedata
 import zipfile
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from itertools import zip_longest
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
@@ -37,29 +35,8 @@ IN_TOTO = "application/vnd.in-toto+json"
 RECEIPT = "application/vnd.mintage.receipt+json"
 SIGNATURE = "signature.json"
 ROLES = {"bundle", "data", "receipt", "log", "root", "witness"}
-CHARGED = {"ok", "partial", "abstain"}
-RECEIPT_SAYS = {
-    "version",
-    "receipt",
-    "event",
-    "product",
-    "model",
-    "model_version",
-    "bundle_digest",
-    "outcome",
-    "input_sha256",
-    "output_sha256",
-    "quantities",
-    "price",
-    "currency",
-    "final",
-    "plan",
-    "plan_version",
-    "recorded_at",
-    "leaf",
-}
-MOST_BYTES = 64_000_000
-"""Of a file in an archive that is read as a whole."""
+MOST_BYTES, MOST_LINE, MOST_BUNDLE = 64_000_000, 1_000_000, 2_000_000_000
+"""Of a file that is read as a whole, of a line of another, and of a bundle in one file."""
 
 
 class Refused(Exception):
@@ -68,6 +45,11 @@ class Refused(Exception):
 
 def refuse(reason: str) -> NoReturn:
     raise Refused(reason)
+
+
+def said(text: str, mark: str = "✓") -> None:
+    """Say what holds (✓), or what could not be checked because it is not here (?)."""
+    print(mark, text)
 
 
 # ---- keys and envelopes
@@ -127,6 +109,21 @@ def canonical(value: Any) -> bytes:
     return text.encode()
 
 
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        refuse("an object has two members of one name")
+    return found
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=once, parse_constant=refuse)
+
+
+def read(data: bytes | str) -> Any:
+    """JSON that says one thing: no name twice, no NaN."""
+    return DECODER.decode(data if isinstance(data, str) else data.decode())
+
+
 def opened(envelope: Any, kind: str, role: str, keys: Sequence[Key]) -> tuple[bytes, Key]:
     """The payload of a DSSE envelope and the key of this role that signed it."""
     try:
@@ -144,81 +141,105 @@ def opened(envelope: Any, kind: str, role: str, keys: Sequence[Key]) -> tuple[by
     refuse(f"no given key of the role {role} signed this, or what it signs was changed")
 
 
-# ---- folders: bundles and datasets
+def packed(envelope: Any, key: Key) -> dict[str, Any]:
+    """The one way to write an envelope: nothing beside what DSSE asks for."""
+    signature = {"keyid": key.id, "sig": envelope["signatures"][0]["sig"]}
+    return {"payload": envelope["payload"], "payloadType": IN_TOTO, "signatures": [signature]}
+
+
+# ---- files: bundles and datasets
 
 
 def listed(content: bytes, role: str, keys: Sequence[Key]) -> tuple[str, dict[str, str]]:
     """What a ``signature.json`` vouches for: its subject, and the SHA-256 of each file."""
     try:
-        envelope = json.loads(content)["dsseEnvelope"]
+        envelope = read(content)["dsseEnvelope"]
     except (ValueError, KeyError, TypeError):
         refuse(f"{SIGNATURE} is no signature")
     payload, key = opened(envelope, IN_TOTO, role, keys)
-    packed = {
+    whole = {
         "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
         "verificationMaterial": {"publicKey": {"hint": key.hint}, "tlogEntries": []},
-        "dsseEnvelope": {
-            "payload": envelope["payload"],
-            "payloadType": IN_TOTO,
-            "signatures": [{"keyid": key.id, "sig": envelope["signatures"][0]["sig"]}],
-        },
+        "dsseEnvelope": packed(envelope, key),
     }
-    if content != canonical(packed) + b"\n":
+    if content != canonical(whole) + b"\n":
         refuse(f"{SIGNATURE} was changed outside what it signs")
     try:
-        statement = json.loads(payload)
+        statement = read(payload)
         subject = statement["subject"][0]["name"]
         digests = {each["name"]: each["digest"] for each in statement["predicate"]["resources"]}
-        raw = [bytes.fromhex(digest) for __, digest in sorted(digests.items())]
+        root = sha256(b"".join(bytes.fromhex(each) for __, each in sorted(digests.items())))
     except (ValueError, KeyError, TypeError, IndexError):
         refuse("what is signed is no list of files")
-    resources = [
-        {"name": name, "digest": digest, "algorithm": "sha256"}
-        for name, digest in sorted(digests.items())
-    ]
-    serialization_said = {
-        "method": "files",
-        "hash_type": "sha256",
-        "allow_symlinks": False,
-        "ignore_paths": [SIGNATURE],
+    expected = {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"name": subject, "digest": {"sha256": root}}],
+        "predicateType": "https://model_signing/signature/v1.0",
+        "predicate": {
+            "resources": [
+                {"name": name, "digest": digest, "algorithm": "sha256"}
+                for name, digest in sorted(digests.items())
+            ],
+            "serialization": {
+                "method": "files",
+                "hash_type": "sha256",
+                "allow_symlinks": False,
+                "ignore_paths": [SIGNATURE],
+            },
+        },
     }
-    root = sha256(b"".join(raw))
-    if payload != canonical(
-        {
-            "_type": "https://in-toto.io/Statement/v1",
-            "subject": [{"name": subject, "digest": {"sha256": root}}],
-            "predicateType": "https://model_signing/signature/v1.0",
-            "predicate": {"resources": resources, "serialization": serialization_said},
-        }
-    ):
+    if payload != canonical(expected):
         refuse("what is signed is no list of files as Mintage writes it")
-    seen = set()
-    for name in digests:
-        folded = unicodedata.normalize("NFC", name.casefold())
-        unsafe = {"", ".", ".."} & {*name.split("/")} or {"\\", ":"} & {*name}
-        if unsafe or not name.isprintable() or name == SIGNATURE or folded in seen:
-            refuse(f"{name!r} is no name that is safe everywhere")
-        seen.add(folded)
+    check_names(digests)
     return subject, digests
 
 
-def hashed(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def check_names(names: Iterable[str]) -> None:
+    """Each has to be one file, of the same name, on any system."""
+    seen = {SIGNATURE}
+    for name in names:
+        ends_badly = any(not part or part[-1] in ". " for part in name.split("/"))
+        decomposed = unicodedata.normalize("NFD", name)
+        folded = unicodedata.normalize("NFC", decomposed.casefold())
+        if ends_badly or not name.isprintable() or {"\\", ":"} & {*name} or folded in seen:
+            refuse(f"{name!r} is no name that is safe everywhere")
+        seen.add(folded)
 
 
 def below(folder: Path, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """The name and SHA-256 of each file; links and empty folders are refused."""
+    """The name and SHA-256 of each file; links, devices and empty folders are refused."""
     paths = sorted(folder.iterdir())
     for path in paths:
-        if path.is_symlink():
-            refuse(f"{path.name} is a symbolic link")
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             yield from below(path, f"{prefix}{path.name}/")
+        elif path.is_symlink() or not path.is_file():
+            refuse(f"{path.name} is a symbolic link, or no file")
         else:
-            yield prefix + path.name, hashed(path)
+            with path.open("rb") as stream:
+                yield prefix + path.name, hashlib.file_digest(stream, "sha256").hexdigest()
     if prefix and not paths:
         refuse(f"{prefix} is not signed")
+
+
+def unpacked(place: Path) -> dict[str, bytes]:
+    """A bundle in one file, a zip with one spelling: packed again it is the same bytes."""
+    with place.open("rb") as stream:
+        data = stream.read(MOST_BUNDLE + 1)
+    target = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as archive, zipfile.ZipFile(target, "w") as again:
+        entries = archive.infolist()
+        if len(data) > MOST_BUNDLE or any(entry.compress_type for entry in entries):
+            refuse("a file in the archive is compressed, or it is too large")
+        if sum(entry.file_size for entry in entries) > len(data):
+            refuse("files in the archive overlap")
+        files = {entry.filename: archive.read(entry) for entry in entries}
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(name)
+            entry.create_system, entry.external_attr = 3, 0o100644 << 16
+            again.writestr(entry, files[name])
+    if target.getvalue() != data:
+        refuse("the archive is not spelled as mintage export spells it")
+    return files
 
 
 def signed_files(place: Path, keys: Sequence[Key]) -> tuple[str, dict[str, str]]:
@@ -227,11 +248,8 @@ def signed_files(place: Path, keys: Sequence[Key]) -> tuple[str, dict[str, str]]
         there = dict(below(place))
         content = (place / SIGNATURE).read_bytes()
     else:
-        with zipfile.ZipFile(place) as archive:
-            if len({*archive.namelist()}) != len(archive.namelist()):
-                refuse("the archive holds a name twice")
-            there = {name: sha256(archive.read(name)) for name in archive.namelist()}
-            content = whole(archive, SIGNATURE)
+        files = unpacked(place)
+        there, content = {name: sha256(data) for name, data in files.items()}, files[SIGNATURE]
     role = "data" if "manifest.jsonl" in there else "bundle"
     subject, digests = listed(content, role, keys)
     if ("#" in subject) != (role == "data"):
@@ -250,32 +268,40 @@ def digest_of(digests: dict[str, str]) -> str:
     return sha256("".join(sorted(f"{each} {name}\n" for name, each in digests.items())).encode())
 
 
-def dataset_of(
-    place: Path, subject: str, digests: dict[str, str], asked_blobs: Path | None
-) -> None:
-    version = subject.partition("#")[2]
-    if digests["manifest.jsonl"] != version:
+def dataset_of(place: Path, subject: str, digests: dict[str, str], asked: Path | None) -> None:
+    if digests["manifest.jsonl"] != subject.partition("#")[2]:
         refuse("the manifest is not that of this version")
     said(f"dataset {subject}: as it was signed")
-    blobs = asked_blobs or place.resolve().parents[2] / "blobs"
-    names = [
-        json.loads(line)["sha256"] for line in (place / "manifest.jsonl").read_bytes().splitlines()
-    ]
-    if asked_blobs is not None or blobs.is_dir():
-        for name in names:
-            if hashed(blobs / name[:2] / name) != name:
-                refuse(f"the example {name} was changed")
-        said(f"its {len(names):,} examples: each is what its name says")
-    else:
+    blobs = asked or place.resolve().parents[2] / "blobs"
+    with (place / "manifest.jsonl").open("rb") as stream:
+        names = [read(line)["sha256"] for line in lines_of(stream, "manifest.jsonl")]
+    if asked is None and not blobs.is_dir():
         said(f"its {len(names):,} examples are not here to be hashed; give --blobs", "?")
+        return
+    for name in names:
+        with (blobs / name[:2] / name).open("rb") as stream:
+            if hashlib.file_digest(stream, "sha256").hexdigest() != name:
+                refuse(f"the example {name} was changed")
+    said(f"its {len(names):,} examples: each is what its name says")
+
+
+def lines_of(stream: IO[bytes], name: str) -> Iterator[bytes]:
+    """The lines of a file, whole and each of a bounded length."""
+    rest = b""
+    while part := stream.read(1 << 18):
+        *lines, rest = (rest + part).split(b"\n")
+        yield from lines
+        if len(rest) > MOST_LINE:
+            break
+    if rest:
+        refuse(f"a line of {name} is too long, or has no end")
 
 
 # ---- receipts and documents
 
 
 def receipt_of(envelope: Any, keys: Sequence[Key], given: Path | None) -> None:
-    payload, __ = opened(envelope, RECEIPT, "receipt", keys)
-    promise = json.loads(payload)
+    promise = read(opened(envelope, RECEIPT, "receipt", keys)[0])
     said(
         f"receipt {promise['receipt']}: {promise['price']} {promise['currency']} for "
         f"{promise['product']} {json.dumps(promise['quantities'])}, {promise['outcome']}"
@@ -288,43 +314,30 @@ def receipt_of(envelope: Any, keys: Sequence[Key], given: Path | None) -> None:
 
 def document_of(data: bytes, keys: Sequence[Key], kinds: Sequence[str] = ()) -> dict[str, Any]:
     """An invoice, a credit note, a plan or an evaluation; its statement carries all of it."""
-    envelope = json.loads(data)
-    said_type = str(json.loads(unbase64(envelope["payload"]))["predicateType"])
-    kind = said_type.removeprefix("urn:mintage:").removesuffix(":v1")
+    envelope = read(data)
+    stated = str(read(unbase64(envelope["payload"]))["predicateType"])
+    kind = stated.removeprefix("urn:mintage:").removesuffix(":v1")
     role = "bundle" if kind == "evaluation" else "receipt"
     payload, key = opened(envelope, IN_TOTO, role, keys)
-    packed = {
-        "payload": envelope["payload"],
-        "payloadType": IN_TOTO,
-        "signatures": [{"keyid": key.id, "sig": envelope["signatures"][0]["sig"]}],
-    }
-    statement = json.loads(payload)
-    if data != canonical(packed) + b"\n":
+    if data != canonical(packed(envelope, key)) + b"\n":
         refuse("the file was changed outside what it signs")
     if kinds and kind not in kinds:
         refuse(f"this is a {kind}, not {' or '.join(kinds)}")
     # The payload is canonical, so the document's bytes are those between what is around them.
-    subject = statement["subject"]
+    statement = read(payload)
+    subject, found = statement["subject"], statement["predicate"]
     before = b'{"_type":"https://in-toto.io/Statement/v1","predicate":'
-    after = b',"predicateType":%s,"subject":%s}' % (
-        canonical(statement["predicateType"]),
-        canonical(subject),
-    )
+    around = (canonical(statement["predicateType"]), canonical(subject))
+    after = b',"predicateType":%s,"subject":%s}' % around
     document = payload[len(before) : len(payload) - len(after)]
-    digest, name = sha256(document), named(kind, statement["predicate"])
-    if payload != before + document + after or subject != [
-        {"name": name, "digest": {"sha256": digest}}
-    ]:
+    digest, name = sha256(document), f"{kind}/{found.get('id', found.get('number'))}"
+    if kind == "plan":
+        name = f"plan/{found['name']}@{found['version']}"
+    named = [{"name": name, "digest": {"sha256": digest}}]
+    if payload != before + document + after or subject != named:
         refuse("what is signed is no document as Mintage writes it")
     said(f"{name}: as key {key.id[:12]}… signed it; SHA-256 {digest}")
-    found: dict[str, Any] = statement["predicate"]
-    return found
-
-
-def named(kind: str, document: dict[str, Any]) -> str:
-    if kind == "plan":
-        return f"plan/{document['name']}@{document['version']}"
-    return f"{kind}/{document['id' if kind == 'evaluation' else 'number']}"
+    return dict(found)
 
 
 # ---- the audit log (RFC 6962, RFC 9162)
@@ -455,19 +468,22 @@ def proof_of(proof: dict[str, Any], keys: Sequence[Key], kept: Sequence[str]) ->
 def log_of(lines: Iterable[bytes], keys: Sequence[Key], kept: Sequence[str]) -> None:
     """A whole log, as ``mintage audit export`` writes it, and the heads that were kept of it."""
     heads, met = [head_of(note, keys) for note in kept], set()
-    tree, origin, expected, begun = Tree(), "", 0, set[str]()
+    tree, origin, expected, begun = Tree(), "", 0, list[str]()
     for line in lines:
-        entry = json.loads(line)
+        entry = read(line)
         if "origin" in entry:
             if entry["origin"] in begun or entry["first_position"] < expected:
                 refuse(f"{entry['origin']} begins twice, or before the log before it ends")
             tree, origin, expected = Tree(), entry["origin"], entry["first_position"]
-            begun.add(origin)
+            begun.append(origin)
             continue
         if entry["position"] != expected:
             refuse(f"the entry at position {expected} is missing")
-        if len(begun) > 1 and not tree.size and json.loads(entry["record"])["kind"] != "log.begun":
-            refuse(f"{origin} does not begin by saying which log was frozen before it")
+        if len(begun) > 1 and not tree.size:
+            record = read(entry["record"])
+            named = [each["origin"] for each in record.get("frozen", ())]
+            if (record["kind"], named) != ("log.begun", begun[:-1]):
+                refuse(f"{origin} does not begin by saying which logs were frozen before it")
         tree.add(leaf(entry["record"].encode(), bytes.fromhex(entry["salt"])))
         expected += 1
         met |= {head for head in heads if head == (origin, tree.size, tree.root())}
@@ -479,226 +495,19 @@ def log_of(lines: Iterable[bytes], keys: Sequence[Key], kept: Sequence[str]) -> 
     said(root if heads else f"{root}; give a head that was signed: --head", "✓" if heads else "?")
 
 
-# ---- an invoice and all that it rests on
-
-
-@dataclass
-class Line:
-    """What the events of a line of usage come to."""
-
-    number: int
-    stated: dict[str, Any]
-    tree: Tree = field(default_factory=Tree)
-    units: Counter[str] = field(default_factory=Counter)
-    last: int = -1
-
-    def take(self, position: int, found: bytes, facts: dict[str, Any]) -> None:
-        unit, product = self.stated.get("unit"), facts["product"]
-        is_of_it = unit is None or (
-            unit in facts["quantities"] and product in self.stated["products"]
-        )
-        is_charged = facts["outcome"] in CHARGED and facts["recorded_at"] >= self.stated.get(
-            "since", ""
-        )
-        plan = f"{facts['plan']}@{facts['plan_version']}"
-        if not is_of_it or not is_charged or plan != self.stated["plan"] or position <= self.last:
-            refuse(f"the event at {position} does not belong to line {self.number}")
-        self.last = position
-        self.tree.add(found)
-        self.units[product] += facts["quantities"][unit] if unit else 1
-
-    def check(self) -> None:
-        stated, total = self.stated, sum(self.units.values())
-        used = {product: units for product, units in self.units.items() if units}
-        if self.tree.size != stated.get("events", 0):
-            refuse(f"line {self.number} is of {stated.get('events', 0):,} events, not of these")
-        if self.tree.size and self.tree.root().hex() != stated["events_root"]:
-            refuse(f"line {self.number} was computed from other events")
-        if total != stated["units"] or ("products" in stated and used != stated["products"]):
-            refuse(
-                f"line {self.number} charges {stated['units']:,}, and its events sum to {total:,}"
-            )
-        said(
-            f"line {self.number}: {stated['units']:,} {stated.get('unit', 'calls')} of "
-            f"{stated['plan']}, the sum of its {self.tree.size:,} events"
-        )
-
-
-def whole(archive: zipfile.ZipFile, name: str) -> bytes:
-    if archive.namelist().count(name) != 1 or archive.getinfo(name).file_size > MOST_BYTES:
-        refuse(f"the archive holds {name} twice, or too much of it")
-    return archive.read(name)
-
-
-def evidence_of(place: Path, keys: Sequence[Key], kept: dict[str, Any]) -> None:
-    """The zip of ``mintage invoice evidence``; ``kept`` are the customer's own receipts."""
-    with zipfile.ZipFile(place) as archive:
-        names = archive.namelist()
-        invoice = document_of(whole(archive, "invoice.json"), keys, ("invoice", "credit-note"))
-        for plan in dict.fromkeys(line["plan"] for line in invoice["lines"]):
-            if f"plans/{plan}.json" not in names:
-                said(f"plan {plan}: its signed file is not held", "?")
-            else:
-                found = document_of(whole(archive, f"plans/{plan}.json"), keys, ("plan",))
-                if f"{found['name']}@{found['version']}" != plan:
-                    refuse(f"the file of plan {plan} is of another")
-        lines = {
-            number: Line(number, line)
-            for number, line in enumerate(invoice["lines"], start=1)
-            if "until" in line
-        }
-        said("how rounding, taxes and prices follow from the plan: mintage verify --chain", "?")
-        if "head.txt" not in names:
-            for number in lines:
-                said(f"line {number}: its events are not held", "?")
-            return
-        models = events_of(archive, keys, invoice["customer"]["id"], lines, kept)
-        for line in lines.values():
-            line.check()
-        upstreams = json.loads(whole(archive, "upstreams.json"))
-        for digest, model in sorted(models.items()):
-            if digest in upstreams:
-                said(f"answers of {upstreams[digest]!r}, a model of others: it ends here", "?")
-            elif f"bundles/{digest}/{SIGNATURE}" not in names:
-                said(f"bundle {model} {digest[:12]}…: not held", "?")
-            else:
-                bundle_of(archive, keys, digest, model)
-
-
-def events_of(
-    archive: zipfile.ZipFile,
-    keys: Sequence[Key],
-    customer: str,
-    lines: dict[int, Line],
-    kept: dict[str, Any],
-) -> dict[str, str]:
-    """Each event, its place on the log and its receipt; the models that answered, by digest."""
-    head = head_of(whole(archive, "head.txt").decode(), keys)
-    said(f"the head of {head[0]}: {head[1]:,} entries")
-    upstreams = json.loads(whole(archive, "upstreams.json"))
-    models: dict[str, str] = {}
-    count = withheld = met = 0
-    names = ("events.jsonl", "proofs.jsonl", "receipts.jsonl")
-    with ExitStack() as stack:
-        files = [stack.enter_context(archive.open(name)) for name in names]
-        for event, proof, receipt in zip_longest(*(map(json.loads, each) for each in files)):
-            if event is None or proof is None or receipt is None:
-                refuse("there is not one proof and one receipt for each event")
-            facts, found = event_of(event, proof, receipt, keys, head)
-            if facts.get("customer", customer) != customer or facts.get("kind", "usage") != "usage":
-                refuse(f"the event at {event['position']} is not of this customer")
-            for number in event["lines"]:
-                if number not in lines:
-                    refuse(f"line {number} is not of usage")
-                lines[number].take(event["position"], found, facts)
-            mine = kept.get(str(facts.get("id", facts.get("event"))), receipt)
-            if mine["payload"] != receipt["payload"]:
-                refuse(f"the receipt that you kept of {facts['receipt']} says something else")
-            if "record" not in event and facts["bundle_digest"] not in upstreams:
-                refuse(f"the record of the event at {event['position']} is withheld")
-            models[facts["bundle_digest"]] = f"{facts['model']}@{facts['model_version']}"
-            count, met = count + 1, met + (mine is not receipt)
-            withheld += "record" not in event
-    said(f"{count:,} events: each in the log as it was recorded, each with its receipt")
-    if withheld:
-        said(f"of {withheld:,} of them the record is withheld: the receipt speaks", "?")
-    if kept:
-        said(f"{met:,} of your {len(kept):,} receipts are of these events, and say the same")
-    return models
-
-
-def event_of(
-    event: Any, proof: Any, receipt: Any, keys: Sequence[Key], head: tuple[str, int, bytes]
-) -> tuple[dict[str, Any], bytes]:
-    """What an event's record says, or its receipt where that is withheld, and its leaf."""
-    position, record = event["position"], event.get("record")
-    promise = json.loads(opened(receipt, RECEIPT, "receipt", keys)[0])
-    if record is None:
-        facts, found = promise, bytes.fromhex(event["leaf_hash"])
-    else:
-        facts, found = json.loads(record), leaf(record.encode(), bytes.fromhex(event["salt"]))
-        same = {**facts, "event": facts["id"], "version": 1}
-        if missing := RECEIPT_SAYS - promise.keys():
-            refuse(f"the receipt of the event at {position} does not say its {min(missing)}")
-        if any(same[name] != value for name, value in promise.items() if name != "leaf"):
-            refuse(f"the receipt of the event at {position} says something else")
-    if promise["leaf"] != {"position": position, "hash": found.hex()}:
-        refuse(f"the receipt of the event at {position} is of another entry")
-    path = [bytes.fromhex(each) for each in proof["path"]]
-    if proof["position"] != position or not included(position, head[1], found, path, head[2]):
-        refuse(f"the event at {position} is not in the log of this head")
-    return facts, found
-
-
-def bundle_of(archive: zipfile.ZipFile, keys: Sequence[Key], digest: str, model: str) -> None:
-    """A bundle's signature, what it lists of the files that are here, and its dataset's."""
-
-    def part(folder: str, name: str, digests: dict[str, str]) -> dict[str, Any]:
-        data = whole(archive, f"{folder}/{name}")
-        if sha256(data) != digests.get(name):
-            refuse(f"{folder}/{name} is not what was signed")
-        found: dict[str, Any] = json.loads(data)
-        return found
-
-    folder = f"bundles/{digest}"
-    subject, digests = listed(whole(archive, f"{folder}/{SIGNATURE}"), "bundle", keys)
-    if subject != model or digest_of(digests) != digest:
-        refuse(f"the signature of {subject} is not that of the bundle that answered")
-    said(f"bundle {subject} {digest[:12]}…: as it was signed")
-    evaluation = part(folder, "evaluation.json", digests)
-    shown = {name: evaluation[name] for name in ("accuracy", "examples") if name in evaluation}
-    said(f"its evaluation: {json.dumps(shown)}")
-    dataset = part(folder, "bundle.json", digests)["dataset"]
-    folder = f"datasets/{dataset['version']}"
-    if f"{folder}/{SIGNATURE}" not in archive.namelist():
-        said(f"dataset {dataset['name']}#{dataset['version'][:12]}…: not held", "?")
-        return
-    subject, digests = listed(whole(archive, f"{folder}/{SIGNATURE}"), "data", keys)
-    if subject != f"{dataset['name']}#{dataset['version']}":
-        refuse(f"the signature of {subject} is not that of the dataset of this bundle")
-    if digests.get("manifest.jsonl") != dataset["version"]:
-        refuse(f"the manifest of {subject} is not that of this version")
-    part(folder, "card.json", digests)
-    said(f"dataset {subject[: len(dataset['name']) + 13]}…: as it was signed")
-
-
 # ---- the command
-
-
-def said(text: str, mark: str = "✓") -> None:
-    """Say what holds (✓), or what could not be checked because it is not here (?)."""
-    print(mark, text)
-
-
-def receipts_in(folder: Path | None) -> dict[str, Any]:
-    """Receipts that were kept, by their event: envelopes, or whole answers that carry one."""
-    found: dict[str, Any] = {}
-    for path in sorted(folder.iterdir()) if folder else ():
-        data = path.read_bytes() if path.suffix in {".json", ".jsonl"} else b""
-        for text in data.splitlines() if path.suffix == ".jsonl" else [data] if data else []:
-            answer = json.loads(text)
-            envelope = answer.get("receipt", answer)
-            envelope = envelope.get("envelope", envelope)
-            event = json.loads(unbase64(envelope["payload"]))["event"]
-            if found.setdefault(event, envelope)["payload"] != envelope["payload"]:
-                refuse(f"{path.name} says something else of {event} than another receipt")
-    return found
 
 
 def check(asked: argparse.Namespace) -> None:
     """By what lies there: which of these it says that it is only decides who checks it."""
-    begins = b"-----BEGIN "
-    pems = [(path, part) for path in asked.key for part in path.read_bytes().split(begins)[1:]]
-    keys = [Key(path, begins + part) for path, part in pems]
-    kept = [path.read_text() for path in asked.head]
-    receipts = receipts_in(asked.receipts)
+    keys, kept = keys_of(asked.key), [path.read_text() for path in asked.head]
     place: Path = asked.what
+    if place.exists() and not place.is_dir() and not place.is_file():
+        refuse(f"{place} is neither a file nor a folder")
     beginning = b"" if place.is_dir() else place.open("rb").read(20)
     if beginning.startswith(b"PK") and "invoice.json" in zipfile.ZipFile(place).namelist():
-        evidence_of(place, keys, receipts)
-    elif receipts:
-        refuse("receipts are compared with an invoice's evidence, and this is none")
-    elif place.is_dir() or beginning.startswith(b"PK"):
+        refuse("this is the evidence of an invoice: verify_invoice.py follows it")
+    if place.is_dir() or beginning.startswith(b"PK"):
         subject, digests = signed_files(place, keys)
         if "#" in subject:
             dataset_of(place, subject, digests, asked.blobs)
@@ -706,7 +515,7 @@ def check(asked: argparse.Namespace) -> None:
             said(f"bundle {subject}: {len(digests)} files as signed; digest {digest_of(digests)}")
     elif beginning.startswith(b'{"first_position"'):
         with place.open("rb") as lines:
-            log_of(lines, keys, kept)
+            log_of(lines_of(lines, place.name), keys, kept)
     elif beginning.lstrip().startswith(b"{"):
         json_of(place.read_bytes(), keys, kept, asked.input)
     else:
@@ -715,7 +524,7 @@ def check(asked: argparse.Namespace) -> None:
 
 
 def json_of(data: bytes, keys: Sequence[Key], kept: Sequence[str], given: Path | None) -> None:
-    found = json.loads(data)
+    found = read(data)
     if "path" in found and "head" in found:
         proof_of(found, keys, kept)
     elif found.get("payloadType") == IN_TOTO:
@@ -725,22 +534,34 @@ def json_of(data: bytes, keys: Sequence[Key], kept: Sequence[str], given: Path |
         receipt_of(found.get("envelope", found), keys, given)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def keys_of(paths: Iterable[Path]) -> list[Key]:
+    begins = b"-----BEGIN "
+    pems = [(path, part) for path in paths for part in path.read_bytes().split(begins)[1:]]
+    return [Key(path, begins + part) for path, part in pems]
+
+
+def options(about: str | None) -> argparse.ArgumentParser:
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=about, formatter_class=form)
     parser.add_argument("what", type=Path, help="what is to be checked")
-    parser.add_argument(
-        "--key", type=Path, action="append", required=True, help="a public key (PEM), repeatable"
-    )
-    parser.add_argument(
-        "--head", type=Path, action="append", default=[], help="a tree head that you kept"
-    )
+    named = "a public key (PEM), repeatable"
+    parser.add_argument("--key", type=Path, action="append", required=True, help=named)
+    return parser
+
+
+def main() -> None:
+    parser = options(__doc__)
+    named = "a tree head that you kept"
+    parser.add_argument("--head", type=Path, action="append", default=[], help=named)
     parser.add_argument("--input", type=Path, help="what you sent, beside its receipt")
-    parser.add_argument("--receipts", type=Path, help="a folder of receipts that you kept")
     parser.add_argument("--blobs", type=Path, help="the folder of a dataset's examples")
+    check(parser.parse_args())
+
+
+def ended(main: Callable[[], None]) -> int:
+    """The exit status; whatever is wrong is said, and no traceback."""
     try:
-        check(parser.parse_args())
+        main()
     except Refused as refusal:
         print("✗", refusal)
         return 3
@@ -763,4 +584,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended(main))

@@ -155,7 +155,7 @@ def test_a_damaged_log_is_named_frozen_and_another_goes_on(mintage: Terminal, ho
     head = opened(mintage, mintage("audit", "head", "--home", home), home, f"{ORIGIN}/2")
     assert head.size >= 3
     (begun,) = mintage.json("audit", "show", "--kind", "log.begun", "--home", home)
-    assert begun["record"]["frozen"]["origin"] == ORIGIN
+    assert begun["record"]["frozen"][0]["origin"] == ORIGIN
     assert begun["record"]["reason"].startswith("The entry at position 1 was changed")
     lines = [each for each in examine_workspace(home, SystemClock()) if each.check == "audit log"]
     assert [each.status for each in lines] == ["ok", "warning"]

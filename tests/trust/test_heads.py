@@ -164,7 +164,10 @@ def test_what_is_not_as_logged_is_not_signed_the_log_is_frozen_and_another_links
     (entry,) = log.entries(second.first_position)
     said = json.loads(entry.record)
     assert entry.kind == said["kind"] == "log.begun"
-    assert said["frozen"]["head"] == old.note
+    assert said["first_position"] == 10
+    (frozen,) = said["frozen"]
+    assert (frozen["log"], frozen["origin"], frozen["first_position"]) == (1, ORIGIN, 0)
+    assert (frozen["head"], frozen["good_size"]) == (old.note, first.frozen_size)
     assert said["reason"] == first.reason
     # What is logged from now on stands in the new one, at positions that go on.
     assert add(workspace, 2) == [11, 12]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,7 +45,7 @@ def read_document(path: Path, keys: KeySource) -> Document:
         DataError: it is none of these, or cannot be read.
         SignatureMismatch: it is not what a key believed for it signed.
     """
-    if zipfile.is_zipfile(path):
+    if _is_zip(path):
         with ArchivedEvidence(path):
             raise ConfigError(
                 _("{path} is the evidence of an invoice.", path=path),
@@ -77,14 +78,19 @@ class InvoiceAlone:
 
     invoice: bytes
     is_ours: bool = False
-    head: None = None
+    has_events: bool = False
+    heads: Mapping[int, str] = field(default_factory=dict)
     upstreams: Mapping[str, str] = field(default_factory=dict)
 
     def events(self) -> Iterator[Any]:
         """None of them."""
         return iter(())
 
-    proofs = receipts = events
+    proofs = receipts = entries = events
+
+    def unused(self) -> Sequence[str]:
+        """Nothing."""
+        return ()
 
     def plan(self, reference: str) -> None:
         """Not held."""
@@ -103,7 +109,7 @@ def opened_evidence(path: Path) -> Iterator[Evidence]:
     Raises:
         DataError: it is neither.
     """
-    if not zipfile.is_zipfile(path):
+    if not _is_zip(path):
         yield InvoiceAlone(_bytes(path))
         return
     with ArchivedEvidence(path) as evidence:
@@ -180,7 +186,14 @@ def _event_of(envelope: Mapping[str, Any]) -> str | None:
         return None
 
 
+def _is_zip(path: Path) -> bool:
+    return os.path.isfile(path) and zipfile.is_zipfile(path)  # noqa: PTH113 - Path's may raise
+
+
 def _bytes(path: Path) -> bytes:
+    """A file's content; a pipe or a device is not waited for."""
+    if os.path.lexists(path) and not os.path.isfile(path):  # noqa: PTH113 - as above
+        raise DataError(_("{path} is no file.", path=path))
     try:
         return read_whole(path, _MOST_BYTES)
     except OSError as error:

@@ -17,17 +17,18 @@ from mintage.capture.chain.archive import archived
 from mintage.capture.chain.evidence import (
     BUNDLE_FILES,
     DATASET_FILES,
+    ENTRIES,
     EVENTS,
-    HEAD,
+    HEADS,
     INVOICE,
     KEYS,
     PROOFS,
     RECEIPTS,
     UPSTREAMS,
+    Entry,
     Event,
-    proof_line,
+    Proof,
 )
-from mintage.capture.chain.evidence import Path as Siblings
 from mintage.core.canonical import canonical_json
 from mintage.core.errors import DataError
 from mintage.store import inventory
@@ -64,18 +65,19 @@ class WorkspaceEvidence:
         self._events = events
 
     @property
-    def _has_events(self) -> bool:
+    def has_events(self) -> bool:
+        """Whether any line is of usage."""
         return any("until" in line for line in self._found.document["lines"])
 
-    @cached_property
-    def head(self) -> str | None:
-        """The log's signed head; None where no line is of usage."""
-        return self._events.head if self._has_events else None
+    @property
+    def heads(self) -> Mapping[int, str]:
+        """The signed head of each log, by its number."""
+        return self._events.heads
 
     @cached_property
     def _answered(self) -> set[str]:
         """The digests of all that answered."""
-        return set(self._events.answered_by()) if self._has_events else set()
+        return set(self._events.answered_by()) if self.has_events else set()
 
     @cached_property
     def _models(self) -> Mapping[str, Path]:
@@ -96,9 +98,13 @@ class WorkspaceEvidence:
         """Each event that a line is of."""
         return self._events.events()
 
-    def proofs(self) -> Iterator[tuple[int, Siblings]]:
-        """The position and the path of each event."""
+    def proofs(self) -> Iterator[Proof]:
+        """The place of each event."""
         return self._events.proofs()
+
+    def entries(self) -> Iterator[Entry]:
+        """What set its plans, and what began the newest log."""
+        return self._events.entries()
 
     def receipts(self) -> Iterator[Mapping[str, Any]]:
         """The receipt of each event."""
@@ -126,13 +132,17 @@ class WorkspaceEvidence:
             return None
         return _files(self._workspace.dataset_folder(names[0], version), DATASET_FILES)
 
+    def unused(self) -> Sequence[str]:
+        """Nothing: what was not asked for is not held."""
+        return ()
+
     def archived(self) -> Iterator[bytes]:
         """All of it as one zip, in portions."""
-        lines = {}
-        if self.head is not None:
-            lines = {
+        lines: dict[str, Iterator[bytes]] = {ENTRIES: (each.to_line() for each in self.entries())}
+        if self.has_events:
+            lines |= {
                 EVENTS: (each.to_line() for each in self.events()),
-                PROOFS: (proof_line(*each) for each in self.proofs()),
+                PROOFS: (each.to_line() for each in self.proofs()),
                 RECEIPTS: map(json_line, self.receipts()),
             }
         return archived(self._files(), lines)
@@ -144,9 +154,10 @@ class WorkspaceEvidence:
             plan = self.plan(reference)
             if plan is not None:
                 yield f"plans/{reference}.json", plan
-        if self.head is None:
+        for number, note in self.heads.items():
+            yield f"{HEADS}/{number}.txt", note.encode()
+        if not self.has_events:
             return
-        yield HEAD, self.head.encode()
         yield UPSTREAMS, canonical_json(self.upstreams) + b"\n"
         datasets: set[str] = set()
         for digest in self._models:

@@ -15,6 +15,7 @@ PAYLOAD_TYPE = "application/vnd.mintage.receipt+json"
 SIGNING_KEY: Final = "receipt"
 _AS_IN_THE_EVENT = (
     "receipt",
+    "customer",
     "product",
     "model",
     "model_version",

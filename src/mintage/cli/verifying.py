@@ -10,7 +10,8 @@ from rich.markup import escape
 from rich.tree import Tree
 
 from mintage.app.verifying import verifying
-from mintage.capture.chain.checks import Chain, Mark, Step
+from mintage.capture.chain.checks import Chain
+from mintage.capture.chain.steps import Mark, Step
 from mintage.cli.options import Home, Json
 from mintage.cli.output import TerminalProgress, emit, line, say, shown, stdout
 from mintage.core.errors import ConfigError

@@ -50,7 +50,9 @@ def read_json(data: bytes | str) -> Any:
         ValueError: it is none.
         RecursionError: it is nested too deeply.
     """
-    return json.loads(data, object_pairs_hook=_once_each, parse_constant=_no_number)
+    if isinstance(data, bytes):
+        data = data.decode(json.detect_encoding(data), "surrogatepass")
+    return _READER.decode(data)
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -63,6 +65,9 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON value")
+
+
+_READER = json.JSONDecoder(object_pairs_hook=_once_each, parse_constant=_no_number)
 
 
 class Spelled:

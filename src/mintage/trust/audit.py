@@ -27,6 +27,7 @@ from mintage.trust.heads import (
     not_as_signed,
     tiles_of,
 )
+from mintage.trust.inclusions import Inclusions, Place
 from mintage.trust.keys import KeyRing
 from mintage.trust.leaves import (
     Leaf,
@@ -39,15 +40,16 @@ from mintage.trust.leaves import (
 )
 from mintage.trust.notes import SignedHead, verify_note
 from mintage.trust.repository import LogRecord, LogRow
-from mintage.trust.tiles import Tiles
 
 __all__ = [
     "AuditLog",
     "Checked",
     "Consistency",
+    "Inclusions",
     "Leaf",
     "LogRecord",
     "LogRow",
+    "Place",
     "Proof",
     "SignedHead",
     "acting",
@@ -218,11 +220,7 @@ class AuditLog:
             if row is None:
                 raise missing(position)
             frozen = log.frozen_size
-            head = (
-                repository.last_head(connection, log.number)
-                if frozen is None
-                else repository.head_of(connection, log.number, frozen)
-            )
+            head = _good_head(connection, log)
             index = position - log.first_position
             if head is None or index >= head.size:
                 if frozen is not None:
@@ -242,45 +240,23 @@ class AuditLog:
         proof.verify()
         return proof
 
-    def inclusions(
-        self, positions: Sequence[int]
-    ) -> tuple[SignedHead, Iterator[tuple[bytes, ...]]]:
-        """A signed head over all of these, and for each the path to it.
+    def inclusions(self, last: int) -> Inclusions:
+        """Proofs of any entries up to a position, by one signed head of each log.
 
         The newest that there is will do where it is over them: whoever only looks signs nothing.
-
-        Positions that are near one another and ascend share most of the work. The database is free
-        for others between two of them.
-
-        Raises:
-            ConfigError: (as a path is asked for) there is no such position.
-            LogForked: (likewise) it is of a log that was frozen, which has another head.
         """
-        log = self.logs()[-1]
-        newest, size = self.latest(), max(positions, default=-1) - log.first_position + 1
-        head = newest if newest is not None and newest.size >= size else self.tree_head()
-        log = self.logs()[-1]
+        found = self._inclusions()
+        if not found.reaches(last):
+            self.tree_head()
+            found = self._inclusions()
+        return found
 
-        def read(level: int, first: int, count: int) -> Sequence[bytes]:
-            with self._database.read() as connection:
-                return repository.hashes(connection, log, level, first, count)
-
-        def paths() -> Iterator[tuple[bytes, ...]]:
-            tiles = Tiles(read)
-            for position in positions:
-                if position < log.first_position:
-                    raise LogForked(
-                        _(
-                            "The entry at position {position} is of a log that was frozen.",
-                            position=position,
-                        ),
-                        remedy=_(
-                            "Prove it by itself: mintage audit prove {position}", position=position
-                        ),
-                    )
-                yield tuple(tiles.inclusion(position - log.first_position, head.size))
-
-        return head, paths()
+    def _inclusions(self) -> Inclusions:
+        with self._database.read() as connection:
+            logs = logs_of(connection, self._origin)
+            rows = {log.number: _good_head(connection, log) for log in logs}
+        heads = {number: head_from(row) for number, row in rows.items() if row is not None}
+        return Inclusions(self._database, logs, heads)
 
     def consistency(
         self, earlier: int, size: int | None = None, *, log: int | None = None
@@ -394,6 +370,13 @@ class AuditLog:
             ) as rows,
         ):
             yield from rows
+
+
+def _good_head(connection: repository.Connection, log: LogRecord) -> repository.HeadRow | None:
+    """The newest head of a log that its entries still lead to, if there is one."""
+    if log.frozen_size is None:
+        return repository.last_head(connection, log.number)
+    return repository.head_of(connection, log.number, log.frozen_size)
 
 
 def _no_such(count: int, position: int) -> ConfigError:

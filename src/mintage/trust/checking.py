@@ -77,8 +77,7 @@ def examine(
     found = []
     for number, log in enumerate(logs):
         end = logs[number + 1].first_position if number + 1 < len(logs) else None
-        before = logs[number - 1] if number else None
-        looked = _Examiner(connection, log, before, end, kept[log.origin], progress)
+        looked = _Examiner(connection, log, logs[:number], end, kept[log.origin], progress)
         found.append(looked.examined())
     progress.finish()
     return found
@@ -91,12 +90,12 @@ class _Examiner:
         self,
         connection: Connection,
         log: LogRecord,
-        before: LogRecord | None,
+        before: Sequence[LogRecord],
         end: int | None,
         earlier: Sequence[SignedHead],
         progress: Progress,
     ) -> None:
-        """``before`` was frozen for this one; ``end`` is where the next one begins."""
+        """``before`` were frozen, the last for this one; ``end`` is where the next one begins."""
         self._connection = connection
         self._log, self._before, self._end = log, before, end
         self._earlier = sorted(earlier, key=lambda head: head.size)
@@ -126,7 +125,7 @@ class _Examiner:
             expected.compare(growing)
             for row in rows:
                 leaf = rehashed(row, log.first_position + growing.size)
-                if self._before is not None and not growing.size:
+                if self._before and not growing.size:
                     _check_link(row, log, self._before)
                 growing.add(leaf)
                 nodes.compare(growing)
@@ -141,10 +140,16 @@ class _Examiner:
                 raise missing(ends_at)
 
 
-def _check_link(row: LogRow, log: LogRecord, before: LogRecord) -> None:
-    """The first entry has to say which log was frozen for this one; raises LogForked."""
+def _check_link(row: LogRow, log: LogRecord, before: Sequence[LogRecord]) -> None:
+    """The first entry has to say which logs were frozen, as they were; raises LogForked."""
     try:
-        linked = json.loads(row.record)["frozen"]["origin"] == before.origin
+        said = json.loads(row.record)
+        frozen = [
+            (each["origin"], each["first_position"], each["good_size"]) for each in said["frozen"]
+        ]
+        linked = said["first_position"] == log.first_position and frozen == [
+            (each.origin, each.first_position, each.frozen_size) for each in before
+        ]
     except (KeyError, TypeError):
         linked = False
     if row.kind != BEGUN or not linked:
@@ -152,7 +157,7 @@ def _check_link(row: LogRow, log: LogRecord, before: LogRecord) -> None:
             _(
                 "The log {origin} does not begin by saying that {before} was frozen.",
                 origin=log.origin,
-                before=before.origin,
+                before=before[-1].origin,
             ),
             remedy=REMEDY,
         )

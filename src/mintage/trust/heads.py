@@ -27,7 +27,7 @@ from mintage.trust.repository import Connection, HeadRow, LogRecord
 from mintage.trust.tiles import Growing, Tiles
 
 BEGUN = "log.begun"
-"""The kind of a log's first entry, where there was a log before it."""
+"""The kind of a log's first entry, where there were logs before it: it names all of them."""
 MOST_AT_ONCE = 65_536
 """Entries between two heads: what is read for one takes below a second."""
 EVERY_SECONDS = 1.0
@@ -187,13 +187,8 @@ class Heads:
             record = {
                 "log": number,
                 "origin": origin,
-                "frozen": {
-                    "log": log.number,
-                    "origin": log.origin,
-                    "first_position": log.first_position,
-                    "head": None if last is None else last.note,
-                    "good_size": good,
-                },
+                "first_position": first,
+                "frozen": [_frozen(connection, each, good) for each in known],
                 "reason": reason,
                 "begun_at": now,
             }
@@ -220,6 +215,18 @@ class Heads:
                 yield
         finally:
             self._try(0.0)  # however short a time ago the last one was signed
+
+
+def _frozen(connection: Connection, log: LogRecord, good: int) -> dict[str, object]:
+    """What is said of a log behind which another is begun; ``good``: of the one frozen now."""
+    last = repository.last_head(connection, log.number)
+    return {
+        "log": log.number,
+        "origin": log.origin,
+        "first_position": log.first_position,
+        "head": None if last is None else last.note,
+        "good_size": good if log.frozen_size is None else log.frozen_size,
+    }
 
 
 def _grown(connection: Connection, log: LogRecord, last: HeadRow | None) -> Growing:

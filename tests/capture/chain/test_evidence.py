@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mintage.capture.books import evidence
 from mintage.capture.books.evidence import InvoiceEvents
-from mintage.capture.chain.evidence import Event, proof_line, proof_of
+from mintage.capture.chain.evidence import Entry, Event, Proof
 from mintage.capture.pricing.charges import Charge
 from mintage.capture.pricing.periods import Period
 from mintage.capture.pricing.terms import Terms
@@ -53,20 +53,20 @@ def test_each_event_is_there_once_with_its_record_its_path_and_its_receipt(
     (invoice,) = shop.invoices.issue_all(shop.invoices.run(Period(2026, 12)).drafted)
     log = AuditLog(shop.database, shop.keys, ORIGIN)
     found = InvoiceEvents(shop.database, shop.keys, log, invoice)
-    head = verify_note(found.head, shop.keys.signer("log").public, ORIGIN)
+    head = verify_note(found.heads[1], shop.keys.signer("log").public, ORIGIN)
     events, proofs = [*found.events()], [*found.proofs()]
     signed, plain = [*found.receipts(signed=True)], [*found.receipts(signed=False)]
     assert len({event.position for event in events}) == len(events) == 5
-    for event, (position, path), receipt, unsigned in zip(
-        events, proofs, signed, plain, strict=True
-    ):
+    for event, proof, receipt, unsigned in zip(events, proofs, signed, plain, strict=True):
         assert event.record is not None
         assert event.salt is not None
         assert leaf_of(event.record, event.salt) == event.leaf_hash
         assert Event.from_line(event.to_line()) == event
-        assert position == event.position
+        position, path = event.position, proof.place.path
+        assert (proof.position, proof.place.log, proof.place.index) == (position, 1, position)
+        assert path is not None
         merkle.verify_inclusion(position, head.size, event.leaf_hash, path, head.root)
-        assert proof_of(proof_line(position, path)) == (position, path)
+        assert Proof.from_line(proof.to_line()) == proof
         assert receipt["payload"] == unsigned["payload"]
         said = json.loads(base64.b64decode(receipt["payload"]))
         assert said["event"] == json.loads(event.record)["id"]
@@ -75,6 +75,9 @@ def test_each_event_is_there_once_with_its_record_its_path_and_its_receipt(
         leaves = [event.leaf_hash for event in events if number in event.lines]
         assert merkle.root(leaves).hex() == line["events_root"]
     assert found.answered_by() == {"b" * 64}
+    (entry,) = found.entries()
+    assert Entry.from_line(entry.to_line()) == entry
+    assert json.loads(entry.record)["version"] == 2
     assert found.plans() == ["standard@2"]
 
 
@@ -94,6 +97,6 @@ def test_what_an_upstream_asked_is_withheld_unless_an_auditor_asks(shop: Any) ->
 
 @given(line=st.one_of(st.binary(max_size=60), st.text(max_size=60).map(str.encode)))
 def test_a_line_that_is_none_is_refused(line: bytes) -> None:
-    for read in (Event.from_line, proof_of):
+    for read in (Event.from_line, Proof.from_line, Entry.from_line):
         with pytest.raises(DataError, match="cannot be read"):
             read(line)

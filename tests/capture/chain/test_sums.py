@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from mintage.capture.chain.sums import check_sums, is_priced_by, terms_of
+from mintage.capture.chain.priced import check_by_plan, check_days, is_priced_by, terms_of
+from mintage.capture.chain.sums import check_sums
 from mintage.capture.details import Details, Tax
 from mintage.capture.pricing.charges import Charge, Tier
 from mintage.capture.pricing.periods import Period
@@ -31,6 +33,7 @@ PLANS: dict[str, Terms] = {
     ),
     "second": Terms("EUR", (Charge("image", TIERS, "graduated", included=9),), prorate="second"),
     "trial": Terms("EUR", (Charge.plain("image", "0.07"),), trial_days=3, fee="30"),
+    "seconds": Terms("EUR", (Charge.plain("image", "0.07"),), fee="10", prorate="second"),
     "yearly": Terms("EUR", (Charge.plain("image", "0.07"),), fee="100", fee_every="year"),
 }
 
@@ -57,17 +60,96 @@ def invoiced(shop: Any, plan: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("plan", PLANS)
-def test_what_was_issued_adds_up_by_its_plan(shop: Any, plan: str) -> None:
+def test_what_was_issued_adds_up_by_its_plan(shop: Any, follower: Any, plan: str) -> None:
     (invoice,) = invoiced(shop, plan)
     document = invoice.document
     check_sums(document)
     terms = terms_of(shop.plans.find("sold").to_json())
     assert terms == shop.plans.find("sold").terms
-    usage = [line for line in document["lines"] if line["kind"] == "usage"]
-    assert usage
-    assert all(is_priced_by(line, terms) for line in usage)
+    assert any(line["kind"] == "usage" for line in document["lines"])
+    check_by_plan(document, "sold@1", terms)
+    check_days(document, {"sold@1": terms})
+    follower.check_sums(document)
+    follower.check_bills(document, {"sold@1": shop.plans.find("sold").to_json()})
     note = shop.invoices.credit_part(invoice.id, 1, None, "a mistake")
     check_sums(note.document)
+
+
+def of_kind(document: Any, kind: str) -> Any:
+    return next(line for line in document["lines"] if line["kind"] == kind)
+
+
+def amounting(line: Any, exact: str) -> None:
+    line.pop("ratio", None)
+    line["exact"] = exact
+
+
+def more_days(document: Any) -> None:
+    of_kind(document, "fee")["share"] = "21/30"
+
+
+def a_later_end(document: Any) -> None:
+    of_kind(document, "fee")["end"] = "2026-12-02"
+
+
+def without(kind: str) -> Callable[[Any], None]:
+    return lambda document: document["lines"].remove(of_kind(document, kind))
+
+
+def twice(kind: str) -> Callable[[Any], None]:
+    return lambda document: document["lines"].append(dict(of_kind(document, kind)))
+
+
+OTHERWISE: dict[str, tuple[str, Callable[[Any], None]]] = {
+    "a dearer fee": ("graduated", lambda said: amounting(of_kind(said, "fee"), "9.99")),
+    "a fee for more days": ("graduated", more_days),
+    "a fee for another end": ("graduated", a_later_end),
+    "a fee twice": ("graduated", twice("fee")),
+    "usage of a smaller share": (
+        "graduated",
+        lambda said: of_kind(said, "usage").update(share="1/30"),
+    ),
+    "a fee of the trial": ("trial", lambda said: of_kind(said, "fee").update(share="1")),
+    "usage of the trial": ("trial", lambda said: of_kind(said, "usage").update(share="18/30")),
+    "a higher minimum": ("package", lambda said: amounting(of_kind(said, "minimum"), "20")),
+    "a minimum twice": ("package", twice("minimum")),
+    "no maximum": ("two", without("maximum")),
+    "a higher maximum": ("two", lambda said: amounting(of_kind(said, "maximum"), "-0.01")),
+    "no discount": ("two", without("discount")),
+    "a smaller discount": ("two", lambda said: amounting(of_kind(said, "discount"), "-0.01")),
+    "a yearly fee that is dearer": (
+        "yearly",
+        lambda said: amounting(of_kind(said, "fee"), "101"),
+    ),
+    "a yearly fee for half a year": (
+        "yearly",
+        lambda said: of_kind(said, "fee").update(end="2027-05-11"),
+    ),
+    "a fee for more seconds": ("seconds", lambda said: of_kind(said, "fee").update(share="29/30")),
+    "another plan's steps": ("unit", lambda said: of_kind(said, "usage").update(steps=[])),
+}
+
+
+@pytest.mark.parametrize("otherwise", OTHERWISE)
+def test_a_line_that_its_plan_does_not_say_is_found_by_either_checker(
+    shop: Any, follower: Any, otherwise: str
+) -> None:
+    plan, change = OTHERWISE[otherwise]
+    (invoice,) = invoiced(shop, plan)
+    document = copy.deepcopy(invoice.document)
+    change(document)
+    agreed = shop.plans.find("sold")
+
+    def check() -> None:
+        check_by_plan(document, "sold@1", agreed.terms)
+        check_days(document, {"sold@1": agreed.terms})
+
+    with pytest.raises(BooksBroken, match=r"sold@1 says|share|not there once|same days"):
+        check()
+    with pytest.raises(
+        sys.modules["verify"].Refused, match=r"sold@1 says|share|not there once|same days"
+    ):
+        follower.check_bills(document, {"sold@1": agreed.to_json()})
 
 
 def changed_line(document: Any) -> None:
@@ -83,12 +165,14 @@ def changed_total(document: Any) -> None:
 
 
 @pytest.mark.parametrize("change", [changed_line, changed_net, changed_total])
-def test_another_sum_is_found(shop: Any, change: Callable[[Any], None]) -> None:
+def test_another_sum_is_found(shop: Any, follower: Any, change: Callable[[Any], None]) -> None:
     (invoice,) = invoiced(shop, "unit")
     document = copy.deepcopy(invoice.document)
     change(document)
     with pytest.raises(BooksBroken, match="does not add up"):
         check_sums(document)
+    with pytest.raises(sys.modules["verify"].Refused, match="does not add up"):
+        follower.check_sums(document)
 
 
 def test_a_line_is_not_priced_by_another_plan_or_other_units(shop: Any) -> None:

@@ -12,13 +12,13 @@ from mintage.capture.books import repository
 from mintage.capture.books.account import Account
 from mintage.capture.books.drilldown import Counted, Segment, lines_by_segment
 from mintage.capture.books.invoice import Invoice
-from mintage.capture.chain.evidence import Event, Path
+from mintage.capture.chain.evidence import SET, Entry, Event, Proof
 from mintage.capture.events import UsageRecord
 from mintage.capture.receipts import PAYLOAD_TYPE, SIGNING_KEY, receipt_of, statement_of
 from mintage.core.errors import LogForked
 from mintage.core.messages import _
 from mintage.store.engine import Database
-from mintage.trust.audit import AuditLog
+from mintage.trust.audit import AuditLog, Inclusions, LogRow
 from mintage.trust.keys import KeyRing
 
 _PAGE = 2000
@@ -58,24 +58,44 @@ class InvoiceEvents:
         ]
 
     @cached_property
-    def _proved(self) -> tuple[str, Iterator[tuple[int, Path]]]:
+    def _positions(self) -> list[int]:
+        """Where its events are on the log, in the order of ``events``."""
         positions = []
         with self._database.read() as connection:
             for segment, counted, __ in self._parts:
                 positions += repository.positions_within(
                     connection, vars(segment), _plainly(counted)
                 )
-        head, paths = self._log.inclusions(positions)
-        return head.note, zip(positions, paths, strict=True)
+        return positions
 
-    @property
-    def head(self) -> str:
-        """The signed head of the log that all proofs lead to."""
-        return self._proved[0]
+    @cached_property
+    def _set(self) -> list[LogRow]:
+        """What set the plans that its lines name; of an honest log there is one for each."""
+        named, rows = self.plans(), self._log.entries(kinds=[SET])
+        return [row for row in rows if _reference_of(row.record) in named]
 
-    def proofs(self) -> Iterator[tuple[int, Path]]:
-        """The position of each event, and its path; once."""
-        return self._proved[1]
+    @cached_property
+    def _inclusions(self) -> Inclusions:
+        set_at = [row.position for row in self._set]
+        return self._log.inclusions(max([*self._positions, *set_at], default=-1))
+
+    @cached_property
+    def heads(self) -> Mapping[int, str]:
+        """The signed head of each log, by its number, that the proofs lead to."""
+        return {number: head.note for number, head in self._inclusions.heads.items()}
+
+    def proofs(self) -> Iterator[Proof]:
+        """The place of each event."""
+        for position in self._positions:
+            yield Proof(position, self._inclusions.of(position))
+
+    def entries(self) -> Iterator[Entry]:
+        """What set its plans; and what began the newest log, where there were others before it."""
+        begun = self._inclusions.begun
+        first = [] if begun is None else [*self._log.entries(begun, most=1)]
+        for row in (*first, *self._set):
+            proof = Proof(row.position, self._inclusions.of(row.position))
+            yield Entry(proof, row.record, row.salt)
 
     def events(self) -> Iterator[Event]:
         """Each event that a line is of.
@@ -139,6 +159,15 @@ class InvoiceEvents:
                 if len(rows) < _PAGE:
                     break
                 after = rows[-1]["sequence"]
+
+
+def _reference_of(record: bytes) -> str:
+    """Which version of a plan an entry is of; '' where it is damaged, and shows nothing."""
+    try:
+        said = json.loads(record)
+        return f"{said['name']}@{said['version']}"
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def _plainly(counted: list[Counted]) -> list[repository.Counted]:

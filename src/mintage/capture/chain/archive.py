@@ -7,7 +7,6 @@ counted as they come, whatever the zip says of them.
 from __future__ import annotations
 
 import io
-import json
 import re
 import zipfile
 import zlib
@@ -21,21 +20,25 @@ from typing import Any, Self
 from mintage.capture.chain.evidence import (
     BUNDLE_FILES,
     DATASET_FILES,
+    ENTRIES,
     EVENTS,
-    HEAD,
+    HEADS,
     INVOICE,
+    KEYS,
     PROOFS,
     RECEIPTS,
     UPSTREAMS,
+    Entry,
     Event,
-    Path,
-    proof_of,
+    Proof,
 )
+from mintage.core.canonical import read_json
 from mintage.core.errors import DataError, said_by
 from mintage.core.messages import Message, _
 
 _NAME = re.compile(
-    r"invoice\.json|head\.txt|keys\.json|upstreams\.json|(events|proofs|receipts)\.jsonl"
+    r"(invoice|keys|upstreams)\.json|heads/[1-9][0-9]{0,4}\.txt"
+    r"|(entries|events|proofs|receipts)\.jsonl"
     r"|plans/[^/\\]{1,80}\.json"
     r"|bundles/[0-9a-f]{64}/(signature|bundle|evaluation)\.json"
     r"|datasets/[0-9a-f]{64}/(signature|card)\.json"
@@ -43,6 +46,7 @@ _NAME = re.compile(
 _MOST_FILES = 10_000
 _MOST_BYTES = 64_000_000  # of a file that is read as a whole
 _MOST_LINE_BYTES = 1_000_000
+_PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip can state
 _PORTION_BYTES = 1 << 18
 _LEVEL = 1  # of DEFLATE: what paths have in common is found by the lowest, in a third of the time
@@ -112,13 +116,16 @@ class ArchivedEvidence:
             self._archive = zipfile.ZipFile(path)
         except (OSError, *_BROKEN) as error:
             raise _refused(_reason(error)) from error
-        names = self._archive.namelist()
-        self._names = frozenset(names)
+        entries = self._archive.infolist()
+        names = [entry.filename for entry in entries]
+        self._names, self._asked = frozenset(names), set[str]()
         strange = [name for name in names if not _NAME.fullmatch(name)]
         if strange:
             raise _refused(_("{name!r} does not belong in it", name=strange[0][:80]))
         if len(self._names) != len(names) or len(names) > _MOST_FILES:
             raise _refused(_("it holds a file twice, or too many of them"))
+        if any(entry.compress_type not in _PACKED for entry in entries):
+            raise _refused(_("a file of it is packed in another way than by DEFLATE"))
         if INVOICE not in self._names:
             raise _refused(_("{name} is missing", name=INVOICE))
 
@@ -139,11 +146,15 @@ class ArchivedEvidence:
         return self._read(INVOICE)
 
     @cached_property
-    def head(self) -> str | None:
-        """The log's signed head that the proofs lead to; None where no events are held."""
-        if HEAD not in self._names:
-            return None
-        return self._read(HEAD).decode("utf-8", "surrogateescape")
+    def heads(self) -> Mapping[int, str]:
+        """The signed head of each log, by its number."""
+        numbers = [int(name[len(HEADS) + 1 : -4]) for name in self._names if name.startswith(HEADS)]
+        return {each: self._text(f"{HEADS}/{each}.txt") for each in sorted(numbers)}
+
+    @property
+    def has_events(self) -> bool:
+        """Whether the events of its lines are held."""
+        return EVENTS in self._names
 
     @cached_property
     def upstreams(self) -> Mapping[str, str]:
@@ -155,9 +166,13 @@ class ArchivedEvidence:
         """Each event that a line is of."""
         return map(Event.from_line, self._lines(EVENTS))
 
-    def proofs(self) -> Iterator[tuple[int, Path]]:
-        """The position and the path of each event."""
-        return map(proof_of, self._lines(PROOFS))
+    def entries(self) -> Iterator[Entry]:
+        """What set each plan that a line names, and what began the newest log."""
+        return map(Entry.from_line, self._lines(ENTRIES) if ENTRIES in self._names else ())
+
+    def proofs(self) -> Iterator[Proof]:
+        """The place of each event."""
+        return map(Proof.from_line, self._lines(PROOFS))
 
     def receipts(self) -> Iterator[Mapping[str, Any]]:
         """The receipt of each event, in an envelope."""
@@ -176,11 +191,19 @@ class ArchivedEvidence:
         """``DATASET_FILES`` of the dataset of this version."""
         return self._folder(f"datasets/{version}", DATASET_FILES)
 
+    def unused(self) -> Sequence[str]:
+        """What lies in it and was not read."""
+        return sorted(self._names - self._asked - {KEYS})
+
     def _folder(self, folder: str, names: Sequence[str]) -> Mapping[str, bytes] | None:
         there = [name for name in names if f"{folder}/{name}" in self._names]
         return {name: self._read(f"{folder}/{name}") for name in there} or None
 
+    def _text(self, name: str) -> str:
+        return self._read(name).decode("utf-8", "surrogateescape")
+
     def _read(self, name: str) -> bytes:
+        self._asked.add(name)
         with _readable(), self._archive.open(name) as stream:
             data = stream.read(_MOST_BYTES + 1)
         if len(data) > _MOST_BYTES:
@@ -190,6 +213,7 @@ class ArchivedEvidence:
     def _lines(self, name: str) -> Iterator[bytes]:
         if name not in self._names:
             raise _refused(_("{name} is missing", name=name))
+        self._asked.add(name)
         # In parts of its own: a zip's `readline` takes as long as all else that is done to a line.
         with _readable(), self._archive.open(name) as stream:
             rest = b""
@@ -220,7 +244,7 @@ def _reason(error: Exception) -> Message:
 
 def _json(data: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(data.decode())
+        found = read_json(data)
     except (ValueError, RecursionError) as error:
         raise _refused(_("a line of it is no JSON")) from error
     if not isinstance(found, dict):

@@ -6,31 +6,28 @@ Nothing here asks a database: who checks may be anybody.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-from mintage.capture.chain.evidence import SIGNATURE, Event, Evidence, Path
-from mintage.capture.chain.lines import BY_SELLER, ChargedLine, at, check_lines
-from mintage.capture.chain.sums import check_sums, is_priced_by, terms_of
-from mintage.capture.pricing.terms import Terms
+from mintage.capture.chain.evidence import SET, Entry, Event, Evidence, Proof
+from mintage.capture.chain.lines import Agreed, ChargedLine, at, check_lines
+from mintage.capture.chain.logs import Logs
+from mintage.capture.chain.models import check_bundle
+from mintage.capture.chain.priced import check_by_plan, check_days, terms_of, unchecked
+from mintage.capture.chain.steps import BY_SELLER, Step, broken
+from mintage.capture.chain.sums import check_sums
 from mintage.capture.receipts import PAYLOAD_TYPE, statement_of
-from mintage.core.canonical import sha256_hex
-from mintage.core.errors import BooksBroken, DataError, LogForked, SignatureMismatch, TrustError
-from mintage.core.messages import Message, _
+from mintage.core.canonical import canonical_json, read_json, sha256_hex
+from mintage.core.errors import BooksBroken, DataError, SignatureMismatch, TrustError
+from mintage.core.messages import _
 from mintage.trust import merkle
 from mintage.trust.dsse import open_envelope
 from mintage.trust.encoding import strict_base64
 from mintage.trust.given import KeySource
+from mintage.trust.heads import BEGUN
 from mintage.trust.keys import PublicKey
-from mintage.trust.notes import SignedHead, verify_note
-from mintage.trust.signing import SignedList, open_signature
 from mintage.trust.statements import open_statement
-
-Mark = Literal["holds", "open", "broken"]
-"""``open``: it could not be checked, since what shows it is not held."""
 
 _ODD = (
     KeyError,
@@ -42,29 +39,8 @@ _ODD = (
     ArithmeticError,
 )
 """What comes of a document that has not the members, or not the types, that it ought to have."""
-
-_BY_PUBLISHER = _("Do not believe it: ask the seller for the evidence anew.")
-
-
-@dataclass
-class Step:
-    """One link: what was looked at, whether it holds, and what hangs on it."""
-
-    said: Message
-    mark: Mark = "holds"
-    steps: list[Step] = field(default_factory=list)
-
-    def to_json(self) -> dict[str, Any]:
-        """As ``verify --json`` says it, in English."""
-        below = [each.to_json() for each in self.steps]
-        return {"said": str(self.said), "mark": self.mark, "steps": below}
-
-    def open(self) -> Iterator[Step]:
-        """Every link here and below that could not be checked."""
-        if self.mark == "open":
-            yield self
-        for each in self.steps:
-            yield from each.open()
+_AROUND = ("kind", "actor")
+"""What an entry of the log says besides the plan that was set."""
 
 
 @dataclass
@@ -81,7 +57,7 @@ class Chain:
     root: Step = field(init=False)
     broken: TrustError | None = None
     _bundles: dict[str, tuple[str, str]] = field(default_factory=dict)
-    _terms: dict[str, Terms] = field(default_factory=dict)
+    _agreed: dict[str, Agreed] = field(default_factory=dict)
 
     def check(self) -> Step:
         """Walk it as far as it holds.
@@ -91,7 +67,8 @@ class Chain:
         """
         self.root = Step(_("the invoice"))
         try:
-            self._walk()
+            with self.root.holding():
+                self._walk()
         except TrustError as error:
             self.broken = error
         except _ODD as error:
@@ -104,116 +81,138 @@ class Chain:
         return self.root
 
     def _walk(self) -> None:
-        with _step(self.root, self.root):
-            invoice = open_statement(self.evidence.invoice, self.keys)
-            if invoice.kind not in ("invoice", "credit_note"):
-                raise SignatureMismatch(_("{name} is no invoice.", name=invoice.name))
-            document = invoice.document
-            self.root.said = _(
-                "{number}: {total} {currency} of {customer}, signed by {key_id}…",
-                number=document["number"],
-                total=document["total"],
-                currency=document["currency"],
-                customer=document["customer"]["name"],
-                key_id=invoice.key_id[:12],
-            )
-            check_sums(document)
-        lines = [
-            ChargedLine(number, line)
-            for number, line in enumerate(document["lines"], start=1)
-            if "until" in line
-        ]
-        for reference in dict.fromkeys(line["plan"] for line in document["lines"]):
-            self._plan(reference)
-        with _step(self.root, self.root):
-            check_lines(document)
+        document = self._invoice()
+        begun, plans = self._entries(document)
+        logs = self._logs(begun) if self.evidence.heads else None
+        for reference in _plans_of(document):
+            self._plan(reference, plans.get(reference), logs)
+        lines = self._lines(document)
+        if logs is not None and self.evidence.has_events:
+            self._events(document, lines, logs)
             for line in lines:
-                line.is_of(document["period"], self._terms.get(line.said["plan"]))
-                if self.evidence.head is None:
-                    self._check_price(document, line)
-        if not lines:
-            return
-        if self.evidence.head is None:
+                with self.root.walking(Step(line.described())):
+                    line.check()
+        elif lines:
             self._from_kept(lines)
-            return
-        head = self._head(self.evidence.head)
-        self._events(document, lines, head)
-        for line in lines:
-            with _step(self.root, Step(line.described())):
-                line.check()
-                self._check_price(document, line)
         for digest, model in sorted(self._bundles.items()):
-            self._bundle(digest, model)
+            check_bundle(self.root, self.evidence, self.keys, digest, model)
+        for name in self.evidence.unused():
+            raise broken(_("{name} is no part of this invoice's evidence.", name=name))
 
-    def _plan(self, reference: str) -> None:
+    def _invoice(self) -> Mapping[str, Any]:
+        invoice = open_statement(self.evidence.invoice, self.keys)
+        if invoice.kind not in ("invoice", "credit_note"):
+            raise SignatureMismatch(_("{name} is no invoice.", name=invoice.name))
+        document = invoice.document
+        self.root.said = _(
+            "{number}: {total} {currency} of {customer}, signed by {key_id}…",
+            number=document["number"],
+            total=document["total"],
+            currency=document["currency"],
+            customer=document["customer"]["name"],
+            key_id=invoice.key_id[:12],
+        )
+        check_sums(document)
+        check_lines(document)
+        return document
+
+    def _entries(self, document: Mapping[str, Any]) -> tuple[Entry | None, dict[str, Entry]]:
+        """What began the newest log, and what set each plan; each of them once."""
+        begun, plans, named = list[Entry](), dict[str, Entry](), _plans_of(document)
+        for entry in self.evidence.entries():
+            said = read_json(entry.record)
+            if said["kind"] == BEGUN and not begun:
+                begun.append(entry)
+                continue
+            reference = f"{said['name']}@{said['version']}" if said["kind"] == SET else ""
+            if reference in plans:
+                raise broken(_("The plan {plan} was set twice.", plan=reference))
+            if reference not in named:
+                raise broken(_("An entry of the log has nothing to do with this invoice."))
+            plans[reference] = entry
+        return next(iter(begun), None), plans
+
+    def _logs(self, begun: Entry | None) -> Logs:
+        with self.root.walking(Step(_("the log's head"))) as step:
+            logs = Logs.opened(self.evidence.heads, begun, self.keys.public_keys("log"))
+            *before, step.said = logs.said()
+            step.steps += map(Step, before)
+        return logs
+
+    def _plan(self, reference: str, entry: Entry | None, logs: Logs | None) -> None:
         data = self.evidence.plan(reference)
         if data is None:
-            said = _("plan {plan}: its signed file is not held", plan=reference)
-            self.root.steps.append(Step(said, "open"))
+            self.root.leave_open(_("plan {plan}: its signed file is not held", plan=reference))
             return
-        with _step(self.root, Step(_("plan {plan}: as it was signed", plan=reference))):
+        step = Step(_("plan {plan}: as it was signed", plan=reference))
+        with self.root.walking(step):
             found = open_statement(data, self.keys, kind="plan")
             if found.name != f"plan/{reference}":
                 raise SignatureMismatch(
                     _("This is {name}, not plan/{plan}.", name=found.name, plan=reference),
                     remedy=BY_SELLER,
                 )
-            self._terms[reference] = terms_of(found.document)
+            set_at = None
+            if entry is None or logs is None:
+                step.leave_open(_("its entry on the log is not held"))
+            else:
+                set_at = entry.proof.position
+                said = read_json(entry.record)
+                plan = {name: each for name, each in said.items() if name not in _AROUND}
+                if sha256_hex(canonical_json(plan)) != found.sha256:
+                    raise broken(_("The plan {plan} was set with other terms.", plan=reference))
+                if logs.has(entry.proof, set_at, entry.leaf_hash):
+                    step.steps.append(Step(_("set at position {position}", position=set_at)))
+                else:
+                    step.leave_open(_("it was set when its log was frozen: no head is over it"))
+            self._agreed[reference] = Agreed.of(terms_of(found.document), set_at)
 
-    def _check_price(self, document: Mapping[str, Any], line: ChargedLine) -> None:
-        """What late usage comes to depends on what was used in its month; a note takes parts."""
-        terms = self._terms.get(line.said["plan"])
-        is_priced = document["kind"] == "invoice" and line.said["kind"] == "usage"
-        if terms is not None and is_priced and not is_priced_by(line.said, terms):
-            raise line.broken(_("it is not what its units cost by the plan"))
-
-    def _head(self, note: str) -> SignedHead:
-        step = Step(_("the log's head"))
-        with _step(self.root, step):
-            head = opened_head(note, self.keys.public_keys("log"))
-            step.said = _(
-                "the log: {count} entries, signed by {origin}",
-                count=head.size,
-                origin=note.partition("\n")[0],
-            )
-        return head
+    def _lines(self, document: Mapping[str, Any]) -> list[ChargedLine]:
+        """Those of usage, once all of them are what their plans say."""
+        terms = {reference: each.terms for reference, each in self._agreed.items()}
+        if document["kind"] == "invoice":
+            for reference, each in terms.items():
+                check_by_plan(document, reference, each)
+            check_days(document, terms)
+        for said in unchecked(document, terms):
+            self.root.leave_open(said)
+        lines = [
+            ChargedLine(number, line, self._agreed.get(line["plan"]))
+            for number, line in enumerate(document["lines"], start=1)
+            if "until" in line
+        ]
+        for line in lines:
+            line.is_of(document)
+        return lines
 
     def _events(
-        self, document: Mapping[str, Any], lines: Sequence[ChargedLine], head: SignedHead
+        self, document: Mapping[str, Any], lines: Sequence[ChargedLine], logs: Logs
     ) -> None:
         step = Step(_("the events of its lines"))
         by_number = {line.number: line for line in lines}
         customer, keys = document["customer"]["id"], self.keys.public_keys("receipt")
-        count = withheld = met = 0
-        with _step(self.root, step):
+        count = withheld = unproved = met = 0
+        with self.root.walking(step):
             for event, proof, receipt in self._held():
-                _check_place(event, proof, head)
+                is_proved = logs.has(proof, event.position, event.leaf_hash)
                 payload = _signed(receipt, None if self.evidence.is_ours else keys)
                 facts = _facts(event, payload)
-                if facts.get("customer", customer) != customer or facts.get("kind") not in (
-                    None,
-                    "usage",
-                ):
-                    raise BooksBroken(
-                        _("The event at {position} is not of this customer.", **at(event)),
-                        remedy=BY_SELLER,
-                    )
+                if facts["customer"] != customer or facts.get("kind", "usage") != "usage":
+                    raise broken(_("The event at {position} is not of this customer.", **at(event)))
                 if event.record is None and facts["bundle_digest"] not in self.evidence.upstreams:
-                    raise BooksBroken(
-                        _("The record of the event at {position} is withheld.", **at(event)),
-                        remedy=BY_SELLER,
+                    raise broken(
+                        _("The record of the event at {position} is withheld.", **at(event))
                     )
                 for number in event.lines:
                     line = by_number.get(number)
                     if line is None:
-                        raise BooksBroken(
-                            _("Line {line} of it is not of usage.", line=number), remedy=BY_SELLER
-                        )
+                        raise broken(_("Line {line} of it is not of usage.", line=number))
                     line.take(event, facts)
                 if self.kept:
                     met += self._compare(facts, receipt, keys)
                 self._bundles[facts["bundle_digest"]] = (facts["model"], facts["model_version"])
                 count, withheld = count + 1, withheld + (event.record is None)
+                unproved += not is_proved
             step.said = (
                 _("{count} events: each in the log as it was recorded", count=count)
                 if self.evidence.is_ours
@@ -222,9 +221,18 @@ class Chain:
                     count=count,
                 )
             )
+        if unproved:
+            step.leave_open(
+                _(
+                    "{count} of them are in no head that holds: their log was frozen, and only "
+                    "what the seller signed speaks for them",
+                    count=unproved,
+                )
+            )
         if withheld:
-            said = _("{count} of the records are withheld: their receipts speak", count=withheld)
-            step.steps.append(Step(said, "open"))
+            step.leave_open(
+                _("{count} of the records are withheld: their receipts speak", count=withheld)
+            )
         if self.kept:
             said = _(
                 "{met} of the {kept} receipts that you kept are of these events, and say the same",
@@ -233,7 +241,7 @@ class Chain:
             )
             step.steps.append(Step(said))
 
-    def _held(self) -> Iterator[tuple[Event, tuple[int, Path], Mapping[str, Any]]]:
+    def _held(self) -> Iterator[tuple[Event, Proof, Mapping[str, Any]]]:
         held = self.evidence
         try:
             yield from zip(held.events(), held.proofs(), held.receipts(), strict=True)
@@ -282,106 +290,18 @@ class Chain:
             else:
                 for each, leaf in zip(mine, leaves, strict=True):
                     line.take(Event(each["leaf"]["position"], (), leaf, None, None), each)
-                with _step(step, step):
+                with step.holding():
                     line.check()
                 step.steps.append(Step(_("rebuilt from the receipts that you kept")))
             self.root.steps.append(step)
         if not statements:
             said = _("the events of its lines are not held: ask the seller for the evidence")
-            self.root.steps.append(Step(said, "open"))
-
-    def _bundle(self, digest: str, model: tuple[str, str]) -> None:
-        name = f"{model[0]}@{model[1]}"
-        if digest in self.evidence.upstreams:
-            said = _(
-                "answers of {model}, a model of others: the chain ends with its name",
-                model=self.evidence.upstreams[digest],
-            )
-            self.root.steps.append(Step(said, "open"))
-            return
-        files = self.evidence.bundle(digest)
-        if files is None or SIGNATURE not in files:
-            said = _("bundle {model} {digest}…: not held", model=name, digest=digest[:12])
-            self.root.steps.append(Step(said, "open"))
-            return
-        step = Step(_("bundle {model} {digest}…", model=name, digest=digest[:12]))
-        with _step(self.root, step):
-            signed = open_signature(files[SIGNATURE], self.keys.public_keys("bundle"), subject=name)
-            if signed.digest != digest:
-                raise SignatureMismatch(
-                    _("This signature is of another bundle than the events name."),
-                    remedy=_BY_PUBLISHER,
-                )
-            evaluation = _listed(files, signed, "evaluation.json")
-            manifest = _listed(files, signed, "bundle.json")
-            step.said = _(
-                "bundle {model} {digest}…, signed by {key_id}…",
-                model=name,
-                digest=digest[:12],
-                key_id=signed.key_id[:12],
-            )
-        accuracy = evaluation.get("accuracy")
-        if isinstance(accuracy, float):
-            said = _(
-                "evaluation: {accuracy:.1%} right of {examples}, as it was signed",
-                accuracy=accuracy,
-                examples=evaluation.get("examples"),
-            )
-        else:
-            said = _("evaluation: as it was signed")
-        step.steps.append(Step(said))
-        self._dataset(step, manifest.get("dataset"))
-
-    def _dataset(self, above: Step, named: Any) -> None:
-        if not isinstance(named, dict) or not {"name", "version"} <= named.keys():
-            above.steps.append(Step(_("dataset: the bundle names none"), "open"))
-            return
-        reference = f"{named['name']}#{named['version']}"
-        shown = f"{reference[: len(str(named['name'])) + 13]}…"
-        files = self.evidence.dataset(str(named["version"]))
-        if files is None or SIGNATURE not in files:
-            above.steps.append(Step(_("dataset {dataset}: not held", dataset=shown), "open"))
-            return
-        with _step(above, Step(_("dataset {dataset}: as it was signed", dataset=shown))):
-            signed = open_signature(
-                files[SIGNATURE], self.keys.public_keys("data"), subject=reference
-            )
-            if signed.digests.get("manifest.jsonl") != named["version"]:
-                raise SignatureMismatch(
-                    _("This signature is of another dataset than the bundle names."),
-                    remedy=_BY_PUBLISHER,
-                )
-            _listed(files, signed, "card.json")
+            self.root.leave_open(said)
 
 
-@contextmanager
-def _step(above: Step, step: Step) -> Iterator[None]:
-    """A link: what is raised within marks it as broken."""
-    if step is not above:
-        above.steps.append(step)
-    try:
-        yield
-    except TrustError:
-        step.mark = "broken"
-        raise
-
-
-def opened_head(note: str, keys: Sequence[PublicKey]) -> SignedHead:
-    """The head that a note signs, by any of these keys, under the name that it gives itself.
-
-    Raises:
-        SignatureMismatch: none of them did.
-    """
-    origin, refusal = note.partition("\n")[0], None
-    for key in keys:
-        try:
-            return verify_note(note, key, origin)
-        except SignatureMismatch as error:
-            refusal = error
-    raise refusal or SignatureMismatch(
-        _("No key is trusted here for the log, so its head cannot be confirmed."),
-        remedy=_("Name it: --key log.pub, as mintage public-key log prints it."),
-    )
+def _plans_of(document: Mapping[str, Any]) -> list[str]:
+    """The versions of plans that its lines name."""
+    return list(dict.fromkeys(line["plan"] for line in document["lines"]))
 
 
 def kept_statements(
@@ -392,16 +312,7 @@ def kept_statements(
     Raises:
         SignatureMismatch: one is not, by any of these keys.
     """
-    return [json.loads(open_envelope(each, PAYLOAD_TYPE, keys)) for each in kept.values()]
-
-
-def _check_place(event: Event, proof: tuple[int, Path], head: SignedHead) -> None:
-    position, path = proof
-    if position != event.position:
-        raise LogForked(
-            _("The proof for position {position} is of another.", **at(event)), remedy=BY_SELLER
-        )
-    merkle.verify_inclusion(position, head.size, event.leaf_hash, path, head.root)
+    return [read_json(open_envelope(each, PAYLOAD_TYPE, keys)) for each in kept.values()]
 
 
 def _signed(receipt: Mapping[str, Any], keys: Sequence[PublicKey] | None) -> bytes:
@@ -419,31 +330,14 @@ def _facts(event: Event, payload: bytes) -> Mapping[str, Any]:
     facts: Mapping[str, Any]
     try:
         if event.record is None:
-            facts = json.loads(payload.decode())
+            facts = read_json(payload)
             leaf = {"position": event.position, "hash": event.leaf_hash.hex()}
             is_same = facts["leaf"] == leaf
         else:
-            facts = json.loads(event.record.decode())
+            facts = read_json(event.record)
             is_same = payload == statement_of(facts, event.position, event.leaf_hash)
     except (ValueError, KeyError, TypeError, DataError) as error:
-        raise BooksBroken(
-            _("The entry at {position} is no usage event.", **at(event)), remedy=BY_SELLER
-        ) from error
+        raise broken(_("The entry at {position} is no usage event.", **at(event))) from error
     if not is_same:
-        raise BooksBroken(
-            _("The receipt of the event at {position} says something else.", **at(event)),
-            remedy=BY_SELLER,
-        )
+        raise broken(_("The receipt of the event at {position} says something else.", **at(event)))
     return facts
-
-
-def _listed(files: Mapping[str, bytes], signed: SignedList, name: str) -> Mapping[str, Any]:
-    """One of the files that a signature lists, if it is what was signed."""
-    data = files.get(name, b"")
-    if signed.digests.get(name) != sha256_hex(data):
-        raise SignatureMismatch(
-            _("{subject}: {name} is not what was signed.", subject=signed.subject, name=name),
-            remedy=_BY_PUBLISHER,
-        )
-    found: Mapping[str, Any] = json.loads(data)
-    return found

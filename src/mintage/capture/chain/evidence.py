@@ -1,28 +1,31 @@
-"""What shows that an invoice is right: its events, their places on the log, and what made them.
+"""What is held of an invoice: the signed file, its events as they are on the log, what made them.
 
 Each event comes with the very bytes that were logged. The document is ``docs/formats/invoice.md``.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from mintage.core.canonical import canonical_json
+from mintage.core.canonical import canonical_json, read_json
 from mintage.core.errors import DataError
 from mintage.core.messages import _
-from mintage.trust.audit import leaf_of
+from mintage.trust.audit import Place, leaf_of
 
-INVOICE, HEAD, KEYS, UPSTREAMS = "invoice.json", "head.txt", "keys.json", "upstreams.json"
+INVOICE, KEYS, UPSTREAMS = "invoice.json", "keys.json", "upstreams.json"
+HEADS = "heads"
 EVENTS, PROOFS, RECEIPTS = "events.jsonl", "proofs.jsonl", "receipts.jsonl"
+ENTRIES = "entries.jsonl"
+SET = "plan.set"
+"""The kind of the log's entry that has the terms of a plan."""
 SIGNATURE = "signature.json"
 BUNDLE_FILES = (SIGNATURE, "bundle.json", "evaluation.json")
 DATASET_FILES = (SIGNATURE, "card.json")
 
-Path = tuple[bytes, ...]
-"""The siblings on the way from a leaf to the root, lowest first."""
+_ODD = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What comes of a line that has not the members, or not the types, that it ought to have."""
 
 
 @dataclass(slots=True)  # not frozen: there may be a million of them
@@ -58,39 +61,90 @@ class Event:
         record: bytes | None = None
         salt: bytes | None = None
         try:
-            said = json.loads(line.decode())
+            said = read_json(line)
             position, lines = said["position"], list(said["lines"])
             if "record" in said:
                 record, salt = said["record"].encode(), bytes.fromhex(said["salt"])
                 leaf = leaf_of(record, salt)
             else:
                 leaf = bytes.fromhex(said["leaf_hash"])
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except _ODD as error:
             raise _not_a_line(EVENTS) from error
         if {type(each) for each in (position, *lines)} != {int}:
             raise _not_a_line(EVENTS)
         return cls(position, lines, leaf, record, salt)
 
 
-def proof_line(position: int, path: Path) -> bytes:
-    """A proof as ``proofs.jsonl`` has it."""
-    return canonical_json({"path": [each.hex() for each in path], "position": position}) + b"\n"
+@dataclass(slots=True)
+class Proof:
+    """Where the entry at a position is; see ``Place``."""
+
+    position: int
+    place: Place
+
+    def said(self) -> dict[str, Any]:
+        """Its members."""
+        at, path = self.place, self.place.path
+        hexadecimal = None if path is None else [each.hex() for each in path]
+        return {"index": at.index, "log": at.log, "path": hexadecimal, "position": self.position}
+
+    def to_line(self) -> bytes:
+        """As ``proofs.jsonl`` has it."""
+        return canonical_json(self.said()) + b"\n"
+
+    @classmethod
+    def from_line(cls, line: bytes) -> Proof:
+        """Read one.
+
+        Raises:
+            DataError: it is none.
+        """
+        try:
+            return cls.of(read_json(line))
+        except _ODD as error:
+            raise _not_a_line(PROOFS) from error
+
+    @classmethod
+    def of(cls, said: Mapping[str, Any]) -> Proof:
+        """That of its members; raises ValueError, KeyError or TypeError where it has not them."""
+        path = None if said["path"] is None else tuple(map(bytes.fromhex, said["path"]))
+        position, log, index = numbers = said["position"], said["log"], said["index"]
+        if {type(each) for each in numbers} != {int}:
+            raise ValueError("a place is three whole numbers")
+        return cls(position, Place(log, index, path))
 
 
-def proof_of(line: bytes) -> tuple[int, Path]:
-    """Read one.
+@dataclass(frozen=True)
+class Entry:
+    """An entry of the log that is no event: a plan's terms, or the logs before the newest."""
 
-    Raises:
-        DataError: it is none.
-    """
-    try:
-        said = json.loads(line.decode())
-        position, path = said["position"], tuple(map(bytes.fromhex, said["path"]))
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _not_a_line(PROOFS) from error
-    if type(position) is not int:
-        raise _not_a_line(PROOFS)
-    return position, path
+    proof: Proof
+    record: bytes
+    salt: bytes
+
+    @property
+    def leaf_hash(self) -> bytes:
+        """That of its record."""
+        return leaf_of(self.record, self.salt)
+
+    def to_line(self) -> bytes:
+        """As ``entries.jsonl`` has it."""
+        whole = {"record": self.record.decode(), "salt": self.salt.hex()}
+        return canonical_json(self.proof.said() | whole) + b"\n"
+
+    @classmethod
+    def from_line(cls, line: bytes) -> Entry:
+        """Read one.
+
+        Raises:
+            DataError: it is none.
+        """
+        try:
+            said = read_json(line)
+            record, salt = said["record"].encode(), bytes.fromhex(said["salt"])
+            return cls(Proof.of(said), record, salt)
+        except _ODD as error:
+            raise _not_a_line(ENTRIES) from error
 
 
 def _not_a_line(name: str) -> DataError:
@@ -117,13 +171,25 @@ class Evidence(Protocol):
         ...
 
     @property
-    def head(self) -> str | None:
-        """The log's signed head that the proofs lead to; None where no events are held."""
+    def heads(self) -> Mapping[int, str]:
+        """The signed head of each log, by its number, that the proofs lead to.
+
+        There is none where nothing of the log is held, and none of a log without a good one.
+        """
+        ...
+
+    @property
+    def has_events(self) -> bool:
+        """Whether the events of its lines are held."""
         ...
 
     @property
     def upstreams(self) -> Mapping[str, str]:
         """The models of others that answered, by the digest that events name them with."""
+        ...
+
+    def entries(self) -> Iterator[Entry]:
+        """What set each plan that a line names, and, behind frozen logs, what began the newest."""
         ...
 
     def events(self) -> Iterator[Event]:
@@ -134,8 +200,8 @@ class Evidence(Protocol):
         """
         ...
 
-    def proofs(self) -> Iterator[tuple[int, Path]]:
-        """The position of each of these events, and its path to the head's root."""
+    def proofs(self) -> Iterator[Proof]:
+        """The place of each of these events."""
         ...
 
     def receipts(self) -> Iterator[Mapping[str, Any]]:
@@ -152,4 +218,8 @@ class Evidence(Protocol):
 
     def dataset(self, version: str) -> Mapping[str, bytes] | None:
         """``DATASET_FILES`` of the dataset of this version."""
+        ...
+
+    def unused(self) -> Sequence[str]:
+        """What is held and was not asked for: nothing may lie there that nobody checks."""
         ...

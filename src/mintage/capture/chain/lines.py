@@ -3,48 +3,80 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from fractions import Fraction
+from functools import lru_cache, partial
 from typing import Any
 
 from mintage.capture.chain.evidence import Event
+from mintage.capture.chain.priced import price_of, prices_each_call
+from mintage.capture.chain.steps import broken_line
 from mintage.capture.events import ABSTAINED, CHARGED_OUTCOMES
 from mintage.capture.pricing.periods import Period
+from mintage.capture.pricing.rating import exact_of
 from mintage.capture.pricing.terms import Terms
 from mintage.core.clock import timestamp
 from mintage.core.errors import BooksBroken
 from mintage.core.messages import Message, _
+from mintage.core.money import decimal_text
 from mintage.trust.roots import GrowingRoot
 
 FURTHEST_ZONE = timedelta(hours=15)
 """How far a zone's month can begin from that of UTC."""
-BY_SELLER = _("Ask the seller for the evidence anew, and about this line.")
+Quantities = tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """The terms of a version of a plan, and what calls come to by them.
+
+    ``set_at`` is its position on the log, None where that is not held.
+    """
+
+    terms: Terms
+    set_at: int | None
+    priced: Callable[[str, Quantities], tuple[Fraction, str]]
+    """What a call comes to by itself, and as it is written."""
+
+    @classmethod
+    def of(cls, terms: Terms, set_at: int | None) -> Agreed:
+        """Calls of the same few are priced once."""
+        return cls(terms, set_at, lru_cache(maxsize=4096)(partial(_priced, terms)))
+
+
+def _priced(terms: Terms, product: str, quantities: Quantities) -> tuple[Fraction, str]:
+    exact = price_of(terms, product, quantities)
+    return exact, decimal_text(exact)
 
 
 @dataclass
 class ChargedLine:
-    """What the events of one line come to."""
+    """What the events of one line come to; without ``agreed`` its plan is not held."""
 
     number: int
     said: Mapping[str, Any]
+    agreed: Agreed | None = None
     tree: GrowingRoot = field(default_factory=GrowingRoot)
     waiting: list[bytes] = field(default_factory=list)
     units: Counter[str] = field(default_factory=Counter)
+    is_summed: bool = False
+    """Whether it is what its events come to one by one, though it is late: ``due``."""
+    due: Fraction = Fraction(0)
     last: int = -1
     between: tuple[str, str] = ("", "~")
     """The moments of its events: from the first, and before the second."""
-    charges_abstained: bool = True
 
-    def is_of(self, period: str, terms: Terms | None) -> None:
-        """Say of which month it is, and by which terms; without them the zone is not known."""
-        month = Period.parse(self.said.get("period", period))
-        begin, end = month.bounds("UTC" if terms is None else terms.timezone)
-        if terms is None:
+    def is_of(self, document: Mapping[str, Any]) -> None:
+        """Say of which month it is; without its plan the zone is not known."""
+        month, agreed = Period.parse(self.said.get("period", document["period"])), self.agreed
+        begin, end = month.bounds("UTC" if agreed is None else agreed.terms.timezone)
+        if agreed is None:
             begin, end = begin - FURTHEST_ZONE, end + FURTHEST_ZONE
-        else:
-            self.charges_abstained = terms.charge_abstained
-        self.between = timestamp(begin), timestamp(end)
+        self.between = max(timestamp(begin), self.said.get("since", "")), timestamp(end)
+        is_late = (document["kind"], self.said["kind"]) == ("invoice", "late")
+        self.is_summed = agreed is not None and is_late and prices_each_call(agreed.terms)
 
     def take(self, event: Event, facts: Mapping[str, Any]) -> None:
         """Count an event; ``facts`` is what its record or receipt says.
@@ -61,20 +93,43 @@ class ChargedLine:
         said, unit = self.said, self.said.get("unit")
         if f"{facts['plan']}@{facts['plan_version']}" != said["plan"]:
             raise self.broken(_("the event at {position} is of another plan", **at(event)))
-        abstained = facts["outcome"] == ABSTAINED and self.charges_abstained
+        terms = None if self.agreed is None else self.agreed.terms
+        charges_abstained = terms is None or terms.charge_abstained
+        abstained = facts["outcome"] == ABSTAINED and charges_abstained
         if facts["outcome"] not in CHARGED_OUTCOMES and not abstained:
             raise self.broken(_("the event at {position} is not charged", **at(event)))
         begin, end = self.between
         if not begin <= facts["recorded_at"] < end:
-            raise self.broken(_("the event at {position} is of another month", **at(event)))
-        if facts["recorded_at"] < said.get("since", ""):
-            raise self.broken(_("the event at {position} is of the trial", **at(event)))
+            raise self.broken(
+                _("the event at {position} is of another month, or of the trial", **at(event))
+            )
         if unit is None:
             self.units[""] += 1
         elif facts["product"] not in said["products"] or unit not in facts["quantities"]:
             raise self.broken(_("the event at {position} is of another line", **at(event)))
         else:
             self.units[facts["product"]] += facts["quantities"][unit]
+        if self.agreed is not None:
+            self._check_price(self.agreed, event, facts)
+
+    def _check_price(self, agreed: Agreed, event: Event, facts: Mapping[str, Any]) -> None:
+        """A price that was promised as final is the plan's, which was agreed before."""
+        if agreed.set_at is not None and event.position < agreed.set_at:
+            raise self.broken(_("the event at {position} is older than its plan", **at(event)))
+        if not facts["final"] and not self.is_summed:
+            return
+        product, quantities = facts["product"], tuple(sorted(facts["quantities"].items()))
+        exact, text = agreed.priced(product, quantities)
+        if facts["final"] and (
+            facts["price"] != text
+            or facts["currency"] != agreed.terms.currency
+            or not agreed.terms.is_final(product)
+        ):
+            raise self.broken(
+                _("the event at {position} was promised at another price", **at(event))
+            )
+        if self.is_summed:
+            self.due += exact
 
     def _flush(self) -> None:
         self.tree.add(self.waiting)
@@ -108,6 +163,8 @@ class ChargedLine:
                     total=total,
                 )
             )
+        if self.is_summed and self.due != exact_of(said):
+            raise self.broken(_("it is not what its events come to by the plan"))
 
     def described(self) -> Message:
         """What it says, in a few words."""
@@ -136,9 +193,7 @@ class ChargedLine:
 
     def broken(self, what: Message) -> BooksBroken:
         """Why it does not hold."""
-        return BooksBroken(
-            _("Line {line} does not hold: {what}.", line=self.number, what=what), remedy=BY_SELLER
-        )
+        return broken_line(self.number, what)
 
 
 def check_lines(document: Mapping[str, Any]) -> None:
@@ -152,12 +207,15 @@ def check_lines(document: Mapping[str, Any]) -> None:
         if line["kind"] not in ("usage", "late"):
             continue
         if "until" not in line:
-            raise ChargedLine(number, line).broken(_("it says nothing of its events"))
-        names = ("kind", "plan", "unit", "period", "since")
-        products = seen.setdefault(tuple(line.get(name) for name in names), set())
+            raise broken_line(number, _("it says nothing of its events"))
+        own = document["period"]
+        period = line.get("period", own)
+        if period >= own if line["kind"] == "late" else period != own:
+            raise broken_line(number, _("it is of another month"))
+        products = seen.setdefault((line["plan"], line.get("unit"), period), set())
         mine = set(line.get("products", ())) or {""}
         if products & mine:
-            raise ChargedLine(number, line).broken(_("another line is of the same usage"))
+            raise broken_line(number, _("another line is of the same usage"))
         products |= mine
 
 

@@ -1,4 +1,4 @@
-"""That an invoice's amounts follow from what it says: from units by the plan, from its lines."""
+"""That an invoice adds up: each line, each tax, the total."""
 
 from __future__ import annotations
 
@@ -7,35 +7,9 @@ from fractions import Fraction
 from typing import Any
 
 from mintage.capture.pricing.rating import exact_of
-from mintage.capture.pricing.terms import Terms
 from mintage.core.errors import BooksBroken
 from mintage.core.messages import Message, _
 from mintage.core.money import Money, parse_exact
-
-_NAMED = ("name", "version", "created_at")
-"""What a plan's document says beside its terms."""
-
-
-def terms_of(plan: Mapping[str, Any]) -> Terms:
-    """The terms in a plan's signed document.
-
-    Raises:
-        ConfigError: this Mintage cannot read them.
-    """
-    return Terms.from_json({name: each for name, each in plan.items() if name not in _NAMED})
-
-
-def is_priced_by(line: Mapping[str, Any], terms: Terms) -> bool:
-    """Whether what a line of usage comes to is its units at the plan's prices, step by step."""
-    share = Fraction(line.get("share", "1"))
-    for charge in terms.charges:
-        if charge.unit != line["unit"] or not all(map(charge.is_for, line["products"])):
-            continue
-        steps = tuple(charge.steps(line["units"], share))
-        exact = sum((step.amount for step in steps), Fraction(0))
-        if [step.to_json() for step in steps] == line["steps"] and exact == exact_of(line):
-            return True
-    return False
 
 
 def check_sums(document: Mapping[str, Any]) -> None:

@@ -1,0 +1,158 @@
+"""The logs that the events of an invoice are in, and whether each is where it is said to be.
+
+There is one, unless a log was frozen: then the newest begins with an entry that names all before
+it, where each began and how much of it its last good head is over. So one proof binds them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mintage.capture.chain.evidence import Entry, Proof
+from mintage.capture.chain.steps import BY_SELLER
+from mintage.core.canonical import read_json
+from mintage.core.errors import LogForked, SignatureMismatch
+from mintage.core.messages import Message, _
+from mintage.trust import merkle
+from mintage.trust.heads import BEGUN
+from mintage.trust.keys import PublicKey
+from mintage.trust.notes import SignedHead, verify_by_any, verify_note
+
+
+@dataclass(frozen=True)
+class _Log:
+    """One of them: its positions from ``first`` to before ``end``, None where it goes on."""
+
+    first: int
+    size: int
+    end: int | None = None
+    head: SignedHead | None = None
+
+
+class Logs:
+    """Each log, by its number, with the head that proofs in it lead to."""
+
+    def __init__(self, logs: Mapping[int, _Log]) -> None:
+        """``opened`` makes one."""
+        self._logs = logs
+
+    @classmethod
+    def opened(
+        cls, notes: Mapping[int, str], begun: Entry | None, keys: Sequence[PublicKey]
+    ) -> Logs:
+        """Those whose heads these are; ``begun`` is the newest one's first entry.
+
+        Raises:
+            SignatureMismatch: a head was signed by none of these keys.
+            LogForked: the newest does not name those before it as their heads do.
+        """
+        newest = max(notes)
+        head = opened_head(notes[newest], keys)
+        if begun is None:
+            if newest != 1:
+                raise _forked(
+                    _("{origin} does not say which logs were before it", origin=head.origin)
+                )
+            return cls({1: _Log(0, head.size, head=head)})
+        said = read_json(begun.record)
+        named: list[Mapping[str, Any]] = said["frozen"]
+        goes_on = _Log(said["first_position"], head.size, head=head)
+        logs = {newest: goes_on}
+        found = cls(logs)
+        is_first = (said["kind"], begun.proof.place.index) == (BEGUN, 0)
+        if not is_first or not found.has(begun.proof, begun.proof.position, begun.leaf_hash):
+            raise _forked(_("{origin} does not begin as it is said to", origin=head.origin))
+        origins = _origins(named[0]["origin"], newest)
+        if [*(each["origin"] for each in named), head.origin] != origins or head.origin != said[
+            "origin"
+        ]:
+            raise _forked(_("{origin} names other logs before it", origin=head.origin))
+        begins = [*(each["first_position"] for each in named), goes_on.first]
+        for number, (each, first, end) in enumerate(
+            zip(named, begins, begins[1:], strict=False), 1
+        ):
+            size, note = each["good_size"], notes.get(number)
+            if not 0 <= size <= end - first or (number == 1 and first):
+                raise _forked(_("{origin} cannot have been so long", origin=each["origin"]))
+            kept = None if note is None else _frozen_head(note, each, keys)
+            logs[number] = _Log(first, size, end, kept)
+        return found
+
+    def has(self, proof: Proof, position: int, leaf: bytes) -> bool:
+        """Whether a leaf is proved to be at a position; False: it is in no head that still holds.
+
+        That is so only in a log that was frozen, behind what its last good head is over.
+
+        Raises:
+            LogForked: it is not there, or its proof is missing.
+        """
+        place, log = proof.place, self._logs.get(proof.place.log)
+        if proof.position != position:
+            raise _forked(_("the proof for position {position} is of another", position=position))
+        is_there = (
+            log is not None
+            and place.index == position - log.first
+            and place.index >= 0
+            and (log.end is None or position < log.end)
+        )
+        if log is None or not is_there:
+            raise _forked(
+                _("position {position} is not in the log that is named", position=position)
+            )
+        if place.path is None and log.end is not None and place.index >= log.size:
+            return False
+        if place.path is None or log.head is None:
+            raise _forked(_("the proof for position {position} is missing", position=position))
+        merkle.verify_inclusion(place.index, log.size, leaf, place.path, log.head.root)
+        return True
+
+    def said(self) -> list[Message]:
+        """What there is to say of each, the oldest first."""
+        return [_shown(each) for __, each in sorted(self._logs.items())]
+
+
+def _shown(log: _Log) -> Message:
+    if log.head is None:
+        return _("a log of which no good head is left: it was frozen")
+    size, origin = log.size, log.head.origin
+    if log.end is None:
+        return _("the log: {count} entries, signed by {origin}", count=size, origin=origin)
+    return _("{origin}: frozen, good up to {count} entries", count=size, origin=origin)
+
+
+def _origins(first: str, newest: int) -> list[str]:
+    """What the logs of one workspace are called."""
+    return [first, *(f"{first}/{number}" for number in range(2, newest + 1))]
+
+
+def _frozen_head(note: str, named: Mapping[str, Any], keys: Sequence[PublicKey]) -> SignedHead:
+    """The head of a frozen log; one that the newest log names holds though its key was revoked."""
+    is_named = note == named["head"]
+    head = verify_by_any(note, keys, named["origin"]) if is_named else opened_head(note, keys)
+    if (head.origin, head.size) != (named["origin"], named["good_size"]):
+        raise _forked(_("the head of {origin} is not the one that holds", origin=named["origin"]))
+    return head
+
+
+def opened_head(note: str, keys: Sequence[PublicKey]) -> SignedHead:
+    """The head that a note signs, by any of these keys, under the name that it gives itself.
+
+    Raises:
+        SignatureMismatch: none of them did.
+    """
+    origin, refusal = note.partition("\n")[0], None
+    for key in keys:
+        try:
+            return verify_note(note, key, origin)
+        except SignatureMismatch as error:
+            refusal = error
+    raise refusal or SignatureMismatch(
+        _("No key is trusted here for the log, so its head cannot be confirmed."),
+        remedy=_("Name it: --key log.pub, as mintage public-key log prints it."),
+    )
+
+
+def _forked(what: Message) -> LogForked:
+    return LogForked(_("The log does not hold: {what}.", what=what), remedy=BY_SELLER)
