@@ -13,7 +13,7 @@ from tests.capture.conftest import Shop
 from tests.conftest import ManualClock
 from tests.terminal import Terminal
 
-from mintage.core.types import ProviderInfo
+from mintage.core.types import UNKNOWN_CURRENCY, ProviderInfo
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
 
@@ -148,7 +148,39 @@ def test_a_break_even_is_not_told_where_what_calls_cost_is_not_known(
     page = tmp_path / "plans.html"
     for words in (["--plans", "pets"], ["--compare-models"]):
         mintage("economics", "replay", *words, "--html", page, *at[:2], *at[4:])
-        assert "What answering cost is not known in EUR, so no margin is." in page.read_text()
+        assert "Of unknown cost, computed here: 108." in page.read_text()
+
+
+def test_what_is_known_of_a_cost_is_shown_with_how_many_calls_it_leaves_out(
+    mintage: Terminal, sold: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MINTAGE_COMPUTE_COST")
+    clock = ManualClock()
+    clock.moment = datetime(2026, 10, 20, tzinfo=UTC)
+    with Workspace(sold, clock) as workspace:
+        shop: Any = Shop(workspace, KeyRing(workspace.key_folder))
+        shop.sell("chat", "pets")
+        asked = {"compute_seconds": 0.0, "counted_by": "upstream"}
+        for cost, currency in (("0.015", "EUR"), ("0", UNKNOWN_CURRENCY)):
+            said = asked | {"cost": cost, "cost_currency": currency}
+            usage = shop.usage("Li", permit=shop.permit("Li", "chat"), **said)
+            shop.meter.record(usage).result(10)
+    at = ("--period", "2026-10", "--home", sold)
+    chat, __ = mintage.json("economics", "break-even", "--fixed", "1 EUR", *at)["products"]
+    assert (chat["cost"], chat["unknown"], chat["each"]) == ("0.015", {"unsaid": 1}, "0.0125")
+    assert (chat["break_even_calls"], chat["is_earned"]) == (80, False)
+    told = mintage("economics", "break-even", "--fixed", "1 EUR", *at)
+    assert "≥ 0.02 EUR" in told
+    assert "80 charged calls at the least, since what 1 cost is not known; it had 2." in told
+    assert "answered by upstreams: 1." in mintage.err
+    page = tmp_path / "plans.html"
+    for words in (["--plans", "pets"], ["--compare-models"]):
+        (found,) = mintage.json("economics", "replay", *words, *at)
+        each = found if "plan" in found else found["models"][0]
+        assert (each["cost"], each["unknown_cost_calls"]) == ("0.015", 109)
+        assert "≤ 99.3%" in mintage("economics", "replay", *words, "--html", page, *at)
+        assert "computed here: 108." in mintage.err
+        assert "≤ 99.3%" in page.read_text()
 
 
 def test_what_upstreams_ask_is_cost_enough_where_nothing_is_computed(

@@ -19,7 +19,7 @@ from mintage.capture.pricing.periods import Period
 from mintage.core.clock import Clock
 from mintage.core.currencies import exponent_of
 from mintage.core.errors import ConfigError
-from mintage.core.messages import _
+from mintage.core.messages import Message, _
 from mintage.core.money import Price, parse_exact
 from mintage.store.workspace import Workspace
 
@@ -29,12 +29,16 @@ MONTHS = 12
 
 @dataclass(frozen=True)
 class BrokenEven:
-    """What each product takes to earn its fixed costs, and whose training nobody knows."""
+    """What each product takes to earn its fixed costs, and whose training nobody knows.
+
+    ``reasons`` say of which calls the cost is not known, and what has to be said for that.
+    """
 
     period: str
     months: int
     products: Sequence[BreakEven]
     unknown: Sequence[str]
+    reasons: Sequence[Message]
 
 
 class Economy:
@@ -114,7 +118,7 @@ class Economy:
             )
         besides = None if fixed is None else _amount(fixed)
         products = break_even(written_off(rows, trainings, month), trainings, besides)
-        return BrokenEven(str(month), months, products, unknown)
+        return BrokenEven(str(month), months, products, unknown, why_unknown(rows))
 
     def customers(self, period: str) -> dict[str, list[Standing]]:
         """Where each customer stands at the end of a month, by currency.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
@@ -14,11 +14,13 @@ from mintage.capture.books.business_models import CONFIDENCE, Comparison
 from mintage.capture.books.economics import why_unknown
 from mintage.capture.books.economics_page import (
     as_it_is,
+    at_most,
     by_currency,
     compared_page,
     left_out,
     name_of,
     price_of,
+    reasons_of,
     replayed_page,
     short_price,
 )
@@ -91,7 +93,7 @@ def show(
             _cost(each.cost),
             *([] if months is None else [_cost(each.written_off)]),
             *([f"{each.unknown_calls:,}"] if some_unknown else []),
-            ("≤ " if each.unknown_calls and each.margin is not None else "") + _share(each.margin),
+            at_most(each.margin, each.unknown),
         )
         for each in found
     ]
@@ -188,7 +190,7 @@ def _show_compared(found: list[Comparison], *, as_json: bool) -> None:
                 name_of(one.offer.kind),
                 price_of(one, each.currency),
                 amount(one.then, each.currency),
-                _share(one.margin),
+                at_most(one.margin, one.unknown),
                 one.more,
                 one.less,
                 one.nothing,
@@ -202,6 +204,8 @@ def _show_compared(found: list[Comparison], *, as_json: bool) -> None:
         heads += [_("pay nothing"), _("largest payer"), _("moved")]
         table(heads, rows, numbers=7)
     say(_("Moved is the share of the revenue that others would pay; --json has every customer."))
+    for reason in reasons_of([(each.currency, one) for each in found for one in each.models[:1]]):
+        say(reason)
 
 
 def _show_replayed(found: list[Replayed], *, as_json: bool) -> None:
@@ -217,6 +221,8 @@ def _show_replayed(found: list[Replayed], *, as_json: bool) -> None:
     for each in found:
         if each.others:
             say(left_out(each))
+    for reason in reasons_of([(each.currency, each) for each in found]):
+        say(reason)
 
 
 def _beside(found: Sequence[Replayed]) -> None:
@@ -229,7 +235,7 @@ def _beside(found: Sequence[Replayed]) -> None:
             (
                 each.plan,
                 amount(each.then, each.currency),
-                _share(each.margin),
+                at_most(each.margin, each.unknown),
                 each.more,
                 each.less,
                 _bar(each.then, longest),
@@ -270,6 +276,11 @@ def _cost(cost: Fraction | None) -> str:
 
 def _share(share: Fraction | None) -> str:
     return "" if share is None else f"{float(share):.1%}"
+
+
+def at_least(unknown: Mapping[str, int]) -> str:
+    """What stands before what would be more, if the cost of all calls were known."""
+    return "≥ " if unknown else ""
 
 
 def _bar(amount: Fraction, longest: Fraction) -> str:

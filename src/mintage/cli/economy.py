@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,7 +12,15 @@ from mintage.app.economy import MONTHS
 from mintage.capture.books.cohorts import Cohort, Standing, Trend
 from mintage.capture.books.customers_page import cohorts_page, customers_page, trend_of
 from mintage.capture.books.write_off import BreakEven
-from mintage.cli.economics import Period, WriteOff, amount, economics, unknown_costs, written
+from mintage.cli.economics import (
+    Period,
+    WriteOff,
+    amount,
+    at_least,
+    economics,
+    unknown_costs,
+    written,
+)
 from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import emit, line, say, table, warn
 from mintage.core.messages import Message, _, current
@@ -137,8 +145,8 @@ def break_even(
 ) -> None:
     """How many charged calls a month earn what is fixed: training written off, and what you add.
 
-    A call earns what the month's calls did on average, less what answering cost. Where a part of
-    that is not known in the product's currency, neither is what earns it.
+    A call earns what the month's calls did on average, less what answering cost. Where the cost of
+    some calls is not known, it is more than what is shown (≥), and so is the break-even.
     """
     with opened(home) as app:
         economy = app.billing.economy
@@ -158,9 +166,11 @@ def break_even(
             each.product,
             f"{each.charged_calls:,}",
             amount(each.revenue, each.currency),
-            _("unknown") if each.cost is None else amount(each.cost, each.currency),
+            _("unknown")
+            if each.cost is None
+            else at_least(each.unknown) + amount(each.cost, each.currency),
             amount(each.fixed, each.currency),
-            "" if each.calls is None else f"{each.calls:,}",
+            "" if each.calls is None else f"{at_least(each.unknown)}{each.calls:,}",
         )
         for each in found.products
     ]
@@ -168,6 +178,8 @@ def break_even(
     table([*heads, _("break-even")], rows, numbers=5)
     for each in found.products:
         line(in_words(each))
+    for reason in found.reasons:
+        say(reason)
     if found.unknown:
         warn(unknown_costs(found.unknown))
 
@@ -188,6 +200,17 @@ def in_words(each: BreakEven) -> Message:
         return _("{product}: no call was charged, so nothing is earned yet.", **said)
     if each.calls is None:
         return _("{product}: a call costs what it earns or more: no number of them pays.", **said)
+    return _earned(each, said)
+
+
+def _earned(each: BreakEven, said: dict[str, Any]) -> Message:
+    if each.unknown:
+        return _(
+            "{product} earns what is fixed by {calls:,} charged calls at the least, since what "
+            "{unknown:,} cost is not known; it had {had:,}.",
+            unknown=sum(each.unknown.values()),
+            **said,
+        )
     months = "" if each.months is None else f"{float(each.months):.1f}"
     earned = (
         _("{product} earns what is fixed from {calls:,} charged calls on; it had {had:,}.", **said)

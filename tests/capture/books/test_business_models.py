@@ -60,7 +60,7 @@ def by_hand(offer: Offer, units: int, sure: int) -> Fraction:
 def test_every_model_earns_exactly_what_is_earned_now(used: dict[str, Used]) -> None:
     now = sum((each.now for each in used.values()), Fraction(0))
     for offer in usual(used):
-        found = compared(offer, used, None)
+        found = compared(offer, used, (None, {}))
         shares = {n: by_hand(offer, each.units, each.confident) for n, each in used.items()}
         total = sum(shares.values())
         if not total:
@@ -76,7 +76,7 @@ def test_every_model_earns_exactly_what_is_earned_now(used: dict[str, Used]) -> 
 
 @given(used=USED, price=st.sampled_from(["0", "0.02", "29"]))
 def test_a_price_that_is_given_is_the_price(used: dict[str, Used], price: str) -> None:
-    found = compared(Offer("freemium", price, 100), used, Fraction(1, 3))
+    found = compared(Offer("freemium", price, 100), used, (Fraction(1, 3), {}))
     charged = sum(max(0, each.units - 100) for each in used.values())
     assert (found.price, found.then) == (Fraction(price), charged * Fraction(price))
     assert found.nothing == sum(not then for __, then in found.customers.values())

@@ -139,20 +139,36 @@ def test_what_never_pays_has_no_number(
 
 
 @pytest.mark.parametrize("fixed", [Fraction(0), Fraction(10)])
-def test_what_unknown_costs_leave_is_not_known(fixed: Fraction) -> None:
+def test_where_nothing_is_known_of_a_cost_neither_is_what_it_leaves(fixed: Fraction) -> None:
     rows = [
-        earned("Li", 100, currency="CNY", revenue=Fraction(20), cost=None),
-        earned("Wu", 100, currency="CNY", revenue=Fraction(20), cost=Fraction(1)),
+        earned("Li", 100, currency="CNY", revenue=Fraction(20), cost=None, unknown={"EUR": 100}),
         earned("Ada", 100),
     ]
     yuan, euro = break_even(rows, [training(9, currency="CNY")], (fixed, "CNY"))
-    assert (yuan.currency, yuan.revenue, yuan.fixed) == ("CNY", 40, fixed)
+    assert (yuan.currency, yuan.revenue, yuan.fixed) == ("CNY", 20, fixed)
     assert (yuan.cost, yuan.each, yuan.calls, yuan.months, yuan.is_earned) == (None,) * 5
     said = yuan.to_json()
     assert [key for key, value in said.items() if value is None] == [
         *("cost", "each", "break_even_calls", "months_to_earn_training", "is_earned")
     ]
+    assert (said["unknown"], said["unknown_cost_calls"]) == ({"EUR": 100}, 100)
     assert (euro.cost, euro.is_earned) == (Fraction(1, 10), True)
+
+
+@pytest.mark.parametrize(
+    ("fixed", "calls", "is_earned"),
+    [(0, 0, None), (10, 52, None), (39, 200, None), (40, 206, False)],
+)
+def test_what_is_known_of_a_cost_says_how_many_calls_it_takes_at_the_least(
+    fixed: int, calls: int, is_earned: bool | None
+) -> None:
+    rows = [
+        earned("Li", 100, currency="CNY", revenue=Fraction(20), cost=None, unknown={"EUR": 100}),
+        earned("Wu", 100, currency="CNY", revenue=Fraction(20), cost=Fraction(1)),
+    ]
+    (found,) = break_even(rows, [], (Fraction(fixed), "CNY"))
+    assert (found.cost, found.each, found.unknown) == (1, Fraction(39, 200), {"EUR": 100})
+    assert (found.calls, found.is_earned) == (calls, is_earned)
 
 
 def test_a_product_earns_what_is_written_off_and_what_is_added() -> None:

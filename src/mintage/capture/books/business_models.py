@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Final, Literal, get_args
 
+from mintage.capture.books.costs import Known
 from mintage.capture.books.repriced import Repriced
 from mintage.capture.pricing.charges import Charge, Tier
 from mintage.core.money import decimal_text, parse_exact
@@ -114,8 +115,7 @@ class Compared(Repriced):
             "is_calibrated": self.offer.price is None,
             **self.offer.to_json(),
             "revenue": decimal_text(self.then),
-            "cost": None if self.cost is None else decimal_text(self.cost),
-            "margin": None if self.margin is None else round(float(self.margin), 6),
+            **self.costs_json(),
             "pay_more": self.more,
             "pay_less": self.less,
             "pay_nothing": self.nothing,
@@ -189,7 +189,7 @@ def _middle(units: Sequence[int]) -> int:
     return middle // digit * digit
 
 
-def compared(offer: Offer, used: Mapping[str, Used], cost: Fraction | None) -> Compared:
+def compared(offer: Offer, used: Mapping[str, Used], cost: Known) -> Compared:
     """A business model over what was used, at its price or at the one that earns as much."""
     shares = {name: offer.charged(each.units, each.confident) for name, each in used.items()}
     total = sum(shares.values(), Fraction(0))
@@ -203,7 +203,8 @@ def compared(offer: Offer, used: Mapping[str, Used], cost: Fraction | None) -> C
     customers = {
         name: (each.now, shares[name] * (price or 0)) for name, each in sorted(used.items())
     }
-    return Compared(offer, price, customers=customers, cost=cost)
+    known, unknown = cost
+    return Compared(offer, price, customers=customers, cost=known, unknown=unknown)
 
 
 def most_used(units: Mapping[str, int]) -> str | None:

@@ -20,6 +20,7 @@ from mintage.capture.books.business_models import (
     sized,
     usual,
 )
+from mintage.capture.books.costs import Known
 from mintage.capture.books.replay import Months, months_by_customer, spent_in, spent_on
 from mintage.capture.events import is_charged
 from mintage.capture.hours.rollup import Rollup
@@ -78,7 +79,7 @@ class BusinessModels:
                 currency,
                 kind,
                 used,
-                spent_on(found, currency, spent).cost(currency, hour_cost),
+                spent_on(found, currency, spent).known(currency, hour_cost),
                 offers,
             )
             for currency, used in sorted(_used(found, period, kind, sure).items())
@@ -145,7 +146,7 @@ def _comparison(
     currency: str,
     unit: str,
     used: dict[str, Used],
-    cost: Fraction | None,
+    cost: Known,
     offers: Sequence[Offer] | None,
 ) -> Comparison:
     chosen = usual(used) if offers is None else sized(offers, used)

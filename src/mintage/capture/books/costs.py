@@ -17,6 +17,8 @@ COMPUTED, UNSAID = "computed", "unsaid"
 paid in; or answered by an upstream of which nobody said what it costs. Else it is the currency in
 which an upstream asks."""
 _HERE: Final = ""  # in place of a currency
+Known = tuple[Fraction | None, Mapping[str, int]]
+"""As much of a cost as is known, and of how many calls it is not, by why."""
 
 
 @dataclass
@@ -62,9 +64,7 @@ class Spent:
         computed = cost_of(self.seconds, currency, hour_cost)
         return None if computed is None else computed + upstreams
 
-    def known(
-        self, currency: str, hour_cost: Price | None
-    ) -> tuple[Fraction | None, Mapping[str, int]]:
+    def known(self, currency: str, hour_cost: Price | None) -> Known:
         """As much of it as is known, None where nothing is; and of how many calls it is not.
 
         Those are by why: ``COMPUTED``, ``UNSAID``, or a currency.

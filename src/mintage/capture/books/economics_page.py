@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from html import escape
 
 from mintage.capture.books import charts
 from mintage.capture.books.business_models import Compared, Comparison, Kind
+from mintage.capture.books.costs import what_to_say
 from mintage.capture.books.rendering import amount_text
 from mintage.capture.books.replay import Replayed
+from mintage.capture.books.repriced import Repriced
 from mintage.core.messages import Language, Message, _, speaking, told
 from mintage.core.money import Money, decimal_text
 
@@ -113,7 +115,7 @@ def _compared(each: Comparison) -> str:
             told(name_of(one.offer.kind)),
             told(price_of(one, currency)),
             amount_of(one.then, currency),
-            _share(one.margin),
+            at_most(one.margin, one.unknown),
             f"{one.more:,}",
             f"{one.less:,}",
             f"{one.nothing:,}",
@@ -122,10 +124,9 @@ def _compared(each: Comparison) -> str:
         )
         for one in each.models
     ]
-    parts = [f"<p>{escape(told(said))}</p>", f'<p class="soft">{escape(told(rule))}</p>']
+    parts = [f"<p>{escape(told(said))}</p>", _soft(rule)]
     parts.append(table_of(heads, rows))
-    if any(one.cost is None for one in each.models):
-        parts.append(_no_margin(currency))
+    parts += [_soft(why) for why in reasons_of([(currency, one) for one in each.models[:1]])]
     moved = [
         (told(name_of(one.offer.kind)), float(one.moved or 0), _share(one.moved))
         for one in each.models
@@ -181,19 +182,29 @@ def _beside(found: Sequence[Replayed]) -> str:
         (
             one.plan,
             amount_of(one.then, one.currency),
-            _share(one.margin),
+            at_most(one.margin, one.unknown),
             f"{one.more:,}",
             f"{one.less:,}",
         )
         for one in found
     ]
     chart = charts.bars(rows, title=told(_("revenue")))
-    unknown = _no_margin(now.currency) if any(one.cost is None for one in found) else ""
-    return f"<figure>{chart}</figure>{table_of(heads, cells)}{unknown}"
+    reasons = "".join(map(_soft, reasons_of([(now.currency, now)])))
+    return f"<figure>{chart}</figure>{table_of(heads, cells)}{reasons}"
 
 
-def _no_margin(currency: str) -> str:
-    said = _("What answering cost is not known in {currency}, so no margin is.", currency=currency)
+def at_most(margin: Fraction | None, unknown: Mapping[str, int]) -> str:
+    """A margin; where the cost of some calls is not known, it is that at most."""
+    return f"≤ {_share(margin)}" if unknown and margin is not None else _share(margin)
+
+
+def reasons_of(repriced: Iterable[tuple[str, Repriced]]) -> list[Message]:
+    """Of which calls the cost is not known, by the currency that is paid in, and what to do."""
+    unknown = {currency: each.unknown for currency, each in repriced}
+    return [said for currency, some in unknown.items() for said in what_to_say(some, currency)]
+
+
+def _soft(said: Message) -> str:
     return f'<p class="soft">{escape(told(said))}</p>'
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from mintage.capture.books import repository
 from mintage.capture.books.account import Account, Reference
-from mintage.capture.books.costs import Spent
+from mintage.capture.books.costs import Known, Spent
 from mintage.capture.books.months import Month, hours_of, latest_hour, months_of, total_of
 from mintage.capture.books.repriced import Repriced
 from mintage.capture.books.yearly import earned_lines
@@ -56,9 +56,8 @@ class Replayed(Repriced):
             "currency": self.currency,
             "revenue_now": decimal_text(self.now),
             "revenue": decimal_text(self.then),
-            "cost": None if self.cost is None else decimal_text(self.cost),
+            **self.costs_json(),
             "in_other_currencies": dict(self.others),
-            "margin": None if self.margin is None else round(float(self.margin), 6),
             "customers": [
                 {
                     "customer": name,
@@ -96,7 +95,7 @@ class Replay:
             spent = spent_in(connection, found, period, until)
         replayed = []
         for name, terms in plans:
-            cost = spent_on(found, terms.currency, spent).cost(terms.currency, hour_cost)
+            cost = spent_on(found, terms.currency, spent).known(terms.currency, hour_cost)
             replayed.append(_replayed(name, terms, period, found, cost))
         return replayed
 
@@ -141,9 +140,7 @@ def months_by_customer(connection: repository.Connection, period: Period, until:
     return found
 
 
-def _replayed(
-    name: str, terms: Terms, period: Period, found: Months, cost: Fraction | None
-) -> Replayed:
+def _replayed(name: str, terms: Terms, period: Period, found: Months, cost: Known) -> Replayed:
     customers, others = {}, {}
     held = (Held(_LONG_AGO, None, _LONG_AGO),)
     for (__, customer), months in found.items():
@@ -174,4 +171,5 @@ def _replayed(
             ),
             remedy=_("Replay a plan in the currency that is paid in."),
         )
-    return Replayed(name, terms.currency, others, customers=customers, cost=cost)
+    known, unknown = cost
+    return Replayed(name, terms.currency, others, customers=customers, cost=known, unknown=unknown)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any
+
+from mintage.core.money import decimal_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,6 +17,9 @@ class Repriced:
     customers: Mapping[str, tuple[Fraction, Fraction]]
     """By name: what is paid now, and what would be."""
     cost: Fraction | None
+    """What is known of it; None where nothing is."""
+    unknown: Mapping[str, int] = field(default_factory=dict)
+    """Calls whose cost is not known, by why: ``costs.Spent.known``."""
 
     @property
     def then(self) -> Fraction:
@@ -22,8 +28,20 @@ class Repriced:
 
     @property
     def margin(self) -> Fraction | None:
-        """The share that would be left; None where nothing is earned, or no cost is known."""
+        """The share that would be left; None where nothing is earned, or no cost is known.
+
+        Where the cost of some calls is ``unknown`` it is that at most.
+        """
         return None if self.cost is None or self.then <= 0 else 1 - self.cost / self.then
+
+    def costs_json(self) -> dict[str, Any]:
+        """What ``--json`` says of cost and margin."""
+        return {
+            "cost": None if self.cost is None else decimal_text(self.cost),
+            "unknown": dict(self.unknown),
+            "unknown_cost_calls": sum(self.unknown.values()),
+            "margin": None if self.margin is None else round(float(self.margin), 6),
+        }
 
     @property
     def more(self) -> int:

@@ -8,13 +8,13 @@ it, by calls; where nobody did, it stands by itself.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import ceil
 from typing import Any
 
-from mintage.capture.books.economics import Earned
+from mintage.capture.books.economics import Earned, together
 from mintage.capture.pricing.periods import Period
 from mintage.core.money import decimal_text
 
@@ -88,7 +88,8 @@ class BreakEven:
     """What a product takes to earn its fixed costs in a month, by what a charged call brings.
 
     ``fixed`` is what is due whatever is used: what is written off, and what the operator adds.
-    Where the ``cost`` of a part of the calls is not known it is None, and so is all that needs it.
+    ``cost`` is what is known of it; None where nothing is, and so is all that needs it. Where it
+    is ``unknown`` of some calls, a call leaves that at most, and the break-even is that at least.
     """
 
     product: str
@@ -99,6 +100,8 @@ class BreakEven:
     fixed: Fraction
     training: Fraction
     """What training cost in all, however much of it is written off."""
+    unknown: Mapping[str, int] = field(default_factory=dict)
+    """Calls whose cost is not known, by why: ``costs.Spent.known``."""
 
     @property
     def left(self) -> Fraction | None:
@@ -134,8 +137,10 @@ class BreakEven:
 
     @property
     def is_earned(self) -> bool | None:
-        """Whether this month earned what is fixed."""
-        return None if self.left is None else self.left >= self.fixed
+        """Whether this month earned what is fixed; None where nobody knows."""
+        if self.left is None or (self.unknown and self.left >= self.fixed):
+            return None
+        return self.left >= self.fixed
 
     def to_json(self) -> dict[str, Any]:
         """As ``economics break-even --json`` says it; amounts are decimal strings."""
@@ -145,6 +150,8 @@ class BreakEven:
             "charged_calls": self.charged_calls,
             "revenue": decimal_text(self.revenue),
             "cost": None if self.cost is None else decimal_text(self.cost),
+            "unknown": dict(self.unknown),
+            "unknown_cost_calls": sum(self.unknown.values()),
             "fixed": decimal_text(self.fixed),
             "training_cost": decimal_text(self.training),
             "each": None if self.each is None else decimal_text(self.each),
@@ -173,16 +180,17 @@ def break_even(
     found = []
     for (product, currency), members in sorted(groups.items()):
         besides = fixed[0] if fixed is not None and fixed[1] == currency else Fraction(0)
-        costs = [None if row.unknown_calls else row.cost for row in members]
+        summed = together(members, ["product"])[0]
         found.append(
             BreakEven(
                 product=product,
                 currency=currency,
-                charged_calls=sum(row.charged_calls for row in members),
-                revenue=sum((row.revenue for row in members), Fraction(0)),
-                cost=None if None in costs else sum((each for each in costs if each), Fraction(0)),
-                fixed=sum((row.written_off for row in members), besides),
+                charged_calls=summed.charged_calls,
+                revenue=summed.revenue,
+                cost=summed.cost,
+                fixed=summed.written_off + besides,
                 training=trained[product, currency],
+                unknown=summed.unknown,
             )
         )
     return found
