@@ -156,7 +156,7 @@ def test_what_is_read_is_what_the_command_line_says(office: Office, mintage: Ter
         ("/invoices?period=2026-11", "invoices", ("invoice", "list")),
         (f"/invoices/{number}", None, ("invoice", "show", number)),
         (f"/invoices/{number}/lines/1/events", "events", ("invoice", "events", number)),
-        ("/ledger", None, ("ledger", "check")),
+        ("/ledger?since=2026-11", None, ("ledger", "check")),
         ("/economics?period=2026-11", "rows", ("economics", "show", "--period", "2026-11")),
         ("/economics/customers?period=2026-11", "rows", (*ECONOMICS, "customers", *NOVEMBER)),
         ("/economics/cohorts?until=2026-11", "rows", (*ECONOMICS, "cohorts", "--until", "2026-11")),

@@ -366,7 +366,8 @@ def test_a_month_is_exported_and_what_cannot_be_is_said(
 ) -> None:
     at = ("--home", books)
     (tmp_path / "me.toml").write_text(
-        'legal_name = "Pets & Co."\ncountry = "DE"\ntax_number = "DE136695976"\n'
+        'legal_name = "Pets & Co."\naddress = "Musterweg 1"\ncountry = "DE"\n'
+        'tax_number = "DE136695976"\n'
     )
     (tmp_path / "ada.toml").write_text(
         'country = "FR"\ntaxes = [{ name = "VAT", percent = "19" }]\n'
@@ -541,3 +542,118 @@ def test_a_running_month_is_previewed_and_marked_as_not_final(
     assert (found["final"], len(found["documents"])) == (False, 1)
     assert mintage.json("invoice", "list", *at) == []
     mintage("invoice", "preview", "Ada", "--period", "2999-01", *at, status=2)
+
+
+def spoil(home: Path, statement: str) -> None:
+    """What somebody who has the database may do to it."""
+    with Workspace(home, ManualClock()) as workspace:
+        workspace.database.write(lambda c: c.exec_driver_sql(statement) and None)
+
+
+def test_a_check_of_the_books_names_every_call_that_is_not_as_it_was_logged(
+    mintage: Terminal, books: Path
+) -> None:
+    at = ("--home", books)
+    mintage("ledger", "check", *at)
+    assert "212 calls are as they were logged." in mintage.err
+    mintage("ledger", "check", "--since", "2026-10", *at)
+    assert "212 calls since 2026-10 are as they were logged." in mintage.err
+    mintage("ledger", "check", "--since", "soon", *at, status=2)
+    third, fourth, last = (mintage.json("usage", "--limit", "212", *at)[n] for n in (209, 208, 0))
+    spoil(books, f"DELETE FROM usage_events WHERE receipt = '{third['receipt']}'")
+    spoil(books, f"UPDATE usage_events SET price = '9' WHERE receipt = '{fourth['receipt']}'")
+    spoil(books, f"UPDATE usage_events SET receipt = 'rcp_x' WHERE receipt = '{last['receipt']}'")
+    mintage("ledger", "check", *at, status=3)
+    told = " ".join(mintage.err.split())
+    assert f"The call {third['receipt']} was logged at position" in told
+    assert f"The call {fourth['receipt']}, logged at position" in told
+    assert "was changed: price." in told
+    assert "The call rcp_x was not logged at its position" in told
+    assert "summed up otherwise than it is recorded" in told
+    assert "mintage audit verify" in told
+    found = mintage.json("ledger", "check", *at, status=3)
+    logged = found["logged"]
+    assert [logged[name] for name in ("events", "missing", "extra", "changed")] == [211, 2, 1, 1]
+    assert {each["receipt"] for each in logged["first"]} == {
+        *(each["receipt"] for each in (third, fourth, last)),
+        "rcp_x",
+    }
+    assert (found["events"], len(found["faults"])) == (None, 5)
+
+
+def test_what_is_wrong_with_a_document_hides_nothing_else(mintage: Terminal, books: Path) -> None:
+    at = ("--home", books)
+    mintage("invoice", "run", "--period", "2026-10", "--issue", *at)
+    spoil(books, "UPDATE invoices SET total_nanos = 1 WHERE number = 'INV-2026-000001'")
+    spoil(books, "UPDATE ledger_entries SET nanos = 2 * nanos WHERE sequence = 1")
+    mintage("ledger", "check", *at, status=3)
+    told = " ".join(mintage.err.split())
+    assert "INV-2026-000001 is what was issued, and its row says otherwise: total_nanos." in told
+    assert "the audit log has it otherwise" in told
+    assert "212 calls are as they were logged." in told
+    found = mintage.json("ledger", "check", *at, status=3)
+    assert (found["transactions"], found["accounts"], len(found["faults"])) == (0, {}, 2)
+
+
+def test_an_issued_invoice_is_shown_as_it_was_signed_or_not_at_all(
+    mintage: Terminal, books: Path
+) -> None:
+    at = ("--home", books)
+    mintage("invoice", "run", "--period", "2026-10", "--issue", *at)
+    show = ("invoice", "show", "INV-2026-000001", *at)
+    signed = mintage(*show, "--format", "signed")
+    assert "cannot be confirmed" not in mintage.err
+    spoil(books, "UPDATE invoices SET document = replace(document, '3.88', '2.88')")
+    for words in ((), ("--json",), ("--format", "html"), ("--format", "csv"), ("--format", "pdf")):
+        mintage(*show, *words, status=3)
+        assert "2.88" not in mintage.out
+        assert "The document INV-2026-000001 is not what was signed." in mintage.err
+    assert mintage(*show, "--format", "signed") == signed
+    spoil(books, "DELETE FROM statements WHERE name LIKE 'invoice/%'")
+    mintage(*show, status=3)
+    assert "is not what was signed" in mintage.err
+
+
+def test_an_invoice_whose_key_is_not_here_is_shown_with_a_warning(
+    mintage: Terminal, books: Path
+) -> None:
+    at = ("--home", books)
+    mintage("invoice", "run", "--period", "2026-10", "--issue", *at)
+    (books / "keys" / "receipt.pem").unlink()
+    assert "3.88" in mintage("invoice", "show", "INV-2026-000001", *at)
+    assert "INV-2026-000001: its signature cannot be confirmed" in mintage.err
+
+
+def test_who_sells_is_asked_for_and_in_the_eu_it_has_to_be_said(
+    mintage: Terminal, books: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = ("--home", books)
+    seller = tmp_path / "me.toml"
+    run = ("invoice", "run", "--period", "2026-10", *at)
+    mintage(*run)
+    assert "Who sells is not said in full: address, legal_name." in " ".join(mintage.err.split())
+    (tmp_path / "ada.toml").write_text('taxes = [{ name = "VAT", percent = "19" }]\n')
+    mintage("customer", "set", "Ada", "ada.toml", *at)
+    monkeypatch.setenv("MINTAGE_SELLER", str(seller))
+    seller.write_text('legal_name = "Pets & Co."\naddress = "Musterweg 1"\ncountry = "DE"\n')
+    ran = mintage.json(*run, "--issue")
+    assert [each["document"]["customer"]["name"] for each in ran["drafted"]] == ["王小明"]
+    ((who, why),) = ran["waiting"]
+    assert who == "Ada"
+    assert "an invoice of DE says who sells: MINTAGE_SELLER lacks tax_number" in why
+    seller.write_text(seller.read_text() + 'tax_number = "DE136695976"\n')
+    mintage(*run, "--issue")
+    assert "Who sells" not in mintage.err
+    (issued,) = mintage.json("invoice", "list", "--customer", "Ada", *at)
+    assert issued["document"]["seller"]["tax_number"] == "DE136695976"
+
+
+def test_a_month_that_is_not_over_is_said_to_be_so(mintage: Terminal, books: Path) -> None:
+    month = datetime.now(UTC).strftime("%Y-%m")
+    at = ("--period", month, "--home", books)
+    mintage("invoice", "run", *at)
+    told = " ".join(mintage.err.split())
+    assert f"{month} is not over. Until now: mintage invoice preview CUSTOMER" in told
+    assert mintage.json("invoice", "run", *at)["is_over"] is False
+    assert not mintage("invoice", "run", "--period", "2026-08", "--home", books)
+    assert "Nothing is to be invoiced of 2026-08." in mintage.err

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from mintage.app.books import CheckedBooks, check_books
 from mintage.app.capturing import Capturing
 from mintage.app.economy import Economy, begun
 from mintage.app.evidence import WorkspaceEvidence, evidence_of
@@ -18,7 +19,6 @@ from mintage.capture.books.economics import Earned, Economics, together
 from mintage.capture.books.export import Exported, Form, export
 from mintage.capture.books.invoice import Invoice
 from mintage.capture.books.invoices import Invoices
-from mintage.capture.books.ledger import Balances, Ledger
 from mintage.capture.books.overdue import Overdue, days_of
 from mintage.capture.books.paying import MANUAL
 from mintage.capture.books.preview import Previews
@@ -27,7 +27,6 @@ from mintage.capture.books.replay import Replay, Replayed
 from mintage.capture.books.running import Ran
 from mintage.capture.customers import Customer
 from mintage.capture.details import NO_DETAILS
-from mintage.capture.hours.rollup import Rollup
 from mintage.capture.limits.prepaid import Credit, Credits
 from mintage.capture.limits.repository import products_sold
 from mintage.capture.limits.standing import Standings
@@ -43,6 +42,7 @@ from mintage.core.currencies import exponent_of
 from mintage.core.errors import ConfigError, DependencyDown, RequestError
 from mintage.core.messages import Language, _
 from mintage.core.money import Money, Price, parse_exact, said_money
+from mintage.core.progress import Progress
 from mintage.core.settings import Settings
 from mintage.core.types import EXPLANATION, LANGUAGE_UNITS
 from mintage.core.units import Reference
@@ -98,11 +98,9 @@ class Billing:
         self._capture = capture
         database, clock = workspace.database, workspace.clock
         self.subscriptions = Subscriptions(database, clock)
-        self.ledger = Ledger(database)
         self.credits = Credits(database, clock)
         self.standings = Standings(database, clock)
         self.desk = Desk(database, clock)
-        self._rollup = Rollup(database, clock)
 
     @cached_property
     def economy(self) -> Economy:
@@ -266,7 +264,8 @@ class Billing:
         Raises:
             RequestError: there is none (404), or no PDF can be made here (406).
         """
-        return asked_pdf(self.invoices.find(reference), self._settings.font)
+        found = self.invoices.confirmed(self.invoices.find(reference))
+        return asked_pdf(found, self._settings.font)
 
     def pdf(self, found: Invoice, language: Language, font: Path | None = None) -> bytes:
         """An invoice as PDF; ``font`` is embedded where it is needed, else MINTAGE_FONT's.
@@ -354,16 +353,21 @@ class Billing:
         replay = Replay(self._workspace.database, self._workspace.clock)
         return replay.month(begun(period, self._workspace.clock), plans, self.hour_cost())
 
-    def check(self) -> tuple[Balances, int]:
-        """What the ledger comes to, and how many events are summed up, both held against the log.
+    @property
+    def month(self) -> Period:
+        """The month that it is, in UTC."""
+        return Period.containing(self._workspace.clock.now(), "UTC")
+
+    def check(self, since: str | None = None, progress: Progress | None = None) -> CheckedBooks:
+        """Whether all that money rests on holds together: the ledger, documents, credit, usage.
+
+        ``since`` is a month: events before it are not held against the log again.
 
         Raises:
-            BooksBroken: they do not add up.
+            ConfigError: no month, or one that has not begun.
         """
-        self._rollup.catch_up()
-        balances = self.ledger.check()
-        self.credits.check()
-        return balances, self._rollup.check()
+        month = None if since is None else begun(since, self._workspace.clock)
+        return check_books(self._workspace, month, progress)
 
     def set_details(self, customer: str, path: Path) -> Customer:
         """What invoices say of a customer from now on, from a TOML file.

@@ -387,8 +387,9 @@ class Accounts:
         Raises:
             NotAllowed: the key is for some products alone, and invoices are over all.
             RequestError: there is none, it is a draft, or another customer's (404, all alike).
+            SignatureMismatch: it is not what was signed.
         """
-        return self._issued(caller, number).to_json()
+        return self._invoices.confirmed(self._issued(caller, number)).to_json()
 
     def invoice_pdf(self, caller: Caller, number: str) -> bytes:
         """The same as PDF, in the customer's language or the one that is spoken.
@@ -397,7 +398,7 @@ class Accounts:
             NotAllowed: the key is for some products alone, and invoices are over all.
             RequestError: there is none for this caller (404), or no PDF can be made here (406).
         """
-        return asked_pdf(self._issued(caller, number), self._font)
+        return asked_pdf(self._invoices.confirmed(self._issued(caller, number)), self._font)
 
     def invoice_signed(self, caller: Caller, number: str) -> bytes:
         """The same as it was signed when it was issued.

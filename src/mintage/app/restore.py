@@ -21,6 +21,7 @@ from mintage.app.capturing import ORIGIN
 from mintage.app.finding import Finding
 from mintage.app.workspace_check import examine_workspace
 from mintage.capture.books.ledger import Ledger
+from mintage.capture.checking.documents import DocumentCheck
 from mintage.capture.hours.rollup import Rollup
 from mintage.core.clock import Clock, SystemClock
 from mintage.core.errors import ConfigError, DataError
@@ -197,6 +198,7 @@ def _examined(
         leaves = log.check()
         is_whole = len(log.logs()) == 1  # else some was frozen, whose damage is known
         balances = Ledger(database).check()
+        DocumentCheck(database).check()
         Rollup(database, clock).check()
     if is_whole and leaves != contents.leaves:
         raise DataError(

@@ -81,7 +81,7 @@ class UsageRecord:
         said = vars(self)
         row = [said[name] for name in _IN_ROW]
         row[_QUANTITIES] = canonical_json(dict(self.quantities)).decode()
-        row[_COST] = _picos(self.cost)
+        row[_COST] = picos_of(self.cost)
         row.append(log_position)
         return row
 
@@ -94,7 +94,8 @@ class UsageRecord:
 
 
 @lru_cache(maxsize=4096)
-def _picos(cost: str) -> int:
+def picos_of(cost: str) -> int:
+    """A cost as its row holds it, in 10⁻¹²."""
     return int(parse_exact(cost) * PICOS)
 
 
@@ -104,9 +105,9 @@ def is_charged(outcome: str, *, charge_abstained: bool) -> bool:
 
 
 _NAMES = [field.name for field in fields(UsageRecord)]
-_NAME_OF_COLUMN = {column: name for name, column in _COLUMN_NAMES.items()}
+NAME_OF_COLUMN = {column: name for name, column in _COLUMN_NAMES.items()}
 _IN_ROW = [
-    _NAME_OF_COLUMN.get(column, column)
+    NAME_OF_COLUMN.get(column, column)
     for column in repository.EVENT_COLUMNS
     if column != "log_position"
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,15 +12,16 @@ from typing import Annotated, Any
 import typer
 from rich.cells import cell_len
 
+from mintage.app.books import CheckedBooks
 from mintage.capture.books import rendering
-from mintage.capture.books.documents import Document
+from mintage.capture.books.documents import Document, lacking
 from mintage.capture.books.invoice import Invoice
 from mintage.capture.payments.booking import Found
 from mintage.capture.payments.desk import synced
 from mintage.cli.options import Home, Json, opened
-from mintage.cli.output import emit, line, say, stdout, table, warn
+from mintage.cli.output import TerminalProgress, emit, line, say, stdout, table, warn
 from mintage.cli.words import word
-from mintage.core.errors import ConfigError, MintageError
+from mintage.core.errors import BooksBroken, ConfigError, MintageError
 from mintage.core.files import write_atomic, write_parts
 from mintage.core.messages import Language, Message, _, speaking, told
 from mintage.core.money import Money
@@ -88,16 +90,37 @@ def run_invoices(
     """
     with opened(home) as app:
         ran = app.billing.run(period, customer, issue=issue)
+    _warn_of_seller(ran.drafted)
     if as_json:
         emit(ran.to_json())
         return
-    _list([*ran.credited, *ran.drafted])
+    made = [*ran.credited, *ran.drafted]
+    if made:
+        _list(made)
     if ran.standing:
         say(_("{count} stand already.", count=len(ran.standing)))
     for name, reason in ran.waiting:
         say(f"{name}: {told(reason)}")
+    if not ran.is_over:
+        said = _("{period} is not over. Until now: mintage invoice preview CUSTOMER", period=period)
+        say(said)
+    elif not made and not ran.standing and not ran.waiting:
+        say(_("Nothing is to be invoiced of {period}.", period=ran.period))
     if ran.drafted and not issue:
         say(_("Issue one with: mintage invoice issue ID; all with --issue."))
+
+
+def _warn_of_seller(made: Sequence[Invoice]) -> None:
+    """A document that does not say who sells is no invoice to a tax office."""
+    lacks = sorted({name for each in made for name in lacking(each.document)})
+    if lacks:
+        warn(
+            _(
+                "Who sells is not said in full: {names}. Write it into a file that MINTAGE_SELLER "
+                "names; what was issued without can be voided.",
+                names=", ".join(lacks),
+            )
+        )
 
 
 @invoice.command("list")
@@ -139,22 +162,28 @@ def show_invoice(
     """Show an invoice: as text, as a page or PDF to print, as rows for accounting, or as JSON.
 
     signed is the document with its signature, which mintage verify checks without this workspace.
+    Of an issued one nothing else is shown than what was signed; exit 3 where it was changed since.
     """
+    form = Form.JSON if as_json else form
     with opened(home) as app:
-        found = app.billing.invoices.find(reference)
+        invoices = app.billing.invoices
+        found = invoices.find(reference)
         language = rendering.language_for(found.document, lang)
-        if form is Form.PDF and not as_json:
-            written = app.billing.pdf(found, language, font)
-        elif form is Form.SIGNED and not as_json:
-            written = app.billing.invoices.signed(found)
+        if form is Form.SIGNED:
+            written = invoices.signed(found)
+        elif form is Form.PDF:
+            written = app.billing.pdf(invoices.confirmed(found), language, font)
         else:
             with speaking(language):
-                written = _written(found, Form.JSON if as_json else form, language).encode()
+                written = _written(invoices.confirmed(found), form, language).encode()
+        doubt = invoices.doubt(found)
+    if doubt is not None:
+        warn(f"{found.number}: {told(doubt)}")
     if output is not None:
         write_atomic(output, written)
         line(str(output))
         return
-    if form is Form.PDF and not as_json and sys.stdout.isatty():
+    if form is Form.PDF and sys.stdout.isatty():
         raise ConfigError(
             _("A PDF is not for a terminal."), remedy=_("Name a file: --output invoice.pdf")
         )
@@ -283,6 +312,7 @@ def issue_invoice(reference: _Reference, *, home: Home = None, as_json: Json = F
     with opened(home) as app:
         done = app.billing.invoices.issue(reference)
     _done(done, as_json=as_json)
+    _warn_of_seller([done])
 
 
 @invoice.command("pay")
@@ -460,26 +490,54 @@ def credit_invoice(
 
 
 @ledger.command("check")
-def check_ledger(*, home: Home = None, as_json: Json = False) -> None:
-    """Add up the ledger and the usage behind it, and hold both against the audit log."""
-    with opened(home) as app:
-        balances, events = app.billing.check()
+def check_ledger(
+    *,
+    since: Annotated[
+        str | None,
+        typer.Option(help="Hold calls against the log from this month on: 2026-11. (default: all)"),
+    ] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Add up the ledger and the usage behind it, and hold both against the audit log; else exit 3.
+
+    Of every call, the row that it is charged by is compared with the record that was logged; what
+    is missing, was added or changed is named. So are documents, payments and credit that are not
+    what was issued or booked. Whether the log itself is whole, mintage audit verify says.
+    """
+    with opened(home) as app, TerminalProgress() as progress:
+        found = app.billing.check(since, progress)
     if as_json:
-        emit({**balances.to_json(), "events": events})
-        return
-    rows = [
-        (name, rendering.amount_text(money.amount, money.currency))
-        for name, found in sorted(balances.accounts.items())
-        for money in found
-    ]
-    table((_("account"), _("balance")), rows, numbers=1)
-    say(
-        _(
-            "{transactions} transactions sum to zero, as logged; {events} events are summed up.",
-            transactions=balances.transactions,
-            events=events,
-        )
-    )
+        emit(found.to_json())
+    else:
+        _checked(found, since)
+    if found.faults:
+        raise typer.Exit(BooksBroken.exit_status)
+
+
+def _checked(found: CheckedBooks, since: str | None) -> None:
+    if found.balances is not None:
+        rows = [
+            (name, rendering.amount_text(money.amount, money.currency))
+            for name, some in sorted(found.balances.accounts.items())
+            for money in some
+        ]
+        table((_("account"), _("balance")), rows, numbers=1)
+        count = found.balances.transactions
+        say(_("{transactions:,} transactions sum to zero, as logged.", transactions=count))
+    if found.summed is not None:
+        say(_("{events:,} calls are summed up as they are recorded.", events=found.summed))
+    if not found.usage.faults and since is None:
+        say(_("{events:,} calls are as they were logged.", events=found.usage.events))
+    elif not found.usage.faults:
+        said = {"events": found.usage.events, "month": since}
+        say(_("{events:,} calls since {month} are as they were logged.", **said))
+    for fault in found.faults:
+        warn(fault.message)
+    if found.usage.unnamed:
+        warn(_("{count:,} more calls are not as they were logged.", count=found.usage.unnamed))
+    for remedy in dict.fromkeys(fault.remedy for fault in found.faults):
+        say(remedy)
 
 
 def _synced(

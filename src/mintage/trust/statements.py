@@ -133,6 +133,17 @@ def open_statement(data: bytes, keys: KeySource, *, kind: Kind | None = None) ->
     return Statement(found, name, sha256_hex(canonical_json(document)), document, key.key_id)
 
 
+def unconfirmed(data: bytes) -> object:
+    """The document that a file says was signed, before anything of it is believed.
+
+    Raises:
+        SignatureMismatch: it is no such file.
+    """
+    _kind_of(envelope := _envelope(data))
+    statement: Mapping[str, object] = json.loads(strict_base64(envelope["payload"]))
+    return statement.get("predicate")
+
+
 def kind_of(data: bytes) -> Kind | None:
     """Of which kind a file says to be, before anything of it is believed; None: it is no such."""
     try:

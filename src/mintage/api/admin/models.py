@@ -333,6 +333,7 @@ class RanInvoices(_Shown):
     standing: list[AdminInvoice]
     credited: list[AdminInvoice]
     waiting: list[list[str]]
+    is_over: bool = Field(description="Whether the month is, in UTC.")
 
 
 class OverdueInvoices(_Shown):
@@ -405,12 +406,24 @@ class EventsOfLine(_Shown):
     events: list[dict[str, Any]]
 
 
+class CheckedUsage(_Shown):
+    """Usage events held against the audit log."""
+
+    events: int
+    missing: int
+    extra: int
+    changed: int
+    first: list[dict[str, Any]] = Field(description="The first that are not as they were logged.")
+
+
 class CheckedLedger(_Shown):
     """The ledger's balances, by account and currency; it holds, or this is a problem."""
 
     transactions: int
     accounts: dict[str, dict[str, str]]
     events: int = Field(description="How many usage events are summed up as recorded.")
+    logged: CheckedUsage
+    faults: list[str] = Field(description="None: where something is wrong, this is a problem.")
 
 
 class EarnedRows(_Shown):

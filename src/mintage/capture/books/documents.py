@@ -56,6 +56,12 @@ def invoice(
     }
 
 
+def lacking(document: Document) -> list[str]:
+    """What a document has to say of who sells, and does not: a tax is owed under a number."""
+    wanted = ["legal_name", "address", *(["tax_number"] if document["taxes"] else [])]
+    return [name for name in wanted if not document["seller"].get(name)]
+
+
 SETTLED = ("credit", "paid", "to_pay")
 """What a document says of payments, where there were any when it was issued."""
 

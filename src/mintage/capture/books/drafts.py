@@ -35,6 +35,7 @@ from mintage.capture.limits.prepaid import CREDIT
 from mintage.capture.plans import Plan
 from mintage.capture.pricing.periods import Period
 from mintage.capture.pricing.rating import charged_days
+from mintage.capture.tax_numbers import vat_prefix
 from mintage.core.clock import Clock, timestamp
 from mintage.core.errors import LogForked, RequestError
 from mintage.core.ids import new_id
@@ -88,7 +89,9 @@ class Drafts:
                 continue
             for name, value in found:
                 ran[name][value.id if isinstance(value, Invoice) else value[0]] = value
-        return Ran(str(period), **{name: list(values.values()) for name, values in ran.items()})
+        is_over = self._clock.now() >= period.bounds("UTC")[1]
+        made = {name: list(values.values()) for name, values in ran.items()}
+        return Ran(str(period), is_over, **made)
 
     def _name_of(self, customer: str) -> str:
         with self._database.read() as connection:
@@ -307,9 +310,9 @@ class Drafts:
             return None
         now = self._clock.now()
         document = again.document(self._seller, who, period)
-        too_large = _too_large(document, who.id)
-        if too_large is not None:
-            raise not_now(draft, too_large)
+        refusal = _too_large(document, who.id) or _anonymous(document)
+        if refusal is not None:
+            raise not_now(draft, refusal)
         document = roots.stated(connection, draft.customer, document, account)
         drawn = replace(draft, document=document)
         share = prepaid.applied(
@@ -427,6 +430,18 @@ def _too_large(document: Document, customer: str) -> Message | None:
     if amount.nanos == abs(documents.total_of(document).nanos):
         return _("{total} is more than one invoice can hold", total=amount)
     return _("{amount}, which is a part of it, is more than the ledger can hold", amount=amount)
+
+
+def _anonymous(document: Document) -> Message | None:
+    """Why a seller of the EU cannot issue it: by Directive 2006/112/EC, article 226, it says who.
+
+    Of another country, or of one that is not said, nothing is refused.
+    """
+    country, lacks = document["seller"]["country"], documents.lacking(document)
+    if not lacks or vat_prefix(country) is None:
+        return None
+    said = {"country": country.upper(), "names": ", ".join(lacks)}
+    return _("an invoice of {country} says who sells: MINTAGE_SELLER lacks {names}", **said)
 
 
 def _payments_of(

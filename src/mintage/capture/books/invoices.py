@@ -24,13 +24,15 @@ from mintage.capture.books.paying import (
 from mintage.capture.events import UsageRecord
 from mintage.capture.limits import prepaid
 from mintage.capture.limits.prepaid import CREDIT
+from mintage.core.canonical import canonical_json
 from mintage.core.clock import timestamp
-from mintage.core.errors import RequestError
+from mintage.core.errors import RequestError, SignatureMismatch
 from mintage.core.ids import new_id
-from mintage.core.messages import _
+from mintage.core.messages import Message, _
 from mintage.core.money import Money
 from mintage.trust import audit
-from mintage.trust.statements import kept, name_of
+from mintage.trust.repository import find_statement
+from mintage.trust.statements import kept, name_of, open_statement, unconfirmed
 
 
 class Invoices(Drafts):
@@ -239,6 +241,36 @@ class Invoices(Drafts):
         with self._database.read() as connection:
             return found_invoice(connection, reference, customer, drafts=drafts)
 
+    def confirmed(self, found: Invoice) -> Invoice:
+        """The same, once what is issued is found to be what was signed; a draft as it is.
+
+        Raises:
+            SignatureMismatch: it is another document, or its signature is gone.
+        """
+        if found.number is None:
+            return found
+        with self._database.read() as connection:
+            data = find_statement(connection, _signed_as(found))
+        if data is None or canonical_json(unconfirmed(data)) != canonical_json(found.document):
+            raise SignatureMismatch(
+                _("The document {number} is not what was signed.", number=found.number),
+                remedy=_(
+                    "What was signed is shown by --format signed; whatever else was changed, "
+                    "mintage ledger check names."
+                ),
+            )
+        return found
+
+    def doubt(self, found: Invoice) -> Message | None:
+        """Why the signature of what is issued cannot be confirmed here; None where it can."""
+        if found.number is None:
+            return None
+        try:
+            open_statement(self.signed(found), self._keys)
+        except SignatureMismatch as error:
+            return _("its signature cannot be confirmed: {reason}", reason=error.message)
+        return None
+
     def signed(self, found: Invoice) -> bytes:
         """The file in which an invoice or a credit note was signed when it was issued.
 
@@ -249,7 +281,7 @@ class Invoices(Drafts):
         if found.number is None:
             raise not_now(found, _("only what is issued is signed"))
         with self._database.read() as connection:
-            return kept(connection, name_of(kind_of(found), found.document))
+            return kept(connection, _signed_as(found))
 
     def events(self, reference: str, line: int, customer: str | None = None) -> list[UsageRecord]:
         """The usage events that a line of an invoice was computed from, the oldest first.
@@ -297,6 +329,10 @@ class Invoices(Drafts):
                 limit=limit,
             )
         return [Invoice.from_row(row) for row in rows]
+
+
+def _signed_as(found: Invoice) -> str:
+    return name_of(kind_of(found), {"number": found.number})
 
 
 def _usage_line(found: Invoice, number: int) -> dict[str, Any]:

@@ -277,12 +277,7 @@ def logged_within(
     )
     if after is not None:
         asked = asked.where(e.sequence > after)
-    rows = _all(connection, asked.order_by(e.sequence).limit(limit))
-    for row in rows:  # SQLite keeps in any column what it is given
-        for name in ("record", "salt", "leaf_hash"):
-            if isinstance(row[name], str):
-                row[name] = row[name].encode()
-    return rows
+    return [_of_log(row) for row in _all(connection, asked.order_by(e.sequence).limit(limit))]
 
 
 def positions_within(
@@ -470,14 +465,14 @@ def entries_of(connection: Connection, sequence: int) -> list[Values]:
 
 
 def all_transactions(connection: Connection) -> list[Values]:
-    """Every transaction with the record of its leaf, in their order."""
-    t = ledger_transactions
+    """Every transaction with ``record, salt, leaf_hash`` of the log, in their order."""
+    t, leaf = ledger_transactions, log_leaves.c
     asked = (
-        select(t, log_leaves.c.record)
-        .outerjoin(log_leaves, log_leaves.c.position == t.c.log_position)
+        select(t, leaf.record, leaf.salt, leaf.leaf_hash)
+        .outerjoin(log_leaves, leaf.position == t.c.log_position)
         .order_by(t.c.sequence)
     )
-    return _all(connection, asked)
+    return [_of_log(row) for row in _all(connection, asked)]
 
 
 def leaves_of(connection: Connection, kind: str) -> int:
@@ -486,24 +481,18 @@ def leaves_of(connection: Connection, kind: str) -> int:
     return int(connection.execute(asked).scalar_one())
 
 
-def leaf_records(connection: Connection, kind: str) -> list[bytes]:
-    """The records of a kind, in their order."""
-    leaf = log_leaves.c
-    asked = select(leaf.record).where(leaf.kind == kind).order_by(leaf.position)
-    return [row[0] for row in connection.execute(asked)]
-
-
-def issued_documents(connection: Connection) -> dict[str, str]:
-    """The documents that were issued, by id."""
-    i = invoices.c
-    asked = select(i.id, i.document).where(i.number.is_not(None))
-    return {row.id: row.document for row in connection.execute(asked)}
-
-
 def all_entries(connection: Connection) -> list[Values]:
     """Every entry, in their order."""
     e = ledger_entries.c
     return _all(connection, select(ledger_entries).order_by(e.sequence, e.entry))
+
+
+def _of_log(row: Values) -> Values:
+    """SQLite keeps in any column what it is given."""
+    for name in ("record", "salt", "leaf_hash"):
+        if isinstance(row[name], str):
+            row[name] = row[name].encode()
+    return row
 
 
 def _all(connection: Connection, statement: Select[Any]) -> list[Values]:

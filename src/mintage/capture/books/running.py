@@ -26,6 +26,7 @@ class Ran:
     """What a run of invoices came to; ``waiting`` says of whom there is none yet, and why."""
 
     period: str
+    is_over: bool
     drafted: Sequence[Invoice]
     standing: Sequence[Invoice]
     credited: Sequence[Invoice]
@@ -34,8 +35,11 @@ class Ran:
     def to_json(self) -> dict[str, Any]:
         """As ``invoice run --json`` says it."""
         parts = {name: getattr(self, name) for name in ("drafted", "standing", "credited")}
-        said = {name: [each.to_json() for each in found] for name, found in parts.items()}
-        return {"period": self.period, **said, "waiting": [list(each) for each in self.waiting]}
+        said: dict[str, list[Any]] = {
+            name: [each.to_json() for each in found] for name, found in parts.items()
+        }
+        said["waiting"] = [list(each) for each in self.waiting]
+        return {"period": self.period, "is_over": self.is_over, **said}
 
 
 def written(

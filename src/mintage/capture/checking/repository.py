@@ -1,0 +1,146 @@
+"""All SQL of this room."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import and_, func, select
+
+from mintage.store.schema import (
+    invoices,
+    ledger_entries,
+    ledger_transactions,
+    log_leaves,
+    payments,
+    usage_events,
+)
+from mintage.store.statements import Statement
+
+Connection = sqlalchemy.Connection
+Values = dict[str, Any]
+USAGE = "usage"
+"""The kind of the leaves that usage events have."""
+
+# Text for the driver: what Core does to each value takes as long as all else that is done to it.
+_LOGGED = ("kind", "record", "salt", "leaf_hash")
+_JOINED = "FROM usage_events AS e LEFT JOIN log_leaves AS l ON l.position = e.log_position"
+_AFTER = "WHERE e.sequence > :after AND e.sequence <= :until ORDER BY e.sequence LIMIT :limit"
+
+
+class Events:
+    """Events in their order, each as these columns and its leaf's; made once."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        """A row is ``columns``, then ``kind, record, salt, leaf_hash``: NULL without a leaf."""
+        own = [f"e.{name}" for name in columns]
+        asked = ", ".join([*own, *(f"l.{name}" for name in _LOGGED)])
+        self._statement = Statement(f"SELECT {asked} {_JOINED} {_AFTER}")
+
+    def after(
+        self, connection: Connection, sequence: int, until: int, limit: int
+    ) -> Sequence[Sequence[Any]]:
+        """So many after a sequence, up to and including another."""
+        values = {"after": sequence, "until": until, "limit": limit}
+        return self._statement.execute(connection, **values).fetchall()
+
+
+def ends(connection: Connection) -> tuple[int, int]:
+    """The last sequence of an event and the last position of the log; 0 and -1 without any."""
+    last = connection.execute(select(func.max(usage_events.c.sequence))).scalar()
+    position = connection.execute(select(func.max(log_leaves.c.position))).scalar()
+    return last or 0, -1 if position is None else position
+
+
+def before(connection: Connection, moment: str, last: int) -> tuple[int, int]:
+    """The sequence and the log's position of the last event before a moment; 0 and -1 if none is.
+
+    Along the sequence time never runs backwards, so it is found by halving.
+    """
+    low, high = 0, last
+    while low < high:
+        middle = (low + high + 1) // 2
+        found = _last_until(connection, middle)
+        if found is None or found.recorded_at < moment:
+            low = middle
+        else:
+            high = found.sequence - 1
+    found = _last_until(connection, low)
+    return (0, -1) if found is None else (found.sequence, found.log_position)
+
+
+def _last_until(connection: Connection, sequence: int) -> Any:
+    """``sequence, log_position, recorded_at`` of the last event up to a sequence; None: no such."""
+    e = usage_events.c
+    asked = select(e.sequence, e.log_position, e.recorded_at).where(e.sequence <= sequence)
+    return connection.execute(asked.order_by(e.sequence.desc()).limit(1)).first()
+
+
+def leaves_between(connection: Connection, after: int, until: int) -> int:
+    """How many leaves of usage there are after a position, up to and including another."""
+    asked = select(func.count()).select_from(log_leaves).where(_usage(after, until))
+    return int(connection.execute(asked).scalar_one())
+
+
+def leaves_but(
+    connection: Connection, after: int, until: int, known: Collection[int]
+) -> Iterator[tuple[int, Any]]:
+    """``position, record`` of those of them that are not among the known ones, in order."""
+    leaf = log_leaves.c
+    asked = select(leaf.position, leaf.record).where(_usage(after, until)).order_by(leaf.position)
+    for row in _streamed(connection, asked):
+        if row["position"] not in known:
+            yield row["position"], row["record"]
+
+
+def _usage(after: int, until: int) -> sqlalchemy.ColumnElement[bool]:
+    leaf = log_leaves.c
+    return and_(leaf.kind == USAGE, leaf.position > after, leaf.position <= until)
+
+
+def logged_as(connection: Connection, kind: str) -> Iterator[Values]:
+    """``record, salt, leaf_hash`` of the leaves of a kind, in their order."""
+    leaf = log_leaves.c
+    asked = select(leaf.record, leaf.salt, leaf.leaf_hash).where(leaf.kind == kind)
+    return _streamed(connection, asked.order_by(leaf.position))
+
+
+def issued(connection: Connection) -> Iterator[Values]:
+    """What was issued, the oldest first."""
+    i = invoices.c
+    asked = select(invoices).where(i.number.is_not(None))
+    return _streamed(connection, asked.order_by(i.issued_at, i.number))
+
+
+def paid(connection: Connection) -> Iterator[Values]:
+    """``id, currency, nanos`` of payments, with the ``booked`` that the ledger has of each.
+
+    That is what the customer owes less for it; NULL where the ledger has nothing.
+    """
+    p, booked = payments.c, _booked()
+    asked = select(p.id, p.currency, p.nanos, booked.c.nanos.label("booked"))
+    beside = and_(booked.c.reference == p.id, booked.c.currency == p.currency)
+    return _streamed(connection, asked.outerjoin(booked, beside).order_by(p.id))
+
+
+def booked_alone(connection: Connection) -> str | None:
+    """A payment that the ledger has and that is nowhere else, if there is one."""
+    booked = _booked().c
+    known = select(payments.c.id).where(payments.c.id == booked.reference).exists()
+    return connection.execute(select(booked.reference).where(~known).limit(1)).scalar()
+
+
+def _booked() -> sqlalchemy.Subquery:
+    t, e = ledger_transactions.c, ledger_entries.c
+    asked = select(t.reference, e.currency, (-func.sum(e.nanos)).label("nanos"))
+    asked = asked.join(ledger_entries, e.sequence == t.sequence)
+    asked = asked.where(t.kind == "payment", e.account.startswith("receivable:", autoescape=True))
+    return asked.group_by(t.reference, e.currency).subquery()
+
+
+def _streamed(connection: Connection, asked: sqlalchemy.Select[Any]) -> Iterator[Values]:
+    """Not all in memory at once."""
+    with connection.execute(asked, execution_options={"yield_per": 500}) as rows:
+        for row in rows.mappings():
+            yield dict(row)
