@@ -70,8 +70,16 @@ def test_what_was_logged_is_shown_in_order_and_by_what_is_asked_for(
     table = mintage("audit", "show", "--home", home)
     assert "customer.added" in table
     assert "Ada" in table
-    mintage("audit", "show", "--kind", "none.such", "--home", home)
+    mintage("audit", "show", "--kind", "plan.set", "--until", "2020-01-01", "--home", home)
     assert "Nothing of that is logged" in mintage.err
+    for wrong, right in (
+        ("key.revokd", "key.revoked"),
+        ("usages", "usage"),
+        ("keys.made", "keys."),
+    ):
+        mintage("audit", "show", "--kind", wrong, "--home", home, status=2)
+        assert f"the kind '{wrong}' is ever logged" in " ".join(mintage.err.split())
+        assert right in mintage.err
     mintage("audit", "show", "--since", "yesterday", "--home", home, status=2)
     assert "Not a day or a moment" in mintage.err
 
@@ -178,17 +186,28 @@ def test_a_mintage_elsewhere_is_the_witness_of_this_one(
     mintage: Terminal, home: Path, tmp_path: Path
 ) -> None:
     there, name = tmp_path / "there", ("--name", "witness.example.com/w1")
-    key, own, head, signed = (tmp_path / each for each in ("log.pub", "w.pub", "h.txt", "s.txt"))
+    key, own, head, signed = (
+        tmp_path / each for each in ("log.pub", "w.witness.pub", "h.txt", "s.txt")
+    )
     key.write_text(mintage("public-key", "log", "--home", home))
     head.write_text(mintage("audit", "head", "--home", home))
     seen = (head, "--log-key", key, *name, "--home", there)
     signed.write_text(mintage("audit", "witness", *seen))
-    own.write_text(mintage("public-key", "log", "--home", there))
+    own.write_text(mintage("public-key", "witness", "--home", there))
+    log_key = mintage.json("public-key", "log", "--home", there)["key_id"]
     mintage("audit", "cosigned", signed, "--key", own, *name, "--home", home)
     assert "witness.example.com/w1 signed this head at 20" in mintage.out
     mintage("audit", "cosigned", signed, "--key", key, *name, "--home", home, status=3)
     assert "no cosignature by" in mintage.err
-    size = mintage.json("audit", "head", "--home", home)["size"] - 1
+    mintage("audit", "cosigned", signed, "--home", home, status=2)
+    assert "mintage trust add NAME.witness.pub" in mintage.err
+    mintage("trust", "add", own, "--yes", "--home", home)
+    assert "witness" in mintage.out  # as the file is called
+    (found,) = mintage.json("audit", "cosigned", signed, "--home", home)
+    assert (found["witness"], found["key_id"] == log_key) == (name[1], False)
+    seen_by = mintage.json("verify", signed, "--key", key, "--key", own)
+    assert [each["witness"] for each in seen_by["witnesses"]] == [name[1]]
+    size = int(signed.read_text().split("\n")[1])
     head.write_text(mintage("audit", "head", "--home", home))
     mintage("audit", "witness", *seen, status=2)
     assert f"mintage audit prove --since {size}" in mintage.err

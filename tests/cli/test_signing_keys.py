@@ -173,3 +173,49 @@ def _signed_by(answer: dict[str, object]) -> str:
     envelope = json.loads(json.dumps(answer))["receipt"]["envelope"]
     key_id: str = envelope["signatures"][0]["keyid"]
     return key_id
+
+
+def test_what_a_revoked_key_signed_is_signed_again_and_what_stops_is_named(
+    mintage: Terminal, home: Path
+) -> None:
+    at = ("--home", home)
+    mintage("publish", "pets@1", "--product", "pets", *at)
+    former = mintage.json("public-key", "bundle", *at)["key_id"]
+    early = ("--at", "2020-01-01")
+    done = mintage.json("signing-key", "revoke", former, "--reason", "stolen", *early, *at)
+    assert done["signed_again"] == []
+    stopped = {"product": "pets", "alias": "stable", "model": "pets@1"}
+    assert done["stopped"] == [stopped]
+    checked = {
+        each["check"]: each for each in mintage.json("doctor", *at, status=2) if each["remedy"]
+    }
+    told = checked["product pets"]
+    assert told["status"] == "problem"
+    assert "pets@1" in told["found"]
+    assert "mintage signing-key sign-again pets@1" in told["remedy"]
+    mintage("serve", "--port", "0", "--operator-port", "0", *at, status=3)
+    assert "the product pets, since pets@1 is not believed" in " ".join(mintage.err.split())
+    assert mintage.json("signing-key", "sign-again", *at) == []
+    assert mintage.json("signing-key", "sign-again", "pets@1", *at) == ["pets@1"]
+    found = mintage.json("verify", "pets@1", *at)
+    assert found["key_id"] == mintage.json("public-key", "bundle", *at)["key_id"] != former
+    assert mintage.json("signing-key", "sign-again", "pets@1", *at) == []
+    mintage("signing-key", "sign-again", "dogs@1", *at, status=2)
+    assert "There is no dogs@1" in mintage.err
+
+
+def test_what_the_log_had_before_is_signed_again_in_the_same_act(
+    mintage: Terminal, home: Path
+) -> None:
+    at = ("--home", home)
+    mintage("publish", "pets@1", "--product", "pets", *at)
+    for role, name in (("bundle", "pets@1"), ("data", "pets#")):
+        former = mintage.json("public-key", role, *at)["key_id"]
+        mintage("signing-key", "revoke", former, "--reason", "stolen", *at)
+        assert f"{name}" in mintage.out
+        assert "is signed by the present key from now on" in mintage.out
+        Path(f"{role}.pub").write_text(mintage("public-key", role, *at))
+    mintage("export", "pets@1", "pets.mintage", *at)
+    mintage("verify", "pets.mintage", "--key", "bundle.pub")
+    (dataset,) = (home / "datasets/pets").iterdir()
+    mintage("verify", dataset, "--key", "data.pub")

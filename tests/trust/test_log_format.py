@@ -16,6 +16,7 @@ from tests.databases import sqlite_alone
 from mintage.store.workspace import Workspace
 from mintage.trust.audit import AuditLog, append
 from mintage.trust.keys import KeyRing
+from mintage.trust.kinds import KINDS
 
 SOURCE = Path(__file__).parents[2] / "src" / "mintage"
 PAGE = Path(__file__).parents[2] / "docs" / "formats" / "audit-log.md"
@@ -134,4 +135,4 @@ def test_the_pages_kinds_are_those_that_the_code_appends() -> None:
         given = GIVEN.get(name, set())
         assert all(kind.rpartition(".")[2] in path.read_text() for kind in given)
         appended |= kinds | given
-    assert sorted(listed) == sorted(appended)
+    assert sorted(listed) == sorted(appended) == sorted(KINDS)

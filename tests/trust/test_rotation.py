@@ -511,7 +511,7 @@ def test_a_receipt_by_a_revoked_key_is_refused_with_what_to_do(
     signing_keys.revoke(ring.signer("receipt").key_id, "leaked")
     with pytest.raises(SignatureMismatch, match="nothing here shows") as caught:
         open_envelope(envelope, "application/json", ring.public_keys("receipt"))
-    assert "signed with the key that they have now" in caught.value.remedy
+    assert "where it is fetched again" in caught.value.remedy
 
 
 def test_what_cannot_be_revoked_says_why_and_changes_nothing(

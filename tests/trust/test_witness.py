@@ -38,7 +38,7 @@ def elsewhere(tmp_path: Path) -> Iterator[Workspace]:
 
 @pytest.fixture
 def witness(elsewhere: Workspace, clock: ManualClock) -> Witness:
-    return Witness(elsewhere.database, KeyRing(elsewhere.key_folder).signer("log"), clock)
+    return Witness(elsewhere.database, KeyRing(elsewhere.key_folder).signer("witness"), clock)
 
 
 def add(workspace: Workspace, count: int) -> None:
@@ -60,7 +60,7 @@ def test_newer_heads_are_cosigned_where_a_proof_leads_to_them(
     add(workspace, 5)
     first = log.tree_head()
     signed = witness.cosigned(first.note, log_key, NAME)
-    key = KeyRing(elsewhere.key_folder).signer("log").public
+    key = KeyRing(elsewhere.key_folder).signer("witness").public
     assert cosigned(signed, NAME, key)[0] == clock.now()
     assert witness.cosigned(first.note, log_key, NAME) == signed  # the same again needs no proof
     add(workspace, 7)

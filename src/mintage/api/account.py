@@ -222,7 +222,11 @@ def _add_receipts(router: APIRouter, service: Service) -> None:
         responses=problems(404),
     )
     async def keys() -> JSONResponse:
-        """What receipts and the audit log's tree heads are verified with; open to all."""
+        """What is verified with which key: receipts, tree heads, models and data; open to all.
+
+        Nothing signs this answer: a key is believed by whoever has it, or its id, from its owner by
+        another way. The signed list is at ``/v1/keys/list``.
+        """
         found = await asyncio.to_thread(service.public_keys)
         if not found:
             raise RequestError(

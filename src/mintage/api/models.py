@@ -72,13 +72,26 @@ class PublicKey(_Wire):
     key_id: str = Field(description="SHA-256 of the SubjectPublicKeyInfo (DER), hexadecimal.")
     algorithm: str = Field(examples=["ECDSA P-256 SHA-256", "Ed25519"])
     pem: str = Field(description="SubjectPublicKeyInfo.")
+    valid_from: str | None = Field(None, description="Since when it signs.")
+    valid_until: str | None = Field(None, description="Until when it signed; null while it does.")
+    revoked_at: str | None = Field(None, description="From when on it is not to be believed.")
+    reason: str | None = Field(None, description="Why it was revoked.")
+
+
+class PublicKeyWithFormer(PublicKey):
+    """The key that signs now, and those that it followed."""
+
+    former: list[PublicKey] = Field([], description="The latest first; revoked ones too.")
 
 
 class PublicKeys(_Wire):
-    """The public keys, by what they sign."""
+    """The public keys, by what they sign; a role that never signed anything has none."""
 
-    receipt: PublicKey
-    log: PublicKey
+    receipt: PublicKeyWithFormer
+    log: PublicKeyWithFormer
+    bundle: PublicKeyWithFormer | None = None
+    data: PublicKeyWithFormer | None = None
+    witness: PublicKeyWithFormer | None = None
 
 
 class FrozenLog(_Wire):

@@ -506,7 +506,7 @@ class Service:
     limiter: Limiter | None = None
     reserve: Reserve | None = None
     tracer: Tracer | None = None
-    public_keys: Callable[[], Mapping[str, Mapping[str, str]]] = dict
+    public_keys: Callable[[], Mapping[str, Mapping[str, Any]]] = dict
     key_list: Callable[[], bytes | None] = bytes  # nothing
     admin: Administration | None = None
     gateway: Gateway | None = None

@@ -18,6 +18,7 @@ from mintage.core.messages import _, told
 from mintage.core.progress import Progress
 from mintage.trust.audit import AuditLog, Checked, LogRow, SignedHead
 from mintage.trust.keys import KeyRing
+from mintage.trust.kinds import check_kinds
 from mintage.trust.notes import verify_by_any
 
 _RECEIPT = "rcp_"
@@ -88,7 +89,12 @@ class Auditing:
         self._keys = keys
 
     def show(self, wanted: Wanted) -> Iterator[Entry]:
-        """Entries in their order, the ``last`` so many where that is asked for."""
+        """Entries in their order, the ``last`` so many where that is asked for.
+
+        Raises:
+            ConfigError: one of the kinds is none.
+        """
+        check_kinds(wanted.kinds)
         plain = wanted.actor is None and wanted.since is None and wanted.until is None
         if wanted.last is not None and plain:
             # The newest alone are read.

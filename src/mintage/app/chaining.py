@@ -22,7 +22,9 @@ from mintage.core.messages import _
 from mintage.trust.dsse import open_envelope_by
 from mintage.trust.encoding import strict_base64
 from mintage.trust.given import KeySource
-from mintage.trust.statements import kind_of, open_statement
+from mintage.trust.keys import Role
+from mintage.trust.moments import moment_of, said_moment
+from mintage.trust.statements import ROLES, Statement, kind_of, open_statement
 
 _MOST_BYTES = 64_000_000
 
@@ -35,15 +37,28 @@ class Document:
     name: str
     sha256: str
     key_id: str
+    role: Role
+    made_at: str | None
+    """What it says of that itself."""
+
+    @classmethod
+    def of(cls, found: Statement) -> Document:
+        """That of a statement."""
+        made_at = moment_of(found.document, found.kind)
+        role = ROLES[found.kind]
+        return cls(found.kind, found.name, found.sha256, found.key_id, role, made_at)
 
 
-def read_document(path: Path, keys: KeySource) -> Document:
+def read_document(path: Path, keys: KeySource, sent: Path | None = None) -> Document:
     """A signed invoice, plan or evaluation, or a receipt, alone or in an answer.
+
+    ``sent`` is what was sent for the answer of a receipt.
 
     Raises:
         ConfigError: it is the evidence of an invoice.
         DataError: it is none of these, or cannot be read.
-        SignatureMismatch: it is not what a key believed for it signed.
+        SignatureMismatch: it is not what a key believed for it signed; or a receipt is not for what
+            was ``sent``.
     """
     if _is_zip(path):
         with ArchivedEvidence(path):
@@ -53,23 +68,30 @@ def read_document(path: Path, keys: KeySource) -> Document:
             )
     data = _bytes(path)
     if kind_of(data) is not None:
-        statement = open_statement(data, keys)
-        return Document(statement.kind, statement.name, statement.sha256, statement.key_id)
+        return Document.of(open_statement(data, keys))
     envelope = _receipt_in(data)
     if envelope is None:
         raise DataError(
             _("{path} is nothing that Mintage signs.", path=path),
             remedy=_(
-                "It may be a bundle, a dataset, a signed invoice, plan or evaluation, or a "
-                "receipt; an invoice's evidence is checked with --chain."
+                "It may be a bundle, a dataset, a signed invoice, plan or evaluation, a receipt, "
+                "a tree head, a proof or an export of the audit log, or a list of keys; an "
+                "invoice's evidence is checked with --chain."
             ),
         )
     payload, key = open_envelope_by(envelope, PAYLOAD_TYPE, keys.public_keys("receipt"))
     try:
-        name = str(json.loads(payload)["receipt"])
+        said = json.loads(payload)
+        name, given = str(said["receipt"]), said["input_sha256"]
     except (KeyError, TypeError, ValueError) as error:
         raise SignatureMismatch(_("What is signed is no receipt.")) from error
-    return Document("receipt", name, sha256_hex(payload), key.key_id)
+    if sent is not None and sha256_hex(_bytes(sent)) != given:
+        raise SignatureMismatch(
+            _("{path} is not what this receipt is for.", path=sent),
+            remedy=_("Name the very file that was sent, byte for byte."),
+        )
+    moment = said_moment(payload)
+    return Document("receipt", name, sha256_hex(payload), key.key_id, "receipt", moment)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from threading import Semaphore
 from typing import Any
 
 from mintage.app.auditing import Auditing
@@ -15,6 +14,8 @@ from mintage.app.bundles import Bundles
 from mintage.app.capturing import Capturing
 from mintage.app.creating import Creating
 from mintage.app.evidence import WorkspaceEvidence, evidence_of
+from mintage.app.lanes import Lanes
+from mintage.app.public_keys import public_keys
 from mintage.bundle.format import Manifest
 from mintage.bundle.predictor import Decode, Predictor
 from mintage.capture.answers import Answers
@@ -29,7 +30,6 @@ from mintage.capture.refusals import Refusals
 from mintage.core.clock import Clock
 from mintage.core.errors import (
     NotAllowed,
-    Overloaded,
     SignatureMismatch,
 )
 from mintage.core.messages import _
@@ -49,13 +49,11 @@ from mintage.deliver.upstreams.own.addresses import Addresses
 from mintage.deliver.upstreams.own.keeper import Keeper
 from mintage.modalities.apart import Decoders
 from mintage.store.workspace import Workspace
-from mintage.trust.keys import KeyRing, Role
+from mintage.trust.keys import KeyRing
 
 LEASE_SECONDS = 180.0
 """How long a call may take beside its deadline, to be sent and to be recorded; then its hold
 returns."""
-_EVIDENCE_SECONDS = 10
-_ALGORITHMS: dict[Role, str] = {"receipt": "ECDSA P-256 SHA-256", "log": "Ed25519"}
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ class Serving:
     accounts: Accounts
     catalogue: Offers
     replays: Answers
-    public_keys: Callable[[], Mapping[str, Mapping[str, str]]]
+    public_keys: Callable[[], Mapping[str, Mapping[str, Any]]]
     key_list: Callable[[], bytes | None]
     gateway: Gateway
     refusals: Refusals
@@ -190,7 +188,7 @@ class Delivering:
             ),
             catalogue=self.offers,
             replays=Answers(self._workspace.database, keys, self._workspace.clock),
-            public_keys=partial(_public_keys, keys),
+            public_keys=lambda: public_keys(keys, self._workspace.now()),
             key_list=keys.published,
             gateway=Gateway(
                 self._upstreams,
@@ -227,7 +225,8 @@ class Delivering:
             try:
                 self.offers.manifest(name)
             except SignatureMismatch as error:
-                damaged.append(error)
+                model = self.products.routing(name).stable.reference
+                damaged.append(_nothing_answers(name, model, error))
         if damaged and len(damaged) == len(names):
             raise damaged[0]
 
@@ -248,17 +247,17 @@ class Delivering:
         return Decoders(count).decode if count else None
 
 
-def _public_keys(keys: KeyRing) -> dict[str, dict[str, str]]:
-    """What anyone needs to verify receipts and tree heads."""
-    signers = {role: keys.signer(role) for role in _ALGORITHMS}
-    return {
-        role: {
-            "key_id": signer.key_id,
-            "algorithm": _ALGORITHMS[role],
-            "pem": signer.public_pem.decode(),
-        }
-        for role, signer in signers.items()
-    }
+def _nothing_answers(product: str, model: str, error: SignatureMismatch) -> SignatureMismatch:
+    return SignatureMismatch(
+        _(
+            "Nothing can answer for the product {product}, since {model} is not believed: "
+            "{problem}",
+            product=product,
+            model=model,
+            problem=error.message,
+        ),
+        remedy=error.remedy,
+    )
 
 
 class Accounts:
@@ -279,8 +278,7 @@ class Accounts:
         self._log = log
         self._invoices = invoices
         self._standings = standings
-        # It takes a processor for a while: answers must not wait for several at once.
-        self._lane = Semaphore()
+        self._lanes = Lanes()
         self._evidence = evidence
         self._previews = previews
         self._font = font
@@ -407,7 +405,7 @@ class Accounts:
             NotAllowed: the key is for some products alone, and invoices are over all.
             RequestError: there is none for this caller (404).
         """
-        return self._invoices.signed(self._issued(caller, number))
+        return self._invoices.signed(self._issued(caller, number)).data
 
     def invoice_evidence(self, caller: Caller, number: str) -> Iterator[bytes]:
         """What shows that it is right: a zip, in portions.
@@ -415,49 +413,15 @@ class Accounts:
         Raises:
             NotAllowed: the key is for some products alone, and invoices are over all.
             RequestError: there is none for this caller (404).
-            Overloaded: that of another invoice is on its way.
+            SignatureMismatch: it is signed with a key that is not believed.
+            Overloaded: that of another invoice is on its way to them, or those of too many others.
         """
         evidence = self._evidence(self._issued(caller, number))
-        if not self._lane.acquire(blocking=False):
-            raise Overloaded(
-                _("The evidence of another invoice is being sent."),
-                remedy=_("Ask again in a while."),
-                retry_after_seconds=_EVIDENCE_SECONDS,
-            )
-        return _Sent(evidence.archived, self._lane)
+        return self._lanes.sent(caller.customer, evidence.archived)
 
     def _issued(self, caller: Caller, number: str) -> Invoice:
         _check_whole(caller)
         return self._invoices.find(number, caller.customer, drafts=False)
-
-
-class _Sent(Iterator[bytes]):
-    """Portions of what is made as it is sent; whoever goes away lets the next one in."""
-
-    def __init__(self, begin: Callable[[], Iterator[bytes]], lane: Semaphore) -> None:
-        self._lane: Semaphore | None = lane
-        self._parts: Iterator[bytes] = iter(())
-        try:
-            self._parts = begin()
-        except BaseException:
-            self.close()
-            raise
-
-    def __next__(self) -> bytes:
-        try:
-            return next(self._parts)
-        except BaseException:  # the end, too
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """Let the next one in."""
-        lane, self._lane = self._lane, None
-        if lane is not None:
-            lane.release()
-
-    def __del__(self) -> None:
-        self.close()
 
 
 def _shown_to(caller: Caller, product: str | None) -> frozenset[str] | None:

@@ -34,7 +34,8 @@ from mintage.create.dataset import Dataset
 from mintage.store.workspace import Workspace
 from mintage.trust import audit
 from mintage.trust.keys import KeyRing
-from mintage.trust.statements import ROLES, keep_signed, kept
+from mintage.trust.renewing import KeptFile, Renewing
+from mintage.trust.statements import ROLES, keep_signed
 
 
 class Evaluating(Collecting):
@@ -125,14 +126,15 @@ class Evaluating(Collecting):
         self._workspace.database.write(work)
         return {"evaluation": evaluation, **measured}
 
-    def signed_evaluation(self, evaluation: str) -> bytes:
-        """The file in which an evaluation was signed.
+    def signed_evaluation(self, evaluation: str) -> KeptFile:
+        """The file in which an evaluation is signed; see ``Renewing.document``.
 
         Raises:
             DataError: there is none of this id.
+            SignatureMismatch: its key was revoked as of a moment before the log had it.
         """
-        with self._workspace.database.read() as connection:
-            return kept(connection, f"evaluation/{evaluation}")
+        renewing = Renewing(self._workspace.database, self._keys, self._workspace.now)
+        return renewing.document(f"evaluation/{evaluation}")
 
     def evaluate_against(
         self,

@@ -35,7 +35,7 @@ from mintage.store import inventory
 from mintage.store.workspace import Workspace
 from mintage.trust.audit import AuditLog
 from mintage.trust.keys import KeyRing, Role
-from mintage.trust.statements import kept
+from mintage.trust.renewing import Renewing
 
 _ROLES: Sequence[Role] = ("receipt", "log", "bundle", "data")
 
@@ -112,9 +112,9 @@ class WorkspaceEvidence:
 
     def plan(self, reference: str) -> bytes | None:
         """The file in which ``gold@2`` was signed."""
+        renewing = Renewing(self._workspace.database, self._keys, self._workspace.now)
         try:
-            with self._workspace.database.read() as connection:
-                return kept(connection, f"plan/{reference}")
+            return renewing.document(f"plan/{reference}").data
         except DataError:
             return None
 
@@ -193,10 +193,11 @@ def evidence_of(
 
     Raises:
         RequestError: it is a draft (409).
+        SignatureMismatch: its key was revoked as of a moment before the log had it.
     """
     log = AuditLog(workspace.database, keys, ORIGIN)
     events = InvoiceEvents(workspace.database, keys, log, found, with_costs=with_costs)
-    signed = invoices.signed(found)
+    signed = invoices.signed(found).data
     return WorkspaceEvidence(workspace, keys, signed, found, events, is_ours=is_ours)
 
 

@@ -38,7 +38,7 @@ from mintage.create import repository as models
 from mintage.deliver import repository as publications
 from mintage.deliver.upstreams.declarations import Upstreams
 from mintage.store.workspace import Workspace
-from mintage.trust.key_files import read_public_key
+from mintage.trust.key_files import read_public_key, role_named
 from mintage.trust.key_list import KeyList, ListedKey
 from mintage.trust.keys import KeyRing, PublicKey, Role
 from mintage.trust.openings import log_reading
@@ -306,6 +306,28 @@ class Moving:
             TrustError: it holds a private key, or a kind that Mintage does not verify with.
         """
         return read_public_key(path)
+
+    def role_of(self, path: Path, key: PublicKey) -> Role:
+        """What a key is believed for where nobody says: as its file is called, or its usual role.
+
+        Raises:
+            ConfigError: signatures of the role in the file's name are not made with such a key.
+        """
+        named = role_named(path)
+        if named is None:
+            return key.usual_role
+        if not key.fits(named):
+            raise ConfigError(
+                _(
+                    "{path} is called a key for the role {role}, whose signatures are not made "
+                    "with {algorithm}.",
+                    path=path,
+                    role=named,
+                    algorithm=key.algorithm,
+                ),
+                remedy=_("Ask whoever gave it to you, or say with --role what it is for."),
+            )
+        return named
 
     def trust(self, key: PublicKey, roles: Sequence[Role] = ()) -> bool:
         """Believe what this key signs from now on; False where it was believed already.

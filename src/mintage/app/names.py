@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 
 from mintage.core.messages import _
+
+INVOICE_NUMBER = re.compile(r"(INV|CN)-\d{4}-\d{6,}|inv_\w+")
+"""What an invoice or a credit note is called in its workspace."""
 
 
 def instead(name: str, names: Sequence[str], otherwise: str) -> str:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mintage.app.moving import Moving
     from mintage.app.notifying import Notifying
     from mintage.app.publishing import Publishing
+    from mintage.app.renewing import SigningAgain
     from mintage.app.tuning import Tuning
     from mintage.app.witnessing import Witnessing
     from mintage.bundle.loader import LoadedBundle
@@ -209,6 +210,13 @@ class App:
         database, clock = self.workspace.database, self.workspace.clock
         log = AuditLog(database, self.keys, ORIGIN)
         return SigningKeys(database, self.keys, clock, log.tree_head)
+
+    @cached_property
+    def signing_again(self) -> SigningAgain:
+        """What a revoked key signed, signed again."""
+        from mintage.app.renewing import SigningAgain  # noqa: PLC0415
+
+        return SigningAgain(self.workspace, self.keys, self.billing.invoices)
 
     def close(self) -> None:
         """Finish writing and let go of the workspace."""

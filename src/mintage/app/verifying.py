@@ -6,40 +6,32 @@ A path needs no workspace: the wheel and a public key are enough.
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from mintage.app.chaining import opened_evidence, read_document, walked
+from mintage.app.chaining import Document, opened_evidence, read_document, walked
+from mintage.app.confirmed import Confirmed
+from mintage.app.log_files import LogFiles
+from mintage.app.names import INVOICE_NUMBER
 from mintage.app.root import App
 from mintage.bundle.archive import ENDING
 from mintage.bundle.format import MANIFEST_FILE
 from mintage.bundle.language import is_language, load_language
 from mintage.bundle.loader import load
 from mintage.capture.chain.checks import Chain
-from mintage.core.errors import DataError
+from mintage.core.errors import DataError, SignatureMismatch
 from mintage.core.messages import Message, _
 from mintage.core.progress import Progress
 from mintage.core.settings import load_settings
 from mintage.create.integrity import CheckedDataset, blobs_beside, check_dataset, is_dataset
 from mintage.trust.given import GivenKeys, KeySource, given_keys
+from mintage.trust.keys import PublicKey, Role
 from mintage.trust.standard import check_standard, signature_beside
 from mintage.trust.statements import open_statement
 
-_ENDINGS = (".json", ".zip", ENDING)
-NUMBER = re.compile(r"(INV|CN)-\d{4}-\d{6,}|inv_\w+")
-"""What an invoice or a credit note is called in its workspace."""
-
-
-@dataclass(frozen=True)
-class Confirmed:
-    """What was confirmed: a sentence for people, and a document."""
-
-    said: Message
-    document: Mapping[str, Any]
+_FOLDER_ROLES: tuple[Role, ...] = ("bundle", "data")
+_ENDINGS = (".json", ".jsonl", ".txt", ".zip", ENDING)
 
 
 class Verifying:
@@ -49,12 +41,24 @@ class Verifying:
         self._keys = keys
         self._app = app
 
+    @property
+    def notes(self) -> tuple[Message, ...]:
+        """What there is to know of the keys that were given."""
+        return self._keys.notes if isinstance(self._keys, GivenKeys) else ()
+
     def verify(
-        self, reference: str, progress: Progress, *, signature: Path | None = None
+        self,
+        reference: str,
+        progress: Progress,
+        *,
+        signature: Path | None = None,
+        heads: Sequence[Path] = (),
+        sent: Path | None = None,
     ) -> Confirmed:
         """Check anything signed: by its name in a workspace, an invoice's number, or its path.
 
-        ``signature`` is of a folder that another tool signed.
+        ``signature`` is of a folder that another tool signed. ``heads`` are files with tree heads
+        that were kept, for a proof or an export of a log. ``sent`` is what a receipt is for.
 
         Raises:
             SignatureMismatch: any byte, name or file of it is not what a trusted key signed.
@@ -63,16 +67,17 @@ class Verifying:
         if signature is not None:
             return self._standard(Path(reference), signature)
         if self._is_path(reference):
-            return self._path(Path(reference), progress)
+            return self._path(Path(reference), progress, heads, sent)
         if self._app is None:
             raise DataError(
                 _("There is no file or folder {path}, and no workspace.", path=reference),
                 remedy=_("Name what is to be verified by its path, or a workspace with --home."),
             )
-        if NUMBER.fullmatch(reference):
+        if INVOICE_NUMBER.fullmatch(reference):
             invoices = self._app.billing.invoices
-            found = open_statement(invoices.signed(invoices.find(reference)), self._keys)
-            return _document(found.kind, found.name, found.sha256, found.key_id)
+            kept = invoices.signed(invoices.find(reference))
+            found = open_statement(kept.data, self._keys)
+            return self._document(Document.of(found))
         if "#" in reference:
             return self._named_dataset(self._app, reference, progress)
         model = self._app.moving.verify(reference)
@@ -98,25 +103,62 @@ class Verifying:
             return True
         return self._app is None and os.path.lexists(reference)
 
-    def _path(self, path: Path, progress: Progress) -> Confirmed:
+    def _path(
+        self, path: Path, progress: Progress, heads: Sequence[Path], sent: Path | None
+    ) -> Confirmed:
         """By what lies there; which of these it says that it is only decides who checks it."""
         if os.path.isfile(path / MANIFEST_FILE):  # noqa: PTH113 - Path's raises for long names
             if is_language(path):
-                found = load_language(path, self._keys)
-                return _model(found.subject, found.digest, found.key_id, sorted(found.digests))
+                model = load_language(path, self._keys)
+                return _model(model.subject, model.digest, model.key_id, sorted(model.digests))
         elif is_dataset(path):
             keys = self._keys.public_keys("data")
             return _dataset(check_dataset(path, blobs_beside(path), keys, progress))
         elif beside := signature_beside(path):
             return self._standard(path, beside)
         elif os.path.isfile(path) and path.suffix != ENDING:  # noqa: PTH113 - as above
-            document = read_document(path, self._keys)
-            return _document(document.kind, document.name, document.sha256, document.key_id)
+            found = LogFiles(self._keys, heads, progress).confirmed(path)
+            return found or self._document(read_document(path, self._keys, sent))
         bundle = load(path, self._keys)
         return _model(bundle.subject, bundle.digest, bundle.key_id, sorted(bundle.files))
 
+    def _document(self, found: Document) -> Confirmed:
+        """A document or a receipt; one that is older than its key was signed again with it."""
+        keys = {each.key_id: each.validity for each in self._keys.public_keys(found.role)}
+        validity, made_at = keys[found.key_id], found.made_at
+        notes: tuple[Message, ...] = ()
+        if validity is not None and made_at is not None and made_at < validity.since:
+            notes = (
+                _(
+                    "It is of {made_at}, and was signed again with a key that is in use since "
+                    "{since}.",
+                    made_at=made_at,
+                    since=validity.since,
+                ),
+            )
+        return Confirmed(
+            _("{name} is as it was signed: {digest}", name=found.name, digest=found.sha256),
+            {
+                "kind": found.kind,
+                "name": found.name,
+                "sha256": found.sha256,
+                "key_id": found.key_id,
+                "made_at": made_at,
+                "signed_again": bool(notes),
+            },
+            notes,
+        )
+
     def _standard(self, folder: Path, signature: Path) -> Confirmed:
-        keys = (*self._keys.public_keys("bundle"), *self._keys.public_keys("data"))
+        keys: list[PublicKey] = []
+        refusal: SignatureMismatch | None = None
+        for role in _FOLDER_ROLES:
+            try:
+                keys += self._keys.public_keys(role)
+            except SignatureMismatch as error:
+                refusal = error
+        if refusal is not None and not keys:
+            raise refusal
         found = check_standard(folder, signature, keys)
         files = sorted(found.digests)
         return Confirmed(
@@ -193,13 +235,6 @@ def _dataset(found: CheckedDataset) -> Confirmed:
             "examples": found.examples,
             "bytes": found.size_bytes,
         },
-    )
-
-
-def _document(kind: str, name: str, sha256: str, key_id: str) -> Confirmed:
-    return Confirmed(
-        _("{name} is as it was signed: {digest}", name=name, digest=sha256),
-        {"kind": kind, "name": name, "sha256": sha256, "key_id": key_id},
     )
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 
 from mintage.app.auditing import Auditing, read_note
-from mintage.core.errors import ConfigError
+from mintage.core.errors import ConfigError, SignatureMismatch
 from mintage.core.messages import _
 from mintage.store.workspace import Workspace
 from mintage.trust.audit import AuditLog
-from mintage.trust.cosigning import cosigned
+from mintage.trust.cosigning import Cosigned, cosignatures
 from mintage.trust.key_files import read_public_key
-from mintage.trust.keys import KeyRing
+from mintage.trust.keys import KeyRing, PublicKey
 from mintage.trust.witness import Witness, proof_from
 
 NAME = "mintage.local/witness"
@@ -33,21 +32,45 @@ class Witnessing:
     def witness(self, head: Path, log_key: Path, proof: Path | None, name: str = NAME) -> str:
         """The head of another's log with our cosignature; raises as ``Witness.cosigned`` does."""
         shown = None if proof is None else proof_from(read_note(proof))
-        witness = Witness(self._workspace.database, self._keys.signer("log"), self._workspace.clock)
+        signer = self._keys.signer("witness")
+        witness = Witness(self._workspace.database, signer, self._workspace.clock)
         return witness.cosigned(read_note(head), read_public_key(log_key), name, shown)
 
-    def take(self, note: Path, key: Path, name: str = NAME) -> datetime:
-        """Keep what a witness said of a head of ours, for all who ask for it; when it said so.
+    def take(self, note: Path, key: Path | None, name: str | None = None) -> list[Cosigned]:
+        """Keep what witnesses said of a head of ours, for all who ask for it.
+
+        ``key`` is a witness's; None: those that are trusted here. Only what ``name`` said is kept,
+        where one is given.
 
         Raises:
-            ConfigError: the files cannot be read, or this log has signed no such head.
-            SignatureMismatch: the head is not ours, or the witness did not sign it.
+            ConfigError: the files cannot be read, no witness's key is known, or this log has signed
+                no such head.
+            SignatureMismatch: the head is not ours, or no witness signed it.
         """
         head = self._auditing.read_head(note)
-        moment, line = cosigned(head.note, name, read_public_key(key))
-        if not self._log.keep_cosignature(head, name, line):
-            raise ConfigError(
-                _("This log has signed no such head of {size} entries.", size=head.size),
-                remedy=_("A head that this log's key signed elsewhere shows that it was forked."),
+        keys = self._trusted() if key is None else [read_public_key(key)]
+        found = [each for each in cosignatures(head.note, keys) if name in (None, each.name)]
+        if not found:
+            raise SignatureMismatch(
+                _("The note has no cosignature by these witnesses."),
+                remedy=_("Ask the witness for it anew, and for its key by another way."),
             )
-        return moment
+        for each in found:
+            if not self._log.keep_cosignature(head, each.name, each.line):
+                raise ConfigError(
+                    _("This log has signed no such head of {size} entries.", size=head.size),
+                    remedy=_(
+                        "A head that this log's key signed elsewhere shows that it was forked."
+                    ),
+                )
+        return found
+
+    def _trusted(self) -> list[PublicKey]:
+        own = self._keys.own("witness")
+        found = [each for each in self._keys.public_keys("witness") if each != own]
+        if not found:
+            raise ConfigError(
+                _("No witness's key is trusted here."),
+                remedy=_("Name it with --key, or first: mintage trust add NAME.witness.pub"),
+            )
+        return found

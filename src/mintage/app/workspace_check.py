@@ -14,11 +14,12 @@ from pydantic import SecretStr
 from mintage.app.finding import Finding
 from mintage.app.key_check import examine_keys
 from mintage.app.language import reason_missing
+from mintage.app.stopped import stopped
 from mintage.bundle import language
 from mintage.bundle.format import REQUIRED_FILES
 from mintage.bundle.language import is_language
 from mintage.core.clock import Clock
-from mintage.core.errors import ConfigError
+from mintage.core.errors import ConfigError, TrustError
 from mintage.core.machine import file_system
 from mintage.core.messages import Message, _
 from mintage.core.units import format_size
@@ -27,6 +28,7 @@ from mintage.store.checkup import Health, examine
 from mintage.store.place import NETWORK_FILE_SYSTEMS
 from mintage.store.workspace import FORMAT, described_format, elsewhere
 from mintage.trust.audit import leaf_of
+from mintage.trust.keys import KeyRing
 from mintage.trust.signing import SIGNATURE_FILE
 
 _LITTLE, _TOO_LITTLE = 2_000_000_000, 100_000_000
@@ -185,6 +187,7 @@ def _examined(home: Path, database_url: SecretStr | None, *, writable: bool) -> 
             _("Another goes on in its place; see: mintage audit verify"),
         )
     yield from _files(home, health)
+    yield from _stopped(home, health)
     yield from _upstreams(health)
 
 
@@ -253,6 +256,34 @@ def _files(home: Path, health: Health) -> Iterator[Finding]:
     if whole:
         said = _("all there, of {count} datasets and models", count=len(standing))
         yield Finding(_("files"), "ok", said)
+
+
+def _stopped(home: Path, health: Health) -> Iterator[Finding]:
+    """Whether a server that starts now would answer with all that is on sale."""
+
+    def folder(name: str, version: int) -> Path:
+        return home / "models" / name / str(version)
+
+    try:
+        found = [*stopped(KeyRing(home / "keys"), health.on_sale, folder)]
+    except TrustError:
+        return  # said already, of the keys
+    for each in found:
+        yield Finding(
+            _("product {product}", product=each.product),
+            "problem",
+            _(
+                "no server that starts now answers with {model}: {problem}",
+                model=each.model,
+                problem=each.problem.message,
+            ),
+            _(
+                "If you know that it is yours as it is: mintage signing-key sign-again {model}; "
+                "else publish another: mintage publish MODEL@VERSION --product {product}",
+                model=each.model,
+                product=each.product,
+            ),
+        )
 
 
 def _missing(folder: Path, names: Collection[str]) -> list[Path]:

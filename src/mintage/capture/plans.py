@@ -20,7 +20,8 @@ from mintage.core.units import check_name, parse_rate
 from mintage.store.engine import Database
 from mintage.trust import audit
 from mintage.trust.keys import KeyRing
-from mintage.trust.statements import ROLES, keep_signed, kept
+from mintage.trust.renewing import KeptFile, Renewing
+from mintage.trust.statements import ROLES, keep_signed
 
 DEFAULT_PLAN = "standard"
 DEFAULT_PRICE = "0.02"
@@ -114,6 +115,7 @@ class Plans:
         self._database = database
         self._clock = clock
         self._keys = keys
+        self._renewing = Renewing(database, keys, lambda: timestamp(clock.now()))
 
     def agree(self, name: str, terms: Terms) -> Plan:
         """Put terms in force; a new version only where they differ from those that stand.
@@ -178,14 +180,14 @@ class Plans:
         with self._database.read() as connection:
             return found(connection, name, version)
 
-    def signed(self, plan: Plan) -> bytes:
-        """The file in which a version of a plan was signed when it was set.
+    def signed(self, plan: Plan) -> KeptFile:
+        """The file in which a version of a plan is signed; see ``Renewing.document``.
 
         Raises:
             DataError: there is none.
+            SignatureMismatch: its key was revoked as of a moment before the log had it.
         """
-        with self._database.read() as connection:
-            return kept(connection, f"plan/{plan.reference}")
+        return self._renewing.document(f"plan/{plan.reference}")
 
     def list(self) -> Sequence[Plan]:
         """Every version of every plan, by name and version."""

@@ -126,7 +126,7 @@ def verify(
         for each in found:
             line(_finding(each))
         for fault in faults:
-            warn(f"{fault.message} {fault.remedy}".rstrip())
+            warn(str(fault))
         if anew:
             say(_("The damaged log is frozen, and another goes on in its place."))
     if faults:
@@ -228,7 +228,7 @@ def witness(
     """Cosign a head of another's log, if it continues what was seen of it here before.
 
     The first head of a log is taken as it is. Give the note that is printed back to the log's
-    owner; the key for it is what mintage public-key log prints here.
+    owner; the key for it is what mintage public-key witness prints here.
     """
     with opened(home, make=True) as app:
         note = app.witnessing.witness(head, log_key, proof, name)
@@ -242,19 +242,29 @@ def witness(
 def cosigned(
     note: Annotated[Path, typer.Argument(help="The head that a witness gave back, signed by it.")],
     *,
-    key: Annotated[Path, typer.Option(help="The witness's public key (PEM).")],
-    name: Annotated[str, typer.Option(help="What the witness is called.")] = NAME,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            help="The witness's public key (PEM). (default: the witnesses that are trusted here)"
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="What the witness is called. (default: as it says)")
+    ] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Keep what a witness said of a head of this log, and give it to whoever asks for the head."""
+    """Keep what witnesses said of a head of this log, and give it to whoever asks for the head."""
     with opened(home) as app:
-        moment = app.witnessing.take(note, key, name)
-    said = {"witness": name, "cosigned_at": timestamp(moment)}
+        found = app.witnessing.take(note, key, name)
+    said = [
+        {"witness": each.name, "key_id": each.key_id, "cosigned_at": timestamp(each.at)}
+        for each in found
+    ]
     if as_json:
         emit(said)
-    else:
-        line(_("{witness} signed this head at {cosigned_at}.", **said))
+    for each in [] if as_json else said:
+        line(_("{witness} signed this head at {cosigned_at}.", **each))
 
 
 @audit.command("head")

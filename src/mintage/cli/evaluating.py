@@ -52,7 +52,7 @@ def evaluate(
             return
         measured = app.create.evaluate(model, data=data, label=label, progress=TerminalProgress())
         if out is not None:
-            write_atomic(out, app.create.signed_evaluation(measured["evaluation"]))
+            write_atomic(out, app.create.signed_evaluation(measured["evaluation"]).data)
     if data is None:
         say(
             _(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import typer
@@ -19,6 +21,8 @@ _HEADINGS = {
     "REQUIRED_LONG_STRING": _("[required]"),
 }
 """What Typer prints around our texts, by the names of its constants."""
+_TEXT = "_make_rich_text"
+"""What Typer makes a help text with."""
 
 # What Typer says of an option or argument that is not as it should be: it gives us the sentence,
 # and `told` finds the translation by these templates.
@@ -70,14 +74,31 @@ def _under_our_headings(format_help: Callable[..., None]) -> Callable[..., None]
 
         for name, heading in _HEADINGS.items():
             setattr(rich_utils, name, told(heading))
-        format_help(*given)
+        made = getattr(rich_utils, _TEXT)
+        setattr(rich_utils, _TEXT, partial(_folded, made))
+        try:
+            format_help(*given)
+        finally:
+            setattr(rich_utils, _TEXT, made)
 
     return formatted
 
 
+def _folded(made: Callable[..., Any], **given: Any) -> Any:
+    """A help text, broken over lines: Chinese has no spaces, and would be cut at the first."""
+    text = made(**given)
+    text.overflow = "fold"
+    return text
+
+
+def _in_one_line(text: str) -> str:
+    """Each paragraph without the line ends that it has in the source."""
+    return re.sub(r"(?<!\n)\n(?!\n)", " ", text)
+
+
 def _localise(command: Any) -> None:
     command.format_help = _under_our_headings(command.format_help)
-    command.help = told(command.help or "")
+    command.help = _in_one_line(told(command.help or ""))
     help_option = command.get_help_option(typer.Context(command, help_option_names=HELP_OPTIONS))
     help_option.help = told(_("Show this message and exit."))
     for parameter in command.params:

@@ -19,7 +19,16 @@ from mintage.capture.books.invoice import Invoice
 from mintage.capture.payments.booking import Found
 from mintage.capture.payments.desk import synced
 from mintage.cli.options import Home, Json, opened
-from mintage.cli.output import TerminalProgress, emit, line, say, stdout, table, warn
+from mintage.cli.output import (
+    TerminalProgress,
+    emit,
+    line,
+    say,
+    say_renewed,
+    stdout,
+    table,
+    warn,
+)
 from mintage.cli.words import word
 from mintage.core.errors import BooksBroken, ConfigError, MintageError
 from mintage.core.files import write_atomic, write_parts
@@ -170,7 +179,10 @@ def show_invoice(
         found = invoices.find(reference)
         language = rendering.language_for(found.document, lang)
         if form is Form.SIGNED:
-            written = invoices.signed(found)
+            kept = invoices.signed(found)
+            written = kept.data
+            if kept.is_renewed:
+                say_renewed()
         elif form is Form.PDF:
             written = app.billing.pdf(invoices.confirmed(found), language, font)
         else:

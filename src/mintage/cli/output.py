@@ -34,6 +34,16 @@ def say(text: str) -> None:
     stderr.print(escape(shown(text)))
 
 
+def say_renewed() -> None:
+    """Say of a document that another key signed it first."""
+    say(
+        _(
+            "The key that signed this first was revoked since; the present one signed the same "
+            "again."
+        )
+    )
+
+
 def warn(text: str) -> None:
     """A warning for people, on stderr."""
     stderr.print("[yellow]" + told(_("warning: ")) + f"[/]{escape(shown(text))}")

@@ -13,7 +13,7 @@ from mintage.capture.books.economics_page import short_price
 from mintage.capture.plans import Plan
 from mintage.capture.pricing import terms_file
 from mintage.cli.options import Home, Json, opened
-from mintage.cli.output import emit, line, say, stdout, table, warn
+from mintage.cli.output import emit, line, say, say_renewed, stdout, table, warn
 from mintage.cli.words import word
 from mintage.core.errors import ConfigError
 from mintage.core.messages import _, told
@@ -74,9 +74,11 @@ def show_plan(
     """Show a plan's terms, every default made visible."""
     with opened(home) as app:
         found = app.billing.plan(reference)
-        envelope = app.capture.plans.signed(found) if signed else b""
-    if signed:
-        stdout.file.write(envelope.decode())
+        kept = app.capture.plans.signed(found) if signed else None
+    if kept is not None:
+        if kept.is_renewed:
+            say_renewed()
+        stdout.file.write(kept.data.decode())
         return
     if as_json:
         emit(found.to_json())

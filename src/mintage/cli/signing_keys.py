@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,7 @@ from typing import Annotated
 import typer
 
 from mintage.app.moving import described_listed
+from mintage.app.stopped import Stopped
 from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import emit, facts, line, say, warn
 from mintage.cli.trust import show_listed
@@ -16,6 +18,7 @@ from mintage.core.errors import ConfigError
 from mintage.core.files import write_atomic
 from mintage.core.messages import _
 from mintage.core.units import parse_moment
+from mintage.trust.public_key import NOTE_ROLES
 from mintage.trust.rotation import read_root
 
 signing_key = typer.Typer(
@@ -31,6 +34,7 @@ class SigningRole(StrEnum):
     BUNDLE = "bundle"
     RECEIPT = "receipt"
     LOG = "log"
+    WITNESS = "witness"
 
 
 @signing_key.command("list")
@@ -87,14 +91,30 @@ def revoke(
 ) -> None:
     """Believe a key no longer, as of a moment; if it is in use, another takes its place.
 
-    What it signed before is believed on where the audit log had it before.
+    What it signed before is believed on where the audit log had it before; datasets and models are
+    signed again with the present key, so that others believe them too. What is on sale and is not
+    believed any more is named.
     """
     moment = None if at is None else parse_moment(at)
     with opened(home) as app:
         done = app.signing_keys.revoke(key_id, reason, moment)
+        again = app.signing_again
+        renewed = again.believed() if done.key.role in ("data", "bundle") else []
+        stopped = again.stopped() if done.key.role == "bundle" else []
     if as_json:
         successor = None if done.successor is None else described_listed(done.successor)
-        emit({**described_listed(done.key), "shown": list(done.shown), "successor": successor})
+        emit(
+            {
+                **described_listed(done.key),
+                "shown": list(done.shown),
+                "successor": successor,
+                "signed_again": renewed,
+                "stopped": [
+                    {"product": each.product, "alias": each.alias, "model": each.model}
+                    for each in stopped
+                ],
+            }
+        )
         return
     line(
         _(
@@ -103,7 +123,7 @@ def revoke(
             moment=done.key.revoked_at,
         )
     )
-    if done.key.role != "log":
+    if done.key.role not in NOTE_ROLES:
         said = _(
             "The audit log had {count} signed things before; what of them this key signed "
             "is believed on.",
@@ -117,7 +137,68 @@ def revoke(
             role=done.successor.role,
         )
         line(said)
+    _say_renewed(renewed)
+    _warn_of(stopped)
     _say_next()
+
+
+@signing_key.command("sign-again")
+def sign_again(
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="What is to be believed on your word: pets@3, pets#1f9c, INV-2026-000001. "
+            "(default: all that the log had before)"
+        ),
+    ] = None,
+    *,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Sign with the present key what a revoked one signed, so that it is believed again.
+
+    Every byte of it must be what was signed, and the audit log must have it. What the log had only
+    after the moment of revocation is signed again where it is named: whoever took the key may have
+    made it, so look at it first.
+    """
+    with opened(home) as app:
+        again = app.signing_again
+        renewed = [each for each in what if again.named(each)] if what else again.believed()
+        stopped = again.stopped()
+    if as_json:
+        emit(renewed)
+        return
+    _say_renewed(renewed)
+    if not renewed:
+        say(_("Nothing had to be signed again."))
+    _warn_of(stopped)
+
+
+def _say_renewed(renewed: Sequence[str]) -> None:
+    for each in renewed:
+        line(_("{name} is signed by the present key from now on.", name=each))
+
+
+def _warn_of(stopped: Sequence[Stopped]) -> None:
+    for each in stopped:
+        warn(
+            _(
+                "{product}: at its next start no server answers with {model} ({alias}): {problem}",
+                product=each.product,
+                model=each.model,
+                alias=each.alias,
+                problem=each.problem.message,
+            )
+        )
+    if stopped:
+        models = dict.fromkeys(each.model for each in stopped)
+        say(
+            _(
+                "Where you know that they are yours as they are: mintage signing-key sign-again "
+                "{models}; else train and publish others.",
+                models=" ".join(models),
+            )
+        )
 
 
 @signing_key.command("publish")

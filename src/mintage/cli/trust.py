@@ -27,6 +27,7 @@ class Role(StrEnum):
     BUNDLE = "bundle"
     RECEIPT = "receipt"
     LOG = "log"
+    WITNESS = "witness"
     ROOT = "root"
 
 
@@ -58,7 +59,10 @@ def add_key(
     *,
     role: Annotated[
         list[Role] | None,
-        typer.Option(help="What to believe it for, repeatable. (default: bundle; Ed25519: log)"),
+        typer.Option(
+            help="What to believe it for, repeatable. (default: as the file is called, such as "
+            "receipt.pub; else bundle, of Ed25519 log)"
+        ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Trust it without asking.")] = False,
     home: Home = None,
@@ -67,7 +71,8 @@ def add_key(
     """Believe what a publisher's key signs, once its id is what the publisher told you."""
     with opened(home, make=True) as app:
         key = app.moving.read_key(file)
-        roles: list[keys.Role] = [each.value for each in role] if role else [key.usual_role]
+        roles: list[keys.Role] = [each.value for each in role or ()]
+        roles = roles or [app.moving.role_of(file, key)]
         described = described_key(key, roles)
         shown = [
             (_("key id"), described["key_id"]),

@@ -38,8 +38,8 @@ def verify(
     key: Annotated[
         list[Path] | None,
         typer.Option(
-            help="A public key to believe, repeatable: receipt.pub, log.pub. No workspace is "
-            "needed then. (default: the workspace's keys)"
+            help="A public key to believe, repeatable: receipt.pub, log.pub; or a list of keys: "
+            "keys.json. No workspace is needed then. (default: the workspace's keys)"
         ),
     ] = None,
     signature: Annotated[
@@ -52,30 +52,46 @@ def verify(
     receipts: Annotated[
         Path | None, typer.Option(help="With --chain: a folder of receipts that you kept.")
     ] = None,
+    head: Annotated[
+        list[Path] | None,
+        typer.Option(help="Of a proof or an export of a log: a tree head you kept, repeatable."),
+    ] = None,
+    sent: Annotated[
+        Path | None, typer.Option("--input", help="Of a receipt: the file that was sent.")
+    ] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
     """Check that something signed is what was signed: every byte, name and file; else exit 3.
 
-    It may be a bundle, a dataset, an invoice, a plan, an evaluation or a receipt. With --chain an
-    invoice (its number, its signed file, or the evidence that mintage invoice evidence wrote) is
-    followed to the events on the log, and to the models and data that answered; – marks what could
-    not be checked because it is not held.
+    It may be a bundle, a dataset, an invoice, a plan, an evaluation or a receipt; a tree head, a
+    proof or an export of the audit log; or a list of keys. With --chain an invoice (its number, its
+    signed file, or the evidence that mintage invoice evidence wrote) is followed to the events on
+    the log, and to the models and data that answered; – marks what could not be checked because it
+    is not held.
     """
     if receipts is not None and not chain:
         raise ConfigError(
             _("Receipts are compared along the chain."), remedy=_("Add --chain, or leave them out.")
         )
     with verifying(home, key or ()) as verifier:
+        for note in verifier.notes:
+            say(note)
         if chain:
             _show_chain(verifier.chain(what, receipts), as_json=as_json)
             return
-        found = verifier.verify(what, TerminalProgress(), signature=signature)
+        with TerminalProgress() as progress:
+            found = verifier.verify(
+                what, progress, signature=signature, heads=head or (), sent=sent
+            )
     if as_json:
         emit(dict(found.document))
         return
     line(found.said)
-    say(_("Signed by the key {key_id}.", key_id=found.document["key_id"]))
+    if found.document.get("key_id"):
+        say(_("Signed by the key {key_id}.", key_id=found.document["key_id"]))
+    for note in found.notes:
+        say(note)
 
 
 def _show_chain(chain: Chain, *, as_json: bool) -> None:
@@ -95,7 +111,7 @@ def _show_chain(chain: Chain, *, as_json: bool) -> None:
     if unchecked:
         say(
             _(
-                "What was checked holds; {count} links could not be checked, as they are not held.",
+                "What was checked holds. Not checked, as it is not held: {count} (marked –).",
                 count=len(unchecked),
             )
         )

@@ -26,7 +26,8 @@ class Health:
     ``latest`` are the newest entries of the audit log as (record, salt, leaf hash); ``gapless``
     says whether its positions run from its first without a gap; ``frozen`` are the origins of those
     before it, each with why it was frozen; ``datasets`` and ``models`` are the rows of what was not
-    removed; ``secrets`` are product and name of each upstream that stands, and where its key is.
+    removed; ``on_sale`` are product, alias, model and version of each version that answers;
+    ``secrets`` are product and name of each upstream that stands, and where its key is.
     """
 
     damage: str
@@ -38,6 +39,7 @@ class Health:
     frozen: tuple[tuple[str, str], ...] = ()
     datasets: tuple[inventory.Row, ...] = ()
     models: tuple[inventory.Row, ...] = ()
+    on_sale: tuple[tuple[str, str, str, int], ...] = ()
     secrets: tuple[tuple[str, str, str], ...] = ()
 
 
@@ -92,6 +94,7 @@ def _health(backend: Backend, connection: Connection) -> Health:
         frozen=tuple((each.origin, each.reason or "") for each in known[:-1]),
         datasets=tuple(inventory.all_datasets(connection)),
         models=tuple(inventory.all_models(connection)),
+        on_sale=tuple(inventory.on_sale(connection)),
     )
 
 

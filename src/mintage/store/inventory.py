@@ -54,6 +54,13 @@ def all_products(connection: Connection) -> list[Row]:
     return found
 
 
+def on_sale(connection: Connection) -> list[tuple[str, str, str, int]]:
+    """Product, alias, model and version of every version that answers for a product."""
+    a = aliases.c
+    asked = select(a.product, a.alias, a.model, a.version).order_by(a.product, a.alias)
+    return [(row[0], row[1], row[2], row[3]) for row in connection.execute(asked)]
+
+
 def models_by_digest(connection: Connection) -> dict[str, tuple[str, int]]:
     """The name and version of every model that was not removed, by its bundle's digest."""
     m = models.c

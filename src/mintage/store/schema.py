@@ -98,11 +98,13 @@ witnessed_heads = Table(
     Column("witnessed_at", String(32), nullable=False),
 )
 
-# Documents as they were signed when they were issued, set or measured; none ever changes.
+# Documents as they were signed when they were issued, set or measured; none ever changes. One whose
+# key was revoked is signed again, and kept under the next number.
 statements = Table(
     "statements",
     metadata,
     Column("name", String(200), primary_key=True),  # invoice/INV-2026-000001, plan/basic@3
+    Column("number", Integer, primary_key=True, autoincrement=False),  # 1 as it was issued
     Column("envelope", Text, nullable=False),  # DSSE, in the one spelling that it has
 )
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from mintage.core.clock import timestamp
 from mintage.core.errors import SignatureMismatch
 from mintage.core.messages import _
 from mintage.trust.encoding import strict_base64
@@ -38,34 +41,70 @@ def cosign(note: str, name: str, signer: Signer, moment: datetime) -> str:
     return f"{note}— {name} {base64.b64encode(signature).decode()}\n"
 
 
+@dataclass(frozen=True)
+class Cosigned:
+    """That a witness saw a head as its log's largest: when, and the line that says so."""
+
+    name: str
+    key_id: str
+    at: datetime
+    line: str
+
+
 def cosigned(note: str, name: str, key: PublicKey) -> tuple[datetime, str]:
     """When the witness of this name and key saw the note's head as its log's largest, and its line.
 
     Raises:
         SignatureMismatch: it did not sign it, or the note is not the one that it signed.
     """
-    body, lines = _parts(note)
-    wanted = _key_id(name, key)
-    for line in lines:
-        dash, __, rest = line.partition(" ")
-        named, __, encoded = rest.partition(" ")
-        if (dash, named) != ("—", name):
-            continue
-        try:
-            found = strict_base64(encoded)
-        except ValueError:
-            continue  # another's, in a spelling of its own
-        if found[:4] != wanted or len(found) != 4 + _TIMESTAMP.size + _SIGNATURE_BYTES:
-            continue
-        (seconds,) = _TIMESTAMP.unpack_from(found, 4)
-        if not key.verify(found[4 + _TIMESTAMP.size :], _message(seconds, body)):
-            raise SignatureMismatch(
-                _("The note was changed after {name} signed it.", name=name), remedy=_REMEDY
-            )
-        return datetime.fromtimestamp(seconds, UTC), f"{line}\n"
+    for found in cosignatures(note, [key]):
+        if found.name == name:
+            return found.at, found.line
     raise SignatureMismatch(
         _("The note has no cosignature by {name} with this key.", name=name), remedy=_REMEDY
     )
+
+
+def cosignatures(note: str, keys: Sequence[PublicKey]) -> list[Cosigned]:
+    """What the witnesses with these keys said of a note; lines of others are passed over.
+
+    Raises:
+        SignatureMismatch: a line that names such a key is not what it signed, or the key was
+            revoked, or was given up before; or it is no note.
+    """
+    body, lines = _parts(note)
+    found = []
+    for line in lines:
+        dash, __, rest = line.partition(" ")
+        name, __, encoded = rest.partition(" ")
+        try:
+            signature = strict_base64(encoded)
+        except ValueError:
+            continue  # another's, in a spelling of its own
+        if dash != "—" or len(signature) != 4 + _TIMESTAMP.size + _SIGNATURE_BYTES:
+            continue
+        for key in keys:
+            if signature[:4] == _key_id(name, key):
+                moment = _checked(body, name, key, signature[4:])
+                found.append(Cosigned(name, key.key_id, moment, f"{line}\n"))
+    return found
+
+
+def _checked(body: str, name: str, key: PublicKey, signed: bytes) -> datetime:
+    (seconds,) = _TIMESTAMP.unpack_from(signed)
+    message = _message(seconds, body)
+    if not key.verify(signed[_TIMESTAMP.size :], message):
+        raise SignatureMismatch(
+            _("The note was changed after {name} signed it.", name=name), remedy=_REMEDY
+        )
+    try:
+        moment = datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError) as error:
+        raise SignatureMismatch(
+            _("{name} signed the note at no time that there is.", name=name), remedy=_REMEDY
+        ) from error
+    key.check_still_believed(message, timestamp(moment))
+    return moment
 
 
 def _parts(note: str) -> tuple[str, list[str]]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 from mintage.core.errors import DataError, TrustError, said_by
 from mintage.core.messages import _
-from mintage.trust.public_key import PublicKey
+from mintage.trust.public_key import PublicKey, Role
 
 _BEGINS = b"-----BEGIN "
-_MOST_BYTES = 65_536
+_MOST_BYTES = 1 << 20
 
 
 def read_public_key(path: Path) -> PublicKey:
@@ -19,7 +20,7 @@ def read_public_key(path: Path) -> PublicKey:
         DataError: it cannot be read, or holds no key or several.
         TrustError: it holds a private key, or a kind that Mintage does not verify with.
     """
-    pem = _public_pem(path)
+    pem = read_key_file(path)
     count = pem.count(b"-----BEGIN ")
     if count > 1:
         raise DataError(
@@ -29,18 +30,29 @@ def read_public_key(path: Path) -> PublicKey:
     return PublicKey.from_pem(pem)
 
 
-def read_public_keys(path: Path) -> list[PublicKey]:
+def role_named(path: Path) -> Role | None:
+    """The role that a file's name gives its keys: ``receipt.pub``, ``NAME.receipt.pub``."""
+    named = path.stem.rpartition(".")[2]
+    return next((role for role in get_args(Role) if role == named), None)
+
+
+def public_keys_in(pem: bytes) -> list[PublicKey]:
     """The public keys in a PEM file, one or several: a role's and those before it.
 
     Raises:
-        DataError: it cannot be read.
-        TrustError: it holds a private key, no key, or a kind that Mintage does not verify with.
+        TrustError: it holds no key, or a kind that Mintage does not verify with.
     """
-    parts = _public_pem(path).split(_BEGINS)
+    parts = pem.split(_BEGINS)
     return [PublicKey.from_pem(_BEGINS + part) for part in parts[1:] or [b""]]
 
 
-def _public_pem(path: Path) -> bytes:
+def read_key_file(path: Path) -> bytes:
+    """What a file with public keys, or with a list of them, holds.
+
+    Raises:
+        DataError: it cannot be read.
+        TrustError: it holds a private key.
+    """
     try:
         with path.open("rb") as stream:
             pem = stream.read(_MOST_BYTES)

@@ -17,6 +17,7 @@ from mintage.core.canonical import canonical_json
 from mintage.core.errors import DataError, SignatureMismatch, TrustError
 from mintage.core.messages import _
 from mintage.trust.dsse import open_envelope_by, packed, sign_envelope
+from mintage.trust.encoding import strict_base64
 from mintage.trust.public_key import PublicKey, SigningRole
 from mintage.trust.signer import Signer
 
@@ -32,8 +33,9 @@ class ListedKey:
     """A signing key and its times, as ``core.clock.timestamp`` writes them.
 
     It signs from ``valid_from`` on, and where there is a ``valid_until`` no longer; what it signed
-    is believed all the same, unless it was revoked. ``switch`` is, of a key that signs the log, the
-    tree head that the key before it signed together with it.
+    is believed all the same, unless it was revoked or says of itself that it was made later.
+    ``switch`` is, of a key that signs the log, the tree head that the key before it signed together
+    with it.
     """
 
     role: SigningRole
@@ -51,7 +53,7 @@ class ListedKey:
 
     def ended(self, moment: str) -> Self:
         """The same, from ``moment`` on for verification only."""
-        return replace(self, valid_until=self.valid_until or moment)
+        return replace(self, valid_until=self.valid_until or max(moment, self.valid_from))
 
     def revoked(self, moment: str, reason: str, ended: str) -> Self:
         """The same, believed no longer from ``moment`` on; it signed until ``ended``."""
@@ -84,6 +86,7 @@ class ListedKey:
         moments = [said["valid_from"], said["valid_until"] or said["valid_from"]]
         moments.append(said["revoked_at"] or said["valid_from"])
         _require(all(_MOMENT.fullmatch(each) for each in moments), "moment")
+        _require(moments[0] <= moments[1], "an end before the beginning")
         _require((said["revoked_at"] is None) == (said["reason"] is None), "reason")
         for name in ("reason", "switch"):
             _require(isinstance(said[name], str | None), name)
@@ -188,6 +191,31 @@ def open_list(content: bytes, roots: Sequence[PublicKey]) -> tuple[KeyList, Publ
             _("What is signed is not a list of keys as Mintage writes it."), remedy=_REMEDY
         ) from error
     return keys, root
+
+
+def is_list(said: object) -> bool:
+    """Whether an envelope says that it holds a list of keys, before anything is believed."""
+    try:
+        return bool(_statement_in(said)["predicateType"] == PREDICATE_TYPE)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
+def unconfirmed(said: object) -> KeyList:
+    """What an envelope lists, whoever signed it.
+
+    Raises:
+        DataError: it is no list of keys.
+    """
+    try:
+        return KeyList.from_json(_statement_in(said)["predicate"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, TrustError) as error:
+        raise DataError(_("This is not a list of keys."), remedy=_REMEDY) from error
+
+
+def _statement_in(said: Any) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = json.loads(strict_base64(said["payload"]))
+    return found
 
 
 def check_newer(keys: KeyList, sha256: str, last: tuple[int, str] | None) -> bool:

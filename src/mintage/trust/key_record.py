@@ -21,7 +21,7 @@ from mintage.core.errors import DataError, TrustError, said_by
 from mintage.core.files import readable_failures, write_atomic
 from mintage.core.messages import _
 from mintage.trust.key_list import KeyList, ListedKey
-from mintage.trust.public_key import PublicKey, Revocation
+from mintage.trust.public_key import PublicKey, Revocation, Validity
 from mintage.trust.signing import FILES_TYPE, files_digest
 
 RECORD_FILE = "signing-keys.json"
@@ -89,22 +89,24 @@ def shown_name(key: PublicKey, root: PublicKey | None) -> str:
 def believed(
     listed: ListedKey, shown: Mapping[str, Sequence[str]], root: PublicKey | None = None
 ) -> PublicKey:
-    """A listed key as signatures are checked with it: with what is known of its revocation.
+    """A listed key as signatures are checked with it: with its times, and whether it was revoked.
 
     ``root`` is whose list it is on; None: our own record.
     """
+    validity = Validity(listed.valid_from, listed.valid_until)
     if listed.revoked_at is None:
-        return listed.key
+        return PublicKey(listed.key.key, validity=validity)
     lines = frozenset(shown.get(shown_name(listed.key, root), ()))
 
     def is_shown(payload: bytes) -> bool:
-        return _is_among(lines, payload)
+        return is_among(lines, payload)
 
-    return PublicKey(listed.key.key, Revocation(listed.revoked_at, listed.reason or "", is_shown))
+    revocation = Revocation(listed.revoked_at, listed.reason or "", is_shown, is_own=root is None)
+    return PublicKey(listed.key.key, revocation, validity)
 
 
-def _is_among(lines: Collection[str], payload: bytes) -> bool:
-    """Whether what a payload states, of files or of one document, is one of these."""
+def is_among(lines: Collection[str], payload: bytes) -> bool:
+    """Whether what a payload states, of files or of a document, is one of these ``digest name``."""
     try:
         statement = json.loads(payload)
         subject, predicate = statement["subject"][0], statement["predicate"]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
 
 from mintage.core.clock import Clock, SystemClock
 from mintage.core.errors import ConfigError, DataError, TrustError, said_by
 from mintage.core.files import read_whole, readable_failures
 from mintage.core.messages import _
+from mintage.trust.key_files import role_named
 from mintage.trust.key_list import MOST_BYTES, KeyList, open_list
 from mintage.trust.key_record import RECORD_FILE, KeyRecord, believed, read_shown
 from mintage.trust.public_key import PublicKey, Revocation, Role, SigningRole
@@ -58,8 +58,7 @@ class TrustedFile:
             raise _junk(path, said_by(error)) from error
         except TrustError as error:
             raise _junk(path, error.message) from error
-        named = path.stem.rpartition(".")[2]
-        role = next((each for each in get_args(Role) if each == named), key.usual_role)
+        role = role_named(path) or key.usual_role
         if not key.fits(role):
             raise _junk(
                 path,
@@ -100,7 +99,8 @@ class KeyRing:
 
         Raises:
             TrustError: the file can be read by others, or holds another kind of key; the key was
-                revoked; or it is the root key, which was taken off this machine.
+                revoked, or followed by another; or it is the root key, which was taken off this
+                machine.
         """
         held = self._own(role)
         if held is None:
@@ -159,9 +159,9 @@ class KeyRing:
         # Nobody else's list has a say in our own keys, and a list has more than a single file.
         return tuple((own | alone | by_list | own).values())
 
-    def ours(self, role: Role) -> tuple[PublicKey, ...]:
-        """Our own keys of a role that are believed still, the one that signs first."""
-        return tuple(key for key in self._ours(role).values() if key.revocation is None)
+    def ours(self, role: Role, *, revoked: bool = False) -> tuple[PublicKey, ...]:
+        """Our own keys of a role, the one that signs first; ``revoked`` ones too, if asked."""
+        return tuple(key for key in self._ours(role).values() if revoked or key.revocation is None)
 
     def _ours(self, role: Role) -> dict[str, PublicKey]:
         """Our own keys of a role, the one that signs first."""
@@ -319,12 +319,31 @@ def _refusal(signer: Signer, record: KeyRecord, role: Role) -> TrustError | None
                 "Put back the file root.pem with the key {key_id}.", key_id=record.root.key_id
             ),
         )
-    revoked = [each.key.key_id for each in record.keys.of(role) if each.revoked_at is not None]
-    if signer.key_id not in revoked:
+    listed = {each.key.key_id: each for each in record.keys.of(role)}.get(signer.key_id)
+    if listed is None or listed.is_current:
         return None
+    remedy = _("Have another made: mintage signing-key rotate {role}", role=role)
+    if listed.revoked_at is not None:
+        return TrustError(
+            _("The key of the role {role} was revoked, and nothing is signed with it.", role=role),
+            remedy=remedy,
+        )
+    current = record.keys.current(role)
+    if current is not None:
+        remedy = _(
+            "Put back the file {role}.pem with the key {key_id}, or have another made: "
+            "mintage signing-key rotate {role}",
+            key_id=current.key.key_id,
+            role=role,
+        )
     return TrustError(
-        _("The key of the role {role} was revoked, and nothing is signed with it.", role=role),
-        remedy=_("Have another made: mintage signing-key rotate {role}", role=role),
+        _(
+            "The key of the role {role} that lies here was followed by another at {moment}, and "
+            "nothing is signed with it.",
+            role=role,
+            moment=listed.valid_until,
+        ),
+        remedy=remedy,
     )
 
 

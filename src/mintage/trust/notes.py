@@ -76,6 +76,24 @@ def verify_note(text: str, public_key: PublicKey, origin: str) -> SignedHead:
     return SignedHead(int(lines[1]), root, text)
 
 
+def opened_by(text: str, keys: Iterable[PublicKey]) -> tuple[SignedHead, PublicKey]:
+    """The tree head that a note signs under the name that it gives itself, and whose key did.
+
+    Raises:
+        SignatureMismatch: none of these keys did, or it is no tree head.
+    """
+    origin, refusal = text.partition("\n")[0], None
+    for key in keys:
+        try:
+            return verify_note(text, key, origin), key
+        except SignatureMismatch as error:
+            refusal = error
+    raise refusal or SignatureMismatch(
+        _("No key is trusted here for the log, so its head cannot be confirmed."),
+        remedy=_("Name it: --key log.pub, as mintage public-key log prints it."),
+    )
+
+
 def verify_by_any(text: str, keys: Iterable[PublicKey], origin: str) -> SignedHead:
     """``verify_note`` by any of these keys, one that was revoked too.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
@@ -14,11 +14,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from mintage.core.errors import SignatureMismatch, TrustError
 from mintage.core.messages import _
+from mintage.trust.moments import is_well_after, said_moment
 
-SigningRole = Literal["data", "bundle", "receipt", "log"]
-"""What a key signs."""
-Role = Literal["data", "bundle", "receipt", "log", "root"]
+SigningRole = Literal["data", "bundle", "receipt", "log", "witness"]
+"""What a key signs; a witness's cosigns the tree heads of others' logs."""
+Role = Literal["data", "bundle", "receipt", "log", "witness", "root"]
 """The same, and the root, which signs the list of those keys and nothing else."""
+NOTE_ROLES: Final[tuple[Role, ...]] = ("log", "witness")
+"""Those that sign notes, with Ed25519; all others sign with ECDSA."""
 
 # The pairs that the OpenSSF model-signing standard allows; ours are P-256, the others are read.
 _HASHES: dict[str, type[hashes.HashAlgorithm]] = {
@@ -33,12 +36,21 @@ class Revocation:
     """That a key is believed no longer, from which moment on, and why.
 
     ``is_shown`` says of a signed payload whether something that a thief of the key cannot make
-    shows that it stood before ``at``.
+    shows that it stood before ``at``. ``is_own``: it is a key of the workspace that asks.
     """
 
     at: str
     reason: str
     is_shown: Callable[[bytes], bool]
+    is_own: bool = False
+
+
+@dataclass(frozen=True)
+class Validity:
+    """From when on a key signs, and until when; None: it does still."""
+
+    since: str
+    until: str | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +59,8 @@ class PublicKey:
 
     key: ec.EllipticCurvePublicKey | Ed25519PublicKey
     revocation: Revocation | None = field(default=None, compare=False)
+    validity: Validity | None = field(default=None, compare=False)
+    """None: nobody said."""
 
     @classmethod
     def from_pem(cls, pem: bytes) -> PublicKey:
@@ -96,23 +110,50 @@ class PublicKey:
             return False
         return True
 
-    def check_still_believed(self, payload: bytes) -> None:
+    def check_still_believed(self, payload: bytes, said: str | None = None) -> None:
         """To be asked of every payload that this key is found to have signed.
 
+        ``said`` is when it says that it was made, where that does not stand in a member of it.
+
         Raises:
-            SignatureMismatch: the key was revoked, and nothing shows that this stood before.
+            SignatureMismatch: the key was revoked, and nothing shows that this stood before; or
+                this says of itself that it was made when the key signed no more.
         """
-        if self.revocation is None or self.revocation.is_shown(payload):
-            return
-        raise SignatureMismatch(
+        if self.revocation is not None:
+            if self.revocation.is_shown(payload):
+                return  # our log is a better witness of the time than what this says of itself
+            raise self._revoked(self.revocation)
+        until = self.validity and self.validity.until
+        said = said or (said_moment(payload) if until else None)
+        if until and said and is_well_after(said, until):
+            raise SignatureMismatch(
+                _(
+                    "This says that it was made at {moment}, and the key {key_id} that signed it "
+                    "was in use until {until} alone.",
+                    moment=said,
+                    key_id=self.key_id,
+                    until=until,
+                ),
+                remedy=_("Do not believe it: somebody signed with a key that was given up."),
+            )
+
+    def _revoked(self, revocation: Revocation) -> SignatureMismatch:
+        remedy = _("Ask its maker for one that is signed with the key that they have now.")
+        if revocation.is_own:
+            remedy = _(
+                "If you know that it is yours as it is: mintage signing-key sign-again NAME, such "
+                "as pets@3, pets#1f9c or INV-2026-000001. A receipt is signed anew where it is "
+                "fetched again."
+            )
+        return SignatureMismatch(
             _(
                 "The key {key_id} that signed this was revoked as of {moment} ({reason}), and "
                 "nothing here shows that this was signed before.",
                 key_id=self.key_id,
-                moment=self.revocation.at,
-                reason=self.revocation.reason,
+                moment=revocation.at,
+                reason=revocation.reason,
             ),
-            remedy=_("Ask its maker for one that is signed with the key that they have now."),
+            remedy=remedy,
         )
 
     @property
@@ -129,4 +170,4 @@ class PublicKey:
 
     def fits(self, role: Role) -> bool:
         """Whether the role's signatures are of this key's kind."""
-        return isinstance(self.key, Ed25519PublicKey) == (role == "log")
+        return isinstance(self.key, Ed25519PublicKey) == (role in NOTE_ROLES)

@@ -230,16 +230,18 @@ def read_heads(connection: Connection, log: int, first: int = 0) -> Generator[He
             yield _head(*row)
 
 
-def add_statement(connection: Connection, name: str, envelope: bytes) -> None:
-    """Keep the file in which a document was signed."""
-    connection.execute(insert(statements).values(name=name, envelope=envelope.decode()))
+def add_statement(connection: Connection, name: str, envelope: bytes, number: int = 1) -> None:
+    """Keep the file in which a document was signed for the ``number``-th time."""
+    values = {"name": name, "number": number, "envelope": envelope.decode()}
+    connection.execute(insert(statements).values(values))
 
 
-def find_statement(connection: Connection, name: str) -> bytes | None:
-    """The file in which the document of a name was signed."""
-    asked = select(statements.c.envelope).where(statements.c.name == name)
-    found = connection.execute(asked).scalar()
-    return None if found is None else str(found).encode()
+def find_statement(connection: Connection, name: str) -> tuple[int, bytes] | None:
+    """The file in which the document of a name was signed last, and for which time."""
+    kept = statements.c
+    asked = select(kept.number, kept.envelope).where(kept.name == name)
+    row = connection.execute(asked.order_by(kept.number.desc()).limit(1)).one_or_none()
+    return None if row is None else (int(row.number), str(row.envelope).encode())
 
 
 def keep_cosignature(

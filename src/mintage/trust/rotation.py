@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, get_args
 
@@ -30,6 +30,7 @@ from mintage.trust.key_list import KeyList, ListedKey, open_list, sign_list
 from mintage.trust.key_record import KeyRecord, alone, read_shown, shown_name, write_shown
 from mintage.trust.keys import KeyRing, SigningRole
 from mintage.trust.notes import SignedHead, add_signature, verify_note
+from mintage.trust.own_keys import recorded
 from mintage.trust.public_key import PublicKey
 from mintage.trust.repository import Connection
 from mintage.trust.shown import logged_before
@@ -237,25 +238,7 @@ class SigningKeys:
             return None
 
     def _recorded(self) -> KeyRecord:
-        """The record, with the keys that lie here and were never recorded.
-
-        A key that is found in another's place was laid there by hand: the other is a former one.
-        """
-        record = self._keys.record() or KeyRecord(KeyList(0, self._moment(), ()))
-        keys = [*record.keys.keys]
-        for role in get_args(SigningRole):
-            found = self._keys.own(role)
-            if found is None or any(each.key.key_id == found.key_id for each in keys):
-                continue
-            made = self._made(self._keys.path(role))
-            keys = [each.ended(made) if each.role == role else each for each in keys]
-            keys.append(ListedKey(role, found, made))
-        return replace(record, keys=replace(record.keys, keys=tuple(keys)))
-
-    def _made(self, path: Path) -> str:
-        """When a key was made that nobody recorded: as its file says."""
-        made = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-        return min(timestamp(made), self._moment())
+        return recorded(self._keys, self._moment())
 
     def _successor(self, role: SigningRole) -> Signer:
         """The key that takes the role over.

@@ -16,7 +16,7 @@ from mintage.core.errors import TrustError, said_by
 from mintage.core.files import readable_failures, sync_folder
 from mintage.core.ids import new_id
 from mintage.core.messages import _
-from mintage.trust.public_key import PublicKey, Role
+from mintage.trust.public_key import NOTE_ROLES, PublicKey, Role
 
 _PrivateKey = ec.EllipticCurvePrivateKey | Ed25519PrivateKey
 _ECDSA = ec.ECDSA(hashes.SHA256())
@@ -45,7 +45,9 @@ class Signer:
 def make_private(path: Path, role: Role) -> None:
     """Write a new key; of several that race, the first to link its file wins for all of them."""
     key: _PrivateKey = (
-        Ed25519PrivateKey.generate() if role == "log" else ec.generate_private_key(ec.SECP256R1())
+        Ed25519PrivateKey.generate()
+        if role in NOTE_ROLES
+        else ec.generate_private_key(ec.SECP256R1())
     )
     pem = key.private_bytes(
         serialization.Encoding.PEM,
@@ -119,15 +121,12 @@ def parsed(pem: bytes, path: Path, role: Role) -> Signer:
         key = serialization.load_pem_private_key(pem, None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         key = None
-    if role == "log" and isinstance(key, Ed25519PrivateKey):
+    if role in NOTE_ROLES:
+        if isinstance(key, Ed25519PrivateKey):
+            return Signer(key)
+    elif isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name == "secp256r1":
         return Signer(key)
-    if (
-        role != "log"
-        and isinstance(key, ec.EllipticCurvePrivateKey)
-        and key.curve.name == "secp256r1"
-    ):
-        return Signer(key)
-    wanted = "Ed25519" if role == "log" else "ECDSA P-256"
+    wanted = "Ed25519" if role in NOTE_ROLES else "ECDSA P-256"
     raise TrustError(
         _(
             "{path} holds no {algorithm} private key in unencrypted PEM.",

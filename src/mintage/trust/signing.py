@@ -95,8 +95,32 @@ def sign_files(files: Mapping[str, bytes | mmap], subject: str, signer: Signer) 
     if problem:
         raise DataError(_("These files cannot be signed: {problem}.", problem=problem))
     digests = {name: sha256_hex(data) for name, data in files.items()}
-    payload = canonical_json(_statement(subject, digests))
+    return pack_signature(canonical_json(_statement(subject, digests)), signer)
+
+
+def pack_signature(payload: bytes, signer: Signer) -> bytes:
+    """The content of ``signature.json`` for a statement that is there already."""
     return _packed(sign_envelope(payload, PAYLOAD_TYPE, signer), signer.public)
+
+
+def signed_by(signature: bytes, keys: Sequence[PublicKey]) -> tuple[bytes, PublicKey]:
+    """The statement in a ``signature.json``, not looked at yet, and the key that signed it.
+
+    Raises:
+        SignatureMismatch: none of these did, or it is spelled otherwise than Mintage does.
+    """
+    try:
+        envelope = json.loads(signature)["dsseEnvelope"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise mismatch(
+            _("{signature_file} is not a signature", signature_file=SIGNATURE_FILE)
+        ) from error
+    payload, key = open_envelope_by(envelope, PAYLOAD_TYPE, keys)
+    if signature != _packed(envelope, key):
+        raise mismatch(
+            _("{signature_file} was changed outside what it signs", signature_file=SIGNATURE_FILE)
+        )
+    return payload, key
 
 
 def verify_folder(
@@ -229,17 +253,7 @@ def _packed(envelope: Mapping[str, Any], key: PublicKey) -> bytes:
 
 def _opened(signature: bytes, keys: Sequence[PublicKey], subject: str | None) -> _Signed:
     """The statement, once its signature, its spelling and its subject are confirmed."""
-    try:
-        envelope = json.loads(signature)["dsseEnvelope"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise mismatch(
-            _("{signature_file} is not a signature", signature_file=SIGNATURE_FILE)
-        ) from error
-    payload, key = open_envelope_by(envelope, PAYLOAD_TYPE, keys)
-    if signature != _packed(envelope, key):
-        raise mismatch(
-            _("{signature_file} was changed outside what it signs", signature_file=SIGNATURE_FILE)
-        )
+    payload, key = signed_by(signature, keys)
     try:
         statement = json.loads(payload)
         name = str(statement["subject"][0]["name"])

@@ -90,8 +90,8 @@ def keep_signed(
     return data
 
 
-def kept(connection: repository.Connection, name: str) -> bytes:
-    """The file in which the document of a name was signed.
+def kept(connection: repository.Connection, name: str) -> tuple[int, bytes]:
+    """The file in which the document of a name was signed last, and for which time: 1 is the first.
 
     Raises:
         DataError: it was not signed here.

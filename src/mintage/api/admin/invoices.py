@@ -89,7 +89,7 @@ def _add_readings(router: APIRouter, desk: Desk) -> None:
             invoices = app.billing.invoices
             found = invoices.find(wanted)
             if form == "signed":
-                return as_signed(invoices.signed(found), wanted)
+                return as_signed(invoices.signed(found).data, wanted)
             return written(request, invoices.confirmed(found).to_json(), form)
 
         return await asyncio.to_thread(read)

@@ -43,6 +43,7 @@ from mintage.core.messages import Message, _
 from mintage.core.money import Money
 from mintage.store.engine import Database
 from mintage.trust.keys import KeyRing
+from mintage.trust.renewing import Renewing
 
 
 class Drafts:
@@ -57,6 +58,7 @@ class Drafts:
         self._keys = keys
         self._seller = seller
         self._rollup = Rollup(database, clock)
+        self._renewing = Renewing(database, keys, lambda: timestamp(clock.now()))
 
     def run(self, period: Period, customer: str | None = None) -> Ran:
         """Draft an invoice for every customer's month, or for one's; drafts are drawn up anew.

@@ -31,6 +31,7 @@ from mintage.core.ids import new_id
 from mintage.core.messages import Message, _
 from mintage.core.money import Money
 from mintage.trust import audit
+from mintage.trust.renewing import KeptFile
 from mintage.trust.repository import find_statement
 from mintage.trust.statements import kept, name_of, open_statement, unconfirmed
 
@@ -250,8 +251,9 @@ class Invoices(Drafts):
         if found.number is None:
             return found
         with self._database.read() as connection:
-            data = find_statement(connection, _signed_as(found))
-        if data is None or canonical_json(unconfirmed(data)) != canonical_json(found.document):
+            signed = find_statement(connection, _signed_as(found))
+        said = None if signed is None else unconfirmed(signed[1])
+        if canonical_json(said) != canonical_json(found.document):
             raise SignatureMismatch(
                 _("The document {number} is not what was signed.", number=found.number),
                 remedy=_(
@@ -265,23 +267,27 @@ class Invoices(Drafts):
         """Why the signature of what is issued cannot be confirmed here; None where it can."""
         if found.number is None:
             return None
+        with self._database.read() as connection:
+            __, data = kept(connection, _signed_as(found))
         try:
-            open_statement(self.signed(found), self._keys)
+            open_statement(data, self._keys)
         except SignatureMismatch as error:
             return _("its signature cannot be confirmed: {reason}", reason=error.message)
         return None
 
-    def signed(self, found: Invoice) -> bytes:
-        """The file in which an invoice or a credit note was signed when it was issued.
+    def signed(self, found: Invoice, *, asked: bool = False) -> KeptFile:
+        """The file in which an invoice or a credit note is signed.
+
+        It is that of its issue, unless that key was revoked since; see ``Renewing.document``.
 
         Raises:
             RequestError: it is a draft (409).
             DataError: its signature is not kept here.
+            SignatureMismatch: the key was revoked as of a moment before the log had it.
         """
         if found.number is None:
             raise not_now(found, _("only what is issued is signed"))
-        with self._database.read() as connection:
-            return kept(connection, _signed_as(found))
+        return self._renewing.document(_signed_as(found), asked=asked)
 
     def events(self, reference: str, line: int, customer: str | None = None) -> list[UsageRecord]:
         """The usage events that a line of an invoice was computed from, the oldest first.

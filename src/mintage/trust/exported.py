@@ -1,0 +1,212 @@
+"""What a log gives away as files, checked by whoever holds them: proofs, and all of its entries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mintage.core.errors import ConfigError, LogForked
+from mintage.core.messages import _
+from mintage.core.progress import Progress
+from mintage.trust import merkle
+from mintage.trust.heads import BEGUN
+from mintage.trust.leaves import leaf_of, missing
+from mintage.trust.notes import SignedHead
+from mintage.trust.roots import GrowingRoot
+
+_TOLD_EVERY = 4096
+_REMEDY = _("Have it made again; where that does not help, keep it: it shows what its owner says.")
+
+
+def is_proof(said: object) -> bool:
+    """Whether it looks like one, before anything of it is believed."""
+    return isinstance(said, dict) and "path" in said and ("leaf_hash" in said or "from" in said)
+
+
+def check_inclusion(proof: Mapping[str, Any], head: SignedHead) -> int:
+    """The position of the entry that ``mintage audit prove POSITION`` proves to be in the log.
+
+    Where its record is there, that is the one of its leaf.
+
+    Raises:
+        LogForked: it does not lead to the head, or says things that cannot be.
+    """
+    try:
+        position, index, size = (_whole(proof[name]) for name in ("position", "index", "size"))
+        leaf, path = bytes.fromhex(proof["leaf_hash"]), _path(proof)
+        record = proof.get("record")
+        found = leaf
+        if record is not None:
+            found = leaf_of(record.encode(), bytes.fromhex(proof["salt"]))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _no_proof() from error
+    if found != leaf:
+        raise LogForked(_("The record is not the one of this leaf."), remedy=_REMEDY)
+    # Only a log that was begun after another counts from elsewhere than its first position.
+    is_first = "/" not in head.origin.partition("/")[2]
+    if size != head.size or index > position or (is_first and index != position):
+        raise LogForked(
+            _("The proof's position is not that of its index, or of another head."), remedy=_REMEDY
+        )
+    merkle.verify_inclusion(index, head.size, leaf, path, head.root)
+    return position
+
+
+def check_growth(proof: Mapping[str, Any], kept: SignedHead, head: SignedHead) -> None:
+    """That the log of ``head`` begins with that of ``kept``, as ``--since SIZE`` proves it.
+
+    Raises:
+        LogForked: it does not, or the proof is of other heads.
+    """
+    try:
+        sizes, path = (proof["from"], proof["to"]), _path(proof)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _no_proof() from error
+    if sizes != (kept.size, head.size) or kept.origin != head.origin:
+        raise LogForked(_("The proof is of other heads than these."), remedy=_REMEDY)
+    merkle.verify_consistency(kept.size, head.size, kept.root, head.root, path)
+
+
+@dataclass(frozen=True)
+class ExportedLog:
+    """A log as it was exported: how many entries, their root, and the sizes of the heads met."""
+
+    origin: str
+    size: int
+    root: bytes
+    met: tuple[int, ...]
+
+
+def check_export(
+    lines: Iterable[bytes], heads: Sequence[SignedHead], progress: Progress
+) -> list[ExportedLog]:
+    """What ``mintage audit export`` wrote, hashed again entry by entry, and held against heads.
+
+    It is read a line at a time, whatever its size.
+
+    Raises:
+        LogForked: an entry is missing or was changed, or a head is of another log.
+    """
+    found: list[_Log] = []
+    expected = 0
+    progress.start(_("Hashing the records"))
+    for number, line in enumerate(lines, start=1):
+        said = _read(line, number)
+        if "origin" in said:
+            begins = said["first_position"]
+            if begins < expected or any(each.origin == said["origin"] for each in found):
+                raise LogForked(
+                    _("The log {origin} begins twice, or too early.", origin=said["origin"]),
+                    remedy=_REMEDY,
+                )
+            found.append(_Log(said["origin"], heads))
+            expected = begins
+            continue
+        if not found or said["position"] != expected:
+            raise missing(expected)
+        try:
+            record, salt = said["record"].encode(), bytes.fromhex(said["salt"])
+            begun = len(found) == 1 or found[-1].size or json.loads(record)["kind"] == BEGUN
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise _no_entry(number) from error
+        if not begun:
+            raise LogForked(
+                _("{origin} does not say which log was frozen for it.", origin=found[-1].origin),
+                remedy=_REMEDY,
+            )
+        found[-1].add(leaf_of(record, salt))
+        expected += 1
+        if expected % _TOLD_EVERY == 0:
+            progress.advance(expected)
+    progress.finish()
+    for head in heads:
+        if not any(each.has_met(head) for each in found):
+            raise LogForked(
+                _(
+                    "This log does not begin with the {size} entries that {origin} signed.",
+                    size=head.size,
+                    origin=head.origin,
+                ),
+                remedy=_REMEDY,
+            )
+    return [each.checked() for each in found]
+
+
+class _Log:
+    """One of the logs in an export, while it grows; its root is asked for where a head is due."""
+
+    def __init__(self, origin: str, heads: Sequence[SignedHead]) -> None:
+        self.origin, self.size = origin, 0
+        self._due = {each.size: each.root for each in heads if each.origin == origin}
+        self._growing = GrowingRoot()
+        self._waiting: list[bytes] = []
+        self._met: list[int] = []
+        self._compare()
+
+    def add(self, leaf: bytes) -> None:
+        self._waiting.append(leaf)
+        self.size += 1
+        if len(self._waiting) == _TOLD_EVERY:
+            self._grow()
+        self._compare()
+
+    def _grow(self) -> None:
+        self._growing.add(self._waiting)
+        self._waiting = []
+
+    def _compare(self) -> None:
+        if self.size in self._due:
+            self._grow()
+            if self._growing.root() != self._due[self.size]:
+                raise LogForked(
+                    _(
+                        "The first {size} entries are not those that {origin} signed.",
+                        size=self.size,
+                        origin=self.origin,
+                    ),
+                    remedy=_REMEDY,
+                )
+            self._met.append(self.size)
+
+    def has_met(self, head: SignedHead) -> bool:
+        return head.origin == self.origin and head.size in self._met
+
+    def checked(self) -> ExportedLog:
+        self._grow()
+        return ExportedLog(self.origin, self.size, self._growing.root(), tuple(self._met))
+
+
+def _read(line: bytes, number: int) -> Mapping[str, Any]:
+    try:
+        said = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise _no_entry(number) from error
+    place = "first_position" if isinstance(said, dict) and "origin" in said else "position"
+    if not isinstance(said, dict) or type(said.get(place)) is not int:
+        raise _no_entry(number)
+    return said
+
+
+def _whole(number: object) -> int:
+    if type(number) is not int:
+        raise TypeError(number)
+    return number
+
+
+def _path(proof: Mapping[str, Any]) -> list[bytes]:
+    return [bytes.fromhex(each) for each in proof["path"]]
+
+
+def _no_entry(number: int) -> LogForked:
+    return LogForked(
+        _("Line {number} is no entry of a log as Mintage writes it.", number=number), remedy=_REMEDY
+    )
+
+
+def _no_proof() -> ConfigError:
+    return ConfigError(
+        _("This is no proof as Mintage writes it."),
+        remedy=_("It is what mintage audit prove prints."),
+    )
