@@ -2,12 +2,12 @@
 
     python verify.py WHAT --key MAKER.pub [--key ANOTHER.pub] ...
 
-WHAT is a bundle (its folder or pets.mintage), a dataset's folder, a receipt, a signed invoice, plan
-or evaluation, a tree head, a proof, or an export of the audit log. ``verify_invoice.py``, beside
-this file, follows the evidence of an invoice. The keys are those that their owner gave you, by
-another way than the files; one in ``receipt.pub`` or ``NAME.receipt.pub`` is believed for receipts
-alone, and so with bundle, data and log. Exit status 0: every check held; 3: one did not, and the
-reason is said; 2: there was nothing to check.
+WHAT is a bundle (its folder or pets.mintage), a dataset's folder, a receipt, a signed invoice,
+plan, evaluation or audit, a tree head, a proof, or an export of the audit log.
+``verify_invoice.py``, beside this file, follows the evidence of an invoice. The keys are those that
+their owner gave you, by another way than the files; one in ``receipt.pub`` or ``NAME.receipt.pub``
+is believed for receipts alone, and so with bundle, data and log. Exit status 0: every check held;
+3: one did not, and the reason is said; 2: there was nothing to check.
 
 The formats are those of docs/formats.
 """
@@ -312,12 +312,16 @@ def receipt_of(envelope: Any, keys: Sequence[Key], given: Path | None) -> None:
         said(f"{given.name} is what was sent")
 
 
+MEASURED = ("evaluation", "audit")
+"""What is signed by the key of the bundles that it is about."""
+
+
 def document_of(data: bytes, keys: Sequence[Key], kinds: Sequence[str] = ()) -> dict[str, Any]:
-    """An invoice, a credit note, a plan or an evaluation; its statement carries all of it."""
+    """An invoice, credit note, plan, evaluation or audit; its statement carries all of it."""
     envelope = read(data)
     stated = str(read(unbase64(envelope["payload"]))["predicateType"])
     kind = stated.removeprefix("urn:mintage:").removesuffix(":v1")
-    role = "bundle" if kind == "evaluation" else "receipt"
+    role = "bundle" if kind in MEASURED else "receipt"
     payload, key = opened(envelope, IN_TOTO, role, keys)
     if data != canonical(packed(envelope, key)) + b"\n":
         refuse("the file was changed outside what it signs")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import re
+from dataclasses import replace
 
 import pytest
+from tests.api.conftest import InProcess
 
 from mintage.api import pages
-from mintage.api.application import customer_app, openapi_document
+from mintage.api.application import customer_app, openapi_document, operator_app
 from mintage.api.models import InferProblem, Problem
 
 PREDICT = "/v1/products/tones/predict"
@@ -337,6 +339,19 @@ def test_the_operators_port_has_documents_and_metrics(operator, client, desk, wa
     docs = operator.get("/docs")
     for address in re.findall(r'(?:src|href)="(/[^"]+)"', docs.text):
         assert operator.get(address).status_code == 200, address
+
+
+def test_metrics_tell_which_audits_are_due_as_they_stand_when_they_are_read(service) -> None:
+    due = {"tones@3": "2026-12-01T00:00:00.000000Z", "tones@4": None}
+    audited = replace(service, audits=lambda: due)
+    with InProcess(operator_app(audited)) as operator:
+        text = operator.get("/metrics").text
+        name = "mintage_audit_due_timestamp_seconds"
+        assert f'{name}{{model="tones",version="3"}} 1.7960832e+09' in text
+        assert f'{name}{{model="tones",version="4"}} 0.0' in text
+        assert "mintage_calls_total" in text
+        del due["tones@4"]
+        assert 'version="4"' not in operator.get("/metrics").text
 
 
 def test_the_operators_port_answers_no_customer(operator, warm) -> None:

@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from tests.api.conftest import KEY, Running
 
-from mintage.api.tls import certificate_of, is_loopback
+from mintage.api.tls import certificate_of
 from mintage.core.errors import ConfigError
+from mintage.core.machine import is_loopback
 from mintage.core.settings import Settings
 
 PREDICT = "/v1/products/tones/predict"

@@ -24,7 +24,7 @@ from cryptography.x509.oid import NameOID
 from tests.docs.conftest import Open
 
 from mintage.api import uploads
-from mintage.api.metrics import Metrics
+from mintage.api.metrics import Metrics, audits_text
 from mintage.core.settings import Settings
 from mintage.core.types import Batch
 
@@ -301,8 +301,9 @@ def _exposed() -> dict[str, set[str]]:
     metrics.answered("pets", 0.1)
     metrics.batch("pets", Batch("1", 1, (0.1,), 0.1, 0.1))
     metrics.watch(lambda: {"pets": 1})
+    text = (metrics.render() + audits_text({"pets@1": None})).decode()
     found: dict[str, set[str]] = {}
-    for name, labels in re.findall(r"^(\w+)\{(.*?)\}", metrics.render().decode(), re.MULTILINE):
+    for name, labels in re.findall(r"^(\w+)\{(.*?)\}", text, re.MULTILINE):
         found.setdefault(name, set()).update(re.findall(r"(\w+)=", labels))
     return found
 

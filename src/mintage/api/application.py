@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -17,6 +18,7 @@ from mintage.api.admin.desk import Desk
 from mintage.api.admin.models import BODIES
 from mintage.api.customer import customer_routes, predict_routes
 from mintage.api.feedback import feedback_routes
+from mintage.api.metrics import audits_text
 from mintage.api.middleware import Envelope
 from mintage.api.oip import infer_routes, oip_routes
 from mintage.api.openai.routes import language_routes, model_routes
@@ -67,7 +69,10 @@ def operator_app(service: Service, metrics: Callable[[], bytes] | None = None) -
 
     @app.get("/metrics")
     async def measured() -> Response:
-        return Response(render(), media_type=service.metrics.media_type)
+        text = render()
+        if service.audits is not None:
+            text += audits_text(await asyncio.to_thread(service.audits))
+        return Response(text, media_type=service.metrics.media_type)
 
     @app.get("/openapi.json")
     async def document() -> JSONResponse:

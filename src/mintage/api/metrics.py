@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
 
 from mintage.core.types import Batch
 
@@ -124,3 +126,30 @@ class Metrics:
         """The text that Prometheus reads."""
         self.sample()
         return generate_latest(self._registry)
+
+
+class _Audits:
+    """When audits are due, for Prometheus to collect."""
+
+    def __init__(self, due: Mapping[str, str | None]) -> None:
+        self._due = due
+
+    def collect(self) -> Iterator[Metric]:
+        """One series a version that is sold."""
+        found = GaugeMetricFamily(
+            "mintage_audit_due_timestamp_seconds",
+            "When the next audit of a version that is sold is due; 0 where none ever was.",
+            labels=("model", "version"),
+        )
+        for model, due_at in self._due.items():
+            due = 0.0 if due_at is None else datetime.fromisoformat(due_at).timestamp()
+            name, __, version = model.partition("@")
+            found.add_metric((name, version), due)
+        yield found
+
+
+def audits_text(due: Mapping[str, str | None]) -> bytes:
+    """When audits are due, as Prometheus reads it; ``due`` is a moment by ``name@version``."""
+    registry = CollectorRegistry()
+    registry.register(_Audits(due))
+    return generate_latest(registry)

@@ -486,7 +486,8 @@ class Service:
     ``key_list``, the list of them that the root signed; both are called in threads. ``admin`` is
     what the operator's port works on; without it there are no admin routes. ``gateway`` asks
     others' servers; without it no language model is sold. ``refusals`` are counted for the audit
-    log, where it is given.
+    log, where it is given. ``audits`` tells, by ``name@version`` of what is sold, when the next is
+    due, None where none ever was; it is called in threads.
     """
 
     settings: Settings
@@ -511,6 +512,7 @@ class Service:
     admin: Administration | None = None
     gateway: Gateway | None = None
     refusals: Refusals | None = None
+    audits: Callable[[], Mapping[str, str | None]] | None = None
 
     @cached_property
     def intake(self) -> Intake:

@@ -9,6 +9,7 @@ import ssl
 from pathlib import Path
 
 from mintage.core.errors import ConfigError, said_by
+from mintage.core.machine import is_loopback
 from mintage.core.messages import _
 from mintage.core.settings import Settings
 
@@ -147,14 +148,6 @@ def _check_openness(settings: Settings) -> None:
                 "--behind-proxy ADDRESS; or say --insecure."
             ),
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host's name or address can be reached from this machine alone."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _no_password() -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from mintage.app.security.weakness import Severity
+
 Status = Literal["ok", "warning", "problem"]
 
 
@@ -16,6 +18,8 @@ class Finding:
     status: Status
     found: str
     remedy: str = ""
+    weakness: tuple[str, Severity] | None = None
+    """As ``doctor --security`` has it: its code, and how grave it is."""
 
     def to_json(self) -> dict[str, str]:
         """The finding as it stands in ``doctor --json``, in English."""

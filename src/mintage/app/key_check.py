@@ -40,17 +40,23 @@ def examine_keys(folder: Path, clock: Clock) -> Iterator[Finding]:
             _("{path} cannot be read", path=path),
             _("Run as the user who owns the workspace."),
         )
-    if open_ones or closed:
+    if closed:
         return
-    try:
-        doubts = [*_doubts(KeyRing(folder, clock), clock)]
-    except TrustError as error:
-        yield Finding(_("keys"), "problem", error.message, error.remedy)
-        return
+    doubts = [*doubts_of(KeyRing(folder, clock), clock)]
     yield from doubts
-    if not doubts:
+    if not doubts and not open_ones:
         yield Finding(
             _("keys"), "ok", _("{count}, readable by their owner alone", count=len(private))
+        )
+
+
+def doubts_of(keys: KeyRing, clock: Clock) -> Iterator[Finding]:
+    """What is wrong with the keys themselves, whoever can read their files."""
+    try:
+        yield from _doubts(keys, clock)
+    except TrustError as error:
+        yield Finding(
+            _("keys"), "problem", error.message, error.remedy, ("key.unreadable", "critical")
         )
 
 
@@ -61,6 +67,7 @@ def _doubts(keys: KeyRing, clock: Clock) -> Iterator[Finding]:
             "warning",
             _("the private root key lies here: {path}", path=keys.path("root")),
             _("Move it to where no server is; mintage signing-key publish takes --root-key FILE."),
+            ("key.root_here", "medium"),
         )
     for role in get_args(SigningRole):
         yield from _of_role(keys, role, clock.now())
@@ -77,6 +84,7 @@ def _doubts(keys: KeyRing, clock: Clock) -> Iterator[Finding]:
                 "warning",
                 _("{path} holds a key that was revoked", path=file.path),
                 _("Remove it: mintage trust remove {key_id}", key_id=file.key.key_id[:16]),
+                ("key.revoked", "high"),
             )
 
 
@@ -87,6 +95,7 @@ def _of_role(keys: KeyRing, role: SigningRole, now: datetime) -> Iterator[Findin
             "warning",
             _("a rotation of the role {role} was cut short", role=role),
             _("Run it again: mintage signing-key rotate {role}", role=role),
+            ("key.half_rotated", "low"),
         )
     if not keys.path(role).exists():
         return
@@ -102,6 +111,7 @@ def _of_role(keys: KeyRing, role: SigningRole, now: datetime) -> Iterator[Findin
             "warning",
             _("the key of the role {role} is {days} days old", role=role, days=days),
             _("Rotate it: mintage signing-key rotate {role}", role=role),
+            ("key.old", "medium"),
         )
 
 

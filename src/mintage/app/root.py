@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from mintage.app.heads_elsewhere import HeadsElsewhere
     from mintage.app.labelling import Labelling
     from mintage.app.language import LanguageProducts
+    from mintage.app.model_audit import ModelAudits
     from mintage.app.moving import Moving
     from mintage.app.notifying import Notifying
     from mintage.app.publishing import Publishing
     from mintage.app.renewing import SigningAgain
+    from mintage.app.security.root import Security
     from mintage.app.tuning import Tuning
     from mintage.app.witnessing import Witnessing
     from mintage.bundle.loader import LoadedBundle
@@ -148,6 +150,19 @@ class App:
         return Auditing(self.capture, self.keys)
 
     @cached_property
+    def model_audits(self) -> ModelAudits:
+        """Models looked over, again and again."""
+        from mintage.app.model_audit import ModelAudits  # noqa: PLC0415
+
+        return ModelAudits(
+            self.workspace,
+            self.keys,
+            self.capture.log,
+            lambda: self.create,
+            self.settings.audit_days,
+        )
+
+    @cached_property
     def heads_elsewhere(self) -> HeadsElsewhere:
         """Tree heads, put where they cannot be taken back."""
         from mintage.app.heads_elsewhere import HeadsElsewhere  # noqa: PLC0415
@@ -179,6 +194,13 @@ class App:
         from mintage.app.notifying import Notifying  # noqa: PLC0415
 
         return Notifying(self.workspace, self.keys, self.capture, self.billing.overdue)
+
+    @cached_property
+    def security(self) -> Security:
+        """What could let others in, and what mends it."""
+        from mintage.app.security.root import Security  # noqa: PLC0415
+
+        return Security(self.workspace, self.settings, self.keys, self.capture, self.upstreams)
 
     @cached_property
     def feedback(self) -> CustomerFeedback:

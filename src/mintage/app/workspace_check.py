@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from mintage.app.audits_due import Due, doubts
 from mintage.app.finding import Finding
 from mintage.app.key_check import examine_keys
 from mintage.app.language import reason_missing
@@ -18,7 +19,7 @@ from mintage.app.stopped import stopped
 from mintage.bundle import language
 from mintage.bundle.format import REQUIRED_FILES
 from mintage.bundle.language import is_language
-from mintage.core.clock import Clock
+from mintage.core.clock import Clock, timestamp
 from mintage.core.errors import ConfigError, TrustError
 from mintage.core.machine import file_system
 from mintage.core.messages import Message, _
@@ -73,7 +74,7 @@ def examine_workspace(
     if misplaced is not None:
         yield Finding(_("database"), "problem", misplaced.message, misplaced.remedy)
     elif database_url is not None:
-        yield from _examined(home, database_url, writable=True)
+        yield from _examined(home, database_url, clock, writable=True)
     else:
         yield from _file(home / "mintage.db", clock, writable=writable.status == "ok")
 
@@ -161,7 +162,7 @@ def _file(path: Path, clock: Clock, *, writable: bool) -> Iterator[Finding]:
     if not path.exists():
         yield Finding(_("database"), "problem", _("{path} is gone", path=path), _BACKUP)
         return
-    yield from _examined(path.parent, None, writable=writable)
+    yield from _examined(path.parent, None, clock, writable=writable)
     if path.stat().st_mtime > clock.now().timestamp() + _AHEAD_SECONDS:
         yield Finding(
             _("clock"),
@@ -171,7 +172,9 @@ def _file(path: Path, clock: Clock, *, writable: bool) -> Iterator[Finding]:
         )
 
 
-def _examined(home: Path, database_url: SecretStr | None, *, writable: bool) -> Iterator[Finding]:
+def _examined(
+    home: Path, database_url: SecretStr | None, clock: Clock, *, writable: bool
+) -> Iterator[Finding]:
     check = _("database")
     health = examine(home, database_url, writable=writable)
     if health.damage:
@@ -189,6 +192,7 @@ def _examined(home: Path, database_url: SecretStr | None, *, writable: bool) -> 
     yield from _files(home, health)
     yield from _stopped(home, health)
     yield from _upstreams(health)
+    yield from doubts(map(Due.of, health.audits), timestamp(clock.now()))
 
 
 def _upstreams(health: Health) -> Iterator[Finding]:

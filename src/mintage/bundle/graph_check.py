@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -73,7 +74,17 @@ _TENSOR_RAW, _TENSOR_EXTERNAL, _TENSOR_LOCATION = 9, 13, 14
 _TYPED: Mapping[int, int | None] = {4: 4, 5: None, 7: None, 10: 8, 11: None}
 
 
-def check_graph(model: bytes) -> None:
+@dataclass(frozen=True)
+class GraphFacts:
+    """What a graph that may be opened is made of; ``weights`` counts the numbers in it."""
+
+    size_bytes: int
+    weights: int
+    operators: Mapping[str, int]
+    """How often each is in it, by name."""
+
+
+def check_graph(model: bytes) -> GraphFacts:
     """Refuse a graph that a bundle may not have, before anything of it is loaded.
 
     Raises:
@@ -82,12 +93,14 @@ def check_graph(model: bytes) -> None:
     if len(model) > MOST_BYTES:
         raise _refused(_("it is larger than {most_gb} GB", most_gb=MOST_BYTES // 10**9))
     try:
-        _check_model(memoryview(model))
+        graph = _check_model(memoryview(model))
     except Malformed as error:
         raise _refused(_("it is no ONNX file: {error}", error=str(error))) from error
+    operators = Counter(operator for operator, __ in graph.nodes)
+    return GraphFacts(len(model), graph.weights, dict(sorted(operators.items())))
 
 
-def _check_model(model: memoryview) -> None:
+def _check_model(model: memoryview) -> _Graph:
     graphs: list[memoryview] = []
     for each in fields(model):
         if each.number == _MODEL_GRAPH:
@@ -103,7 +116,9 @@ def _check_model(model: memoryview) -> None:
     # Of two, protocol buffers make one, member by member: nobody writes that.
     if len(graphs) != 1:
         raise _refused(_("it holds {count} graphs, not one", count=len(graphs)))
-    _Graph().check(graphs[0])
+    graph = _Graph()
+    graph.check(graphs[0])
+    return graph
 
 
 @dataclass
@@ -113,13 +128,15 @@ class _Graph:
     nodes: list[tuple[str, list[str]]] = field(default_factory=list)
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """The numbers of short constants of integers, by the name of the tensor."""
+    weights: int = 0
 
     def check(self, graph: memoryview) -> None:
         for each in fields(graph):
             if each.number == _GRAPH_NODE:
                 self._node(each.message())
             elif each.number == _GRAPH_INITIALISER:
-                name, numbers = _tensor(each.message())
+                name, count, numbers = _tensor(each.message())
+                self.weights += count
                 if numbers is not None:
                     self.shapes[name] = numbers
             elif each.number == _GRAPH_SPARSE:
@@ -178,7 +195,7 @@ def _attribute(operator: str, attribute: memoryview) -> tuple[int, ...] | None:
         if each.number == _ATTRIBUTE_REFERENCE:
             raise _refused(_("it refers to a function's attribute"))
         if each.number in (_ATTRIBUTE_TENSOR, _ATTRIBUTE_TENSORS):
-            __, numbers = _tensor(each.message())
+            numbers = _tensor(each.message())[2]
         if each.number in _ATTRIBUTE_INTEGERS:
             written += islice(each.integers(), _LONGEST_SHAPE + 1)
     if written and len(written) <= _LONGEST_SHAPE:
@@ -186,8 +203,8 @@ def _attribute(operator: str, attribute: memoryview) -> tuple[int, ...] | None:
     return numbers
 
 
-def _tensor(tensor: memoryview) -> tuple[str, tuple[int, ...] | None]:
-    """Check a tensor; its name, and its numbers if they are few integers."""
+def _tensor(tensor: memoryview) -> tuple[str, int, tuple[int, ...] | None]:
+    """Check a tensor; its name, how many numbers it has, and these if they are few integers."""
     said: dict[int, list[Field]] = {}
     for each in fields(tensor):
         said.setdefault(each.number, []).append(each)
@@ -208,7 +225,7 @@ def _tensor(tensor: memoryview) -> tuple[str, tuple[int, ...] | None]:
     there = len(raw[0]) / _WIDTHS[kind] if raw else sum(map(_count, typed))
     if there != count or len(raw) > 1 or (raw and typed):
         raise _refused(_("{name} has not as many numbers as its shape says", name=_shown(name)))
-    return name, _integers(kind, count, raw[0] if raw else None, typed)
+    return name, count, _integers(kind, count, raw[0] if raw else None, typed)
 
 
 def _dimensions(name: str, said: list[Field]) -> list[int]:

@@ -209,6 +209,12 @@ class Customers:
             owner = found_customer(connection, customer)
             return [KeyInfo.from_row(row) for row in repository.keys_of(connection, owner.id)]
 
+    def expired_keys(self) -> Sequence[KeyInfo]:
+        """The keys of all customers whose time is over and that nobody revoked."""
+        with self._database.read() as connection:
+            rows = repository.expired_keys(connection, self._now())
+        return [KeyInfo.from_row(row) for row in rows]
+
     def _now(self) -> str:
         return timestamp(self._clock.now())
 

@@ -380,6 +380,13 @@ def expire_key(connection: Connection, key_id: str, moment: str) -> None:
     connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(expires_at=moment))
 
 
+def expired_keys(connection: Connection, moment: str) -> list[Values]:
+    """The keys whose time is over and that nobody revoked."""
+    k = api_keys.c
+    over = k.revoked_at.is_(None) & (k.expires_at <= moment)
+    return _all(connection, _key_columns().where(over).order_by(k.id))
+
+
 def revoke_key(connection: Connection, key_id: str, moment: str) -> None:
     """Mark a key as revoked."""
     connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(revoked_at=moment))

@@ -1,4 +1,4 @@
-"""The audit log: show, verify, prove, export, head; witness and cosigned."""
+"""The audit log: show, verify, prove, export, head; witness and cosigned; audits of models."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import typer
 
 from mintage.app.auditing import Entry, Wanted
 from mintage.app.witnessing import NAME
+from mintage.cli.model_audit import due, run
 from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import TerminalProgress, emit, line, say, table, warn
 from mintage.core.clock import timestamp
@@ -21,8 +22,11 @@ from mintage.core.messages import Message, _
 from mintage.trust.audit import Checked
 
 audit = typer.Typer(
-    help="The audit log: what happened, and that nobody rewrote it.", no_args_is_help=True
+    help="The audit log: what happened, and that nobody rewrote it; and audits of models.",
+    no_args_is_help=True,
 )
+audit.command()(run)
+audit.command()(due)
 _MOST_SHOWN = 100
 _DIGEST = re.compile("[0-9a-f]{64}")
 

@@ -119,4 +119,5 @@ def service_of(app: App, *, samples: Sequence[Sample] = (), models: Path | None 
         admin=app,
         gateway=parts.gateway,
         refusals=parts.refusals,
+        audits=lambda: {each.model: each.due_at for each in app.model_audits.due()},
     )

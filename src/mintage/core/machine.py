@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import platform
 import re
@@ -142,3 +143,11 @@ def has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     """Whether the processor itself computes in bfloat16; without it, it is slower than float32."""
     words = _read(cpuinfo).split()
     return any(flag in words for flag in ("avx512_bf16", "amx_bf16", "bf16", "svebf16"))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host's name or address can be reached from this machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

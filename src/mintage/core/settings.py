@@ -90,6 +90,8 @@ class Settings(BaseSettings):
     """Another address than Stripe's own, such as a stand-in's for trying out."""
     trial: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """Free calls without a key in any 24 hours, all visitors' together; None allows none."""
+    audit_days: Annotated[int, Field(ge=1, le=3650)] = 90
+    """So many days after an audit of a model the next is due."""
     feedback_bytes: Annotated[int, Field(ge=0)] = 1_000_000_000
     """Room for pictures that customers send with feedback, until they are collected; 0 is none."""
     max_batch: Annotated[int, Field(ge=1, le=1024)] = 32

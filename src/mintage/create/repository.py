@@ -1,4 +1,4 @@
-"""The rows of datasets, runs and models; each change stands in the audit log too.
+"""The rows of datasets, runs, models and their audits; each change stands in the audit log too.
 
 What was removed keeps its row, so that no number is given twice; only what is alive is found.
 """
@@ -11,7 +11,7 @@ from typing import Any, Literal
 import sqlalchemy
 from sqlalchemy import func, select, update
 
-from mintage.store.schema import datasets, models, runs
+from mintage.store.schema import datasets, model_audits, models, runs
 from mintage.store.statements import insert_or_change
 from mintage.trust.audit import append
 
@@ -115,6 +115,21 @@ def find_model(connection: Connection, name: str, version: int | None) -> Mappin
     newest = statement.order_by(models.c.version.desc()).limit(1)
     row = connection.execute(newest).mappings().first()
     return None if row is None else dict(row)
+
+
+def add_audit(connection: Connection, record: Mapping[str, Any], model: tuple[str, int]) -> None:
+    """A model, by name and version, was looked over again."""
+    append(connection, "model.audited", record)
+    row = {name: value for name, value in record.items() if name in model_audits.c}
+    row |= {"model": model[0], "version": model[1]}
+    connection.execute(model_audits.insert(), row)
+
+
+def audits_of(connection: Connection, digest: str) -> list[Mapping[str, Any]]:
+    """The audits of a bundle, the oldest first."""
+    asked = select(model_audits).where(model_audits.c.bundle_digest == digest)
+    rows = connection.execute(asked.order_by(model_audits.c.id)).mappings()
+    return [dict(row) for row in rows]
 
 
 def remove(connection: Connection, kind: str, row: Mapping[str, Any], moment: str) -> None:

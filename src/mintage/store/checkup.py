@@ -27,7 +27,8 @@ class Health:
     says whether its positions run from its first without a gap; ``frozen`` are the origins of those
     before it, each with why it was frozen; ``datasets`` and ``models`` are the rows of what was not
     removed; ``on_sale`` are product, alias, model and version of each version that answers;
-    ``secrets`` are product and name of each upstream that stands, and where its key is.
+    ``secrets`` are product and name of each upstream that stands, and where its key is;
+    ``audits`` are ``inventory.audits_due``.
     """
 
     damage: str
@@ -41,6 +42,7 @@ class Health:
     models: tuple[inventory.Row, ...] = ()
     on_sale: tuple[tuple[str, str, str, int], ...] = ()
     secrets: tuple[tuple[str, str, str], ...] = ()
+    audits: tuple[inventory.Row, ...] = ()
 
 
 def examine(home: Path, database_url: SecretStr | None = None, *, writable: bool) -> Health:
@@ -95,6 +97,7 @@ def _health(backend: Backend, connection: Connection) -> Health:
         datasets=tuple(inventory.all_datasets(connection)),
         models=tuple(inventory.all_models(connection)),
         on_sale=tuple(inventory.on_sale(connection)),
+        audits=tuple(inventory.audits_due(connection)),
     )
 
 

@@ -12,6 +12,7 @@ from mintage.store.schema import (
     answers,
     datasets,
     feedback,
+    model_audits,
     models,
     plans,
     products,
@@ -59,6 +60,27 @@ def on_sale(connection: Connection) -> list[tuple[str, str, str, int]]:
     a = aliases.c
     asked = select(a.product, a.alias, a.model, a.version).order_by(a.product, a.alias)
     return [(row[0], row[1], row[2], row[3]) for row in connection.execute(asked)]
+
+
+def audits_due(connection: Connection) -> list[Row]:
+    """Each version that is sold, once: ``model``, ``version``, and its newest audit's own.
+
+    ``audited_at``, ``due_at`` and ``passed`` are None where it never was audited as it is now.
+    """
+    a, found, any_of_it = aliases.c, model_audits.c, model_audits.alias().c
+    newest = (
+        select(func.max(any_of_it.id))
+        .where(
+            any_of_it.model == a.model,
+            any_of_it.version == a.version,
+            any_of_it.bundle_digest == a.bundle_digest,
+        )
+        .correlate(aliases)
+        .scalar_subquery()
+    )
+    sold = select(a.model, a.version, found.audited_at, found.due_at, found.passed)
+    joined = sold.select_from(aliases.outerjoin(model_audits, found.id == newest)).distinct()
+    return _rows(connection, joined.order_by(a.model, a.version))
 
 
 def models_by_digest(connection: Connection) -> dict[str, tuple[str, int]]:

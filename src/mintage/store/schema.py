@@ -150,6 +150,21 @@ models = Table(
     Column("removed_at", String(32)),
 )
 
+# When a model's version was looked over again, and when it is to be the next time; what was found
+# is the statement `audit/ID`.
+model_audits = Table(
+    "model_audits",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("model", String(64), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("bundle_digest", String(64), nullable=False),
+    Column("passed", Boolean, nullable=False),
+    Column("audited_at", String(32), nullable=False),
+    Column("due_at", String(32), nullable=False),
+    Index(None, "model", "version"),
+)
+
 plans = Table(
     "plans",
     metadata,

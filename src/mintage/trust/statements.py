@@ -1,8 +1,9 @@
-"""Signed documents: an invoice, a plan or an evaluation in an in-toto statement, signed as DSSE.
+"""Signed documents: an invoice, a plan, an evaluation or an audit, signed as DSSE.
 
-The document itself is the statement's predicate, and its digest is the subject's, so that whoever
-holds the file holds all of it. As ``signature.json``, a file has one spelling: canonical JSON
-(RFC 8785) and a line end, so that no byte of it can change, not even one that signs nothing.
+The document itself is the predicate of an in-toto statement, and its digest is the subject's, so
+that whoever holds the file holds all of it. As ``signature.json``, a file has one spelling:
+canonical JSON (RFC 8785) and a line end, so that no byte of it can change, not even one that signs
+nothing.
 
 Source: in-toto/attestation, spec v1 (statement.md, field_types.md: a predicate's type is any URI).
 The document is ``docs/formats/invoice.md``.
@@ -24,7 +25,7 @@ from mintage.trust.encoding import strict_base64
 from mintage.trust.given import KeySource
 from mintage.trust.keys import Role, Signer
 
-Kind = Literal["invoice", "credit_note", "plan", "evaluation"]
+Kind = Literal["invoice", "credit_note", "plan", "evaluation", "audit"]
 
 PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
 MEDIA_TYPE: Final = "application/vnd.dsse.envelope.v1+json"
@@ -34,6 +35,7 @@ ROLES: Final[Mapping[Kind, Role]] = {
     "credit_note": "receipt",
     "plan": "receipt",
     "evaluation": "bundle",
+    "audit": "bundle",
 }
 """Whose key signs a document of each kind."""
 
@@ -63,8 +65,8 @@ def name_of(kind: Kind, document: Mapping[str, Any]) -> str:
     """
     if kind == "plan":
         return f"plan/{document['name']}@{document['version']}"
-    if kind == "evaluation":
-        return f"evaluation/{document['id']}"
+    if kind in ("evaluation", "audit"):
+        return f"{kind}/{document['id']}"
     return f"{kind.replace('_', '-')}/{document['number']}"
 
 
