@@ -23,8 +23,6 @@ from mintage.trust import merkle
 from mintage.trust.keys import PublicKey
 from mintage.trust.notes import SignedHead, verify_note
 
-ORIGIN = "mintage.local/log"
-
 
 @dataclass
 class Shop:
@@ -60,7 +58,8 @@ class Shop:
     def head(self) -> SignedHead:
         """The newest one, checked as a customer does."""
         said = self.get("/v1/log")
-        return verify_note(said["head"], PublicKey.from_pem(said["key"]["pem"].encode()), ORIGIN)
+        key = PublicKey.from_pem(said["key"]["pem"].encode())
+        return verify_note(said["head"], key, said["origin"])
 
     def damage(self, statement: str) -> None:
         def work(connection: Any) -> None:
@@ -153,9 +152,9 @@ def test_a_frozen_log_is_said_and_what_is_logged_afterwards_is_proved_in_the_nex
     shop.damage(f"UPDATE log_leaves SET record = salt WHERE position = {position}")
     shop.clock.advance(1)
     said = shop.get("/v1/log")
-    assert (said["origin"], said["log"]) == (f"{ORIGIN}/2", 2)
+    assert (said["origin"], said["log"]) == (f"{kept.origin}/2", 2)
     (frozen,) = said["frozen"]
-    assert (frozen["origin"], frozen["size"]) == (ORIGIN, kept.size)
+    assert (frozen["origin"], frozen["size"]) == (kept.origin, kept.size)
     assert f"position {position} was changed" in frozen["reason"]
     assert shop.get(f"/v1/log/consistency?from={kept.size}&log=1")["head"] == kept.note
     new = shop.call()
@@ -163,7 +162,7 @@ def test_a_frozen_log_is_said_and_what_is_logged_afterwards_is_proved_in_the_nex
     proof = shop.get(f"/v1/receipts/{new.id}")["inclusion"]
     assert proof["position"] == new.statement["leaf"]["position"]
     assert proof["index"] == proof["position"] - said["first_position"] == 1
-    assert proof["head"].startswith(f"{ORIGIN}/2\n")
+    assert proof["head"].startswith(f"{kept.origin}/2\n")
     assert shop.get(f"/v1/receipts/{old.id}")["inclusion"]["head"] == kept.note
     gone = shop.get(f"/v1/receipts/{lost.id}")
     assert gone["inclusion"] is None

@@ -47,8 +47,8 @@ def accounts(shop: Any) -> tuple[Accounts, Caller, Caller]:
         capture,
         shop.invoices,
         standings,
-        Auditing(capture, shop.keys),
-        partial(evidence_of, shop.workspace, shop.keys, shop.invoices),
+        Auditing(shop.workspace, capture, shop.keys),
+        partial(evidence_of, shop.workspace, shop.keys, capture.log, shop.invoices),
         Previews(shop.database, shop.clock),
     )
     ada, bob = (made.caller(shop.key_of(name), "usage", None) for name in ("Ada", "Bob"))

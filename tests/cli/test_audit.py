@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -12,14 +13,16 @@ from pathlib import Path
 import pytest
 from tests.terminal import Terminal
 
+from mintage.app.root import App
 from mintage.app.workspace_check import examine_workspace
+from mintage.cli.serving import run_server
 from mintage.core.clock import SystemClock
+from mintage.core.errors import TrustError
+from mintage.core.settings import load_settings
 from mintage.trust import merkle
 from mintage.trust.audit import leaf_of
 from mintage.trust.keys import PublicKey
 from mintage.trust.notes import SignedHead, verify_note
-
-ORIGIN = "mintage.local/log"
 
 
 @pytest.fixture
@@ -34,9 +37,9 @@ def home(mintage: Terminal, tmp_path: Path) -> Path:
     return home
 
 
-def opened(mintage: Terminal, note: str, home: Path, origin: str = ORIGIN) -> SignedHead:
+def opened(mintage: Terminal, note: str, home: Path) -> SignedHead:
     key = PublicKey.from_pem(mintage.json("public-key", "log", "--home", home)["pem"].encode())
-    return verify_note(note, key, origin)
+    return verify_note(note, key, note.partition("\n")[0])
 
 
 def damage(home: Path, statement: str) -> None:
@@ -53,18 +56,23 @@ def test_what_was_logged_is_shown_in_order_and_by_what_is_asked_for(
     kinds = [each["kind"] for each in found]
     assert kinds[:2] == ["customer.added", "key.issued"]
     assert "key.revoked" in kinds
+    assert "data.read" not in kinds
     assert found[0]["record"]["name"] == "Ada"
     assert "kind" not in found[0]["record"]
 
     def shown(*words: str) -> list[int]:
         return [each["position"] for each in mintage.json("audit", "show", *words, "--home", home)]
 
+    assert shown("--last", "2") == [len(kinds) - 1, len(kinds)]  # that it was read before
     added = [n for n, kind in enumerate(kinds) if kind == "customer.added"]
     assert shown("--kind", "customer.added") == added
     assert shown("--kind", "customer.added", "--last", "1") == added[-1:]
-    assert shown("--from", "2") == list(range(2, len(kinds)))
-    assert shown("--last", "2") == [len(kinds) - 2, len(kinds) - 1]
-    assert shown("--since", "2020-01-01", "--last", "2") == [len(kinds) - 2, len(kinds) - 1]
+    assert shown("--from", "2")[: len(kinds) - 2] == list(range(2, len(kinds)))
+    (read, *_) = mintage.json("audit", "show", "--kind", "data.read", "--home", home)
+    assert read["position"] == len(kinds)
+    assert (read["record"]["what"], read["record"]["kinds"]) == ("log", [])
+    count = len(mintage.json("audit", "show", "--home", home))
+    assert shown("--since", "2020-01-01", "--last", "2") == [count - 1, count]
     assert shown("--until", "2020-01-01T12:00") == []
     assert shown("--actor", "Olga") == []
     table = mintage("audit", "show", "--home", home)
@@ -145,7 +153,7 @@ def test_a_head_that_no_longer_holds_or_is_anothers_is_exit_3(
 
 
 def test_a_damaged_log_is_named_frozen_and_another_goes_on(mintage: Terminal, home: Path) -> None:
-    mintage("audit", "head", "--home", home)
+    origin = mintage.json("audit", "head", "--home", home)["origin"]
     damage(home, "UPDATE log_leaves SET salt = leaf_hash WHERE position = 1")
     mintage("audit", "verify", "--home", home, status=3)
     assert "damaged behind 1 records" in mintage.out
@@ -156,14 +164,15 @@ def test_a_damaged_log_is_named_frozen_and_another_goes_on(mintage: Terminal, ho
     mintage("audit", "verify", "--home", home, status=3)
     first, second = mintage.out.splitlines()
     assert "damaged behind 1 records; frozen 20" in first
-    assert second.startswith(f"{ORIGIN}/2: ")
+    assert second.startswith(f"{origin}/2: ")
     assert "are as they were logged" in second
     said = mintage.json("audit", "verify", "--home", home, status=3)["logs"]
     assert [each["damage"] is None for each in said] == [False, True]
-    head = opened(mintage, mintage("audit", "head", "--home", home), home, f"{ORIGIN}/2")
+    head = opened(mintage, mintage("audit", "head", "--home", home), home)
+    assert head.origin == f"{origin}/2"
     assert head.size >= 3
     (begun,) = mintage.json("audit", "show", "--kind", "log.begun", "--home", home)
-    assert begun["record"]["frozen"][0]["origin"] == ORIGIN
+    assert begun["record"]["frozen"][0]["origin"] == origin
     assert begun["record"]["reason"].startswith("The entry at position 1 was changed")
     lines = [each for each in examine_workspace(home, SystemClock()) if each.check == "audit log"]
     assert [each.status for each in lines] == ["ok", "warning"]
@@ -179,7 +188,7 @@ def test_a_backup_of_a_workspace_whose_log_was_frozen_is_restored(
     mintage("backup", backup, "--with-keys", "--home", home)
     mintage("restore", backup, "--home", restored)
     mintage("audit", "verify", "--home", restored, status=3)
-    assert f"{ORIGIN}/2" in mintage.out
+    assert "/2: " in mintage.out
 
 
 def test_a_mintage_elsewhere_is_the_witness_of_this_one(
@@ -224,9 +233,61 @@ def test_the_whole_log_is_exported_for_those_who_work_out_its_root_themselves(
     file = tmp_path / "log.jsonl"
     told = mintage.json("audit", "export", file, "--home", home)
     begun, *entries = map(json.loads, file.read_text().splitlines())
-    assert begun == {"first_position": 0, "origin": ORIGIN}
+    assert begun == {"first_position": 0, "origin": told["head"].partition("\n")[0]}
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert "log" in [json.loads(each["record"]).get("what") for each in entries]
     leaves = [leaf_of(each["record"].encode(), bytes.fromhex(each["salt"])) for each in entries]
     assert told["entries"] == len(leaves)
     assert base64.b64encode(merkle.root(leaves)).decode() in told["head"]
     mintage("audit", "export", file, "--home", home, status=2)
     assert "is there already" in mintage.err
+
+
+def test_a_workspace_whose_log_key_is_gone_signs_nothing_and_says_what_to_do(
+    mintage: Terminal, home: Path, tmp_path: Path
+) -> None:
+    kept, backup, restored = (tmp_path / each for each in ("kept.txt", "shop.tar", "restored"))
+    kept.write_text(mintage("audit", "head", "--home", home))
+    mintage("backup", backup, "--home", home)
+    mintage("restore", backup, "--home", restored)
+    for words in (
+        ("audit", "head"),
+        ("audit", "verify"),
+        ("audit", "verify", "--head", kept),
+        ("audit", "export", tmp_path / "log.jsonl"),
+        ("public-key", "log"),
+    ):
+        mintage(*words, "--home", restored, status=3)
+        assert "The key that signed the log" in mintage.err
+        assert "Put the folder keys of this workspace back" in mintage.err
+    with App(load_settings(home=restored)) as app, pytest.raises(TrustError, match="is not here"):
+        run_server(app, samples=(), on_started=lambda *_: None)
+    assert not any((restored / "keys").glob("*.pem"))
+    found = [each for each in examine_workspace(restored, SystemClock()) if each.status != "ok"]
+    assert "the key that signed it is not here" in [str(each.found)[:34] for each in found]
+    shutil.copytree(home / "keys", restored / "keys", dirs_exist_ok=True)
+    assert "are as they were logged" in mintage(
+        "audit", "verify", "--head", kept, "--home", restored
+    )
+    assert mintage.json("audit", "head", "--home", restored)["size"] > 0
+
+
+def test_a_log_whose_key_is_lost_for_good_is_begun_anew_where_that_is_asked_for(
+    mintage: Terminal, home: Path
+) -> None:
+    origin = mintage.json("audit", "head", "--home", home)["origin"]
+    (home / "keys" / "log.pem").unlink()
+    mintage("audit", "verify", "--begin-anew", "--home", home, status=3)
+    assert "another goes on in its place" in mintage.err
+    head = opened(mintage, mintage("audit", "head", "--home", home), home)
+    assert head.origin == f"{origin}/2"
+
+
+def test_a_log_is_called_as_the_setting_says_from_its_first_head_on(
+    mintage: Terminal, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINTAGE_LOG_ORIGIN", "shop.example.com/log")
+    assert mintage.json("audit", "head", "--home", home)["origin"] == "shop.example.com/log"
+    monkeypatch.setenv("MINTAGE_LOG_ORIGIN", "two words")
+    mintage("audit", "head", "--home", home, status=2)
+    assert "Not a name for a log" in mintage.err

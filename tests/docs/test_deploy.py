@@ -25,6 +25,7 @@ from tests.docs.conftest import Open
 
 from mintage.api import uploads
 from mintage.api.metrics import Metrics, audits_text
+from mintage.core.background import Rounds
 from mintage.core.settings import Settings
 from mintage.core.types import Batch
 
@@ -301,6 +302,7 @@ def _exposed() -> dict[str, set[str]]:
     metrics.answered("pets", 0.1)
     metrics.batch("pets", Batch("1", 1, (0.1,), 0.1, 0.1))
     metrics.watch(lambda: {"pets": 1})
+    Rounds("heads", lambda: None, "No head")
     text = (metrics.render() + audits_text({"pets@1": None})).decode()
     found: dict[str, set[str]] = {}
     for name, labels in re.findall(r"^(\w+)\{(.*?)\}", text, re.MULTILINE):

@@ -27,6 +27,7 @@ from mintage.modalities.image import networks, similarity
 from mintage.modalities.image.networks import Compact, SeedCNN
 from mintage.tasks import metrics
 from mintage.trust import merkle
+from mintage.trust.tiles import Tiles
 
 CLASS = tasks().get("class")
 
@@ -223,7 +224,7 @@ def leaf_hash(data: str) -> str:
 
 def inclusion_proof_hashes(entries: int) -> int:
     """The longest path of all: the first leaf's."""
-    return len(merkle.inclusion_proof([bytes(32)] * entries, 0))
+    return len(Tiles(lambda _level, _first, count: [bytes(32)] * count).inclusion(0, entries))
 
 
 def price(amount: str, per: int, quantity: int) -> tuple[str, int]:

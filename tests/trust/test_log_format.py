@@ -20,7 +20,7 @@ from mintage.trust.kinds import KINDS
 
 SOURCE = Path(__file__).parents[2] / "src" / "mintage"
 PAGE = Path(__file__).parents[2] / "docs" / "formats" / "audit-log.md"
-ORIGIN = "mintage.local/log"
+ORIGIN = "example.com/log"
 
 
 def program() -> str:

@@ -5,8 +5,9 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.plain_tree import consistency_proof, inclusion_proof
 
-from mintage.core.errors import ConfigError, LogForked
+from mintage.core.errors import LogForked
 from mintage.trust import merkle
 
 LEAVES = [merkle.leaf_hash(number.to_bytes(2, "big")) for number in range(41)]
@@ -93,7 +94,7 @@ def test_every_leaf_of_every_size_is_proved_at_its_place_and_no_other() -> None:
     for size in range(41):
         leaves, root = LEAVES[:size], merkle.root(LEAVES[:size])
         for index in range(size):
-            proof = merkle.inclusion_proof(leaves, index)
+            proof = inclusion_proof(leaves, index)
             merkle.verify_inclusion(index, size, leaves[index], proof, root)
             with pytest.raises(LogForked):
                 merkle.verify_inclusion(index, size, LEAVES[-1], proof, root)
@@ -105,19 +106,10 @@ def test_every_size_is_proved_to_begin_with_every_smaller_one() -> None:
     for size in range(1, 41):
         root = merkle.root(LEAVES[:size])
         for earlier in range(1, size + 1):
-            proof = merkle.consistency_proof(LEAVES[:size], earlier)
+            proof = consistency_proof(LEAVES[:size], earlier)
             before = merkle.root(LEAVES[:earlier])
             merkle.verify_consistency(earlier, size, before, root, proof)
             with pytest.raises(LogForked):
                 merkle.verify_consistency(earlier, size, LEAVES[-1], root, proof)
             with pytest.raises(LogForked):
                 merkle.verify_consistency(earlier, size, before, LEAVES[-1], proof)
-
-
-def test_what_does_not_exist_is_not_proved() -> None:
-    for index in (-1, 3):
-        with pytest.raises(ConfigError):
-            merkle.inclusion_proof(LEAVES[:3], index)
-    for earlier in (0, 4):
-        with pytest.raises(ConfigError):
-            merkle.consistency_proof(LEAVES[:3], earlier)

@@ -7,10 +7,12 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.plain_tree import consistency_proof, inclusion_proof
 
 from mintage.core.errors import ConfigError, LogForked
 from mintage.trust import merkle
-from mintage.trust.tiles import WIDTH, Growing, Tiles, complete_nodes
+from mintage.trust.roots import GrowingRoot
+from mintage.trust.tiles import WIDTH, Tiles, complete_nodes
 
 LEAVES = [merkle.leaf_hash(number.to_bytes(4, "big")) for number in range(70_000)]
 
@@ -19,9 +21,8 @@ class Kept:
     """The hashes of a log as a database keeps them, and how many were asked for."""
 
     def __init__(self, size: int) -> None:
-        growing = Growing()
-        for leaf in LEAVES[:size]:
-            growing.add(leaf)
+        growing = GrowingRoot()
+        growing.add(LEAVES[:size])
         self.levels: dict[int, list[bytes]] = {0: LEAVES[:size]}
         for node in growing.nodes:
             level = self.levels.setdefault(node.level, [])
@@ -48,11 +49,11 @@ def test_every_proof_of_every_size_to_70_is_the_plain_trees_and_is_verified() ->
         assert tiles.root(size) == root
         for index in range(size):
             path = tiles.inclusion(index, size)
-            assert path == merkle.inclusion_proof(leaves, index)
+            assert path == inclusion_proof(leaves, index)
             merkle.verify_inclusion(index, size, leaves[index], path, root)
         for earlier in range(1, size + 1):
             path = tiles.consistency(earlier, size)
-            assert path == merkle.consistency_proof(leaves, earlier)
+            assert path == consistency_proof(leaves, earlier)
             merkle.verify_consistency(earlier, size, tiles.root(earlier), root, path)
 
 
@@ -88,8 +89,7 @@ def test_a_tree_that_grows_from_head_to_head_keeps_each_node_once(steps: list[in
 
         growing = Tiles(read).growing(size)
         assert growing.root() == merkle.root(LEAVES[:size])
-        for leaf in LEAVES[size : size + step]:
-            growing.add(leaf)
+        growing.add(LEAVES[size : size + step])
         for node in growing.nodes:
             assert (node.level, node.number) not in kept
             kept[node.level, node.number] = node.hash

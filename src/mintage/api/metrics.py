@@ -7,8 +7,10 @@ from datetime import datetime
 from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
+from mintage.core.background import standings
 from mintage.core.types import Batch
 
 _LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -79,6 +81,7 @@ class Metrics:
             ("product", "version", "compared"),
             registry=self._registry,
         )
+        self._registry.register(Background())
 
     def _seconds(self, name: str, what: str) -> Histogram:
         return Histogram(
@@ -153,3 +156,23 @@ def audits_text(due: Mapping[str, str | None]) -> bytes:
     registry = CollectorRegistry()
     registry.register(_Audits(due))
     return generate_latest(registry)
+
+
+class Background(Collector):
+    """How what this process does beside answering fares: heads, notices, models' servers."""
+
+    def collect(self) -> Iterator[Metric]:
+        """As it is now."""
+        failures = CounterMetricFamily(
+            "mintage_background_failures", "Failures of work in the background.", labels=["work"]
+        )
+        failing = GaugeMetricFamily(
+            "mintage_background_failing",
+            "1 where work in the background failed the last time.",
+            labels=["work"],
+        )
+        for each in standings():
+            failures.add_metric([each.name], each.failures)
+            failing.add_metric([each.name], each.is_failing)
+        yield failures
+        yield failing

@@ -27,6 +27,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from mintage.api.application import operator_app
+from mintage.api.metrics import Background
 from mintage.api.server import (
     OnStarted,
     Server,
@@ -267,4 +268,5 @@ def _shared_metrics() -> Iterator[str]:
 def _added_up(folder: str) -> bytes:
     registry = CollectorRegistry()
     MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call]
+    registry.register(Background())  # which is this process's
     return generate_latest(registry)

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from mintage.core.errors import ConfigError, LogForked, MintageError, said_by
 from mintage.core.files import write_parts
 from mintage.core.messages import _, told
 from mintage.core.progress import Progress
+from mintage.store.workspace import Workspace
 from mintage.trust.audit import AuditLog, Checked, LogRow, SignedHead
 from mintage.trust.keys import KeyRing
 from mintage.trust.kinds import check_kinds
 from mintage.trust.notes import verify_by_any
+from mintage.trust.openings import log_reading
 
 _RECEIPT = "rcp_"
 _NOT_OF_THE_ACT = frozenset({"expires_at", "due_at", "previous_until", "others_until"})
@@ -83,7 +86,8 @@ def moment_of(record: Mapping[str, Any]) -> str | None:
 class Auditing:
     """What operators and auditors do with the log."""
 
-    def __init__(self, capture: Capturing, keys: KeyRing) -> None:
+    def __init__(self, workspace: Workspace, capture: Capturing, keys: KeyRing) -> None:
+        self._workspace = workspace
         self._capture = capture
         self._log: AuditLog = capture.log
         self._keys = keys
@@ -91,25 +95,20 @@ class Auditing:
     def show(self, wanted: Wanted) -> Iterator[Entry]:
         """Entries in their order, the ``last`` so many where that is asked for.
 
+        That they are read is logged before, and not shown among them.
+
         Raises:
             ConfigError: one of the kinds is none.
         """
         check_kinds(wanted.kinds)
+        end = log_reading(self._workspace, "log", kinds=[*wanted.kinds])
         plain = wanted.actor is None and wanted.since is None and wanted.until is None
+        asked = partial(self._log.entries, wanted.first, end, kinds=wanted.kinds)
         if wanted.last is not None and plain:
             # The newest alone are read.
-            rows = [
-                *self._log.entries(
-                    wanted.first, kinds=wanted.kinds, most=wanted.last, newest_first=True
-                )
-            ]
-            yield from map(Entry.of, reversed(rows))
+            yield from map(Entry.of, reversed([*asked(most=wanted.last, newest_first=True)]))
             return
-        found = (
-            entry
-            for entry in map(Entry.of, self._log.entries(wanted.first, kinds=wanted.kinds))
-            if _is_wanted(entry, wanted)
-        )
+        found = (entry for entry in map(Entry.of, asked()) if _is_wanted(entry, wanted))
         yield from found if wanted.last is None else deque(found, wanted.last)
 
     def verify(self, heads: Sequence[Path] = (), progress: Progress | None = None) -> list[Checked]:
@@ -122,19 +121,23 @@ class Auditing:
         """
         return self._log.examine(*map(self.read_head, heads), progress=progress)
 
-    def export(self, path: Path) -> int:
+    def export(self, path: Path) -> tuple[int, SignedHead]:
         """Write all logs to a file for an auditor, a JSON object a line; how many entries.
+
+        The file is its owner's alone. The head is over all of them, and so over this reading.
 
         Raises:
             MintageError: the file cannot be written.
         """
+        log_reading(self._workspace, "log", exported=True)
+        head = self._log.tree_head()
         logs = self._log.logs()
         count = 0
 
         def lines() -> Iterator[bytes]:
             nonlocal count
             waiting = deque(logs)
-            for row in self._log.entries():
+            for row in self._log.entries(end=logs[-1].first_position + head.size):
                 while waiting and waiting[0].first_position <= row.position:
                     log = waiting.popleft()
                     begun = {"first_position": log.first_position, "origin": log.origin}
@@ -144,8 +147,8 @@ class Auditing:
                 yield canonical_json(said) + b"\n"
                 count += 1
 
-        write_parts(path, lines())
-        return count
+        write_parts(path, lines(), mode=0o600)
+        return count, head
 
     def begin_anew(self, damaged: Checked) -> SignedHead:
         """Freeze a log that ``verify`` found damaged; the head of the one begun after it."""
@@ -200,11 +203,12 @@ class Auditing:
         Raises:
             ConfigError: it cannot be read.
             SignatureMismatch: it was signed by another key, or is no tree head.
+            TrustError: the key of this log is not here.
         """
         text = read_note(path)
         origin = text.partition("\n")[0]
-        keys = self._keys.public_keys("log") or (self._keys.signer("log").public,)
-        return verify_by_any(text, keys, origin)
+        self._log.check_key()
+        return verify_by_any(text, self._keys.public_keys("log"), origin)
 
     def included(self, position: int) -> dict[str, Any]:
         """The proof that an entry is in the log, for whoever has its receipt, or why there is none.

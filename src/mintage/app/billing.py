@@ -48,6 +48,7 @@ from mintage.core.types import EXPLANATION, LANGUAGE_UNITS
 from mintage.core.units import Reference
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
+from mintage.trust.openings import log_reading
 
 _BY = {
     "customer": ("customer",),
@@ -246,7 +247,7 @@ class Billing:
     def evidence(
         self, reference: str, *, with_costs: bool = False, is_ours: bool = False
     ) -> WorkspaceEvidence:
-        """What shows that an issued invoice is right.
+        """What shows that an issued invoice is right; that it is read is logged.
 
         ``with_costs``: records say what upstreams asked, which is no customer's business.
         ``is_ours``: it is checked here, so that no receipt need be signed for it.
@@ -256,7 +257,11 @@ class Billing:
         """
         found = self.invoices.find(reference)
         how = {"with_costs": with_costs, "is_ours": is_ours}
-        return evidence_of(self._workspace, self._keys, self.invoices, found, **how)
+        log = self._capture.log
+        made = evidence_of(self._workspace, self._keys, log, self.invoices, found, **how)
+        if not is_ours:
+            log_reading(self._workspace, "evidence", invoice=found.number, with_costs=with_costs)
+        return made
 
     def asked_pdf(self, reference: str) -> bytes:
         """An invoice as PDF, for an operator who asks over HTTP.

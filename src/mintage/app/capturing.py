@@ -26,8 +26,6 @@ from mintage.trust.audit import AuditLog
 from mintage.trust.keys import KeyRing
 from mintage.trust.openings import log_reading
 
-ORIGIN = "mintage.local/log"
-"""What the log's signed heads call themselves."""
 _PAGE = 1000
 
 
@@ -40,10 +38,15 @@ class Capturing:
         keys: KeyRing,
         durability: Durability = "flush",
         overdue_stop_days: int | None = None,
+        *,
+        log_origin: str | None = None,
     ) -> None:
         """``durability`` is what usage survives once its answer has left.
 
-        ``overdue_stop_days`` is the Gate's.
+        ``overdue_stop_days`` is the Gate's; ``log_origin`` what the log's heads are to call it.
+
+        Raises:
+            ConfigError: that is no name for a log.
         """
         self._workspace = workspace
         self._durability = durability
@@ -55,7 +58,7 @@ class Capturing:
             workspace.database, workspace.clock, overdue_stop_days=overdue_stop_days
         )
         self.history = UsageHistory(workspace.database, keys)
-        self.log = AuditLog(workspace.database, keys, ORIGIN, workspace.clock)
+        self.log = AuditLog(workspace.database, keys, log_origin, workspace.clock)
 
     def meter(self) -> UsageMeter:
         """The Meter; its receipt key is made when it is first wanted."""

@@ -49,7 +49,7 @@ from mintage.deliver.upstreams.own.addresses import Addresses
 from mintage.deliver.upstreams.own.keeper import Keeper
 from mintage.modalities.apart import Decoders
 from mintage.store.workspace import Workspace
-from mintage.trust.keys import KeyRing
+from mintage.trust.making import key_ring
 
 LEASE_SECONDS = 180.0
 """How long a call may take beside its deadline, to be sent and to be recorded; then its hold
@@ -164,7 +164,7 @@ class Delivering:
             batch_delay_seconds=self._settings.batch_delay_ms / 1000,
             deadline_seconds=self._settings.deadline_seconds,
         )
-        keys = KeyRing(self._workspace.key_folder, self._workspace.clock)
+        keys = key_ring(self._workspace)
         invoices = Invoices(self._workspace.database, self._workspace.clock, keys)
         return Serving(
             settings=self._settings,
@@ -181,8 +181,8 @@ class Delivering:
                 self._capture,
                 invoices,
                 Standings(self._workspace.database, self._workspace.clock),
-                Auditing(self._capture, keys),
-                partial(evidence_of, self._workspace, keys, invoices),
+                Auditing(self._workspace, self._capture, keys),
+                partial(evidence_of, self._workspace, keys, self._capture.log, invoices),
                 Previews(self._workspace.database, self._workspace.clock),
                 self._settings.font,
             ),

@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mintage.app.capturing import ORIGIN
 from mintage.capture.books.evidence import InvoiceEvents, json_line
 from mintage.capture.books.invoice import Invoice
 from mintage.capture.books.invoices import Invoices
@@ -183,6 +182,7 @@ class WorkspaceEvidence:
 def evidence_of(
     workspace: Workspace,
     keys: KeyRing,
+    log: AuditLog,
     invoices: Invoices,
     found: Invoice,
     *,
@@ -195,7 +195,6 @@ def evidence_of(
         RequestError: it is a draft (409).
         SignatureMismatch: its key was revoked as of a moment before the log had it.
     """
-    log = AuditLog(workspace.database, keys, ORIGIN)
     events = InvoiceEvents(workspace.database, keys, log, found, with_costs=with_costs)
     signed = invoices.signed(found).data
     return WorkspaceEvidence(workspace, keys, signed, found, events, is_ours=is_ours)

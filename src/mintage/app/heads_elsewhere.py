@@ -7,18 +7,16 @@ rewrites the log afterwards is found out.
 from __future__ import annotations
 
 import json
-import logging
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from mintage.capture import notices
 from mintage.capture.webhooks import repository
-from mintage.core.background import beside
-from mintage.core.errors import MintageError
+from mintage.core.background import Rounds, beside
 from mintage.core.files import readable_failures, write_atomic
 from mintage.store.workspace import Workspace
 from mintage.trust.audit import AuditLog, SignedHead
@@ -27,7 +25,6 @@ TYPE = "log.head"
 """Of the notice that tells of a head."""
 _LOOK_SECONDS = 1.0
 _PATIENCE_SECONDS = 5.0
-_log = logging.getLogger(__name__)
 
 
 class HeadsElsewhere:
@@ -61,8 +58,8 @@ class HeadsElsewhere:
     def _put(self, folder: Path, head: SignedHead) -> bool:
         with readable_failures(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            newest = max(folder.glob("*.head.txt"), key=lambda each: each.name, default=None)
-            file = folder / _file_name(head)
+            file, ours = folder / _file_name(head), _file_name(head, "[0-9]" * 12)
+            newest = max(folder.glob(ours), key=lambda each: each.name, default=None)
             if file.exists():
                 return False
             if newest is not None and not self._is_due(newest.stat().st_mtime):
@@ -100,25 +97,16 @@ class HeadsElsewhere:
                 return False
         return self._workspace.database.write(work)
 
-    def watch(self, stop: threading.Event) -> None:
-        """``give`` until ``stop``; what fails is logged once a while, and tried again."""
-        pause = _LOOK_SECONDS
-        while not stop.wait(pause):
-            try:
-                self.give()
-                pause = _LOOK_SECONDS
-            except MintageError as error:
-                _log.error("The audit log's head cannot be given away: %s", error.message)
-                pause = min(2 * pause, 60.0)
-
     @contextmanager
     def in_background(self) -> Iterator[None]:
-        """``watch`` beside what is done inside."""
-        with beside(self.watch, "heads-away", patience_seconds=_PATIENCE_SECONDS):
+        """``give`` beside what is done inside; what fails is logged, and tried again."""
+        rounds = Rounds("heads-away", self.give, "The audit log's head cannot be given away")
+        watch = partial(rounds.until, every_seconds=_LOOK_SECONDS)
+        with beside(watch, rounds.name, patience_seconds=_PATIENCE_SECONDS):
             yield
 
 
-def _file_name(head: SignedHead) -> str:
-    """Such that names sort as sizes do within a log."""
+def _file_name(head: SignedHead, size: str | None = None) -> str:
+    """Such that names sort as sizes do within a log, and those of other logs are others."""
     origin = re.sub(r"[^A-Za-z0-9]+", "-", head.origin).strip("-")
-    return f"{origin}-{head.size:012}.head.txt"
+    return f"{origin}-{size or f'{head.size:012}'}.head.txt"

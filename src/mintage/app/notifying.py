@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -13,15 +12,13 @@ from mintage.app.capturing import Capturing
 from mintage.capture.books.overdue import Overdue
 from mintage.capture.webhooks.deliveries import Deliveries, Sent
 from mintage.capture.webhooks.endpoints import Endpoints, Opened
-from mintage.core.background import beside
-from mintage.core.errors import MintageError
+from mintage.core.background import Rounds, beside
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
 
 _TICK_SECONDS = 1.0
 _LOOK_SECONDS = 60.0  # for what is overdue: days pass slowly
 _PATIENCE_SECONDS = 5.0
-_log = logging.getLogger(__name__)
 
 
 class Notifying:
@@ -54,19 +51,6 @@ class Notifying:
         self._overdue.tell()
         return self.deliveries.deliver()
 
-    def watch(self, stop: threading.Event) -> None:
-        """``deliver`` until ``stop``; what fails is logged, and tried again."""
-        look = 0.0
-        while not stop.is_set():
-            try:
-                if time.monotonic() >= look:
-                    self._overdue.tell()
-                    look = time.monotonic() + _LOOK_SECONDS
-                self.deliveries.deliver(stop)
-            except MintageError as error:
-                _log.error("Notices cannot be sent: %s", error.message)
-            stop.wait(_TICK_SECONDS)
-
     @contextmanager
     def in_background(self) -> Iterator[None]:
         """Deliver beside what is done inside.
@@ -76,3 +60,16 @@ class Notifying:
         """
         with beside(self.watch, "webhooks", patience_seconds=_PATIENCE_SECONDS):
             yield
+
+    def watch(self, stop: threading.Event) -> None:
+        """``deliver`` until ``stop``; what fails is logged, and tried again."""
+        look = 0.0
+
+        def step() -> None:
+            nonlocal look
+            if time.monotonic() >= look:
+                self._overdue.tell()
+                look = time.monotonic() + _LOOK_SECONDS
+            self.deliveries.deliver(stop)
+
+        Rounds("webhooks", step, "Notices cannot be sent").until(stop, _TICK_SECONDS)

@@ -17,14 +17,13 @@ from pydantic import SecretStr
 
 from mintage.app import backup
 from mintage.app.backup import FILES, TABLES, Contents, not_whole, opened
-from mintage.app.capturing import ORIGIN
 from mintage.app.finding import Finding
 from mintage.app.workspace_check import examine_workspace
 from mintage.capture.books.ledger import Ledger
 from mintage.capture.checking.documents import DocumentCheck
 from mintage.capture.hours.rollup import Rollup
 from mintage.core.clock import Clock, SystemClock
-from mintage.core.errors import ConfigError, DataError
+from mintage.core.errors import ConfigError, DataError, LogForked
 from mintage.core.files import readable_failures, sync_folder, write_atomic
 from mintage.core.ids import new_id
 from mintage.core.messages import _
@@ -194,8 +193,8 @@ def _examined(
     """Every record of the log is hashed again, the books are added up, files are looked for."""
     with Workspace(home, clock, database_url=database_url) as workspace:
         database = workspace.database
-        log = AuditLog(database, KeyRing(workspace.key_folder), ORIGIN, clock)
-        leaves = log.check()
+        log = AuditLog(database, KeyRing(workspace.key_folder), clock=clock)
+        leaves = _checked(log, with_keys=contents.with_keys)
         is_whole = len(log.logs()) == 1  # else some was frozen, whose damage is known
         balances = Ledger(database).check()
         DocumentCheck(database).check()
@@ -210,3 +209,13 @@ def _examined(
         )
     findings = list(examine_workspace(home, clock, database_url))
     return Restored(home, contents, leaves, balances.transactions, findings)
+
+
+def _checked(log: AuditLog, *, with_keys: bool) -> int:
+    """``AuditLog.check``; without its key, all but who signed the heads."""
+    found = log.examine()
+    for each in found:
+        is_known = each.is_frozen or (not with_keys and not isinstance(each.fault, LogForked))
+        if each.fault is not None and not is_known:
+            raise each.fault
+    return sum(each.entries for each in found)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 from mintage.core.clock import Clock
 from mintage.core.settings import Settings, load_settings
 from mintage.store.workspace import Workspace
-from mintage.trust.keys import KeyRing
+from mintage.trust.making import key_ring
 
 if TYPE_CHECKING:
     from mintage.app.auditing import Auditing
@@ -53,7 +53,7 @@ class App:
         self.workspace = Workspace(
             self.settings.home, clock, database_url=self.settings.database_url, make=make
         )
-        self.keys = KeyRing(self.workspace.key_folder, self.workspace.clock)
+        self.keys = key_ring(self.workspace)
 
     @cached_property
     def create(self) -> Creating:
@@ -140,14 +140,20 @@ class App:
         from mintage.app.capturing import Capturing  # noqa: PLC0415
 
         said = self.settings
-        return Capturing(self.workspace, self.keys, said.durability, said.overdue_stop_days)
+        return Capturing(
+            self.workspace,
+            self.keys,
+            said.durability,
+            said.overdue_stop_days,
+            log_origin=said.log_origin,
+        )
 
     @cached_property
     def auditing(self) -> Auditing:
         """Show, verify and prove what the audit log has."""
         from mintage.app.auditing import Auditing  # noqa: PLC0415
 
-        return Auditing(self.capture, self.keys)
+        return Auditing(self.workspace, self.capture, self.keys)
 
     @cached_property
     def model_audits(self) -> ModelAudits:
@@ -225,13 +231,10 @@ class App:
     @cached_property
     def signing_keys(self) -> SigningKeys:
         """This workspace's own signing keys through time."""
-        from mintage.app.capturing import ORIGIN  # noqa: PLC0415
-        from mintage.trust.audit import AuditLog  # noqa: PLC0415
         from mintage.trust.rotation import SigningKeys  # noqa: PLC0415
 
         database, clock = self.workspace.database, self.workspace.clock
-        log = AuditLog(database, self.keys, ORIGIN)
-        return SigningKeys(database, self.keys, clock, log.tree_head)
+        return SigningKeys(database, self.keys, clock, self.capture.log.tree_head)
 
     @cached_property
     def signing_again(self) -> SigningAgain:

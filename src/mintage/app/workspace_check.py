@@ -182,6 +182,13 @@ def _examined(
         return
     yield Finding(check, "ok", _("sound, {size}", size=format_size(health.size_bytes)))
     yield _log(health)
+    if health.is_signed and not (home / "keys" / "log.pem").exists():
+        yield Finding(
+            _("audit log"),
+            "warning",
+            _("the key that signed it is not here, so that no head is signed"),
+            _("Put the folder keys of this workspace back into it."),
+        )
     for origin, reason in health.frozen:
         yield Finding(
             _("audit log"),

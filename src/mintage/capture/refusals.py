@@ -6,20 +6,20 @@ room for, and what a shadow was asked.
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
+from functools import partial
 from threading import Event, Lock, Thread
 from typing import Any
 
 from mintage.capture import repository
 from mintage.capture.keys import ApiKey
+from mintage.core.background import Rounds
 from mintage.core.canonical import Spelled
 from mintage.core.clock import Clock, timestamp
-from mintage.core.errors import MintageError, Unauthenticated
+from mintage.core.errors import Unauthenticated
 from mintage.store.engine import Database
 from mintage.trust import audit
 
-_log = logging.getLogger(__name__)
 _EVERY_SECONDS = 60.0
 _MOST = 10_000
 """Kinds of refusals between two records; those beyond are counted without their key."""
@@ -45,6 +45,7 @@ class Refusals:
         self._lock = Lock()
         self._end = Event()
         self._thread: Thread | None = None
+        self._rounds = Rounds("refusals", self.write, "Refusals are not on the log")
 
     def note(self, key: str | None, product: str | None, code: str) -> None:
         """Count a refusal; answers at once."""
@@ -66,7 +67,8 @@ class Refusals:
                 kind = kind[0], None, None, kind[3]
             self._counts[kind] += 1
             if self._thread is None:
-                self._thread = Thread(target=self._watch, name="refusals", daemon=True)
+                watch = partial(self._rounds.until, self._end, _EVERY_SECONDS)
+                self._thread = Thread(target=watch, name=self._rounds.name, daemon=True)
                 self._thread.start()
 
     def write(self) -> None:
@@ -90,7 +92,7 @@ class Refusals:
                     audit.append_all(connection, kind, some)
 
             self._database.write(work)
-        except MintageError:
+        except Exception:
             with self._lock:
                 self._since = since
                 self._counts.update(counts)
@@ -101,17 +103,7 @@ class Refusals:
         self._end.set()
         if self._thread is not None:
             self._thread.join()
-        self._try()
-
-    def _watch(self) -> None:
-        while not self._end.wait(_EVERY_SECONDS):
-            self._try()
-
-    def _try(self) -> None:
-        try:
-            self.write()
-        except MintageError as error:  # calls go on being answered, and refused
-            _log.error("Refusals are not on the log: %s", error.message)
+        self._rounds.once()
 
 
 def _digest(key: str | None) -> str | None:

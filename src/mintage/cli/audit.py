@@ -199,15 +199,14 @@ def export(
 ) -> None:
     """Write the whole log to a file, for an auditor who would not run our code.
 
-    Records say who did what: it is for whoever may know that.
+    Records say who did what: it is for whoever may know that, so only you can read the file.
     """
     if file.exists():
         raise ConfigError(
             _("{path} is there already.", path=file), remedy=_("Name a file that is not.")
         )
     with opened(home) as app:
-        head = app.auditing.head()
-        count = app.auditing.export(file)
+        count, head = app.auditing.export(file)
     if as_json:
         emit({"path": str(file), "entries": count, "head": head.note})
     else:

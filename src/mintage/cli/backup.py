@@ -85,7 +85,7 @@ def restore(
             say(
                 _(
                     "The backup holds no signing keys: put the folder keys back before anything is "
-                    "signed there, or others are made."
+                    "signed there. Without it no tree head is."
                 )
             )
         line(str(done.home))

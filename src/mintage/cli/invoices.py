@@ -311,7 +311,7 @@ def write_evidence(
     """
     with opened(home) as app:
         evidence = app.billing.evidence(reference, with_costs=with_costs)
-        size = write_parts(out, evidence.archived())
+        size = write_parts(out, evidence.archived(), mode=0o600)
     if as_json:
         emit({"output": str(out), "bytes": size})
     else:

@@ -51,6 +51,7 @@ def _serve(
     log_format: LogFormat | None,
     workers: int,
 ) -> None:
+    app.capture.log.check_key()  # before others are made
     service = service_of(app, samples=samples, models=models)
     # Here and in no worker: notices leave from one process, and so are tree heads signed.
     with (

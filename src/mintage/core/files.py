@@ -137,13 +137,14 @@ def write_atomic(
             sync_folder(folder or os.curdir)
 
 
-def write_parts(path: Path, parts: Iterable[bytes]) -> int:
+def write_parts(path: Path, parts: Iterable[bytes], *, mode: int = 0o644) -> int:
     """``write_atomic`` of what memory might not hold; how many bytes it is."""
     size = 0
     with readable_failures(path):
         temporary = path.with_name(f".{path.name}.{new_id('tmp')}")
         try:
-            with temporary.open("wb") as stream:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+            with os.fdopen(descriptor, "wb") as stream:
                 for part in parts:
                     size += stream.write(part)
                 stream.flush()

@@ -58,6 +58,9 @@ class Settings(BaseSettings):
     cut; `process`, with the database, so that it survives kill -9."""
     compute_cost: str | None = None
     """What an hour of one processor costs you, such as `0.05 EUR`; None: costs are not told."""
+    log_origin: str | None = None
+    """What tree heads call the audit log, such as `example.com/log`, from its first head on; None:
+    it is named by its key."""
     heads_folder: Path | None = None
     """A folder, best on another machine, where `serve` puts tree heads of the audit log."""
     heads_seconds: Annotated[float, Field(ge=1, le=86_400 * 31)] = 3600.0

@@ -14,7 +14,7 @@ from mintage.core.messages import _
 from mintage.store import inventory
 from mintage.store.backend import Backend, backend_of
 from mintage.store.engine import Database
-from mintage.store.schema import log_leaves, logs, upstreams
+from mintage.store.schema import log_heads, log_leaves, logs, upstreams
 
 _LATEST = 200
 
@@ -24,7 +24,8 @@ class Health:
     """What was found; ``damage`` is "" where the database is sound.
 
     ``latest`` are the newest entries of the audit log as (record, salt, leaf hash); ``gapless``
-    says whether its positions run from its first without a gap; ``frozen`` are the origins of those
+    says whether its positions run from its first without a gap; ``is_signed`` whether there is a
+    head of it; ``frozen`` are the origins of those
     before it, each with why it was frozen; ``datasets`` and ``models`` are the rows of what was not
     removed; ``on_sale`` are product, alias, model and version of each version that answers;
     ``secrets`` are product and name of each upstream that stands, and where its key is;
@@ -36,6 +37,7 @@ class Health:
     size_bytes: int = 0
     leaves: int = 0
     gapless: bool = True
+    is_signed: bool = False
     latest: tuple[tuple[bytes, bytes, bytes], ...] = ()
     frozen: tuple[tuple[str, str], ...] = ()
     datasets: tuple[inventory.Row, ...] = ()
@@ -75,6 +77,7 @@ def _health(backend: Backend, connection: Connection) -> Health:
     of_ours = position >= begin if begin else true()
     counted = select(func.count(), func.max(position), func.min(position)).where(of_ours)
     count, last, first = connection.execute(counted).one()
+    signed = select(func.count()).where(log_heads.c.log == (known[-1].number if known else 0))
     columns = (log_leaves.c.record, log_leaves.c.salt, log_leaves.c.leaf_hash)
     newest = select(*columns).where(of_ours).order_by(position.desc()).limit(_LATEST)
     latest = tuple(
@@ -92,6 +95,7 @@ def _health(backend: Backend, connection: Connection) -> Health:
         size_bytes=backend.size_bytes(connection),
         leaves=count,
         gapless=not count or (first == begin and last == begin + count - 1),
+        is_signed=bool(connection.execute(signed).scalar()),
         latest=latest,
         frozen=tuple((each.origin, each.reason or "") for each in known[:-1]),
         datasets=tuple(inventory.all_datasets(connection)),

@@ -72,6 +72,11 @@ class Database:
         """What messages call it: a path, or host and name."""
         return self._backend.where
 
+    @property
+    def is_committing_here(self) -> bool:
+        """Whether this is asked within a write, where none may wait for another."""
+        return threading.current_thread() is self._thread
+
     def epoch(self) -> int | None:
         """A number that stands for all that was committed but what only adds (see ``submit``).
 

@@ -23,7 +23,7 @@ from mintage.trust.heads import (
     EVERY_SECONDS,
     Heads,
     head_from,
-    logs_of,
+    kept_again,
     not_as_signed,
     tiles_of,
 )
@@ -143,11 +143,21 @@ class AuditLog:
     """
 
     def __init__(
-        self, database: Database, keys: KeyRing, origin: str, clock: Clock | None = None
+        self,
+        database: Database,
+        keys: KeyRing,
+        origin: str | None = None,
+        clock: Clock | None = None,
     ) -> None:
-        """``origin`` is the log's name for ever, such as ``example.com/log``."""
+        """``origin`` is what a log is called from its first head on, such as ``example.com/log``.
+
+        None: it is named by its key, so that no two have one name. One that has a name keeps it.
+
+        Raises:
+            ConfigError: it is no name for a log.
+        """
         self._database = database
-        self._origin = origin
+        self._keys = keys
         self._clock = clock or SystemClock()
         self._heads = Heads(database, keys, origin, self._clock)
 
@@ -162,7 +172,7 @@ class AuditLog:
     def latest(self) -> SignedHead | None:
         """The newest head that was signed; None before the first."""
         with self._database.read() as connection:
-            number = logs_of(connection, self._origin)[-1].number
+            number = self._heads.logs(connection)[-1].number
             row = repository.last_head(connection, number)
         return None if row is None else head_from(row)
 
@@ -173,7 +183,15 @@ class AuditLog:
     def logs(self) -> list[LogRecord]:
         """The logs, the oldest first; all but the last are frozen."""
         with self._database.read() as connection:
-            return logs_of(connection, self._origin)
+            return self._heads.logs(connection)
+
+    def check_key(self) -> None:
+        """Check that the key is here that signed the newest head.
+
+        Raises:
+            TrustError: it is not.
+        """
+        self._heads.check()
 
     @contextmanager
     def signing(self) -> Iterator[None]:
@@ -211,7 +229,7 @@ class AuditLog:
     def _proved(self, position: int) -> Proof | None:
         """The proof by the newest head; None where that is not over it."""
         with self._database.read() as connection:
-            known = logs_of(connection, self._origin)
+            known = self._heads.logs(connection)
             log = next((each for each in known[::-1] if each.first_position <= position), known[0])
             last = repository.last_position(connection)
             if not log.first_position <= position <= last:
@@ -253,7 +271,7 @@ class AuditLog:
 
     def _inclusions(self) -> Inclusions:
         with self._database.read() as connection:
-            logs = logs_of(connection, self._origin)
+            logs = self._heads.logs(connection)
             rows = {log.number: _good_head(connection, log) for log in logs}
         heads = {number: head_from(row) for number, row in rows.items() if row is not None}
         return Inclusions(self._database, logs, heads)
@@ -270,7 +288,7 @@ class AuditLog:
             LogForked: the kept hashes do not give that head.
         """
         with self._database.read() as connection:
-            known = {each.number: each for each in logs_of(connection, self._origin)}
+            known = {each.number: each for each in self._heads.logs(connection)}
             asked = known.get(max(known) if log is None else log)
             if asked is None:
                 raise ConfigError(
@@ -296,14 +314,14 @@ class AuditLog:
         return Consistency(asked.origin, earlier, wanted, tuple(path), head)
 
     def keep_cosignature(self, head: SignedHead, name: str, line: str) -> bool:
-        """Keep what a witness said of a head; False where no such head was signed here."""
-        numbers = {log.origin: log.number for log in self.logs()}
+        """Keep what a witness said of a head that our key signed; False: it is not this log's."""
+        logs = {log.origin: log for log in self.logs()}
         now = timestamp(self._clock.now())
 
         def work(connection: repository.Connection) -> bool:
-            number = numbers.get(head.origin)
-            ours = None if number is None else repository.head_of(connection, number, head.size)
-            if ours is None or ours.root != head.root:
+            log = logs.get(head.origin)
+            ours = None if log is None else kept_again(connection, log, head, now)
+            if ours is None:
                 return False
             repository.keep_cosignature(connection, ours, name, line, now)
             record = {"origin": head.origin, "size": head.size, "witness": name}
@@ -315,7 +333,7 @@ class AuditLog:
     def cosigned(self) -> SignedHead | None:
         """The largest head of the log that goes on which witnesses signed, with their lines."""
         with self._database.read() as connection:
-            log = logs_of(connection, self._origin)[-1]
+            log = self._heads.logs(connection)[-1]
             size, lines = repository.cosignatures(connection, log.number)
             row = repository.head_of(connection, log.number, size) if lines else None
         return None if row is None else SignedHead(row.size, row.root, row.note + "".join(lines))
@@ -329,6 +347,7 @@ class AuditLog:
 
         Raises:
             LogForked: something was changed, added or removed; the message names the first.
+            TrustError: all is as the heads say, but the key that signed them is not here.
         """
         found = self.examine(*earlier, progress=progress)
         for each in found:
@@ -343,8 +362,10 @@ class AuditLog:
             LogForked: an ``earlier`` head is of a log that is not here.
         """
         with self._database.read() as connection:
-            logs = logs_of(connection, self._origin)
-            return examine(connection, logs, earlier, progress or Silent())
+            logs = self._heads.logs(connection)
+            return examine(
+                connection, logs, earlier, progress or Silent(), self._keys.public_keys("log")
+            )
 
     def begin_anew(self, damaged: Checked) -> SignedHead:
         """Freeze a log that was found damaged, begin another after it, and sign its first head."""
@@ -355,17 +376,18 @@ class AuditLog:
     def entries(
         self,
         first: int | None = None,
+        end: int | None = None,
         *,
         kinds: Sequence[str] = (),
         most: int | None = None,
         newest_first: bool = False,
     ) -> Iterator[LogRow]:
-        """Entries as they lie in the table, from a position on; to be read to the end."""
+        """Entries as they lie in the table, from a position to before ``end``; read all of it."""
         with (
             self._database.read() as connection,
             closing(
                 repository.read_rows(
-                    connection, first, most=most, kinds=kinds, newest_first=newest_first
+                    connection, first, end, most=most, kinds=kinds, newest_first=newest_first
                 )
             ) as rows,
         ):

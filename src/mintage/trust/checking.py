@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,15 +9,17 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from mintage.core.errors import LogForked
+from mintage.core.errors import LogForked, TrustError
 from mintage.core.messages import _
 from mintage.core.progress import Progress
 from mintage.trust import repository
-from mintage.trust.heads import BEGUN, not_as_signed
+from mintage.trust.heads import BEGUN, fault_of, not_as_signed
 from mintage.trust.leaves import REMEDY, missing, rehashed
-from mintage.trust.notes import SignedHead, said_by_note
+from mintage.trust.notes import SignedHead
+from mintage.trust.public_key import PublicKey
 from mintage.trust.repository import Connection, HeadRow, LogRecord, LogRow
-from mintage.trust.tiles import Growing, complete_nodes
+from mintage.trust.roots import GrowingRoot
+from mintage.trust.tiles import complete_nodes
 
 _TOLD_EVERY = 4096
 
@@ -31,7 +32,7 @@ class Checked:
     entries: int
     size: int
     """Of its newest head; 0 where none was signed."""
-    fault: LogForked | None = None
+    fault: TrustError | None = None
 
     @property
     def is_frozen(self) -> bool:
@@ -59,8 +60,11 @@ def examine(
     logs: Sequence[LogRecord],
     earlier: Sequence[SignedHead],
     progress: Progress,
+    keys: Sequence[PublicKey],
 ) -> list[Checked]:
     """Every log, the oldest first; ``earlier`` are heads that were kept elsewhere.
+
+    ``keys`` are those that the heads which are kept here may be signed with.
 
     Raises:
         LogForked: one of those is of a log that is not here.
@@ -77,7 +81,8 @@ def examine(
     found = []
     for number, log in enumerate(logs):
         end = logs[number + 1].first_position if number + 1 < len(logs) else None
-        looked = _Examiner(connection, log, logs[:number], end, kept[log.origin], progress)
+        heads = _Heads(log, kept[log.origin], keys)
+        looked = _Examiner(connection, log, logs[:number], end, heads, progress)
         found.append(looked.examined())
     progress.finish()
     return found
@@ -92,15 +97,15 @@ class _Examiner:
         log: LogRecord,
         before: Sequence[LogRecord],
         end: int | None,
-        earlier: Sequence[SignedHead],
+        heads: _Heads,
         progress: Progress,
     ) -> None:
         """``before`` were frozen, the last for this one; ``end`` is where the next one begins."""
         self._connection = connection
         self._log, self._before, self._end = log, before, end
-        self._earlier = sorted(earlier, key=lambda head: head.size)
+        self._heads = heads
         self._progress = progress
-        self._growing = Growing()
+        self._growing = GrowingRoot()
         self._good = 0
 
     def examined(self) -> Checked:
@@ -111,7 +116,7 @@ class _Examiner:
             self._go_through(size)
         except LogForked as fault:
             return Checked(self._log, self._good, size, fault)
-        return Checked(self._log, self._growing.size, size)
+        return Checked(self._log, self._growing.size, size, self._heads.unknown)
 
     def _go_through(self, size: int) -> None:
         log, growing = self._log, self._growing
@@ -121,13 +126,13 @@ class _Examiner:
         rows = repository.read_rows(self._connection, first, self._end)
         heads = repository.read_heads(self._connection, log.number)
         with closing(rows), closing(heads):
-            expected = _Heads(self._earlier, heads)
+            expected = self._heads.beside(heads)
             expected.compare(growing)
             for row in rows:
                 leaf = rehashed(row, log.first_position + growing.size)
                 if self._before and not growing.size:
                     _check_link(row, log, self._before)
-                growing.add(leaf)
+                growing.add([leaf])
                 nodes.compare(growing)
                 expected.compare(growing)
                 self._good = growing.size
@@ -166,10 +171,20 @@ def _check_link(row: LogRow, log: LogRecord, before: Sequence[LogRecord]) -> Non
 class _Heads:
     """Heads that are due at sizes, those kept here and those kept elsewhere."""
 
-    def __init__(self, earlier: Sequence[SignedHead], here: Iterator[HeadRow]) -> None:
-        """Both in order of size."""
-        self._earlier, self._here = list(earlier), here
-        self._next = next(here, None)
+    def __init__(
+        self, log: LogRecord, earlier: Sequence[SignedHead], keys: Sequence[PublicKey]
+    ) -> None:
+        self._log, self._keys = log, keys
+        self._earlier = sorted(earlier, key=lambda head: head.size)
+        self._here: Iterator[HeadRow] = iter(())
+        self._next: HeadRow | None = None
+        self.unknown: TrustError | None = None
+        """That some were signed with a key that is not here."""
+
+    def beside(self, here: Iterator[HeadRow]) -> _Heads:
+        """With those that are kept here, in order of size."""
+        self._here, self._next = here, next(here, None)
+        return self
 
     @property
     def next_size(self) -> int | None:
@@ -179,24 +194,25 @@ class _Heads:
             sizes.append(self._next.size)
         return min(sizes, default=None)
 
-    def compare(self, growing: Growing) -> None:
+    def compare(self, growing: GrowingRoot) -> None:
         """Hold those that are due against the tree; raises LogForked."""
         while self.next_size == growing.size:
             root = growing.root()
             if self._earlier and self._earlier[0].size == growing.size:
                 said = self._earlier.pop(0).root
             else:
-                said = b"" if self._next is None else _root_of(self._next)
+                said = b"" if self._next is None else self._confirmed(self._next).root
                 self._next = next(self._here, None)
             if said != root:
                 raise not_as_signed(growing.size, growing.size)
 
-
-def _root_of(row: HeadRow) -> bytes:
-    """What a kept head says; another than its note says leads to no root at all."""
-    __, size, root = said_by_note(row.note)
-    same = (size, root) == (str(row.size), base64.b64encode(row.root).decode())
-    return row.root if same else b""
+    def _confirmed(self, row: HeadRow) -> HeadRow:
+        """A head that is kept here, once its note says the same and our key signed that."""
+        fault = fault_of(row, self._log, self._keys)
+        if isinstance(fault, LogForked):
+            raise fault
+        self.unknown = fault or self.unknown
+        return row
 
 
 class _Nodes:
@@ -211,7 +227,7 @@ class _Nodes:
         }
         self._size = size
 
-    def compare(self, growing: Growing) -> None:
+    def compare(self, growing: GrowingRoot) -> None:
         """Hold what was completed against what is kept; raises LogForked."""
         for node in growing.nodes:
             if (

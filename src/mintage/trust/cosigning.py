@@ -6,21 +6,20 @@ Source: C2SP tlog-cosignature, version 1 with Ed25519. The line is one more sign
 from __future__ import annotations
 
 import base64
-import hashlib
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from mintage.core.clock import timestamp
 from mintage.core.errors import SignatureMismatch
 from mintage.core.messages import _
 from mintage.trust.encoding import strict_base64
 from mintage.trust.keys import PublicKey, Signer
-from mintage.trust.notes import check_name
+from mintage.trust.notes import check_name, key_id
 
+_KIND = b"\x04"
+"""Of a timestamped cosignature with Ed25519, among those of signed notes."""
 _TIMESTAMP = struct.Struct(">Q")
 _SIGNATURE_BYTES = 64
 _REMEDY = _("Ask the witness for it anew, and for its key by another way.")
@@ -30,13 +29,13 @@ def cosign(note: str, name: str, signer: Signer, moment: datetime) -> str:
     """The note with one line more; whoever calls has checked the note and what it continues.
 
     Raises:
-        ConfigError: the name is none for a witness.
+        ConfigError: the name is none for a witness, or its key is not Ed25519.
         SignatureMismatch: it is no signed note.
     """
     check_name(name)
     body, __ = _parts(note)
     seconds = int(moment.timestamp())
-    signature = _key_id(name, signer.public) + _TIMESTAMP.pack(seconds)
+    signature = key_id(name, signer.public, _KIND) + _TIMESTAMP.pack(seconds)
     signature += signer.sign(_message(seconds, body))
     return f"{note}— {name} {base64.b64encode(signature).decode()}\n"
 
@@ -55,6 +54,7 @@ def cosigned(note: str, name: str, key: PublicKey) -> tuple[datetime, str]:
     """When the witness of this name and key saw the note's head as its log's largest, and its line.
 
     Raises:
+        ConfigError: the key is not Ed25519.
         SignatureMismatch: it did not sign it, or the note is not the one that it signed.
     """
     for found in cosignatures(note, [key]):
@@ -84,7 +84,7 @@ def cosignatures(note: str, keys: Sequence[PublicKey]) -> list[Cosigned]:
         if dash != "—" or len(signature) != 4 + _TIMESTAMP.size + _SIGNATURE_BYTES:
             continue
         for key in keys:
-            if signature[:4] == _key_id(name, key):
+            if signature[:4] == key_id(name, key, _KIND):
                 moment = _checked(body, name, key, signature[4:])
                 found.append(Cosigned(name, key.key_id, moment, f"{line}\n"))
     return found
@@ -116,10 +116,3 @@ def _parts(note: str) -> tuple[str, list[str]]:
 
 def _message(seconds: int, body: str) -> bytes:
     return f"cosignature/v1\ntime {seconds}\n{body}".encode()
-
-
-def _key_id(name: str, key: PublicKey) -> bytes:
-    if not isinstance(key.key, Ed25519PublicKey):
-        raise SignatureMismatch(_("Witnesses sign with Ed25519."), remedy=_REMEDY)
-    raw = key.key.public_bytes_raw()
-    return hashlib.sha256(name.encode() + b"\n\x04" + raw).digest()[:4]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from mintage.core.clock import Clock, SystemClock
 from mintage.core.errors import ConfigError, DataError, TrustError, said_by
@@ -81,6 +83,14 @@ class _Held:
     until: float
 
 
+class Making(Protocol):
+    """Hears of keys that are made on first use."""
+
+    def making(self, role: Role, key: PublicKey) -> None:
+        """A key is about to be there; raises where it may not."""
+        ...
+
+
 class KeyRing:
     """Our own keys in ``folder/ROLE.pem``, and others' in ``folder/trusted`` (``TrustedFile``).
 
@@ -88,10 +98,14 @@ class KeyRing:
     each root that is trusted beside it (``TrustedKeys.update``).
     """
 
-    def __init__(self, folder: Path, clock: Clock | None = None) -> None:
+    def __init__(
+        self, folder: Path, clock: Clock | None = None, making: Making | None = None
+    ) -> None:
+        """``making`` is asked where a key is to be made, and told of it."""
         self.folder = folder
         self.trusted_folder = folder / "trusted"
         self._clock = clock or SystemClock()
+        self._making = making
         self._held: dict[Role, _Held] = {}
 
     def signer(self, role: Role) -> Signer:
@@ -99,14 +113,15 @@ class KeyRing:
 
         Raises:
             TrustError: the file can be read by others, or holds another kind of key; the key was
-                revoked, or followed by another; or it is the root key, which was taken off this
-                machine.
+                revoked, or followed by another; it signed the log and is gone; or it is the root
+                key, which was taken off this machine.
         """
         held = self._own(role)
         if held is None:
             if role == "root":
                 self._check_no_root()
-            make_private(self.path(role), role)
+            before = None if self._making is None else partial(self._making.making, role)
+            make_private(self.path(role), role, before)
             held = self._own(role)
         if held is None:
             raise TrustError(

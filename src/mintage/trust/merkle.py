@@ -1,4 +1,4 @@
-"""The Merkle tree of RFC 6962 (RFC 9162, section 2.1): roots and proofs, and no shapes of our own.
+"""The Merkle tree of RFC 6962 (RFC 9162, section 2.1): its hashes, and proofs verified.
 
 Everywhere a leaf is given as its hash, 32 bytes.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from mintage.core.errors import ConfigError, LogForked
+from mintage.core.errors import LogForked
 from mintage.core.messages import _
 
 
@@ -30,41 +30,6 @@ def root(leaves: Sequence[bytes]) -> bytes:
     while len(level) > 1:
         level = _level_above(level)
     return level[0]
-
-
-def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
-    """The siblings on the way from a leaf to the root, lowest first.
-
-    Raises:
-        ConfigError: there is no leaf of that index.
-    """
-    if not 0 <= index < len(leaves):
-        raise ConfigError(
-            _(
-                "The log has {count} entries, none at position {index}.",
-                count=len(leaves),
-                index=index,
-            )
-        )
-    path, level = [], list(leaves)
-    while len(level) > 1:
-        if (index ^ 1) < len(level):
-            path.append(level[index ^ 1])
-        level, index = _level_above(level), index >> 1
-    return path
-
-
-def consistency_proof(leaves: Sequence[bytes], earlier: int) -> list[bytes]:
-    """Shows that the tree of the first ``earlier`` leaves became this one by adding alone.
-
-    Raises:
-        ConfigError: the earlier tree is empty or larger than this one.
-    """
-    if not 1 <= earlier <= len(leaves):
-        raise ConfigError(
-            _("No proof from {earlier} entries to {count}.", earlier=earlier, count=len(leaves))
-        )
-    return _subproof(leaves, earlier, known=True)
 
 
 def verify_inclusion(
@@ -150,13 +115,3 @@ def _skip_lone(position: int, last: int) -> tuple[int, int]:
     while position and not position & 1:
         position, last = position >> 1, last >> 1
     return position, last
-
-
-def _subproof(leaves: Sequence[bytes], earlier: int, *, known: bool) -> list[bytes]:
-    """SUBPROOF of RFC 9162, 2.1.4.1; ``known``: the verifier has this subtree's root already."""
-    if earlier == len(leaves):
-        return [] if known else [root(leaves)]
-    split = 1 << ((len(leaves) - 1).bit_length() - 1)
-    if earlier <= split:
-        return [*_subproof(leaves[:split], earlier, known=known), root(leaves[split:])]
-    return [*_subproof(leaves[split:], earlier - split, known=False), root(leaves[:split])]

@@ -43,7 +43,7 @@ def sign_head(size: int, root: bytes, origin: str, signer: Signer) -> SignedHead
     """
     check_name(origin)
     text = f"{origin}\n{size}\n{base64.b64encode(root).decode()}\n"
-    signature = _key_id(origin, signer.public) + signer.sign(text.encode())
+    signature = key_id(origin, signer.public) + signer.sign(text.encode())
     return SignedHead(size, root, f"{text}\n— {origin} {base64.b64encode(signature).decode()}\n")
 
 
@@ -111,11 +111,24 @@ def verify_by_any(text: str, keys: Iterable[PublicKey], origin: str) -> SignedHe
     raise refusal or _refused(_("The note is not signed by the key of {name}.", name=origin))
 
 
-def said_by_note(text: str) -> tuple[str, str, str]:
-    """Origin, size and root as a note says them, of which nothing is confirmed."""
-    origin, __, rest = text.partition("\n")
-    size, __, rest = rest.partition("\n")
-    return origin, size, rest.partition("\n")[0]
+def key_ids(text: str, name: str) -> set[bytes]:
+    """Which keys the lines of a name say to be of, of which nothing is confirmed."""
+    lines = (encoded.rstrip("=") for __, encoded in _signature_lines(text, name))
+    return {base64.b64decode(encoded[:8].ljust(8, "A"))[:4] for encoded in lines}
+
+
+def signed_by(text: str, name: str) -> str:
+    """The note with the signatures of this name alone, without those of witnesses."""
+    lines = "".join(f"{line}\n" for line, __ in _signature_lines(text, name))
+    body = text.rpartition("\n\n")[0]
+    return f"{body}\n\n{lines}"
+
+
+def _signature_lines(text: str, name: str) -> list[tuple[str, str]]:
+    """Each line of a name, and its base64."""
+    lines = text.rpartition("\n\n")[2].split("\n")
+    found = ((line, _SIGNATURE_LINE.fullmatch(line)) for line in lines)
+    return [(line, match[2]) for line, match in found if match and match[1] == name]
 
 
 def open_note(text: str, public_key: PublicKey, name: str) -> str:
@@ -144,7 +157,7 @@ def open_note(text: str, public_key: PublicKey, name: str) -> str:
 def _signed_with(encoded: str, name: str, public_key: PublicKey, body: str) -> bool:
     """Whether the line is by this key; one that names the key and does not verify is an attack."""
     signature = _decoded(encoded)
-    if signature[:4] != _key_id(name, public_key):
+    if signature[:4] != key_id(name, public_key):
         return False
     if not public_key.verify(signature[4:], body.encode("utf-8", "surrogatepass")):
         raise _refused(_("The note was changed after {name} signed it.", name=name))
@@ -162,15 +175,20 @@ def _refused(what: str) -> SignatureMismatch:
     return SignatureMismatch(what, remedy=_REMEDY)
 
 
-def _key_id(name: str, public_key: PublicKey) -> bytes:
+def key_id(name: str, public_key: PublicKey, kind: bytes = b"\x01") -> bytes:
+    """How a signature's line names its key, which no decision rests on; ``kind`` is C2SP's.
+
+    Raises:
+        ConfigError: such a key signs no notes.
+    """
     if not isinstance(public_key.key, Ed25519PublicKey):
         raise ConfigError(_("Tree heads are signed with Ed25519."), remedy=_("Use the role 'log'."))
     raw = public_key.key.public_bytes_raw()
-    return hashlib.sha256(name.encode() + b"\n\x01" + raw).digest()[:4]
+    return hashlib.sha256(name.encode() + b"\n" + kind + raw).digest()[:4]
 
 
 def add_signature(note: str, name: str, signer: Signer) -> str:
     """The note with one more signature, as when a log changes its key: both vouch for one head."""
     body, __, signatures = note.rpartition("\n\n")
-    signature = _key_id(name, signer.public) + signer.sign(f"{body}\n".encode())
+    signature = key_id(name, signer.public) + signer.sign(f"{body}\n".encode())
     return f"{body}\n\n{signatures}— {name} {base64.b64encode(signature).decode()}\n"

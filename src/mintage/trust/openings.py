@@ -9,16 +9,18 @@ from mintage.trust.leaves import append
 from mintage.trust.repository import Connection
 
 READ, ERASED = "data.read", "data.erased"
-What = Literal["receipt", "feedback", "bundle", "backup", "files"]
+What = Literal["receipt", "feedback", "bundle", "backup", "evidence", "log", "files"]
 
 
-def log_reading(workspace: Workspace, what: What, **said: Any) -> None:
-    """Log that data is read, before it is; not of a workspace where nothing can be written.
+def log_reading(workspace: Workspace, what: What, **said: Any) -> int | None:
+    """Log that data is read, before it is; the position of that entry.
+
+    None: of a workspace where nothing can be written nothing is logged.
 
     Raises:
         DependencyDown: the log cannot be written, so that nothing is to be read.
     """
-    _log(workspace, READ, {"what": what, **said, "read_at": workspace.now()})
+    return _log(workspace, READ, {"what": what, **said, "read_at": workspace.now()})
 
 
 def log_erasing(workspace: Workspace, what: What, **said: Any) -> None:
@@ -30,11 +32,11 @@ def log_erasing(workspace: Workspace, what: What, **said: Any) -> None:
     _log(workspace, ERASED, {"what": what, **said, "erased_at": workspace.now()})
 
 
-def _log(workspace: Workspace, kind: str, record: dict[str, Any]) -> None:
+def _log(workspace: Workspace, kind: str, record: dict[str, Any]) -> int | None:
     if workspace.refusal is not None:
-        return
+        return None
 
-    def work(connection: Connection) -> None:
-        append(connection, kind, record)
+    def work(connection: Connection) -> int:
+        return append(connection, kind, record).position
 
-    workspace.database.submit(work, only_adds=True).result()
+    return workspace.database.submit(work, only_adds=True).result()

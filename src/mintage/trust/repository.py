@@ -33,6 +33,7 @@ __all__ = [
     "add_statement",
     "all_logs",
     "cosignatures",
+    "drop_heads",
     "find_statement",
     "freeze",
     "hashes",
@@ -177,8 +178,13 @@ def read_rows(
 
 
 def all_logs(connection: Connection) -> list[LogRecord]:
-    """Every log that has a row, the oldest first."""
-    return [LogRecord(*row) for row in connection.execute(select(logs).order_by(logs.c.number))]
+    """Every log that has a row, the oldest first.
+
+    Raises:
+        LogForked: a row holds what was never written there.
+    """
+    found = connection.execute(select(logs).order_by(logs.c.number))
+    return [_log(*row) for row in found]
 
 
 def add_log(connection: Connection, log: LogRecord) -> None:
@@ -217,9 +223,29 @@ def head_of(connection: Connection, log: int, size: int) -> HeadRow | None:
 
 
 def head_sizes(connection: Connection, log: int) -> list[int]:
-    """The sizes that heads were signed for, in order."""
+    """The sizes of which heads are kept, in order."""
     asked = select(log_heads.c.size).where(log_heads.c.log == log).order_by(log_heads.c.size)
-    return list(connection.execute(asked).scalars())
+    return [_count(each, "log_heads.size") for each in connection.execute(asked).scalars()]
+
+
+def drop_heads(connection: Connection, log: int, before: str, most: int) -> int:
+    """Forget heads that were signed before a moment, but each hour's last; how many it were.
+
+    Those that a witness signed stay. ``most`` are forgotten at once, the oldest first.
+    """
+    h, hour = log_heads.c, 13  # the letters of 2026-11-27T12
+    following = func.lead(h.signed_at).over(order_by=h.size).label("following")
+    ordered = select(h.size, h.signed_at, following).where(h.log == log).subquery()
+    told = select(log_cosignatures.c.size).where(log_cosignatures.c.log == log)
+    o = ordered.c
+    asked = select(o.size).where(
+        o.following < before,
+        func.substr(o.following, 1, hour) == func.substr(o.signed_at, 1, hour),
+        o.size.not_in(told),
+    )
+    sizes = list(connection.execute(asked.order_by(o.size).limit(most)).scalars())
+    connection.execute(delete(log_heads).where(h.log == log, h.size.in_(sizes)))
+    return len(sizes)
 
 
 def read_heads(connection: Connection, log: int, first: int = 0) -> Generator[HeadRow, None, None]:
@@ -261,8 +287,9 @@ def cosignatures(connection: Connection, log: int) -> tuple[int, list[str]]:
     size = connection.execute(select(func.max(kept.c.size)).where(kept.c.log == log)).scalar()
     if size is None:
         return 0, []
+    size = _count(size, "log_cosignatures.size")
     asked = select(kept.c.line).where(kept.c.log == log, kept.c.size == size)
-    return int(size), list(connection.execute(asked.order_by(kept.c.name)).scalars())
+    return size, list(connection.execute(asked.order_by(kept.c.name)).scalars())
 
 
 def witnessed(connection: Connection, origin: str) -> SignedHead | None:
@@ -270,7 +297,11 @@ def witnessed(connection: Connection, origin: str) -> SignedHead | None:
     kept = witnessed_heads.c
     asked = select(kept.size, kept.root, kept.note).where(kept.origin == origin)
     row = connection.execute(asked).one_or_none()
-    return None if row is None else SignedHead(row.size, _bytes(row.root), row.note)
+    return (
+        None
+        if row is None
+        else SignedHead(_count(row.size, "witnessed_heads.size"), _bytes(row.root), str(row.note))
+    )
 
 
 def keep_witnessed(connection: Connection, origin: str, head: SignedHead, moment: str) -> None:
@@ -284,13 +315,42 @@ def _entry(position: int, kind: object, record: object, salt: object, leaf_hash:
     return LogRow(position, str(kind), _bytes(record), _bytes(salt), _bytes(leaf_hash))
 
 
+def _log(
+    number: int,
+    origin: object,
+    first: object,
+    begun_at: object,
+    frozen_at: object,
+    frozen_size: object,
+    reason: object,
+) -> LogRecord:
+    return LogRecord(
+        number=number,
+        origin=str(origin),
+        first_position=_count(first, "logs.first_position"),
+        begun_at=str(begun_at),
+        frozen_at=None if frozen_at is None else str(frozen_at),
+        frozen_size=None if frozen_size is None else _count(frozen_size, "logs.frozen_size"),
+        reason=None if reason is None else str(reason),
+    )
+
+
 def _head(log: int, size: object, root: object, note: object, signed_at: object) -> HeadRow:
-    if not isinstance(size, int):
+    return HeadRow(log, _count(size, "log_heads.size"), _bytes(root), str(note), str(signed_at))
+
+
+def _count(found: object, column: str) -> int:
+    """A number as we write it: SQLite keeps in any column what it is given."""
+    if not isinstance(found, int) or found < 0:
         raise LogForked(
-            _("A kept head of the log has no size: {size!r}.", size=str(size)),
-            remedy=_("Restore the workspace from a backup, or report this."),
+            _(
+                "The table of the log has no number in {column}: {found!r}.",
+                column=column,
+                found=str(found),
+            ),
+            remedy=_("Somebody changed the database: restore it from a backup."),
         )
-    return HeadRow(log, size, _bytes(root), str(note), str(signed_at))
+    return found
 
 
 def _bytes(found: object) -> bytes:

@@ -1,59 +1,63 @@
-"""The root of a Merkle tree whose leaves come one after another, in memory that stays small.
+"""A Merkle tree whose leaves come one after another, in memory that stays small.
 
-Of a tree of n leaves there are kept the roots of its complete subtrees, at most one of each size,
-and less than one part of leaves that wait: RFC 9162 (2.1.1) divides n at the largest power of two
-below it, so that joining the subtrees from the right gives the same root as ``merkle.root``.
+Of a tree of n leaves there are kept the roots of its complete subtrees, at most one of each size:
+RFC 9162 (2.1.1) divides n at the largest power of two below it, so that joining the subtrees from
+the right gives the same root as ``merkle.root``.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
 
 from mintage.trust import merkle
 
-_PART = 1 << 12
-"""Leaves that are joined at once: level by level takes a third less than one by one."""
+HEIGHT = 8
+"""Of a tile: a node of one level stands for 2**HEIGHT of the level below."""
 
 
+@dataclass(frozen=True)
+class Node:
+    """The root of a complete subtree: the ``number``-th over 256**level leaves."""
+
+    level: int
+    number: int
+    hash: bytes
+
+
+@dataclass(eq=False)
 class GrowingRoot:
     """The leaves that came so far; ``copy`` goes on from there by itself."""
 
-    def __init__(self) -> None:
-        self.size = 0
-        self._subtrees: list[tuple[int, bytes]] = []  # leaves and root, the largest first
-        self._waiting: list[bytes] = []
+    size: int = 0
+    parts: list[bytes] = field(default_factory=list)
+    """The roots of the complete subtrees, the largest first."""
+    nodes: list[Node] = field(default_factory=list)
+    """What was completed since, one for 256 leaves; whoever keeps it takes it away."""
 
-    def add(self, leaves: Sequence[bytes]) -> None:
-        """Take further leaves, each as its hash."""
-        self.size += len(leaves)
-        self._waiting += leaves
-        whole = len(self._waiting) // _PART * _PART
-        for start in range(0, whole, _PART):
-            self._push(_PART, merkle.root(self._waiting[start : start + _PART]))
-        del self._waiting[:whole]
-
-    def _push(self, size: int, root: bytes) -> None:
-        while self._subtrees and self._subtrees[-1][0] == size:
-            root = merkle.node_hash(self._subtrees.pop()[1], root)
-            size *= 2
-        self._subtrees.append((size, root))
+    def add(self, leaves: Iterable[bytes]) -> None:
+        """Take further leaves, each as its hash; one takes two hashes on average."""
+        for leaf in leaves:
+            height, number, above = 0, self.size, leaf
+            while number & 1:
+                above = merkle.node_hash(self.parts.pop(), above)
+                height, number = height + 1, number >> 1
+                if height % HEIGHT == 0:
+                    self.nodes.append(Node(height // HEIGHT, number, above))
+            self.parts.append(above)
+            self.size += 1
 
     def root(self) -> bytes:
         """The tree's root; of an empty one, SHA-256 of nothing."""
-        roots = [root for __, root in self._subtrees]
-        if self._waiting:
-            roots.append(merkle.root(self._waiting))
-        if not roots:
-            return hashlib.sha256(b"").digest()
-        joined = roots.pop()
-        while roots:
-            joined = merkle.node_hash(roots.pop(), joined)
-        return joined
+        return joined(self.parts) if self.parts else merkle.root([])
 
     def copy(self) -> GrowingRoot:
         """The same leaves, to which others can be added."""
-        other = GrowingRoot()
-        other.size = self.size
-        other._subtrees, other._waiting = [*self._subtrees], [*self._waiting]
-        return other
+        return GrowingRoot(self.size, [*self.parts])
+
+
+def joined(parts: Sequence[bytes]) -> bytes:
+    """The root over neighbouring subtrees, each larger than the next."""
+    *others, last = parts
+    return reduce(lambda right, left: merkle.node_hash(left, right), reversed(others), last)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -42,8 +43,13 @@ class Signer:
         return self._key.sign(data, _ECDSA)
 
 
-def make_private(path: Path, role: Role) -> None:
-    """Write a new key; of several that race, the first to link its file wins for all of them."""
+def make_private(
+    path: Path, role: Role, before: Callable[[PublicKey], object] | None = None
+) -> None:
+    """Write a new key; of several that race, the first to link its file wins for all of them.
+
+    ``before`` is told of it before it is there.
+    """
     key: _PrivateKey = (
         Ed25519PrivateKey.generate()
         if role in NOTE_ROLES
@@ -54,6 +60,8 @@ def make_private(path: Path, role: Role) -> None:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
+    if before is not None:
+        before(PublicKey(key.public_key()))
     write_private(path, pem)
 
 

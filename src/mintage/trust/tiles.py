@@ -8,15 +8,12 @@ runs of 256 hashes of each level. The proofs are RFC 9162's, and nothing else.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import reduce
 
 from mintage.core.errors import ConfigError, LogForked
 from mintage.core.messages import _
 from mintage.trust import merkle
+from mintage.trust.roots import HEIGHT, GrowingRoot, joined
 
-HEIGHT = 8
-"""Of a tile: a node of one level stands for 2**HEIGHT of the level below."""
 WIDTH = 1 << HEIGHT
 
 _MOST_TILES, _MOST_KNOWN = 1_000, 100_000
@@ -25,15 +22,6 @@ _MOST_TILES, _MOST_KNOWN = 1_000, 100_000
 Read = Callable[[int, int, int], Sequence[bytes]]
 """``read(level, first, count)``: so many hashes of a level from the number ``first`` on, in order;
 fewer where there are no more."""
-
-
-@dataclass(frozen=True)
-class Node:
-    """The root of a complete subtree: the ``number``-th over 256**level leaves."""
-
-    level: int
-    number: int
-    hash: bytes
 
 
 class Tiles:
@@ -105,17 +93,17 @@ class Tiles:
             path.append(self._over(begin, end))
         return path[::-1]
 
-    def growing(self, size: int) -> Growing:
+    def growing(self, size: int) -> GrowingRoot:
         """The tree of the first ``size`` leaves, for more to be added.
 
         Raises:
             LogForked: a hash that it takes is not there.
         """
-        return Growing(size, [self._complete(*each) for each in _parts(0, size)])
+        return GrowingRoot(size, [self._complete(*each) for each in _parts(0, size)])
 
     def _over(self, begin: int, end: int) -> bytes:
         """The root over some leaves; ``begin`` is where the RFC would divide."""
-        return _joined([self._complete(*each) for each in _parts(begin, end)])
+        return joined([self._complete(*each) for each in _parts(begin, end)])
 
     def _complete(self, height: int, number: int) -> bytes:
         """The root of the ``number``-th subtree over 2**height leaves."""
@@ -148,31 +136,6 @@ class Tiles:
         return hashes[offset]
 
 
-@dataclass
-class Growing:
-    """A tree that leaves are added to: the roots of its complete subtrees, the largest first."""
-
-    size: int = 0
-    parts: list[bytes] = field(default_factory=list)
-    nodes: list[Node] = field(default_factory=list)
-    """What was completed since; whoever keeps it takes it away."""
-
-    def add(self, leaf: bytes) -> None:
-        """Add a leaf, given as its hash; it takes two hashes on average."""
-        height, number, joined = 0, self.size, leaf
-        while number & 1:
-            joined = merkle.node_hash(self.parts.pop(), joined)
-            height, number = height + 1, number >> 1
-            if height % HEIGHT == 0:
-                self.nodes.append(Node(height // HEIGHT, number, joined))
-        self.parts.append(joined)
-        self.size += 1
-
-    def root(self) -> bytes:
-        """The tree's hash as it is now."""
-        return _joined(self.parts) if self.parts else merkle.root([])
-
-
 def complete_nodes(size: int) -> Iterator[tuple[int, int]]:
     """``level, count`` of the kept hashes above the leaves that a tree of this size has."""
     level, count = 1, size >> HEIGHT
@@ -192,9 +155,3 @@ def _parts(begin: int, end: int) -> Iterator[tuple[int, int]]:
         height = (end - begin).bit_length() - 1
         yield height, begin >> height
         begin += 1 << height
-
-
-def _joined(parts: Sequence[bytes]) -> bytes:
-    """The root over neighbouring subtrees, each larger than the next."""
-    *others, last = parts
-    return reduce(lambda right, left: merkle.node_hash(left, right), reversed(others), last)

@@ -8,10 +8,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from typing import Protocol
 
+from mintage.core.background import Rounds
 from mintage.core.errors import MintageError
 from mintage.core.types import ModelServer
 from mintage.deliver.upstreams.declared import BundleAt, Upstream
@@ -69,7 +71,9 @@ class Keeper:
     @contextmanager
     def in_background(self) -> Iterator[None]:
         """Look after them until the block ends, and end them with it."""
-        thread = Thread(target=self._watch, name="model servers", daemon=True)
+        rounds = Rounds("model-servers", self.look, "Servers of models cannot be looked after")
+        watch = partial(rounds.until, self._end, _LOOK_SECONDS)
+        thread = Thread(target=watch, name=rounds.name, daemon=True)
         thread.start()
         try:
             yield
@@ -78,15 +82,6 @@ class Keeper:
             thread.join()
             for server in self._servers.values():
                 server.end()
-
-    def _watch(self) -> None:
-        while True:
-            try:
-                self.look()
-            except (MintageError, OSError) as error:  # what runs goes on
-                _log.warning("Servers of models cannot be looked after: %s", error)
-            if self._end.wait(_LOOK_SECONDS):
-                return
 
     def look(self) -> None:
         """Begin what is wanted and lacks, bury what ended, let go of what is no longer sold."""
