@@ -2,10 +2,11 @@
 
     python verify_invoice.py evidence.zip --key receipt.pub --key log.pub --key bundle.pub ...
 
-``verify.py`` has to lie beside this file; it says what keys are, and what the exit status means.
-First the sums: what each line comes to by its signed plan. Then the log, each event of a line with
-its place and its receipt, and the bundles and datasets that answered. ✓ holds; ? could not be
-checked, since what shows it is not here. The format is that of docs/formats/invoice.md.
+``verify.py`` and ``verify_prices.py`` have to lie beside this file; the former says what keys are,
+and what the exit status means. What an invoice comes to is worked out anew from its signed plans;
+each event of a line is looked for on the log and held against its receipt, and so on to the bundles
+and datasets that answered. ✓ holds; ? could not be checked, since what shows it is not here. The
+format is that of docs/formats/invoice.md.
 """
 
 from __future__ import annotations
@@ -17,13 +18,11 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import timedelta
 from fractions import Fraction
 from itertools import pairwise, zip_longest
-from math import ceil
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from verify import (
     MOST_BYTES,
@@ -49,291 +48,34 @@ from verify import (
     sha256,
     unbase64,
 )
+from verify_prices import begin_of, check_bills, check_sums, exact_of, is_summed, month_of, price_of
 
-RECEIPT_SAYS = set(
-    "version receipt event customer product model model_version bundle_digest outcome input_sha256"
-    " output_sha256 quantities price currency final plan plan_version recorded_at leaf".split()
-)
+RECEIPT_SAYS = {
+    "version",
+    "receipt",
+    "event",
+    "customer",
+    "product",
+    "model",
+    "model_version",
+    "bundle_digest",
+    "outcome",
+    "input_sha256",
+    "output_sha256",
+    "quantities",
+    "price",
+    "currency",
+    "final",
+    "plan",
+    "plan_version",
+    "recorded_at",
+    "leaf",
+}
 IN_EVIDENCE = re.compile(
     r"(invoice|keys|upstreams)\.json|heads/[1-9][0-9]{0,4}\.txt"
     r"|(entries|events|proofs|receipts)\.jsonl|plans/[^/\\]{1,80}\.json"
     r"|(bundles|datasets)/[0-9a-f]{64}/(signature|bundle|evaluation|card)\.json"
 )
-DECIMALS = {
-    0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF",
-    3: "BHD IQD JOD KWD LYD OMR TND",
-}
-"""Of currencies that do not have two."""
-DAY = timedelta(days=1)
-PRICED: dict[int, dict[Any, tuple[Fraction, bool]]] = {}
-"""What calls come to, by plan: most of them are the same few."""
-
-
-# ---- what an invoice comes to
-
-
-def exact_of(line: dict[str, Any]) -> Fraction:
-    return Fraction(line.get("ratio", line["exact"]))
-
-
-def rounded(exact: Fraction, currency: str) -> Fraction:
-    """In whole minor units, halves away from zero."""
-    minor = 10 ** next((n for n, codes in DECIMALS.items() if currency in codes.split()), 2)
-    twice = abs(exact) * minor * 2 + 1
-    whole = twice.numerator // (2 * twice.denominator)
-    return Fraction(whole if exact >= 0 else -whole, minor)
-
-
-def check_sums(invoice: dict[str, Any]) -> None:
-    """It adds up; of an invoice each line and each tax is rounded once."""
-    lines, taxes, currency = invoice["lines"], invoice["taxes"], invoice["currency"]
-    net = sum((Fraction(line["amount"]) for line in lines), Fraction(0))
-    parts = [(f"line {n}", exact_of(line), line) for n, line in enumerate(lines, 1)]
-    parts += [(tax["name"], net * Fraction(tax["percent"]) / 100, tax) for tax in taxes]
-    for name, exact, part in parts if invoice["kind"] == "invoice" else ():
-        if rounded(exact, currency) != Fraction(part["amount"]):
-            refuse(f"the invoice does not add up: {name} is another sum")
-    total = net + sum(Fraction(tax["amount"]) for tax in taxes)
-    if [net, total] != [Fraction(invoice["net"]), Fraction(invoice["total"])]:
-        refuse("the invoice does not add up: the total is another sum")
-    seen = set()
-    for number, line in enumerate(lines, 1):
-        if line["kind"] in ("usage", "late"):
-            period = line.get("period", invoice["period"])
-            if (period == invoice["period"]) != (line["kind"] == "usage") or "until" not in line:
-                refuse(f"line {number} says nothing of its events, or is of another month")
-            for product in line.get("products") or [""]:
-                usage = (line["plan"], line.get("unit"), period, product)
-                if usage in seen:
-                    refuse(f"line {number} is of the same usage as another line")
-                seen.add(usage)
-
-
-def steps_of(charge: dict[str, Any], units: int, share: Fraction) -> list[dict[str, Any]]:
-    """The sums that make up what so many units cost; ``share`` is of the month."""
-
-    def step(tier: dict[str, Any], units: int, priced: int) -> dict[str, Any]:
-        amount = Fraction(tier["price"]) * priced / per + Fraction(tier["flat"])
-        shown = {"units": units, "price": tier["price"], "per": per, "flat": tier["flat"]}
-        return {**shown, "amount": amount}
-
-    tiers, per = charge["tiers"], charge["per"]
-    left = units - ceil(charge["included"] * share)
-    if left <= 0:
-        return [step(tiers[0], 0, 0)] if Fraction(tiers[0]["flat"]) else []
-    if charge["model"] == "package":
-        return [step(tiers[0], left, ceil(Fraction(left, per)) * per)]
-    ends = [left if tier["up_to"] is None else ceil(tier["up_to"] * share) for tier in tiers]
-    if charge["model"] == "volume":
-        return [step(tiers[next(n for n, end in enumerate(ends) if left <= end)], left, left)]
-    below, found = 0, []
-    for tier, end in zip(tiers, ends, strict=True):
-        if min(end, left) > below:
-            found.append(step(tier, min(end, left) - below, min(end, left) - below))
-            below = min(end, left)
-    return found
-
-
-def charges_of(plan: dict[str, Any], product: str) -> dict[str, dict[str, Any]]:
-    """What is charged for a product, by unit."""
-    charges = plan["charges"]
-    return {each["unit"]: each for each in charges if product in (each["products"] or [product])}
-
-
-def is_plain(charges: Iterable[dict[str, Any]], plan: dict[str, Any]) -> bool:
-    """Whether each call has its price, whatever else is used."""
-    bounds = plan["minimum"], plan["maximum"]
-    free = any(map(Fraction, (plan["discount_percent"], plan["trial_days"])))
-    return (
-        bounds == (None, None)
-        and not free
-        and all(
-            (each["model"], each["included"], Fraction(each["tiers"][0]["flat"])) == ("unit", 0, 0)
-            for each in charges
-        )
-    )
-
-
-def price_of(
-    plan: dict[str, Any], product: str, counted: tuple[tuple[str, int], ...]
-) -> tuple[Fraction, bool]:
-    """What a call comes to by itself, and whether that is final."""
-    known = PRICED.setdefault(id(plan), {})
-    if (product, counted) not in known:
-        charges = charges_of(plan, product)
-        priced = [(charges[unit], count) for unit, count in counted if unit in charges]
-        steps = [step for each, n in priced for step in steps_of(each, n, Fraction(1))]
-        if len(known) > 4096:
-            known.clear()
-        exact = sum((step["amount"] for step in steps), Fraction(0))
-        known[product, counted] = exact, is_plain(charges.values(), plan)
-    return known[product, counted]
-
-
-def begin_of(day: date, plan: dict[str, Any]) -> datetime:
-    there = datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(plan["timezone"]))
-    return there.astimezone(UTC)
-
-
-def month_of(text: str) -> tuple[date, date]:
-    first = date.fromisoformat(f"{text}-01")
-    return first, (first + 31 * DAY).replace(day=1)
-
-
-def days_of(line: dict[str, Any]) -> tuple[date, date]:
-    return date.fromisoformat(line["first"]), date.fromisoformat(line["end"])
-
-
-@dataclass
-class Bill:
-    """The lines of one version of a plan in an invoice's month, which have to follow from it."""
-
-    plan: dict[str, Any]
-    month: tuple[date, date]
-    lines: list[dict[str, Any]]
-
-    def check(self, name: str) -> None:
-        plan, share = self.plan, self.share()
-        used = self.due("usage")
-        before = used + self.due("fee", "fee_back", "minimum", "maximum")
-        wanted = {"discount": -before * Fraction(plan["discount_percent"]) / 100}
-        for kind in ("minimum", "maximum"):
-            wanted[kind] = Fraction(0 if plan[kind] is None else plan[kind]) * share - used
-        wanted["minimum"] = max(wanted["minimum"], Fraction(0))
-        wanted["maximum"] = min(wanted["maximum"] * (plan["maximum"] is not None), Fraction(0))
-        for line in self.lines:
-            kind, exact = line["kind"], exact_of(line)
-            if kind in wanted:
-                is_right = exact == wanted[kind] != 0
-            else:
-                is_right = self.is_usage(line) if kind == "usage" else self.is_fee(line, exact)
-            if not is_right:
-                refuse(f"a line ({kind}) is not what the plan {name} says")
-        kinds = [line["kind"] for line in self.lines]
-        for kind, amount in wanted.items():
-            if kinds.count(kind) > 1 or (amount < 0 and kind not in kinds):
-                refuse(f"the {kind} of the plan {name} is not there once")
-
-    def due(self, *kinds: str) -> Fraction:
-        found = (exact_of(line) for line in self.lines if line["kind"] in kinds)
-        return sum(found, Fraction(0))
-
-    def seconds(self, first: date, end: date) -> int:
-        return round((begin_of(end, self.plan) - begin_of(first, self.plan)).total_seconds())
-
-    def parts(self, first: date, end: date) -> int:
-        """How many days, or seconds, that are counted by the plan."""
-        is_by_day = self.plan["prorate"] is True
-        return (end - first).days if is_by_day else self.seconds(first, end)
-
-    def share(self) -> Fraction:
-        """Which share of the month usage and bounds count as: one, and that of monthly fees."""
-        plan, shares, fees = self.plan, set(), Fraction(0)
-        for line in self.lines:
-            share = Fraction(line.get("share", "1"))
-            if line["kind"] in ("usage", "minimum", "maximum"):
-                shares.add(share)
-                if not self.can_be(share, line.get("since")):
-                    refuse("a line is of no share of the month that its plan counts")
-            elif line["kind"] == "fee" and plan["fee_every"] == "month":
-                fees += share
-        counted = min(Fraction(1), max(Fraction(1, self.parts(*self.month)), fees))
-        if len(shares) > 1 or (fees and plan["prorate"] and shares - {counted}):
-            refuse("the lines of one plan are of several shares of the month")
-        return max(shares, default=Fraction(1))
-
-    def can_be(self, share: Fraction, since: str | None = None) -> bool:
-        """Whether a share is of whole days or seconds, and not of the trial."""
-        if not self.plan["prorate"]:
-            return share == 1
-        whole = left = self.parts(*self.month)
-        if since is not None:
-            zone = ZoneInfo(self.plan["timezone"])
-            day = datetime.fromisoformat(since).astimezone(zone).date()
-            left = max(1, self.parts(day, self.month[1]))
-        return 0 < share * whole <= left and (share * whole).denominator == 1
-
-    def is_usage(self, line: dict[str, Any]) -> bool:
-        share = Fraction(line.get("share", "1"))
-        for charge in self.plan["charges"]:
-            of_it = not charge["products"] or {*line["products"]} <= {*charge["products"]}
-            steps = steps_of(charge, line["units"], share)
-            if charge["unit"] == line["unit"] and of_it and len(steps) == len(line["steps"]):
-                exact = sum((step["amount"] for step in steps), Fraction(0))
-                shown = [each | {"amount": Fraction(each["amount"])} for each in line["steps"]]
-                sums = [
-                    (a.pop("amount"), b.pop("amount")) for a, b in zip(steps, shown, strict=True)
-                ]
-                near = [abs(a - b) for a, b in sums]
-                if steps == shown and max(near, default=0) * 10**17 < 1 and exact == exact_of(line):
-                    return True
-        return False
-
-    def is_fee(self, line: dict[str, Any], exact: Fraction) -> bool:
-        """Whether a fee, or what is given back of one, follows from the plan and the days."""
-        plan, share, (first, end) = self.plan, Fraction(line.get("share", "1")), days_of(line)
-        fee, days, is_yearly = (
-            Fraction(plan["fee"]),
-            (end - first).days,
-            plan["fee_every"] == "year",
-        )
-        by_second = plan["prorate"] == "second"
-        if line["kind"] == "fee_back":
-            left = exact - Fraction(line.get("credited", "0")) + fee * share
-            near = abs(share * 365 - days) <= 2 if by_second else days / share in (365, 366)
-            return (
-                bool(
-                    is_yearly
-                    and plan["prorate"]
-                    and exact < 0 < share < 1
-                    and abs(left) * 10**17 < 1
-                )
-                and near
-            )
-        if line["kind"] != "fee" or not self.month[0] <= first < self.month[1]:
-            return False
-        if is_yearly:
-            return exact == fee and share == 1 and days in (365, 366)
-        most = (self.month[1] - self.month[0]).days
-        if exact != fee * share or not self.can_be(share) or not 0 < days <= most:
-            return False
-        if by_second:  # each of the two moments may be anywhere in its day
-            return abs(share * self.seconds(*self.month) - self.seconds(first, end)) <= 2 * 86400
-        return not plan["prorate"] or share * most == days
-
-
-def check_bills(invoice: dict[str, Any], plans: dict[str, dict[str, Any]]) -> None:
-    """What the plans make of an invoice's lines; and what of it is no more than said."""
-    fees: dict[str, tuple[date, dict[str, Any]]] = {}
-    for name, plan in plans.items():
-        mine = [line for line in invoice["lines"] if line["plan"] == name]
-        if plan["currency"] != invoice["currency"]:
-            refuse(f"the plan {name} is in another currency")
-        own = [line for line in mine if line["kind"] not in ("late", "elsewhere")]
-        Bill(plan, month_of(invoice["period"]), own).check(name)
-        if any("first" in line or "share" in line for line in mine):
-            said(f"the days on which {name} was in force: the seller's word", "?")
-        if any(line["kind"] == "elsewhere" or "credited" in line for line in mine):
-            said(f"{name}: what other documents have of it is the seller's word", "?")
-        if any(line["kind"] == "late" for line in mine) and not is_summed(plan):
-            said(f"{name}: late usage is priced with the rest of its month", "?")
-    monthly = [
-        (*days_of(line), line["plan"].partition("@")[0], plans[line["plan"]])
-        for line in invoice["lines"]
-        if line["kind"] == "fee" and plans.get(line["plan"], {}).get("fee_every") == "month"
-    ]
-    for first, end, name, plan in sorted(monthly, key=lambda each: each[0]):
-        last, before = fees.get(name, (first, plan))
-        other = "second" in (plan["prorate"], before["prorate"])
-        other |= plan["timezone"] != before["timezone"]
-        if first < last - other * DAY:
-            refuse(f"two fees of {name} are for the same days")
-        fees[name] = end, plan
-
-
-def is_summed(plan: dict[str, Any]) -> bool:
-    """Whether a month comes to what its calls do, one by one."""
-    return is_plain(plan["charges"], plan) and not Fraction(plan["fee"])
 
 
 # ---- what is held
@@ -445,6 +187,7 @@ class Line:
     between: tuple[str, str]
     tree: Tree = field(default_factory=Tree)
     units: Counter[str] = field(default_factory=Counter)
+    known: dict[Any, tuple[Fraction, bool]] = field(default_factory=dict)
     due: Fraction = Fraction(0)
     last: int = -1
 
@@ -465,12 +208,23 @@ class Line:
         self.tree.add(found)
         self.units[product] += facts["quantities"][unit] if unit else 1
         if plan is not None and (facts["final"] or unit is None):
-            exact, is_final = price_of(plan, product, tuple(sorted(facts["quantities"].items())))
+            exact, is_final = self.price_of(plan, product, facts["quantities"])
             near = abs(Fraction(facts["price"]) - exact) * 10**17 < 1
             promised = (facts["currency"], near, is_final) == (plan["currency"], True, True)
             if facts["final"] and not promised:
                 refuse(f"the event at {position} was promised at another price")
             self.due += exact
+
+    def price_of(
+        self, plan: dict[str, Any], product: str, counted: dict[str, int]
+    ) -> tuple[Fraction, bool]:
+        """Most calls are the same few."""
+        call = (product, *sorted(counted.items()))
+        if call not in self.known:
+            if len(self.known) > 4096:
+                self.known.clear()
+            self.known[call] = price_of(plan, product, counted.items())
+        return self.known[call]
 
     def check(self) -> None:
         stated, total, number = self.stated, sum(self.units.values()), self.number
@@ -496,6 +250,8 @@ class Chain:
         self.plans: dict[str, dict[str, Any]] = {}
         self.set_at: dict[str, int] = {}
         self.models: dict[str, str] = {}
+        of_others = "upstreams.json" in held.names
+        self.upstreams = read(held.whole("upstreams.json")) if of_others else {}
 
     def walk(self) -> None:
         invoice, held = self.invoice, self.held
@@ -571,10 +327,10 @@ class Chain:
 
     def take_events(self, lines: dict[int, Line], logs: dict[int, Log]) -> None:
         """Each event, its place on the log and its receipt."""
-        upstreams = read(self.held.whole("upstreams.json"))
-        count, found = 0, Counter[str]()
+        found = Counter[str]()
         files = map(self.held.lines, ("events.jsonl", "proofs.jsonl", "receipts.jsonl"))
-        for count, (event, proof, receipt) in enumerate(zip_longest(*files), start=1):
+        for event, proof, receipt in zip_longest(*files):
+            found["all"] += 1
             if event is None or proof is None or receipt is None:
                 refuse("there is not one proof and one receipt for each event")
             position = event["position"]
@@ -586,16 +342,10 @@ class Chain:
                 if number not in lines:
                     refuse(f"line {number} is not of usage")
                 lines[number].take(position, leaf_hash, facts)
-            digest = facts["bundle_digest"]
-            if "record" not in event and digest not in upstreams:
-                refuse(f"the record of the event at {position} is withheld")
-            self.models[digest] = f"{facts['model']}@{facts['model_version']}"
+            self.models[facts["bundle_digest"]] = f"{facts['model']}@{facts['model_version']}"
             found["withheld"] += "record" not in event
-            mine = self.kept.get(str(facts.get("id", facts.get("event"))))
-            found["kept"] += mine is not None
-            if mine is not None and mine["payload"] != receipt["payload"]:
-                refuse(f"the receipt that you kept of {facts['receipt']} says something else")
-        said(f"{count:,} events: each in the log as it was recorded, each with its receipt")
+            found["kept"] += self.was_kept(facts, receipt)
+        said(f"{found['all']:,} events: each in the log as it was recorded, each with its receipt")
         if found["unproved"]:
             said(f"{found['unproved']:,} of them no head is over: their log was frozen", "?")
         if found["withheld"]:
@@ -603,9 +353,6 @@ class Chain:
         if self.kept:
             of = f"{found['kept']:,} of your {len(self.kept):,} receipts"
             said(f"{of} are of these events, and say the same")
-        for digest in sorted(self.models.keys() & upstreams.keys()):
-            said(f"answers of {upstreams[digest]!r}, a model of others: it ends here", "?")
-            del self.models[digest]
 
     def facts_of(self, event: Any, receipt: Any) -> tuple[dict[str, Any], bytes]:
         """What an event's record says, or its receipt where that is withheld, and its leaf."""
@@ -614,6 +361,8 @@ class Chain:
         if missing := RECEIPT_SAYS - promise.keys():
             refuse(f"the receipt of the event at {position} does not say its {min(missing)}")
         if record is None:
+            if promise["bundle_digest"] not in self.upstreams:
+                refuse(f"the record of the event at {position} is withheld")
             facts, found = promise, bytes.fromhex(event["leaf_hash"])
         else:
             facts, found = read(record), leaf_of(event)
@@ -629,9 +378,19 @@ class Chain:
             refuse(f"the event at {position} is older than its plan")
         return facts, found
 
+    def was_kept(self, facts: dict[str, Any], receipt: Any) -> bool:
+        """Whether the customer has the receipt of an event, which then has to be the same."""
+        mine = self.kept.get(str(facts.get("id", facts.get("event"))))
+        if mine is not None and mine["payload"] != receipt["payload"]:
+            refuse(f"the receipt that you kept of {facts['receipt']} says something else")
+        return mine is not None
+
     def check_bundle(self, digest: str, model: str) -> None:
         """A bundle's signature, what it lists of the files that are here, and its dataset's."""
         held, folder = self.held, f"bundles/{digest}"
+        if digest in self.upstreams:
+            said(f"answers of {self.upstreams[digest]!r}, a model of others: it ends here", "?")
+            return
         if f"{folder}/{SIGNATURE}" not in held.names:
             said(f"bundle {model} {digest[:12]}…: not held", "?")
             return

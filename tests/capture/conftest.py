@@ -114,9 +114,9 @@ class Shop:
 
 @pytest.fixture
 def follower(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """``tools/verify_invoice.py``, which works out the same without any of our code."""
+    """``tools/verify_prices.py``, which works out the same without any of our code."""
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "tools"))
-    return import_module("verify_invoice")
+    return import_module("verify_prices")
 
 
 @pytest.fixture

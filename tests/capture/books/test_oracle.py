@@ -231,7 +231,7 @@ def add_up_again(shop: Any, document: Any) -> None:
         plans[line["plan"]] = shop.plans.find(name, int(version)).to_json()
     if str(TOOLS) not in sys.path:
         sys.path.insert(0, str(TOOLS))
-    follower = import_module("verify_invoice")
+    follower = import_module("verify_prices")
     follower.check_sums(document)
     if document["kind"] == "invoice":
         terms = {reference: terms_of(plan) for reference, plan in plans.items()}

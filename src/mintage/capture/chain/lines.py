@@ -37,8 +37,7 @@ class Agreed:
 
     terms: Terms
     set_at: int | None
-    priced: Callable[[str, Quantities], tuple[Fraction, str]]
-    """What a call comes to by itself, and as it is written."""
+    priced: Callable[[str, Quantities], Priced]
 
     @classmethod
     def of(cls, terms: Terms, set_at: int | None) -> Agreed:
@@ -46,9 +45,18 @@ class Agreed:
         return cls(terms, set_at, lru_cache(maxsize=4096)(partial(_priced, terms)))
 
 
-def _priced(terms: Terms, product: str, quantities: Quantities) -> tuple[Fraction, str]:
+@dataclass(frozen=True)
+class Priced:
+    """What a call comes to by itself, as it is written, and whether that is final."""
+
+    exact: Fraction
+    text: str
+    is_final: bool
+
+
+def _priced(terms: Terms, product: str, quantities: Quantities) -> Priced:
     exact = price_of(terms, product, quantities)
-    return exact, decimal_text(exact)
+    return Priced(exact, decimal_text(exact), terms.is_final(product))
 
 
 @dataclass
@@ -118,18 +126,14 @@ class ChargedLine:
             raise self.broken(_("the event at {position} is older than its plan", **at(event)))
         if not facts["final"] and not self.is_summed:
             return
-        product, quantities = facts["product"], tuple(sorted(facts["quantities"].items()))
-        exact, text = agreed.priced(product, quantities)
-        if facts["final"] and (
-            facts["price"] != text
-            or facts["currency"] != agreed.terms.currency
-            or not agreed.terms.is_final(product)
-        ):
+        by_plan = agreed.priced(facts["product"], tuple(sorted(facts["quantities"].items())))
+        promised = (by_plan.text, agreed.terms.currency, by_plan.is_final)
+        if facts["final"] and promised != (facts["price"], facts["currency"], True):
             raise self.broken(
                 _("the event at {position} was promised at another price", **at(event))
             )
         if self.is_summed:
-            self.due += exact
+            self.due += by_plan.exact
 
     def _flush(self) -> None:
         self.tree.add(self.waiting)

@@ -50,35 +50,28 @@ class Logs:
         """
         newest = max(notes)
         head = opened_head(notes[newest], keys)
-        if begun is None:
-            if newest != 1:
-                raise _forked(
-                    _("{origin} does not say which logs were before it", origin=head.origin)
-                )
+        if begun is None and newest == 1:
             return cls({1: _Log(0, head.size, head=head)})
+        if begun is None:
+            raise _forked(_("{origin} does not say which logs were before it", origin=head.origin))
         said = read_json(begun.record)
-        named: list[Mapping[str, Any]] = said["frozen"]
         goes_on = _Log(said["first_position"], head.size, head=head)
-        logs = {newest: goes_on}
-        found = cls(logs)
-        is_first = (said["kind"], begun.proof.place.index) == (BEGUN, 0)
+        found, place = cls({newest: goes_on}), begun.proof.place
+        is_first = (said["kind"], place.log, place.index) == (BEGUN, newest, 0)
         if not is_first or not found.has(begun.proof, begun.proof.position, begun.leaf_hash):
             raise _forked(_("{origin} does not begin as it is said to", origin=head.origin))
-        origins = _origins(named[0]["origin"], newest)
-        if [*(each["origin"] for each in named), head.origin] != origins or head.origin != said[
-            "origin"
-        ]:
+        frozen: list[Mapping[str, Any]] = said["frozen"]
+        origins = [*(each["origin"] for each in frozen), head.origin]
+        if origins != _origins(origins[0], newest):
             raise _forked(_("{origin} names other logs before it", origin=head.origin))
-        begins = [*(each["first_position"] for each in named), goes_on.first]
-        for number, (each, first, end) in enumerate(
-            zip(named, begins, begins[1:], strict=False), 1
-        ):
-            size, note = each["good_size"], notes.get(number)
-            if not 0 <= size <= end - first or (number == 1 and first):
-                raise _forked(_("{origin} cannot have been so long", origin=each["origin"]))
-            kept = None if note is None else _frozen_head(note, each, keys)
-            logs[number] = _Log(first, size, end, kept)
-        return found
+        ends = [*(each["first_position"] for each in frozen[1:]), goes_on.first]
+        named = enumerate(zip(frozen, ends, strict=True), start=1)
+        before = {
+            number: _frozen(each, end, notes.get(number), keys) for number, (each, end) in named
+        }
+        if before[1].first != 0:
+            raise _forked(_("{origin} names other logs before it", origin=head.origin))
+        return cls(before | {newest: goes_on})
 
     def has(self, proof: Proof, position: int, leaf: bytes) -> bool:
         """Whether a leaf is proved to be at a position; False: it is in no head that still holds.
@@ -127,13 +120,20 @@ def _origins(first: str, newest: int) -> list[str]:
     return [first, *(f"{first}/{number}" for number in range(2, newest + 1))]
 
 
-def _frozen_head(note: str, named: Mapping[str, Any], keys: Sequence[PublicKey]) -> SignedHead:
-    """The head of a frozen log; one that the newest log names holds though its key was revoked."""
-    is_named = note == named["head"]
-    head = verify_by_any(note, keys, named["origin"]) if is_named else opened_head(note, keys)
-    if (head.origin, head.size) != (named["origin"], named["good_size"]):
-        raise _forked(_("the head of {origin} is not the one that holds", origin=named["origin"]))
-    return head
+def _frozen(
+    named: Mapping[str, Any], end: int, note: str | None, keys: Sequence[PublicKey]
+) -> _Log:
+    """A log before the newest; a head that the newest names holds though its key was revoked."""
+    origin, first, size = named["origin"], named["first_position"], named["good_size"]
+    head = None
+    if note is not None:
+        is_named = note == named["head"]
+        head = verify_by_any(note, keys, origin) if is_named else opened_head(note, keys)
+    if head is not None and (head.origin, head.size) != (origin, size):
+        raise _forked(_("the head of {origin} is not the one that holds", origin=origin))
+    if not 0 <= size <= end - first:
+        raise _forked(_("{origin} cannot have been so long", origin=origin))
+    return _Log(first, size, end, head)
 
 
 def opened_head(note: str, keys: Sequence[PublicKey]) -> SignedHead:
