@@ -84,7 +84,7 @@ def test_a_model_goes_from_one_workspace_to_another_and_answers_alike(
     assert trusting.app.create.evaluate("pets") == here.app.create.evaluate("pets")
     photos = trained_home.parent / "photos"
     assert trusting.app.create.evaluate("pets", data=photos)["accuracy"] > 0.9
-    assert trusting.app.capture.audit()["records"] == 3  # the key, the import, the evaluation
+    assert trusting.app.capture.audit()["records"] == 4  # two keys, the import, the evaluation
 
 
 def test_what_did_not_come_along_is_said_and_nothing_crashes(
