@@ -404,3 +404,15 @@ def test_a_server_over_a_workspace_publishes_the_keys_that_verify_its_receipts(t
             "Ed25519",
         )
         assert parts.replays.find("cus_1", "a") is None
+        assert published.data is published.bundle is published.witness is None
+        assert published.receipt.former == []
+        app.keys.signer("data")
+        made = app.signing_keys.rotate("receipt").key
+        app.signing_keys.revoke(published.receipt.key_id, "leaked")
+        published_then, published = published, PublicKeys.model_validate(parts.public_keys())
+        assert published.data is not None
+        assert published.receipt.key_id == made.key.key_id
+        (former,) = published.receipt.former
+        assert former.key_id == published_then.receipt.key_id
+        assert former.valid_until == published.receipt.valid_from == made.valid_from
+        assert (former.reason, former.revoked_at is None) == ("leaked", False)

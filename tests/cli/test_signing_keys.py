@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -130,6 +131,18 @@ def test_a_backup_with_keys_carries_former_and_revoked_ones_and_whose_list_is_fo
     assert mintage.json("trust", "list", *new)[0]["list"]["version"] == 1
     mintage("verify", "pets@1", *new)
     assert mintage.json("signing-key", "publish", *new)["version"] == 1
+
+
+def test_a_key_that_was_never_listed_is_as_old_after_a_restore_as_before(
+    mintage: Terminal, home: Path
+) -> None:
+    for path in (home / "keys").glob("*.pem"):
+        os.utime(path, (1_700_000_000, 1_700_000_000.25))
+    mintage("backup", "whole.tar", "--with-keys", "--home", home)
+    restore(Path("whole.tar"), Path("new").absolute())
+    listed = [mintage.json("signing-key", "list", "--home", each) for each in (home, "new")]
+    assert {each["valid_from"] for each in listed[0]} == {"2023-11-14T22:13:20.250000Z"}
+    assert listed[0] == listed[1]
 
 
 def _written(text: str) -> Path:

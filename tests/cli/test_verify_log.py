@@ -66,6 +66,37 @@ def test_a_proof_is_checked_against_its_head_or_the_one_that_was_kept(
     assert "not the one of this leaf" in mintage.err
 
 
+def test_a_head_is_taken_as_the_server_and_the_command_line_answer_it(
+    mintage: Terminal, home: Path
+) -> None:
+    kept = written(mintage, "kept.json", "audit", "head", "--json", "--home", home)
+    note = json.loads(Path(kept).read_text())["note"]
+    Path("log.json").write_text(json.dumps({"origin": "mintage.local/log", "head": note}))
+    size = json.loads(Path(kept).read_text())["size"]
+    mintage("customer", "add", "Bo", "--home", home)
+    growth = written(mintage, "proof.json", "audit", "prove", "--since", size, "--home", home)
+    for name in (kept, "log.json"):
+        assert mintage.json("verify", name, "--key", "log.pub")["size"] == size
+        mintage("verify", growth, "--head", name, "--key", "log.pub")
+        mintage("audit", "verify", "--head", name, "--home", home)
+
+
+def test_what_an_option_is_not_for_and_what_nothing_signs_is_refused(
+    mintage: Terminal, home: Path
+) -> None:
+    head = written(mintage, "head.txt", "audit", "head", "--home", home)
+    for words, said in (
+        (("--input", "log.pub"), "--input is not for what this is: tree_head"),
+        (("--head", head), "--head is not for what this is: tree_head"),
+    ):
+        mintage("verify", head, "--key", "log.pub", *words, status=2)
+        assert said in " ".join(mintage.err.split())
+    mintage("verify", "--chain", head, "--head", head, status=2)
+    assert "--head is not for a chain" in mintage.err
+    mintage("verify", "./log.pub", "--key", "log.pub", status=2)
+    assert "is a public key, in which nothing is signed" in mintage.err
+
+
 def test_an_export_is_read_through_and_held_against_heads(mintage: Terminal, home: Path) -> None:
     kept = written(mintage, "kept.txt", "audit", "head", "--home", home)
     mintage("customer", "add", "Bo", "--home", home)
@@ -76,7 +107,8 @@ def test_an_export_is_read_through_and_held_against_heads(mintage: Terminal, hom
     size = int(Path(kept).read_text().split("\n")[1])
     assert found["kind"] == "audit_log"
     assert found["logs"][0]["heads"] == [size]
-    mintage("verify", "log.jsonl", "--key", "log.pub", "--head", kept)
+    said = f"of its {found['logs'][0]['entries']} entries {size} are those that were signed"
+    assert said in mintage("verify", "log.jsonl", "--key", "log.pub", "--head", kept)
     assert f"over its last entries: {found['logs'][0]['entries'] - size}" in mintage.err
     text = Path("log.jsonl").read_text()
     Path("log.jsonl").write_text(text.replace("Ada", "Eve"))

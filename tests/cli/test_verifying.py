@@ -135,3 +135,41 @@ def test_what_other_pictures_measured_is_signed(mintage: Terminal, sold: Path) -
 def test_receipts_need_a_chain_to_be_compared_along(mintage: Terminal, sold: Path) -> None:
     mintage("verify", NUMBER, "--receipts", "kept", "--home", sold, status=2)
     assert "Add --chain" in mintage.err
+
+
+def test_after_the_receipt_key_was_revoked_what_was_issued_is_signed_by_the_next_one(
+    mintage: Terminal, sold: Path
+) -> None:
+    at = ("--home", sold)
+    keys_of(mintage, sold)
+    Path("before.json").write_text(mintage("invoice", "show", NUMBER, "--format", "signed", *at))
+    former = mintage.json("public-key", "receipt", *at)["key_id"]
+    mintage("signing-key", "revoke", former, "--reason", "stolen", *at)
+    keys = keys_of(mintage, sold)
+    mintage("verify", "before.json", *keys, status=3)
+    for name, words in (
+        ("invoice.json", ("invoice", "show", NUMBER, "--format", "signed")),
+        ("plan.json", ("plan", "show", "standard@1", "--signed")),
+    ):
+        Path(name).write_text(mintage(*words, *at))
+        assert "the present one signed the same again" in " ".join(mintage.err.split())
+        found = mintage.json("verify", name, *keys)
+        assert found["key_id"] != former
+    before, after = (json.loads(Path(name).read_text()) for name in ("before.json", "invoice.json"))
+    assert before["payload"] == after["payload"]
+    mintage("signing-key", "publish", "keys.json", *at)
+    again = mintage.json("verify", "invoice.json", "--key", "keys.json")
+    assert (again["made_at"], again["signed_again"]) == ("2026-11-04T00:00:00.000000Z", True)
+    mintage("verify", "invoice.json", "--key", "keys.json")
+    assert "was signed again with a key that is in use since" in " ".join(mintage.err.split())
+    mintage("invoice", "evidence", NUMBER, "--out", "x.zip", *at)
+    assert mintage.json("verify", "--chain", "x.zip", *keys)["holds"]
+
+
+def test_a_receipt_is_compared_with_what_was_sent(mintage: Terminal, sold: Path) -> None:
+    keys = keys_of(mintage, sold)
+    receipt = mintage.json("usage", "--home", sold)[0]["receipt"]
+    Path("receipt.json").write_text(mintage("receipt", receipt, "--json", "--home", sold))
+    assert mintage.json("verify", "receipt.json", *keys)["kind"] == "receipt"
+    mintage("verify", "receipt.json", *keys, "--input", "log.pub", status=3)
+    assert "is not what this receipt is for" in " ".join(mintage.err.split())

@@ -205,7 +205,7 @@ class Auditing:
             SignatureMismatch: it was signed by another key, or is no tree head.
             TrustError: the key of this log is not here.
         """
-        text = read_note(path)
+        text = read_head(path)
         origin = text.partition("\n")[0]
         self._log.check_key()
         return verify_by_any(text, self._keys.public_keys("log"), origin)
@@ -264,6 +264,30 @@ class Auditing:
                 if log.number < current.number
             ],
         }
+
+
+def read_head(path: Path) -> str:
+    """A tree head that was kept: the note, or an answer of ``GET /v1/log`` with it.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    text = read_note(path)
+    try:
+        return head_in(json.loads(text)) or text
+    except (ValueError, RecursionError):
+        return text
+
+
+def head_in(said: object) -> str | None:
+    """The note in what ``GET /v1/log`` and ``mintage audit head --json`` answer.
+
+    That with witnesses' signatures is of an earlier head, and is asked for by itself.
+    """
+    if not isinstance(said, dict):
+        return None
+    found = said.get("head", said.get("note"))
+    return found if isinstance(found, str) and "origin" in said else None
 
 
 def read_note(path: Path) -> str:

@@ -188,6 +188,8 @@ class _Writer:
         hashed = _Hashed(stream)
         member = tarfile.TarInfo(name)
         member.size, member.mode = size, 0o600
+        if name.startswith(f"{FILES}/{_KEYS}/"):
+            member.mtime = os.fstat(stream.fileno()).st_mtime
         self._tar.addfile(member, cast("IO[bytes]", hashed))
         self._digests[name] = (hashed.hexdigest(), size)
 

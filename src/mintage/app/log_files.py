@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mintage.app.auditing import read_note
+from mintage.app.auditing import head_in, read_head, read_note
 from mintage.app.confirmed import Confirmed
 from mintage.core.clock import timestamp
 from mintage.core.errors import ConfigError, DataError, SignatureMismatch, said_by
@@ -16,12 +16,14 @@ from mintage.core.progress import Progress
 from mintage.trust.cosigning import Cosigned, cosignatures
 from mintage.trust.exported import check_export, check_growth, check_inclusion, is_proof
 from mintage.trust.given import KeySource
+from mintage.trust.key_files import read_public_key
 from mintage.trust.key_list import MOST_BYTES, is_list, open_list
 from mintage.trust.notes import SignedHead, opened_by
 from mintage.trust.switch import check_switches
 
 _EXPORT = b'{"first_position":'
 _SIGNATURE = "\n\n— ".encode()
+_KEY = b"-----BEGIN PUBLIC KEY-----"
 
 
 class LogFiles:
@@ -44,6 +46,15 @@ class LogFiles:
         data = _beginning(path)
         if data.startswith(_EXPORT):
             return self._export(path)
+        if data.startswith(_KEY):
+            raise DataError(
+                _(
+                    "{path} is a public key, in which nothing is signed: {key_id}",
+                    path=path,
+                    key_id=read_public_key(path).key_id,
+                ),
+                remedy=_("Ask its owner for its id, by another way than the file."),
+            )
         if _SIGNATURE in data and not data.startswith(b"{"):
             return self._head(read_note(path))
         try:
@@ -52,11 +63,14 @@ class LogFiles:
             return None
         if is_proof(said):
             return self._proof(said)
-        return self._list(data) if is_list(said) else None
+        if is_list(said):
+            return self._list(data)
+        note = head_in(said)
+        return None if note is None else self._head(note)
 
     def _heads(self) -> list[SignedHead]:
-        keys = self._keys.public_keys("log")
-        return [opened_by(read_note(path), keys)[0] for path in self._kept]
+        keys = self._keys.public_keys("log") if self._kept else ()
+        return [opened_by(read_head(path), keys)[0] for path in self._kept]
 
     def _head(self, note: str) -> Confirmed:
         head, key = opened_by(note, self._keys.public_keys("log"))
@@ -163,9 +177,11 @@ class LogFiles:
         ]
         return Confirmed(
             _(
-                "{path} is the whole log as it was signed: {count} entries",
+                "{path}: an export of the audit log; of its {count} entries {signed} are those "
+                "that were signed",
                 path=path,
                 count=sum(each.size for each in logs),
+                signed=sum(max(each.met, default=0) for each in logs),
             ),
             {"kind": "audit_log", "logs": said},
             tuple(notes),

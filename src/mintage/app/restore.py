@@ -109,7 +109,8 @@ def _describe(contents: Contents, staging: Path, database_url: SecretStr | None)
 def _put_files(path: Path, contents: Contents, staging: Path, shown: Progress) -> None:
     shown.start(_("Writing the files"), contents.size_bytes)
     done = 0
-    for name, stream in _members(path):
+    for member, stream in _members(path):
+        name = member.name
         if name.startswith(f"{FILES}/"):
             target = staging / name.removeprefix(f"{FILES}/")
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -119,6 +120,9 @@ def _put_files(path: Path, contents: Contents, staging: Path, shown: Progress) -
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
             with os.fdopen(os.open(target, flags, 0o600 if private else 0o644), "wb") as out:
                 shutil.copyfileobj(stream, out, _CHUNK)
+            if private:
+                # How old a key is that was never listed, its file alone says.
+                os.utime(target, (member.mtime, member.mtime))
         done += contents.digests.get(name, ("", 0))[1]
         shown.advance(done)
     shown.finish()
@@ -178,13 +182,13 @@ def _is_used(database: Database) -> bool:
         return rows.has_any(connection)
 
 
-def _members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
+def _members(path: Path) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
     with opened(path) as tar:
         member: tarfile.TarInfo
         for member in tar:
             stream = tar.extractfile(member)
             if stream is not None:
-                yield member.name, stream
+                yield member, stream
 
 
 def _examined(

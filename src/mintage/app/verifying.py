@@ -20,7 +20,7 @@ from mintage.bundle.format import MANIFEST_FILE
 from mintage.bundle.language import is_language, load_language
 from mintage.bundle.loader import load
 from mintage.capture.chain.checks import Chain
-from mintage.core.errors import DataError, SignatureMismatch
+from mintage.core.errors import ConfigError, DataError, SignatureMismatch
 from mintage.core.messages import Message, _
 from mintage.core.progress import Progress
 from mintage.core.settings import load_settings
@@ -30,6 +30,8 @@ from mintage.trust.keys import PublicKey, Role
 from mintage.trust.standard import check_standard, signature_beside
 from mintage.trust.statements import open_statement
 
+_WITH_HEADS = ("consistency_proof", "audit_log")
+_WITH_INPUT = ("receipt",)
 _FOLDER_ROLES: tuple[Role, ...] = ("bundle", "data")
 _ENDINGS = (".json", ".jsonl", ".txt", ".zip", ENDING)
 
@@ -62,8 +64,26 @@ class Verifying:
 
         Raises:
             SignatureMismatch: any byte, name or file of it is not what a trusted key signed.
-            InputError: there is no such thing.
+            InputError: there is no such thing, or nothing that these are for.
         """
+        found = self._verified(reference, progress, signature, heads, sent)
+        kind = found.document["kind"]
+        for name, given, kinds in (("--head", heads, _WITH_HEADS), ("--input", sent, _WITH_INPUT)):
+            if given and kind not in kinds:
+                raise ConfigError(
+                    _("{option} is not for what this is: {kind}.", option=name, kind=kind),
+                    remedy=_("It is for: {kinds}.", kinds=", ".join(kinds)),
+                )
+        return found
+
+    def _verified(
+        self,
+        reference: str,
+        progress: Progress,
+        signature: Path | None,
+        heads: Sequence[Path],
+        sent: Path | None,
+    ) -> Confirmed:
         if signature is not None:
             return self._standard(Path(reference), signature)
         if self._is_path(reference):

@@ -74,6 +74,12 @@ def verify(
         raise ConfigError(
             _("Receipts are compared along the chain."), remedy=_("Add --chain, or leave them out.")
         )
+    for option, given in (("--signature", signature), ("--head", head), ("--input", sent)):
+        if chain and given:
+            raise ConfigError(
+                _("{option} is not for a chain.", option=option),
+                remedy=_("Leave it out, or check the thing by itself, without --chain."),
+            )
     with verifying(home, key or ()) as verifier:
         for note in verifier.notes:
             say(note)
