@@ -152,12 +152,19 @@ def test_a_head_that_no_longer_holds_or_is_anothers_is_exit_3(
     mintage("audit", "prove", "--since", kept, "--home", home, status=2)
 
 
-def test_a_damaged_log_is_named_frozen_and_another_goes_on(mintage: Terminal, home: Path) -> None:
+def test_a_damaged_log_is_named_frozen_and_another_goes_on(
+    mintage: Terminal, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     origin = mintage.json("audit", "head", "--home", home)["origin"]
     damage(home, "UPDATE log_leaves SET salt = leaf_hash WHERE position = 1")
     mintage("audit", "verify", "--home", home, status=3)
     assert "damaged behind 1 records" in mintage.out
     assert "The entry at position 1 was changed" in mintage.err
+    monkeypatch.setenv("MINTAGE_LANG", "zh")
+    mintage("audit", "verify", "--home", home, status=3)
+    assert "位置 1 的条目" in mintage.err
+    assert "entry" not in mintage.err
+    monkeypatch.setenv("MINTAGE_LANG", "en")
     found = mintage.json("audit", "verify", "--begin-anew", "--home", home, status=3)
     assert found["begun_anew"]
     mintage("customer", "add", "Cy", "--home", home)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -12,13 +14,14 @@ from typing import Annotated
 import typer
 
 from mintage.app.auditing import Entry, Wanted
+from mintage.app.root import App
 from mintage.app.witnessing import NAME
 from mintage.cli.model_audit import due, run
 from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import TerminalProgress, emit, line, say, table, warn
 from mintage.core.clock import timestamp
 from mintage.core.errors import ConfigError, LogForked
-from mintage.core.messages import Message, _
+from mintage.core.messages import Message, _, told
 from mintage.trust.audit import Checked
 
 audit = typer.Typer(
@@ -29,6 +32,27 @@ audit.command()(run)
 audit.command()(due)
 _MOST_SHOWN = 100
 _DIGEST = re.compile("[0-9a-f]{64}")
+_("The audit log {origin} is frozen: {reason}")  # as the log itself says it, where it finds so
+
+
+class _Aloud(logging.Handler):
+    """Says warnings in the reader's language."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say one."""
+        warn(told(record.getMessage()))
+
+
+@contextmanager
+def _opened(home: Path | None, *, make: bool = False) -> Iterator[App]:
+    """The workspace; what its log finds wrong with itself meanwhile is said to people."""
+    logger, handler = logging.getLogger("mintage.trust"), _Aloud(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        with opened(home, make=make) as app:
+            yield app
+    finally:
+        logger.removeHandler(handler)
 
 
 @audit.command()
@@ -59,7 +83,7 @@ def show(
         first=first,
         last=last if chosen or as_json else _MOST_SHOWN,
     )
-    with opened(home) as app:
+    with _opened(home) as app:
         found = list(app.auditing.show(wanted))
     if as_json:
         emit([entry.to_json() for entry in found])
@@ -117,7 +141,7 @@ def verify(
     Only heads that were kept where this log's owner cannot reach them show that the log was not
     made anew as a whole, or cut short.
     """
-    with opened(home) as app, TerminalProgress() as progress:
+    with _opened(home) as app, TerminalProgress() as progress:
         found = app.auditing.verify(head or (), progress)
         current = found[-1]
         anew = begin_anew and current.fault is not None
@@ -183,7 +207,7 @@ def prove(
             _("Either an entry is proved, or what the log was."),
             remedy=_("Give a position or the id of a receipt; or --since with a size or a file."),
         )
-    with opened(home) as app:
+    with _opened(home) as app:
         if what is not None:
             emit(app.auditing.prove(what))
         elif since is not None:
@@ -205,7 +229,7 @@ def export(
         raise ConfigError(
             _("{path} is there already.", path=file), remedy=_("Name a file that is not.")
         )
-    with opened(home) as app:
+    with _opened(home) as app:
         count, head = app.auditing.export(file)
     if as_json:
         emit({"path": str(file), "entries": count, "head": head.note})
@@ -233,7 +257,7 @@ def witness(
     The first head of a log is taken as it is. Give the note that is printed back to the log's
     owner; the key for it is what mintage public-key witness prints here.
     """
-    with opened(home, make=True) as app:
+    with _opened(home, make=True) as app:
         note = app.witnessing.witness(head, log_key, proof, name)
     if as_json:
         emit({"witness": name, "note": note})
@@ -258,7 +282,7 @@ def cosigned(
     as_json: Json = False,
 ) -> None:
     """Keep what witnesses said of a head of this log, and give it to whoever asks for the head."""
-    with opened(home) as app:
+    with _opened(home) as app:
         found = app.witnessing.take(note, key, name)
     said = [
         {"witness": each.name, "key_id": each.key_id, "cosigned_at": timestamp(each.at)}
@@ -273,7 +297,7 @@ def cosigned(
 @audit.command("head")
 def print_head(*, home: Home = None, as_json: Json = False) -> None:
     """Print the signed tree head over all that is logged by now: keep it somewhere else."""
-    with opened(home) as app:
+    with _opened(home) as app:
         found = app.auditing.head()
     if as_json:
         emit(
