@@ -10,15 +10,15 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from operator import itemgetter
 from typing import Any, Literal
 
 from mintage.capture.checking import repository
-from mintage.capture.events import NAME_OF_COLUMN, picos_of
+from mintage.capture.checking.records import COLUMNS, MEMBERS, record_of
+from mintage.capture.events import picos_of
 from mintage.capture.pricing.periods import Period
-from mintage.capture.repository import EVENT_COLUMNS
 from mintage.core.canonical import canonical_json
 from mintage.core.clock import timestamp
+from mintage.core.errors import DataError
 from mintage.core.messages import Message, _
 from mintage.core.progress import Progress, Silent
 from mintage.store.engine import Database
@@ -30,13 +30,8 @@ _TOGETHER = 2000
 """Events of one read: no checkpoint of the database waits for longer, and they are a few MB."""
 _MOST_NAMED = 10
 
-_SPELLED = ("quantities", "cost_picos")  # a row has them otherwise than a record
-_ALIKE = [name for name in EVENT_COLUMNS if name not in (*_SPELLED, "log_position")]
-_MEMBERS = [NAME_OF_COLUMN.get(column, column) for column in _ALIKE]
-_COUNT = len(_MEMBERS)
-_said_alike = itemgetter(*_MEMBERS)
-_EVENTS = repository.Events([*_ALIKE, *_SPELLED, "log_position", "sequence"])
-_RECEIPT, _POSITION, _SEQUENCE = _MEMBERS.index("receipt"), _COUNT + 2, _COUNT + 3
+_EVENTS = repository.Events([*COLUMNS, "log_position", "sequence"])
+_RECEIPT, _POSITION, _SEQUENCE = MEMBERS.index("receipt"), len(COLUMNS), len(COLUMNS) + 1
 _Row = Sequence[Any]
 
 
@@ -167,21 +162,14 @@ class _BesideLog:
 
 
 def _is_as_logged(row: _Row) -> bool:
-    """Whether a leaf is what was logged, and says what the event does: 10 µs."""
-    quantities, picos, *__, kind, record, salt, leaf_hash = row[_COUNT:]
+    """Whether the leaf at an event's position is the event's, and nothing of either was changed."""
+    kind, record, salt, leaf_hash = row[-4:]
+    if kind != repository.USAGE:
+        return False
     try:
-        said = json.loads(record)
-        return (
-            leaf_of(record, salt) == leaf_hash
-            and _said_alike(said) == row[:_COUNT]
-            and kind == said["kind"] == repository.USAGE
-            and picos_of(said["cost"]) == picos
-            # Canonical JSON has one spelling.
-            and b',"quantities":%b,"receipt":' % quantities.encode() in record
-            and len(said) == _COUNT + len(_SPELLED) + 1
-        )
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
-        return False  # there is no leaf, or somebody has written something else there
+        return record_of(row) == record and leaf_of(record, salt) == leaf_hash
+    except (TypeError, DataError):
+        return False  # somebody has written something else there
 
 
 def _fault_of(row: _Row) -> Fault:
@@ -199,14 +187,12 @@ def _fault_of(row: _Row) -> Fault:
 
 
 def _differing(row: _Row, said: Mapping[str, Any]) -> list[str]:
-    quantities, picos = row[_COUNT : _COUNT + 2]
-    there = dict(zip(_MEMBERS, row, strict=False))
-    found = [name for name, value in there.items() if name not in said or said[name] != value]
-    if canonical_json(said.get("quantities")).decode() != quantities:
-        found.append("quantities")
-    if "cost" not in said or picos_of(said["cost"]) != picos:
-        found.append("cost")
-    return found
+    there = dict(zip(MEMBERS, row, strict=False))
+    if said.get("quantities") is not None:
+        said = {**said, "quantities": canonical_json(said["quantities"]).decode()}
+    if "cost" in said:
+        said = {**said, "cost": picos_of(said["cost"])}
+    return [name for name, value in there.items() if name not in said or said[name] != value]
 
 
 def _object(record: bytes | str) -> dict[str, Any]:
