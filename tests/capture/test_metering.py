@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -10,7 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mintage.capture.limits.holds import Holds
+from mintage.capture.limits.standing import Standings
 from mintage.capture.metering import DuplicateEvent, UsageMeter, price_of
+from mintage.capture.pricing.charges import Charge, Tier
+from mintage.capture.pricing.terms import Terms
 from mintage.capture.receipts import PAYLOAD_TYPE
 from mintage.capture.usage import UsageHistory
 from mintage.core.canonical import canonical_json
@@ -188,6 +193,43 @@ def test_what_cannot_be_written_fails_alone_among_those_who_wait_together(shop: 
         each.id: said[place] for each, place in zip(receipts, (0, 2, 3), strict=True)
     }
     assert len(shop.leaves("usage")) == 3
+
+
+def test_calls_that_are_counted_are_written_together_and_fail_alone_too(
+    shop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.plans.agree("few", Terms("EUR", (Charge("image", (Tier("1"),), hard_limit=100),)))
+    shop.key_of("Ada")
+    shop.subscriptions.begin("Ada", "few")
+    holds = Holds(shop.database, shop.clock, 60)
+    said = [f"{n:064x}" for n in range(8)]
+    said[3] = "\ud800"
+    usages = [
+        shop.usage(input_sha256=each, quantities={"image": n + 1}) for n, each in enumerate(said)
+    ]
+    assert usages[0].permit.held
+    held = [
+        replace(each, hold=holds.reserve(each.permit, each.quantities).result(10))
+        for each in usages
+    ]
+    with shop.one_batch():
+        futures = [shop.meter.record(each) for each in held]
+    with pytest.raises(DataError):
+        futures.pop(3).result(10)
+    assert len({future.result(10).id for future in futures}) == 7
+    (limit,) = Standings(shop.database, shop.clock).of("Ada")["limits"]
+    assert (limit["used"], limit["held"]) == (sum(range(1, 9)) - 4, 4)
+    more = [replace(each, hold=None, input_sha256="5" * 64) for each in usages]
+    writes, submit = [], shop.database.submit
+    with monkeypatch.context() as patched, shop.one_batch():
+        patched.setattr(
+            shop.database, "submit", lambda *a, **k: writes.append(a) or submit(*a, **k)
+        )
+        futures = [shop.meter.record(each) for each in more]
+    assert all(future.result(10).id for future in futures)
+    assert len(writes) == 1
+    (limit,) = Standings(shop.database, shop.clock).of("Ada")["limits"]
+    assert limit["used"] == 2 * sum(range(1, 9)) - 4
 
 
 def test_a_commit_that_cannot_begin_fails_all_who_wait_and_none_who_come_later(

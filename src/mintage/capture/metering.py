@@ -113,10 +113,10 @@ class UsageMeter:
         draft = _Draft.of(usage)
         promised: Future[Receipt] = Future()
         promised.set_running_or_notify_cancel()
-        if draft.is_plain:
-            self._gather(draft, promised)
-        else:
+        if draft.may_repeat:
             self._alone(draft, promised)
+        else:
+            self._gather(draft, promised)
         return promised
 
     def _gather(self, draft: _Draft, promised: Future[Receipt]) -> None:
@@ -222,11 +222,9 @@ class _Draft:
         return cls(usage, usage.event_id or new_id("evt"), new_id("rcp"), price_of(usage))
 
     @property
-    def is_plain(self) -> bool:
-        """Whether nothing but its row and leaf is written, which no other can spoil."""
-        usage = self.usage
-        kept = usage.event_id or usage.stored_answer is not None
-        return not kept and usage.permit.bounds is None
+    def may_repeat(self) -> bool:
+        """Whether it may be recorded already, which would spoil those written with it."""
+        return bool(self.usage.event_id) or self.usage.stored_answer is not None
 
     def record(self, now: str) -> UsageRecord:
         usage, permit, provider = self.usage, self.usage.permit, self.usage.provider

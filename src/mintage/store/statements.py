@@ -25,8 +25,16 @@ class Statement:
         """Rows with names; it takes 15 µs and more."""
         return connection.exec_driver_sql(self._texts[connection.dialect.name], values)
 
+    def execute_each(self, connection: Connection, values: Sequence[Mapping[str, Any]]) -> None:
+        """The same for several, in their order, by one call of the driver."""
+        connection.exec_driver_sql(self._texts[connection.dialect.name], list(values))
+
+    def by_driver(self, connection: Connection, **values: Any) -> Any:
+        """A cursor of the driver's own, whose rows are tuples: 3 µs and more, not 15."""
+        return _driver(connection).execute(self._texts[connection.dialect.name], values)
+
     def only(self, connection: Connection) -> Any:
-        """The one value of one without parameters; by the driver itself: 2 µs, not 15."""
+        """The one value of one without parameters, by the driver itself."""
         return _driver(connection).execute(self._texts[connection.dialect.name]).fetchone()[0]
 
 

@@ -207,7 +207,7 @@ def test_an_old_invoice_of_which_credit_paid_half_a_cent_can_be_credited_and_pai
     half, now, ada = Money(5_000_000, "EUR"), str(shop.clock), shop.customers.find("Ada").id
 
     def as_it_was_once(connection: Any) -> Invoice:
-        ((credit, __),) = repository.credits_left(connection, ada, "EUR", now)
+        ((credit, *__),) = repository.credits_left(connection, ada, "EUR", now)
         repository.spend(connection, credit, half.nanos)
         return take(connection, invoice, Received("credit", "once", half, half), now)
 

@@ -55,7 +55,8 @@ def record_of(row: Sequence[Any]) -> bytes:
         _cost(row[numbers]),
         row[numbers + 1],
     )
-    return (_template(tuple(row[:shared])) % _in_order(own)).encode()
+    text: str = _template(tuple(row[:shared])) % _in_order(own)
+    return text.encode()
 
 
 @lru_cache(maxsize=4096)

@@ -167,7 +167,7 @@ def _is_as_logged(row: _Row) -> bool:
     if kind != repository.USAGE:
         return False
     try:
-        return record_of(row) == record and leaf_of(record, salt) == leaf_hash
+        return record_of(row) == record and bool(leaf_of(record, salt) == leaf_hash)
     except (TypeError, DataError):
         return False  # somebody has written something else there
 

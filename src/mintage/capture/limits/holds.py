@@ -70,7 +70,7 @@ class Holds:
             except AccountError as refusal:
                 return refusal  # raised here, it would take back the counts that were begun
             hold = new_id("hld")
-            repository.hold(connection, hold, amounts, timestamp(moment), timestamp(until))
+            repository.hold(connection, hold, amounts, timestamp(until))
             return hold
 
         promised: Future[str] = Future()
@@ -84,7 +84,7 @@ class Holds:
         """Give back what was reserved for a call that used nothing; nobody waits for it."""
         try:
             done = self._database.passing.submit(
-                lambda connection: repository.release(connection, hold), only_adds=True
+                lambda connection: repository.release(connection, [hold]), only_adds=True
             )
         except MintageError as error:
             _unreleased(error)
@@ -163,7 +163,7 @@ class _Wanted:
     def _taken(self, counter: str) -> int:
         """What was used, and what calls under way hold."""
         used = counters.used(self._connection, self._bounds, counter, self._moment)
-        return used + repository.held(self._connection, counter, self._now)
+        return used + repository.reserved(self._connection, counter, self._now)
 
     def _budgeted(self, budget: Money, price: Fraction) -> tuple[str, int]:
         bounds = self._bounds
@@ -180,7 +180,7 @@ class _Wanted:
         counter = counters.budget_counter(bounds.keys, currency, self._moment)
         more = in_nanos(price)
         used = counters.spent_with_key(self._connection, bounds, counter, self._moment)
-        if used + repository.held(self._connection, counter, self._now) + more > budget.nanos:
+        if used + repository.reserved(self._connection, counter, self._now) + more > budget.nanos:
             raise self._full(
                 _("this key's budget of {budget}", budget=budget), counter.rpartition("/")[2]
             )
@@ -189,8 +189,8 @@ class _Wanted:
     def _paid(self, amount: int) -> int:
         bounds, currency = self._bounds, self._bounds.terms.currency
         left = repository.credits_left(self._connection, bounds.customer, currency, self._now)
-        free = sum(each for __, each in left)
-        free -= repository.held(self._connection, bounds.balance, self._now)
+        free = sum(each.nanos for each in left)
+        free -= repository.reserved(self._connection, bounds.balance, self._now)
         if free < amount or (amount and free <= 0):
             raise PaymentDue(
                 _(

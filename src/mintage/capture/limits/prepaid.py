@@ -177,12 +177,8 @@ class Credits:
             left = found.left(now)
             whose = f"{found.customer}/credit/{found.currency}"
             held = repository.held(connection, whose, now)
-            free = sum(
-                each
-                for __, each in repository.credits_left(
-                    connection, found.customer, found.currency, now
-                )
-            )
+            all_left = repository.credits_left(connection, found.customer, found.currency, now)
+            free = sum(each.nanos for each in all_left)
             if not left.nanos or free - held < left.nanos:
                 raise RequestError(
                     _("Nothing of the credit {id} can be paid back now.", id=credit),
@@ -253,13 +249,16 @@ class Credits:
 
 def draw(
     connection: repository.Connection, customer: str, amount: Money, period: str, now: str
-) -> tuple[int, int]:
-    """Take the price of calls of a month, as far as credit goes; what was left, and is now."""
-    before = _take(connection, customer, amount, now)
+) -> tuple[int, int, int]:
+    """Take the price of calls of a month, as far as credit goes.
+
+    What was left, what is now, and what the credits came to of which something was.
+    """
+    before, whole = _take(connection, customer, amount, now)
     taken = min(before, amount.nanos)
     if taken:
         repository.draw(connection, customer, amount.currency, period, taken)
-    return before, before - taken
+    return before, before - taken, whole
 
 
 def applied(
@@ -280,7 +279,7 @@ def applied(
     # What calls under way hold is theirs.
     held = repository.held(connection, f"{customer}/credit/{total.currency}", now)
     there = sum(each["drawn_nanos"] - each["applied_nanos"] for each in drawn)
-    there += max(0, sum(each for __, each in left) - held)
+    there += max(0, sum(each.nanos for each in left) - held)
     share = _share(total, there)
     rest = share.taken.nanos
     for each in drawn:
@@ -390,16 +389,19 @@ def _share(total: Money, there: int) -> Share:
     return Share(Money(pays, total.currency), Money(taken, total.currency))
 
 
-def _take(connection: repository.Connection, customer: str, amount: Money, now: str) -> int:
-    """Take an amount, as far as it goes; how much there was."""
-    rest, before = amount.nanos, 0
-    for credit, left in repository.credits_left(connection, customer, amount.currency, now):
-        before += left
-        part = min(rest, left)
+def _take(
+    connection: repository.Connection, customer: str, amount: Money, now: str
+) -> tuple[int, int]:
+    """Take an amount, as far as it goes; how much there was, and of what."""
+    rest, before, whole = amount.nanos, 0, 0
+    for each in repository.credits_left(connection, customer, amount.currency, now):
+        before += each.nanos
+        whole += each.whole
+        part = min(rest, each.nanos)
         if part:
-            repository.spend(connection, credit, part)
+            repository.spend(connection, each.credit, part)
             rest -= part
-    return before
+    return before, whole
 
 
 def _added(connection: repository.Connection, made: Credit, against: str, now: str) -> None:

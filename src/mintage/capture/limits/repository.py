@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy
 from sqlalchemy import ColumnElement, Row, and_, case, delete, func, insert, select, update
@@ -26,6 +26,11 @@ _USED = Statement("SELECT used FROM usage_counters WHERE counter = :counter")
 _HELD = Statement(
     "SELECT COALESCE(SUM(amount), 0) FROM holds WHERE counter = :counter AND expires_at > :now"
 )
+_HELD_AND_OVER = Statement(
+    "SELECT COALESCE(SUM(CASE WHEN expires_at > :now THEN amount ELSE 0 END), 0) AS held,"
+    " COALESCE(SUM(CASE WHEN expires_at > :now THEN 0 ELSE 1 END), 0) AS lapsed"
+    " FROM holds WHERE counter = :counter"
+)
 _RETURN = Statement("DELETE FROM holds WHERE counter = :counter AND expires_at <= :now")
 _HOLD = Statement(
     "INSERT INTO holds (id, counter, amount, expires_at)"
@@ -35,7 +40,7 @@ _RELEASE = Statement("DELETE FROM holds WHERE id = :id")
 _COUNT = Statement("UPDATE usage_counters SET used = used + :amount WHERE counter = :counter")
 _BEGIN = Statement("INSERT INTO usage_counters (counter, used) VALUES (:counter, :used)")
 _LEFT = Statement(
-    "SELECT id, nanos - spent_nanos AS unspent FROM credits"
+    "SELECT id, nanos - spent_nanos, nanos FROM credits"
     " WHERE customer = :customer AND currency = :currency AND spent_nanos < nanos"
     " AND ended_at IS NULL AND (expires_at IS NULL OR expires_at > :now)"
     " ORDER BY expires_at IS NULL, expires_at, id"
@@ -49,34 +54,47 @@ _DRAW = Statement(
 )
 
 
+class Left(NamedTuple):
+    """What is left of a credit, and what it was."""
+
+    credit: str
+    nanos: int
+    whole: int
+
+
 def used(connection: Connection, counter: str) -> int | None:
     """What was counted; None where nothing was begun."""
-    found = _USED.execute(connection, counter=counter).scalar()
-    return None if found is None else int(found)
+    found = _USED.by_driver(connection, counter=counter).fetchone()
+    return None if found is None else int(found[0])
 
 
 def held(connection: Connection, counter: str, now: str) -> int:
     """What calls under way have reserved; the leases that are over have returned."""
-    return int(_HELD.execute(connection, counter=counter, now=now).scalar() or 0)
+    return int(_HELD.by_driver(connection, counter=counter, now=now).fetchone()[0])
 
 
-def hold(
-    connection: Connection, hold_id: str, amounts: Mapping[str, int], now: str, until: str
-) -> None:
-    """Reserve amounts, by counter; what is over is forgotten meanwhile."""
+def reserved(connection: Connection, counter: str, now: str) -> int:
+    """``held``, for whoever reserves more: leases that are over are forgotten meanwhile."""
+    taken, lapsed = _HELD_AND_OVER.by_driver(connection, counter=counter, now=now).fetchone()
+    if lapsed:
+        _RETURN.by_driver(connection, counter=counter, now=now)
+    return int(taken)
+
+
+def hold(connection: Connection, hold_id: str, amounts: Mapping[str, int], until: str) -> None:
+    """Reserve amounts, by counter."""
     for counter, amount in amounts.items():
-        _RETURN.execute(connection, counter=counter, now=now)
-        _HOLD.execute(connection, id=hold_id, counter=counter, amount=amount, expires_at=until)
+        _HOLD.by_driver(connection, id=hold_id, counter=counter, amount=amount, expires_at=until)
 
 
-def release(connection: Connection, hold_id: str) -> None:
-    """Give back what a call had reserved, if it is not given back yet."""
-    _RELEASE.execute(connection, id=hold_id)
+def release(connection: Connection, holds: Sequence[str]) -> None:
+    """Give back what calls had reserved, as far as it is not given back yet."""
+    _RELEASE.execute_each(connection, [{"id": each} for each in holds])
 
 
 def count(connection: Connection, counter: str, amount: int) -> bool:
     """Whether there is such a count, which is so much more now."""
-    return _COUNT.execute(connection, counter=counter, amount=amount).rowcount > 0
+    return bool(_COUNT.by_driver(connection, counter=counter, amount=amount).rowcount > 0)
 
 
 def begin(connection: Connection, counter: str, already: int) -> None:
@@ -147,21 +165,10 @@ def products_sold(connection: Connection) -> list[str]:
     return list(connection.execute(select(products.c.name).order_by(products.c.name)).scalars())
 
 
-def credits_left(
-    connection: Connection, customer: str, currency: str, now: str
-) -> list[tuple[str, int]]:
-    """Each credit of which something is left, and how much; what ends first comes first."""
-    found = _LEFT.execute(connection, customer=customer, currency=currency, now=now)
-    return [(row.id, int(row.unspent)) for row in found]
-
-
-def credits_open(connection: Connection, customer: str, currency: str, now: str) -> int:
-    """All that the credits came to of which something is left."""
-    c = customer_credits.c
-    lasts = c.ended_at.is_(None) & (c.expires_at.is_(None) | (c.expires_at > now))
-    mine = and_(c.customer == customer, c.currency == currency, c.spent_nanos < c.nanos, lasts)
-    asked = select(func.coalesce(func.sum(c.nanos), 0)).where(mine)
-    return int(connection.execute(asked).scalar_one())
+def credits_left(connection: Connection, customer: str, currency: str, now: str) -> list[Left]:
+    """Each credit of which something is left; what ends first comes first."""
+    found = _LEFT.by_driver(connection, customer=customer, currency=currency, now=now)
+    return [Left(each, int(left), int(of)) for each, left, of in found.fetchall()]
 
 
 def credits_spent(

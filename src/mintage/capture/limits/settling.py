@@ -20,8 +20,9 @@ def settle(connection: repository.Connection, charged: Sequence[Charged], moment
 
     To be called in the transaction that recorded the events.
     """
-    for hold in counters.holds_of(charged):
-        repository.release(connection, hold)
+    holds = counters.holds_of(charged)
+    if holds:
+        repository.release(connection, holds)
     reached = [*counters.count(connection, charged, moment), *_paid(connection, charged, moment)]
     for each in reached:
         _tell(connection, each, timestamp(moment))
@@ -39,8 +40,7 @@ def _paid(
             continue
         amount, month = Money(nanos, bounds.terms.currency), str(bounds.month(moment))
         now = timestamp(moment)
-        whole = repository.credits_open(connection, bounds.customer, amount.currency, now)
-        before, after = prepaid.draw(connection, bounds.customer, amount, month, now)
+        before, after, whole = prepaid.draw(connection, bounds.customer, amount, month, now)
         percent = crossed(whole - before, whole - after, whole) if whole else None
         if percent:
             yield Reached(
