@@ -41,9 +41,11 @@ from mintage.core.messages import _
 from mintage.core.money import Price
 from mintage.core.settings import Settings
 from mintage.core.types import (
+    FULL_DETAIL,
     SCOPES,
     Answer,
     Caller,
+    Detail,
     Permit,
     ProviderInfo,
     Rate,
@@ -144,6 +146,7 @@ class Card:
     explanation: Price
     prices: Mapping[str, Price]
     rate: Rate | None = None
+    detail: Detail = FULL_DETAIL
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mintage.capture.pricing import terms_file
 from mintage.capture.pricing.terms import Terms
 from mintage.core.canonical import canonical_json
 from mintage.core.errors import ConfigError, RequestError
@@ -80,3 +81,34 @@ def test_a_price_is_kept_exactly_whatever_its_spelling(amount: Decimal) -> None:
     kept = {Terms.per_unit("image", spelling, "EUR").plainly() for spelling in spellings}
     assert len(kept) == 1
     assert Fraction(kept.pop().charges[0].tiers[0].price) == Fraction(amount)
+
+
+def test_how_much_answers_tell_is_a_term_of_the_file_and_comes_back_from_it(tmp_path) -> None:
+    path = tmp_path / "plan.toml"
+    path.write_text('currency = "EUR"\n[answers]\ndecimals = 2\ntop = 3\n')
+    terms = terms_file.read(path)
+    assert (terms.answers.decimals, terms.answers.top) == (2, 3)
+    path.write_text(terms_file.written(terms))
+    assert "[answers]" in path.read_text()
+    assert terms_file.read(path) == terms == Terms.from_json(terms.to_json())
+    plain = Terms("EUR", ())
+    assert "[answers]" not in terms_file.written(plain)
+    before = {name: value for name, value in plain.to_json().items() if name != "answers"}
+    assert Terms.from_json(before) == plain  # as plans were kept that knew no such term
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("decimals = 0", "decimals is 1 to 6, not 0"),
+        ("decimals = 7", "decimals is 1 to 6, not 7"),
+        ("top = 0", "top is 1 to 1000, not 0"),
+        ('top = "3"', "top cannot be"),
+        ("places = 2", r"\[answers\] has no 'places'"),
+    ],
+)
+def test_answers_that_cannot_be_told_so_are_refused(tmp_path, line: str, said: str) -> None:
+    path = tmp_path / "plan.toml"
+    path.write_text(f'currency = "EUR"\n[answers]\n{line}\n')
+    with pytest.raises(ConfigError, match=said):
+        terms_file.read(path)

@@ -227,12 +227,13 @@ class _Answering:
         return Answered.anew(served, receipt, self.call.explain)
 
     async def _served(self, data: bytes) -> Told:
-        service, product, explain = self.call.service, self.call.permit.product, self.call.explain
+        service, permit, explain = self.call.service, self.call.permit, self.call.explain
         if explain != "false":
             return await explanations.explained(
-                service, product, data, explain, self.current, self.effort
+                service, permit, data, explain, self.current, self.effort
             )
-        return Told.of(await service.engine.answer(product, data, self.current, self.effort))
+        served = await service.engine.answer(permit.product, data, self.current, self.effort)
+        return Told.of(served, permit.detail)
 
     async def _record_failure(self, outcome: Outcome) -> None:
         """It is free; what was computed for it until now is our cost all the same."""

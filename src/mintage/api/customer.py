@@ -166,6 +166,7 @@ def _add_products(router: APIRouter, service: Service) -> None:
                 "price": price,
                 "prices": {unit: asdict(each) for unit, each in card.prices.items()},
                 "rate": rate,
+                "answers": card.detail.to_json(),
             }
         )
 

@@ -14,6 +14,7 @@ from mintage.bundle.occlusion import where
 from mintage.core.effort import Effort
 from mintage.core.errors import MintageError, Overloaded, RequestError
 from mintage.core.messages import _, told
+from mintage.core.types import Detail, Permit
 
 Explain = Literal["false", "true", "map", "png"]
 """What ``?explain=`` asks for: nothing, both, the numbers, the picture."""
@@ -67,14 +68,14 @@ def check(service: Service, product: str) -> None:
 
 
 async def explained(
-    service: Service, product: str, data: bytes, explain: Explain, by: Version, effort: Effort
+    service: Service, permit: Permit, data: bytes, explain: Explain, by: Version, effort: Effort
 ) -> Told:
     """The answer with its explanation; what becomes of each is counted, and what it takes.
 
     Raises:
         MintageError: there is no answer, no explanation, or neither.
     """
-    drawn = explain in ("true", "png")
+    product, drawn = permit.product, explain in ("true", "png")
     try:
         lane = _lane(service)
         found = await lane.explain(product, data, drawn=drawn, by=by, effort=effort)
@@ -89,7 +90,7 @@ async def explained(
         service.metrics.explanation(product, "error")
         raise
     service.metrics.explanation(product, "abstain" if found.map is None else "ok")
-    return Told.of(found, _document(found, explain))
+    return Told.of(found, permit.detail, _document(found, explain, permit.detail))
 
 
 def _lane(service: Service) -> Explanations:
@@ -102,18 +103,23 @@ def _lane(service: Service) -> Explanations:
     return service.explanations
 
 
-def _document(found: Explained, explain: Explain) -> Mapping[str, Any] | None:
+def _document(found: Explained, explain: Explain, detail: Detail) -> Mapping[str, Any] | None:
     """The explanation as JSON, in the current language; None where the model abstains."""
     if found.map is None:
         return None
     document: dict[str, Any] = {
         "label": found.answer.output["label"],
         "where": told(where(found.map)),
-        "drop": round(float(found.map.max()), _DECIMALS),
+        "drop": _figure(float(found.map.max()), detail),
     }
     if explain in ("true", "map"):
-        values = [round(value, _DECIMALS) for value in found.map.ravel().tolist()]
+        values = [_figure(value, detail) for value in found.map.ravel().tolist()]
         document["map"] = {"shape": list(found.map.shape), "values": values}
     if found.png is not None:
         document["png"] = base64.b64encode(found.png).decode()
     return document
+
+
+def _figure(value: float, detail: Detail) -> float:
+    """How far a probability falls: no more of it than is told of the probability itself."""
+    return detail.rounded(round(value, _DECIMALS))

@@ -214,6 +214,15 @@ class CallRate(_Wire):
     seconds: int = Field(examples=[60])
 
 
+class AnswersTold(_Wire):
+    """How much of their probabilities answers tell."""
+
+    decimals: int | None = Field(description="To so many they are rounded; null is all of them.")
+    top: int | None = Field(
+        description="Of so many labels, the most probable, they are told; null is all of them."
+    )
+
+
 class ProductMetadata(_Wire):
     """What anyone may know of a product."""
 
@@ -229,6 +238,7 @@ class ProductMetadata(_Wire):
         description="By unit: image, explanation, input_token, output_token …"
     )
     rate: CallRate | None = Field(description="Null where calls are not counted.")
+    answers: AnswersTold
 
 
 class ProductName(_Wire):

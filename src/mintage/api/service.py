@@ -21,7 +21,17 @@ from mintage.core.messages import told
 from mintage.core.money import Price
 from mintage.core.ports import Gate, Limiter, Meter, Reserve
 from mintage.core.settings import Settings
-from mintage.core.types import Answer, Batch, Caller, ProviderInfo, Rate, Receipt, Said, Scope
+from mintage.core.types import (
+    Answer,
+    Batch,
+    Caller,
+    Detail,
+    ProviderInfo,
+    Rate,
+    Receipt,
+    Said,
+    Scope,
+)
 
 if TYPE_CHECKING:
     from mintage.app.billing import Billing
@@ -56,7 +66,7 @@ class Served(Version, Protocol):
 
 @dataclass(frozen=True)
 class Told:
-    """An answer whose ``message`` is in the customer's language, as it is hashed and kept."""
+    """An answer as it is delivered, hashed and kept: its ``message`` in the customer's language."""
 
     answer: Answer
     info: ProviderInfo
@@ -64,9 +74,14 @@ class Told:
     explanation: Mapping[str, Any] | None = None
 
     @classmethod
-    def of(cls, served: Served, explanation: Mapping[str, Any] | None = None) -> Told:
-        """The answer in the current language; labels are the model's and stay as they are."""
-        answer = served.answer
+    def of(
+        cls, served: Served, detail: Detail, explanation: Mapping[str, Any] | None = None
+    ) -> Told:
+        """The answer in the current language, in as much detail as the caller's plan has it.
+
+        Labels are the model's and stay as they are.
+        """
+        answer = detail.of(served.answer)
         message = answer.output.get("message")
         if isinstance(message, str):
             answer = replace(answer, output={**answer.output, "message": told(message)})
@@ -221,6 +236,11 @@ class ProductCard(Protocol):
     @property
     def rate(self) -> Rate | None:
         """How many calls a customer may make in a while."""
+        ...
+
+    @property
+    def detail(self) -> Detail:
+        """How much of their probabilities answers tell."""
         ...
 
 

@@ -184,8 +184,9 @@ def _tensor(name: str, value: Any) -> dict[str, Any]:
             kind, data = "FP64", [value]
         case str():
             kind, data = "BYTES", [value]
-        case dict() if all(isinstance(item, float) for item in value.values()):
-            kind, data = "FP64", list(value.values())
+        case dict() if all(item is None or isinstance(item, float) for item in value.values()):
+            # A tensor has no null: what the plan keeps back is 0.
+            kind, data = "FP64", [item or 0.0 for item in value.values()]
         case _:
             kind, data = "BYTES", [canonical_json(value).decode()]
     return {"name": name, "datatype": kind, "shape": [len(data)], "data": data}

@@ -37,7 +37,7 @@ from mintage.core.money import Price
 from mintage.core.ports import Gate, Limiter, Reserve
 from mintage.core.progress import Progress, Silent
 from mintage.core.settings import Settings
-from mintage.core.types import Caller, Rate, Scope
+from mintage.core.types import FULL_DETAIL, Caller, Detail, Rate, Scope
 from mintage.deliver.engine import Engine, no_version
 from mintage.deliver.explain import Explanations
 from mintage.deliver.products import Products
@@ -72,6 +72,7 @@ class Offer:
     prices: Mapping[str, Price]
     """Of each unit, before anything is used and nothing included."""
     rate: Rate | None = None
+    detail: Detail = FULL_DETAIL
 
 
 @dataclass(frozen=True)
@@ -510,4 +511,5 @@ class Offers:
             explanation=Price(said["explanation_price"], said["currency"]),
             prices=plan.prices(product),
             rate=plan.rate,
+            detail=plan.terms.answers,
         )

@@ -217,6 +217,7 @@ def priced(plan: Plan, product: str) -> dict[str, Any]:
         "token_rate": plan.token_rate,
         "final": plan.terms.is_final(product),
         "charge_abstained": plan.terms.charge_abstained,
+        "detail": plan.terms.answers,
     }
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Lock
+from typing import Any
 
 from mintage.capture import repository
 from mintage.capture.customers import Customer
@@ -17,7 +18,15 @@ from mintage.core.clock import Clock, timestamp
 from mintage.core.errors import MintageError, QuotaReached
 from mintage.core.messages import _
 from mintage.core.ports import Gate
-from mintage.core.types import RATE_UNITS, Allowance, Outcome, Permit, Rate
+from mintage.core.types import (
+    FULL_DETAIL,
+    RATE_UNITS,
+    Allowance,
+    Detail,
+    Outcome,
+    Permit,
+    Rate,
+)
 from mintage.store.buckets import Buckets, Poured
 from mintage.store.engine import Database
 
@@ -72,8 +81,9 @@ class TrialGate:
         if key is not None:
             return self._gate.admit(key, product, address)
         with self._database.read() as connection:
-            if repository.offer(connection, product) is None:
-                raise no_product(product)
+            offer = repository.offer(connection, product)
+        if offer is None:
+            raise no_product(product)
         used = self._day.used(self._customer.id, self._most_calls)
         if used.calls >= self._most_calls:
             raise used_up(self._most_calls, used.wait_seconds)
@@ -83,8 +93,17 @@ class TrialGate:
             product=product,
             plan=self._plan.name,
             plan_version=self._plan.version,
-            **priced(self._plan, product) | {"rate": Rate(self._most_calls, RATE_UNITS["day"])},
+            **priced(self._plan, product)
+            | {
+                "rate": Rate(self._most_calls, RATE_UNITS["day"]),
+                # A stranger is told no more of a model than who pays for it.
+                "detail": FULL_DETAIL if offer.name is None else _detail(offer),
+            },
         )
+
+
+def _detail(offer: Any) -> Detail:
+    return Plan.from_row(offer._asdict()).terms.answers
 
 
 class Tries:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, Literal, get_args
@@ -165,6 +165,47 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Detail:
+    """How much of an answer's probabilities a plan gives away; None gives all of it.
+
+    They are rounded to ``decimals``, and told of the ``top`` most probable labels alone: what is
+    learned of a model by an answer is what whoever copies it learns from.
+    """
+
+    decimals: int | None = None
+    top: int | None = None
+
+    def of(self, answer: Answer) -> Answer:
+        """The answer as it is delivered; the probability of a label that is not told is None."""
+        if self == FULL_DETAIL:
+            return answer
+        output = dict(answer.output)
+        if isinstance(output.get("probability"), float):
+            output["probability"] = self.rounded(output["probability"])
+        chances = output.get("probabilities")
+        if isinstance(chances, Mapping):
+            most = sorted(chances, key=lambda label: chances[label], reverse=True)[: self.top]
+            output["probabilities"] = {
+                label: self.rounded(chance) if label in most else None
+                for label, chance in chances.items()
+            }
+        given = answer.probability
+        probability = None if given is None else self.rounded(given)
+        return replace(answer, output=output, probability=probability)
+
+    def rounded(self, value: float) -> float:
+        """A figure of an answer or of its explanation."""
+        return value if self.decimals is None else round(value, self.decimals)
+
+    def to_json(self) -> dict[str, int | None]:
+        """As a plan holds it and a product's description tells it."""
+        return {"decimals": self.decimals, "top": self.top}
+
+
+FULL_DETAIL: Final = Detail()
+
+
+@dataclass(frozen=True)
 class Batch:
     """What a batch was like, for whoever watches; times are in seconds."""
 
@@ -233,7 +274,7 @@ class Permit:
     call costs by them is ``final`` where no other call changes it. Without a ``rate`` calls are
     not counted, without a ``token_rate`` their tokens are not. ``bounds`` are the Gate's word to
     those who count against limits; what is ``held`` against them is reserved before a call is
-    answered.
+    answered. ``detail`` is what answers tell of their probabilities.
     """
 
     customer: str
@@ -249,6 +290,7 @@ class Permit:
     charge_abstained: bool = False
     bounds: object | None = None
     held: bool = False
+    detail: Detail = FULL_DETAIL
 
 
 @dataclass  # not frozen: that made one in five times the time, for every call

@@ -78,7 +78,8 @@ function abstention(output) {
 }
 
 function classified(output) {
-  const ranked = Object.entries(output.probabilities ?? {}).sort((a, b) => b[1] - a[1]);
+  const told = Object.entries(output.probabilities ?? {}).filter(([, value]) => value !== null);
+  const ranked = told.sort((a, b) => b[1] - a[1]);
   const verdict = make("p", { class: "verdict" },
     make("span", {}, String(output.label)),
     make("span", { class: "sure" }, share(output.probability)));

@@ -14,7 +14,7 @@ from mintage.core.currencies import exponent_of
 from mintage.core.errors import ConfigError
 from mintage.core.messages import Message, _
 from mintage.core.money import decimal_text, parse_exact
-from mintage.core.types import EXPLANATION, INPUT_TOKEN, OUTPUT_TOKEN
+from mintage.core.types import EXPLANATION, FULL_DETAIL, INPUT_TOKEN, OUTPUT_TOKEN, Detail
 from mintage.core.units import parse_rate
 
 FeeEvery = Literal["month", "year"]
@@ -23,6 +23,7 @@ LatePolicy = Literal["next_invoice", "credit_note", "reject"]
 _UNIT = re.compile(r"[a-z][a-z_]{0,19}")
 _HIGHEST_AMOUNT = 10**12  # so that every product with a quantity has an exact decimal string
 _MOST_DECIMALS = 18
+_MOST_ANSWERED_DECIMALS, _MOST_TOP = 6, 1000
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ class Terms:
     that gives no label is charged as others are. ``due_days`` after its issue an invoice is to be
     paid. Of more than ``soft_spend_limit`` of usage in a month the customer is told, and no call is
     answered that would come to more than ``spend_limit``; both are without fee, discount and tax.
-    ``prepaid`` calls are answered as long as the customer's credit lasts.
+    ``prepaid`` calls are answered as long as the customer's credit lasts. ``answers`` is how much
+    of their probabilities answers tell.
     """
 
     currency: str
@@ -74,6 +76,7 @@ class Terms:
     soft_spend_limit: str | None = None
     spend_limit: str | None = None
     prepaid: bool = False
+    answers: Detail = FULL_DETAIL
 
     def __post_init__(self) -> None:
         """Refuse terms that no invoice could follow.
@@ -103,14 +106,22 @@ class Terms:
         self._check_charges()
 
     def _check_numbers(self) -> None:
-        for name, days, most in (
-            ("trial_days", self.trial_days, 3650),
-            ("due_days", self.due_days, 365),
-            ("grace_days", self.late.grace_days, 60),
+        for name, count, lowest, highest in (
+            ("trial_days", self.trial_days, 0, 3650),
+            ("due_days", self.due_days, 0, 365),
+            ("grace_days", self.late.grace_days, 0, 60),
+            ("decimals", self.answers.decimals, 1, _MOST_ANSWERED_DECIMALS),
+            ("top", self.answers.top, 1, _MOST_TOP),
         ):
-            if not 0 <= days <= most:
+            if count is not None and not lowest <= count <= highest:
                 raise ConfigError(
-                    _("{name} is 0 to {most}, not {days}.", name=name, most=most, days=days)
+                    _(
+                        "{name} is {least} to {most}, not {count}.",
+                        name=name,
+                        least=lowest,
+                        most=highest,
+                        count=count,
+                    )
                 )
         if not 0 <= parse_exact(self.discount_percent) <= 100:
             raise ConfigError(
@@ -251,6 +262,7 @@ class Terms:
             "soft_spend_limit": _spelled_if(self.soft_spend_limit),
             "spend_limit": _spelled_if(self.spend_limit),
             "prepaid": self.prepaid,
+            "answers": self.answers.to_json(),
             "charges": [_spelled_charge(charge.to_json()) for charge in self.charges],
         }
 
@@ -258,7 +270,8 @@ class Terms:
     def from_json(cls, value: Mapping[str, Any]) -> Terms:
         """Read what ``to_json`` wrote."""
         charges = tuple(Charge.from_json(charge) for charge in value["charges"])
-        return cls(**dict(value) | {"charges": charges, "late": Late(**value["late"])})
+        parts = {"charges": charges, "late": Late(**value["late"])}
+        return cls(**dict(value) | parts | {"answers": Detail(**value.get("answers", {}))})
 
 
 def _spelled(amount: str) -> str:

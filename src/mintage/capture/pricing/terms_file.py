@@ -15,6 +15,7 @@ from mintage.capture.pricing.charges import Charge, Model, Tier
 from mintage.capture.pricing.terms import FeeEvery, Late, LatePolicy, Prorate, Terms
 from mintage.core.errors import ConfigError, said_by
 from mintage.core.messages import Message, _
+from mintage.core.types import Detail
 
 
 class _Table(BaseModel):
@@ -73,6 +74,13 @@ class LateTable(_Table):
     grace_days: int = 1
 
 
+class AnswersTable(_Table):
+    """``[answers]``."""
+
+    decimals: int | None = None
+    top: int | None = None
+
+
 class TermsTable(_Table):
     """The top of the file; what it leaves out is as ``Terms`` has it."""
 
@@ -94,6 +102,7 @@ class TermsTable(_Table):
     soft_spend_limit: str | None = None
     spend_limit: str | None = None
     prepaid: bool = False
+    answers: AnswersTable = AnswersTable()
 
     def terms(self) -> Terms:
         """What the file says.
@@ -104,6 +113,7 @@ class TermsTable(_Table):
         said = {name: getattr(self, name) for name in type(self).model_fields}
         said["charges"] = tuple(each.charge() for each in self.charges)
         said["late"] = Late(self.late.policy, self.late.grace_days)
+        said["answers"] = Detail(self.answers.decimals, self.answers.top)
         return Terms(**said).plainly()
 
 
@@ -111,6 +121,7 @@ _TABLES: Mapping[str, type[_Table]] = {
     "charges": ChargeTable,
     "tiers": TierTable,
     "late": LateTable,
+    "answers": AnswersTable,
 }
 
 
@@ -154,9 +165,11 @@ def parse(document: object, where: str) -> Terms:
 def written(terms: Terms) -> str:
     """The terms as a TOML file that ``read`` reads back."""
     said = terms.to_json()
-    charges, late = said.pop("charges"), said.pop("late")
+    charges, tables = said.pop("charges"), {name: said.pop(name) for name in ("late", "answers")}
     lines = [_assignment(name, value) for name, value in said.items() if value is not None]
-    lines += ["", "[late]", *(_assignment(name, value) for name, value in late.items())]
+    for name, table in tables.items():
+        given = [_assignment(key, value) for key, value in table.items() if value is not None]
+        lines += ["", f"[{name}]", *given] if given else []
     for charge in charges:
         lines += ["", "[[charges]]"]
         tiers = charge.pop("tiers")
