@@ -59,7 +59,8 @@ def check_sums(invoice: dict[str, Any]) -> None:
                 refuse(f"line {number} is of another month")
             if "until" not in line:
                 refuse(f"line {number} says nothing of its events")
-            for product in line.get("products") or [""]:
+            # A flat amount may be due without any usage: then it is of no product's.
+            for product in [""] if line["kind"] == "late" else line["products"]:
                 usage = (line["plan"], line.get("unit"), period, product)
                 if usage in seen:
                     refuse(f"line {number} is of the same usage as another line")
@@ -154,12 +155,16 @@ class Bill:
             wanted[kind] = Fraction(0 if plan[kind] is None else plan[kind]) * share - used
         wanted["minimum"] = max(wanted["minimum"], Fraction(0))
         wanted["maximum"] = min(wanted["maximum"] * (plan["maximum"] is not None), Fraction(0))
-        for line in self.lines:
+        charges = [*plan["charges"]]
+        # Lines of usage before those of no usage, which may be of one charge as well as another.
+        for line in sorted(self.lines, key=lambda each: not each.get("products")):
             kind, exact = line["kind"], exact_of(line)
             if kind in wanted:
                 is_right = exact == wanted[kind] != 0
+            elif kind == "usage":
+                is_right = self.is_usage(line, charges)
             else:
-                is_right = self.is_usage(line) if kind == "usage" else self.is_fee(line, exact)
+                is_right = self.is_fee(line, exact)
             if not is_right:
                 refuse(f"a line ({kind}) is not what the plan {name} says")
         kinds = [line["kind"] for line in self.lines]
@@ -206,14 +211,16 @@ class Bill:
             left = max(1, self.parts(day, self.month[1]))
         return 0 < share * whole <= left and (share * whole).denominator == 1
 
-    def is_usage(self, line: dict[str, Any]) -> bool:
+    def is_usage(self, line: dict[str, Any], charges: list[dict[str, Any]]) -> bool:
+        """Whether one of the charges makes the line of its units; then it makes no other."""
         share, stated = Fraction(line.get("share", "1")), line["steps"]
-        for charge in self.plan["charges"]:
+        for charge in charges:
             of_it = not charge["products"] or {*line["products"]} <= {*charge["products"]}
             steps = steps_of(charge, line["units"], share)
             exact = sum((step["amount"] for step in steps), Fraction(0))
             is_right = (charge["unit"], exact) == (line["unit"], exact_of(line)) and of_it
             if is_right and len(steps) == len(stated) and all(map(is_step, steps, stated)):
+                charges.remove(charge)
                 return True
         return False
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from importlib import import_module
-from pathlib import Path
 from threading import Event
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -110,13 +107,6 @@ class Shop:
         with self.database.read() as connection:
             rows = connection.execute(statement.order_by(schema.log_leaves.c.position)).mappings()
             return [dict(row) for row in rows]
-
-
-@pytest.fixture
-def follower(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """``tools/verify_prices.py``, which works out the same without any of our code."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "tools"))
-    return import_module("verify_prices")
 
 
 @pytest.fixture

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from tests.capture.walking import tool
 
-from mintage.capture.chain.priced import check_by_plan, check_days, is_priced_by, terms_of
+from mintage.capture.chain.priced import check_by_plan, check_days, priced_by, terms_of
 from mintage.capture.chain.sums import check_sums
 from mintage.capture.details import Details, Tax
 from mintage.capture.pricing.charges import Charge, Tier
@@ -33,6 +33,7 @@ PLANS: dict[str, Terms] = {
     ),
     "second": Terms("EUR", (Charge("image", TIERS, "graduated", included=9),), prorate="second"),
     "trial": Terms("EUR", (Charge.plain("image", "0.07"),), trial_days=3, fee="30"),
+    "flat": Terms("EUR", (Charge("image", (Tier("0.01", None, "5"),), "graduated"),)),
     "seconds": Terms("EUR", (Charge.plain("image", "0.07"),), fee="10", prorate="second"),
     "yearly": Terms("EUR", (Charge.plain("image", "0.07"),), fee="100", fee_every="year"),
 }
@@ -60,7 +61,7 @@ def invoiced(shop: Any, plan: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("plan", PLANS)
-def test_what_was_issued_adds_up_by_its_plan(shop: Any, follower: Any, plan: str) -> None:
+def test_what_was_issued_adds_up_by_its_plan(shop: Any, plan: str) -> None:
     (invoice,) = invoiced(shop, plan)
     document = invoice.document
     check_sums(document)
@@ -69,8 +70,8 @@ def test_what_was_issued_adds_up_by_its_plan(shop: Any, follower: Any, plan: str
     assert any(line["kind"] == "usage" for line in document["lines"])
     check_by_plan(document, "sold@1", terms)
     check_days(document, {"sold@1": terms})
-    follower.check_sums(document)
-    follower.check_bills(document, {"sold@1": shop.plans.find("sold").to_json()})
+    tool("verify_prices").check_sums(document)
+    tool("verify_prices").check_bills(document, {"sold@1": shop.plans.find("sold").to_json()})
     note = shop.invoices.credit_part(invoice.id, 1, None, "a mistake")
     check_sums(note.document)
 
@@ -100,7 +101,15 @@ def twice(kind: str) -> Callable[[Any], None]:
     return lambda document: document["lines"].append(dict(of_kind(document, kind)))
 
 
+def a_flat_amount_twice(document: Any) -> None:
+    step = {"units": 0, "price": "0.01", "per": 1, "flat": "5", "amount": "5"}
+    unused = {"products": {}, "units": 0, "steps": [step]}
+    document["lines"].append(of_kind(document, "usage") | unused)
+    amounting(document["lines"][-1], "5")
+
+
 OTHERWISE: dict[str, tuple[str, Callable[[Any], None]]] = {
+    "a flat amount twice": ("flat", a_flat_amount_twice),
     "a dearer fee": ("graduated", lambda said: amounting(of_kind(said, "fee"), "9.99")),
     "a fee for more days": ("graduated", more_days),
     "a fee for another end": ("graduated", a_later_end),
@@ -132,7 +141,7 @@ OTHERWISE: dict[str, tuple[str, Callable[[Any], None]]] = {
 
 @pytest.mark.parametrize("otherwise", OTHERWISE)
 def test_a_line_that_its_plan_does_not_say_is_found_by_either_checker(
-    shop: Any, follower: Any, otherwise: str
+    shop: Any, otherwise: str
 ) -> None:
     plan, change = OTHERWISE[otherwise]
     (invoice,) = invoiced(shop, plan)
@@ -146,10 +155,8 @@ def test_a_line_that_its_plan_does_not_say_is_found_by_either_checker(
 
     with pytest.raises(BooksBroken, match=r"sold@1 says|share|not there once|same days"):
         check()
-    with pytest.raises(
-        sys.modules["verify"].Refused, match=r"sold@1 says|share|not there once|same days"
-    ):
-        follower.check_bills(document, {"sold@1": agreed.to_json()})
+    with pytest.raises(tool("verify").Refused, match=r"sold@1 says|share|not there once|same days"):
+        tool("verify_prices").check_bills(document, {"sold@1": agreed.to_json()})
 
 
 def changed_line(document: Any) -> None:
@@ -165,18 +172,20 @@ def changed_total(document: Any) -> None:
 
 
 @pytest.mark.parametrize("change", [changed_line, changed_net, changed_total])
-def test_another_sum_is_found(shop: Any, follower: Any, change: Callable[[Any], None]) -> None:
+def test_another_sum_is_found(shop: Any, change: Callable[[Any], None]) -> None:
     (invoice,) = invoiced(shop, "unit")
     document = copy.deepcopy(invoice.document)
     change(document)
     with pytest.raises(BooksBroken, match="does not add up"):
         check_sums(document)
-    with pytest.raises(sys.modules["verify"].Refused, match="does not add up"):
-        follower.check_sums(document)
+    with pytest.raises(tool("verify").Refused, match="does not add up"):
+        tool("verify_prices").check_sums(document)
 
 
 def test_a_line_is_not_priced_by_another_plan_or_other_units(shop: Any) -> None:
     (invoice,) = invoiced(shop, "graduated")
     line = next(each for each in invoice.document["lines"] if each["kind"] == "usage")
-    assert not is_priced_by(line, PLANS["unit"])
-    assert not is_priced_by(line | {"units": line["units"] + 1}, PLANS["graduated"])
+    charges = shop.plans.find("sold").terms.charges
+    assert priced_by(line, charges) == charges[0]
+    assert priced_by(line, PLANS["unit"].charges) is None
+    assert priced_by(line | {"units": line["units"] + 1}, charges) is None

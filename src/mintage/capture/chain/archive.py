@@ -192,8 +192,8 @@ class ArchivedEvidence:
         return self._folder(f"datasets/{version}", DATASET_FILES)
 
     def unused(self) -> Sequence[str]:
-        """What lies in it and was not read."""
-        return sorted(self._names - self._asked - {KEYS})
+        """What lies in it and was not read; of events that upstreams answered there may be none."""
+        return sorted(self._names - self._asked - {KEYS, UPSTREAMS})
 
     def _folder(self, folder: str, names: Sequence[str]) -> Mapping[str, bytes] | None:
         there = [name for name in names if f"{folder}/{name}" in self._names]

@@ -164,7 +164,7 @@ class Chain:
                 if logs.has(entry.proof, set_at, entry.leaf_hash):
                     step.steps.append(Step(_("set at position {position}", position=set_at)))
                 else:
-                    step.leave_open(_("it was set when its log was frozen: no head is over it"))
+                    step.leave_open(_("no head is over the entry that set it: its log was frozen"))
             self._agreed[reference] = Agreed.of(terms_of(found.document), set_at)
 
     def _lines(self, document: Mapping[str, Any]) -> list[ChargedLine]:

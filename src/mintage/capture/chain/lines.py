@@ -217,7 +217,8 @@ def check_lines(document: Mapping[str, Any]) -> None:
         if period >= own if line["kind"] == "late" else period != own:
             raise broken_line(number, _("it is of another month"))
         products = seen.setdefault((line["plan"], line.get("unit"), period), set())
-        mine = set(line.get("products", ())) or {""}
+        # A flat amount may be due without any usage: then it is of no product's.
+        mine = {""} if line["kind"] == "late" else set(line["products"])
         if products & mine:
             raise broken_line(number, _("another line is of the same usage"))
         products |= mine

@@ -7,13 +7,14 @@ word; that one share of the month follows from them is not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
 from mintage.capture.chain.steps import broken, broken_line
+from mintage.capture.pricing.charges import Charge
 from mintage.capture.pricing.periods import Period, Span, beginning_of, share_of, span_of, zone_of
 from mintage.capture.pricing.rating import exact_of
 from mintage.capture.pricing.terms import Terms
@@ -27,7 +28,7 @@ _NAMED = ("name", "version", "created_at")
 """What a plan's document says beside its terms."""
 _ELSEWHERE = ("late", "elsewhere")
 """Lines that depend on other documents."""
-_ONCE = ("minimum", "maximum", "discount")
+_ONCE = {"minimum": _("minimum"), "maximum": _("maximum"), "discount": _("discount")}
 _LEAST_DAYS, _MOST_DAYS = 365, 366  # of a year
 _DAY = timedelta(days=1)
 _SHOWN = Fraction(1, 10**17)
@@ -104,24 +105,33 @@ class _PlanLines:
         before = due("fee", "fee_back", "usage", "minimum", "maximum")
         if self.terms.discount:
             wanted["discount"] = -before * self.terms.discount
-        for number, line in self.lines:
+        charges = [*self.terms.charges]
+        # Lines of usage before those of no usage, which may be of one charge as well as another.
+        for number, line in sorted(self.lines, key=lambda each: not each[1].get("products")):
             kind, exact = line["kind"], exact_of(line)
             if kind in _ONCE:
                 is_right = wanted.get(kind) == exact and (
                     kind == "discount" or _bounds(kind, exact)
                 )
             elif kind == "usage":
-                is_right = is_priced_by(line, self.terms)
+                charge = priced_by(line, charges)
+                is_right = charge is not None
+                if charge is not None:
+                    charges.remove(charge)
             else:
                 is_right = self._is_fee(line, exact)
             if not is_right:
                 raise broken_line(number, _("it is not what the plan {plan} says", plan=reference))
         kinds = [line["kind"] for __, line in self.lines]
-        for kind in _ONCE:
+        for kind, named in _ONCE.items():
             lessens = kind != "minimum" and wanted.get(kind, Fraction(0)) < 0
             if kinds.count(kind) > 1 or (lessens and kind not in kinds):
                 raise broken(
-                    _("The {kind} of the plan {plan} is not there once.", kind=kind, plan=reference)
+                    _(
+                        "The {kind} of the plan {plan} is not there once.",
+                        kind=named,
+                        plan=reference,
+                    )
                 )
 
     def _due(self, *kinds: str) -> Fraction:
@@ -216,17 +226,17 @@ def _share_of(line: Mapping[str, Any]) -> Fraction:
     return Fraction(line.get("share", "1"))
 
 
-def is_priced_by(line: Mapping[str, Any], terms: Terms) -> bool:
-    """Whether what a line of usage comes to is its units at the plan's prices, step by step."""
+def priced_by(line: Mapping[str, Any], charges: Iterable[Charge]) -> Charge | None:
+    """Which charge makes of a line's units what it comes to, step by step."""
     share = _share_of(line)
-    for charge in terms.charges:
+    for charge in charges:
         if charge.unit != line["unit"] or not all(map(charge.is_for, line["products"])):
             continue
         steps = tuple(charge.steps(line["units"], share))
         exact = sum((step.amount for step in steps), Fraction(0))
         if [step.to_json() for step in steps] == line["steps"] and exact == exact_of(line):
-            return True
-    return False
+            return charge
+    return None
 
 
 def price_of(terms: Terms, product: str, quantities: tuple[tuple[str, int], ...]) -> Fraction:
