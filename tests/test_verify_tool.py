@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -13,6 +15,13 @@ from pathlib import Path
 
 import pytest
 
+from mintage.app.verifying import Verifying
+from mintage.bundle.archive import pack
+from mintage.core.errors import MintageError, TrustError
+from mintage.core.progress import Silent
+from mintage.trust import signing
+from mintage.trust.keys import KeyRing
+from mintage.trust.signing import sign_files
 from tests.sold import ROLES, Sold, opened, sold
 from tests.tamperings import BROKEN, rewritten
 
@@ -115,26 +124,139 @@ def test_whatever_mintage_refuses_of_an_invoice_is_refused_with_a_reason(
     assert (found.status, bool(re.search(done.tools, found.said))) == (3, True), found.said
 
 
-@pytest.mark.parametrize(
-    ("harm", "said"),
-    [
-        (lambda folder: (folder / "card.md").write_text("Better."), "card.md is changed"),
-        (lambda folder: (folder / "card.md").unlink(), "card.md is missing"),
-        (lambda folder: (folder / "more.md").write_text(""), "more.md is unsigned"),
-        (lambda folder: (folder / "empty").mkdir(), "empty/ is not signed"),
-        (lambda folder: (folder / "link").symlink_to("card.md"), "link is a symbolic link"),
-        (lambda folder: (folder / "signature.json").write_text("{}"), "is no signature"),
-        (lambda folder: (folder / "signature.json").unlink(), "signature.json"),
-    ],
-)
-def test_a_bundle_that_is_not_what_was_signed_is_refused_with_its_reason(
-    sold: Sold, check: Callable[..., Checked], tmp_path: Path, harm, said: str
+def write(name: str, text: str) -> Callable[[Path], object]:
+    return lambda folder: (folder / name).write_text(text)
+
+
+def signed_as(*names: str) -> Callable[[Path], object]:
+    """Whoever has the key signs files of these names."""
+
+    def harm(folder: Path) -> None:
+        files = dict.fromkeys(names, b"")
+        problem = signing._name_problem
+        signing._name_problem = lambda _names: ""
+        try:
+            signer = KeyRing(folder.parent / "keys").signer("bundle")
+            (folder / "signature.json").write_bytes(sign_files(files, "pets@1", signer))
+        finally:
+            signing._name_problem = problem
+
+    return harm
+
+
+HARMED: dict[str, tuple[Callable[[Path], object], str, str]] = {
+    "changed": (write("card.md", "Better."), "card.md was changed", "card.md is changed"),
+    "gone": (lambda at: (at / "card.md").unlink(), "card.md is missing", "card.md is missing"),
+    "more": (write("more.md", ""), "more.md is not signed", "more.md is unsigned"),
+    "a folder": (lambda at: (at / "empty").mkdir(), "empty/ is not signed", "empty/ is not signed"),
+    "a link": (
+        lambda at: (at / "link").symlink_to("card.md"),
+        "link is a symbolic link",
+        "link is a symbolic link",
+    ),
+    "a pipe": (lambda at: os.mkfifo(at / "pipe"), "neither a file nor", "link, or no file"),
+    "a pipe in place of the signature": (
+        lambda at: ((at / "signature.json").unlink(), os.mkfifo(at / "signature.json")),
+        "signature",
+        "link, or no file",
+    ),
+    "no signature in it": (write("signature.json", "{}"), "not a signature", "is no signature"),
+    "a member twice": (
+        lambda at: (at / "signature.json").write_bytes(
+            (at / "signature.json").read_bytes().replace(b"{", b'{"mediaType":"",', 1)
+        ),
+        "changed outside what it signs|not a signature",
+        "two members of one name",
+    ),
+    "no signature": (
+        lambda at: (at / "signature.json").unlink(),
+        "is not signed",
+        "signature.json",
+    ),
+    "a name that ends in a dot": (signed_as("card.md."), "not a plain relative", "safe everywhere"),
+    "names that are equivalent": (
+        signed_as("\u00e9", "e\u0301"),
+        "one file where",
+        "safe everywhere",
+    ),
+    "names that differ in case": (signed_as("A", "a"), "one file where", "safe everywhere"),
+}
+
+
+@pytest.mark.parametrize("what", HARMED)
+def test_a_bundle_that_is_not_what_was_signed_is_refused_by_either_checker(
+    sold: Sold, check: Callable[..., Checked], tmp_path: Path, what: str
 ) -> None:
+    harm, ours, theirs = HARMED[what]
+    shutil.copytree(sold.home / "keys", tmp_path / "keys")
     folder = Path(shutil.copytree(sold.home / "models/pets/1", tmp_path / "bundle"))
     harm(folder)
+    with pytest.raises(TrustError, match=ours):
+        Verifying(sold.keys()).verify(str(folder), Silent())
     found = check(folder)
     assert found.status in (2, 3)
-    assert said in found.said
+    assert re.search(theirs, found.said), found.said
+
+
+def zipped_anew(method: int, **more: bytes) -> Callable[[bytes], bytes]:
+    def change(data: bytes) -> bytes:
+        target = io.BytesIO()
+        with zipfile.ZipFile(io.BytesIO(data)) as given, zipfile.ZipFile(target, "w", method) as to:
+            for name in given.namelist():
+                to.writestr(name, given.read(name))
+            for name, content in more.items():
+                to.writestr(name, content)
+        return target.getvalue()
+
+    return change
+
+
+ARCHIVES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "compressed": (zipped_anew(zipfile.ZIP_DEFLATED), "is compressed"),
+    "by another program": (zipped_anew(zipfile.ZIP_STORED), "not spelled as mintage export"),
+    "with one file more": (zipped_anew(zipfile.ZIP_STORED, more=b""), "not spelled|unsigned"),
+    "behind a program": (lambda data: b"#!/bin/sh\n" + data, "not spelled|nothing that|damaged"),
+    "with something behind it": (lambda data: data + b"\0", "not spelled|damaged"),
+    "twice": (lambda data: data + data, "not spelled|damaged"),
+    "a byte of it": (
+        lambda data: data.replace(b'"accuracy"', b'"accuracx"', 1),
+        "damaged|not spelled|is changed",
+    ),
+    "cut short": (lambda data: data[:-7], "damaged"),
+}
+
+
+@pytest.mark.parametrize("what", ARCHIVES)
+def test_a_bundle_in_one_file_has_one_spelling_for_either_checker(
+    sold: Sold, check: Callable[..., Checked], tmp_path: Path, what: str
+) -> None:
+    change, theirs = ARCHIVES[what]
+    folder = sold.home / "models/pets/1"
+    path = tmp_path / "pets.mintage"
+    data = pack({each.name: each.read_bytes() for each in folder.iterdir()})
+    path.write_bytes(data)
+    whole = check(path)
+    assert (whole.status, "files as signed" in whole.said) == (0, True), whole.said
+    path.write_bytes(change(data))
+    with pytest.raises(MintageError):
+        Verifying(sold.keys()).verify(str(path), Silent())
+    found = check(path)
+    assert found.status == 3
+    assert re.search(theirs, found.said), found.said
+
+
+@pytest.mark.parametrize("name", ["pipe.json", "pipe.zip", "pipe.mintage"])
+def test_a_pipe_is_not_waited_for_by_either_checker(
+    sold: Sold, check: Callable[..., Checked], tmp_path: Path, name: str
+) -> None:
+    verifier, path = Verifying(sold.keys()), tmp_path / name
+    os.mkfifo(path)
+    with pytest.raises(MintageError, match="is no file"):
+        verifier.chain(str(path))
+    with pytest.raises(MintageError, match="is not a bundle"):
+        verifier.verify(str(path), Silent())
+    found = check(path)
+    assert (found.status, "no file" in found.said or "neither a file" in found.said) == (3, True)
 
 
 def test_a_log_that_was_rewritten_does_not_begin_with_the_kept_head(
