@@ -229,7 +229,7 @@ def found_customer(connection: repository.Connection, customer: str) -> Customer
     if row is None:
         raise RequestError(
             _("There is no customer {customer!r}.", customer=customer),
-            remedy=_("Name one that exists, or add this one first."),
+            remedy=_("Name one that exists, or add this one: mintage customer add NAME"),
             http_status=404,
         )
     return Customer.from_row(row)

@@ -100,7 +100,10 @@ def show(
     heads = [_("customer"), _("plan"), _("product"), _("model"), _("calls"), _("charged")]
     heads += [_("revenue"), _("cost"), *([] if months is None else [_("written off")])]
     heads += [*([_("of unknown cost")] if some_unknown else []), _("margin")]
-    table(heads, rows, numbers=len(heads) - 4)
+    if rows:
+        table(heads, rows, numbers=len(heads) - 4)
+    else:
+        say(_("Nothing was used in {period}, and nothing is due.", period=period))
     for each in why_unknown(found):
         say(each)
 

@@ -534,7 +534,8 @@ def _checked(found: CheckedBooks, since: str | None) -> None:
             for name, some in sorted(found.balances.accounts.items())
             for money in some
         ]
-        table((_("account"), _("balance")), rows, numbers=1)
+        if rows:
+            table((_("account"), _("balance")), rows, numbers=1)
         count = found.balances.transactions
         say(_("{transactions:,} transactions sum to zero, as logged.", transactions=count))
     if found.summed is not None:

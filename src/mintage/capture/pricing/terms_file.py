@@ -136,7 +136,10 @@ def read(path: Path) -> Terms:
     except OSError as error:
         raise ConfigError(
             _("The plan {path} cannot be read: {reason}.", path=path, reason=said_by(error)),
-            remedy=_("Write one with: mintage plan show NAME --toml"),
+            remedy=_(
+                'Write at least currency = "EUR", and [[charges]] with unit = "image" and '
+                'price = "0.02"; or write out one that stands: mintage plan show NAME --toml'
+            ),
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(
