@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.conftest import ManualClock
+from tests.pictures import two_classes
 
 from mintage.api.metrics import audits_text
 from mintage.app import machine_check
@@ -22,7 +23,7 @@ from mintage.app.removing import remove
 from mintage.app.root import App
 from mintage.bundle.graph import Graph
 from mintage.core.canonical import canonical_json, sha256_hex
-from mintage.core.errors import ConfigError, RequestError, SignatureMismatch
+from mintage.core.errors import ConfigError, DataError, RequestError, SignatureMismatch
 from mintage.core.settings import load_settings
 from mintage.create.model_audit.checks import QUICK, Extent, graph_check
 from mintage.create.model_audit.golden import difference, golden_inputs
@@ -100,6 +101,22 @@ def test_what_is_measured_has_its_controls_and_promises_nothing(app: App) -> Non
     page = render(found, "zh")
     assert "<svg" in page
     assert "正例" in page or "误报率" in page
+
+
+def test_pictures_that_never_trained_it_can_be_added_and_its_own_are_no_such(
+    app: App, trained_home: Path, tmp_path: Path
+) -> None:
+    more = two_classes(tmp_path / "more", each=15, size=(44, 33))
+    found = app.model_audits.run("pets", SMALL, others=more)["membership"]
+    assert found["others"]["known"] == 0
+    assert found["non_members"] == 24 + found["others"]["examples"] == 54
+    own = trained_home.parent / "photos"
+    found = app.model_audits.run("pets", SMALL, others=own)["membership"]
+    assert found["others"]["examples"] == 0
+    assert found["others"]["known"] == 120
+    assert found["non_members"] == 24
+    with pytest.raises(DataError, match="nowhere"):
+        app.model_audits.run("pets", SMALL, others=tmp_path / "nowhere")
 
 
 def test_91_days_later_it_is_warned_of_until_it_is_audited_again(

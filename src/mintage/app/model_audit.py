@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from mintage.app.audits_due import Due
@@ -20,6 +22,7 @@ from mintage.core.messages import _
 from mintage.core.progress import Progress, Silent
 from mintage.create import repository
 from mintage.create.dataset import Dataset
+from mintage.create.evaluate import Elsewhere
 from mintage.create.integrity import check_dataset
 from mintage.create.model_audit import checks
 from mintage.create.model_audit.checks import Check, Extent, Material, failed, skipped
@@ -54,13 +57,21 @@ class ModelAudits:
         self._create, self._days = create, days
 
     def run(
-        self, reference: str, extent: Extent | None = None, progress: Progress | None = None
+        self,
+        reference: str,
+        extent: Extent | None = None,
+        progress: Progress | None = None,
+        *,
+        others: Path | None = None,
     ) -> dict[str, Any]:
         """Audit a version; the document as it was signed.
+
+        ``others`` is a folder, zip or table of pictures of its classes that never trained it.
 
         Raises:
             RequestError: there is no such model (404).
             ConfigError: it is a language model.
+            DataError: ``others`` cannot be read.
         """
         extent, shown, create = extent or Extent(), progress or Silent(), self._create()
         row = create.bundles.row(reference)
@@ -72,9 +83,12 @@ class ModelAudits:
         else:
             signed = _("as it was signed, by the key {key}", key=f"{bundle.key_id[:12]}…")
             asked = [Check("signature", "ok", signed)]
-            asked += _Auditor(self._workspace, self._keys, self._log, create, shown).checks(
-                bundle, row, extent, lambda: self._first(bundle.digest)
+            strangers = (
+                None if others is None else Elsewhere.read(bundle.manifest, others, "label", shown)
             )
+            auditor = _Auditor(self._workspace, self._keys, self._log, create, shown, strangers)
+            first = partial(self._first, bundle.digest)
+            asked += auditor.checks(bundle, row, extent, first)
             card = bundle.files["card.md"].decode()
         return self._kept(subject, row["bundle_digest"], asked, extent, card)
 
@@ -146,9 +160,10 @@ class _Auditor:
         log: AuditLog,
         create: Evaluating,
         progress: Progress,
+        strangers: Elsewhere | None,
     ) -> None:
         self._workspace, self._keys, self._log = workspace, keys, log
-        self._create, self._progress = create, progress
+        self._create, self._progress, self._strangers = create, progress, strangers
 
     def checks(
         self,
@@ -258,4 +273,4 @@ class _Auditor:
             return
         material = Material(graph, manifest, dataset, images)
         yield checks.robustness_check(material, extent, self._progress)
-        yield checks.membership_check(material, extent, self._progress)
+        yield checks.membership_check(material, extent, self._progress, self._strangers)

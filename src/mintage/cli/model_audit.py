@@ -36,6 +36,13 @@ def run(
         int | None,
         typer.Option(min=2, help="Questions that the attack may ask of each. (default: 1000)"),
     ] = None,
+    others: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder, zip or table of pictures of the same kind that never trained it, for "
+            "membership at low false positive rates."
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="A file for what was found, signed.")] = None,
     html: Annotated[Path | None, typer.Option(help="A file for the same as a page.")] = None,
     home: Home = None,
@@ -49,7 +56,7 @@ def run(
     with opened(home) as app:
         extent = _extent(quick=quick, eps=eps, examples=examples, queries=queries)
         with TerminalProgress() as progress:
-            found = app.model_audits.run(model, extent, progress)
+            found = app.model_audits.run(model, extent, progress, others=others)
         if out is not None:
             write_atomic(out, app.model_audits.signed(found["id"]))
     if html is not None:

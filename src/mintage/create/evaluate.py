@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from mintage.core.canonical import sha256_hex
 from mintage.core.errors import DataError
 from mintage.core.messages import _
 from mintage.core.progress import Progress
-from mintage.core.types import Skipped, Split
+from mintage.core.types import Found, Skipped, Split
 from mintage.create.answers import Answers, ask
 from mintage.create.dataset import Dataset
 from mintage.create.examples import to_be_asked
@@ -68,6 +69,55 @@ def answered_of(
     }
 
 
+@dataclass(frozen=True)
+class Elsewhere:
+    """Labelled examples of a folder, zip or table, as a model is asked about them.
+
+    ``images`` is uint8[N, side, side, 3]; ``digests`` are of the bytes that a dataset would keep.
+    """
+
+    source: str
+    images: NDArray[np.uint8]
+    found: list[Found]
+    digests: list[str]
+    skipped: list[Skipped]
+
+    @classmethod
+    def read(cls, manifest: Manifest, location: Path, label: str, progress: Progress) -> Elsewhere:
+        """Read them; nothing is stored.
+
+        Raises:
+            DataError: nothing readable there, or a class that the model does not know.
+        """
+        kind = registry.modalities().get(manifest.modality)
+        source, listing = list_source(location, kind, label)
+        check_labels({found.label for found in listing.examples}, manifest)
+        skipped = list(listing.skipped)
+        images, kept, digests = [], [], []
+        for found, asked in to_be_asked(kind, listing.examples, [manifest.input], progress):
+            if isinstance(asked, Skipped):
+                skipped.append(asked)
+                continue
+            images.append(asked.inputs[0])
+            kept.append(found)
+            digests.append(asked.sha256)
+        if not images:
+            raise DataError(
+                _("Nothing readable was found in {location}.", location=location),
+                remedy=_("Check the path."),
+            )
+        return cls(source, np.stack(images), kept, digests, skipped)
+
+    @property
+    def labels(self) -> list[str]:
+        """What each is labelled."""
+        return [each.label for each in self.found]
+
+    def targets(self, manifest: Manifest) -> NDArray[np.int64]:
+        """int64[N]: the classes."""
+        return np.array([manifest.labels.index(label) for label in self.labels], np.int64)
+
+
 def evaluate_location(
     graph: Graph,
     manifest: Manifest,
@@ -85,33 +135,23 @@ def evaluate_location(
     Raises:
         DataError: nothing readable there, or a class that the model does not know.
     """
-    kind = registry.modalities().get(manifest.modality)
-    source, listing = list_source(location, kind, label)
-    check_labels({found.label for found in listing.examples}, manifest)
+    read = Elsewhere.read(manifest, location, label, progress)
     learned = learned_from(trained_on)
-    skipped = list(listing.skipped)
-    arrays, targets, groups, labels, trained = [], [], [], [], []
-    for found, asked in to_be_asked(kind, listing.examples, [manifest.input], progress):
-        if isinstance(asked, Skipped):
-            skipped.append(asked)
-            continue
-        arrays.append(asked.inputs[0])
-        targets.append(manifest.labels.index(found.label))
-        groups.append(asked.sha256)
-        labels.append(found.label)
-        if asked.sha256 in learned:
-            trained.append(found.path)
-    if not arrays:
-        raise DataError(
-            _("Nothing readable was found in {location}.", location=location),
-            remedy=_("Check the path."),
-        )
-    logits, unusual = ask(graph, manifest, np.stack(arrays))
-    measured = evaluation_of(manifest, logits, unusual, np.array(targets, dtype=np.int64), groups)
+    trained = [
+        found.path
+        for found, digest in zip(read.found, read.digests, strict=True)
+        if digest in learned
+    ]
+    logits, unusual = ask(graph, manifest, read.images)
+    measured = evaluation_of(manifest, logits, unusual, read.targets(manifest), read.digests)
     return measured | {
-        "data": {"kind": source, "name": location.name, "sha256": _digest(groups, labels)},
+        "data": {
+            "kind": read.source,
+            "name": location.name,
+            "sha256": digest_of(read.digests, read.labels),
+        },
         "trained_on": None if trained_on is None else trained,
-        "skipped": [item.to_json() for item in skipped],
+        "skipped": [item.to_json() for item in read.skipped],
     }
 
 
@@ -146,7 +186,7 @@ def evaluate_split(
     return measured | {"data": {"dataset": dataset.reference, "split": split}}
 
 
-def _digest(blobs: Sequence[str], labels: Sequence[str]) -> str:
+def digest_of(blobs: Sequence[str], labels: Sequence[str]) -> str:
     """What stands for measured examples: SHA-256 of the sorted lines ``sha256 label``."""
     lines = sorted(f"{blob} {label}\n" for blob, label in zip(blobs, labels, strict=True))
     return sha256_hex("".join(lines).encode())

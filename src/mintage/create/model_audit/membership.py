@@ -148,9 +148,9 @@ def _area_interval(area: float, members: int, others: int) -> list[float]:
 
 
 def curve(members: Floats, others: Floats) -> list[list[float]]:
-    """Pairs of false and true positive rate, from one non-member above the threshold to all."""
-    descending = np.sort(others)[::-1]
-    counts = np.unique(np.geomspace(1, len(others), _POINTS).astype(int)).tolist()
+    """Pairs of false and true positive rate, from ten non-members above the threshold to all."""
+    descending, first = np.sort(others)[::-1], min(LEAST_ABOVE, len(others))
+    counts = np.unique(np.geomspace(first, len(others), _POINTS).astype(int)).tolist()
     return [
         [
             count / len(others),
