@@ -117,8 +117,8 @@ def _show_chain(chain: Chain, *, as_json: bool) -> None:
     if unchecked:
         say(
             _(
-                "What was checked holds. Not checked (marked –), since what shows it is not held, or "
-                "is no more than the seller's word: {count}.",
+                "What was checked holds. Not checked (marked –), since what shows it is not held, "
+                "or is no more than the seller's word: {count}.",
                 count=len(unchecked),
             )
         )
