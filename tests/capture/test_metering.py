@@ -48,6 +48,7 @@ def test_a_receipt_says_what_was_recorded_and_its_signature_holds(shop: Any) -> 
         "version": 1,
         "receipt": receipt.id,
         "event": receipt.event_id,
+        "customer": shop.customers.find("Ada").id,
         "product": "pets",
         "model": "pets",
         "model_version": "3",

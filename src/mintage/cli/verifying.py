@@ -67,8 +67,8 @@ def verify(
     It may be a bundle, a dataset, an invoice, a plan, an evaluation or a receipt; a tree head, a
     proof or an export of the audit log; or a list of keys. With --chain an invoice (its number, its
     signed file, or the evidence that mintage invoice evidence wrote) is followed to the events on
-    the log, and to the models and data that answered; – marks what could not be checked because it
-    is not held.
+    the log, and to the models and data that answered; – marks what could not be checked: it is not
+    held, or no more than the seller's word.
     """
     if receipts is not None and not chain:
         raise ConfigError(
