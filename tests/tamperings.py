@@ -248,6 +248,9 @@ BROKEN: dict[str, Tampering] = {
     "its price": to_invoice(
         another_price, "not what the plan standard@1 says", "not what the plan standard@1 says"
     ),
+    "an invoice that calls itself a note": to_invoice(
+        lambda said: said.update(kind="credit_note"), "is no invoice", "no document as Mintage"
+    ),
     "an invented fee": to_invoice(
         line_added(**FEE), "not what the plan standard@1 says", "not what the plan standard@1 says"
     ),

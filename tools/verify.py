@@ -338,7 +338,8 @@ def document_of(data: bytes, keys: Sequence[Key], kinds: Sequence[str] = ()) -> 
     if kind == "plan":
         name = f"plan/{found['name']}@{found['version']}"
     named = [{"name": name, "digest": {"sha256": digest}}]
-    if payload != before + document + after or subject != named:
+    is_other = "number" in found and found["kind"].replace("_", "-") != kind
+    if payload != before + document + after or subject != named or is_other:
         refuse("what is signed is no document as Mintage writes it")
     said(f"{name}: as key {key.id[:12]}… signed it; SHA-256 {digest}")
     return dict(found)

@@ -52,7 +52,8 @@ def check_sums(invoice: dict[str, Any]) -> None:
         refuse("the invoice does not add up: the total is another sum")
     seen = set()
     for number, line in enumerate(lines, 1):
-        if line["kind"] in ("usage", "late"):
+        is_part = invoice["kind"] == "credit_note" and "of_line" in line
+        if line["kind"] in ("usage", "late") and not is_part:
             period = line.get("period", invoice["period"])
             own = invoice["period"]
             if period >= own if line["kind"] == "late" else period != own:

@@ -19,6 +19,7 @@ from mintage.capture.pricing.periods import Period
 from mintage.capture.pricing.terms import Terms
 from mintage.capture.receipts import PAYLOAD_TYPE, statement_of
 from mintage.core.canonical import canonical_json
+from mintage.core.money import Money
 from mintage.store.schema import log_heads, log_leaves, log_nodes, logs
 from mintage.trust import merkle
 from mintage.trust.audit import append, leaf_of
@@ -185,3 +186,18 @@ def test_a_plan_that_was_set_after_the_calls_that_it_prices_is_refused(
     at(shop, "2026-12-03")
     chain = walked(shop, issued(shop, Period(2026, 11)), tmp_path)
     assert "is older than its plan" in str(chain.broken)
+
+
+def test_a_credit_note_holds_whether_it_is_over_all_of_an_invoice_or_a_part(
+    shop: Any, tmp_path: Path
+) -> None:
+    shop.plans.agree("standard", Terms("EUR", (Charge.plain("image", "0.5"),), fee="0"))
+    use(shop, 4)
+    at(shop, "2026-12-03")
+    invoice = issued(shop, Period(2026, 11))
+    part = shop.invoices.credit_part(invoice.id, 1, Money.parse("0.5", "EUR"), "a mistake")
+    rest = shop.invoices.credit(invoice.id, "another")
+    for note in (part, rest):
+        chain = walked(shop, note, tmp_path)
+        assert chain.broken is None, chain.broken
+        assert any("what it takes back" in str(each.said) for each in chain.root.open())

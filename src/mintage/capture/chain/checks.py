@@ -96,14 +96,15 @@ class Chain:
             self._from_kept(lines)
         for digest, model in sorted(self._bundles.items()):
             check_bundle(self.root, self.evidence, self.keys, digest, model)
-        for name in self.evidence.unused():
-            raise broken(_("{name} is no part of this invoice's evidence.", name=name))
+        unused = self.evidence.unused()
+        if unused:
+            raise broken(_("{name} is no part of this invoice's evidence.", name=unused[0]))
 
     def _invoice(self) -> Mapping[str, Any]:
         invoice = open_statement(self.evidence.invoice, self.keys)
-        if invoice.kind not in ("invoice", "credit_note"):
-            raise SignatureMismatch(_("{name} is no invoice.", name=invoice.name))
         document = invoice.document
+        if invoice.kind not in ("invoice", "credit_note") or invoice.kind != document["kind"]:
+            raise SignatureMismatch(_("{name} is no invoice.", name=invoice.name))
         self.root.said = _(
             "{number}: {total} {currency} of {customer}, signed by {key_id}…",
             number=document["number"],

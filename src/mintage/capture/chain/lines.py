@@ -208,7 +208,8 @@ def check_lines(document: Mapping[str, Any]) -> None:
     """
     seen: dict[tuple[object, ...], set[str]] = {}
     for number, line in enumerate(document["lines"], start=1):
-        if line["kind"] not in ("usage", "late"):
+        is_part = document["kind"] == "credit_note" and "of_line" in line
+        if line["kind"] not in ("usage", "late") or is_part:
             continue
         if "until" not in line:
             raise broken_line(number, _("it says nothing of its events"))
