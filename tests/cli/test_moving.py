@@ -200,16 +200,18 @@ def test_a_path_that_cannot_be_is_an_error_with_a_remedy_and_makes_nothing(
 def test_a_file_that_is_named_like_a_model_is_told_how_to_be_a_path(
     mintage: Terminal, home: Path
 ) -> None:
-    Path("key.txt").write_text("hello")
-    mintage("verify", "key.txt", "--home", home, status=2)
-    assert "key.txt is a file or folder here, and no model has that name" in mintage.err
-    assert "mintage verify ./key.txt" in mintage.err
-    mintage("verify", "./key.txt", "--home", home, status=2)
+    Path("key.dat").write_text("hello")
+    mintage("verify", "key.dat", "--home", home, status=2)
+    assert "key.dat is a file or folder here, and no model has that name" in mintage.err
+    assert "mintage verify ./key.dat" in mintage.err
+    mintage("verify", "./key.dat", "--home", home, status=2)
     assert "nothing that Mintage signs" in mintage.err
     Path("pets").write_text("hello")
     assert "pets@1 is as it was signed" in mintage("verify", "pets", "--home", home)
+    mintage("verify", "none.dat", "--home", home, status=2)
+    assert "There is no model 'none.dat'" in mintage.err
     mintage("verify", "none.txt", "--home", home, status=2)
-    assert "There is no model 'none.txt'" in mintage.err
+    assert "There is no file or folder none.txt" in mintage.err
 
 
 def test_a_model_is_exported_while_it_is_served(mintage: Terminal, home: Path) -> None:

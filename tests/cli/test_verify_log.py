@@ -167,6 +167,10 @@ def test_by_a_list_former_keys_verify_until_they_were_rotated_and_revoked_ones_n
         for name in ("keys.json", "plain.json"):
             mintage("verify", head, "--key", name, status=0 if believed else 3)
     assert "revoked as of" in mintage.err
+    assert "sign-again" not in mintage.err  # whoever checks has nothing to sign
+    # The list counts, where the key was given by itself too.
+    mintage("verify", head, "--key", "log.pub", "--key", "keys.json", status=3)
+    mintage("verify", head, "--key", "log.pub")
 
 
 def test_in_chinese_no_help_is_cut_where_a_line_ends(

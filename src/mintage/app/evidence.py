@@ -174,6 +174,7 @@ class WorkspaceEvidence:
             role: [
                 {"key_id": key.key_id, "pem": key.pem.decode()}
                 for key in self._keys.public_keys(role)
+                if key.revocation is None
             ]
             for role in _ROLES
         }

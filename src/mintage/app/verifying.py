@@ -127,6 +127,10 @@ class Verifying:
         self, path: Path, progress: Progress, heads: Sequence[Path], sent: Path | None
     ) -> Confirmed:
         """By what lies there; which of these it says that it is only decides who checks it."""
+        if not os.path.lexists(path):
+            raise DataError(
+                _("There is no file or folder {path}.", path=path), remedy=_("Check the path.")
+            )
         if os.path.isfile(path / MANIFEST_FILE):  # noqa: PTH113 - Path's raises for long names
             if is_language(path):
                 model = load_language(path, self._keys)
@@ -144,8 +148,9 @@ class Verifying:
 
     def _document(self, found: Document) -> Confirmed:
         """A document or a receipt; one that is older than its key was signed again with it."""
-        keys = {each.key_id: each.validity for each in self._keys.public_keys(found.role)}
-        validity, made_at = keys[found.key_id], found.made_at
+        keys = self._keys.public_keys(found.role)
+        validity = next(each.validity for each in keys if each.key_id == found.key_id)
+        made_at = found.made_at
         notes: tuple[Message, ...] = ()
         if validity is not None and made_at is not None and made_at < validity.since:
             notes = (

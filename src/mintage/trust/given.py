@@ -79,12 +79,14 @@ def given_keys(paths: Sequence[Path]) -> GivenKeys:
         else:
             keys += [(key, role_named(path)) for key in public_keys_in(data)]
     roots = [key for key, only in keys if only == "root"]
+    listed: list[tuple[PublicKey, Role | None]] = []
     notes = []
     for path, data in lists:
         found, note = _listed(path, data, roots)
-        keys += found
+        listed += found
         notes.append(note)
-    return GivenKeys(tuple(keys), tuple(notes))
+    # What a list says of a key counts where the key was given by itself too.
+    return GivenKeys((*listed, *keys), tuple(notes))
 
 
 def _listed(
@@ -120,7 +122,8 @@ def _listed(
 
 
 def _of(listed: KeyList, root: PublicKey | None) -> list[tuple[PublicKey, Role | None]]:
-    return [(believed(each, {}, root), each.role) for each in listed.keys]
+    # Whoever is the root, it is somebody else's list, of which no log here shows anything.
+    return [(believed(each, {}, root or each.key), each.role) for each in listed.keys]
 
 
 def _plain(path: Path, said: Any) -> Iterator[tuple[PublicKey, Role | None]]:
