@@ -23,6 +23,8 @@ from sqlalchemy import text
 from tests.capture.conftest import Shop
 from tests.conftest import ManualClock
 
+from mintage.capture.checking.documents import DocumentCheck
+from mintage.capture.checking.usage import UsageCheck
 from mintage.capture.limits.prepaid import Credits
 from mintage.capture.limits.repository import drawn
 from mintage.capture.metering import DuplicateEvent
@@ -412,6 +414,8 @@ class Books(RuleBasedStateMachine):
         for period in self.months_until(last):
             assert list(self.shop.invoices.run(period).drafted) == []
         self.shop.rollup.check()
+        DocumentCheck(self.shop.database).check()
+        assert not UsageCheck(self.shop.database).check().faults
         self.the_ledger_balances()
         self.numbers_have_no_gap()
         assert len(self.shop.history.list_usage(limit=100_000)) == len(self.events)

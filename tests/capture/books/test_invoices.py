@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.capture.conftest import Shop
 from tests.conftest import ManualClock
 
+from mintage.capture.checking.documents import DocumentCheck
 from mintage.capture.details import Details, Tax
 from mintage.capture.limits.prepaid import Credits
 from mintage.capture.pricing.charges import Charge, Tier
@@ -672,7 +673,7 @@ def test_what_was_changed_behind_an_invoice_is_found(shop: Any, statement: str) 
     shop.ledger.check()
     shop.database.write(lambda connection: connection.exec_driver_sql(statement) and None)
     broken = []
-    for check in (shop.ledger.check, shop.rollup.check):
+    for check in (shop.ledger.check, shop.rollup.check, DocumentCheck(shop.database).check):
         try:
             check()
         except BooksBroken as error:
