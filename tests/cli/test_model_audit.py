@@ -25,6 +25,27 @@ def test_an_audit_is_shown_written_and_verified_by_its_file(
     assert len([*mintage.json("audit", "show", "--kind", "model.audited", *at)]) == 2
 
 
+def test_an_audit_is_shown_again_by_its_model_and_by_its_id(
+    mintage: Terminal, home: Path, tmp_path: Path
+) -> None:
+    at = ("--home", home)
+    mintage("audit", "report", "pets", *at, status=2)
+    assert "pets@1 never was audited" in mintage.err
+    assert "audit none" in " ".join(mintage("show", "pets@1", *at).split())
+    first = mintage.json("audit", "run", "pets", *SMALL, *at)
+    newest = mintage.json("audit", "run", "pets", *SMALL, *at)
+    assert mintage.json("audit", "report", "pets@1", *at) == newest
+    card, signed = tmp_path / "card.md", tmp_path / "audit.json"
+    shown = mintage("audit", "report", first["id"], "--card", card, "--out", signed, *at)
+    assert first["id"] in shown
+    assert "membership" in shown
+    assert card.read_text() == first["card"]
+    assert mintage.json("verify", signed, *at)["name"] == f"audit/{first['id']}"
+    assert mintage.json("show", "pets@1", *at)[0]["audit"]["id"] == newest["id"]
+    assert "passed on" in mintage("show", "pets@1", *at)
+    mintage("audit", "report", "aud_nowhere", *at, status=2)
+
+
 def test_what_is_sold_is_listed_with_when_it_is_due(mintage: Terminal, home: Path) -> None:
     at = ("--home", home)
     mintage("audit", "due", *at)

@@ -36,6 +36,7 @@ from mintage.trust.renewing import Renewing
 from mintage.trust.statements import keep_signed, open_statement
 
 _MEASURED = ("robustness", "membership")
+_PREFIX = "aud"
 
 
 class ModelAudits:
@@ -92,6 +93,28 @@ class ModelAudits:
             card = bundle.files["card.md"].decode()
         return self._kept(subject, row["bundle_digest"], asked, extent, card)
 
+    def find(self, reference: str) -> Mapping[str, Any]:
+        """The document of an audit by its id, or of a model's newest one, as it verifies.
+
+        Raises:
+            RequestError: there is no such model, or it never was audited (404).
+            DataError: there is no audit of this id.
+            SignatureMismatch: it is not as it was signed.
+        """
+        audit = reference
+        if not reference.startswith(f"{_PREFIX}_"):
+            row = self._create().bundles.row(reference)
+            with self._workspace.database.read() as connection:
+                found = repository.audits_of(connection, row["bundle_digest"])
+            if not found:
+                raise RequestError(
+                    _("{model} never was audited.", model=f"{row['name']}@{row['version']}"),
+                    remedy=_("Look it over: mintage audit run {model}", model=reference),
+                    http_status=404,
+                )
+            audit = found[-1]["id"]
+        return open_statement(self.signed(audit), self._keys, kind="audit").document
+
     def signed(self, audit: str) -> bytes:
         """The file in which an audit is signed; see ``Renewing.document``.
 
@@ -120,7 +143,7 @@ class ModelAudits:
     def _kept(
         self, subject: str, digest: str, asked: Sequence[Check], extent: Extent, card: str
     ) -> dict[str, Any]:
-        clock, audit, signer = self._workspace.clock, new_id("aud"), self._keys.signer("bundle")
+        clock, audit, signer = self._workspace.clock, new_id(_PREFIX), self._keys.signer("bundle")
         now = clock.now()
         about = {
             "id": audit,

@@ -16,6 +16,7 @@ from mintage.create import inspect
 from mintage.create.bom import BOM_FILE, bill_in_short
 from mintage.create.dataset import load_dataset
 from mintage.create.language import collect as language
+from mintage.create.repository import audits_of
 from mintage.create.run_files import RECIPE_FILE, RECORD_FILE, read_run_file
 from mintage.store import inventory
 from mintage.store.workspace import Workspace
@@ -93,8 +94,16 @@ class Showing:
                 for each in self._stock.products
                 if each.reference in self._stock.products_of(thing)
             },
+            "audit": self._audit(bundle.digest),
             "signed_by": self._signer(thing, "bundle"),
         }
+
+    def _audit(self, digest: str) -> dict[str, Any] | None:
+        """When a bundle was looked over last, and whether it passed; None: it never was."""
+        with self._workspace.database.read() as connection:
+            found = audits_of(connection, digest)
+        names = ("id", "audited_at", "due_at", "passed")
+        return {name: found[-1][name] for name in names} if found else None
 
     def _language_model(self, thing: Thing) -> dict[str, Any]:
         bundle = load_language(thing.folder, self._keys, subject=thing.reference)

@@ -16,7 +16,7 @@ import typer
 from mintage.app.auditing import Entry, Wanted
 from mintage.app.root import App
 from mintage.app.witnessing import NAME
-from mintage.cli.model_audit import due, run
+from mintage.cli.model_audit import due, report, run
 from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import TerminalProgress, emit, line, say, table, warn
 from mintage.core.clock import timestamp
@@ -29,6 +29,7 @@ audit = typer.Typer(
     no_args_is_help=True,
 )
 audit.command()(run)
+audit.command()(report)
 audit.command()(due)
 _MOST_SHOWN = 100
 _DIGEST = re.compile("[0-9a-f]{64}")

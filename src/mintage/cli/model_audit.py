@@ -1,4 +1,4 @@
-"""``audit run`` and ``audit due``: models looked over, again and again."""
+"""``audit run``, ``report`` and ``due``: models looked over, again and again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ from mintage.core.files import write_atomic
 from mintage.core.messages import Message, _, current
 
 if TYPE_CHECKING:
+    from mintage.app.root import App
     from mintage.create.model_audit.checks import Extent
+
+Out = Annotated[Path | None, typer.Option(help="A file for what was found, signed.")]
+Html = Annotated[Path | None, typer.Option(help="A file for the same as a page.")]
+Card = Annotated[
+    Path | None, typer.Option(help="A file for the model's card with what it gives away.")
+]
 
 
 def run(
@@ -43,8 +50,9 @@ def run(
             "membership at low false positive rates."
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="A file for what was found, signed.")] = None,
-    html: Annotated[Path | None, typer.Option(help="A file for the same as a page.")] = None,
+    out: Out = None,
+    html: Html = None,
+    card: Card = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -57,18 +65,55 @@ def run(
         extent = _extent(quick=quick, eps=eps, examples=examples, queries=queries)
         with TerminalProgress() as progress:
             found = app.model_audits.run(model, extent, progress, others=others)
-        if out is not None:
-            write_atomic(out, app.model_audits.signed(found["id"]))
-    if html is not None:
-        from mintage.create.model_audit.page import render  # noqa: PLC0415
-
-        write_atomic(html, render(found, current()).encode())
+        _write(app, found, out, html, card)
     if as_json:
         emit(found)
     else:
         _show(found)
+        say(
+            _(
+                "{model} was audited and this is signed and logged as {id}; the next is due on "
+                "{day}.",
+                model=found["model"],
+                id=found["id"],
+                day=found["due_at"][:10],
+            )
+        )
     if not found["passed"]:
         raise typer.Exit(TrustError.exit_status)
+
+
+def report(
+    audit: Annotated[str, typer.Argument(help="A model, for its newest audit; or an audit's id.")],
+    *,
+    out: Out = None,
+    html: Html = None,
+    card: Card = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Show what an audit found, once more."""
+    with opened(home) as app:
+        found = app.model_audits.find(audit)
+        _write(app, found, out, html, card)
+    if as_json:
+        emit(found)
+    else:
+        line(f"{found['id']}  {found['model']}  {found['audited_at'][:10]}")
+        _show(found)
+
+
+def _write(
+    app: App, found: Mapping[str, Any], out: Path | None, html: Path | None, card: Path | None
+) -> None:
+    if out is not None:
+        write_atomic(out, app.model_audits.signed(found["id"]))
+    if html is not None:
+        from mintage.create.model_audit.page import render  # noqa: PLC0415 - numerics
+
+        write_atomic(html, render(found, current()).encode())
+    if card is not None:
+        write_atomic(card, found["card"].encode())
 
 
 def _extent(*, quick: bool, eps: int, examples: int | None, queries: int | None) -> Extent:
@@ -99,14 +144,6 @@ def _show(found: Mapping[str, Any]) -> None:
         line(controls_in_words(found["membership"]["controls"]))
     if found["membership"] is not None or found["robustness"] is not None:
         line(MORE)
-    say(
-        _(
-            "{model} was audited and this is signed and logged as {id}; the next is due on {day}.",
-            model=found["model"],
-            id=found["id"],
-            day=found["due_at"][:10],
-        )
-    )
 
 
 def due(*, home: Home = None, as_json: Json = False) -> None:

@@ -87,7 +87,17 @@ def _model(found: Document) -> Iterator[Row]:
     yield from _recipe(found["recipe"])
     yield from _metrics(found["metrics"])
     yield _bill(found["bill_of_materials"])
+    yield _("audit"), _audit(found["audit"])
     yield _signed(found)
+
+
+def _audit(found: Mapping[str, Any] | None) -> Message:
+    if found is None:
+        return _("none")
+    values = {"day": found["audited_at"][:10], "due": found["due_at"][:10]}
+    if found["passed"]:
+        return _("passed on {day}, the next is due on {due}", **values)
+    return _("not passed on {day}", **values)
 
 
 def _bill(bill: Mapping[str, Any] | None) -> Row:

@@ -22,7 +22,7 @@ def examine_permissions(home: Path, settings: Settings) -> Iterator[Weakness]:
     Behind a closed folder nothing is open, so what lies in the workspace is not looked at one by
     one; keys are, since a copy of them keeps its mode.
     """
-    home = home.absolute()
+    home = home.resolve()
     yield from _way(home)
     mode = _mode(home)
     if mode & _WRITING:

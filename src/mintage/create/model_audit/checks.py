@@ -26,6 +26,8 @@ from mintage.tasks.metrics import wilson_interval
 
 Status = Literal["ok", "warning", "failed", "skipped"]
 Pixels = NDArray[np.uint8]
+_PICTURES = "image"
+_NOT_PICTURES = _("it is asked of models of pictures")
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,8 @@ def graph_check(model: bytes) -> Check:
 
 def canary_check(graph: Graph, manifest: Manifest, first: Mapping[str, Any] | None) -> Check:
     """Whether made-up inputs are answered as in the ``first`` audit; None where this is that."""
+    if manifest.modality != _PICTURES:
+        return skipped("canaries", _NOT_PICTURES)
     inputs = golden.golden_inputs(manifest.input.side)
     answers = probabilities_of(graph, manifest, inputs)
     figures = golden.described(inputs) | {"answers": golden.answers_json(answers)}
@@ -146,6 +150,8 @@ class Material:
 
 def robustness_check(material: Material, extent: Extent, progress: Progress) -> Check:
     """How often it is right under the Square Attack, and under noise of the same size."""
+    if material.manifest.modality != _PICTURES:
+        return skipped("robustness", _NOT_PICTURES)
     positions = material.positions("test", extent.examples, apart=True)
     if not len(positions):
         return skipped("robustness", _("there are no test examples"))
