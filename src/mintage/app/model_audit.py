@@ -150,7 +150,7 @@ class ModelAudits:
             "model": subject,
             "bundle_digest": digest,
             "passed": not any(check.status == "failed" for check in asked),
-            "quick": extent == checks.QUICK,
+            "quick": not extent.whole_dataset,
             "audited_at": timestamp(now),
             "due_at": timestamp(now + timedelta(days=self._days)),
         }
