@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from mintage.app.security.advisories import (
     Advisories,
+    Record,
     installed_versions,
     is_affected,
     normalised,
@@ -30,6 +31,10 @@ def record(
     }
     said = {"id": called, "modified": "2026-11-20T00:00:00Z", "summary": "it bites"}
     return {**said, "affected": [affected], **more}
+
+
+def read(*events: dict[str, str], **more: Any) -> Record:
+    return Record.model_validate(record(*events, **more))
 
 
 def found(advisories: Advisories, **installed: str) -> list[Any]:
@@ -79,21 +84,23 @@ def test_a_version_is_affected_from_where_it_was_introduced_to_where_it_ends(
     begin: int, end: int, at: int, inclusive: bool
 ) -> None:
     kind = "last_affected" if inclusive else "fixed"
-    told = record({kind: VERSIONS[end]}, {"introduced": VERSIONS[begin]})
+    told = read({kind: VERSIONS[end]}, {"introduced": VERSIONS[begin]})
     if begin < end:
         inside = begin <= at <= end if inclusive else begin <= at < end
         assert is_affected(told, "some-library", VERSIONS[at]) == inside
 
 
 def test_zero_is_before_every_version_and_a_list_names_single_ones() -> None:
-    assert is_affected(record({"introduced": "0"}), "some-library", "0.0.1.dev1")
-    assert not is_affected(record({"introduced": "0"}), "another", "1.0")
-    listed = record()
-    listed["affected"][0]["versions"] = ["1.0", "odd-one"]
+    assert is_affected(read({"introduced": "0"}), "some-library", "0.0.1.dev1")
+    assert not is_affected(read({"introduced": "0"}), "another", "1.0")
+    said = record()
+    said["affected"][0]["versions"] = ["1.0", "odd-one"]
+    listed = Record.model_validate(said)
     assert is_affected(listed, "some-library", "1.0.0")
     assert is_affected(listed, "some-library", "odd-one")
     assert not is_affected(listed, "some-library", "1.1")
-    assert not is_affected(listed | {"withdrawn": "2026-01-01T00:00:00Z"}, "some-library", "1.0")
+    withdrawn = listed.model_copy(update={"withdrawn": "2026-01-01T00:00:00Z"})
+    assert not is_affected(withdrawn, "some-library", "1.0")
 
 
 @pytest.mark.parametrize(
@@ -109,7 +116,7 @@ def test_zero_is_before_every_version_and_a_list_names_single_ones() -> None:
 def test_how_grave_it_is_is_what_the_record_says_and_high_where_it_says_nothing(
     said: dict[str, Any], severity: str
 ) -> None:
-    assert severity_of(record(**said)) == severity
+    assert severity_of(read(**said)) == severity
 
 
 def test_a_known_bad_version_is_found_with_what_mends_it_and_a_good_one_is_not(write) -> None:
@@ -150,7 +157,12 @@ def test_a_file_a_list_a_folder_and_a_zip_are_read_alike(write, tmp_path: Path) 
         assert len(found(Advisories.read(path), some_library="1")) == 2
 
 
-@pytest.mark.parametrize("text", ["", "no JSON", "3", '{"no": "id"}', "[]", "[[1]]"])
+@pytest.mark.parametrize("text", [
+        "", "no JSON", "3", '{"no": "id"}', "[]", "[[1]]", '{"id": 7}',
+        '{"id": "A", "affected": "all"}', '{"id": "A", "affected": [{"ranges": [7]}]}',
+        '{"id": "A", "aliases": 7}', "[" * 100_000,
+    ],
+)  # fmt: skip
 def test_what_is_no_advisory_is_refused_by_name(tmp_path: Path, text: str) -> None:
     (tmp_path / "odd.json").write_text(text)
     with pytest.raises(DataError, match=r"odd\.json"):

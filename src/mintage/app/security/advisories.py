@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from packaging.version import InvalidVersion, Version
+from pydantic import BaseModel
 
 from mintage.app.security.cvss import base_score
 from mintage.app.security.weakness import Severity, Weakness
@@ -35,7 +36,58 @@ _WORDS: Mapping[str, Severity] = {
     "MEDIUM": "medium",
     "LOW": "low",
 }
-Record = Mapping[str, Any]
+
+
+class Package(BaseModel):
+    """Which package of which ecosystem."""
+
+    ecosystem: str = ""
+    name: str = ""
+
+
+class Span(BaseModel):
+    """Where weaknesses begin and end: ``introduced``, ``fixed`` and ``last_affected`` versions."""
+
+    type: str = ""
+    events: list[dict[str, str]] | None = None
+
+
+class Affected(BaseModel):
+    """The versions of one package, listed and by ranges."""
+
+    package: Package | None = None
+    ranges: list[Span] | None = None
+    versions: list[str] | None = None
+
+    @property
+    def spans(self) -> list[Span]:
+        """The ranges in which versions are ordered as the ecosystem orders them."""
+        return [each for each in self.ranges or () if each.type == "ECOSYSTEM"]
+
+
+class Score(BaseModel):
+    """A vector of CVSS."""
+
+    score: str = ""
+
+
+class Record(BaseModel):
+    """What is read of an advisory; its other members are passed over."""
+
+    id: str
+    modified: str | None = None
+    withdrawn: str | None = None
+    aliases: list[str] | None = None
+    summary: str | None = None
+    affected: list[Affected] | None = None
+    severity: list[Score] | None = None
+    database_specific: dict[str, Any] | None = None
+
+    def of_python(self) -> Iterator[tuple[str, Affected]]:
+        """What is affected of Python's packages, by their normalised names."""
+        for each in self.affected or ():
+            if each.package is not None and each.package.ecosystem.lower() == _ECOSYSTEM:
+                yield normalised(each.package.name), each
 
 
 @dataclass(frozen=True)
@@ -57,9 +109,9 @@ class Advisories:
         count, newest = 0, None
         for record in _records(path):
             count += 1
-            changed = _moment(record.get("modified"))
+            changed = _moment(record.modified)
             newest = max(filter(None, (newest, changed)), default=None)
-            for name in {name for name, __ in _affected(record)}:
+            for name in {name for name, __ in record.of_python()}:
                 by_package.setdefault(name, []).append(record)
         if not count:
             raise DataError(
@@ -74,7 +126,7 @@ class Advisories:
         for name, version in sorted(installed.items()):
             seen: set[str] = set()
             for record in self.by_package.get(name, ()):
-                names = {record["id"], *(record.get("aliases") or ())}
+                names = {record.id, *(record.aliases or ())}
                 if not seen & names and is_affected(record, name, version):
                     yield _weakness(record, name, version)
                     seen |= names
@@ -114,19 +166,16 @@ def normalised(name: str) -> str:
 
 def is_affected(record: Record, name: str, version: str) -> bool:
     """Whether a record names this version: in its list, or within one of its ranges."""
-    if record.get("withdrawn"):
+    if record.withdrawn:
         return False
     found = _version(version)
-    for package, affected in _affected(record):
+    for package, affected in record.of_python():
         if package != name:
             continue
-        listed = affected.get("versions") or ()
+        listed = affected.versions or ()
         if version in listed or (found and any(_version(each) == found for each in listed)):
             return True
-        ranges = affected.get("ranges") or ()
-        if found and any(
-            each.get("type") == "ECOSYSTEM" and _within(each, found) for each in ranges
-        ):
+        if found and any(_within(each, found) for each in affected.spans):
             return True
     return False
 
@@ -135,13 +184,13 @@ _FIRST = Version("0.dev0")
 """What OSV's "0" means: before every version."""
 
 
-def _within(span: Mapping[str, Any], version: Version) -> bool:
+def _within(span: Span, version: Version) -> bool:
     """OSV's own algorithm: of the events that the version has reached the last decides."""
     events = [
         (at, kind)
-        for event in span.get("events") or ()
+        for event in span.events or ()
         for kind, value in event.items()
-        if (at := _FIRST if value == "0" else _version(str(value))) is not None
+        if (at := _FIRST if value == "0" else _version(value)) is not None
     ]
     inside = False
     for at, kind in sorted(events):
@@ -161,10 +210,10 @@ def _version(text: str) -> Version | None:
 
 def severity_of(record: Record) -> Severity:
     """As the record's own database says, else by its CVSS vector; where neither says, high."""
-    said = str((record.get("database_specific") or {}).get("severity", "")).upper()
+    said = str((record.database_specific or {}).get("severity", "")).upper()
     if said in _WORDS:
         return _WORDS[said]
-    vectors = [str(each.get("score", "")) for each in record.get("severity") or ()]
+    vectors = [each.score for each in record.severity or ()]
     scores = [score for vector in vectors if (score := base_score(vector)) is not None]
     if not scores:
         return "high"
@@ -176,7 +225,7 @@ def severity_of(record: Record) -> Severity:
 def _weakness(record: Record, name: str, version: str) -> Weakness:
     fixed = _fixed(record, name, version)
     remedy = (
-        _("No version without it is named; see {id}.", id=record["id"])
+        _("No version without it is named; see {id}.", id=record.id)
         if fixed is None
         else _("Upgrade it: pip install '{name}>={fixed}'", name=name, fixed=fixed)
     )
@@ -184,8 +233,8 @@ def _weakness(record: Record, name: str, version: str) -> Weakness:
         "{name} {version} is known to be vulnerable: {id} {summary}",
         name=name,
         version=version,
-        id=record["id"],
-        summary=str(record.get("summary", ""))[:200],
+        id=record.id,
+        summary=(record.summary or "")[:200],
     )
     return Weakness("dependency.vulnerable", severity_of(record), said, remedy)
 
@@ -195,22 +244,14 @@ def _fixed(record: Record, name: str, version: str) -> str | None:
     now = _version(version)
     found = [
         at
-        for package, affected in _affected(record)
+        for package, affected in record.of_python()
         if package == name
-        for span in affected.get("ranges") or ()
-        if span.get("type") == "ECOSYSTEM"
-        for event in span.get("events") or ()
-        if "fixed" in event and (at := _version(str(event["fixed"]))) is not None
+        for span in affected.spans
+        for event in span.events or ()
+        if "fixed" in event and (at := _version(event["fixed"])) is not None
         if now is None or at > now
     ]
     return str(min(found)) if found else None
-
-
-def _affected(record: Record) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for affected in record.get("affected") or ():
-        package = affected.get("package") or {}
-        if str(package.get("ecosystem", "")).lower() == _ECOSYSTEM:
-            yield normalised(str(package.get("name", ""))), affected
 
 
 def _records(path: Path) -> Iterator[Record]:
@@ -219,12 +260,10 @@ def _records(path: Path) -> Iterator[Record]:
             raise _malformed(name)
         try:
             found = json.loads(data)
-        except (ValueError, RecursionError) as error:
+            for each in found if isinstance(found, list) else [found]:
+                yield Record.model_validate(each)
+        except (ValueError, RecursionError) as error:  # pydantic's own is a ValueError
             raise _malformed(name) from error
-        for record in found if isinstance(found, list) else [found]:
-            if not isinstance(record, dict) or not isinstance(record.get("id"), str):
-                raise _malformed(name)
-            yield record
 
 
 def _documents(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -246,7 +285,7 @@ def _documents(path: Path) -> Iterator[tuple[str, bytes]]:
         raise DataError(_("{path} cannot be read: {reason}.", path=path, reason=reason)) from error
 
 
-def _moment(text: object) -> datetime | None:
+def _moment(text: str | None) -> datetime | None:
     try:
         found = datetime.fromisoformat(str(text))
     except ValueError:
