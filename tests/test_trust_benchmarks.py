@@ -97,10 +97,7 @@ SAMPLES: dict[str, dict[str, list[dict[str, Any]]]] = {
         "| verifying all entries | 1 | 9.0 s |  |  |",
         "| files of 30 kB: verified / hashed | 1 | 1.31 × | at most 1.50 × | reached |",
         "| files of 30 kB: verified, a gigabyte | 1 | 0.5 s |  |  |",
-        (
-            "| `tools/verify_invoice.py evidence.zip` | 1 | 21.0 s | at most 20.0 s "
-            "| **not reached** |"
-        ),
+        "| `tools/verify.py evidence.zip` | 1 | 21.0 s | at most 20.0 s | **not reached** |",
         "| writing the evidence | 1 | 15.0 s |  |  |",
     ],
 )

@@ -28,14 +28,13 @@ from tests.tamperings import BROKEN, rewritten
 __all__ = ["sold"]  # a fixture
 
 TOOLS = Path(__file__).parent.parent / "tools"
-TOOL, FOLLOWER = TOOLS / "verify.py", TOOLS / "verify_invoice.py"
+TOOL = TOOLS / "verify.py"
 
 
 class Checked:
     def __init__(self, what: Path, *words: object) -> None:
-        tool = FOLLOWER if what.suffix == ".zip" else TOOL
         # -E: nothing of this repository is on the path, but what lies beside the tool.
-        words = (sys.executable, "-E", "-s", tool, what, *map(str, words))
+        words = (sys.executable, "-E", "-s", TOOL, what, *map(str, words))
         ran = subprocess.run(words, capture_output=True, text=True, check=False)
         assert "Traceback" not in ran.stderr
         self.status, self.said = ran.returncode, ran.stdout
@@ -322,3 +321,13 @@ def test_a_folder_of_receipts_that_is_not_there_is_said(
 ) -> None:
     assert check(sold.evidence, "--receipts", sold.folder / "receipts").status == 0
     assert check(sold.evidence, "--receipts", tmp_path / "nowhere").status == 2
+
+
+def test_without_the_files_beside_it_evidence_is_refused_with_what_to_do(
+    sold: Sold, tmp_path: Path
+) -> None:
+    alone = Path(shutil.copy(TOOL, tmp_path))
+    words = (sys.executable, "-E", "-s", alone, sold.evidence, "--key", sold.folder / "receipt.pub")
+    ran = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (ran.returncode, "put verify_invoice.py beside verify.py" in ran.stdout) == (3, True)
+    assert "Traceback" not in ran.stderr

@@ -3,11 +3,11 @@
     python verify.py WHAT --key MAKER.pub [--key ANOTHER.pub] ...
 
 WHAT is a bundle (its folder or pets.mintage), a dataset's folder, a receipt, a signed invoice,
-plan, evaluation or audit, a tree head, a proof, or an export of the audit log.
-``verify_invoice.py``, beside this file, follows the evidence of an invoice. The keys are those that
-their owner gave you, by another way than the files; one in ``receipt.pub`` or ``NAME.receipt.pub``
-is believed for receipts alone, and so with bundle, data and log. Exit status 0: every check held;
-3: one did not, and the reason is said; 2: there was nothing to check.
+plan, evaluation or audit, a tree head, a proof, an export of the audit log, or the evidence of an
+invoice: for that, ``verify_invoice.py`` and ``verify_prices.py`` have to lie beside this file. The
+keys are those that their owner gave you, by another way than the files; one in ``receipt.pub`` or
+``NAME.receipt.pub`` is believed for receipts alone, and so with bundle, data and log. Exit status
+0: every check held; 3: one did not, and the reason is said; 2: there was nothing to check.
 
 The formats are those of docs/formats.
 """
@@ -511,8 +511,8 @@ def check(asked: argparse.Namespace) -> None:
         refuse(f"{place} is neither a file nor a folder")
     beginning = b"" if place.is_dir() else place.open("rb").read(20)
     if beginning.startswith(b"PK") and "invoice.json" in zipfile.ZipFile(place).namelist():
-        refuse("this is the evidence of an invoice: verify_invoice.py follows it")
-    if place.is_dir() or beginning.startswith(b"PK"):
+        follow(place, keys, asked.receipts)
+    elif place.is_dir() or beginning.startswith(b"PK"):
         subject, digests = signed_files(place, keys)
         if "#" in subject:
             dataset_of(place, subject, digests, asked.blobs)
@@ -526,6 +526,15 @@ def check(asked: argparse.Namespace) -> None:
     else:
         origin, size, root = head_of(place.read_text(), keys)
         said(f"the head of {origin}: {size:,} entries, root {root.hex()}")
+
+
+def follow(evidence: Path, keys: Sequence[Key], receipts: Path | None) -> None:
+    """What an invoice rests on takes two more files, which have to lie beside this one."""
+    try:
+        from verify_invoice import walk  # noqa: PLC0415 - without it all else is checked
+    except ModuleNotFoundError as error:
+        refuse(f"to follow an invoice's evidence, put {error.name}.py beside verify.py")
+    walk(evidence, keys, receipts)
 
 
 def json_of(data: bytes, keys: Sequence[Key], kept: Sequence[str], given: Path | None) -> None:
@@ -545,19 +554,15 @@ def keys_of(paths: Iterable[Path]) -> list[Key]:
     return [Key(path, begins + part) for path, part in pems]
 
 
-def options(about: str | None) -> argparse.ArgumentParser:
+def main() -> None:
     form = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=about, formatter_class=form)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     parser.add_argument("what", type=Path, help="what is to be checked")
     named = "a public key (PEM), repeatable"
     parser.add_argument("--key", type=Path, action="append", required=True, help=named)
-    return parser
-
-
-def main() -> None:
-    parser = options(__doc__)
     named = "a tree head that you kept"
     parser.add_argument("--head", type=Path, action="append", default=[], help=named)
+    parser.add_argument("--receipts", type=Path, help="the folder of an invoice's that you kept")
     parser.add_argument("--input", type=Path, help="what you sent, beside its receipt")
     parser.add_argument("--blobs", type=Path, help="the folder of a dataset's examples")
     check(parser.parse_args())
@@ -589,4 +594,6 @@ def ended(main: Callable[[], None]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(ended(main))
+    import verify  # this file, by the name that verify_invoice.py knows it by
+
+    sys.exit(verify.ended(verify.main))

@@ -1,19 +1,15 @@
-"""Follow an invoice from its evidence to all that it rests on, without any of Mintage's code.
+"""Follow an invoice from its evidence to all that it rests on: what verify.py does with evidence.
 
-    python verify_invoice.py evidence.zip --key receipt.pub --key log.pub --key bundle.pub ...
-
-``verify.py`` and ``verify_prices.py`` have to lie beside this file; the former says what keys are,
-and what the exit status means. What an invoice comes to is worked out anew from its signed plans;
-each event of a line is looked for on the log and held against its receipt, and so on to the bundles
-and datasets that answered. ✓ holds; ? could not be checked, since what shows it is not here. The
-format is that of docs/formats/invoice.md.
+What an invoice comes to is worked out anew from its signed plans; each event of a line is looked
+for on the log and held against its receipt, and so on to the bundles and datasets that answered.
+✓ holds; ? could not be checked, since what shows it is not here. The format is that of
+docs/formats/invoice.md.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import sys
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -33,15 +29,12 @@ from verify import (
     canonical,
     digest_of,
     document_of,
-    ended,
     head_of,
     included,
-    keys_of,
     leaf,
     lines_of,
     listed,
     opened,
-    options,
     read,
     refuse,
     said,
@@ -428,16 +421,8 @@ def receipts_in(folder: Path | None) -> dict[str, Any]:
     return found
 
 
-def main() -> None:
-    parser = options(__doc__)
-    parser.add_argument("--receipts", type=Path, help="a folder of receipts that you kept")
-    asked = parser.parse_args()
-    keys, receipts = keys_of(asked.key), receipts_in(asked.receipts)
-    if not asked.what.is_file():
-        refuse(f"{asked.what} is no file")
-    with zipfile.ZipFile(asked.what) as archive:
-        Chain(Held(archive), keys, receipts).walk()
-
-
-if __name__ == "__main__":
-    sys.exit(ended(main))
+def walk(evidence: Path, keys: Sequence[Key], receipts: Path | None) -> None:
+    """Follow it; ``receipts`` is a folder of those that you kept."""
+    kept = receipts_in(receipts)
+    with zipfile.ZipFile(evidence) as archive:
+        Chain(Held(archive), keys, kept).walk()

@@ -17,7 +17,7 @@ from benchmarks.billing.calendar import StillClock
 from benchmarks.ours.metering import usage_of
 from benchmarks.stopwatch import Stopwatch, answer, arguments
 
-TOOL = Path(__file__).parents[2] / "tools" / "verify_invoice.py"
+TOOL = Path(__file__).parents[2] / "tools" / "verify.py"
 _BATCH = 500
 _NOVEMBER, _DECEMBER = datetime(2026, 11, 10, tzinfo=UTC), datetime(2026, 12, 10, tzinfo=UTC)
 

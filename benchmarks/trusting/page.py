@@ -33,8 +33,8 @@ _SECTIONS = {
         "Following an invoice of 100,000 events",
         "Each event's record is hashed, its place on the log proved, its receipt's signature "
         "verified and compared, and the line's root and sum worked out anew: in the workspace, "
-        "from the evidence with public keys alone, and by `tools/verify_invoice.py`. All of it in "
-        "one process; writing the evidence makes the receipts and the proofs.",
+        "from the evidence with public keys alone, and by `tools/verify.py`. All of it in one "
+        "process; writing the evidence makes the receipts and the proofs.",
         tables.chains,
     ),
 }

@@ -74,7 +74,7 @@ def chains(kept: Kept) -> list[str]:
     ways = {
         "ours": "`mintage verify --chain NUMBER`, in the workspace",
         "theirs": "`mintage verify --chain evidence.zip`, by a customer",
-        "tool": "`tools/verify_invoice.py evidence.zip`",
+        "tool": "`tools/verify.py evidence.zip`",
     }
     return table(
         [

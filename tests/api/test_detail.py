@@ -57,7 +57,7 @@ def test_an_answer_tells_as_much_as_the_plan_says_and_the_receipt_is_of_what_was
 ) -> None:
     with sold(home, tmp_path) as (app, client):
         plan = app.capture.plans.current("pets")
-        signed = open_statement(app.capture.plans.signed(plan), app.keys, kind="plan").document
+        signed = open_statement(app.capture.plans.signed(plan).data, app.keys, kind="plan").document
         assert signed["answers"] == {"decimals": 1, "top": 1}
         assert client.get("/v1/products/pets").json()["answers"] == {"decimals": 1, "top": 1}
         whole = client.post("/v1/products/whole/predict", content=picture).json()["output"]

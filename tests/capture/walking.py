@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import zipfile
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ def evidence(shop: Any, invoice: Any, folder: Path) -> Path:
     """The zip that the customer would get."""
     log = AuditLog(shop.database, shop.keys, ORIGIN)
     events = InvoiceEvents(shop.database, shop.keys, log, invoice)
-    signed = shop.invoices.signed(invoice)
+    signed = shop.invoices.signed(invoice).data
     found = WorkspaceEvidence(shop.workspace, shop.keys, signed, invoice, events)
     path = folder / f"{invoice.number}.zip"
     write_parts(path, found.archived())
@@ -56,8 +55,7 @@ def followed(shop: Any, path: Path) -> str | None:
         for role in ("receipt", "log")
     ]
     try:
-        with zipfile.ZipFile(path) as archive:
-            follower.Chain(follower.Held(archive), keys, {}).walk()
+        follower.walk(path, keys, None)
     except verify.Refused as refused:
         return str(refused)
     return None

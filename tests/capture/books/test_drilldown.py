@@ -57,7 +57,7 @@ def test_a_line_of_usage_has_the_root_of_the_leaves_of_its_charged_events(shop: 
 def test_what_is_signed_is_what_is_kept_with_its_roots(shop: Any) -> None:
     use(shop, 2)
     (invoice,) = issued(shop)
-    found = open_statement(shop.invoices.signed(invoice), shop.keys, kind="invoice")
+    found = open_statement(shop.invoices.signed(invoice).data, shop.keys, kind="invoice")
     assert found.document == invoice.document
     (leaf,) = shop.leaves("invoice.issued")
     assert json.loads(leaf["record"])["sha256"] == found.sha256
@@ -173,5 +173,5 @@ def test_a_credit_note_is_signed_as_one(shop: Any) -> None:
     use(shop, 2)
     (invoice,) = issued(shop)
     note = shop.invoices.credit(invoice.id, "a mistake")
-    found = open_statement(shop.invoices.signed(note), shop.keys, kind="credit_note")
+    found = open_statement(shop.invoices.signed(note).data, shop.keys, kind="credit_note")
     assert found.document["corrects"] == invoice.number
