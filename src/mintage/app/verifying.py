@@ -127,9 +127,10 @@ class Verifying:
         self, path: Path, progress: Progress, heads: Sequence[Path], sent: Path | None
     ) -> Confirmed:
         """By what lies there; which of these it says that it is only decides who checks it."""
-        if not os.path.lexists(path):
+        if _is_missing(path):
             raise DataError(
-                _("There is no file or folder {path}.", path=path), remedy=_("Check the path.")
+                _("There is no file or folder {path}.", path=path),
+                remedy=_("Name a model such as pets@latest, or the path of anything signed."),
             )
         if os.path.isfile(path / MANIFEST_FILE):  # noqa: PTH113 - Path's raises for long names
             if is_language(path):
@@ -227,6 +228,17 @@ def verifying(home: Path | None, key_files: Sequence[Path] = ()) -> Iterator[Ver
         return
     with App(settings, make=False) as app:
         yield Verifying(app.keys, app)
+
+
+def _is_missing(path: Path) -> bool:
+    """False, too, for a name that is too long, say: whoever opens it says why it cannot be."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _model(subject: str, digest: str, key_id: str, files: Sequence[str]) -> Confirmed:

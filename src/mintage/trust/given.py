@@ -86,7 +86,9 @@ def given_keys(paths: Sequence[Path]) -> GivenKeys:
         listed += found
         notes.append(note)
     # What a list says of a key counts where the key was given by itself too.
-    return GivenKeys((*listed, *keys), tuple(notes))
+    known = {key.key_id for key, __ in listed}
+    alone = [each for each in keys if each[0].key_id not in known]
+    return GivenKeys((*listed, *alone), tuple(notes))
 
 
 def _listed(
