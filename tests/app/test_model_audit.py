@@ -23,7 +23,7 @@ from mintage.app.removing import remove
 from mintage.app.root import App
 from mintage.bundle.graph import Graph
 from mintage.core.canonical import canonical_json, sha256_hex
-from mintage.core.errors import ConfigError, DataError, RequestError, SignatureMismatch
+from mintage.core.errors import ConfigError, DataError, RequestError, SignatureMismatch, TrustError
 from mintage.core.settings import load_settings
 from mintage.create.model_audit.checks import QUICK, Extent, graph_check
 from mintage.create.model_audit.golden import difference, golden_inputs
@@ -243,6 +243,16 @@ def test_a_log_that_says_something_else_of_the_model_fails(app: App, home: Path)
     found = app.model_audits.run("pets", SMALL)
     assert "The log says something else" in said(found, "dataset")
     assert not found["passed"]
+
+
+def test_with_a_key_that_others_can_read_nothing_is_signed_and_no_audit_kept(
+    home: Path, clock: ManualClock
+) -> None:
+    (home / "keys/bundle.pem").chmod(0o644)
+    with App(load_settings(home=home, threads=1), clock) as app:
+        with pytest.raises(TrustError, match="open to others"):
+            app.model_audits.run("pets", SMALL)
+        assert [*app.auditing.show(Wanted(kinds=["model.audited"]))] == []
 
 
 def test_what_is_no_model_is_not_audited(app: App) -> None:

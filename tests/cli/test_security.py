@@ -38,6 +38,20 @@ def test_a_weakness_exits_with_3_until_it_is_mended(mintage: Terminal, tmp_path:
     assert "security.mended" in mintage("audit", "show", "--home", home)
 
 
+def test_what_an_open_key_hides_is_found_once_it_is_closed(mintage: Terminal, home: Path) -> None:
+    (home / "keys/bundle.pem").chmod(0o644)
+    card = home / "models/pets/1/card.md"
+    card.write_text(card.read_text() + "and more")
+    at = ("doctor", "--security", "--home", home)
+    codes = [each["code"] for each in mintage.json(*at, status=3)["findings"]]
+    assert codes[:2] == ["key.readable", "bundle.unchecked"]
+    mended = mintage.json(*at, "--fix", status=3)
+    assert [each["code"] for each in mended["mended"]] == ["key.readable"]
+    (worst, *__) = mended["findings"]
+    assert (worst["code"], worst["severity"]) == ("bundle.tampered", "critical")
+    assert "card.md" in worst["found"]
+
+
 def test_what_cannot_be_asked_is_refused(mintage: Terminal, tmp_path: Path) -> None:
     home = made(tmp_path / "home")
     mintage("doctor", "--fix", "--home", home, status=2)

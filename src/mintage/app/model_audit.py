@@ -16,7 +16,14 @@ from mintage.bundle.loader import LoadedBundle
 from mintage.core import registry
 from mintage.core.canonical import canonical_json, sha256_hex
 from mintage.core.clock import timestamp
-from mintage.core.errors import DataError, MintageError, RequestError, TrustError
+from mintage.core.errors import (
+    DataError,
+    MintageError,
+    RequestError,
+    SealBroken,
+    SignatureMismatch,
+    TrustError,
+)
 from mintage.core.ids import new_id
 from mintage.core.messages import _
 from mintage.core.progress import Progress, Silent
@@ -73,13 +80,14 @@ class ModelAudits:
             RequestError: there is no such model (404).
             ConfigError: it is a language model.
             DataError: ``others`` cannot be read.
+            TrustError: a key of ours can be read by others, so that nothing is signed with it.
         """
         extent, shown, create = extent or Extent(), progress or Silent(), self._create()
         row = create.bundles.row(reference)
         subject, card = f"{row['name']}@{row['version']}", ""
         try:
             bundle = create.bundles.find(subject)
-        except (TrustError, DataError) as error:
+        except (SignatureMismatch, SealBroken, DataError) as error:
             asked = [failed("signature", error)]
         else:
             signed = _("as it was signed, by the key {key}", key=f"{bundle.key_id[:12]}…")

@@ -40,7 +40,8 @@ def examine_security(
         found = app.security.examine(advisories, progress)
         if fix:
             mended = app.security.mend(found)
-            found = [each for each in found if each not in mended]
+            if mended:  # what an open key hid can be looked at now
+                found = app.security.examine(advisories, progress)
     failed = any(at_least(each.severity, fail_on) for each in found)
     if as_json:
         emit(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mintage.app.security.weakness import Weakness
-from mintage.core.errors import MintageError
+from mintage.core.errors import MintageError, TrustError
 from mintage.core.messages import Message, _
 from mintage.core.progress import Progress
 from mintage.store import inventory
@@ -14,6 +14,8 @@ from mintage.store.workspace import Workspace
 from mintage.trust.audit import AuditLog
 from mintage.trust.keys import KeyRing, Role
 from mintage.trust.signing import check_folder
+
+_ROLES: tuple[Role, ...] = ("data", "bundle")
 
 
 def examine_log(log: AuditLog, progress: Progress) -> Iterator[Weakness]:
@@ -36,6 +38,12 @@ def examine_log(log: AuditLog, progress: Progress) -> Iterator[Weakness]:
 
 def examine_bundles(workspace: Workspace, keys: KeyRing, progress: Progress) -> Iterator[Weakness]:
     """Every file of every dataset and model hashed again, and held against its signature."""
+    try:
+        believed = {role: keys.public_keys(role) for role in _ROLES}
+    except TrustError as error:  # a key's own weakness, such as a file that others can read
+        said = _("what is signed cannot be checked: {reason}", reason=error.message)
+        yield Weakness("bundle.unchecked", "high", said, error.remedy)
+        return
     with workspace.database.read() as connection:
         datasets, models = inventory.all_datasets(connection), inventory.all_models(connection)
     progress.start(_("Checking what is signed"), len(datasets) + len(models))
@@ -62,7 +70,7 @@ def examine_bundles(workspace: Workspace, keys: KeyRing, progress: Progress) -> 
     for number, (subject, folder, role, digest) in enumerate(standing, 1):
         remedy = _("Do not use it: restore it from a backup, or make it anew.")
         try:
-            found = check_folder(folder, keys.public_keys(role), subject=subject)
+            found = check_folder(folder, believed[role], subject=subject)
         except MintageError as error:
             yield Weakness("bundle.tampered", "critical", error.message, remedy)
         else:
