@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -19,6 +20,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from mintage.core.clock import timestamp
 from mintage.store.workspace import Workspace
 from tests.postgres import REQUIRED, Server, binaries, without_postgres
+from tests.sealing import sealed_with
+
+SEALED = bool(os.environ.get("MINTAGE_TEST_SEALED"))
+"""Whether any test that asks for a workspace gets a sealed one."""
 
 # How fast examples are made says something of the machine, and nothing of what is tested.
 settings.register_profile("ours", suppress_health_check=[HealthCheck.too_slow], deadline=None)
@@ -74,8 +79,16 @@ def database_url() -> SecretStr | None:
 def workspace(
     tmp_path: Path, clock: ManualClock, database_url: SecretStr | None
 ) -> Iterator[Workspace]:
-    with Workspace(tmp_path / "workspace", clock, database_url=database_url) as opened:
+    home = tmp_path / "workspace"
+    with opened_workspace(home, clock, database_url=database_url) as opened:
         yield opened
+
+
+def opened_workspace(home: Path, clock: ManualClock, **more: Any) -> Workspace:
+    """A workspace; a sealed one where MINTAGE_TEST_SEALED is set, to run any test on one."""
+    if SEALED:
+        more |= sealed_with(home.with_name(f"{home.name}.key"))
+    return Workspace(home, clock, **more)
 
 
 @pytest.fixture(autouse=True)

@@ -46,6 +46,10 @@ def test_every_cell_is_measured_on_little(tmp_path: Path) -> None:
     scans = results["verify-dataset", "files of 1,000 kB"]
     assert (photographs["files"], scans["files"]) == (66, 2)
     assert len(scans["plain_seconds"]) == len(scans["verified_seconds"]) == 3
+    sealed = results["sealing", "files of 30 kB"]
+    assert sealed["files"] == 66
+    assert len(sealed["seconds"]["tink_open"]) == 3
+    assert results["sealing", "training"]["seconds"].keys() == {"open", "sealed"}
     followed = results["verify-chain", "mintage"]
     assert followed["events"] == lab.SMOKE.invoice_events
     assert {"evidence", "ours", "theirs", "tool"} <= followed["phases"].keys()
@@ -59,6 +63,10 @@ SAMPLES: dict[str, dict[str, list[dict[str, Any]]]] = {
     "log-append": {"mintage": [{"many": _log(1_000_000, 0.0125), "few": _log(10_000, 0.008)}]},
     "verify-dataset": {
         "files of 30 kB": [{"ratio": 1.31, "verified_seconds": [0.6, 0.5], "size_bytes": 10**9}]
+    },
+    "sealing": {
+        "files of 30 kB": [{"seal_ratio": 1.25, "open_ratio": 1.75}],
+        "training": [{"ratio": 1.04}],
     },
     "verify-chain": {
         "mintage": [
@@ -97,6 +105,12 @@ SAMPLES: dict[str, dict[str, list[dict[str, Any]]]] = {
         "| verifying all entries | 1 | 9.0 s |  |  |",
         "| files of 30 kB: verified / hashed | 1 | 1.31 × | at most 1.50 × | reached |",
         "| files of 30 kB: verified, a gigabyte | 1 | 0.5 s |  |  |",
+        "| files of 30 kB: sealed / by Tink alone | 1 | 1.25 × | at most 1.50 × | reached |",
+        (
+            "| files of 30 kB: opened / by Tink alone | 1 | 1.75 × | at most 1.50 ×"
+            " | **not reached** |"
+        ),
+        "| training: sealed / open | 1 | 1.04 × | at most 1.10 × | reached |",
         "| `tools/verify.py evidence.zip` | 1 | 21.0 s | at most 20.0 s | **not reached** |",
         "| writing the evidence | 1 | 15.0 s |  |  |",
     ],

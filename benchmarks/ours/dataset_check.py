@@ -37,7 +37,7 @@ def made(home: Path, each: int, size_bytes: int, seed: int) -> Any:
         for number in range(max(1, size_bytes // each)):
             data = drawn.randbytes(each)
             digest = hashlib.sha256(data).hexdigest()
-            workspace.blobs.put(digest, data)
+            workspace.blobs_of("made").put(digest, data)
             path = f"class-{number % 2}/{number:06}.jpg"
             label = f"class-{number % 2}"
             examples.append(Example(digest, path, label, "train", None, digest, size=(96, 96)))

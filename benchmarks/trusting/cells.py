@@ -74,9 +74,45 @@ def chains(__: Lab) -> list[Side[Lab]]:
     return [Side("mintage", measured, 150)]
 
 
+def sealing(__: Lab) -> list[Side[Lab]]:
+    """Small files and large ones beside Tink alone, and a training beside one that is open."""
+
+    def blobs(turn: Turn[Lab], each: int) -> Result:
+        with tempfile.TemporaryDirectory(dir=turn.lab.scratch) as home:
+            return script(
+                "ours.sealing",
+                home=home,
+                each=each,
+                size_bytes=turn.lab.scale.dataset_bytes,
+                seed=turn.seed,
+            )
+
+    def training(turn: Turn[Lab]) -> Result:
+        with tempfile.TemporaryDirectory(dir=turn.lab.scratch) as home:
+            scale = turn.lab.scale
+            return script(
+                "ours.sealing",
+                home=home,
+                step="train",
+                examples=scale.pictures,
+                epochs=scale.epochs,
+                seed=turn.seed,
+                passes=1,
+            )
+
+    return [
+        *(
+            Side(f"files of {each // 1000:,} kB", partial(blobs, each=each), 90)
+            for each in (30_000, 1_000_000)
+        ),
+        Side("training", training, 300),
+    ]
+
+
 CELLS: list[Cell[Lab]] = [
     Cell("log-append", "entries appended to a large log beside a small one", appending),
     Cell("log-proofs", "signing a large log, and proving entries and sizes of it", proofs),
     Cell("verify-dataset", "a dataset verified, beside a plain SHA-256 of its files", datasets),
+    Cell("sealing", "a dataset sealed and opened beside Tink alone, and trained on", sealing),
     Cell("verify-chain", "an invoice followed to each of its events", chains),
 ]

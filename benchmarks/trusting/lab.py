@@ -19,10 +19,20 @@ class Scale:
     batches: int = 40
     dataset_bytes: int = 10**9
     invoice_events: int = 100_000
+    pictures: int = 4_000
+    epochs: int = 20
 
 
 SMOKE = Scale(
-    many=3_000, few=300, proofs=10, batch=50, batches=4, dataset_bytes=2_000_000, invoice_events=300
+    many=3_000,
+    few=300,
+    proofs=10,
+    batch=50,
+    batches=4,
+    dataset_bytes=2_000_000,
+    invoice_events=300,
+    pictures=120,
+    epochs=1,
 )
 
 

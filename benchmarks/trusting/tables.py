@@ -20,6 +20,7 @@ from benchmarks.kept import Kept
 
 _LEAST_RATE, _MOST_RATIO, _MOST_SECONDS, _MOST_TIMES = 50_000, 1.2, 0.020, 1.5
 _MOST_CHAIN = 20.0
+_MOST_TRAINING = 1.1
 
 
 def appending(kept: Kept) -> list[str]:
@@ -59,6 +60,21 @@ def datasets(kept: Kept) -> list[str]:
                 seconds,
             ),
         ]
+    return table(found) if found else []
+
+
+def sealing(kept: Kept) -> list[str]:
+    """Sealing and opening beside Tink, for each size of files, and training beside an open one."""
+    found = []
+    for name in kept.sides:
+        results = kept.of(name)
+        if name == "training":
+            ratios = values_of(results, "ratio")
+            found.append(at_most("training: sealed / open", ratios, times, _MOST_TRAINING))
+            continue
+        for what, said in (("seal", "sealed"), ("open", "opened")):
+            ratios = values_of(results, f"{what}_ratio")
+            found.append(at_most(f"{name}: {said} / by Tink alone", ratios, times, _MOST_TIMES))
     return table(found) if found else []
 
 

@@ -187,10 +187,10 @@ def test_gc_leaves_what_waits_and_frees_what_a_crash_left(shop: Shop, home: Path
     picture = light(5000)
     kept = shop.say(shop.answer(picture), picture, label="dark").json()
     stray = sha256_hex(b"nobody's")
-    shop.app.workspace.feedback.put(stray, b"nobody's")
+    shop.app.workspace.feedback_of("cus_nobody").put(stray, b"nobody's")
     freed = {each.kind: each.count for each in clear(shop.app.workspace).freed}
     assert freed["feedback"] == 1
-    assert set(shop.app.workspace.feedback.sizes()) == {kept["sha256"]}
+    assert [path.name for path in shop.app.workspace.stored("feedback")] == [kept["sha256"]]
     shop.app.feedback.collect("pets", "pets")
 
 

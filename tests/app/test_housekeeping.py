@@ -168,7 +168,7 @@ def test_a_run_that_is_training_holds_itself_and_its_dataset(
 def test_gc_frees_what_nothing_needs_and_nothing_else(app: App, keeping: Housekeeping) -> None:
     home = app.workspace.home
     stray = sha256_hex(b"nobody's")
-    app.workspace.blobs.put(stray, b"nobody's")
+    app.workspace.blobs_of("pets").put(stray, b"nobody's")
     (home / "downloads").mkdir()
     (home / "downloads/set.zip").write_bytes(b"x" * 1000)
     temporary = home / f"models/.1.{new_id('tmp')}"
@@ -192,8 +192,8 @@ def test_gc_frees_what_nothing_needs_and_nothing_else(app: App, keeping: Houseke
     freed = {each.kind: each.size_bytes for each in done.freed}
     assert freed["runs"] > 0
     assert freed["weights"] > freed["runs"]
-    assert not app.workspace.blobs.has(stray)
-    assert len(app.workspace.blobs.sizes()) == 120
+    assert not app.workspace.blobs_of("pets").has(stray)
+    assert len(app.workspace.stored("blobs")) == 120
     finished, failed = (run for run in keeping.listing()["runs"])
     assert (finished["status"], failed["status"]) == ("finished", "failed")
     assert failed["size_bytes"] == 0
@@ -216,7 +216,7 @@ def test_gc_frees_the_examples_of_a_removed_dataset_but_not_those_it_shared(
 ) -> None:
     photos = two_classes(tmp_path / "photos", each=70)  # the 60 of each of pets, and 10 more
     more = app.create.collect(photos, "more")
-    assert len(app.workspace.blobs.sizes()) == 140
+    assert len(app.workspace.stored("blobs")) == 140
     keeping.remove(more.reference)
     assert counts(clear(app.workspace))["blobs"] == 20
     (leaf,) = leaves(app, "data.erased")
@@ -224,7 +224,7 @@ def test_gc_frees_the_examples_of_a_removed_dataset_but_not_those_it_shared(
     clear(app.workspace)
     assert len(leaves(app, "data.erased")) == 1, "nothing was freed"
     for example in app.create.dataset("pets").examples:
-        app.workspace.blobs.get(example.sha256)
+        app.workspace.blobs_of("pets").get(example.sha256)
 
 
 def test_gc_frees_no_example_where_a_manifest_is_damaged(app: App, keeping: Housekeeping) -> None:
@@ -234,7 +234,7 @@ def test_gc_frees_no_example_where_a_manifest_is_damaged(app: App, keeping: Hous
     done = clear(app.workspace)
     assert counts(done)["blobs"] == 0
     assert "nobody can tell" in done.left[0]
-    assert len(app.workspace.blobs.sizes()) == 120
+    assert len(app.workspace.stored("blobs")) == 120
     (folder / "manifest.jsonl").write_bytes(manifest)
     assert len(app.create.dataset("pets").examples) == 120
 
@@ -304,7 +304,7 @@ def test_gc_waits_for_no_collect_and_loses_it_no_example(home: Path, tmp_path: P
     assert counts(clear_workspace(home))["blobs"] == 0
     with App(load_settings(home=home)) as app:
         for example in app.create.dataset("more").examples:
-            app.workspace.blobs.get(example.sha256)
+            app.workspace.blobs_of("pets").get(example.sha256)
 
 
 def test_whoever_comes_while_gc_works_waits_for_it(home: Path, tmp_path: Path) -> None:
@@ -326,10 +326,10 @@ def test_whoever_comes_while_gc_works_waits_for_it(home: Path, tmp_path: Path) -
 
 def test_pictures_can_be_collected_again_after_gc(app: App, tmp_path: Path) -> None:
     (tmp_path / "photos/a").mkdir(parents=True)
-    app.workspace.blobs.put(sha256_hex(jpeg(1)), jpeg(1))
+    app.workspace.blobs_of("pets").put(sha256_hex(jpeg(1)), jpeg(1))
     assert counts(clear(app.workspace))["blobs"] == 1
-    app.workspace.blobs.put(sha256_hex(jpeg(1)), jpeg(1))
-    assert app.workspace.blobs.get(sha256_hex(jpeg(1))) == jpeg(1)
+    app.workspace.blobs_of("pets").put(sha256_hex(jpeg(1)), jpeg(1))
+    assert app.workspace.blobs_of("pets").get(sha256_hex(jpeg(1))) == jpeg(1)
 
 
 def test_gc_of_a_full_disk_keeps_the_only_copy_and_counts_a_leftover_once(home: Path) -> None:

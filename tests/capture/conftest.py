@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import event, insert
+from tests.conftest import opened_workspace
 from tests.databases import database_url
 
 from mintage.capture.books.invoices import Invoices
@@ -125,7 +126,7 @@ def reopened(shop: Shop, database_url: SecretStr | None) -> Iterator[Callable[[]
 
     def reopen() -> Shop:
         home, clock = shop.workspace.home, shop.clock
-        opened.append(Workspace(home, clock, database_url=database_url))
+        opened.append(opened_workspace(home, clock, database_url=database_url))
         return Shop(opened[-1], shop.keys)
 
     yield reopen

@@ -14,6 +14,7 @@ from mintage.core.canonical import canonical_json, sha256_hex
 from mintage.core.errors import DataError, MintageError, Overloaded, QuotaReached, RequestError
 from mintage.core.types import Said
 from mintage.modalities.image.modality import ImageModality
+from mintage.store.blobs import FolderBlobs
 
 OUTPUT = {"label": "cats", "probability": 0.9, "probabilities": {"cats": 0.9, "dogs": 0.1}}
 UNSURE = {"label": None, "probability": None, "probabilities": None, "message": "not sure"}
@@ -28,7 +29,7 @@ def store(shop: Any) -> Callable[..., Feedbacks]:
         workspace = shop.workspace
         return Feedbacks(
             workspace.database,
-            workspace.feedback,
+            workspace.feedback_of,
             workspace.clock,
             lambda product: (ImageModality(), ("cats", "dogs", "birds")),
             most_bytes=most_bytes,
@@ -59,7 +60,7 @@ def answered(shop: Any) -> Callable[..., tuple[str, str]]:
 
 
 def files(shop: Any) -> set[str]:
-    return set(shop.workspace.feedback.sizes())
+    return {path.name for path in shop.workspace.stored("feedback")}
 
 
 def test_the_picture_is_kept_without_metadata_beside_answer_label_and_a_leaf(
@@ -236,14 +237,14 @@ def test_a_commit_that_finds_it_taken_meanwhile_leaves_no_file(
 ) -> None:
     customer, receipt = answered(jpeg(1))
     found = kept.keep(customer, receipt, WRONG, jpeg(1))
-    put = shop.workspace.feedback.put
+    put = FolderBlobs.put
 
     def collected_first(*words: Any, **options: Any) -> None:
         monkeypatch.undo()
         kept.collected([found], "pets#1f9c")
         put(*words, **options)
 
-    monkeypatch.setattr(shop.workspace.feedback, "put", collected_first)
+    monkeypatch.setattr(FolderBlobs, "put", collected_first)
     with pytest.raises(MintageError, match="by now"):
         kept.keep(customer, receipt, RIGHT, jpeg(1))
     assert files(shop) == set()

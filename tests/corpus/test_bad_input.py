@@ -201,7 +201,7 @@ def test_an_unusual_picture_is_kept_and_looks_as_it_should(
     dataset = gather(photos)
     assert skipped(dataset) == {}
     (example,) = [each for each in dataset.examples if each.path == f"dark/{name}"]
-    stored = workspace.blobs.get(example.sha256)
+    stored = workspace.blobs_of("pets").get(example.sha256)
     spec = InputSpec("image", 64)
     sent = image.decode(data, spec).astype(int)
     kept = image.decode(stored, spec, orientation=example.orientation)

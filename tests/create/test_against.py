@@ -38,7 +38,9 @@ def answers_of(app: App, examples: list[Example]) -> dict[str, str]:
     """What the graph itself says of each, by path."""
     bundle = app.create.model("pets@1")
     predictor = app.create.open(bundle)
-    pixels = np.stack([predictor.decode(app.workspace.blobs.get(e.sha256)) for e in examples])
+    pixels = np.stack(
+        [predictor.decode(app.workspace.blobs_of("pets").get(e.sha256)) for e in examples]
+    )
     logits, __ = Graph(bundle.model, threads=1).run(pixels)
     said = [bundle.manifest.labels[int(logit > 0)] for logit in logits[:, 0]]
     return {each.path: answer for each, answer in zip(examples, said, strict=True)}
@@ -228,7 +230,9 @@ def test_other_pictures_are_compared_on_without_those_the_model_has_seen(
 ) -> None:
     fresh = two_classes(tmp_path / "fresh", each=12, size=(52, 41))
     learned = next(each for each in app.create.dataset("pets").examples if each.split == "train")
-    (fresh / learned.label / "seen.jpg").write_bytes(app.workspace.blobs.get(learned.sha256))
+    (fresh / learned.label / "seen.jpg").write_bytes(
+        app.workspace.blobs_of("pets").get(learned.sha256)
+    )
     shutil.copy(fresh / "dark/003.jpg", fresh / "dark/copy.jpg")
     shutil.copy(fresh / "dark/004.jpg", fresh / "light/otherwise.jpg")
     (fresh / "dark/broken.jpg").write_bytes(b"broken")

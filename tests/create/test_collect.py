@@ -211,7 +211,7 @@ def test_decoded_pixels_are_those_of_each_example_and_a_cache_is_used_again(
     array = decoded(workspace, dataset, kind, spec, Silent())
     assert array.shape == (16, 12, 12, 3)
     for position, example in enumerate(dataset.examples):
-        data = workspace.blobs.get(example.sha256)
+        data = workspace.blobs_of("pets").get(example.sha256)
         assert (array[position] == kind.decode(data, spec, orientation=1)).all()
     shutil.rmtree(workspace.home / "blobs")
     assert (decoded(workspace, dataset, kind, spec, Silent()) == array).all()

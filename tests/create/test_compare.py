@@ -72,7 +72,7 @@ def home_of(app: App) -> Path:
     for example in app.create.dataset("pets").examples:
         path = folder / example.path
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(app.workspace.blobs.get(example.sha256))
+        path.write_bytes(app.workspace.blobs_of("pets").get(example.sha256))
     return folder
 
 

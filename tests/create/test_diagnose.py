@@ -333,12 +333,12 @@ def test_a_blob_that_is_gone_costs_the_parts_that_need_it_and_is_named(
 ) -> None:
     gone = dataset.examples[int(in_split(dataset, "test")[3])]
     pixels_of(app, dataset)  # decoded while it is there, as a run has them
-    data = app.workspace.blobs.get(gone.sha256)
-    app.workspace.blobs.remove(gone.sha256)
+    data = app.workspace.blobs_of("pets").get(gone.sha256)
+    app.workspace.blobs_of("pets").remove(gone.sha256)
     try:
         found = diagnosed(app, dataset)
     finally:
-        app.workspace.blobs.put(gone.sha256, data)
+        app.workspace.blobs_of("pets").put(gone.sha256, data)
     reasons = {each["part"]: each["reason"] for each in found["left_out"]}
     assert "missing from the workspace" in reasons["slices"]
     assert {"calibration", "coverage", "robustness"} <= set(found)

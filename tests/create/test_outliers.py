@@ -133,13 +133,15 @@ def test_measures_are_what_pillow_says_and_are_computed_once(faulty: App, monkey
     assert found is not None
     for position in range(0, len(dataset.examples), 7):
         example = dataset.examples[position]
-        data = faulty.workspace.blobs.get(example.sha256)
+        data = faulty.workspace.blobs_of("pets").get(example.sha256)
         gray = np.asarray(Image.open(io.BytesIO(data)).convert("L"), dtype=np.float64) / 255
         assert found.brightness[position] == pytest.approx(gray.mean(), abs=0.02)
         assert found.formats[position] == Image.open(io.BytesIO(data)).format
         assert found.size_bytes[position] == len(data)
         assert (found.width[position], found.height[position]) == Image.open(io.BytesIO(data)).size
-    monkeypatch.setattr(faulty.workspace.blobs, "get", lambda _: pytest.fail("read again"))
+    monkeypatch.setattr(
+        faulty.workspace.blobs_of("pets"), "get", lambda _: pytest.fail("read again")
+    )
     again = measured(faulty.workspace, dataset, Silent())
     assert again is not None
     assert (again.marks == found.marks).all()

@@ -52,7 +52,7 @@ def test_pictures_are_decoded_as_the_network_sees_them_in_the_datasets_order(
         own = [each for each in kept.examples if each.split in wanted]
         assert [int(label) for label in labels] == [int(each.label == "light") for each in own]
         for image, each in zip(images, own, strict=True):
-            data = app.workspace.blobs.get(each.sha256)
+            data = app.workspace.blobs_of("pets").get(each.sha256)
             assert np.array_equal(image, decode_square(data, 16, each.orientation))
 
 

@@ -119,15 +119,15 @@ def test_a_file_in_the_workspaces_place_is_refused(tmp_path: Path) -> None:
 
 def test_a_blob_that_was_changed_is_refused(workspace: Workspace) -> None:
     name = sha256_hex(b"picture")
-    workspace.blobs.put(name, b"picture")
-    assert workspace.blobs.get(name) == b"picture"
-    workspace.blobs.path(name).write_bytes(b"Picture")
+    workspace.blobs_of("pets").put(name, b"picture")
+    assert workspace.blobs_of("pets").get(name) == b"picture"
+    workspace.blobs_of("pets").path(name).write_bytes(b"Picture")
     with pytest.raises(SignatureMismatch):
-        workspace.blobs.get(name)
-    workspace.blobs.remove(name)
-    workspace.blobs.remove(name)
+        workspace.blobs_of("pets").get(name)
+    workspace.blobs_of("pets").remove(name)
+    workspace.blobs_of("pets").remove(name)
     with pytest.raises(DataError, match="missing"):
-        workspace.blobs.get(name)
+        workspace.blobs_of("pets").get(name)
 
 
 @pytest.mark.parametrize("content", ['{"format": "1"}', "3", '"x"', '{"format": null}'])

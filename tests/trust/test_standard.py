@@ -155,7 +155,7 @@ def test_the_reference_tool_verifies_our_dataset_and_refuses_it_once_changed(
     keys = KeyRing(workspace.key_folder)
     data = b"a picture"
     digest = hashlib.sha256(data).hexdigest()
-    workspace.blobs.put(digest, data)
+    workspace.blobs_of("pets").put(digest, data)
     card = {
         "modality": "image",
         "task": "class",

@@ -244,7 +244,7 @@ def data(workspace: Workspace) -> Data:
     for number in range(12):
         content = random.Random(number).randbytes(3000)
         digest = hashlib.sha256(content).hexdigest()
-        workspace.blobs.put(digest, content)
+        workspace.blobs_of("pets").put(digest, content)
         path = f"cats/{number}.jpg"
         examples.append(Example(digest, path, "cats", "train", None, digest, size=(30, 20)))
     examples.sort(key=lambda each: each.sha256)

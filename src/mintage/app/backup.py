@@ -43,7 +43,10 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class Contents:
-    """What a backup holds, as its manifest says; ``digests`` are the members' by their names."""
+    """What a backup holds, as its manifest says; ``digests`` are the members' by their names.
+
+    ``seal_key`` says where the key of a sealed workspace was: what is sealed is so in the backup.
+    """
 
     made_at: str
     version: str
@@ -53,6 +56,7 @@ class Contents:
     leaves: int
     gone: list[str]
     digests: dict[str, tuple[str, int]] = field(repr=False)
+    seal_key: str | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -129,6 +133,7 @@ class _Writer:
                 _("{name} was removed while the backup was made.", name=lost[0]),
                 remedy=_("Nothing was written; run the same command again."),
             )
+        sealing = self._workspace.sealing
         contents = Contents(
             made_at=made_at,
             version=__version__,
@@ -138,6 +143,7 @@ class _Writer:
             leaves=counts["log_leaves"],
             gone=self._gone,
             digests=self._digests,
+            seal_key=None if sealing is None else sealing.reference,
         )
         self._manifest(contents)
         self._tar.close()

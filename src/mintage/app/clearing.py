@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from mintage.app.listing import blob_names
+from mintage.app.listing import blob_paths
 from mintage.app.stock import Stock
 from mintage.core.files import is_only_copy, is_temporary, readable_failures, size_on_disk
 from mintage.core.messages import Message, _
@@ -69,7 +69,9 @@ def clear(workspace: Workspace, *, dry_run: bool = False) -> Cleared:
         gone = {each.kind: each.count for each in freed if each.count}
         if gone and not dry_run:
             log_erasing(workspace, "files", counts=gone)
-    return Cleared(tuple(freed), () if found["blobs"] is not None else (_damaged(stock),))
+    return Cleared(
+        tuple(freed), () if found["blobs"] is not None else (_damaged(workspace, stock),)
+    )
 
 
 def _freed(kind: str, paths: list[Path], *, dry_run: bool) -> Freed:
@@ -111,25 +113,25 @@ def _weights(stock: Stock) -> Iterator[Path]:
 
 def _unnamed_blobs(workspace: Workspace, stock: Stock) -> list[Path] | None:
     """Blobs that no dataset names; None where a manifest is damaged, and so nobody can tell."""
-    named: set[str] = set()
+    named: set[Path] = set()
     for dataset in stock.datasets:
-        names = blob_names(dataset)
-        if names is None:
+        paths = blob_paths(workspace, dataset)
+        if paths is None:
             return None
-        named |= names
-    return [workspace.blobs.path(name) for name in workspace.blobs.sizes() if name not in named]
+        named |= paths
+    return [path for path in workspace.stored("blobs") if path not in named]
 
 
 def _unclaimed(workspace: Workspace) -> list[Path]:
     """Pictures that no feedback has any more: a crash stood between the file and its row."""
     with workspace.database.read() as connection:
         waiting = inventory.waiting_files(connection)
-    files = workspace.feedback
-    return [files.path(name) for name in files.sizes() if name not in waiting]
+    wanted = {workspace.feedback_of(customer).path(sha256) for customer, sha256 in waiting}
+    return [path for path in workspace.stored("feedback") if path not in wanted]
 
 
-def _damaged(stock: Stock) -> Message:
-    damaged = [each.reference for each in stock.datasets if blob_names(each) is None]
+def _damaged(workspace: Workspace, stock: Stock) -> Message:
+    damaged = [each.reference for each in stock.datasets if blob_paths(workspace, each) is None]
     return _(
         "No blob was freed: the manifest of {datasets} is damaged, so that nobody can tell which "
         "blobs it needs. Restore it from a backup, or remove it: mintage remove {first}",

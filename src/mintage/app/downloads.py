@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from mintage.core.canonical import sha256_hex
 from mintage.core.errors import (
+    ConfigError,
     DataError,
     DependencyDown,
     InputError,
@@ -53,8 +54,12 @@ def is_address(location: str) -> bool:
 class Downloads:
     """Downloads into the workspace's folder ``downloads``; what came stays there until swept."""
 
-    def __init__(self, folder: Path, guard: Guard | None = None) -> None:
-        """``guard`` is for tests of a server on loopback; nothing else gives one."""
+    def __init__(self, folder: Path, guard: Guard | None = None, *, sealed: bool = False) -> None:
+        """``guard`` is for tests of a server on loopback; nothing else gives one.
+
+        Into a ``sealed`` workspace nothing is downloaded: it would lie there open.
+        """
+        self._sealed = sealed
         self._folder = folder
         self._guard = guard or Guard()
 
@@ -73,6 +78,7 @@ class Downloads:
             TrustError: the server's certificate cannot be verified.
             DependencyDown: it does not answer; what came is kept.
         """
+        self._refuse_sealed()
         address = WebAddress.parse(location)
         folder = self._folder / sha256_hex(address.url.encode())[:16]
         target = folder / safe_name(unquote(address.target.partition("?")[0]))
@@ -104,6 +110,7 @@ class Downloads:
             SignatureMismatch: the bytes are not the ones that were published.
             DependencyDown: nothing answers; what came is kept.
         """
+        self._refuse_sealed()
         *others, last = file.addresses
         for url in others:
             try:
@@ -111,6 +118,13 @@ class Downloads:
             except (InputError, TrustError, DependencyDown) as error:
                 progress.say(_("{reason} The next address is tried.", reason=error.message))
         return self._download(last, file, progress).path
+
+    def _refuse_sealed(self) -> None:
+        if self._sealed:
+            raise ConfigError(
+                _("A sealed workspace downloads nothing: it would lie there open."),
+                remedy=_("Download the file yourself, collect it, then delete it."),
+            )
 
     def _download(self, url: str, file: PublicFile, progress: Progress) -> Downloaded:
         return download(

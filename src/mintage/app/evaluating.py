@@ -42,7 +42,11 @@ class Evaluating(Collecting):
     """What is asked of a model that stands. No torch is loaded here."""
 
     def __init__(self, workspace: Workspace, keys: KeyRing, settings: Settings) -> None:
-        super().__init__(workspace, keys, Downloads(workspace.download_folder))
+        super().__init__(
+            workspace,
+            keys,
+            Downloads(workspace.download_folder, sealed=workspace.sealing is not None),
+        )
         self._settings = settings
         self.bundles = Bundles(workspace, keys)
 

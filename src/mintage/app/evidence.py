@@ -30,6 +30,7 @@ from mintage.capture.chain.evidence import (
 )
 from mintage.core.canonical import canonical_json
 from mintage.core.errors import DataError
+from mintage.core.files import read_whole
 from mintage.store import inventory
 from mintage.store.workspace import Workspace
 from mintage.trust.audit import AuditLog
@@ -206,7 +207,7 @@ def _files(folder: Path, names: Sequence[str]) -> Mapping[str, bytes] | None:
     found = {}
     for name in names:
         with suppress(OSError):
-            found[name] = (folder / name).read_bytes()
+            found[name] = read_whole(folder / name)
     return found or None
 
 

@@ -70,7 +70,7 @@ class CustomerFeedback:
         self._card = card
         self._kept = Feedbacks(
             workspace.database,
-            workspace.feedback,
+            workspace.feedback_of,
             workspace.clock,
             self._terms,
             most_bytes=most_bytes,

@@ -16,6 +16,7 @@ from mintage.core.clock import Clock
 from mintage.core.errors import DependencyDown
 from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
+from mintage.trust.sealing.opening import WorkspaceSealing
 
 
 class Housekeeping:
@@ -56,6 +57,7 @@ def clear_workspace(
     clock: Clock | None = None,
     *,
     database_url: SecretStr | None = None,
+    seal_key: str | None = None,
     dry_run: bool = False,
 ) -> Cleared:
     """Free what nothing needs in the workspace at ``home``, even where the disk is full.
@@ -63,10 +65,15 @@ def clear_workspace(
     Raises:
         ConfigError: another process has it open.
     """
+    asked: dict[str, Any] = {
+        "database_url": database_url,
+        "opens_sealed": WorkspaceSealing,
+        "seal_key": seal_key,
+    }
     try:
-        workspace = Workspace(home, clock, database_url=database_url)
+        workspace = Workspace(home, clock, **asked)
     except DependencyDown:
         # On a full disk a database opens for reading only, and what it names is all we need.
-        workspace = Workspace(home, clock, database_url=database_url, reading=True)
+        workspace = Workspace(home, clock, reading=True, **asked)
     with workspace:
         return clear(workspace, dry_run=dry_run)

@@ -6,11 +6,13 @@ import json
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from mintage.app.stock import Stock, Thing, data_of
 from mintage.core.canonical import sha256_hex
-from mintage.core.files import size_on_disk
+from mintage.core.errors import SealBroken
+from mintage.core.files import read_whole, size_on_disk
 from mintage.store.workspace import Workspace
 
 KINDS = ("datasets", "models", "runs", "products")
@@ -22,7 +24,7 @@ class Listing:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._stock = Stock.of(workspace)
-        self._read: dict[str, frozenset[str] | None] = {}
+        self._read: dict[str, frozenset[Path] | None] = {}
 
     def to_json(self, kinds: Collection[str] = KINDS) -> dict[str, Any]:
         """The kinds that were asked for, and the sizes of everything."""
@@ -111,37 +113,38 @@ class Listing:
         by_kind["downloads"] = size_on_disk(self._workspace.download_folder)
         total = size_on_disk(home)
         by_kind["other"] = max(0, total - sum(by_kind.values()))
-        named = [names for each in self._stock.datasets if (names := self._names_of(each))]
+        named = [names for each in self._stock.datasets if (names := self._paths_of(each))]
         each_alone = sum(self._bytes(names) for names in named)
-        shared = each_alone - self._bytes(frozenset[str]().union(*named))
+        shared = each_alone - self._bytes(frozenset[Path]().union(*named))
         return {**by_kind, "total": total, "shared": shared}
 
     def _blobs_of(self, dataset: Thing) -> int:
-        return self._bytes(self._names_of(dataset) or frozenset())
+        return self._bytes(self._paths_of(dataset) or frozenset())
 
-    def _bytes(self, names: Collection[str]) -> int:
-        return sum(self._blob_sizes.get(name, 0) for name in names)
+    def _bytes(self, paths: Collection[Path]) -> int:
+        return sum(self._blob_sizes.get(path, 0) for path in paths)
 
-    def _names_of(self, dataset: Thing) -> frozenset[str] | None:
+    def _paths_of(self, dataset: Thing) -> frozenset[Path] | None:
         if dataset.reference not in self._read:
-            self._read[dataset.reference] = blob_names(dataset)
+            self._read[dataset.reference] = blob_paths(self._workspace, dataset)
         return self._read[dataset.reference]
 
     @cached_property
-    def _blob_sizes(self) -> Mapping[str, int]:
-        return self._workspace.blobs.sizes()
+    def _blob_sizes(self) -> Mapping[Path, int]:
+        return self._workspace.stored("blobs")
 
 
-def blob_names(dataset: Thing) -> frozenset[str] | None:
-    """The blobs that a dataset's manifest names; None where it is not this version's manifest."""
+def blob_paths(workspace: Workspace, dataset: Thing) -> frozenset[Path] | None:
+    """Where the blobs of a dataset's manifest lie; None where it is not this version's manifest."""
     path = dataset.folder / "manifest.jsonl"
     try:
-        manifest = path.read_bytes()
-    except OSError:
+        manifest = read_whole(path)
+    except (OSError, SealBroken):
         return None
     if sha256_hex(manifest) != dataset.row["version"]:
         return None
-    return frozenset(json.loads(line)["sha256"] for line in manifest.splitlines())
+    blobs = workspace.blobs_of(dataset.row["name"])
+    return frozenset(blobs.path(json.loads(line)["sha256"]) for line in manifest.splitlines())
 
 
 def _seconds(row: Mapping[str, Any]) -> float | None:

@@ -34,6 +34,7 @@ from mintage.store.engine import Database
 from mintage.store.workspace import FORMAT, Workspace
 from mintage.trust.audit import AuditLog
 from mintage.trust.keys import KeyRing
+from mintage.trust.sealing.opening import WorkspaceSealing
 
 _CHUNK = 1 << 20
 _MOST_ROW_BYTES = 256_000_000
@@ -55,13 +56,14 @@ def restore(
     home: Path,
     *,
     database_url: SecretStr | None = None,
+    seal_key: str | None = None,
     clock: Clock | None = None,
     progress: Progress | None = None,
 ) -> Restored:
     """Make a workspace of a backup, in a folder and a database where nothing is yet.
 
     ``database_url`` is where its facts go, if not into SQLite in that folder; from which kind of
-    database they come does not matter.
+    database they come does not matter. ``seal_key`` says where the key of a sealed one is now.
 
     Raises:
         ConfigError: there is something in the folder or the database, or no such backup.
@@ -78,7 +80,7 @@ def restore(
         try:
             staging.mkdir(mode=0o700, parents=True)
             _put_files(path, contents, staging, shown)
-            _describe(contents, staging, database_url)
+            _describe(contents, staging, database_url, seal_key)
             _put_rows(path, contents, staging, database_url, shown)
             os.sync()  # every file at once
             if home.exists():
@@ -99,10 +101,14 @@ def _check_free(home: Path) -> None:
         )
 
 
-def _describe(contents: Contents, staging: Path, database_url: SecretStr | None) -> None:
+def _describe(
+    contents: Contents, staging: Path, database_url: SecretStr | None, seal_key: str | None
+) -> None:
     said: dict[str, object] = {"format": FORMAT, "created_at": contents.made_at}
     if database_url is not None:
         said["database"] = "postgresql"
+    if contents.seal_key is not None:
+        said["seal"] = {"key": seal_key or contents.seal_key}
     write_atomic(staging / "workspace.json", json.dumps(said).encode() + b"\n")
 
 
@@ -195,7 +201,9 @@ def _examined(
     home: Path, contents: Contents, database_url: SecretStr | None, clock: Clock
 ) -> Restored:
     """Every record of the log is hashed again, the books are added up, files are looked for."""
-    with Workspace(home, clock, database_url=database_url) as workspace:
+    with Workspace(
+        home, clock, database_url=database_url, opens_sealed=WorkspaceSealing
+    ) as workspace:
         database = workspace.database
         log = AuditLog(database, KeyRing(workspace.key_folder), clock=clock)
         leaves = _checked(log, with_keys=contents.with_keys)

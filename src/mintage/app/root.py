@@ -11,6 +11,7 @@ from mintage.core.clock import Clock
 from mintage.core.settings import Settings, load_settings
 from mintage.store.workspace import Workspace
 from mintage.trust.making import key_ring
+from mintage.trust.sealing.opening import WorkspaceSealing
 
 if TYPE_CHECKING:
     from mintage.app.auditing import Auditing
@@ -46,12 +47,26 @@ class App:
     """
 
     def __init__(
-        self, settings: Settings | None = None, clock: Clock | None = None, *, make: bool = True
+        self,
+        settings: Settings | None = None,
+        clock: Clock | None = None,
+        *,
+        make: bool = True,
+        half_sealed: bool = False,
     ) -> None:
-        """``make`` says whether a workspace that is not there is begun."""
+        """``make`` says whether a workspace that is not there is begun.
+
+        ``half_sealed`` opens one whose sealing is to be gone on with.
+        """
         self.settings = settings or load_settings()
         self.workspace = Workspace(
-            self.settings.home, clock, database_url=self.settings.database_url, make=make
+            self.settings.home,
+            clock,
+            database_url=self.settings.database_url,
+            make=make,
+            opens_sealed=WorkspaceSealing,
+            seal_key=self.settings.seal_key,
+            half_sealed=half_sealed,
         )
         self.keys = key_ring(self.workspace)
 

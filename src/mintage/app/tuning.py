@@ -97,6 +97,13 @@ class Tuning:
             ConfigError: a dataset, recipe or budget that cannot be.
             DependencyDown: PyTorch, transformers or peft is not installed.
         """
+        if self._workspace.sealing is not None:
+            raise ConfigError(
+                _("Language models of your own are not trained in a sealed workspace."),
+                remedy=_(
+                    "Their weights are served from files: use a workspace that is not sealed."
+                ),
+            )
         dataset = self._dataset(reference)
         collect.check_language(dataset)
         shown = progress or Silent()

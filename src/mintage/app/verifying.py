@@ -202,7 +202,9 @@ class Verifying:
         dataset = app.create.dataset(reference)
         checked = check_dataset(
             dataset.folder,
-            app.workspace.home / "blobs",
+            app.workspace.home / "blobs"
+            if app.workspace.sealing is None
+            else app.workspace.blobs_of(dataset.name),
             self._keys.public_keys("data"),
             progress,
             subject=dataset.reference,

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from mintage.core.canonical import canonical_json, read_json, sha256_hex
 from mintage.core.errors import DataError, SignatureMismatch
-from mintage.core.files import write_folder
+from mintage.core.files import read_whole, write_folder
 from mintage.core.messages import _
 from mintage.trust.given import KeySource
 from mintage.trust.keys import Signer
@@ -127,7 +127,7 @@ class LanguageBundle:
 def is_language(folder: Path) -> bool:
     """Whether a folder says that it is a language model's, before anything of it is believed."""
     try:
-        said = json.loads((folder / MANIFEST_FILE).read_bytes())
+        said = json.loads(read_whole(folder / MANIFEST_FILE))
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(said, dict) and said.get("task") == TASK
@@ -221,7 +221,7 @@ def _check_weights(folder: Path, name: str) -> None:
 
 def _same(folder: Path, name: str, digests: Mapping[str, str]) -> bytes:
     """A small file's bytes, if they are still those that were checked."""
-    data = (folder / name).read_bytes()
+    data = read_whole(folder / name)
     if sha256_hex(data) != digests[name]:
         raise SignatureMismatch(_("{name} was changed while it was read.", name=name))
     return data

@@ -57,8 +57,12 @@ class Answers:
 
 
 def keep(
-    connection: repository.Connection, receipt: str, answer: bytes, recorded: datetime
+    connection: repository.Connection,
+    customer: str,
+    receipt: str,
+    answer: bytes,
+    recorded: datetime,
 ) -> None:
     """Keep an answer in the transaction of its event, and forget some whose time is over."""
     repository.remove_expired_answers(connection, timestamp(recorded), _MOST_REMOVED)
-    repository.insert_answer(connection, receipt, answer, timestamp(recorded + _KEPT))
+    repository.insert_answer(connection, customer, receipt, answer, timestamp(recorded + _KEPT))

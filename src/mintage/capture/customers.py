@@ -32,10 +32,14 @@ class Customer:
     name: str
     created_at: str
     details: Details = NO_DETAILS
+    erased_at: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The customer as lists show it."""
-        return asdict(self) | {"details": self.details.to_json()}
+        said = asdict(self) | {"details": self.details.to_json()}
+        if self.erased_at is None:
+            del said["erased_at"]
+        return said
 
     def with_key(self, issued: IssuedKey) -> dict[str, Any]:
         """The customer and a key just made, for the one moment when it is shown."""
@@ -48,7 +52,8 @@ class Customer:
     @classmethod
     def from_row(cls, row: repository.Values) -> Customer:
         """Read a customer's row."""
-        return cls(row["id"], row["name"], row["created_at"], Details.parse(row["details"]))
+        details = Details.parse(row["details"])
+        return cls(row["id"], row["name"], row["created_at"], details, row["erased_at"])
 
 
 class Customers:
@@ -96,8 +101,8 @@ class Customers:
             RequestError: there is no such customer to go on after (404).
         """
         with self._database.read() as connection:
-            name = None if after is None else found_customer(connection, after).name
-            rows = repository.all_customers(connection, name, limit)
+            last = None if after is None else found_customer(connection, after).id
+            rows = repository.all_customers(connection, last, limit)
         return [Customer.from_row(row) for row in rows]
 
     def set_details(self, customer: str, details: Details) -> Customer:
@@ -105,12 +110,12 @@ class Customers:
 
         Raises:
             ConfigError: a tax number that cannot be one.
-            RequestError: no such customer (404).
+            RequestError: no such customer (404), or it was erased (409).
         """
         tax_numbers.check(details.tax_number, details.country)
 
         def work(connection: repository.Connection) -> Customer:
-            changed = replace(found_customer(connection, customer), details=details)
+            changed = replace(_living(connection, customer), details=details)
             repository.change_customer(
                 connection, changed.id, {"details": changed.to_row()["details"]}
             )
@@ -126,13 +131,14 @@ class Customers:
 
         Raises:
             ConfigError: the name is no name.
-            RequestError: no such customer, or no such product among its limits (404).
+            RequestError: no such customer, or no such product among its limits (404), or it was
+                erased (409).
         """
         name = None if name is None else printable(name, _("a key"))
         key, key_id, now = ApiKey.generate(), new_id("key"), self._now()
 
         def work(connection: repository.Connection) -> IssuedKey:
-            owner = found_customer(connection, customer)
+            owner = _living(connection, customer)
             for product in limits.products or ():
                 _check_sold(connection, product)
             info = KeyInfo(key_id, owner.id, key.last4, now, name=name, limits=limits)
@@ -233,6 +239,17 @@ def found_customer(connection: repository.Connection, customer: str) -> Customer
             http_status=404,
         )
     return Customer.from_row(row)
+
+
+def _living(connection: repository.Connection, customer: str) -> Customer:
+    found = found_customer(connection, customer)
+    if found.erased_at is not None:
+        raise RequestError(
+            _("{customer} was erased: nothing is kept of them any more.", customer=found.id),
+            remedy=_("Add another customer."),
+            http_status=409,
+        )
+    return found
 
 
 def _found_key(connection: repository.Connection, key_id: str) -> KeyInfo:

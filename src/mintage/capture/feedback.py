@@ -74,15 +74,15 @@ class Feedbacks:
     def __init__(
         self,
         database: Database,
-        files: BlobStore,
+        files_of: Callable[[str], BlobStore],
         clock: Clock,
         terms: Terms,
         *,
         most_bytes: int,
     ) -> None:
-        """``most_bytes`` is the room for files that wait to be collected, all customers'."""
+        """``files_of`` are a customer's files; ``most_bytes`` is the room for all that wait."""
         self._database = database
-        self._files = files
+        self._files_of = files_of
         self._clock = clock
         self._terms = terms
         self._most_bytes = most_bytes
@@ -125,12 +125,13 @@ class Feedbacks:
         )
         with self._database.read() as connection:
             self._check(connection, kept)
-        self._files.put(kept.sha256, file, durable=True)
+        files = self._files_of(customer)
+        files.put(kept.sha256, file, durable=True)
 
         def work(connection: repository.Connection) -> Feedback:
             self._check(connection, kept)
-            if not self._files.has(kept.sha256):  # withdrawn by somebody else meanwhile
-                self._files.put(kept.sha256, file, durable=True)
+            if not files.has(kept.sha256):  # withdrawn by somebody else meanwhile
+                files.put(kept.sha256, file, durable=True)
             repository.save_feedback(connection, kept.to_row())
             audit.append(connection, "feedback.kept", _leaf(kept) | {"consent": True})
             return kept
@@ -138,7 +139,7 @@ class Feedbacks:
         try:
             return self._database.write(work)
         except (RequestError, QuotaReached, Overloaded):  # somebody was quicker
-            self._forget(kept.sha256)
+            self._forget(customer, kept.sha256)
             raise
 
     def withdraw(
@@ -152,7 +153,7 @@ class Feedbacks:
             RequestError: there is none of this customer (404), or it is part of a dataset (409).
         """
 
-        def work(connection: repository.Connection) -> str:
+        def work(connection: repository.Connection) -> Feedback:
             row = repository.find_feedback(connection, receipt)
             if row is None or not repository.is_shown(row, customer, among):
                 raise RequestError(
@@ -164,9 +165,10 @@ class Feedbacks:
             found = Feedback.from_row(row)
             repository.remove_feedback(connection, receipt)
             audit.append(connection, "feedback.withdrawn", _leaf(found))
-            return found.sha256
+            return found
 
-        self._forget(self._database.write(work))
+        gone = self._database.write(work)
+        self._forget(gone.customer, gone.sha256)
 
     def list(self, product: str | None = None, *, waiting: bool = True) -> Sequence[Feedback]:
         """What was said, the oldest first; ``waiting`` leaves out what is part of a dataset."""
@@ -181,7 +183,7 @@ class Feedbacks:
             DataError: it is not here.
             SignatureMismatch: it was changed.
         """
-        return self._files.get(found.sha256)
+        return self._files_of(found.customer).get(found.sha256)
 
     def collected(self, found: Sequence[Feedback], dataset: str) -> None:
         """These are part of a dataset now, which has their pictures; the files here go."""
@@ -196,8 +198,8 @@ class Feedbacks:
             )
 
         self._database.write(work)
-        for sha256 in {each.sha256 for each in found}:
-            self._forget(sha256)
+        for customer, sha256 in {(each.customer, each.sha256) for each in found}:
+            self._forget(customer, sha256)
 
     def _event(
         self, customer: str, receipt: str, among: Collection[str] | None
@@ -231,12 +233,14 @@ class Feedbacks:
                 retry_after_seconds=86_400,
             )
 
-    def _forget(self, sha256: str) -> None:
+    def _forget(self, customer: str, sha256: str) -> None:
         """Remove a file unless something still waits with it, decided where all writing is."""
+        files = self._files_of(customer)
 
         def work(connection: repository.Connection) -> None:
-            if not repository.is_waiting_file(connection, sha256):
-                self._files.remove(sha256)
+            others = repository.waiting_customers(connection, sha256)
+            if all(self._files_of(each).path(sha256) != files.path(sha256) for each in others):
+                files.remove(sha256)
 
         self._database.write(work)
 

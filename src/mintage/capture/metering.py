@@ -199,7 +199,13 @@ class UsageMeter:
             raise _duplicate(connection, records)
         for draft in drafts:
             if draft.usage.stored_answer is not None:
-                answers.keep(connection, draft.receipt, draft.usage.stored_answer, moment)
+                answers.keep(
+                    connection,
+                    draft.usage.permit.customer,
+                    draft.receipt,
+                    draft.usage.stored_answer,
+                    moment,
+                )
         _settle(connection, [*zip((each.usage for each in drafts), records, strict=True)], moment)
         return written
 

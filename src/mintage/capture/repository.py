@@ -37,6 +37,7 @@ from mintage.store.schema import (
     usage_events,
     usage_hours,
 )
+from mintage.store.sealed import all_rows, closed, first_row, found_by
 from mintage.store.statements import Insertion, Statement
 
 Connection = sqlalchemy.Connection  # so that the rest of the room need not import SQLAlchemy
@@ -136,7 +137,7 @@ def events(
         statement = statement.where(usage_events.c.product.in_(among))
     if before is not None:
         statement = statement.where(usage_events.c.sequence < before)
-    return _all(connection, statement)
+    return all_rows(connection, statement)
 
 
 def used_in(
@@ -161,7 +162,7 @@ def used_in(
             mine = mine.where(of.customer == customer)
         if among is not None:
             mine = mine.where(of.product.in_(among))
-        return _all(connection, mine)
+        return all_rows(connection, mine)
 
     sums = (func.sum(h.quantity).label("quantity"), func.sum(h.events).label("events"))
     summed = asked(h, h.unit, and_(h.hour >= begin, h.hour < end), *sums)
@@ -196,25 +197,34 @@ def event_by_receipt(connection: Connection, receipt: str) -> Values | None:
         .join(log_leaves, log_leaves.c.position == usage_events.c.log_position)
         .where(usage_events.c.receipt == receipt)
     )
-    return _first(connection, statement)
+    return first_row(connection, statement)
 
 
 def event_by_id(connection: Connection, customer: str, origin: str, event: str) -> Values | None:
     """The event that has this identity, its ``leaf_hash``, and ``answer, expires_at`` if kept."""
     e = usage_events.c
     statement = (
-        select(usage_events, log_leaves.c.leaf_hash, answers.c.answer, answers.c.expires_at)
+        select(
+            usage_events,
+            log_leaves.c.leaf_hash,
+            answers.c.answer,
+            answers.c.expires_at,
+            answers.c.receipt.label("answered"),
+        )
         .join(log_leaves, log_leaves.c.position == e.log_position)
         .outerjoin(answers, answers.c.receipt == e.receipt)
         .where(and_(e.customer == customer, e.origin == origin, e.id == event))
     )
-    return _first(connection, statement)
+    return first_row(connection, statement)
 
 
-def insert_answer(connection: Connection, receipt: str, answer: bytes, expires_at: str) -> None:
+def insert_answer(
+    connection: Connection, customer: str, receipt: str, answer: bytes, expires_at: str
+) -> None:
     """Keep what a repetition of this event's action is answered with."""
     values = {"receipt": receipt, "answer": answer, "expires_at": expires_at}
-    connection.execute(insert(answers).values(values))
+    said = closed(connection, answers, values | {"customer": customer})
+    connection.execute(insert(answers).values(said))
 
 
 def remove_expired_answers(connection: Connection, now: str, at_most: int) -> None:
@@ -227,12 +237,12 @@ def remove_expired_answers(connection: Connection, now: str, at_most: int) -> No
 def save_feedback(connection: Connection, values: Values) -> None:
     """Keep what was said of one answer, in place of what was said of it before."""
     connection.execute(delete(feedback).where(feedback.c.receipt == values["receipt"]))
-    connection.execute(insert(feedback).values(values))
+    connection.execute(insert(feedback).values(closed(connection, feedback, values)))
 
 
 def find_feedback(connection: Connection, receipt: str) -> Values | None:
     """What was said of the answer with this receipt."""
-    return _first(connection, select(feedback).where(feedback.c.receipt == receipt))
+    return first_row(connection, select(feedback).where(feedback.c.receipt == receipt))
 
 
 def all_feedback(connection: Connection, product: str | None, *, waiting: bool) -> list[Values]:
@@ -242,7 +252,7 @@ def all_feedback(connection: Connection, product: str | None, *, waiting: bool) 
         statement = statement.where(feedback.c.product == product)
     if waiting:
         statement = statement.where(feedback.c.collected_into.is_(None))
-    return _all(connection, statement)
+    return all_rows(connection, statement)
 
 
 def waiting_feedback(connection: Connection, but: str) -> list[Values]:
@@ -250,7 +260,7 @@ def waiting_feedback(connection: Connection, but: str) -> list[Values]:
     f = feedback.c
     counted = (f.customer, func.count().label("count"), func.sum(f.size_bytes).label("size_bytes"))
     others = f.collected_into.is_(None) & (f.receipt != but)
-    return _all(connection, select(*counted).where(others).group_by(f.customer))
+    return all_rows(connection, select(*counted).where(others).group_by(f.customer))
 
 
 def mark_collected(connection: Connection, receipts: Sequence[str], dataset: str) -> None:
@@ -265,10 +275,11 @@ def remove_feedback(connection: Connection, receipt: str) -> None:
     connection.execute(delete(feedback).where(feedback.c.receipt == receipt))
 
 
-def is_waiting_file(connection: Connection, sha256: str) -> bool:
-    """Whether anything that waits to be collected has this file."""
+def waiting_customers(connection: Connection, sha256: str) -> list[str]:
+    """Whose feedback with this file waits to be collected."""
     wanted = (feedback.c.sha256 == sha256) & feedback.c.collected_into.is_(None)
-    return connection.execute(select(feedback.c.receipt).where(wanted)).first() is not None
+    asked = select(feedback.c.customer).where(wanted).distinct()
+    return list(connection.execute(asked).scalars())
 
 
 def usage_counts(connection: Connection, customer: str) -> list[Values]:
@@ -276,7 +287,7 @@ def usage_counts(connection: Connection, customer: str) -> list[Values]:
     e = usage_events.c
     alike = (e.outcome, e.product, e.plan, e.plan_version, e.quantities)
     statement = select(*alike, func.count().label("events")).group_by(*alike)
-    return _all(connection, statement.where(e.customer == customer))
+    return all_rows(connection, statement.where(e.customer == customer))
 
 
 # Core has no words for both databases' JSON in a text.
@@ -331,42 +342,50 @@ def _of_unit(
 
 def add_customer(connection: Connection, values: Values) -> None:
     """Keep a new customer."""
-    connection.execute(insert(customers).values(values))
+    connection.execute(insert(customers).values(closed(connection, customers, values)))
 
 
 def change_customer(connection: Connection, customer: str, values: Values) -> None:
     """Change what is kept of a customer."""
-    connection.execute(update(customers).where(customers.c.id == customer).values(values))
+    said = closed(connection, customers, values | {"id": customer})
+    connection.execute(update(customers).where(customers.c.id == customer).values(said))
 
 
 def find_customer(connection: Connection, name_or_id: str) -> Values | None:
     """The customer of this id or this name."""
-    either = (customers.c.id == name_or_id) | (customers.c.name == name_or_id)
-    return _first(connection, select(customers).where(either))
+    named = found_by(connection, customers, "name", name_or_id)
+    either = (customers.c.id == name_or_id) | (customers.c.name_key == named)
+    return first_row(connection, select(customers).where(either))
 
 
 def all_customers(
     connection: Connection, after: str | None = None, limit: int | None = None
 ) -> list[Values]:
-    """Every customer, by name; with ``after`` those whose names come later, ``limit`` at most."""
-    asked = select(customers).order_by(customers.c.name).limit(limit)
-    return _all(connection, asked if after is None else asked.where(customers.c.name > after))
+    """Every customer, by name; with ``after`` those whose names come later, ``limit`` at most.
+
+    Where names are sealed they come in an order of their own, always the same.
+    """
+    by = customers.c.name_key
+    asked = select(customers).order_by(by).limit(limit)
+    if after is not None:
+        asked = asked.where(by > select(by).where(customers.c.id == after).scalar_subquery())
+    return all_rows(connection, asked)
 
 
 def add_key(connection: Connection, values: Values) -> None:
     """Keep what may be kept of a new key."""
-    connection.execute(insert(api_keys).values(values))
+    connection.execute(insert(api_keys).values(closed(connection, api_keys, values)))
 
 
 def find_key(connection: Connection, key_id: str) -> Values | None:
     """What is kept of a key."""
-    return _first(connection, _key_columns().where(api_keys.c.id == key_id))
+    return first_row(connection, _key_columns().where(api_keys.c.id == key_id))
 
 
 def keys_of(connection: Connection, customer: str) -> list[Values]:
     """A customer's keys, oldest first."""
     statement = _key_columns().where(api_keys.c.customer == customer).order_by(api_keys.c.id)
-    return _all(connection, statement)
+    return all_rows(connection, statement)
 
 
 def key_that_replaces(connection: Connection, key_id: str) -> str | None:
@@ -384,7 +403,7 @@ def expired_keys(connection: Connection, moment: str) -> list[Values]:
     """The keys whose time is over and that nobody revoked."""
     k = api_keys.c
     over = k.revoked_at.is_(None) & (k.expires_at <= moment)
-    return _all(connection, _key_columns().where(over).order_by(k.id))
+    return all_rows(connection, _key_columns().where(over).order_by(k.id))
 
 
 def revoke_key(connection: Connection, key_id: str, moment: str) -> None:
@@ -399,7 +418,7 @@ def add_plan(connection: Connection, values: Values) -> None:
 
 def current_plan(connection: Connection, name: str) -> Values | None:
     """The newest version of a plan."""
-    return _first(
+    return first_row(
         connection, select(plans).where(plans.c.name == name).order_by(plans.c.version.desc())
     )
 
@@ -407,7 +426,7 @@ def current_plan(connection: Connection, name: str) -> Values | None:
 def plan_version(connection: Connection, name: str, version: int) -> Values | None:
     """One version of a plan."""
     wanted = (plans.c.name == name) & (plans.c.version == version)
-    return _first(connection, select(plans).where(wanted))
+    return first_row(connection, select(plans).where(wanted))
 
 
 def plan_versions(connection: Connection, name: str) -> dict[int, str]:
@@ -418,7 +437,7 @@ def plan_versions(connection: Connection, name: str) -> dict[int, str]:
 
 def all_plans(connection: Connection) -> list[Values]:
     """Every version of every plan."""
-    return _all(connection, select(plans).order_by(plans.c.name, plans.c.version))
+    return all_rows(connection, select(plans).order_by(plans.c.name, plans.c.version))
 
 
 def add_subscription(connection: Connection, values: Values) -> None:
@@ -437,28 +456,30 @@ def subscriptions_of(connection: Connection, customer: str) -> list[Values]:
     """What a customer has ever begun, the oldest first."""
     s = subscriptions.c
     asked = select(subscriptions).where(s.customer == customer).order_by(s.started_at, s.id)
-    return _all(connection, asked)
+    return all_rows(connection, asked)
 
 
 def add_operator(connection: Connection, values: Values) -> None:
     """Keep a new operator."""
-    connection.execute(insert(operators).values(values))
+    connection.execute(insert(operators).values(closed(connection, operators, values)))
 
 
 def find_operator(connection: Connection, operator: str) -> Values | None:
     """The operator of this name or id."""
     o = operators.c
-    return _first(connection, select(operators).where(or_(o.id == operator, o.name == operator)))
+    named = o.name_key == found_by(connection, operators, "name", operator)
+    return first_row(connection, _operators().where(or_(o.id == operator, named)))
 
 
 def all_operators(connection: Connection) -> list[Values]:
     """Every operator, by name."""
-    return _all(connection, select(operators).order_by(operators.c.name))
+    return all_rows(connection, _operators().order_by(operators.c.name_key))
 
 
 def change_operator(connection: Connection, operator: str, values: Values) -> None:
     """Say what is otherwise of an operator."""
-    connection.execute(update(operators).where(operators.c.id == operator).values(values))
+    said = closed(connection, operators, values | {"id": operator})
+    connection.execute(update(operators).where(operators.c.id == operator).values(said))
 
 
 def add_operator_key(connection: Connection, values: Values) -> None:
@@ -469,15 +490,15 @@ def add_operator_key(connection: Connection, values: Values) -> None:
 def operator_key_by_digest(connection: Connection, sha256: str) -> Values | None:
     """``sha256, expires_at`` of the key with this digest, and its operator's own columns."""
     k = operator_keys.c
-    asked = select(operators, k.sha256, k.expires_at).join(operators, operators.c.id == k.operator)
-    return _first(connection, asked.where(k.sha256 == sha256))
+    asked = _operators(k.sha256, k.expires_at).join(operator_keys, operators.c.id == k.operator)
+    return first_row(connection, asked.where(k.sha256 == sha256))
 
 
 def operator_keys_of(connection: Connection, operator: str) -> list[Values]:
     """``last4, created_at, expires_at`` of an operator's keys, the oldest first."""
     k = operator_keys.c
     asked = select(k.last4, k.created_at, k.expires_at).where(k.operator == operator)
-    return _all(connection, asked.order_by(k.created_at, k.sha256))
+    return all_rows(connection, asked.order_by(k.created_at, k.sha256))
 
 
 def expire_operator_keys(connection: Connection, operator: str, moment: str) -> None:
@@ -489,14 +510,9 @@ def expire_operator_keys(connection: Connection, operator: str, moment: str) -> 
     )
 
 
+def _operators(*more: ColumnElement[Any]) -> Select[Any]:
+    return select(*(column for column in operators.columns if column.name != "name_key"), *more)
+
+
 def _key_columns() -> Select[Any]:
     return select(*(column for column in api_keys.columns if column.name != "sha256"))
-
-
-def _all(connection: Connection, statement: Select[Any]) -> list[Values]:
-    return [dict(row) for row in connection.execute(statement).mappings()]
-
-
-def _first(connection: Connection, statement: Select[Any]) -> Values | None:
-    row = connection.execute(statement.limit(1)).mappings().first()
-    return None if row is None else dict(row)

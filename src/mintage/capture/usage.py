@@ -178,6 +178,11 @@ class UsageHistory:
 
 def _check_logged(row: dict[str, Any], logged: log.LogRow | None) -> None:
     """Two receipts of one event that differ would both be signed: look before the second is."""
+    if logged is not None and logged.erased:
+        raise RequestError(
+            _("The customer of this receipt was erased, and with them what it would prove."),
+            http_status=410,
+        )
     record = UsageRecord.from_row(row).spelled() | Spelled.of({"kind": "usage"})
     if logged is None or leaf_of(record.encode(), logged.salt) != row["leaf_hash"]:
         raise LogForked(

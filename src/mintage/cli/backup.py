@@ -63,7 +63,11 @@ def restore(
     """
     settings = load_settings(home=home)
     done = restore_it(
-        file, settings.home, database_url=settings.database_url, progress=TerminalProgress()
+        file,
+        settings.home,
+        database_url=settings.database_url,
+        seal_key=settings.seal_key,
+        progress=TerminalProgress(),
     )
     problems = [each for each in done.findings if each.status == "problem"]
     if as_json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +15,7 @@ from mintage.cli.interrupt import orderly_interrupt
 from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import TerminalProgress, emit, line, say, table
 from mintage.core.errors import ConfigError, RequestError
+from mintage.core.files import read_whole, write_atomic
 from mintage.core.machine import process_age_seconds
 from mintage.core.messages import Message, _
 from mintage.core.units import format_duration, parse_duration, parse_share
@@ -319,6 +321,9 @@ def _show_ablation(rows: Sequence[Mapping[str, Any]]) -> None:
 def report(
     model: Annotated[str, typer.Argument(help="A model: pets, pets@latest or pets@3.")],
     *,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write it to this file, unsealed, instead.")
+    ] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -329,6 +334,9 @@ def report(
         else:
             path = app.create.report(model, progress=TerminalProgress())
             card = path.with_name(CARD)
+        if out is not None:
+            write_atomic(out, read_whole(path))
+            path = out
     if as_json:
         emit({"model": model, "report": str(path), "card": str(card)})
     else:

@@ -155,7 +155,12 @@ def gc(
 ) -> None:
     """Free what nothing needs: cache, downloads, unused examples, runs without a model."""
     settings = load_settings(home=home)
-    cleared = clear_workspace(settings.home, database_url=settings.database_url, dry_run=dry_run)
+    cleared = clear_workspace(
+        settings.home,
+        database_url=settings.database_url,
+        seal_key=settings.seal_key,
+        dry_run=dry_run,
+    )
     for text in cleared.left:
         warn(text)
     if as_json:

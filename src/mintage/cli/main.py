@@ -73,8 +73,11 @@ _VERBS = {
         "signing-key": "signing_keys:signing_key",
         "trust": "trust:trust_keys",
         "audit": "audit:audit",
+        "seal": "sealing:seal",
+        "erase": "sealing:erase",
     },
     WORKSPACE: {
+        "init": "sealing:init",
         "list": "housekeeping:list_all",
         "show": "show:show",
         "remove": "housekeeping:remove",

@@ -8,15 +8,18 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from mmap import mmap
 from pathlib import Path
-from typing import BinaryIO
+from tempfile import TemporaryFile
+from typing import BinaryIO, cast
 
 from mintage.core.errors import ConfigError, DependencyDown, MintageError, said_by
 from mintage.core.ids import new_id
 from mintage.core.messages import _
+from mintage.core.vaults import Mounted, mounted
 
 _ASIDE = ".old-"
 _PART_BYTES = 1 << 24
@@ -89,13 +92,58 @@ def sync_folder(folder: Path | str) -> None:
 
 
 def read_whole(path: Path | str, most: int = sys.maxsize) -> bytes:
-    """A file's bytes in four system calls, where ``Path.read_bytes`` makes nine.
+    """A file's bytes, opened where they are sealed.
 
-    That is a good part of what a small file takes. Of a larger file than ``most`` come more bytes
-    than that, not all of them.
+    Of a larger file than ``most`` come more bytes than that, not all of them.
 
     Raises:
         OSError: it is gone, or may not be read.
+        SealBroken: it is not what was sealed there last.
+    """
+    sealed = mounted(path)
+    if sealed is None:
+        return read_stored(path, most)
+    return sealed.vault.open(sealed.name, read_stored(path))
+
+
+@contextmanager
+def opened_file(path: Path | str) -> Iterator[BufferedReader]:
+    """A file for reading, with a descriptor that can be mapped; a sealed one lies in memory.
+
+    Raises:
+        OSError, SealBroken: as ``read_whole``.
+    """
+    if mounted(path) is None:
+        with Path(path).open("rb") as stream:
+            yield stream
+        return
+    data = read_whole(path)
+    with os.fdopen(_memory_file(), "rb") as stream:
+        write_all(stream.fileno(), data)
+        stream.seek(0)
+        yield stream
+
+
+def scratch_file(folder: Path, *, in_memory: bool) -> BinaryIO:
+    """A nameless file that can be mapped, in a folder; ``in_memory`` it never touches a disk."""
+    if not in_memory:
+        return cast("BinaryIO", TemporaryFile(dir=folder))
+    return os.fdopen(_memory_file(), "w+b")
+
+
+def _memory_file() -> int:
+    if not hasattr(os, "memfd_create"):  # such as on macOS
+        raise ConfigError(
+            _("This system has no files in memory, which a sealed workspace needs."),
+            remedy=_("Use a sealed workspace on Linux."),
+        )
+    return os.memfd_create("mintage")
+
+
+def read_stored(path: Path | str, most: int = sys.maxsize) -> bytes:
+    """``read_whole`` of a file as it lies there, in four system calls where ``Path`` makes nine.
+
+    That is a good part of what a small file takes.
     """
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     try:
@@ -110,17 +158,50 @@ def read_whole(path: Path | str, most: int = sys.maxsize) -> bytes:
 
 
 def write_atomic(
-    path: Path | str, data: bytes | mmap, *, mode: int = 0o644, durable: bool = True
+    path: Path | str,
+    data: bytes | mmap,
+    *,
+    mode: int = 0o644,
+    durable: bool = True,
+    scratch: Path | None = None,
 ) -> None:
     """Write beside the target, flush, rename. Readers see the old bytes or the new ones.
 
-    Names are strings here: ``Path`` took half of the time that a small file takes, and 120 bytes
-    for ever, since it interns each part.
+    ``scratch`` is a folder of the same disk to write in first, where the target's own is to hold
+    nothing else at any moment. In a vault it is sealed. Names are strings here: ``Path`` took half
+    of the time that a small file takes, and 120 bytes for ever, since it interns each part.
     """
+    sealed = mounted(path)
+    if sealed is not None:
+        data = sealed.vault.seal(sealed.name, data)
+    store_atomic(path, data, mode=mode, durable=durable, scratch=scratch)
+    if sealed is not None:
+        sealed.vault.landed([sealed.name])
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Add a line, which brings its own end; a sealed file is sealed anew with it."""
+    if mounted(path) is not None:
+        before = read_whole(path) if path.exists() else b""
+        write_atomic(path, before + line, durable=False)
+        return
+    with readable_failures(path), path.open("ab") as stream:
+        stream.write(line)
+
+
+def store_atomic(
+    path: Path | str,
+    data: bytes | mmap,
+    *,
+    mode: int = 0o644,
+    durable: bool = True,
+    scratch: Path | None = None,
+) -> None:
+    """``write_atomic`` of what is to lie there as it is."""
     target = os.fspath(path)
     folder, name = os.path.split(target)
     with readable_failures(target):
-        temporary = os.path.join(folder, f".{name}.{new_id('tmp')}")  # noqa: PTH118
+        temporary = os.path.join(scratch or folder, f".{name}.{new_id('tmp')}")  # noqa: PTH118
         try:
             descriptor = _created(temporary, mode)
             try:
@@ -138,7 +219,8 @@ def write_atomic(
 
 
 def write_parts(path: Path, parts: Iterable[bytes], *, mode: int = 0o644) -> int:
-    """``write_atomic`` of what memory might not hold; how many bytes it is."""
+    """``write_atomic`` of what memory might not hold; how many bytes it is. Not for a vault."""
+    _refuse_vault(path)
     size = 0
     with readable_failures(path):
         temporary = path.with_name(f".{path.name}.{new_id('tmp')}")
@@ -207,18 +289,29 @@ def write_folder(folder: Path, files: Mapping[str, bytes | mmap]) -> None:
     The old one is renamed aside before the new one takes its place, and removed last: a crash
     in between leaves a whole copy that ``put_back`` finds. Writers of one folder take turns.
     """
+    landing: list[Mounted] = []
     with _staged(folder) as staging:
         for name, data in files.items():
-            write_atomic(staging / name, data)
+            sealed = mounted(folder / name)
+            if sealed is not None:
+                data = sealed.vault.seal(sealed.name, data)  # noqa: PLW2901 - that is what it is now
+                landing.append(sealed)
+            store_atomic(staging / name, data)
+    if landing:
+        landing[0].vault.landed([each.name for each in landing])
 
 
 def copy_folder(
-    source: Path, names: Iterable[str], folder: Path, check: Callable[[Path], object]
+    source: Path, names: Sequence[str], folder: Path, check: Callable[[Path], object]
 ) -> Iterator[int]:
     """``write_folder`` of files that memory might not hold; yields how many bytes each part has.
 
-    ``check`` is called with the copy before it appears, and raises where it may not.
+    ``check`` is called with the copy before it appears, and raises where it may not. It is not for
+    vaults.
     """
+    for name in names:
+        _refuse_vault(source / name)
+        _refuse_vault(folder / name)
     with _staged(folder) as staging:
         staging.mkdir(parents=True)
         for name in names:
@@ -230,6 +323,15 @@ def copy_folder(
                 os.fsync(written.fileno())
         check(staging)
         sync_folder(staging)
+
+
+def _refuse_vault(path: Path) -> None:
+    """What memory might not hold is not sealed."""
+    if mounted(path) is not None:
+        raise ConfigError(
+            _("{name} is too large for a sealed workspace.", name=path.name),
+            remedy=_("Keep language models of your own in a workspace that is not sealed."),
+        )
 
 
 @contextmanager

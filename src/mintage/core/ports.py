@@ -254,6 +254,10 @@ class Meter(Protocol):
 class BlobStore(Protocol):
     """Bytes by name: a folder today, an object store later."""
 
+    def path(self, sha256: str) -> Path:
+        """Where the bytes lie, sealed or not."""
+        ...
+
     def put(self, sha256: str, data: bytes, *, durable: bool = False) -> None:
         """Keep the bytes; the same name twice is the same bytes. ``durable``: flushed at once."""
         ...
@@ -309,5 +313,48 @@ class PaymentProvider(Protocol):
         Raises:
             RequestError: it is not the provider's (400), or it sends none (404).
             NotReady: what messages are verified with is not set.
+        """
+        ...
+
+
+class WrappingKey(Protocol):
+    """A key-encryption key: wraps the data keys of a sealed workspace, and lies outside of it."""
+
+    reference: str
+    """Where it is, as settings name it: ``file:PATH``, ``env:NAME`` or ``SERVICE:ADDRESS``."""
+
+    def current(self) -> str:
+        """The id of the key that wraps now; another one after it was rotated."""
+        ...
+
+    def wrap(self, secret: bytes, context: bytes) -> tuple[str, bytes]:
+        """The id of the key that wrapped it, and 32 bytes wrapped.
+
+        Raises:
+            DependencyDown: it does not answer.
+        """
+        ...
+
+    def unwrap(self, wrapped_by: str, wrapped: bytes, context: bytes) -> bytes:
+        """The 32 bytes, by the key with that id, if they were wrapped with this context.
+
+        Raises:
+            SealBroken: they were not, or there is no such key.
+            DependencyDown: it does not answer.
+        """
+        ...
+
+
+@runtime_checkable
+class KeyService(Protocol):
+    """Who keeps key-encryption keys that never leave it (a KMS)."""
+
+    name: str
+
+    def open(self, address: str) -> WrappingKey:
+        """The key at an address of its own kind.
+
+        Raises:
+            ConfigError: there is none.
         """
         ...

@@ -8,11 +8,13 @@ KEY_PREFIX = "mtg_live_"
 """What every customer's API key begins with."""
 OPERATOR_PREFIX = "mtg_op_"
 """What every operator's key begins with."""
+SEAL_PREFIX = "mtg_kek_"
+"""What every key-encryption key of a sealed workspace begins with."""
 
 # In any case: some of what quotes a header or a name has made it small. A webhook's secret is
 # base64; a payment provider's key says whether it is for trying out.
 _KEY = re.compile(
-    rf"({KEY_PREFIX}|{OPERATOR_PREFIX})\w+|(whsec_)[\w+/=-]+|([rs]k_(?:live|test)_)\w+",
+    rf"({KEY_PREFIX}|{OPERATOR_PREFIX}|{SEAL_PREFIX})\w+|(whsec_)[\w+/=-]+|([rs]k_(?:live|test)_)\w+",
     re.IGNORECASE,
 )
 _MARKS = ("mtg_", "whsec_", "k_live_", "k_test_")

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from mintage.core.errors import ConfigError
 from mintage.core.messages import _
-from mintage.core.ports import Modality, PaymentProvider, Source, Task
+from mintage.core.ports import KeyService, Modality, PaymentProvider, Source, Task
 
 T = TypeVar("T")
 
@@ -95,3 +95,9 @@ def tasks() -> Registry[Task]:
 def payment_providers() -> Registry[PaymentProvider]:
     """All registered payment providers; the entry points' group is ``mintage.payment``."""
     return Registry("payment", dict(_PAYMENTS))
+
+
+@cache
+def key_services() -> Registry[KeyService]:
+    """All registered key services; the entry points' group is ``mintage.kms``."""
+    return Registry("kms", {})

@@ -26,6 +26,9 @@ class Settings(BaseSettings):
     """The workspace's folder."""
     database_url: SecretStr | None = None
     """A PostgreSQL database, `postgresql+psycopg://…`; None: SQLite in the workspace's folder."""
+    seal_key: str | None = None
+    """Where the key-encryption key of a sealed workspace is: `file:PATH`, `env:NAME` or
+    `SERVICE:ADDRESS`; None: where the workspace says. A workspace begun with it is sealed."""
     host: str = "127.0.0.1"
     """Where customers reach the server."""
     port: int = 8000

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mintage.core.files import write_atomic
+from mintage.core.files import opened_file, write_atomic
 from mintage.create.dataset import Dataset
 from mintage.store.workspace import Workspace
 
@@ -25,7 +25,7 @@ def place(workspace: Workspace, dataset: Dataset, name: str) -> Path:
 def read(path: Path) -> Arrays | None:
     """What ``write`` wrote; None where there is nothing that can be read."""
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as found:
+        with opened_file(path) as stream, np.load(stream, allow_pickle=False) as found:
             return {name: found[name] for name in found.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
         return None

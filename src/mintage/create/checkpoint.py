@@ -17,7 +17,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from mintage.core.errors import DataError
-from mintage.core.files import write_atomic
+from mintage.core.files import read_whole, write_atomic
 from mintage.core.messages import _
 from mintage.modalities.safe_tensors import check, check_file
 
@@ -106,7 +106,7 @@ class Checkpoint:
         """
         try:
             document = _document(self.path)
-            data = self.path.read_bytes()
+            data = read_whole(self.path)
             check(data, finite=False)
             tensors = load(data)
         except _UNREADABLE:

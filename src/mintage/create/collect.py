@@ -62,7 +62,9 @@ def collect(
     source, listing = list_source(location, kind, label)
     check_classes([found.label for found in listing.examples], listing.empty_classes)
     check_columns(listing, columns)
-    kept, skipped = store_all(workspace, kind, listing, progress, strict=strict, columns=columns)
+    kept, skipped = store_all(
+        workspace.blobs_of(name), kind, listing, progress, strict=strict, columns=columns
+    )
     expected = {found.label for found in listing.examples}
     listing = replace(listing, examples=())  # of millions, what is no longer needed goes at once
     found = by_content(kept)

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any, BinaryIO
 
 from mintage.core.canonical import canonical_json, sha256_hex
 from mintage.core.errors import DataError, SignatureMismatch
-from mintage.core.files import put_back, readable_failures, write_folder
+from mintage.core.files import put_back, readable_failures, scratch_file, write_folder
 from mintage.core.messages import _
 from mintage.core.types import Example
 from mintage.create import repository
@@ -134,7 +133,11 @@ def keep_dataset(
     """
     # Written to a nameless file and mapped: beside all that was collected, a manifest in memory
     # would be the most that collecting takes.
-    with readable_failures(workspace.home), TemporaryFile(dir=workspace.home) as stream:
+    in_memory = workspace.sealing is not None
+    with (
+        readable_failures(workspace.home),
+        scratch_file(workspace.home, in_memory=in_memory) as stream,
+    ):
         count = write_manifest(examples, stream)
         stream.flush()
         with mmap(stream.fileno(), 0, access=ACCESS_READ) as manifest:

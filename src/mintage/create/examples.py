@@ -15,11 +15,10 @@ from mintage.core.canonical import sha256_hex
 from mintage.core.errors import DataError
 from mintage.core.messages import _
 from mintage.core.parallel import in_order
-from mintage.core.ports import Modality
+from mintage.core.ports import BlobStore, Modality
 from mintage.core.progress import Progress
 from mintage.core.types import NO_COLUMNS, Example, Found, InputSpec, Skipped, SourceListing
 from mintage.sources.location import attempt
-from mintage.store.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +89,7 @@ def to_be_asked(
 
 
 def store_all(
-    workspace: Workspace,
+    blobs: BlobStore,
     kind: Modality,
     listing: SourceListing,
     progress: Progress,
@@ -116,7 +115,7 @@ def store_all(
         if isinstance(result, Skipped):
             return result
         digest = sha256_hex(result.data)
-        workspace.blobs.put(digest, result.data)
+        blobs.put(digest, result.data)
         said = {name: text for name, text in found.columns.items() if name in columns}
         about = result.properties
         size = (about["width"], about["height"])

@@ -9,7 +9,7 @@ there was time for all examples.
 from __future__ import annotations
 
 import hashlib
-import os
+import io
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,8 +24,7 @@ from torch.nn import functional
 
 from mintage.core.canonical import canonical_json
 from mintage.core.errors import DataError
-from mintage.core.files import readable_failures
-from mintage.core.ids import new_id
+from mintage.core.files import opened_file, write_atomic
 from mintage.core.messages import Message, _
 from mintage.create.forward import Index, Labels, Pixels, accuracy, gather, precision, scaled
 from mintage.create.pace import ThreadKeeper
@@ -178,7 +177,8 @@ class _Bank:
         shape = (len(self.images), self.network.output.in_features)
         if self.path is not None and self.path.is_file():
             try:
-                kept = np.load(self.path, allow_pickle=False)
+                with opened_file(self.path) as stream:
+                    kept = np.load(stream, allow_pickle=False)
             except (OSError, ValueError, EOFError):
                 kept = np.empty(0)  # a damaged cache is computed again
             if kept.shape == shape and kept.dtype == np.float32:
@@ -243,17 +243,9 @@ class _Bank:
         """Write the cache aside and rename it: it is there wholly or not at all."""
         if self.path is None:
             return
-        with readable_failures(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            staging = self.path.with_name(f".{self.path.name}.{new_id('tmp')}")
-            try:
-                with staging.open("xb") as stream:
-                    np.save(stream, self.features, allow_pickle=False)
-                    stream.flush()
-                    os.fsync(stream.fileno())
-                staging.replace(self.path)
-            finally:
-                staging.unlink(missing_ok=True)
+        stream = io.BytesIO()
+        np.save(stream, self.features, allow_pickle=False)
+        write_atomic(self.path, stream.getvalue())
 
 
 class _Head:

@@ -73,7 +73,7 @@ def surest_mistakes(test: Answers) -> list[int]:
 
 def _small(test: Answers, workspace: Workspace, number: int) -> Image.Image:
     example = test.examples[number]
-    data = workspace.blobs.get(example.sha256)
+    data = workspace.blobs_of(test.dataset.name).get(example.sha256)
     return small_picture(data, example, test.manifest.modality)
 
 

@@ -13,7 +13,7 @@ from mintage.core.canonical import canonical_json
 from mintage.core.errors import DataError
 from mintage.core.messages import _
 from mintage.core.parallel import in_order
-from mintage.core.ports import Modality
+from mintage.core.ports import BlobStore, Modality
 from mintage.core.progress import Progress
 from mintage.core.types import Example, Skipped
 from mintage.create import splits
@@ -77,8 +77,9 @@ def grow(
     )
     check_columns(listing, columns)
     known = {name for example in before.examples for name in example.columns}
+    blobs = workspace.blobs_of(before.name)
     kept, skipped = store_all(
-        workspace, kind, listing, progress, strict=strict, columns={*columns, *known}
+        blobs, kind, listing, progress, strict=strict, columns={*columns, *known}
     )
     if not kept:
         raise DataError(
@@ -91,7 +92,7 @@ def grow(
     found = _with_known_conflicts(by_content([*map(_known, before.examples), *kept]), before)
     pairs: Pairs = []
     if any(each.before is None for each in found.unique):
-        found = _fingerprinted(workspace, kind, found, progress)
+        found = _fingerprinted(blobs, kind, found, progress)
         pairs = [
             pair
             for pair in near_duplicates(kind, found.unique, progress)
@@ -150,15 +151,13 @@ def _with_known_conflicts(found: Sorted, before: Dataset) -> Sorted:
     return Sorted(unique, found.duplicates, _united([*found.conflicts, *listed]))
 
 
-def _fingerprinted(
-    workspace: Workspace, kind: Modality, found: Sorted, progress: Progress
-) -> Sorted:
+def _fingerprinted(blobs: BlobStore, kind: Modality, found: Sorted, progress: Progress) -> Sorted:
     """The known examples read again for what near duplicates share."""
 
     def one(example: Kept) -> Kept:
         if example.before is None:
             return example
-        data = workspace.blobs.get(example.sha256)
+        data = blobs.get(example.sha256)
         # The blob has no metadata that would say how the picture was held.
         mark = kind.fingerprint(data, orientation=example.before.orientation)
         return replace(example, fingerprint=mark)

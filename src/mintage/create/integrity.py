@@ -12,9 +12,10 @@ from functools import partial
 from pathlib import Path
 
 from mintage.core.canonical import sha256_hex
-from mintage.core.errors import DataError, SignatureMismatch, said_by
+from mintage.core.errors import DataError, MintageError, SignatureMismatch, said_by
 from mintage.core.messages import Message, _
 from mintage.core.parallel import in_order
+from mintage.core.ports import BlobStore
 from mintage.core.progress import Progress
 from mintage.core.types import Example
 from mintage.trust.folders import refuse
@@ -64,13 +65,15 @@ def blobs_beside(folder: Path) -> Path:
 
 def check_dataset(
     folder: Path,
-    blobs: Path,
+    blobs: Path | BlobStore,
     keys: Sequence[PublicKey],
     progress: Progress,
     *,
     subject: str | None = None,
 ) -> CheckedDataset:
     """Check the folder, then hash every blob that its manifest names, on every core.
+
+    ``blobs`` is their folder, or what opens those of a sealed workspace.
 
     Raises:
         DataError: there is no such folder, or it is no dataset.
@@ -94,9 +97,12 @@ def check_dataset(
             remedy=_REMEDY,
         )
     named = _named(verified.subject, verified.files)
-    _check_folders(verified.subject, blobs)
     problems, size_bytes = [], 0
-    check = partial(_checked, f"{blobs}{os.sep}")
+    if isinstance(blobs, Path):
+        _check_folders(verified.subject, blobs)
+        check = partial(_checked, f"{blobs}{os.sep}")
+    else:
+        check = partial(_opened, blobs)
     title = _("Checking {dataset}", dataset=f"{name}#{version[:12]}…")
     for problem, size in in_order(title, named, check, progress):
         size_bytes += size
@@ -142,6 +148,14 @@ def _check_folders(subject: str, blobs: Path) -> None:
         links = sorted(entry.name for entry in entries if entry.is_symlink())
     linked = [_("{name} is a symbolic link", name=f"blobs/{name}") for name in links]
     refuse(subject, linked)
+
+
+def _opened(blobs: BlobStore, sha256: str) -> tuple[Message | None, int]:
+    """As ``_checked``, of a blob that is sealed."""
+    try:
+        return None, len(blobs.get(sha256))
+    except MintageError as error:
+        return _("blob {name}…: {reason}", name=sha256[:12], reason=error.message), 0
 
 
 def _checked(begins: str, sha256: str) -> tuple[Message | None, int]:

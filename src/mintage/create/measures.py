@@ -71,9 +71,11 @@ def _computed(workspace: Workspace, dataset: Dataset, progress: Progress) -> arr
     marks = np.zeros((2, count, 32), dtype=np.uint8)
     formats = [""] * count
 
+    blobs = workspace.blobs_of(dataset.name)
+
     def look(position: int) -> None:
         example = dataset.examples[position]
-        data = workspace.blobs.get(example.sha256)
+        data = blobs.get(example.sha256)
         with open_picture(data) as image:
             formats[position] = "JPEG" if image.format == "MPO" else str(image.format)
         gray = kind.decode(data, spec, orientation=example.orientation) @ _LUMINANCE

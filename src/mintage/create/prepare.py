@@ -1,8 +1,9 @@
-"""Step 2, prepare: decoded pixels in a memory-mapped array, made once and thrown away freely."""
+"""Step 2, prepare: decoded pixels in a memory-mapped array, made once and thrown away freely.
+
+Those of a sealed workspace are in memory alone: they are pictures that anybody could look at.
+"""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,10 @@ def decoded(
     The file is complete or absent: it is written aside and renamed, so an interrupted run never
     leaves half a cache that looks whole.
     """
+    if workspace.sealing is not None:
+        array = np.empty((len(dataset.examples), spec.side, spec.side, 3), dtype=np.uint8)
+        _decode_into(array, workspace, dataset, kind, spec, progress)
+        return array
     folder = workspace.cache_folder / dataset.version[:32]
     path = folder / f"{spec.modality}-{spec.side}-{_DECODER}.npy"
     if not path.exists():
@@ -35,33 +40,33 @@ def decoded(
             folder.mkdir(parents=True, exist_ok=True)
             staging = folder / f".{path.name}.{new_id('tmp')}"
             try:
-                _decode_into(staging, workspace, dataset, kind, spec, progress)
+                shape = (len(dataset.examples), spec.side, spec.side, 3)
+                made = np.lib.format.open_memmap(staging, mode="w+", dtype=np.uint8, shape=shape)
+                reserve(staging)
+                _decode_into(made, workspace, dataset, kind, spec, progress)
+                made.flush()
                 staging.replace(path)
             finally:
                 staging.unlink(missing_ok=True)
-    array: NDArray[np.uint8] = np.load(path, mmap_mode="r")
-    return array
+    mapped: NDArray[np.uint8] = np.load(path, mmap_mode="r")
+    return mapped
 
 
 def _decode_into(
-    path: Path,
+    array: NDArray[np.uint8],
     workspace: Workspace,
     dataset: Dataset,
     kind: Modality,
     spec: InputSpec,
     progress: Progress,
 ) -> None:
-    examples = dataset.examples
-    shape = (len(examples), spec.side, spec.side, 3)
-    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-    reserve(path)
+    examples, blobs = dataset.examples, workspace.blobs_of(dataset.name)
 
     def decode(position: int) -> None:
         example = examples[position]
-        data = workspace.blobs.get(example.sha256)
+        data = blobs.get(example.sha256)
         array[position] = kind.decode(data, spec, orientation=example.orientation)
 
     title = _("Decoding at {side} px", side=spec.side)
     for __ in in_order(title, range(len(examples)), decode, progress):
         pass
-    array.flush()

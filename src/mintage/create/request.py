@@ -10,7 +10,7 @@ from typing import Any
 
 from mintage.core.canonical import canonical_json
 from mintage.core.errors import ConfigError, DataError
-from mintage.core.files import write_atomic
+from mintage.core.files import read_whole, write_atomic
 from mintage.core.messages import _
 from mintage.core.units import format_duration
 
@@ -51,7 +51,7 @@ class Request:
             DataError: the run has none, or it cannot be read.
         """
         try:
-            document: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
+            document: dict[str, Any] = json.loads(read_whole(folder / FILE))
             if document["dropped"] is not None:
                 document["dropped"] = tuple(document["dropped"])
             return cls(**document)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mintage.core.errors import DataError
+from mintage.core.files import read_whole
 from mintage.core.messages import _
 
 RECIPE_FILE, RECORD_FILE = "recipe.json", "run.json"
@@ -19,7 +20,7 @@ def read_run_file(folder: Path, name: str) -> dict[str, Any]:
         DataError: it is gone or damaged.
     """
     try:
-        found = json.loads((folder / name).read_bytes())
+        found = json.loads(read_whole(folder / name))
     except (OSError, ValueError, RecursionError) as error:
         raise _damaged(folder, name) from error
     if not isinstance(found, dict):

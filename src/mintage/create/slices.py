@@ -75,10 +75,10 @@ def _light(pixels: NDArray[np.uint8]) -> tuple[float, float]:
 
 
 def _of_words(test: Answers, workspace: Workspace) -> Iterator[_Slice]:
-    shapes, formats = [], []
+    blobs, shapes, formats = workspace.blobs_of(test.dataset.name), [], []
     for example in test.examples:
         shapes.append(_shape(example.size, example.orientation))
-        with open_picture(workspace.blobs.get(example.sha256)) as image:
+        with open_picture(blobs.get(example.sha256)) as image:
             formats.append("JPEG" if image.format == "MPO" else str(image.format))
     yield from _values({"property": "shape"}, shapes)
     yield from _values({"property": "format"}, formats)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mintage.core import registry
 from mintage.core.errors import ConfigError, InputError, missing_extra
-from mintage.core.files import readable_failures
+from mintage.core.files import append_line
 from mintage.core.messages import Message, _
 from mintage.core.ports import Modality
 from mintage.core.progress import Progress
@@ -375,8 +375,7 @@ class Trials:
         def write(record: Mapping[str, Any]) -> None:
             where = {"candidate": candidate.name, "stage": stage, "fold": fold}
             line = json.dumps({**where, **record}) + "\n"
-            with readable_failures(log), log.open("a", encoding="utf-8") as stream:
-                stream.write(line)
+            append_line(log, line.encode())
 
         checkpoints = self.checkpoints / stage / f"{candidate.name}-{fold}"
         if self.resume and is_lost(checkpoints):

@@ -22,6 +22,7 @@ import numpy as np
 
 from mintage.core.contents import is_pickle
 from mintage.core.errors import DataError, said_by
+from mintage.core.files import opened_file
 from mintage.core.messages import _
 
 MOST_HEADER_BYTES = 32_000_000
@@ -89,7 +90,10 @@ def check_file(path: Path, *, finite: bool = True) -> Tensors:
         DataError: it is not safe to read; the message is the reason, to stand behind its name.
     """
     try:
-        with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, prot=mmap.PROT_READ) as data:
+        with (
+            opened_file(path) as stream,
+            mmap.mmap(stream.fileno(), 0, prot=mmap.PROT_READ) as data,
+        ):
             return check(data, finite=finite)
     except ValueError as error:  # mmap of nothing
         raise _refused(_("an empty file")) from error

@@ -59,6 +59,9 @@ class Backend(Protocol):
     def size_bytes(self, connection: Connection) -> int:
         """What it takes on its disk."""
 
+    def scrub(self, *, whole: bool) -> None:
+        """See ``Database.scrub``; within no transaction."""
+
     def explained(self, error: BaseException) -> BaseException:
         """What was refused, and what to do; an error of the statement itself as it is."""
 

@@ -60,14 +60,6 @@ class FolderBlobs:
         """Whether the bytes are here."""
         return os.access(self._name(sha256), os.F_OK)
 
-    def sizes(self) -> dict[str, int]:
-        """Bytes of every blob that is here, by its name."""
-        return {
-            path.name: path.stat().st_size
-            for path in self._folder.glob("??/*")
-            if not path.name.startswith(".")
-        }
-
     def remove(self, sha256: str) -> None:
         """Forget the bytes; nothing happens if they are not here."""
         self.path(sha256).unlink(missing_ok=True)

@@ -21,6 +21,7 @@ from mintage.core.messages import _
 from mintage.store.backend import Backend
 from mintage.store.buckets import Buckets
 from mintage.store.schema import metadata
+from mintage.store.sealed import Sealer, know
 
 T = TypeVar("T")
 REVISIONS = ("0001",)
@@ -54,6 +55,25 @@ class Database:
         self._writing: Connection | None = None
         self._passing = passing
         self._beside: Database | None = None
+        self._sealer: Sealer | None = None
+
+    def seal_with(self, sealer: Sealer) -> None:
+        """Have every connection know what its sealed columns are closed and opened with."""
+        self._sealer = sealer
+
+    def scrub(self, *, whole: bool) -> None:
+        """Have nothing left on the disk of what rows said before, as far as the database can.
+
+        ``whole``: of any row ever, which takes as long as copying the database; else of those that
+        were removed with their bytes overwritten.
+
+        Raises:
+            DependencyDown: somebody reads for too long.
+        """
+        try:
+            self._backend.scrub(whole=whole)
+        except self._backend.errors as error:
+            raise self._backend.explained(error) from error
 
     @property
     def passing(self) -> Database:
@@ -102,8 +122,10 @@ class Database:
     def read(self) -> Iterator[Connection]:
         """A connection for reading, in one consistent snapshot."""
         try:
-            with self._engine.connect() as connection, connection.begin():
-                yield connection
+            with self._engine.connect() as connection:
+                know(connection, self._sealer)
+                with connection.begin():
+                    yield connection
         except self._backend.errors as error:
             raise self._backend.explained(error) from error
 
@@ -299,6 +321,7 @@ class Database:
     def _kept(self) -> Connection:
         if self._writing is None:
             self._writing = self._backend.writer(passing=self._passing)
+        know(self._writing, self._sealer)
         return self._writing
 
     def _let_go(self) -> None:

@@ -120,10 +120,11 @@ def remove_expired_answers(connection: Connection, now: str) -> None:
     connection.execute(delete(answers).where(answers.c.expires_at <= now))
 
 
-def waiting_files(connection: Connection) -> set[str]:
-    """The names of files that came with feedback and wait to be collected."""
-    waiting = select(feedback.c.sha256).where(feedback.c.collected_into.is_(None))
-    return set(connection.execute(waiting).scalars())
+def waiting_files(connection: Connection) -> set[tuple[str, str]]:
+    """Customer and SHA-256 of files that came with feedback and wait to be collected."""
+    f = feedback.c
+    waiting = select(f.customer, f.sha256).where(f.collected_into.is_(None))
+    return {(row[0], row[1]) for row in connection.execute(waiting)}
 
 
 def _rows(connection: Connection, statement: Select[Any]) -> list[Row]:

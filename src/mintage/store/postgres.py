@@ -152,6 +152,16 @@ class Postgres:
         found = connection.exec_driver_sql("SELECT pg_database_size(current_database())")
         return int(found.scalar_one())
 
+    def scrub(self, *, whole: bool) -> None:
+        """Tables are written anew; the server's own log of changes is out of our reach."""
+        with self.engine.connect() as connection:
+            driver = _driver(connection)
+            driver.autocommit = True
+            try:
+                driver.execute("VACUUM FULL" if whole else "VACUUM FULL data_keys")
+            finally:
+                driver.autocommit = False
+
     def explained(self, error: BaseException) -> BaseException:
         """See ``postgres_refusals``."""
         return explained(error, self.where)

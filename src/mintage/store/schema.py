@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -17,6 +19,11 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
+
+
+def _name(context: Any) -> str:
+    return str(context.get_current_parameters()["name"])
+
 
 metadata = MetaData(
     naming_convention={
@@ -106,6 +113,31 @@ statements = Table(
     Column("name", String(200), primary_key=True),  # invoice/INV-2026-000001, plan/basic@3
     Column("number", Integer, primary_key=True, autoincrement=False),  # 1 as it was issued
     Column("envelope", Text, nullable=False),  # DSSE, in the one spelling that it has
+)
+
+# In a sealed workspace: what encrypts for each customer, each dataset and the workspace itself, and
+# that only as the key-encryption key wraps it. The newest that is not retired seals; a destroyed
+# one has nothing left to unwrap. An open workspace has no row.
+data_keys = Table(
+    "data_keys",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column(
+        "owner", String(140), nullable=False, index=True
+    ),  # customer/ID, dataset/NAME, workspace
+    Column("wrapped", LargeBinary),  # NULL: it was destroyed
+    Column("wrapped_by", String(200), nullable=False),  # the id of that key-encryption key
+    Column("made_at", String(32), nullable=False),
+    Column("retired_at", String(32)),
+    Column("destroyed_at", String(32)),
+)
+
+# The version of each sealed file that lies there: an older one is not taken.
+sealed_files = Table(
+    "sealed_files",
+    metadata,
+    Column("name", String(400), primary_key=True),
+    Column("version", BigInteger, nullable=False),
 )
 
 datasets = Table(
@@ -237,9 +269,12 @@ customers = Table(
     "customers",
     metadata,
     Column("id", String(40), primary_key=True),
-    Column("name", String(200), nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    # What it is found by: the name itself where that is not sealed.
+    Column("name_key", String(200), nullable=False, unique=True, default=_name),
     Column("created_at", String(32), nullable=False),
     Column("details", Text, nullable=False, server_default="{}"),  # for invoices, as canonical JSON
+    Column("erased_at", String(32)),
 )
 
 # Which version of a plan a customer has begun, and until when: what months are shared by.
@@ -261,7 +296,7 @@ api_keys = Table(
     metadata,
     Column("id", String(40), primary_key=True),
     Column("customer", String(40), ForeignKey("customers.id"), nullable=False),
-    Column("name", String(200)),
+    Column("name", Text),
     Column("sha256", String(64), nullable=False, unique=True),
     Column("last4", String(4), nullable=False),
     Column("scopes", Text, nullable=False),  # canonical JSON, as the two below; NULL is no limit
@@ -279,7 +314,8 @@ operators = Table(
     "operators",
     metadata,
     Column("id", String(40), primary_key=True),
-    Column("name", String(200), nullable=False, unique=True),  # for ever: the log names it
+    Column("name", Text, nullable=False),  # for ever: the log names it
+    Column("name_key", String(200), nullable=False, unique=True, default=_name),
     Column("role", String(10), nullable=False),  # viewer, support, billing or admin
     Column("created_at", String(32), nullable=False),
     Column("revoked_at", String(32)),

@@ -104,6 +104,21 @@ class Sqlite:
         """Of the file, without its log."""
         return self._path.stat().st_size
 
+    def scrub(self, *, whole: bool) -> None:
+        """Free pages and the log ahead of them hold what rows said before."""
+        descriptor = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            with self.engine.connect() as connection:
+                driver = _driver(connection)
+                if whole:
+                    driver.execute("VACUUM")
+                busy = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            if busy:
+                raise sqlite3.OperationalError("database is locked")
+        finally:
+            os.close(descriptor)
+
     def explained(self, error: BaseException) -> BaseException:
         """See ``refusals``."""
         return explained(error, self._path)

@@ -15,7 +15,9 @@ from io import BufferedReader
 from pathlib import Path, PurePosixPath
 
 from mintage.core.errors import DataError, SignatureMismatch, said_by
+from mintage.core.files import opened_file
 from mintage.core.messages import Message, _
+from mintage.core.vaults import mounted
 
 _MOST_TOLD = 5
 _MOST_SIGNATURE_BYTES = 1 << 26
@@ -99,6 +101,10 @@ def hashed(folder: Path, name: str, algorithm: str = "sha256") -> str:
 def opened(folder: Path, name: str) -> Iterator[BufferedReader]:
     """A file, opened; raises as ``read``, also where reading it fails later."""
     with _readable(name):
+        if mounted(folder / name) is not None and not (folder / name).is_symlink():
+            with opened_file(folder / name) as stream:
+                yield stream
+            return
         # A pipe that was put in its place is not waited for.
         descriptor = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as stream:

@@ -15,8 +15,7 @@ from typing import Any
 
 from mintage.core.canonical import sha256_hex
 from mintage.core.errors import SignatureMismatch
-from mintage.core.files import sync_folder, write_atomic
-from mintage.core.ids import new_id
+from mintage.core.files import write_atomic
 from mintage.core.messages import _
 from mintage.store.engine import Database
 from mintage.trust import repository
@@ -107,13 +106,8 @@ class Renewing:
         record = self._record(subject, payload, role, former, signer.public)
         self._database.write(lambda connection: append(connection, RENEWED, record))
         # Not made in the folder: a reader would find a file there that nobody signed.
-        made = folder.with_name(f".{folder.name}.{new_id('tmp')}")
-        try:
-            write_atomic(made, pack_signature(payload, signer))
-            made.replace(folder / SIGNATURE_FILE)
-        finally:
-            made.unlink(missing_ok=True)
-        sync_folder(folder)
+        signature = pack_signature(payload, signer)
+        write_atomic(folder / SIGNATURE_FILE, signature, scratch=folder.parent)
         return True
 
     def _signer(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
-from mintage.core.errors import LogForked
+from mintage.core.canonical import canonical_json
+from mintage.core.errors import LogForked, SealBroken
 from mintage.core.messages import _
 from mintage.store.schema import (
     log_cosignatures,
@@ -17,6 +19,15 @@ from mintage.store.schema import (
     logs,
     statements,
     witnessed_heads,
+)
+from mintage.store.sealed import (
+    WORKSPACE,
+    Sealer,
+    closed,
+    customer,
+    first_row,
+    seal_or_ours,
+    sealer_of,
 )
 from mintage.store.statements import Insertion, Statement
 from mintage.trust.notes import SignedHead
@@ -43,6 +54,7 @@ __all__ = [
     "keep_witnessed",
     "last_head",
     "last_position",
+    "opened_leaf",
     "read_heads",
     "read_row",
     "read_rows",
@@ -59,18 +71,21 @@ _COLUMNS = (
 _LAST = Statement("SELECT max(position) FROM log_leaves")
 _INSERT = Insertion(log_leaves, [column.name for column in _COLUMNS])
 _NODES = Insertion(log_nodes, [column.name for column in log_nodes.columns])
+SALT_BYTES = 16
+_OF_THE_BOOKS = ("invoice.", "ledger.", "credit.", "payment.")
 _STREAMED = {"yield_per": 1000}
 
 
 @dataclass(frozen=True)
 class LogRow:
-    """One entry as it lies in the table."""
+    """One entry, opened where it is sealed; of an erased customer's only the hash is left."""
 
     position: int
     kind: str
     record: bytes
     salt: bytes
     leaf_hash: bytes
+    erased: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,7 +122,11 @@ def add_leaves(
     The caller's transaction holds the log alone. ``at`` is a position further on.
     """
     first = last_position(connection) + 1 if at is None else at
-    _INSERT.execute(connection, [(first + number, *row) for number, row in enumerate(rows)])
+    placed = [(first + number, *row) for number, row in enumerate(rows)]
+    sealer = sealer_of(connection)
+    if sealer is not None:
+        placed = [_sealed(connection, sealer, *row) for row in placed]
+    _INSERT.execute(connection, placed)
     return first
 
 
@@ -145,7 +164,7 @@ def read_row(connection: Connection, position: int) -> LogRow | None:
     row = connection.execute(
         select(*_COLUMNS).where(log_leaves.c.position == position)
     ).one_or_none()
-    return _entry(*row) if row else None
+    return _entry(connection, *row) if row else None
 
 
 def read_rows(
@@ -174,7 +193,22 @@ def read_rows(
         statement = statement.limit(most)
     with connection.execute(statement, execution_options=_STREAMED) as rows:
         for row in rows:
-            yield _entry(*row)
+            yield _entry(connection, *row)
+
+
+def seal_leaves(connection: Connection, *, first: int, most: int) -> tuple[int | None, int]:
+    """Seal entries that lie open, from a position on; the rest is as of ``seal_rows``."""
+    sealer, position = sealer_of(connection), log_leaves.c.position
+    if sealer is None:
+        return None, 0
+    asked = select(*_COLUMNS).where(position >= first).order_by(position).limit(most)
+    rows = connection.execute(asked).all()
+    for at, kind, record, salt, leaf_hash in rows:
+        if salt:  # a sealed one has none beside it
+            row = _sealed(connection, sealer, at, kind, _bytes(record), _bytes(salt), leaf_hash)
+            changes = {"record": row[2], "salt": row[3]}
+            connection.execute(update(log_leaves).where(position == at).values(changes))
+    return rows[-1].position + 1 if len(rows) == most else None, len(rows)
 
 
 def all_logs(connection: Connection) -> list[LogRecord]:
@@ -259,15 +293,15 @@ def read_heads(connection: Connection, log: int, first: int = 0) -> Generator[He
 def add_statement(connection: Connection, name: str, envelope: bytes, number: int = 1) -> None:
     """Keep the file in which a document was signed for the ``number``-th time."""
     values = {"name": name, "number": number, "envelope": envelope.decode()}
-    connection.execute(insert(statements).values(values))
+    connection.execute(insert(statements).values(closed(connection, statements, values)))
 
 
 def find_statement(connection: Connection, name: str) -> tuple[int, bytes] | None:
     """The file in which the document of a name was signed last, and for which time."""
     kept = statements.c
-    asked = select(kept.number, kept.envelope).where(kept.name == name)
-    row = connection.execute(asked.order_by(kept.number.desc()).limit(1)).one_or_none()
-    return None if row is None else (int(row.number), str(row.envelope).encode())
+    asked = select(statements).where(kept.name == name).order_by(kept.number.desc())
+    row = first_row(connection, asked)
+    return None if row is None else (int(row["number"]), str(row["envelope"]).encode())
 
 
 def keep_cosignature(
@@ -311,8 +345,71 @@ def keep_witnessed(connection: Connection, origin: str, head: SignedHead, moment
     connection.execute(insert(witnessed_heads).values(values))
 
 
-def _entry(position: int, kind: object, record: object, salt: object, leaf_hash: object) -> LogRow:
-    return LogRow(position, str(kind), _bytes(record), _bytes(salt), _bytes(leaf_hash))
+def opened_leaf(
+    connection: Connection, position: int, record: object, salt: object = b""
+) -> tuple[bytes | None, bytes | None]:
+    """Record and salt of the columns at a position, opened; None where there are none any more."""
+    if record is None:
+        return None, None
+    row = _entry(connection, position, "", record, salt, b"")
+    return (None, None) if row.erased else (row.record, row.salt)
+
+
+def _entry(
+    connection: Connection,
+    position: int,
+    kind: object,
+    record: object,
+    salt: object,
+    leaf_hash: object,
+) -> LogRow:
+    sealer, found = sealer_of(connection), _bytes(record)
+    if sealer is None:
+        return LogRow(position, str(kind), found, _bytes(salt), _bytes(leaf_hash))
+    try:
+        opened = _unsealed(connection, sealer, position, found)
+    except SealBroken:  # whoever hashes it again says that it was changed
+        opened = (_bytes(salt), found)
+    if opened is None:
+        left = canonical_json({"erased": True, "kind": str(kind)})
+        return LogRow(position, str(kind), left, b"", _bytes(leaf_hash), erased=True)
+    return LogRow(position, str(kind), opened[1], opened[0], _bytes(leaf_hash))
+
+
+def _sealed(
+    connection: Connection,
+    sealer: Sealer,
+    position: int,
+    kind: str,
+    record: bytes,
+    salt: bytes,
+    leaf_hash: bytes,
+) -> tuple[int, str, bytes, bytes, bytes]:
+    """A row with record and salt sealed as one; the column ``salt`` is empty."""
+    owner = _owner(kind, record)
+    sealed = seal_or_ours(sealer, connection, owner, _place(position), salt + record)
+    return position, kind, sealed, b"", leaf_hash
+
+
+def _unsealed(
+    connection: Connection, sealer: Sealer, position: int, sealed: bytes
+) -> tuple[bytes, bytes] | None:
+    """Salt and record; None where whom they are about was erased."""
+    data = sealer.open(connection, None, _place(position), sealed)
+    return None if data is None else (data[:SALT_BYTES], data[SALT_BYTES:])
+
+
+def _place(position: int) -> str:
+    return f"log_leaves/{position}"
+
+
+def _owner(kind: str, record: bytes) -> str:
+    """Whose key an entry is sealed under: of the books, which the law has kept, the workspace's."""
+    if kind.startswith(_OF_THE_BOOKS):
+        return WORKSPACE
+    said = json.loads(record)
+    found = said.get("id" if kind.startswith("customer.") else "customer")
+    return customer(found if isinstance(found, str) else None)
 
 
 def _log(

@@ -9,7 +9,6 @@ import sqlalchemy
 from sqlalchemy import (
     ColumnElement,
     Row,
-    Select,
     and_,
     case,
     delete,
@@ -36,6 +35,8 @@ from mintage.store.schema import (
     usage_events,
     usage_hours,
 )
+from mintage.store.sealed import all_rows, closed, first_row
+from mintage.trust.repository import opened_leaf
 
 Connection = sqlalchemy.Connection
 Values = dict[str, Any]
@@ -102,15 +103,14 @@ def live_documents(connection: Connection, customer: str) -> list[str]:
     wanted = and_(
         i.customer == customer, i.kind == "invoice", i.status.in_(_LIVE), i.status != "draft"
     )
-    asked = select(i.document).where(wanted).order_by(i.created_at, i.id)
-    return [row[0] for row in connection.execute(asked)]
+    return _documents(connection, wanted, i.created_at, i.id)
 
 
 def drafts_in(connection: Connection, customer: str, period: str) -> list[Values]:
     """``id, currency`` of the drafts of a customer's month."""
     i = invoices.c
     wanted = and_(i.customer == customer, i.period == period, i.status == "draft")
-    return _all(connection, select(i.id, i.currency).where(wanted))
+    return all_rows(connection, select(i.id, i.currency).where(wanted))
 
 
 def move_payments(connection: Connection, invoice: str, to: str) -> None:
@@ -120,8 +120,8 @@ def move_payments(connection: Connection, invoice: str, to: str) -> None:
 
 def customer_of(connection: Connection, customer: str) -> Values:
     """A customer's row."""
-    asked = select(customers).where(customers.c.id == customer)
-    return dict(connection.execute(asked).mappings().one())
+    (found,) = all_rows(connection, select(customers).where(customers.c.id == customer))
+    return found
 
 
 def claims(connection: Connection, customer: str) -> list[Values]:
@@ -143,12 +143,12 @@ def claims(connection: Connection, customer: str) -> list[Values]:
         .where(and_(b.customer == customer, i.status.in_(_LIVE)))
         .order_by(b.until_step)
     )
-    return _all(connection, asked)
+    return all_rows(connection, asked)
 
 
 def add_invoice(connection: Connection, values: Values, claimed: Sequence[Values]) -> None:
     """Keep a new document, and what it takes of the usage."""
-    connection.execute(insert(invoices).values(values))
+    connection.execute(insert(invoices).values(closed(connection, invoices, values)))
     if claimed:
         connection.execute(insert(billed), list(claimed))
 
@@ -169,13 +169,14 @@ def taken_until(connection: Connection, invoice: str) -> int:
 
 def change_invoice(connection: Connection, invoice: str, values: Values) -> None:
     """Change a document's status, or a draft."""
-    connection.execute(update(invoices).where(invoices.c.id == invoice).values(values))
+    said = closed(connection, invoices, values | {"id": invoice})
+    connection.execute(update(invoices).where(invoices.c.id == invoice).values(said))
 
 
 def find_invoice(connection: Connection, reference: str) -> Values | None:
     """A document by its id or its number."""
     either = (invoices.c.id == reference) | (invoices.c.number == reference)
-    return _first(connection, _STANDING.where(either))
+    return first_row(connection, _STANDING.where(either))
 
 
 def all_invoices(
@@ -200,7 +201,7 @@ def all_invoices(
     for column, wanted in ((i.customer, customer), (i.period, period), (i.status, status)):
         if wanted is not None:
             asked = asked.where(column == wanted)
-    return _all(connection, asked)
+    return all_rows(connection, asked)
 
 
 def standing_invoice(
@@ -215,7 +216,7 @@ def standing_invoice(
         i.kind == "invoice",
         i.status.in_(_LIVE),
     )
-    return _first(connection, _STANDING.where(wanted))
+    return first_row(connection, _STANDING.where(wanted))
 
 
 def attempts(connection: Connection, customer: str, period: str, currency: str, kind: str) -> int:
@@ -249,7 +250,7 @@ def events_within(
     ``drilldown.Segment``.
     """
     asked = select(usage_events).where(_within(narrowed(connection, segment), counted))
-    return _all(connection, asked.order_by(usage_events.c.sequence))
+    return all_rows(connection, asked.order_by(usage_events.c.sequence))
 
 
 def logged_within(
@@ -277,7 +278,8 @@ def logged_within(
     )
     if after is not None:
         asked = asked.where(e.sequence > after)
-    return [_of_log(row) for row in _all(connection, asked.order_by(e.sequence).limit(limit))]
+    rows = all_rows(connection, asked.order_by(e.sequence).limit(limit))
+    return [_of_log(connection, row) for row in rows]
 
 
 def positions_within(
@@ -377,14 +379,14 @@ def payments_named(connection: Connection, provider: str, reference: str) -> lis
     """What a payment that a provider names so paid, of one invoice or of several."""
     p = payments.c
     wanted = (p.provider == provider) & (p.reference == reference)
-    return _all(connection, select(payments).where(wanted))
+    return all_rows(connection, select(payments).where(wanted))
 
 
 def overdue_invoices(connection: Connection, moment: str) -> list[Values]:
     """Invoices that were due by a moment and are not paid, the longest first."""
     i = invoices.c
     wanted = and_(i.kind == "invoice", i.status == "issued", i.due_at <= moment)
-    return _all(connection, _STANDING.where(wanted).order_by(i.due_at, i.id))
+    return all_rows(connection, _STANDING.where(wanted).order_by(i.due_at, i.id))
 
 
 def reminded(connection: Connection, invoice: str) -> set[int]:
@@ -414,16 +416,14 @@ def paid_by(connection: Connection, invoice: str) -> dict[str, int]:
 def notes_of(connection: Connection, invoice: str) -> list[str]:
     """The documents of the credit notes over an invoice, the oldest first."""
     i = invoices.c
-    asked = select(i.document).where(i.corrects == invoice).order_by(i.created_at, i.number)
-    return [row[0] for row in connection.execute(asked)]
+    return _documents(connection, i.corrects == invoice, i.created_at, i.number)
 
 
 def notes_to(connection: Connection, customer: str) -> list[str]:
     """The documents of all credit notes to a customer, the oldest first."""
     i = invoices.c
     wanted = and_(i.customer == customer, i.kind == "credit_note")
-    asked = select(i.document).where(wanted).order_by(i.created_at, i.number)
-    return [row[0] for row in connection.execute(asked)]
+    return _documents(connection, wanted, i.created_at, i.number)
 
 
 def credited_in_part(connection: Connection, customer: str) -> set[tuple[str, str]]:
@@ -454,14 +454,14 @@ def find_transaction(connection: Connection, kind: str, reference: str) -> Value
     """The transaction of a kind about something."""
     t = ledger_transactions.c
     wanted = (t.kind == kind) & (t.reference == reference)
-    return _first(connection, select(ledger_transactions).where(wanted))
+    return first_row(connection, select(ledger_transactions).where(wanted))
 
 
 def entries_of(connection: Connection, sequence: int) -> list[Values]:
     """The entries of a transaction, in their order."""
     e = ledger_entries.c
     asked = select(e.account, e.currency, e.nanos).where(e.sequence == sequence).order_by(e.entry)
-    return _all(connection, asked)
+    return all_rows(connection, asked)
 
 
 def all_transactions(connection: Connection) -> list[Values]:
@@ -472,7 +472,7 @@ def all_transactions(connection: Connection) -> list[Values]:
         .outerjoin(log_leaves, leaf.position == t.c.log_position)
         .order_by(t.c.sequence)
     )
-    return [_of_log(row) for row in _all(connection, asked)]
+    return [_of_log(connection, row) for row in all_rows(connection, asked)]
 
 
 def leaves_of(connection: Connection, kind: str) -> int:
@@ -484,21 +484,21 @@ def leaves_of(connection: Connection, kind: str) -> int:
 def all_entries(connection: Connection) -> list[Values]:
     """Every entry, in their order."""
     e = ledger_entries.c
-    return _all(connection, select(ledger_entries).order_by(e.sequence, e.entry))
+    return all_rows(connection, select(ledger_entries).order_by(e.sequence, e.entry))
 
 
-def _of_log(row: Values) -> Values:
-    """SQLite keeps in any column what it is given."""
-    for name in ("record", "salt", "leaf_hash"):
-        if isinstance(row[name], str):
-            row[name] = row[name].encode()
-    return row
+def _of_log(connection: Connection, row: Values) -> Values:
+    """The row with its leaf opened. SQLite keeps in any column what it is given."""
+    record, salt = opened_leaf(connection, row["log_position"], row["record"], row["salt"])
+    leaf_hash = row["leaf_hash"]
+    if isinstance(leaf_hash, str):
+        leaf_hash = leaf_hash.encode()
+    return row | {"record": record, "salt": salt, "leaf_hash": leaf_hash}
 
 
-def _all(connection: Connection, statement: Select[Any]) -> list[Values]:
-    return [dict(row) for row in connection.execute(statement).mappings()]
-
-
-def _first(connection: Connection, statement: Select[Any]) -> Values | None:
-    row = connection.execute(statement.limit(1)).mappings().first()
-    return None if row is None else dict(row)
+def _documents(
+    connection: Connection, wanted: ColumnElement[bool], *order: ColumnElement[Any]
+) -> list[str]:
+    i = invoices.c
+    asked = select(i.id, i.document).where(wanted).order_by(*order)
+    return [row["document"] for row in all_rows(connection, asked)]

@@ -16,7 +16,9 @@ from mintage.store.schema import (
     payments,
     usage_events,
 )
+from mintage.store.sealed import opened, sealer_of
 from mintage.store.statements import Statement
+from mintage.trust.repository import opened_leaf
 
 Connection = sqlalchemy.Connection
 Values = dict[str, Any]
@@ -33,7 +35,12 @@ class Events:
     """Events in their order, each as these columns and its leaf's; made once."""
 
     def __init__(self, columns: Sequence[str]) -> None:
-        """A row is ``columns``, then ``kind, record, salt, leaf_hash``: NULL without a leaf."""
+        """A row is ``columns``, then ``kind, record, salt, leaf_hash``: NULL without a leaf.
+
+        ``log_position`` is among the columns. Without record and salt, but with a kind, is an event
+        whose customer was erased.
+        """
+        self._position = columns.index("log_position")
         own = [f"e.{name}" for name in columns]
         asked = ", ".join([*own, *(f"l.{name}" for name in _LOGGED)])
         self._statement = Statement(f"SELECT {asked} {_JOINED} {_AFTER}")
@@ -43,7 +50,14 @@ class Events:
     ) -> Sequence[Sequence[Any]]:
         """So many after a sequence, up to and including another."""
         values = {"after": sequence, "until": until, "limit": limit}
-        return self._statement.execute(connection, **values).fetchall()
+        rows = self._statement.execute(connection, **values).fetchall()
+        if sealer_of(connection) is None:
+            return rows
+        return [self._opened(connection, each) for each in rows]
+
+    def _opened(self, connection: Connection, row: Sequence[Any]) -> Sequence[Any]:
+        *said, record, salt, leaf_hash = row
+        return *said, *opened_leaf(connection, row[self._position], record, salt), leaf_hash
 
 
 def ends(connection: Connection) -> tuple[int, int]:
@@ -91,7 +105,7 @@ def leaves_but(
     asked = select(leaf.position, leaf.record).where(_usage(after, until)).order_by(leaf.position)
     for row in _streamed(connection, asked):
         if row["position"] not in known:
-            yield row["position"], row["record"]
+            yield row["position"], opened_leaf(connection, row["position"], row["record"])[0] or b""
 
 
 def _usage(after: int, until: int) -> sqlalchemy.ColumnElement[bool]:
@@ -102,8 +116,11 @@ def _usage(after: int, until: int) -> sqlalchemy.ColumnElement[bool]:
 def logged_as(connection: Connection, kind: str) -> Iterator[Values]:
     """``record, salt, leaf_hash`` of the leaves of a kind, in their order."""
     leaf = log_leaves.c
-    asked = select(leaf.record, leaf.salt, leaf.leaf_hash).where(leaf.kind == kind)
-    return _streamed(connection, asked.order_by(leaf.position))
+    columns = (leaf.position, leaf.record, leaf.salt, leaf.leaf_hash)
+    asked = select(*columns).where(leaf.kind == kind).order_by(leaf.position)
+    for row in _streamed(connection, asked):
+        record, salt = opened_leaf(connection, row["position"], row["record"], row["salt"])
+        yield row | {"record": record or b"", "salt": salt or b""}
 
 
 def issued(connection: Connection) -> Iterator[Values]:
@@ -142,5 +159,4 @@ def _booked() -> sqlalchemy.Subquery:
 def _streamed(connection: Connection, asked: sqlalchemy.Select[Any]) -> Iterator[Values]:
     """Not all in memory at once."""
     with connection.execute(asked, execution_options={"yield_per": 500}) as rows:
-        for row in rows.mappings():
-            yield dict(row)
+        yield from opened(connection, asked, map(dict, rows.mappings()))

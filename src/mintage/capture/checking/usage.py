@@ -166,6 +166,8 @@ def _is_as_logged(row: _Row) -> bool:
     kind, record, salt, leaf_hash = row[-4:]
     if kind != repository.USAGE:
         return False
+    if record is None:
+        return True  # its customer was erased: nothing is left to compare
     try:
         return record_of(row) == record and bool(leaf_of(record, salt) == leaf_hash)
     except (TypeError, DataError):

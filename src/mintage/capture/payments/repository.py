@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Select, exists, insert, select, update
+from sqlalchemy import exists, insert, select, update
 
 from mintage.store.schema import invoices, payment_mismatches, payment_requests, payments
+from mintage.store.sealed import all_rows, first_row
 from mintage.store.statements import insert_or_change
 
 Connection = sqlalchemy.Connection
@@ -37,7 +38,7 @@ def find_request(connection: Connection, provider: str, invoice: str) -> Values 
     """What a provider was asked to collect for an invoice."""
     r = payment_requests.c
     wanted = (r.provider == provider) & (r.invoice == invoice)
-    return _first(connection, select(payment_requests).where(wanted))
+    return first_row(connection, select(payment_requests).where(wanted))
 
 
 def open_requests(connection: Connection, provider: str | None, since: str) -> list[Values]:
@@ -53,7 +54,7 @@ def open_requests(connection: Connection, provider: str | None, since: str) -> l
         .where((i.status == "issued") | ((i.closed_at > since) & ~paid_there))
         .order_by(r.pushed_at, r.invoice)
     )
-    return _all(connection, asked if provider is None else asked.where(r.provider == provider))
+    return all_rows(connection, asked if provider is None else asked.where(r.provider == provider))
 
 
 def add_mismatch(connection: Connection, values: Values) -> None:
@@ -65,7 +66,7 @@ def find_mismatch(connection: Connection, provider: str, reference: str) -> Valu
     """The payment that a provider names so, where the books cannot say it."""
     m = payment_mismatches.c
     wanted = (m.provider == provider) & (m.reference == reference)
-    return _first(connection, select(payment_mismatches).where(wanted))
+    return first_row(connection, select(payment_mismatches).where(wanted))
 
 
 def mismatches(connection: Connection, reference: str | None = None) -> list[Values]:
@@ -73,7 +74,7 @@ def mismatches(connection: Connection, reference: str | None = None) -> list[Val
     m = payment_mismatches.c
     wanted = m.dismissed_at.is_(None) if reference is None else m.reference == reference
     ordered = select(payment_mismatches).where(wanted).order_by(m.received_at, m.reference)
-    return _all(connection, ordered)
+    return all_rows(connection, ordered)
 
 
 def dismiss_mismatch(
@@ -84,12 +85,3 @@ def dismiss_mismatch(
     named = (m.provider == provider) & (m.reference == reference)
     said = {"dismissed_at": now, "dismissed_reason": reason}
     connection.execute(update(payment_mismatches).where(named).values(said))
-
-
-def _all(connection: Connection, statement: Select[Any]) -> list[Values]:
-    return [dict(row) for row in connection.execute(statement).mappings()]
-
-
-def _first(connection: Connection, statement: Select[Any]) -> Values | None:
-    row = connection.execute(statement.limit(1)).mappings().first()
-    return None if row is None else dict(row)

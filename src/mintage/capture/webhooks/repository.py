@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Select, and_, func, insert, or_, select, update
+from sqlalchemy import and_, func, insert, or_, select, update
 
 from mintage.store.schema import customers, deliveries, notices, webhook_endpoints
+from mintage.store.sealed import all_rows, closed, first_row
 
 Connection = sqlalchemy.Connection
 Values = dict[str, Any]
@@ -18,7 +19,7 @@ _E, _D, _N = webhook_endpoints.c, deliveries.c, notices.c
 
 def add_notice(connection: Connection, values: Values) -> None:
     """Keep a notice."""
-    connection.execute(insert(notices).values(values))
+    connection.execute(insert(notices).values(closed(connection, notices, values)))
 
 
 def add_deliveries(connection: Connection, rows: list[Values]) -> None:
@@ -30,18 +31,19 @@ def add_deliveries(connection: Connection, rows: list[Values]) -> None:
 def last_notice(connection: Connection, type_: str) -> Values | None:
     """The newest notice of a type."""
     asked = select(notices).where(_N.type == type_).order_by(_N.told_at.desc()).limit(1)
-    return _first(connection, asked)
+    return first_row(connection, asked)
 
 
 def endpoints_for(connection: Connection, customer: str | None) -> list[Values]:
     """The endpoints that stand and hear of a customer; None: those that hear of all."""
     hears = or_(_E.customer.is_(None), _E.customer == customer)
-    return _all(connection, select(webhook_endpoints).where(_E.removed_at.is_(None), hears))
+    return all_rows(connection, select(webhook_endpoints).where(_E.removed_at.is_(None), hears))
 
 
 def add_endpoint(connection: Connection, values: Values) -> None:
     """Keep a new endpoint."""
-    connection.execute(insert(webhook_endpoints).values(values))
+    said = closed(connection, webhook_endpoints, values)
+    connection.execute(insert(webhook_endpoints).values(said))
 
 
 def change_endpoint(connection: Connection, endpoint: str, values: Values) -> None:
@@ -51,18 +53,19 @@ def change_endpoint(connection: Connection, endpoint: str, values: Values) -> No
 
 def find_endpoint(connection: Connection, endpoint: str) -> Values | None:
     """An endpoint by its id, a removed one too."""
-    return _first(connection, select(webhook_endpoints).where(_E.id == endpoint))
+    return first_row(connection, select(webhook_endpoints).where(_E.id == endpoint))
 
 
 def all_endpoints(connection: Connection) -> list[Values]:
     """The endpoints that stand, the oldest first, with their customer's name as ``name``."""
     asked = (
-        select(webhook_endpoints, customers.c.name)
+        select(webhook_endpoints, customers.c.name, customers.c.id.label("customer_id"))
         .outerjoin(customers, customers.c.id == _E.customer)
         .where(_E.removed_at.is_(None))
         .order_by(_E.created_at, _E.id)
     )
-    return _all(connection, asked)
+    rows = all_rows(connection, asked)
+    return [{name: each for name, each in row.items() if name != "customer_id"} for row in rows]
 
 
 def counts(connection: Connection) -> dict[tuple[str, str], int]:
@@ -109,12 +112,12 @@ def settle(connection: Connection, notice: str, endpoint: str, lease: str, value
 def find_delivery(connection: Connection, notice: str, endpoint: str) -> Values | None:
     """A delivery with its notice: ``tries, type, data, told_at`` and the endpoint's row."""
     asked = (
-        select(_D.tries, _N.type, _N.data, _N.told_at, webhook_endpoints)
+        select(_D.tries, _N.id.label("notice"), _N.type, _N.data, _N.told_at, webhook_endpoints)
         .join(notices, _N.id == _D.notice)
         .join(webhook_endpoints, _E.id == _D.endpoint)
         .where(_is(notice, endpoint))
     )
-    return _first(connection, asked)
+    return first_row(connection, asked)
 
 
 def end_deliveries(connection: Connection, endpoint: str, answer: str, moment: str) -> int:
@@ -141,12 +144,12 @@ def retry(connection: Connection, notice: str, endpoints: Iterable[str], moment:
 
 def deliveries_of(connection: Connection, notice: str) -> list[Values]:
     """To whom a notice goes."""
-    return _all(connection, select(deliveries).where(_D.notice == notice).order_by(_D.endpoint))
+    return all_rows(connection, select(deliveries).where(_D.notice == notice).order_by(_D.endpoint))
 
 
 def find_notice(connection: Connection, notice: str) -> Values | None:
     """A notice by its id."""
-    return _first(connection, select(notices).where(_N.id == notice))
+    return first_row(connection, select(notices).where(_N.id == notice))
 
 
 def all_notices(
@@ -158,7 +161,7 @@ def all_notices(
         asked = asked.where(_N.id.in_(select(_D.notice).where(_D.status == status)))
     if customer is not None:
         asked = asked.where(_N.customer == customer)
-    return _all(connection, asked)
+    return all_rows(connection, asked)
 
 
 def _is(notice: str, endpoint: str) -> sqlalchemy.ColumnElement[bool]:
@@ -168,12 +171,3 @@ def _is(notice: str, endpoint: str) -> sqlalchemy.ColumnElement[bool]:
 def _is_free(moment: str) -> sqlalchemy.ColumnElement[bool]:
     unheld = or_(_D.lease_until.is_(None), _D.lease_until <= moment)
     return and_(_D.status == "waiting", unheld)
-
-
-def _all(connection: Connection, statement: Select[Any]) -> list[Values]:
-    return [dict(row) for row in connection.execute(statement).mappings()]
-
-
-def _first(connection: Connection, statement: Select[Any]) -> Values | None:
-    row = connection.execute(statement.limit(1)).mappings().first()
-    return None if row is None else dict(row)

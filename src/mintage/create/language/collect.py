@@ -11,6 +11,7 @@ import numpy as np
 from mintage.core.canonical import sha256_hex
 from mintage.core.errors import ConfigError, DataError
 from mintage.core.messages import _
+from mintage.core.ports import BlobStore
 from mintage.core.progress import Progress
 from mintage.core.types import Example, Skipped, Split
 from mintage.create import splits
@@ -53,7 +54,7 @@ def collect(
     Raises:
         DataError: fewer than ``FEWEST`` openings, or (strict) any line that cannot be used.
     """
-    kept, skipped, copies = _read(workspace, location, progress, strict=strict)
+    kept, skipped, copies = _read(workspace.blobs_of(name), location, progress, strict=strict)
     openings = {each.opening for each, __ in kept.values()}
     if len(openings) < FEWEST:
         raise DataError(
@@ -93,7 +94,7 @@ def collect(
 
 
 def _read(
-    workspace: Workspace, location: Path, progress: Progress, *, strict: bool
+    blobs: BlobStore, location: Path, progress: Progress, *, strict: bool
 ) -> tuple[dict[str, tuple[Conversation, str]], list[Skipped], list[dict[str, Any]]]:
     """Conversations with their places by SHA-256, what was left out, and copies."""
     kept: dict[str, tuple[Conversation, str]] = {}
@@ -115,7 +116,7 @@ def _read(
         if digest in kept:
             copies.setdefault(digest, []).append(place)
             continue
-        workspace.blobs.put(digest, data)
+        blobs.put(digest, data)
         kept[digest] = found, place
         if count % 1000 == 0:
             progress.advance(count)
@@ -160,8 +161,9 @@ def check_language(dataset: Dataset) -> None:
 
 def in_split(workspace: Workspace, dataset: Dataset, split: Split) -> list[Conversation]:
     """The conversations of a split, in the manifest's order."""
+    blobs = workspace.blobs_of(dataset.name)
     return [
-        Conversation.from_bytes(workspace.blobs.get(each.sha256))
+        Conversation.from_bytes(blobs.get(each.sha256))
         for each in dataset.examples
         if each.split == split
     ]

@@ -1,0 +1,1 @@
+"""Erasing a customer: what goes, and what the law has a seller keep; called by ``app``."""

@@ -1,0 +1,1 @@
+"""Encryption at rest: keys that wrap keys, sealed values and sealed files; called by ``app``."""
