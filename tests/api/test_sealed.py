@@ -70,7 +70,10 @@ def lived_in(app: App, clock: ManualClock, tmp_path: Path, words: list[str]) -> 
     )
     app.capture.issue_key(customer.id, name=f"{NAME}'s phone")
     app.capture.operators.add(f"{NAME} at the desk", "support")
-    app.notifying.add(f"https://example.com/{MAIL}", customer.id, [], private=False)
+    opened = app.notifying.add(f"https://example.com/{MAIL}", customer.id, [], private=False)
+    app.notifying.endpoints.rotate(opened.endpoint.id)
+    app.capture.rotate_key(issued.id, "24h")
+    app.capture.operators.set_role(f"{NAME} at the desk", "billing")
     words.append(issued.key.reveal())
     with serving(app) as service:
         own = customer_app(service)

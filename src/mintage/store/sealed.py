@@ -125,10 +125,10 @@ def closed(connection: Connection, table: Table, row: Mapping[str, Any]) -> Valu
             kept[by] = found_by(connection, table, column, row[column])
     if sealer is None:
         return kept
-    owner = WORKSPACE if said.customer is None else customer(row[said.customer])
     for column in said.columns.keys() & row.keys():
         value = row[column]
         if value is not None:
+            owner = WORKSPACE if said.customer is None else customer(row[said.customer])
             data = value if isinstance(value, bytes) else str(value).encode()
             where = _where(table.name, column, _named(row, said.key))
             sealed = seal_or_ours(sealer, connection, owner, where, data)

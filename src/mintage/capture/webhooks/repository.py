@@ -48,7 +48,8 @@ def add_endpoint(connection: Connection, values: Values) -> None:
 
 def change_endpoint(connection: Connection, endpoint: str, values: Values) -> None:
     """Change what an endpoint is."""
-    connection.execute(update(webhook_endpoints).where(_E.id == endpoint).values(values))
+    said = closed(connection, webhook_endpoints, values | {"id": endpoint})
+    connection.execute(update(webhook_endpoints).where(_E.id == endpoint).values(said))
 
 
 def find_endpoint(connection: Connection, endpoint: str) -> Values | None:
