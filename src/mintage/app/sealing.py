@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from mintage.app.root import App
 from mintage.app.stock import Stock, Thing
@@ -56,7 +56,6 @@ from mintage.trust.sealing.wrapping import (
 SEALED, ROTATED, RENEWED = "workspace.sealed", "seal.rotated", "seal.renewed"
 _ROWS_AT_ONCE = 500
 _FILE = "file:"
-_BLOBS: tuple[Literal["blobs", "feedback"], ...] = ("blobs", "feedback")
 T = TypeVar("T")
 
 
@@ -338,8 +337,16 @@ def _seal_blobs(
 
 
 def _drop_open(workspace: Workspace) -> int:
-    """Remove what lies open: each blob has a sealed copy by now, but those that nobody named."""
-    gone = [path for kind in _BLOBS for path in workspace.stored(kind) if not is_sealed(path)]
+    """Remove what lies open: each blob has a sealed copy by now, but those that nobody named.
+
+    What a crash left half-written goes too.
+    """
+    gone = [
+        path
+        for kind in ("blobs", "feedback")
+        for path in (workspace.home / kind).glob("??/*")
+        if is_temporary(path.name) or not is_sealed(path)
+    ]
     for path in gone:
         path.unlink()
     for folder in (workspace.cache_folder, workspace.download_folder):

@@ -22,7 +22,8 @@ Connection = sqlalchemy.Connection
 Values = dict[str, Any]
 WORKSPACE = "workspace"
 """Who owns what belongs to no customer and no dataset."""
-_MARK = "sealed:"
+_MARK = "\x1fsealed:"
+"""What a sealed text begins with: no name, label or address that a person gives can."""
 SEALED_BYTE = b"\x01"
 """What a sealed value begins with, and no JSON does."""
 _OPTION = "mintage_sealer"

@@ -212,7 +212,7 @@ def rows_of(workspace: Workspace) -> dict[str, str]:
         (lambda ben: {"details": ben["details"]}, "is sealed under the key of customer/cus_Ben"),
         (lambda ben: {"details": '{"phone":"112"}'}, "is not sealed"),
         (lambda ben: {"details": ben["ours"]["name"]}, "was changed, or is sealed for another"),
-        (lambda ben: {"details": "sealed:!"}, "is not as it was sealed"),
+        (lambda ben: {"details": "\x1fsealed:!"}, "is not as it was sealed"),
         (lambda ben: {"details": ben["ours"]["details"][:-8] + "AAAAAAA="}, "was changed, or"),
     ],
 )
