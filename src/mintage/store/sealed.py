@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import sqlalchemy
-from sqlalchemy import Column, Label, Select, Table, and_, select, update
+from sqlalchemy import Column, Label, LargeBinary, Select, Table, and_, func, select, update
 
 from mintage.core.errors import DataError, SealBroken
 from mintage.core.messages import _
@@ -179,6 +179,21 @@ def _lies_open(value: object) -> bool:
     if isinstance(value, str):
         return not value.startswith(_MARK)
     return value is not None and not bytes(value).startswith(SEALED_BYTE)  # type: ignore[call-overload]
+
+
+def lying_open(connection: Connection) -> list[str]:
+    """The columns, as ``table.column``, in which at least one value is not sealed."""
+    found = []
+    for name, said in COLUMNS.items():
+        table = metadata.tables[name]
+        for each in said.columns:
+            column = table.c[each]
+            binary = isinstance(column.type, LargeBinary)
+            mark: str | bytes = SEALED_BYTE if binary else _MARK
+            is_open = and_(column.is_not(None), func.substr(column, 1, len(mark)) != mark)
+            if connection.execute(select(table.c[said.key[0]]).where(is_open).limit(1)).first():
+                found.append(f"{name}.{each}")
+    return found
 
 
 def found_by(connection: Connection, table: Table, column: str, value: str) -> str:

@@ -16,6 +16,7 @@ KINDS: Final = (
     "credit.ended",
     "customer.added",
     "customer.changed",
+    "customer.erased",
     "data.erased",
     "data.read",
     "dataset.collected",
@@ -38,6 +39,7 @@ KINDS: Final = (
     "ledger.posted",
     "limit.reached",
     "log.begun",
+    "model.audited",
     "model.imported",
     "model.removed",
     "model.restored",
@@ -55,6 +57,9 @@ KINDS: Final = (
     "product.published",
     "product.rolled_back",
     "run.removed",
+    "seal.renewed",
+    "seal.rotated",
+    "security.mended",
     "signature.renewed",
     "signing_key.abandoned",
     "signing_key.made",
@@ -68,6 +73,7 @@ KINDS: Final = (
     "webhook.added",
     "webhook.removed",
     "webhook.rotated",
+    "workspace.sealed",
 )
 
 

@@ -17,12 +17,13 @@ from tests.conftest import ManualClock
 
 from mintage.app.auditing import Wanted
 from mintage.app.root import App
+from mintage.app.sealing import usable_key
 from mintage.app.security.permissions import examine_permissions
 from mintage.app.security.serving import examine_certificate, examine_peers, examine_settings
 from mintage.app.security.weakness import SEVERITIES, Weakness, at_least
 from mintage.core.settings import Settings, load_settings
 
-QUIET = ("heads.kept", "advisories.none")
+QUIET = ("heads.kept", "advisories.none", "data.unsealed")
 """What is found of any workspace that is used as it comes."""
 
 
@@ -76,6 +77,29 @@ def test_loose_permissions_are_found_mended_and_the_change_is_in_the_log(app: Ap
     assert {each["code"] for each in entry.record["mended"]} == {each.code for each in mended}
     assert f"chmod 700 {home}" in json.dumps(entry.record)
     assert entry.at == str(app.workspace.clock)
+
+
+def test_personal_data_that_lies_open_is_found_whether_all_of_it_does_or_a_planted_value(
+    app: App, tmp_path: Path, clock: ManualClock
+) -> None:
+    def found(app: App) -> list[tuple[str, str, str]]:
+        said = [each for each in app.security.examine() if each.code.startswith("data.")]
+        return [(each.code, each.severity, str(each.found)) for each in said]
+
+    app.capture.customers.add("Ada")
+    ((code, severity, columns),) = found(app)
+    assert (code, severity) == ("data.unsealed", "medium")
+    assert "customers.name" in columns
+    key = usable_key(f"file:{tmp_path / 'kek'}", tmp_path / "sealed")
+    settings = load_settings(home=tmp_path / "sealed", threads=1, seal_key=key)
+    with App(settings, clock) as sealed:
+        ada = sealed.capture.customers.add("Ada").id
+        assert found(sealed) == []
+        with sqlite3.connect(sealed.workspace.home / "mintage.db") as database:
+            database.execute("UPDATE customers SET name = 'Eve' WHERE id = ?", [ada])
+        ((code, severity, columns),) = found(sealed)
+    assert (code, severity) == ("data.planted", "critical")
+    assert columns.endswith(": customers.name")
 
 
 def test_a_folder_on_the_way_in_which_everybody_writes_is_found(app: App) -> None:

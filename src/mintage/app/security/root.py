@@ -12,6 +12,7 @@ from mintage.app.security.advisories import Advisories, installed_versions
 from mintage.app.security.evidence import examine_bundles, examine_log
 from mintage.app.security.keys import examine_api_keys, examine_signing_keys, of_findings
 from mintage.app.security.permissions import examine_permissions
+from mintage.app.security.sealing import examine_sealing
 from mintage.app.security.serving import examine_peers, examine_settings
 from mintage.app.security.weakness import SEVERITIES, Weakness
 from mintage.capture.webhooks.endpoints import Endpoints
@@ -97,6 +98,7 @@ class Security:
         yield from examine_peers([each.url for each in endpoints], [each.url for each in upstreams])
         yield from examine_log(self._capture.log, progress)
         yield from examine_bundles(workspace, keys, progress)
+        yield from examine_sealing(workspace)
         yield from self._audits()
         if advisories is None:
             yield Weakness(
