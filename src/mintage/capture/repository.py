@@ -429,12 +429,6 @@ def plan_version(connection: Connection, name: str, version: int) -> Values | No
     return first_row(connection, select(plans).where(wanted))
 
 
-def plan_versions(connection: Connection, name: str) -> dict[int, str]:
-    """When each version of a plan was set."""
-    asked = select(plans.c.version, plans.c.created_at).where(plans.c.name == name)
-    return {row.version: row.created_at for row in connection.execute(asked)}
-
-
 def all_plans(connection: Connection) -> list[Values]:
     """Every version of every plan."""
     return all_rows(connection, select(plans).order_by(plans.c.name, plans.c.version))

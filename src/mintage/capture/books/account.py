@@ -17,7 +17,7 @@ from mintage.capture.hours import repository as by_hour
 from mintage.capture.plans import Plan
 from mintage.capture.pricing.periods import Period
 from mintage.capture.pricing.rating import exact_of
-from mintage.capture.repository import plan_versions, subscriptions_of
+from mintage.capture.repository import subscriptions_of
 from mintage.capture.subscriptions import Subscription
 
 if TYPE_CHECKING:
@@ -45,20 +45,12 @@ class Account:
         self.customer = customer
         self.months: dict[tuple[Period, int], list[Month]] = {}
         self._agreed = {} if agreed is None else agreed
-        self._versions: dict[str, Mapping[int, str]] = {}
 
     def plan(self, name: str, version: int) -> Plan:
         """One version of a plan: it never changes."""
         known = self._agreed.get((name, version))
         if known is None:
             known = self._agreed[name, version] = plans.found(self.connection, name, version)
-        return known
-
-    def versions(self, name: str) -> Mapping[int, str]:
-        """When each version of a plan was set."""
-        known = self._versions.get(name)
-        if known is None:
-            known = self._versions[name] = plan_versions(self.connection, name)
         return known
 
     @cached_property

@@ -21,7 +21,6 @@ from mintage.core.clock import timestamp
 _FURTHEST_ZONE = timedelta(hours=15)
 _AROUND = (-_FURTHEST_ZONE, _FURTHEST_ZONE)
 _HOUR = timedelta(hours=1)
-_LONG_AGO = "2000-01-01T00:00:00.000000Z"
 
 
 @dataclass(frozen=True)
@@ -70,18 +69,11 @@ def _months_of(account: Account, period: Period, until: int) -> list[Month]:
     begin, end = (moment + each for moment, each in zip(period.bounds("UTC"), _AROUND, strict=True))
     used = by_hour.plans_used(account.connection, account.customer, _hour(begin), _hour(end), until)
     wanted = {*used, *((each.plan, each.plan_version) for each in account.begun)}
-    found = (_month(account, account.plan(*each), period, until, used) for each in sorted(wanted))
+    found = (_month(account, account.plan(*each), period, until) for each in sorted(wanted))
     return [month for month in found if month.events or month.part.held]
 
 
-def _month(
-    account: Account,
-    agreed: Plan,
-    period: Period,
-    until: int,
-    used_too: Sequence[tuple[str, int]],
-) -> Month:
-    """``used_too`` are the versions of plans that the customer used around the month."""
+def _month(account: Account, agreed: Plan, period: Period, until: int) -> Month:
     zone = agreed.terms.timezone
     held, free_until = _held(agreed, account.begun)
     begin, end = period.bounds(zone)
@@ -94,8 +86,7 @@ def _month(
     if agreed.terms.fee_every == "year" and held:
         paid_back = account.credited_fees
         back = {end: each for (plan, end), each in paid_back.items() if plan == agreed.reference}
-    in_force = () if held else _in_force(agreed, account, used_too)
-    part = Part(agreed.name, agreed.version, agreed.terms, charged.units, held, back, in_force)
+    part = Part(agreed.name, agreed.version, agreed.terms, charged.units, held, back)
     credited = account.credited_months.get((agreed.reference, str(period)), Fraction(0))
     return Month(agreed, part, used.events, charged.charged, used.newest, since, credited)
 
@@ -112,22 +103,6 @@ def _held(agreed: Plan, begun: Sequence[Subscription]) -> tuple[tuple[Held, ...]
         if agreed.terms.trial_days:
             free_until = beginning_of(first, zone)
     return tuple(days), free_until
-
-
-def _in_force(agreed: Plan, account: Account, used: Sequence[tuple[str, int]]) -> tuple[Held, ...]:
-    """The days of a version that nobody begins: from that on which it was set to the next one's.
-
-    The first one that is used in a month counts from its beginning. None, where nothing of its
-    price is of a month.
-    """
-    terms, name, number = agreed.terms, agreed.name, agreed.version
-    if terms.maximum is None and all(each.is_plain for each in terms.charges):
-        return ()
-    versions = account.versions(name)
-    is_first = not any(plan == name and version < number for plan, version in used)
-    began, ended = _LONG_AGO if is_first else versions[number], versions.get(number + 1)
-    own = Subscription("", account.customer, name, number, began, ended, "change")
-    return (own.held(terms.timezone, date.min),)
 
 
 @dataclass(frozen=True)

@@ -131,8 +131,7 @@ class Held:
 class Part:
     """One version of a plan within a month: its days, and what was used under it.
 
-    Without ``held`` it is a plan that nobody begins: it is in force all month, without a fee, or on
-    the days ``in_force`` where it has other versions.
+    Without ``held`` it is a plan that nobody begins: it is in force all month, without a fee.
     ``credited`` is what credit notes gave back of its yearly fees, by the day after their year.
     """
 
@@ -142,13 +141,12 @@ class Part:
     usage: Units
     held: tuple[Held, ...] = ()
     credited: Mapping[date, Fraction] = field(default_factory=dict)
-    in_force: tuple[Held, ...] = ()
 
 
 def lines_of(part: Part, period: Period) -> list[Line]:
     """The lines that one plan comes to in a month: fees, usage, and what bounds or lessens them."""
     terms, share = part.terms, share_in(part, period)
-    begun = _share_on(part.held, terms, period) > 0
+    begun = _share_held(part, period) > 0
     fees = _fees(part, period)
     usage = [
         line
@@ -176,18 +174,17 @@ def share_in(part: Part, period: Period) -> Fraction:
     Usage of a plan that was in force on none of its days, because a call was under way when it
     ended, is counted by one day; where it is shared by the second, by one second.
     """
-    days = part.held or part.in_force
-    if not days or not part.terms.prorate:
+    if not part.held or not part.terms.prorate:
         return WHOLE
     least = share_of(1, period)
     if part.terms.prorate == "second":
         least = Fraction(1, _seconds(*period.bounds(part.terms.timezone)))
-    return min(WHOLE, max(least, _share_on(days, part.terms, period)))
+    return min(WHOLE, max(least, _share_held(part, period)))
 
 
-def _share_on(days: Sequence[Held], terms: Terms, period: Period) -> Fraction:
-    """Which share of the month these are, by the day or by the second; trials are not among it."""
-    return sum((_share_of_one(terms, each, period) for each in days), Fraction(0))
+def _share_held(part: Part, period: Period) -> Fraction:
+    """Which share of the month is charged for having the plan, by the day or by the second."""
+    return sum((_share_of_one(part.terms, held, period) for held in part.held), Fraction(0))
 
 
 def _share_of_one(terms: Terms, held: Held, period: Period) -> Fraction:
