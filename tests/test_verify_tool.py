@@ -323,6 +323,19 @@ def test_a_folder_of_receipts_that_is_not_there_is_said(
     assert check(sold.evidence, "--receipts", tmp_path / "nowhere").status == 2
 
 
+def test_whatever_bit_of_the_zip_is_flipped_the_reason_is_said_or_nothing_changes(
+    sold: Sold, check: Callable[..., Checked], tmp_path: Path
+) -> None:
+    whole, path = sold.evidence.read_bytes(), tmp_path / "flipped.zip"
+    good = check(sold.evidence).said
+    for number, place in enumerate(range(7, len(whole), len(whole) // 24)):
+        data = bytearray(whole)
+        data[place] ^= 1 << number % 8
+        path.write_bytes(data)
+        found = check(path)
+        assert (found.status, "✗" in found.said) == (3, True) or found.said == good, place
+
+
 def test_without_the_files_beside_it_evidence_is_refused_with_what_to_do(
     sold: Sold, tmp_path: Path
 ) -> None:

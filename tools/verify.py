@@ -22,6 +22,7 @@ import json
 import sys
 import unicodedata
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -568,6 +569,10 @@ def main() -> None:
     check(parser.parse_args())
 
 
+ODD = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError)
+DAMAGED = (EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
+
 def ended(main: Callable[[], None]) -> int:
     """The exit status; whatever is wrong is said, and no traceback."""
     try:
@@ -578,16 +583,7 @@ def ended(main: Callable[[], None]) -> int:
     except OSError as error:
         print("✗", error)
         return 2
-    except (
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        ArithmeticError,
-        RecursionError,
-        MemoryError,
-        zipfile.BadZipFile,
-    ) as error:
+    except (*ODD, *DAMAGED) as error:
         print(f"✗ it is damaged, or nothing that Mintage signs: {type(error).__name__}: {error}")
         return 3
     return 0

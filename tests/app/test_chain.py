@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shutil
+import sqlite3
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from mintage.app.chaining import kept_receipts, opened_evidence, walked
 from mintage.app.verifying import Verifying
 from mintage.capture.chain.checks import Chain
 from mintage.core.canonical import canonical_json
-from mintage.core.errors import ConfigError, DataError, MintageError, TrustError
+from mintage.core.errors import ConfigError, DataError, LogForked, MintageError, TrustError
 from mintage.core.files import write_parts
 from mintage.core.progress import Silent
 from mintage.trust.dsse import sign_envelope
@@ -270,3 +271,11 @@ def test_two_receipts_of_one_event_that_differ_are_not_passed_over(
     )
     with pytest.raises(DataError, match="says something else of evt_"):
         kept_receipts(folder)
+
+
+def test_of_a_call_that_was_changed_no_receipt_is_signed_again(tmp_path: Path, sold: Sold) -> None:
+    home = Path(shutil.copytree(sold.home, tmp_path / "home"))
+    with sqlite3.connect(home / "mintage.db") as database:
+        database.execute("UPDATE usage_events SET output_sha256 = ?", ["0" * 64])
+    with opened(home) as app, pytest.raises(LogForked, match="not what was logged"):
+        list(app.billing.evidence(sold.number).archived())

@@ -77,6 +77,18 @@ def test_an_audit_is_signed_logged_and_says_when_the_next_is_due(
     assert "each as it was signed" in said(found, "dataset")
 
 
+def test_an_audit_that_the_log_had_is_signed_again_once_its_key_was_revoked(
+    app: App, clock: ManualClock
+) -> None:
+    clock.advance(3650 * DAY)  # the model was made by the clock on the wall
+    found = app.model_audits.run("pets", SMALL)
+    clock.advance(3600)
+    key = app.keys.signer("bundle").key_id
+    app.signing_keys.revoke(key, "stolen", None)
+    signed = open_statement(app.model_audits.signed(found["id"]), app.keys, kind="audit")
+    assert (signed.document, signed.key_id == key) == (found, False)
+
+
 def test_what_is_measured_has_its_controls_and_promises_nothing(app: App) -> None:
     found = app.model_audits.run("pets", SMALL)
     robust, members = found["robustness"], found["membership"]

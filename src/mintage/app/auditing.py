@@ -161,6 +161,8 @@ class Auditing:
     def prove(self, what: str) -> dict[str, Any]:
         """That an entry is in the log, by its position or the id of its receipt.
 
+        What it says is read, so that is logged.
+
         Raises:
             ConfigError: there is no such position, or it is no number.
             LogForked: the entry is not what was logged.
@@ -176,6 +178,7 @@ class Auditing:
                 _("Not a position of the log: {text!r}.", text=what),
                 remedy=_("Give a number, as mintage audit show has it, or the id of a receipt."),
             )
+        log_reading(self._workspace, "log", position=position)
         return self._log.inclusion(position).to_json(with_record=True)
 
     def prove_since(self, since: str) -> dict[str, Any]:

@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 
 from mintage.capture import repository
 from mintage.capture.events import UsageRecord
-from mintage.capture.receipts import SIGNING_KEY, receipt_of
+from mintage.capture.receipts import SIGNING_KEY, check_logged, receipt_of
 from mintage.core.clock import Clock, timestamp
 from mintage.core.types import Receipt
 from mintage.store.engine import Database
+from mintage.trust import repository as log
 from mintage.trust.keys import KeyRing
 
 CLIENT_ORIGIN = "client"
@@ -42,13 +43,19 @@ class Answers:
         """What this customer's action was answered with; None where it was never answered.
 
         The receipt is signed anew; its statement is the one that was first given.
+
+        Raises:
+            LogForked: the event is not the one that was logged: nothing is signed of it.
         """
         now = timestamp(self._clock.now())
         with self._database.read() as connection:
             row = repository.event_by_id(connection, customer, CLIENT_ORIGIN, event_id)
+            logged = None if row is None else log.read_row(connection, row["log_position"])
         if row is None:
             return None
         record, signer = UsageRecord.from_row(row), self._keys.signer(SIGNING_KEY)
+        salt = None if logged is None else logged.salt
+        check_logged(record, row["log_position"], salt, row["leaf_hash"])
         receipt = receipt_of(record, row["log_position"], row["leaf_hash"], signer)
         kept = row["answer"] is not None and row["expires_at"] > now
         return StoredAnswer(

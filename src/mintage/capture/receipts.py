@@ -7,7 +7,10 @@ from typing import Any, Final
 
 from mintage.capture.events import UsageRecord
 from mintage.core.canonical import Spelled, canonical_json
+from mintage.core.errors import LogForked
+from mintage.core.messages import _
 from mintage.core.types import Receipt
+from mintage.trust.audit import leaf_of
 from mintage.trust.dsse import sign_envelope
 from mintage.trust.keys import Signer
 
@@ -46,6 +49,20 @@ def statement_of(record: Mapping[str, Any], position: int, leaf_hash: bytes) -> 
     leaf = {"position": position, "hash": leaf_hash.hex()}
     said = {name: record[name] for name in names}
     return canonical_json(said | {"version": 1, "event": record["id"], "leaf": leaf})
+
+
+def check_logged(record: UsageRecord, position: int, salt: bytes | None, leaf_hash: bytes) -> None:
+    """Look before a receipt is signed again: two that differ would both be believed.
+
+    Raises:
+        LogForked: the event is not the one that was logged, or its entry is gone (``salt`` None).
+    """
+    said = record.spelled() | Spelled.of({"kind": "usage"})
+    if salt is None or leaf_of(said.encode(), salt) != leaf_hash:
+        raise LogForked(
+            _("The event at position {position} is not what was logged.", position=position),
+            remedy=_("Stop, keep a copy of the workspace, and run: mintage audit verify"),
+        )
 
 
 def receipt_of(

@@ -13,16 +13,14 @@ from mintage.capture import repository
 from mintage.capture.events import UsageRecord, is_charged
 from mintage.capture.plans import Plan
 from mintage.capture.pricing.periods import Period
-from mintage.capture.receipts import SIGNING_KEY, receipt_of
-from mintage.core.canonical import Spelled
+from mintage.capture.receipts import SIGNING_KEY, check_logged, receipt_of
 from mintage.core.clock import timestamp
-from mintage.core.errors import LogForked, RequestError
+from mintage.core.errors import RequestError
 from mintage.core.messages import _
 from mintage.core.money import decimal_text
 from mintage.core.types import Receipt
 from mintage.store.engine import Database
 from mintage.trust import repository as log
-from mintage.trust.audit import leaf_of
 from mintage.trust.keys import KeyRing
 
 
@@ -150,8 +148,14 @@ class UsageHistory:
         with self._database.read() as connection:
             row = _event(connection, receipt, customer, among)
             logged = log.read_row(connection, row["log_position"])
-        _check_logged(row, logged)
+        if logged is not None and logged.erased:
+            raise RequestError(
+                _("The customer of this receipt was erased, and with them what it would prove."),
+                http_status=410,
+            )
         record, signer = UsageRecord.from_row(row), self._keys.signer(SIGNING_KEY)
+        salt = None if logged is None else logged.salt
+        check_logged(record, row["log_position"], salt, row["leaf_hash"])
         return receipt_of(record, row["log_position"], row["leaf_hash"], signer)
 
     def summary(self, customer: str) -> UsageSummary:
@@ -174,24 +178,6 @@ class UsageHistory:
                 before = totals.get(terms.currency, Fraction(0))
                 totals[terms.currency] = before + amount * row["events"]
         return UsageSummary(customer, outcomes, totals)
-
-
-def _check_logged(row: dict[str, Any], logged: log.LogRow | None) -> None:
-    """Two receipts of one event that differ would both be signed: look before the second is."""
-    if logged is not None and logged.erased:
-        raise RequestError(
-            _("The customer of this receipt was erased, and with them what it would prove."),
-            http_status=410,
-        )
-    record = UsageRecord.from_row(row).spelled() | Spelled.of({"kind": "usage"})
-    if logged is None or leaf_of(record.encode(), logged.salt) != row["leaf_hash"]:
-        raise LogForked(
-            _(
-                "The event at position {position} is not what was logged.",
-                position=row["log_position"],
-            ),
-            remedy=_("Stop, keep a copy of the workspace, and run: mintage audit verify"),
-        )
 
 
 def _moments(period: Period) -> tuple[str, str]:

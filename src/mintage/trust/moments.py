@@ -19,6 +19,7 @@ _MEMBERS: Final = {
     "urn:mintage:credit-note:v1": "issued_at",
     "urn:mintage:plan:v1": "created_at",
     "urn:mintage:evaluation:v1": "measured_at",
+    "urn:mintage:audit:v1": "audited_at",
 }
 """Of each kind of document, which of its members says so. Of files nothing does."""
 

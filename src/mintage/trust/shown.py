@@ -23,6 +23,7 @@ _DATED = {
     "model.restored": "created_at",
     "dataset.collected": "created_at",
     "plan.set": "created_at",
+    "model.audited": "audited_at",
 }
 """Entries of what is signed that say when they were made, and in which member."""
 _UNDATED = ("invoice.issued", "evaluation.measured")
@@ -73,6 +74,8 @@ def _lines(kind: str, record: Mapping[str, Any]) -> Iterator[str]:
             yield f"{record['sha256']} {name}/{record['number']}"
     elif kind == "evaluation.measured":
         yield f"{record['sha256']} evaluation/{record['id']}"
+    elif kind == "model.audited":
+        yield f"{record['sha256']} audit/{record['id']}"
     elif kind == "plan.set":
         plan = {name: said for name, said in record.items() if name not in ("kind", "actor")}
         digest = sha256_hex(canonical_json(plan))

@@ -14,7 +14,13 @@ from mintage.capture.books.drilldown import Counted, Segment, lines_by_segment
 from mintage.capture.books.invoice import Invoice
 from mintage.capture.chain.evidence import SET, Entry, Event, Proof
 from mintage.capture.events import UsageRecord
-from mintage.capture.receipts import PAYLOAD_TYPE, SIGNING_KEY, receipt_of, statement_of
+from mintage.capture.receipts import (
+    PAYLOAD_TYPE,
+    SIGNING_KEY,
+    check_logged,
+    receipt_of,
+    statement_of,
+)
 from mintage.core.errors import LogForked
 from mintage.core.messages import _
 from mintage.store.engine import Database
@@ -114,10 +120,16 @@ class InvoiceEvents:
             )
 
     def receipts(self, *, signed: bool) -> Iterator[Mapping[str, Any]]:
-        """The receipt of each event, signed anew; its statement is the one that was first given."""
+        """The receipt of each event, signed anew; its statement is the one that was first given.
+
+        Raises:
+            LogForked: an event is not the one that was logged: nothing is signed of it.
+        """
         signer = self._keys.signer(SIGNING_KEY)
         for row, __ in self._rows():
             record = UsageRecord.from_row(row)
+            if row["record"] is not None:  # it is of somebody who was not erased
+                check_logged(record, row["log_position"], row["salt"], row["leaf_hash"])
             if not signed:
                 said = statement_of(record.logged(), row["log_position"], row["leaf_hash"])
                 payload = base64.b64encode(said).decode()
