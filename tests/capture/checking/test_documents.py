@@ -48,6 +48,10 @@ def test_what_was_issued_is_found_so(issued: Any) -> None:
         ("due_at", "NULL"),
         ("kind", "'credit_note'"),
         ("number", "'INV-2026-000009'"),
+        ("status", "'issued'"),
+        ("status", "'void'"),
+        ("status", "'replaced'"),
+        ("status", "'credited'"),
     ],
 )
 def test_a_column_beside_a_document_that_says_otherwise_is_named(

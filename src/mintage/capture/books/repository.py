@@ -55,7 +55,7 @@ def _sum_of(nanos: ColumnElement[int], wanted: ColumnElement[bool]) -> ColumnEle
 _note = invoices.alias()
 _paid = payments.c.invoice == invoices.c.id
 # A document with what its customer's credit and other ways paid of it, and what notes took back.
-_STANDING = select(
+STANDING = select(
     invoices,
     _sum_of(payments.c.nanos, _paid & (payments.c.provider == "credit")).label("credit_nanos"),
     _sum_of(payments.c.nanos, _paid & (payments.c.provider != "credit")).label("paid_nanos"),
@@ -176,7 +176,7 @@ def change_invoice(connection: Connection, invoice: str, values: Values) -> None
 def find_invoice(connection: Connection, reference: str) -> Values | None:
     """A document by its id or its number."""
     either = (invoices.c.id == reference) | (invoices.c.number == reference)
-    return first_row(connection, _STANDING.where(either))
+    return first_row(connection, STANDING.where(either))
 
 
 def all_invoices(
@@ -191,7 +191,7 @@ def all_invoices(
 ) -> list[Values]:
     """Documents, the oldest first; ``after`` is when another was made, and its id."""
     i = invoices.c
-    asked = _STANDING.order_by(i.created_at, i.id).limit(limit)
+    asked = STANDING.order_by(i.created_at, i.id).limit(limit)
     if not drafts:
         asked = asked.where(i.number.is_not(None))
     if after is not None:
@@ -216,7 +216,7 @@ def standing_invoice(
         i.kind == "invoice",
         i.status.in_(_LIVE),
     )
-    return first_row(connection, _STANDING.where(wanted))
+    return first_row(connection, STANDING.where(wanted))
 
 
 def attempts(connection: Connection, customer: str, period: str, currency: str, kind: str) -> int:
@@ -386,7 +386,7 @@ def overdue_invoices(connection: Connection, moment: str) -> list[Values]:
     """Invoices that were due by a moment and are not paid, the longest first."""
     i = invoices.c
     wanted = and_(i.kind == "invoice", i.status == "issued", i.due_at <= moment)
-    return all_rows(connection, _STANDING.where(wanted).order_by(i.due_at, i.id))
+    return all_rows(connection, STANDING.where(wanted).order_by(i.due_at, i.id))
 
 
 def reminded(connection: Connection, invoice: str) -> set[int]:

@@ -7,7 +7,7 @@ search and add up; what was paid is in the ledger, too.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 from mintage.capture.books.documents import Document, total_of
@@ -19,6 +19,7 @@ from mintage.store.engine import Database
 from mintage.trust.audit import leaf_of
 
 _REMEDY = _("Restore the workspace from a backup, or report this.")
+_GIVEN_BACK = ("credited", "replaced")
 _BESIDE = ("kind", "number", "currency", "period", "issued_at", "due_at")
 
 
@@ -35,12 +36,18 @@ class DocumentCheck:
             BooksBroken: one is not what was issued, or its row or a payment says otherwise.
         """
         with self._database.read() as connection:
+            _check_payments(connection)  # first, as what became of an invoice rests on them
             logged = dict(_logged(connection))
             numbers: dict[str, str] = {}
             corrects: dict[str, tuple[str, str]] = {}
+            voided, given_back = repository.voided(connection), dict[str, str]()
             for row in repository.issued(connection):
                 document = _document(row, logged.pop(row["id"], {}))
                 wrong = _differing(row, document)
+                if row["status"] in _GIVEN_BACK and row["id"] not in voided:
+                    given_back[row["id"]] = row["number"]
+                elif row["status"] != _status_of(row, document, voided):
+                    wrong.append("status")
                 if wrong:
                     raise _otherwise(row["number"], wrong)
                 numbers[row["id"]] = row["number"]
@@ -51,7 +58,8 @@ class DocumentCheck:
             for number, (corrected, named) in corrects.items():
                 if numbers.get(corrected) != named:
                     raise _otherwise(number, ["corrects"])
-            _check_payments(connection)
+            for each in given_back.keys() - {corrected for corrected, __ in corrects.values()}:
+                raise _otherwise(given_back[each], ["status"])
         return len(numbers)
 
 
@@ -79,6 +87,15 @@ def _differing(row: repository.Values, document: Document) -> list[str]:
     said = {name: document[name] for name in _BESIDE}
     said |= {"customer": document["customer"]["id"], "total_nanos": total_of(document).nanos}
     return [name for name, value in said.items() if row[name] != value]
+
+
+def _status_of(row: repository.Values, document: Document, voided: Container[str]) -> str:
+    """What became of a document that no note gave back as a whole."""
+    if row["id"] in voided:
+        return "void"
+    paid = sum(int(row[name]) for name in ("credit_nanos", "paid_nanos", "credited_nanos"))
+    is_paid = row["kind"] == "invoice" and total_of(document).nanos <= paid
+    return "paid" if is_paid else "issued"
 
 
 def _check_payments(connection: repository.Connection) -> None:

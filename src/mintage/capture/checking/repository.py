@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import and_, func, select
 
+from mintage.capture.books.repository import STANDING
 from mintage.store.schema import (
     invoices,
     ledger_entries,
@@ -124,10 +125,16 @@ def logged_as(connection: Connection, kind: str) -> Iterator[Values]:
 
 
 def issued(connection: Connection) -> Iterator[Values]:
-    """What was issued, the oldest first."""
+    """What was issued, the oldest first, with its ``credit_nanos, paid_nanos, credited_nanos``."""
     i = invoices.c
-    asked = select(invoices).where(i.number.is_not(None))
+    asked = STANDING.where(i.number.is_not(None))
     return _streamed(connection, asked.order_by(i.issued_at, i.number))
+
+
+def voided(connection: Connection) -> set[str]:
+    """The ids of invoices that the ledger has taken back."""
+    t = ledger_transactions.c
+    return set(connection.execute(select(t.reference).where(t.kind == "void")).scalars())
 
 
 def paid(connection: Connection) -> Iterator[Values]:
