@@ -21,7 +21,7 @@ from tests.conftest import ManualClock
 from tests.databases import sqlite_alone
 
 from mintage.core.canonical import canonical_json
-from mintage.core.errors import MintageError
+from mintage.core.errors import LogForked, MintageError
 from mintage.store.workspace import Workspace
 from mintage.trust import merkle
 from mintage.trust.audit import AuditLog, append, leaf_of
@@ -277,6 +277,28 @@ def test_a_witness_is_told_why_a_log_was_frozen_and_can_check_what_it_had(
     proof.verify(witness.kept)
     begun = json.loads(evil.log.inclusion(current.first_position).record)
     assert begun["reason"] == frozen.reason
+
+
+def test_a_log_that_is_only_marked_as_frozen_hides_nothing(evil: Evil, witness: Witness) -> None:
+    size = witness.kept.size
+    evil.execute("UPDATE logs SET frozen_at = begun_at, frozen_size = 1, reason = 'known'")
+    with pytest.raises(LogForked, match="marked as frozen, and none goes on"):
+        evil.log.check()
+    evil.execute("UPDATE log_leaves SET salt = leaf_hash WHERE position = 3")
+    with pytest.raises(LogForked):
+        evil.log.check()
+    begun = "2026-11-24T00:00:00.000000Z"
+    evil.execute(
+        "INSERT INTO logs (number, origin, first_position, begun_at) "
+        "SELECT 2, origin || '/2', :first, :begun FROM logs",
+        first=size + AFTER,
+        begun=begun,
+    )
+    with pytest.raises(LogForked, match=f"position {size + AFTER} is missing"):
+        evil.log.check()
+    evil.execute("UPDATE logs SET first_position = 40 WHERE number = 2")
+    with pytest.raises(LogForked, match="does not begin by saying"):
+        evil.log.check()
 
 
 @pytest.mark.parametrize("what", ["root", "note", "both"])

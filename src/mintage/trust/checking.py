@@ -6,7 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mintage.core.errors import LogForked, TrustError
@@ -33,11 +33,12 @@ class Checked:
     size: int
     """Of its newest head; 0 where none was signed."""
     fault: TrustError | None = None
+    is_last: bool = False
 
     @property
     def is_frozen(self) -> bool:
-        """Whether another log goes on in its place."""
-        return self.log.frozen_at is not None
+        """Whether another log goes on in its place: a mark in the table alone says nothing."""
+        return self.log.frozen_at is not None and not self.is_last
 
     def to_json(self) -> dict[str, Any]:
         """As ``mintage audit verify --json`` says it."""
@@ -84,8 +85,22 @@ def examine(
         heads = _Heads(log, kept[log.origin], keys)
         looked = _Examiner(connection, log, logs[:number], end, heads, progress)
         found.append(looked.examined())
+    found[-1] = _as_last(found[-1])
     progress.finish()
     return found
+
+
+def _as_last(found: Checked) -> Checked:
+    fault = found.fault
+    if fault is None and found.log.frozen_at is not None:
+        fault = LogForked(
+            _(
+                "The log {origin} is marked as frozen, and none goes on in its place.",
+                origin=found.log.origin,
+            ),
+            remedy=REMEDY,
+        )
+    return replace(found, fault=fault, is_last=True)
 
 
 class _Examiner:
@@ -143,6 +158,8 @@ class _Examiner:
                 raise not_as_signed(growing.size, expected.next_size)
             if self._end is not None and ends_at != self._end:
                 raise missing(ends_at)
+            if self._before and not growing.size:  # it begins with what binds it to them
+                raise missing(log.first_position)
 
 
 def _check_link(row: LogRow, log: LogRecord, before: Sequence[LogRecord]) -> None:
