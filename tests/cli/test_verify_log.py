@@ -29,7 +29,8 @@ def written(mintage: Terminal, name: str, *words: object) -> str:
 def test_a_head_is_told_for_what_it_is_and_checked(mintage: Terminal, home: Path) -> None:
     head = written(mintage, "head.txt", "audit", "head", "--home", home)
     found = mintage.json("verify", head, "--key", "log.pub")
-    assert (found["kind"], found["origin"]) == ("tree_head", "mintage.local/log")
+    assert found["kind"] == "tree_head"
+    assert found["origin"].startswith("mintage.local/log/")
     assert found["size"] == int(Path(head).read_text().split("\n")[1])
     assert mintage("verify", head, "--key", "log.pub").startswith("mintage.local/log: a signed")
     assert mintage.json("verify", "./head.txt", "--home", home)["key_id"] == found["key_id"]
