@@ -32,7 +32,7 @@ def test_a_head_is_told_for_what_it_is_and_checked(mintage: Terminal, home: Path
     assert found["kind"] == "tree_head"
     assert found["origin"].startswith("mintage.local/log/")
     assert found["size"] == int(Path(head).read_text().split("\n")[1])
-    assert mintage("verify", head, "--key", "log.pub").startswith("mintage.local/log: a signed")
+    assert mintage("verify", head, "--key", "log.pub").startswith(f"{found['origin']}: a signed")
     assert mintage.json("verify", "./head.txt", "--home", home)["key_id"] == found["key_id"]
     Path(head).write_text(Path(head).read_text().replace(f"\n{found['size']}\n", "\n9\n"))
     mintage("verify", head, "--key", "log.pub", status=3)
