@@ -182,7 +182,8 @@ def _examined(
         return
     yield Finding(check, "ok", _("sound, {size}", size=format_size(health.size_bytes)))
     yield _log(health)
-    if health.is_signed and not (home / "keys" / "log.pem").exists():
+    no_keys = health.is_signed and not (home / "keys" / "log.pem").exists()
+    if no_keys:
         yield Finding(
             _("audit log"),
             "warning",
@@ -197,7 +198,8 @@ def _examined(
             _("Another goes on in its place; see: mintage audit verify"),
         )
     yield from _files(home, health)
-    yield from _stopped(home, health)
+    if not no_keys:  # which is said
+        yield from _stopped(home, health)
     yield from _upstreams(health)
     yield from doubts(map(Due.of, health.audits), timestamp(clock.now()))
 
