@@ -61,7 +61,7 @@ _VERBS = {
         "plan": "plans:plan",
         "invoice": "invoices:invoice",
         "credit": "credits:credit",
-        "ledger": "invoices:ledger",
+        "ledger": "ledger:ledger",
         "webhook": "webhooks:webhook",
         "economics": "economy:economics",
         "usage": "capture:usage",
