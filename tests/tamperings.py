@@ -356,7 +356,7 @@ BROKEN: dict[str, Tampering] = {
     ),
     "the head's size": to(
         "heads/1.txt",
-        lambda data: data.replace(data.split(b"\n")[1], b"99999", 1),
+        lambda data: b"\n".join([data.split(b"\n")[0], b"99999", *data.split(b"\n")[2:]]),
         "changed after",
         "or it was changed",
     ),
