@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mintage.core.check_digits import is_card, is_iban, resident_check_digit
+from mintage.core.check_digits import credit_code_check, is_card, is_iban, resident_check_digit
 
 # The usual example of the algorithm, and cards that payment providers publish for trying out.
 CARDS = (
@@ -34,6 +34,8 @@ IBANS = (
     "CH9300762011623852957",
     "LC55HEMM000100010012001200023015",
 )
+# The example of GB 32100-2015, and codes that companies print.
+CREDIT_CODES = ("91350100M000100Y43", "9144030071526726XG", "91110000802100433B")
 
 
 @pytest.mark.parametrize("number", CARDS)
@@ -57,3 +59,12 @@ def test_accounts_of_the_registry_fit_and_with_two_characters_exchanged_do_not(n
 @pytest.mark.parametrize("number", ["11010519491231002X", "440524188001010014"])
 def test_the_check_digit_of_a_resident_is_the_standards(number: str) -> None:
     assert resident_check_digit(number) == number[-1]
+
+
+@pytest.mark.parametrize("code", CREDIT_CODES)
+def test_the_check_digit_of_a_credit_code_is_the_standards(code: str) -> None:
+    assert credit_code_check(code) == code[-1]
+    for n in range(16):
+        if code[n] != code[n + 1]:
+            other = code[:n] + code[n + 1] + code[n] + code[n + 2 :]
+            assert credit_code_check(other) != code[-1]

@@ -75,6 +75,7 @@ _VERBS = {
         "audit": "audit:audit",
         "seal": "sealing:seal",
         "erase": "sealing:erase",
+        "deidentify": "deidentify:deidentify",
     },
     WORKSPACE: {
         "init": "sealing:init",

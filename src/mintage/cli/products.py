@@ -93,7 +93,8 @@ def add(
         str | None,
         typer.Option(
             help="Personal data that is replaced before it leaves, and put back in the answer: all,"
-            " none, or some of email,phone,card,iban,id,ssn,ip. (default: as before; at first none)"
+            " none, or some of email,phone,card,iban,id,uscc,plate,passport,ssn,ip. (default: as "
+            "before; at first none)"
         ),
     ] = None,
     home: Home = None,

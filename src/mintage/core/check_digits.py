@@ -5,6 +5,9 @@ from __future__ import annotations
 # The sum of the digits of twice a digit.
 _DOUBLED = bytes.maketrans(b"0123456789", bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)))
 
+# The letters of a unified social credit code: none that looks like a digit or like another.
+_CREDIT_CODE = "0123456789ABCDEFGHJKLMNPQRTUWXY"
+
 
 def is_card(digits: str) -> bool:
     """Whether the last digit of a payment card's fits the others (Luhn; ISO/IEC 7812-1, B)."""
@@ -23,3 +26,9 @@ def resident_check_digit(number: str) -> str:
     """The 18th character of 公民身份号码 by the 17 before it (GB 11643-1999, MOD 11-2)."""
     total = sum(int(each) * pow(2, 17 - n, 11) for n, each in enumerate(number[:17]))
     return "0123456789X"[(1 - total) % 11]
+
+
+def credit_code_check(code: str) -> str:
+    """The 18th character of 统一社会信用代码 by the 17 before it (GB 32100-2015, MOD 31-3)."""
+    total = sum(_CREDIT_CODE.index(each) * pow(3, n, 31) for n, each in enumerate(code[:17]))
+    return _CREDIT_CODE[-total % 31]

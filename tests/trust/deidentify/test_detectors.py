@@ -6,7 +6,7 @@ import time
 from itertools import pairwise
 
 import pytest
-from tests.core.test_check_digits import CARDS, IBANS
+from tests.core.test_check_digits import CARDS, CREDIT_CODES, IBANS
 
 from mintage.core.errors import ConfigError
 from mintage.trust.deidentify.detectors import KINDS, find, kinds_of
@@ -28,6 +28,7 @@ def found(text: str, *kinds: str) -> list[str]:
         ("ａｄａ＠ｅｘａｍｐｌｅ．ｃｏｍ", ["ａｄａ＠ｅｘａｍｐｌｅ．ｃｏｍ"]),
         ("a@xn--bcher-kva.xn--p1ai", ["a@xn--bcher-kva.xn--p1ai"]),
         (r"{\"to\":\"x\nada@example.com\"}", ["ada@example.com"]),
+        ("ada (at) example.com, b[at]c.org", ["ada (at) example.com", "b[at]c.org"]),
         ("react@18.2.0 ada@localhost @ada a@b", []),
     ],
 )
@@ -111,6 +112,41 @@ def test_residents_of_china_by_the_standards_examples(number: str) -> None:
     assert found("110105194913310020", "id") == []  # no month
 
 
+@pytest.mark.parametrize("code", CREDIT_CODES)
+def test_unified_social_credit_codes_in_one_and_in_groups(code: str) -> None:
+    groups = " ".join((code[:2], code[2:8], code[8:17], code[17:]))
+    for written in (code, code.lower(), groups):
+        assert [each.kind for each in find(f"税号：{written}。", KINDS)] == ["uscc"]
+        assert found(f"税号：{written}。") == [written]
+    assert found(code[:-1] + ("1" if code[-1] != "1" else "2"), "uscc") == []
+
+
+@pytest.mark.parametrize(
+    "plate",
+    ["京A12345", "粤B·D12345", "沪AD12345", "粤B12345D", "苏e 1234学", "鲁Q1234挂", "川a-7k8l9"],
+)
+def test_number_plates(plate: str) -> None:
+    assert [each.kind for each in find(f"车牌{plate}，谢谢", KINDS)] == ["plate"]
+    assert found(f"车牌{plate}，谢谢") == [plate]
+
+
+def test_what_looks_like_a_number_plate_and_is_none() -> None:
+    assert found("新ABCDE 云A股12345 京A123456789 晋级 桂ABC12 A12345", "plate") == []
+
+
+def test_passports_of_china_by_their_form_and_others_by_their_name() -> None:
+    text = "E12345678, EA1234567, G12345678 PE1234567"
+    assert found(text, "passport") == ["E12345678", "EA1234567", "G12345678", "PE1234567"]
+    assert found("passport no. C01X00T47; Passport: L898902C3; 护照号：123456789") == [
+        "C01X00T47",
+        "L898902C3",
+        "123456789",
+    ]
+    assert (
+        found("E1234567 G123456789 passport is valid 20261231, passport holders", "passport") == []
+    )
+
+
 def test_social_security_numbers() -> None:
     assert [each.kind for each in find("it is 078-05-1120", KINDS)] == ["ssn"]
     assert found("SSN 078051120; social security number: 219 09 9999") == [
@@ -138,7 +174,7 @@ def test_what_looks_like_an_address_of_a_machine_and_is_none() -> None:
     "text",
     [
         "pi is 3.14159265358 and 3.141592653589793",
-        "at 1731234567, 1731234567890 and 2026-11-26T10:20:30.123456Z",
+        "0.4850138972505375, at 1731234567, 1731234567890 and 2026-11-26T10:20:30.123456Z",
         "order 1234567890123456, 20261126, 1,234,567,890",
         "de9f2c7f-1b7a-4c5e-9a51-0f4f6a1b2c3d",
         "https://example.com/items/1234567890?page=2#L100-L200",
@@ -178,8 +214,11 @@ def test_only_the_kinds_that_were_asked_for_are_found() -> None:
 
 ADVERSE = [
     "a", "1", "1 ", "1-", "1.", "138 ", "4444 ", "4242424242424242 ", "a@", "a@a.", "a.a@a.", "\\",
+    "a(at)", "a (at) a.",
     "\\n", "GB82 ", "GB82WEST", "+1 ", "(415) ", ":a", "1::", "::", "tel ", "tel 1", "电话", "１",
-    "'", "123-45-", "ssn ", "ada@example.com ", "13812345678 ", "[EMAIL_", "0086", "\u200b",
+    "'", "123-45-", "ssn ", "91", "91350100M", "91350100M000100Y43 ", "京", "京A", "京A1",
+    "E1", "passport ",
+    "护照", "ada@example.com ", "13812345678 ", "[EMAIL_", "0086", "\u200b",
 ]  # fmt: skip
 
 

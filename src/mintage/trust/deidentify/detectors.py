@@ -12,14 +12,26 @@ from collections.abc import Callable, Collection, Iterator
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final, NamedTuple
 
-from mintage.core.check_digits import is_card, is_iban, resident_check_digit
+from mintage.core.check_digits import credit_code_check, is_card, is_iban, resident_check_digit
 from mintage.core.errors import ConfigError
 from mintage.core.messages import _
 from mintage.trust.deidentify.plain import plain
 
-KINDS: Final = ("email", "phone", "card", "iban", "id", "ssn", "ip")
+KINDS: Final = (
+    "email",
+    "phone",
+    "card",
+    "iban",
+    "id",
+    "uscc",
+    "plate",
+    "passport",
+    "ssn",
+    "ip",
+)
 """E-mail addresses, telephone numbers, payment cards, bank accounts, resident identity numbers of
-China, social security numbers of the USA, addresses of IPv4 and IPv6."""
+China, its unified social credit codes and number plates, passports, social security numbers of the
+USA, addresses of IPv4 and IPv6."""
 
 
 def kinds_of(said: str) -> tuple[str, ...]:
@@ -103,6 +115,23 @@ def _is_resident(match: re.Match[str]) -> bool:
     return resident_check_digit(number) == number[-1]
 
 
+def _is_credit_code(match: re.Match[str]) -> bool:
+    code = _compact(match)
+    return credit_code_check(code) == code[-1]
+
+
+def _is_plate(match: re.Match[str]) -> bool:
+    """Of the five characters that number a car at most two are letters, as they are given out."""
+    return sum(map(str.isalpha, match["serial"] or "")) <= _MOST_LETTERS_OF_PLATE
+
+
+def _is_named_passport(match: re.Match[str]) -> bool:
+    if sum(map(str.isdigit, match["it"])) < _FEWEST_DIGITS_OF_PASSPORT:
+        return False
+    before = match.string[max(0, match.start() - _LONGEST_NAME) : match.start()]
+    return _NAME_OF_PASSPORT.search(before) is not None
+
+
 def _is_named_phone(match: re.Match[str]) -> bool:
     """Whether what stands before it says that it is one."""
     before = match.string[max(0, match.start() - _LONGEST_NAME) : match.start()]
@@ -149,6 +178,9 @@ _EMAIL = (
     rf"@(?:[{_LETTERS}0-9-]{{1,63}}+\.){{1,8}}(?:xn--[A-Za-z0-9-]{{2,59}}|[{_LETTERS}]{{2,63}}))"
 )
 
+# As it is written for people alone.
+_EMAIL_IN_WORDS = _EMAIL.replace("@", r" ?(?:\(at\)|\[at\]) ?", 1)
+
 # How long the account numbers of each country are (the registry of ISO 13616).
 _IBAN_LENGTHS = {
     15: "NO", 16: "BE BI", 18: "DK FI FK FO GL NL SD", 19: "MK SI",
@@ -172,9 +204,37 @@ _RESIDENT = (
     r"(?:0[1-9]|[12]\d|3[01])(?P=gap)\d{3}[\dXx])(?![A-Za-z0-9])"
 )
 
+_CREDIT_CODE = (
+    r"(?P<it>[1-9ANYany](?<![A-Za-z0-9].)[1-59Aa](?P<gap>[ -]?)\d{6}(?P=gap)"
+    r"[0-9A-HJ-NP-RTUWXYa-hj-np-rtuwxy]{9}(?P=gap)[0-9A-HJ-NP-RTUWXYa-hj-np-rtuwxy])(?![A-Za-z0-9])"
+)
+
+# A province, an office, and five characters, of cars with a battery six (GA 36-2018).
+_PROVINCE = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
+_ON_PLATE = "A-HJ-NP-Za-hj-np-z"
+_PLATE = (
+    rf"(?P<it>[{_PROVINCE}][{_ON_PLATE}][ ·•・-]?"
+    rf"(?:(?P<serial>[{_ON_PLATE}0-9]{{5}})|(?:[A-HJKa-hjk][{_ON_PLATE}0-9]\d{{4}}|\d{{5}}[A-HJKa-hjk])"
+    rf"|[{_ON_PLATE}0-9]{{4}}[挂学警港澳]))(?![A-Za-z0-9])"
+)
+_MOST_LETTERS_OF_PLATE = 2
+
+# As China gives them out: for all, by the offices of old, for those who travel on duty.
+_PASSPORT = (
+    r"(?P<it>[DEGPSdegps](?<![A-Za-z0-9].)"
+    r"(?:(?<=[EGeg])\d|(?<=[Ee])[A-HJ-NP-Za-hj-np-z]|(?<=[DSPdsp])[Ee])\d{7})(?![A-Za-z0-9])"
+)
+_NAMED_PASSPORT = r"(?P<it>[A-Za-z0-9](?<![A-Za-z0-9].)[A-Za-z0-9]{6,8})(?![A-Za-z0-9])"
+_FEWEST_DIGITS_OF_PASSPORT = 4
+_NAME_OF_PASSPORT = re.compile(
+    r"(?:(?<![a-z])passport(?:[ ._-]{0,2}(?:number|no|nr))?(?: is)?|护照(?:号码?)?|護照(?:號碼?)?)"
+    r"[^0-9a-z\n]{0,8}$",
+    re.IGNORECASE,
+)
+
 # In the groups that cards are embossed in, or in one. Which begin with 1, 7 or 8 are none that
-# people pay with, but moments in milliseconds.
-_FIRST_OF_CARD = r"[2-69](?<![\d+].)"
+# people pay with, but moments in milliseconds; those behind a point are parts of a number.
+_FIRST_OF_CARD = r"[2-69](?<![\d+].)(?<!\d\..)"
 _LONG_CARD = (
     rf"(?P<it>{_FIRST_OF_CARD}(?:\d{{3}}(?P<gap>[ -])(?:\d{{4}}(?P=gap)){{3}}\d{{3}}"
     r"|\d{5}[ -]\d{13}))(?!\d)"
@@ -219,8 +279,11 @@ _IPV6 = (
 
 _DETECTORS: Final = (
     ("email", "@", _pattern(_EMAIL), _always),
+    ("email", "(at)", _pattern(_EMAIL_IN_WORDS), _always),
+    ("email", "[at]", _pattern(_EMAIL_IN_WORDS), _always),
     ("iban", "", _pattern(_IBAN), _is_iban),
     ("id", "", _pattern(_RESIDENT), _is_resident),
+    ("uscc", "", _pattern(_CREDIT_CODE), _is_credit_code),
     ("card", "", _pattern(_LONG_CARD), _is_card),
     ("card", "", _pattern(_CARD), _is_card),
     ("ssn", "", _pattern(_SSN), _always),
@@ -230,6 +293,9 @@ _DETECTORS: Final = (
     ("phone", "0", _pattern(_LANDLINE), _always),
     ("phone", "", _pattern(_AMERICAN), _always),
     ("phone", "", _pattern(_NUMBER), _is_named_phone),
+    ("passport", "", _pattern(_PASSPORT), _always),
+    ("passport", "", _pattern(_NAMED_PASSPORT), _is_named_passport),
+    ("plate", "", _pattern(_PLATE), _is_plate),
     ("ip", ":", _pattern(_IPV6), _is_ipv6),
     ("ip", ".", _pattern(_IPV4), _is_ipv4),
 )
