@@ -10,7 +10,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from io import BufferedReader
+from io import BufferedReader, FileIO
 from mmap import mmap
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -191,13 +191,13 @@ def append_line(path: Path, line: bytes) -> None:
 
 def store_atomic(
     path: Path | str,
-    data: bytes | mmap,
+    data: bytes | mmap | Callable[[FileIO], object],
     *,
     mode: int = 0o644,
     durable: bool = True,
     scratch: Path | None = None,
 ) -> None:
-    """``write_atomic`` of what is to lie there as it is."""
+    """``write_atomic`` of what is to lie there as it is, or of what is called to write it."""
     target = os.fspath(path)
     folder, name = os.path.split(target)
     with readable_failures(target):
@@ -205,7 +205,11 @@ def store_atomic(
         try:
             descriptor = _created(temporary, mode)
             try:
-                write_all(descriptor, data)
+                if callable(data):
+                    with FileIO(descriptor, "w", closefd=False) as stream:
+                        data(stream)
+                else:
+                    write_all(descriptor, data)
                 if durable:
                     os.fsync(descriptor)
             finally:

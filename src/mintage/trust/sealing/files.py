@@ -7,9 +7,10 @@ what was moved, exchanged or put back says so by name.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from mintage.core.canonical import canonical_json, sha256_hex
@@ -18,7 +19,6 @@ from mintage.core.files import is_temporary, read_stored, store_atomic
 from mintage.core.messages import _
 from mintage.core.vaults import Data
 from mintage.store import data_keys as rows
-from mintage.store.blobs import FolderBlobs
 from mintage.store.engine import Database
 from mintage.store.sealed import WORKSPACE, dataset, not_sealed
 from mintage.trust.sealing import tink_keys
@@ -63,8 +63,16 @@ class Label:
 
 def sealed_file(key: DataKey, name: str, version: int, data: Data) -> bytes:
     """What lies at a place instead of the data."""
+    sink = tink_keys.InMemory()
+    write_sealed(sink, key, name, version, data)
+    return sink.getvalue()
+
+
+def write_sealed(sink: tink_keys.Sink, key: DataKey, name: str, version: int, data: Data) -> None:
+    """The same into what is closed afterwards."""
     line = Label(key.number, name, version).line()
-    return line + tink_keys.encrypted(key.files, data, _context(key.owner, line))
+    sink.write(line)
+    tink_keys.encrypt(key.files, data, _context(key.owner, line), sink)
 
 
 def opened_file(key_of: KeyOf, owner: str, name: str, sealed: bytes) -> tuple[bytes, int]:
@@ -91,7 +99,7 @@ def opened_file(key_of: KeyOf, owner: str, name: str, sealed: bytes) -> tuple[by
         )
     context = _context(key.owner, sealed[:begin])
     try:
-        return tink_keys.decrypted(key.files, memoryview(sealed)[begin:], context), label.version
+        return tink_keys.decrypted(key.files, sealed, context, begin), label.version
     except tink_keys.tink_error() as error:
         raise _changed(name) from error
 
@@ -157,21 +165,20 @@ class SealedBlobs:
 
     def __init__(self, folder: Path, keys: DataKeys, owner: str) -> None:
         """Blobs in ``folder``, a folder of the workspace, of one owner."""
-        self._folder, self._plain = folder, FolderBlobs(folder)
+        self._folder = folder
         self._keys, self._owner = keys, owner
         self._names = keys.for_names(owner)
         self._key_of = cache(keys.numbered)
 
     def path(self, sha256: str) -> Path:
         """Where the sealed bytes lie."""
-        return self._plain.path(self._names.name(sha256))
+        return Path(self._place(sha256)[1])
 
     def put(self, sha256: str, data: bytes, *, durable: bool = False) -> None:
         """See ``BlobStore``."""
-        path = self.path(sha256)
-        if not path.exists():
-            key = self._keys.for_files(self._owner)
-            store_atomic(path, sealed_file(key, self._name(path), 0, data), durable=durable)
+        key, (name, path) = self._key, self._place(sha256)
+        if not os.path.exists(path):  # noqa: PTH110 - ``Path`` takes a good part of a small file
+            store_atomic(path, lambda sink: write_sealed(sink, key, name, 0, data), durable=durable)
 
     def get(self, sha256: str) -> bytes:
         """See ``BlobStore``.
@@ -181,7 +188,7 @@ class SealedBlobs:
             SealBroken: they are not what was sealed there.
             SignatureMismatch: they are not what the name says.
         """
-        path = self.path(sha256)
+        name, path = self._place(sha256)
         try:
             sealed = read_stored(path)
         except FileNotFoundError as error:
@@ -189,7 +196,7 @@ class SealedBlobs:
                 _("Blob {name}… is missing from the workspace.", name=sha256[:12]),
                 remedy=_("Collect the dataset again from its source."),
             ) from error
-        data, __ = opened_file(self._key_of, self._owner, self._name(path), sealed)
+        data, __ = opened_file(self._key_of, self._owner, name, sealed)
         if sha256_hex(data) != sha256:
             raise SignatureMismatch(
                 _("Blob {name}… was changed after it was collected.", name=sha256[:12]),
@@ -205,8 +212,16 @@ class SealedBlobs:
         """See ``BlobStore``."""
         self.path(sha256).unlink(missing_ok=True)
 
-    def _name(self, path: Path) -> str:
-        return path.relative_to(self._folder.parent).as_posix()
+    @cached_property
+    def _key(self) -> DataKey:
+        """Looked up once: under one that was retired meanwhile they open as well."""
+        return self._keys.for_files(self._owner)
+
+    def _place(self, sha256: str) -> tuple[str, str]:
+        """What a blob is called in its label, and where it lies."""
+        name = self._names.name(sha256)
+        below = f"{name[:2]}/{name}"
+        return f"{self._folder.name}/{below}", f"{self._folder}{os.sep}{below}"
 
 
 def is_sealed(path: Path) -> bool:
