@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,7 @@ from mintage.capture.books.invoice import (
     receive,
 )
 from mintage.capture.books.months import latest_hour, months_of
+from mintage.capture.books.owing import months_before
 from mintage.capture.books.paying import give_back, too_much
 from mintage.capture.books.running import Ran, reason_of, written
 from mintage.capture.customers import Customer
@@ -117,9 +118,8 @@ class Drafts:
                 found += self._correct(
                     account, who, late.period, late.month.plan.terms.currency, until
                 )
-        missed = [
-            each for each in self._missed(account, period) if not account.is_settled(each, until)
-        ]
+        before = months_before(account, period, self._clock.now())
+        missed = [each for each in before if not account.is_settled(each, until)]
         for each in [*missed, period]:
             too_early = self._too_early(account, each, until)
             if too_early is not None:
@@ -127,18 +127,6 @@ class Drafts:
             else:
                 found += self._draw_all(account, who, each, until, is_last=each == period)
         return found
-
-    def _missed(self, account: Account, period: Period) -> list[Period]:
-        """Earlier months in which something may be due that was never invoiced."""
-        used = {Period(day.year, day.month) for days in account.days_used.values() for day in days}
-        months = {near for each in used for near in (each.preceding, each, each.following)}
-        for row in account.begun:
-            month = Period.containing(datetime.fromisoformat(row.started_at), "UTC").preceding
-            end = row.ended_at or timestamp(self._clock.now())
-            while str(month) <= end[:7]:
-                months.add(month)
-                month = month.following
-        return sorted(month for month in months if month < period)
 
     def _draw_all(
         self, account: Account, who: Customer, period: Period, until: int, *, is_last: bool
@@ -191,9 +179,9 @@ class Drafts:
             made = replace(made, id=standing["id"], attempt=standing["attempt"])
         if not draft.is_owed:
             return []
-        too_large = _too_large(made.document, customer.id)
-        if too_large is not None:
-            return [("waiting", (customer.name, too_large))]
+        refusal = _too_large(made.document, customer.id) or _erased(customer)
+        if refusal is not None:
+            return [("waiting", (customer.name, refusal))]
         repository.add_invoice(connection, made.to_row(), draft.claims_of(made.id, customer.id))
         return [("drafted", made)]
 
@@ -432,6 +420,11 @@ def _too_large(document: Document, customer: str) -> Message | None:
     if amount.nanos == abs(documents.total_of(document).nanos):
         return _("{total} is more than one invoice can hold", total=amount)
     return _("{amount}, which is a part of it, is more than the ledger can hold", amount=amount)
+
+
+def _erased(customer: Customer) -> Message | None:
+    """Why nothing is invoiced for a call that was under way when its customer was erased."""
+    return None if customer.erased_at is None else _("they were erased")
 
 
 def _anonymous(document: Document) -> Message | None:

@@ -6,8 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mintage.capture.books.account import Account
+from mintage.capture.books.owing import first_uninvoiced
 from mintage.capture.customers import found_customer
 from mintage.capture.erasing import repository
+from mintage.capture.hours.rollup import Rollup
+from mintage.core.clock import Clock
 from mintage.core.errors import ConfigError, RequestError
 from mintage.core.messages import _
 from mintage.store import data_keys, sealed
@@ -41,18 +45,21 @@ class Erased:
 def erase(workspace: Workspace, customer: str) -> Erased:
     """Destroy a customer's data key, remove what is not kept by law, and log it: all or nothing.
 
-    Files go after that; under the destroyed key they are noise already.
+    Files go after that; under the destroyed key they are noise already. An invoice has to name whom
+    it is to and to have their tax, so what they owe is invoiced and paid before.
 
     Raises:
         ConfigError: the workspace is not sealed: its log would say for ever what it says now.
-        RequestError: there is no such customer (404), it was erased (409), or a draft waits (409).
+        RequestError: there is no such customer (404), it was erased, or something is not invoiced
+            or not paid yet (409).
     """
     if workspace.sealing is None:
         raise ConfigError(
             _("This workspace is not sealed, so what its audit log says cannot be erased."),
             remedy=_("Seal it first: mintage seal"),
         )
-    now = workspace.now()
+    now, rollup = workspace.now(), Rollup(workspace.database, workspace.clock)
+    rollup.catch_up()  # before the write, which then adds up no more than a few calls
     with workspace.database.read() as connection:
         found = found_customer(connection, customer)
         files = repository.files_of(connection, found.id)
@@ -60,7 +67,8 @@ def erase(workspace: Workspace, customer: str) -> Erased:
     paths = [pictures.path(each) for each in files] if pictures is not None else []
 
     def work(connection: repository.Connection) -> Erased:
-        _check(connection, found.id)
+        if found.erased_at is None:
+            _check(connection, found.id, rollup.catch_up_within(connection), workspace.clock)
         if not data_keys.destroy(connection, sealed.customer(found.id), now):
             raise RequestError(
                 _("{customer} was erased already.", customer=found.id), http_status=409
@@ -79,11 +87,35 @@ def erase(workspace: Workspace, customer: str) -> Erased:
     return done
 
 
-def _check(connection: repository.Connection, customer: str) -> None:
+def _check(connection: repository.Connection, customer: str, until: int, clock: Clock) -> None:
+    """Refuse while something is due, with usage up to a step of the rollup."""
     drafts = repository.drafts_of(connection, customer)
     if drafts:
         raise RequestError(
             _("{count} invoices to {customer} are drafts.", count=drafts, customer=customer),
             remedy=_("Issue them first: mintage invoice issue"),
+            http_status=409,
+        )
+    period = first_uninvoiced(Account(connection, customer), until, clock.now())
+    if period is not None:
+        said = {"customer": customer, "period": period}
+        raise RequestError(
+            _("What {customer} owes for {period} is not invoiced yet.", **said),
+            remedy=_(
+                "Who is erased cannot be invoiced. End their plans and revoke their keys; when "
+                "{period} is over, run: mintage invoice run --period {period} --customer {customer}"
+                " --issue. Erase them when that is paid.",
+                **said,
+            ),
+            http_status=409,
+        )
+    unpaid = repository.unpaid_by(connection, customer)
+    if unpaid:
+        raise RequestError(
+            _("{customer} has not paid {numbers}.", customer=customer, numbers=", ".join(unpaid)),
+            remedy=_(
+                "Note the payment: mintage invoice pay; or forgo it: mintage invoice credit. Then "
+                "erase them."
+            ),
             http_status=409,
         )

@@ -42,6 +42,13 @@ def drafts_of(connection: Connection, customer: str) -> int:
     return _count(connection, invoices, customer, invoices.c.status == "draft")
 
 
+def unpaid_by(connection: Connection, customer: str) -> list[str]:
+    """The numbers of a customer's invoices of which something is still to be paid."""
+    i = invoices.c
+    owed = (i.customer == customer) & (i.kind == "invoice") & (i.status == "issued")
+    return list(connection.execute(select(i.number).where(owed).order_by(i.number)).scalars())
+
+
 def remove(connection: Connection, customer: str, moment: str) -> dict[str, int]:
     """Remove what need not be kept, and end what goes on; how many of each there were."""
     receipts = select(usage_events.c.receipt).where(usage_events.c.customer == customer)

@@ -26,6 +26,12 @@ class Rollup:
         with self._database.read() as connection:
             return repository.last_step(connection)
 
+    def catch_up_within(self, connection: repository.Connection) -> int:
+        """The same inside a write, for the few events since the last time."""
+        while self._one_step(connection) is not None:
+            continue
+        return repository.last_step(connection)
+
     def _one_step(self, connection: repository.Connection) -> int | None:
         after = repository.last_step(connection)
         step = repository.last_event(connection, after, _EVENTS_A_STEP)
