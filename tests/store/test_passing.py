@@ -30,7 +30,7 @@ def test_only_what_passes_is_not_flushed(workspace: Workspace) -> None:
 
 def test_both_committers_take_turns(workspace: Workspace) -> None:
     database = workspace.database
-    one = "INSERT INTO usage_counters (counter, used) VALUES ('{}', 1)"
+    one = "INSERT INTO numbers (series, last) VALUES ('{}', 1)"
     asked = [
         each.submit(lambda c, n=n, kind=kind: c.exec_driver_sql(one.format(f"{kind}{n}")) and None)
         for n in range(200)
@@ -39,5 +39,5 @@ def test_both_committers_take_turns(workspace: Workspace) -> None:
     for each in asked:
         each.result(30)
     with database.read() as connection:
-        found = connection.exec_driver_sql("SELECT count(*) FROM usage_counters").scalar()
+        found = connection.exec_driver_sql("SELECT count(*) FROM numbers").scalar()
     assert found == 400

@@ -11,10 +11,10 @@ from mintage.capture import repository
 from mintage.capture.customers import found_customer
 from mintage.capture.key_limits import KeyLimits
 from mintage.capture.keys import ApiKey, refused
-from mintage.capture.limits.bounds import Bounds
+from mintage.capture.limits.binding import bounds_of
 from mintage.capture.limits.repository import line_of
 from mintage.capture.plans import Plan
-from mintage.capture.subscriptions import in_force
+from mintage.capture.subscriptions import InForce, in_force
 from mintage.core.clock import Clock
 from mintage.core.errors import NotAllowed, NotReady, PaymentDue, RequestError
 from mintage.core.messages import _
@@ -121,37 +121,22 @@ class KeyGate:
             found = self._authenticated(connection, presented)
             found.limits.check_scope("predict")
             found.limits.check_product(product)
-            ends = self._paid_until(connection, found.customer)
-            offer = repository.offer(connection, product)
-            begun = in_force(connection, found.customer, product, self._clock.now())
+            ends, moment = self._paid_until(connection, found.customer), self._clock.now()
+            begun = in_force(connection, found.customer, product, moment)
+            by = begun or _offered(repository.offer(connection, product), product)
             taxes = found_customer(connection, found.customer).details.taxes
-            keys = line_of(connection, found.id) if found.limits.budget else (found.id,)
-        if offer is None:
-            raise no_product(product)
-        if begun is None and offer.name is None:
-            raise NotReady(
-                _("The product {product!r} has no price yet.", product=product),
-                remedy=_("Whoever runs this service has to set its plan's price."),
+            bounds = bounds_of(
+                connection,
+                found.customer,
+                by,
+                moment,
+                keys=line_of(connection, found.id) if found.limits.budget else (found.id,),
+                budget=found.limits.budget,
+                taxes=[tax.percent for tax in taxes],
             )
-        plan = Plan.from_row(offer._asdict()) if begun is None else begun.plan
-        if begun is None and plan.terms.needs_subscription:
-            raise NotAllowed(
-                _("The product {product!r} is for those who have begun a plan.", product=product),
-                remedy=_("Ask whoever runs this service for the plan {plan!r}.", plan=plan.name),
-            )
-        prices, on_trial = priced(plan, product), begun is not None and begun.on_trial
-        if on_trial:
+        plan, prices = by.plan, priced(by.plan, product)
+        if by.on_trial:
             prices |= {"prices": {}, "final": False}
-        bounds = Bounds.of(
-            found.customer,
-            plan.name,
-            plan.terms,
-            keys=keys,
-            budget=found.limits.budget,
-            taxes=[tax.percent for tax in taxes],
-            free=on_trial,
-            charged_since=None if begun is None else begun.charged_since,
-        )
         permit = Permit(
             customer=found.customer,
             key_id=found.id,
@@ -162,7 +147,7 @@ class KeyGate:
             held=bounds is not None and bounds.hold,
             **prices,
         )
-        return _Kept(found.limits, permit, ends), begun is None or begun.lasts
+        return _Kept(found.limits, permit, ends), by.lasts
 
     def _paid_until(self, connection: repository.Connection, customer: str) -> datetime | None:
         """Until when calls are answered if nothing is paid; None where nothing is owed."""
@@ -206,6 +191,30 @@ class _Found:
     id: str
     customer: str
     limits: KeyLimits
+
+
+def _offered(offer: Any, product: str) -> InForce:
+    """The product's own plan, by which those call it who have begun no other.
+
+    Raises:
+        RequestError: no such product (404).
+        NotReady: the plan has no price yet.
+        NotAllowed: it is for those alone who have begun it.
+    """
+    if offer is None:
+        raise no_product(product)
+    if offer.name is None:
+        raise NotReady(
+            _("The product {product!r} has no price yet.", product=product),
+            remedy=_("Whoever runs this service has to set its plan's price."),
+        )
+    plan = Plan.from_row(offer._asdict())
+    if plan.terms.needs_subscription:
+        raise NotAllowed(
+            _("The product {product!r} is for those who have begun a plan.", product=product),
+            remedy=_("Ask whoever runs this service for the plan {plan!r}.", plan=plan.name),
+        )
+    return InForce(plan, on_trial=False, lasts=True)
 
 
 def priced(plan: Plan, product: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 
 from mintage.capture import answers, repository
 from mintage.capture.events import ABSTAINED, CHARGED_OUTCOMES, UsageRecord, is_charged
-from mintage.capture.limits.counters import Charged
+from mintage.capture.limits.counters import Charged, forget_outdated
 from mintage.capture.limits.settling import settle
 from mintage.capture.receipts import SIGNING_KEY, receipt_of
 from mintage.core.canonical import Spelled
@@ -187,7 +187,7 @@ class UsageMeter:
     def _write_all(
         self, connection: repository.Connection, drafts: Sequence[_Draft]
     ) -> list[_Written]:
-        # Our time, read under the lock: along the log it never runs backwards.
+        # Our time, read under the lock: along the log it runs backwards only where the clock was.
         moment = self._clock.now()
         now = timestamp(moment)
         records = [draft.record(now) for draft in drafts]
@@ -305,6 +305,7 @@ def _settle(
     moment: datetime,
 ) -> None:
     """Count what limits are of, and let go of what was held for it."""
+    forget_outdated(connection, (usage.permit for usage, __ in recorded), moment)
     bound = [
         Charged.of(usage.permit, usage.hold, record)
         for usage, record in recorded

@@ -136,7 +136,7 @@ class Plans:
             if standing is not None:
                 plan = replace(plan, version=standing.version + 1)
             repository.add_plan(connection, plan.to_row())
-            forget_counts(connection, "%", name)  # what is limited may be something else now
+            forget_counts(connection, plan=name)  # what is limited may be something else now
             audit.append(connection, "plan.set", plan.to_json())
             keep_signed(connection, "plan", plan.to_json(), signer)
             return plan

@@ -68,6 +68,22 @@ def charged_from(each: Subscription, all_of_them: Sequence[Subscription], terms:
     return _date(first, terms.timezone) + timedelta(days=terms.trial_days)
 
 
+def held_of(
+    agreed: Plan, begun: Sequence[Subscription]
+) -> tuple[tuple[Held, ...], datetime | None]:
+    """The days of the plan, in any month, and the moment until which it was free."""
+    zone, days = agreed.terms.timezone, []
+    free_until = None
+    for each in begun:
+        if (each.plan, each.plan_version) != (agreed.name, agreed.version):
+            continue
+        first = charged_from(each, begun, agreed.terms)
+        days.append(each.held(zone, first))
+        if agreed.terms.trial_days:
+            free_until = beginning_of(first, zone)
+    return tuple(days), free_until
+
+
 def _second(moment: str) -> datetime:
     return datetime.fromisoformat(moment).replace(microsecond=0)
 
@@ -97,17 +113,17 @@ class Subscriptions:
             now = timestamp(self._clock.now())
             owner = found_customer(connection, customer)
             agreed = plans.found(connection, plan, version)
-            for each in _of(connection, owner.id):
+            for each in begun_by(connection, owner.id):
                 same = (each.plan, each.plan_version) == (plan, agreed.version)
                 if same and each.is_open(now) and each.ended_at is None:
                     return each
-            for each in _of(connection, owner.id):
+            for each in begun_by(connection, owner.id):
                 if _gives_way(connection, each, agreed, now):
                     ended_at = min(now, each.ended_at or now)
                     _end(connection, replace(each, ended_at=ended_at, ended_by="change"))
             begun = Subscription(new_id("sub"), owner.id, plan, agreed.version, now)
             repository.add_subscription(connection, begun.to_json())
-            forget_counts(connection, owner.id, "%")
+            forget_counts(connection, owner.id)
             audit.append(connection, "subscription.begun", begun.to_json())
             return begun
 
@@ -124,7 +140,7 @@ class Subscriptions:
             moment = self._clock.now()
             now = timestamp(moment)
             owner = found_customer(connection, customer)
-            standing = [each for each in _of(connection, owner.id) if each.is_open(now)]
+            standing = [each for each in begun_by(connection, owner.id) if each.is_open(now)]
             each = next((one for one in standing if one.plan == plan), None)
             if each is None:
                 raise RequestError(
@@ -151,7 +167,7 @@ class Subscriptions:
             RequestError: no such customer (404).
         """
         with self._database.read() as connection:
-            return _of(connection, found_customer(connection, customer).id)
+            return begun_by(connection, found_customer(connection, customer).id)
 
 
 @dataclass(frozen=True)
@@ -171,7 +187,7 @@ def in_force(
     connection: repository.Connection, customer: str, product: str, moment: datetime
 ) -> InForce | None:
     """What a customer has begun that has a price for a product; the latest, should there be two."""
-    now, begun = timestamp(moment), _of(connection, customer)
+    now, begun = timestamp(moment), begun_by(connection, customer)
     for each in reversed(begun):
         if not each.is_open(now):
             continue
@@ -186,7 +202,8 @@ def in_force(
     return None
 
 
-def _of(connection: repository.Connection, customer: str) -> list[Subscription]:
+def begun_by(connection: repository.Connection, customer: str) -> list[Subscription]:
+    """All that a customer ever began, the oldest first."""
     return [Subscription(**row) for row in repository.subscriptions_of(connection, customer)]
 
 

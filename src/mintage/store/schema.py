@@ -373,7 +373,10 @@ usage_counters = Table(
     "usage_counters",
     metadata,
     Column("counter", String(300), primary_key=True),
+    Column("customer", String(40), nullable=False),
+    Column("plan", String(64), nullable=False),  # '' where it is a key's budget
     Column("used", BigInteger, nullable=False),
+    Index(None, "customer", "plan"),
 )
 
 # What calls under way have reserved of it, or of a balance; each returns by itself when its lease

@@ -196,3 +196,14 @@ def test_from_a_month_on_earlier_events_are_not_looked_at(shop: Any) -> None:
     assert [checked(shop, each).to_json()["missing"] for each in months] == [2, 2, 1, 0, 0]
     spoil(shop, f"DELETE FROM usage_events WHERE receipt IN ('{known[7]}', '{known[11]}')")
     assert named(checked(shop, months[3])) == [("missing", known[7]), ("missing", known[11])]
+
+
+def test_from_a_month_on_a_clock_that_was_set_back_hides_no_event(shop: Any) -> None:
+    for day, hour in ((1, 0), (30, 23), (1, 1)):
+        shop.clock.moment = datetime(2026, 12 if day == 1 else 11, day, hour, tzinfo=UTC)
+        for __ in range(3):
+            shop.meter.record(shop.usage()).result(10)
+    assert checked(shop, Period(2026, 12)).events == 9
+    assert checked(shop, Period(2026, 11)).events == 9
+    spoil(shop, f"UPDATE usage_events SET price = '0' {THIRD}")
+    assert checked(shop, Period(2026, 12)).faults.total() == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from fractions import Fraction
@@ -13,9 +13,9 @@ from mintage.capture.books.yearly import credited_fees, earned_lines
 from mintage.capture.events import is_charged
 from mintage.capture.hours import repository as by_hour
 from mintage.capture.plans import Plan
-from mintage.capture.pricing.periods import Period, beginning_of
-from mintage.capture.pricing.rating import Held, Line, Part, Units, lines_of
-from mintage.capture.subscriptions import Subscription, charged_from
+from mintage.capture.pricing.periods import Period
+from mintage.capture.pricing.rating import Line, Part, Units, lines_of
+from mintage.capture.subscriptions import held_of
 from mintage.core.clock import timestamp
 
 _FURTHEST_ZONE = timedelta(hours=15)
@@ -75,7 +75,7 @@ def _months_of(account: Account, period: Period, until: int) -> list[Month]:
 
 def _month(account: Account, agreed: Plan, period: Period, until: int) -> Month:
     zone = agreed.terms.timezone
-    held, free_until = _held(agreed, account.begun)
+    held, free_until = held_of(agreed, account.begun)
     begin, end = period.bounds(zone)
     used = charged = _used(account, agreed, (begin, end), until)
     since = None
@@ -89,20 +89,6 @@ def _month(account: Account, agreed: Plan, period: Period, until: int) -> Month:
     part = Part(agreed.name, agreed.version, agreed.terms, charged.units, held, back)
     credited = account.credited_months.get((agreed.reference, str(period)), Fraction(0))
     return Month(agreed, part, used.events, charged.charged, used.newest, since, credited)
-
-
-def _held(agreed: Plan, begun: Sequence[Subscription]) -> tuple[tuple[Held, ...], datetime | None]:
-    """The days of the plan, in any month, and the moment until which it was free."""
-    zone, days = agreed.terms.timezone, []
-    free_until = None
-    for each in begun:
-        if (each.plan, each.plan_version) != (agreed.name, agreed.version):
-            continue
-        first = charged_from(each, begun, agreed.terms)
-        days.append(each.held(zone, first))
-        if agreed.terms.trial_days:
-            free_until = beginning_of(first, zone)
-    return tuple(days), free_until
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy
 from sqlalchemy import and_, func, select
 
 from mintage.capture.books.repository import STANDING
+from mintage.capture.limits.repository import MOST_SET_BACK
+from mintage.core.clock import timestamp
 from mintage.store.schema import (
     invoices,
     ledger_entries,
@@ -69,19 +72,24 @@ def ends(connection: Connection) -> tuple[int, int]:
 
 
 def before(connection: Connection, moment: str, last: int) -> tuple[int, int]:
-    """The sequence and the log's position of the last event before a moment; 0 and -1 if none is.
+    """The sequence and the log's position of the event before the first one from a moment on.
 
-    Along the sequence time never runs backwards, so it is found by halving.
+    0 and -1 if there is none. Along the sequence time runs backwards by no more than days, where a
+    clock was set back: an event of days before is found by halving, and from there on each is seen.
     """
+    long_before = timestamp(datetime.fromisoformat(moment) - MOST_SET_BACK)
     low, high = 0, last
     while low < high:
         middle = (low + high + 1) // 2
         found = _last_until(connection, middle)
-        if found is None or found.recorded_at < moment:
+        if found is None or found.recorded_at < long_before:
             low = middle
         else:
             high = found.sequence - 1
-    found = _last_until(connection, low)
+    e = usage_events.c
+    later = select(func.min(e.sequence)).where(e.sequence > low, e.recorded_at >= moment)
+    first = connection.execute(later).scalar()
+    found = _last_until(connection, last if first is None else first - 1)
     return (0, -1) if found is None else (found.sequence, found.log_position)
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from fractions import Fraction
 from typing import Self
 
 from mintage.capture.pricing.charges import Charge
 from mintage.capture.pricing.periods import Period
+from mintage.capture.pricing.rating import Held, Part, share_in, used_of
 from mintage.capture.pricing.terms import Terms
 from mintage.core.canonical import sha256_hex
 from mintage.core.money import NANOS, Money, Price, parse_exact
@@ -20,67 +21,141 @@ TOLD_AT = (80, 100)
 
 
 @dataclass(frozen=True)
-class Counted:
-    """The units of one charge, counted over a month."""
+class Version:
+    """A version of a plan and the days on which a customer has it: how an invoice prices usage.
 
+    ``since`` is when its trial ended, where it had one.
+    """
+
+    plan: str
+    number: int
+    terms: Terms
+    held: tuple[Held, ...] = ()
+    since: str | None = None
+
+    def spent(self, units: Iterable[int], month: Period) -> Fraction:
+        """What so many units of each of its charges come to in a month, in major units."""
+        used = {
+            (charge.products[0] if charge.products else "", charge.unit): each
+            for charge, each in zip(self.terms.charges, units, strict=True)
+        }
+        return used_of(Part(self.plan, self.number, self.terms, used, self.held), month)
+
+    def included(self, charge: Charge, month: Period) -> int:
+        """How many units of a charge are free in a month, of which it may have a part alone."""
+        part = Part(self.plan, self.number, self.terms, {}, self.held)
+        return charge.included_in(share_in(part, month))
+
+
+@dataclass(frozen=True)
+class Counted:
+    """The units of one charge, counted over a month.
+
+    Limits are of all versions of a plan together; what is included and what is spent is of each
+    alone (``is_alone``), as invoices have it. What is used ``on_trial`` is counted apart.
+    """
+
+    customer: str
+    version: Version
     charge: Charge
-    counter: str
-    """Its name without the month."""
+    on_trial: bool
+    is_alone: bool
+
+    @property
+    def counter(self) -> str:
+        """Its name without the month."""
+        trial = "trial/" if self.on_trial else ""
+        alone = f"v{self.version.number}/" if self.is_alone else ""
+        return f"{self.customer}/{self.version.plan}/{trial}{alone}{_name(self.charge)}"
+
+    def in_month(self, month: Period) -> str:
+        """Its name in a month."""
+        return f"{self.counter}/{month}"
 
     @property
     def most(self) -> int | None:
         """More are not answered."""
-        return self.charge.hard_limit
+        return None if self.is_alone else self.charge.hard_limit
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What limits a customer's calls under a plan; amounts are without tax.
+    """What limits a customer's calls under a version of a plan; amounts are without tax.
 
-    ``free``: nothing is charged now, as on trial; ``charged_since`` is when a trial ended. ``tax``
-    is what comes on top of a price, as a share. ``budget`` is the key's, and of all those that it
-    was made in place of: ``keys``, the first one last.
+    ``free``: nothing is charged now, as on trial. ``earlier`` are other versions of the plan that
+    may have been used in the month, where spending is limited. ``tax`` is what comes on top of a
+    price, as a share. ``budget`` is the key's, and of all those that it was made in place of:
+    ``keys``, the first one last.
     """
 
     customer: str
-    plan: str
-    terms: Terms
+    version: Version
     keys: tuple[str, ...] = ()
     budget: Money | None = None
     tax: Fraction = Fraction(0)
     free: bool = False
-    charged_since: str | None = None
+    earlier: tuple[Version, ...] = ()
 
     @classmethod
     def of(
         cls,
         customer: str,
-        plan: str,
-        terms: Terms,
+        version: Version,
         *,
         keys: tuple[str, ...] = (),
         budget: Money | None = None,
         taxes: Iterable[str] = (),
         free: bool = False,
-        charged_since: str | None = None,
+        earlier: tuple[Version, ...] = (),
     ) -> Self | None:
         """None where nothing is counted: most customers' calls need no more than their event.
 
         ``taxes`` are percents.
         """
         tax = sum(map(parse_exact, taxes), Fraction(0)) / 100
-        bounds = cls(customer, plan, terms, keys, budget, tax, free, charged_since)
-        binds = bounds.counted or terms.prepaid or budget is not None
+        bounds = cls(customer, version, keys, budget, tax, free, earlier)
+        binds = bounds.counted or bounds.terms.prepaid or budget is not None
         return bounds if binds else None
 
     @property
+    def terms(self) -> Terms:
+        """What is agreed."""
+        return self.version.terms
+
+    @property
+    def plan(self) -> str:
+        """The plan's name."""
+        return self.version.plan
+
+    def at(self, moment: str) -> Self:
+        """The same for a call that is recorded at a moment: its trial may be over by then."""
+        since = self.version.since
+        return replace(self, free=False) if self.free and since and since <= moment else self
+
+    @property
     def counted(self) -> tuple[Counted, ...]:
-        """The charges whose units are counted."""
-        all_of_them, trial = self.limits_spending, "trial/" if self.free else ""
+        """What its calls are counted in."""
+        found = []
+        for charge in self.terms.charges:
+            mine = (self.customer, self.version, charge, self.free)
+            if charge.soft_limit or charge.hard_limit:
+                found.append(Counted(*mine, is_alone=False))
+            if charge.included or (self.limits_spending and not self.free):
+                found.append(Counted(*mine, is_alone=True))
+        return tuple(found)
+
+    @property
+    def priced(self) -> tuple[tuple[Version, tuple[Counted, ...]], ...]:
+        """What spending is worked out from: of each version its charges."""
         return tuple(
-            Counted(charge, f"{self.customer}/{self.plan}/{trial}{_name(charge)}")
-            for charge in self.terms.charges
-            if all_of_them or charge.included or charge.soft_limit or charge.hard_limit
+            (
+                version,
+                tuple(
+                    Counted(self.customer, version, charge, on_trial=False, is_alone=True)
+                    for charge in version.terms.charges
+                ),
+            )
+            for version in (*self.earlier, self.version)
         )
 
     @property
@@ -106,11 +181,10 @@ class Bounds:
             if units and each.charge.is_for(product):
                 yield each, units
 
-    def spent(self, units: Mapping[str, int]) -> Fraction:
-        """What so many units of each count come to, in major units."""
-        return sum(
-            (each.charge.amount(units.get(each.counter, 0)) for each in self.counted), Fraction(0)
-        )
+    def spent(self, units: Callable[[Counted], int], month: Period) -> Fraction:
+        """What the units of each count come to in a month, in major units."""
+        each_spent = (version.spent(map(units, counts), month) for version, counts in self.priced)
+        return sum(each_spent, Fraction(0))
 
     @property
     def balance(self) -> str:

@@ -13,6 +13,7 @@ from datetime import datetime
 from functools import partial
 from typing import Self
 
+from mintage.capture import plans
 from mintage.capture.events import UsageRecord, is_charged
 from mintage.capture.limits import repository
 from mintage.capture.limits.bounds import Bounds, Counted, crossed, in_nanos
@@ -35,9 +36,9 @@ class Charged:
     @classmethod
     def of(cls, permit: Permit, hold: str | None, record: UsageRecord) -> Self:
         """The event of a call that something limits."""
-        bounds = permit.bounds
-        if not isinstance(bounds, Bounds):
+        if not isinstance(permit.bounds, Bounds):
             raise TypeError("nothing limits this call")
+        bounds = permit.bounds.at(record.recorded_at)
         charged = is_charged(record.outcome, charge_abstained=bounds.terms.charge_abstained)
         counted = tuple(record.quantities.items()) if charged else ()
         return cls(bounds, hold, record.product, counted, record.price if charged else "0")
@@ -57,12 +58,14 @@ class Reached:
     month: str
 
 
-def used(connection: repository.Connection, bounds: Bounds, counter: str, moment: datetime) -> int:
+def used(connection: repository.Connection, counted: Counted, month: Period) -> int:
     """What a charge's count has come to; a new one begins at what the events say."""
+    counter = counted.in_month(month)
     found = repository.used(connection, counter)
     if found is None:
-        found = units_since(connection, bounds, counter, moment)
-        repository.begin(connection, counter, found)
+        found = recounted(connection, counted, month)
+        whose = {"customer": counted.customer, "plan": counted.version.plan}
+        repository.begin(connection, counter, found, **whose)
     return found
 
 
@@ -72,8 +75,9 @@ def spent_with_key(
     """What a key's calls came to in the month, in 10⁻⁹; a new count begins at its events."""
     found = repository.used(connection, counter)
     if found is None:
-        found = spent_since(connection, bounds.customer, bounds.keys, bounds.terms.currency, moment)
-        repository.begin(connection, counter, found)
+        month, currency = Period.containing(moment, "UTC"), bounds.terms.currency
+        found = spent_in(connection, bounds.customer, bounds.keys[-1], currency, month)
+        repository.begin(connection, counter, found, customer=bounds.customer)
     return found
 
 
@@ -83,10 +87,12 @@ def count(
     """Add events that were just recorded, and say which limits they came near."""
     units = _units_of(charged, moment)
     for counter, each in units.items():
-        begin = partial(used, connection, each.bounds, counter, moment)
-        after = _grown(connection, counter, each.more, begin)
-        yield from _units_reached(each, after, str(each.bounds.month(moment)))
-    whole = {(each.bounds.customer, each.bounds.plan): each.bounds for each in units.values()}
+        begin = partial(used, connection, each.counted, each.month)
+        yield from _units_reached(each, _grown(connection, counter, each.more, begin))
+    whole = {
+        (each.bounds.customer, each.bounds.plan, each.bounds.version.number): each.bounds
+        for each in units.values()
+    }
     for bounds in whole.values():
         if bounds.limits_spending and not bounds.free:
             yield from _spending_reached(connection, bounds, units, moment)
@@ -97,30 +103,42 @@ def count(
 
 
 @dataclass
-class _More:
+class _Units:
     """What events of one write add to a count: calls by several keys may share it."""
 
     bounds: Bounds
-    counted: Counted | None
+    counted: Counted
+    month: Period
     more: int = 0
 
 
-def _units_of(charged: Sequence[Charged], moment: datetime) -> dict[str, _More]:
-    found: dict[str, _More] = {}
+@dataclass
+class _Spent:
+    """What they add to what was spent with a key, in 10⁻⁹."""
+
+    bounds: Bounds
+    budget: Money
+    more: int = 0
+
+
+def _units_of(charged: Sequence[Charged], moment: datetime) -> dict[str, _Units]:
+    found: dict[str, _Units] = {}
     for each in charged:
+        month = each.bounds.month(moment)
         for counted, units in each.bounds.moved(each.product, dict(each.quantities)):
-            counter = f"{counted.counter}/{each.bounds.month(moment)}"
-            found.setdefault(counter, _More(each.bounds, counted)).more += units
+            counter = counted.in_month(month)
+            found.setdefault(counter, _Units(each.bounds, counted, month)).more += units
     return found
 
 
-def _budgets_of(charged: Sequence[Charged], moment: datetime) -> dict[str, _More]:
-    found: dict[str, _More] = {}
+def _budgets_of(charged: Sequence[Charged], moment: datetime) -> dict[str, _Spent]:
+    found: dict[str, _Spent] = {}
     for each in charged:
-        if each.bounds.budget is not None and each.quantities:
+        budget = each.bounds.budget
+        if budget is not None and each.quantities:
             counter = budget_counter(each.bounds.keys, each.bounds.terms.currency, moment)
             price = in_nanos(parse_exact(each.price))
-            found.setdefault(counter, _More(each.bounds, None)).more += price
+            found.setdefault(counter, _Spent(each.bounds, budget)).more += price
     return found
 
 
@@ -133,14 +151,12 @@ def _grown(
     return begin()  # the events that it begins at are these, too
 
 
-def _units_reached(each: _More, after: int, month: str) -> Iterator[Reached]:
-    if each.counted is None:
-        return
-    charge = each.counted.charge
+def _units_reached(each: _Units, after: int) -> Iterator[Reached]:
+    charge, version = each.counted.charge, each.counted.version
     limits = (
-        ("included", charge.included or None),
-        ("soft_limit", charge.soft_limit),
-        ("hard_limit", charge.hard_limit),
+        (("included", version.included(charge, each.month) or None),)
+        if each.counted.is_alone
+        else (("soft_limit", charge.soft_limit), ("hard_limit", charge.hard_limit))
     )
     for limit, most in limits:
         percent = most and crossed(after - each.more, after, most)
@@ -153,32 +169,33 @@ def _units_reached(each: _More, after: int, month: str) -> Iterator[Reached]:
                 key=None,
                 unit=charge.unit,
                 most=str(most),
-                month=month,
+                month=str(each.month),
             )
 
 
 def _spending_reached(
     connection: repository.Connection,
     bounds: Bounds,
-    added: Mapping[str, _More],
+    added: Mapping[str, _Units],
     moment: datetime,
 ) -> Iterator[Reached]:
-    terms, month = bounds.terms, str(bounds.month(moment))
-    after = {
-        each.counter: used(connection, bounds, f"{each.counter}/{month}", moment)
-        for each in bounds.counted
-    }
-    before = dict(after)
-    for name in before:
-        if f"{name}/{month}" in added:
-            before[name] -= added[f"{name}/{month}"].more
+    terms, month = bounds.terms, bounds.month(moment)
+
+    def more(counted: Counted) -> int:
+        counter = counted.in_month(month)
+        return added[counter].more if counter in added else 0
+
+    counts = [each for __, some in bounds.priced for each in some]
+    units = {each.counter: used(connection, each, month) for each in counts}
+    spent = bounds.spent(lambda each: units[each.counter], month)
+    before = bounds.spent(lambda each: units[each.counter] - more(each), month)
     for limit, most in (
         ("soft_spend_limit", terms.soft_spend_limit),
         ("spend_limit", terms.spend_limit),
     ):
         if most is None:
             continue
-        percent = crossed(bounds.spent(before), bounds.spent(after), parse_exact(most))
+        percent = crossed(before, spent, parse_exact(most))
         if percent:
             yield Reached(
                 customer=bounds.customer,
@@ -188,13 +205,12 @@ def _spending_reached(
                 key=None,
                 unit=None,
                 most=f"{most} {terms.currency}",
-                month=month,
+                month=str(month),
             )
 
 
-def _budget_reached(spent: _More, after: int, month: str) -> Iterator[Reached]:
-    bounds = spent.bounds
-    budget = bounds.budget or Money(0, bounds.terms.currency)
+def _budget_reached(spent: _Spent, after: int, month: str) -> Iterator[Reached]:
+    bounds, budget = spent.bounds, spent.budget
     percent = crossed(after - spent.more, after, budget.nanos)
     if percent:
         yield Reached(
@@ -209,25 +225,27 @@ def _budget_reached(spent: _More, after: int, month: str) -> Iterator[Reached]:
         )
 
 
-def units_since(
-    connection: repository.Connection, bounds: Bounds, counter: str, moment: datetime
-) -> int:
-    """What the month's events say of a charge's count; those of a trial are counted apart."""
-    name, __, month = counter.rpartition("/")
-    begin, end = Period.parse(month).bounds(bounds.terms.timezone)
-    since = timestamp(begin)
-    if not bounds.free and bounds.charged_since is not None:
-        since = max(since, bounds.charged_since)
-    if moment < begin:
-        return 0  # a month to come
-    rows = repository.events_under(connection, bounds.customer, bounds.plan, since, timestamp(end))
-    charge = next(each.charge for each in bounds.counted if each.counter == name)
-    return sum(
-        int(row.events) * int(json.loads(row.quantities).get(charge.unit, 0))
-        for row in rows
-        if charge.is_for(row.product)
-        and is_charged(row.outcome, charge_abstained=bounds.terms.charge_abstained)
-    )
+def recounted(connection: repository.Connection, counted: Counted, month: Period) -> int:
+    """What the month's events say of a charge's count."""
+    version, charge = counted.version, counted.charge
+    since, until = map(timestamp, month.bounds(version.terms.timezone))
+    if version.since is not None and counted.on_trial:
+        until = min(until, version.since)
+    elif version.since is not None:
+        since = max(since, version.since)
+    rows = repository.events_under(connection, counted.customer, version.plan, since, until)
+    charges_abstained: dict[int, bool] = {}
+    total = 0
+    for row in rows:
+        number = int(row.plan_version)
+        if (counted.is_alone and number != version.number) or not charge.is_for(row.product):
+            continue
+        if number not in charges_abstained:
+            terms = plans.found(connection, version.plan, number).terms
+            charges_abstained[number] = terms.charge_abstained
+        if is_charged(row.outcome, charge_abstained=charges_abstained[number]):
+            total += int(row.events) * int(json.loads(row.quantities).get(charge.unit, 0))
+    return total
 
 
 def budget_counter(keys: Sequence[str], currency: str, moment: datetime) -> str:
@@ -235,17 +253,38 @@ def budget_counter(keys: Sequence[str], currency: str, moment: datetime) -> str:
     return f"{keys[-1]}/{currency}/{Period.containing(moment, 'UTC')}"
 
 
-def spent_since(
-    connection: repository.Connection,
-    customer: str,
-    keys: Sequence[str],
-    currency: str,
-    moment: datetime,
+def spent_in(
+    connection: repository.Connection, customer: str, key: str, currency: str, month: Period
 ) -> int:
-    """What the month's events say of the budget of a key and those before it, in 10⁻⁹."""
-    since = timestamp(Period.containing(moment, "UTC").bounds("UTC")[0])
-    rows = repository.priced_events(connection, customer, keys, currency, since)
+    """What a month's events say of the budget of a key and those after it, in 10⁻⁹."""
+    since, until = map(timestamp, month.bounds("UTC"))
+    keys = repository.line_from(connection, key)
+    rows = repository.priced_events(connection, customer, keys, currency, since, until)
     return sum(in_nanos(parse_exact(row.price)) * int(row.events) for row in rows)
+
+
+def forget_outdated(
+    connection: repository.Connection, permits: Iterable[Permit], moment: datetime
+) -> None:
+    """Have counts begin anew that calls by an earlier version of their plan are not added to.
+
+    A limit may be set while calls are under way that nothing limited when they began.
+    """
+    newest: dict[str, int] = {}
+    own: dict[tuple[str, str], set[str]] = {}
+    for permit in permits:
+        plan = permit.plan
+        if plan not in newest:
+            newest[plan] = repository.newest_version(connection, plan)
+        if permit.plan_version == newest[plan]:
+            continue
+        known = own.setdefault((permit.customer, plan), set())
+        if isinstance(permit.bounds, Bounds):
+            month, bounds = permit.bounds.month(moment), permit.bounds
+            counts = (*bounds.counted, *(each for __, some in bounds.priced for each in some))
+            known |= {each.in_month(month) for each in counts}
+    for (customer, plan), but in own.items():
+        repository.forget_counts(connection, customer, plan, but=but)
 
 
 def holds_of(charged: Iterable[Charged]) -> list[str]:

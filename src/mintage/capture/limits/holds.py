@@ -15,7 +15,7 @@ from fractions import Fraction
 from functools import partial
 
 from mintage.capture.limits import counters, repository
-from mintage.capture.limits.bounds import Bounds, in_nanos, price_of_units
+from mintage.capture.limits.bounds import Bounds, Counted, in_nanos, price_of_units
 from mintage.capture.pricing.periods import Period
 from mintage.core.clock import Clock, timestamp
 from mintage.core.errors import (
@@ -65,7 +65,9 @@ class Holds:
             try:
                 # A call under way at a month's end may be counted in either.
                 for each in _months(bounds, moment, until):
-                    wanted = _Wanted(connection, bounds, each, timestamp(moment))
+                    wanted = _Wanted(
+                        connection, bounds.at(timestamp(each)), each, timestamp(moment)
+                    )
                     amounts |= wanted.amounts(permit.product, quantities, price)
             except AccountError as refusal:
                 return refusal  # raised here, it would take back the counts that were begun
@@ -141,18 +143,19 @@ class _Wanted:
             PaymentDue: the credit does not suffice.
             NotAllowed: the key's budget is in another currency.
         """
-        bounds, amounts = self._bounds, {}
+        bounds, amounts = self._bounds, dict[str, int]()
         month = bounds.month(self._moment)
-        counted = {each.counter: f"{each.counter}/{month}" for each in bounds.counted}
-        units = {name: self._taken(counter) for name, counter in counted.items()}
         for each, more in bounds.moved(product, quantities):
-            amounts[counted[each.counter]] = more
-            units[each.counter] += more
-            if each.most is not None and units[each.counter] > each.most:
+            amounts[each.in_month(month)] = more
+            if each.most is not None and self._units(each, month) + more > each.most:
                 raise self._full(_units(each.most, each.charge.unit), str(month))
         limit = bounds.terms.spend_limit
-        if limit is not None and not bounds.free and bounds.spent(units) > parse_exact(limit):
-            raise self._full(_money(limit, bounds.terms.currency), str(month))
+        if limit is not None and not bounds.free:
+            spent = bounds.spent(
+                lambda each: self._units(each, month) + amounts.get(each.in_month(month), 0), month
+            )
+            if spent > parse_exact(limit):
+                raise self._full(_money(limit, bounds.terms.currency), str(month))
         if bounds.budget is not None:
             counter, more = self._budgeted(bounds.budget, price)
             amounts[counter] = more
@@ -160,10 +163,10 @@ class _Wanted:
             amounts[bounds.balance] = self._paid(bounds.gross(price))
         return amounts
 
-    def _taken(self, counter: str) -> int:
+    def _units(self, counted: Counted, month: Period) -> int:
         """What was used, and what calls under way hold."""
-        used = counters.used(self._connection, self._bounds, counter, self._moment)
-        return used + repository.reserved(self._connection, counter, self._now)
+        used = counters.used(self._connection, counted, month)
+        return used + repository.reserved(self._connection, counted.in_month(month), self._now)
 
     def _budgeted(self, budget: Money, price: Fraction) -> tuple[str, int]:
         bounds = self._bounds

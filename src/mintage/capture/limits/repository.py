@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import sqlalchemy
 from sqlalchemy import ColumnElement, Row, and_, case, delete, func, insert, select, update
 
+from mintage.core.clock import timestamp
 from mintage.store.schema import (
     api_keys,
     credit_draws,
     customer_credits,
     ledger_entries,
+    plans,
     products,
     usage_counters,
     usage_events,
@@ -21,6 +24,9 @@ from mintage.store.statements import Statement
 
 Connection = sqlalchemy.Connection
 Values = dict[str, Any]
+
+MOST_SET_BACK = timedelta(days=2)
+"""By so much a clock may have been set back between two events."""
 
 _USED = Statement("SELECT used FROM usage_counters WHERE counter = :counter")
 _HELD = Statement(
@@ -38,7 +44,11 @@ _HOLD = Statement(
 )
 _RELEASE = Statement("DELETE FROM holds WHERE id = :id")
 _COUNT = Statement("UPDATE usage_counters SET used = used + :amount WHERE counter = :counter")
-_BEGIN = Statement("INSERT INTO usage_counters (counter, used) VALUES (:counter, :used)")
+_BEGIN = Statement(
+    "INSERT INTO usage_counters (counter, customer, plan, used)"
+    " VALUES (:counter, :customer, :plan, :used)"
+)
+_NEWEST = Statement("SELECT max(version) FROM plans WHERE name = :plan")
 _LEFT = Statement(
     "SELECT id, nanos - spent_nanos, nanos FROM credits"
     " WHERE customer = :customer AND currency = :currency AND spent_nanos < nanos"
@@ -97,29 +107,53 @@ def count(connection: Connection, counter: str, amount: int) -> bool:
     return bool(_COUNT.by_driver(connection, counter=counter, amount=amount).rowcount > 0)
 
 
-def begin(connection: Connection, counter: str, already: int) -> None:
-    """Begin a count at what was used already."""
-    _BEGIN.execute(connection, counter=counter, used=already)
+def begin(
+    connection: Connection, counter: str, already: int, *, customer: str, plan: str = ""
+) -> None:
+    """Begin a count at what was used already; without a plan it is of a key's budget."""
+    _BEGIN.execute(connection, counter=counter, customer=customer, plan=plan, used=already)
+
+
+def newest_version(connection: Connection, plan: str) -> int:
+    """The number of a plan's newest version; 0 where there is none."""
+    return int(_NEWEST.by_driver(connection, plan=plan).fetchone()[0] or 0)
+
+
+def versions_since(connection: Connection, plan: str, moment: str) -> list[int]:
+    """The versions of a plan that were the newest one at a moment or later."""
+    p = plans.c
+    asked = select(p.version, p.created_at).where(p.name == plan).order_by(p.version.desc())
+    found = []
+    for row in connection.execute(asked):
+        found.append(int(row.version))
+        if row.created_at <= moment:
+            break
+    return found
 
 
 def events_under(
     connection: Connection, customer: str, plan: str, since: str, until: str
 ) -> list[Row[Any]]:
-    """``product, outcome, quantities, events`` under a plan from a moment up to another."""
+    """``plan_version, product, outcome, quantities, events`` from a moment up to another."""
     e = usage_events.c
-    alike = (e.product, e.outcome, e.quantities)
-    within = _later(connection, customer, since) & (e.plan == plan) & (e.recorded_at < until)
+    alike = (e.plan_version, e.product, e.outcome, e.quantities)
+    within = _between(connection, customer, since, until) & (e.plan == plan)
     asked = select(*alike, func.count().label("events")).where(within).group_by(*alike)
     return list(connection.execute(asked))
 
 
 def priced_events(
-    connection: Connection, customer: str, keys: Sequence[str], currency: str, since: str
+    connection: Connection,
+    customer: str,
+    keys: Sequence[str],
+    currency: str,
+    since: str,
+    until: str,
 ) -> list[Row[Any]]:
-    """``price, events`` of what was called with some keys in a currency since a moment."""
+    """``price, events`` of what was called with some keys in a currency between two moments."""
     e = usage_events.c
     mine = e.api_key.in_(keys) & (e.currency == currency)
-    within = _later(connection, customer, since) & mine
+    within = _between(connection, customer, since, until) & mine
     return list(
         connection.execute(
             select(e.price, func.count().label("events")).where(within).group_by(e.price)
@@ -127,26 +161,38 @@ def priced_events(
     )
 
 
-def _later(connection: Connection, customer: str, since: str) -> ColumnElement[bool]:
-    """A customer's events since a moment, found by their order: earlier ones are not gone through.
+def _between(connection: Connection, customer: str, since: str, until: str) -> ColumnElement[bool]:
+    """A customer's events between two moments: those long before are not gone through.
 
-    Along the log time never runs backwards, so what is after the last earlier event is later.
+    A clock may have been set back, so the order of events is that of their moments but for days.
     """
     e = usage_events.c
+    long_before = timestamp(datetime.fromisoformat(since) - MOST_SET_BACK)
     last = (
         select(e.sequence)
-        .where(e.customer == customer, e.recorded_at < since)
+        .where(e.customer == customer, e.recorded_at < long_before)
         .order_by(e.sequence.desc())
         .limit(1)
     )
     before = connection.execute(last).scalar() or 0
-    return and_(e.customer == customer, e.sequence > before)
+    within = and_(e.recorded_at >= since, e.recorded_at < until)
+    return and_(e.customer == customer, e.sequence > before, within)
 
 
-def forget_counts(connection: Connection, customer: str, plan: str) -> None:
-    """Have counts begin anew at what the events say; "%" is any customer, or any plan."""
-    counter = usage_counters.c.counter
-    connection.execute(delete(usage_counters).where(counter.like(f"{customer}/{plan}/%")))
+def forget_counts(
+    connection: Connection,
+    customer: str | None = None,
+    plan: str | None = None,
+    *,
+    but: Collection[str] = (),
+) -> None:
+    """Have counts of plans begin anew at what the events say; None is any customer, or any plan."""
+    c = usage_counters.c
+    forgotten = and_(c.plan != "", c.counter.not_in(but))
+    for column, wanted in ((c.customer, customer), (c.plan, plan)):
+        if wanted is not None:
+            forgotten &= column == wanted
+    connection.execute(delete(usage_counters).where(forgotten))
 
 
 def line_of(connection: Connection, key: str) -> tuple[str, ...]:
@@ -158,6 +204,17 @@ def line_of(connection: Connection, key: str) -> tuple[str, ...]:
         if before is None:
             return tuple(line)
         line.append(before)
+
+
+def line_from(connection: Connection, key: str) -> tuple[str, ...]:
+    """A key and those that were made in its place, one after the other."""
+    line = [key]
+    while True:
+        asked = select(api_keys.c.id).where(api_keys.c.replaces == line[-1])
+        after = connection.execute(asked).scalar()
+        if after is None:
+            return tuple(line)
+        line.append(after)
 
 
 def products_sold(connection: Connection) -> list[str]:

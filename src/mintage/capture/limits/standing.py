@@ -10,9 +10,11 @@ from mintage.capture import repository as rows
 from mintage.capture.customers import found_customer
 from mintage.capture.keys import KeyInfo
 from mintage.capture.limits import counters, repository
+from mintage.capture.limits.binding import bounds_of
 from mintage.capture.limits.bounds import Bounds, Counted
 from mintage.capture.limits.prepaid import Credits
 from mintage.capture.plans import Plan
+from mintage.capture.pricing.periods import Period
 from mintage.capture.subscriptions import InForce, in_force
 from mintage.core.clock import Clock, timestamp
 from mintage.core.money import Money, decimal_text
@@ -42,16 +44,7 @@ class Standings:
         with self._database.read() as connection:
             owner = found_customer(connection, customer)
             plans = list(_plans_of(connection, owner.id, moment, products))
-            bounds = [
-                Bounds.of(
-                    owner.id,
-                    each.plan.name,
-                    each.plan.terms,
-                    free=each.on_trial,
-                    charged_since=each.charged_since,
-                )
-                for each in plans
-            ]
+            bounds = [bounds_of(connection, owner.id, each, moment) for each in plans]
             bound = [each for each in bounds if each is not None]
             limits = [
                 limit for each in bound for limit in _limits(connection, each, moment, products)
@@ -97,19 +90,20 @@ def _limits(
     moment: datetime,
     products: Collection[str] | None,
 ) -> Iterable[dict[str, Any]]:
-    for each in bounds.counted:
-        charge = each.charge
+    month = bounds.month(moment)
+    # What a charge is limited by is of all versions of the plan, what it includes of this one.
+    by_charge = {each.charge: each for each in reversed(bounds.counted)}
+    for charge, each in by_charge.items():
         if products is not None and not any(map(charge.is_for, products)):
             continue
-        used, held = _taken(connection, bounds, each, moment)
         yield {
             "plan": bounds.plan,
             "unit": charge.unit,
             "products": list(charge.products),
-            "month": str(bounds.month(moment)),
-            "used": used,
-            "held": held,
-            "included": charge.included,
+            "month": str(month),
+            "used": _used(connection, each, month),
+            "held": repository.held(connection, each.in_month(month), timestamp(moment)),
+            "included": bounds.version.included(charge, month),
             "soft_limit": charge.soft_limit,
             "hard_limit": charge.hard_limit,
         }
@@ -120,12 +114,13 @@ def _spending(
 ) -> dict[str, Any] | None:
     if not bounds.limits_spending:
         return None
-    used = {each.counter: _taken(connection, bounds, each, moment)[0] for each in bounds.counted}
+    month, is_free = bounds.month(moment), bounds.free
+    spent = bounds.spent(lambda each: 0 if is_free else _used(connection, each, month), month)
     return {
         "plan": bounds.plan,
         "currency": bounds.terms.currency,
-        "month": str(bounds.month(moment)),
-        "spent": decimal_text(bounds.spent(used)),
+        "month": str(month),
+        "spent": decimal_text(spent),
         "soft_spend_limit": bounds.terms.soft_spend_limit,
         "spend_limit": bounds.terms.spend_limit,
     }
@@ -143,7 +138,8 @@ def _budgets(
         counter = counters.budget_counter(line, budget.currency, moment)
         used = repository.used(connection, counter)
         if used is None:
-            used = counters.spent_since(connection, customer, line, budget.currency, moment)
+            month = Period.containing(moment, "UTC")
+            used = counters.spent_in(connection, customer, line[-1], budget.currency, month)
         held = repository.held(connection, counter, timestamp(moment))
         yield {
             "key": key.id,
@@ -156,12 +152,6 @@ def _budgets(
         }
 
 
-def _taken(
-    connection: repository.Connection, bounds: Bounds, each: Counted, moment: datetime
-) -> tuple[int, int]:
-    """What was used, and what calls under way hold."""
-    counter = f"{each.counter}/{bounds.month(moment)}"
-    used = repository.used(connection, counter)
-    if used is None:
-        used = counters.units_since(connection, bounds, counter, moment)
-    return used, repository.held(connection, counter, timestamp(moment))
+def _used(connection: repository.Connection, counted: Counted, month: Period) -> int:
+    found = repository.used(connection, counted.in_month(month))
+    return counters.recounted(connection, counted, month) if found is None else found

@@ -148,11 +148,7 @@ def lines_of(part: Part, period: Period) -> list[Line]:
     terms, share = part.terms, share_in(part, period)
     begun = _share_held(part, period) > 0
     fees = _fees(part, period)
-    usage = [
-        line
-        for charge in terms.charges
-        if (line := _usage_line(part, charge, share, begun=begun)) is not None
-    ]
+    usage = _usage(part, share, begun=begun)
     bound = _bound(part, sum((line.amount for line in usage), Fraction(0)), share, begun=begun)
     lines = [*fees, *usage, *bound]
     total = sum((line.amount for line in lines), Fraction(0))
@@ -166,6 +162,15 @@ def lines_of(part: Part, period: Period) -> list[Line]:
         )
         lines.append(off)
     return lines
+
+
+def used_of(part: Part, period: Period) -> Fraction:
+    """What a month's usage comes to by tiers, included units and maximum, and by nothing else."""
+    share = share_in(part, period)
+    usage = _usage(part, share, begun=_share_held(part, period) > 0)
+    used = sum((line.amount for line in usage), Fraction(0))
+    most = part.terms.maximum
+    return used if most is None else min(used, parse_exact(most) * share)
 
 
 def share_in(part: Part, period: Period) -> Fraction:
@@ -289,6 +294,11 @@ def _unused(terms: Terms, held: Held, year: Span) -> Fraction:
         begin, after = (beginning_of(each, terms.timezone) for each in (year.first, year.end))
         return Fraction(_seconds(end, after), _seconds(begin, after))
     return Fraction(Span(held.end or year.end, year.end).days, year.days)
+
+
+def _usage(part: Part, share: Fraction, *, begun: bool) -> list[Line]:
+    lines = (_usage_line(part, charge, share, begun=begun) for charge in part.terms.charges)
+    return [line for line in lines if line is not None]
 
 
 def _usage_line(part: Part, charge: Charge, share: Fraction, *, begun: bool) -> Line | None:
