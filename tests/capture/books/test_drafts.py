@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from mintage.capture.books import ledger
+from mintage.capture.books import drafts, ledger
 from mintage.capture.limits.prepaid import Credits
 from mintage.capture.pricing.charges import Charge
 from mintage.capture.pricing.periods import Period
-from mintage.capture.pricing.terms import Terms
+from mintage.capture.pricing.terms import Late, Terms
 from mintage.core.errors import RequestError
 from mintage.core.messages import told
 from mintage.core.money import Money
@@ -103,6 +103,64 @@ def test_a_payment_whose_rest_no_credit_can_hold_is_refused_and_leaves_nothing(s
         shop.invoices.pay_each([issued.id], amount, "manual", "bank 1", rest_to_credit=True)
     assert shop.invoices.find(issued.id).to_pay == issued.total
     assert not Credits(shop.database, shop.clock).list("Ada")
+
+
+@pytest.fixture
+def replaced(shop: Any) -> Any:
+    """A paid invoice that a draft with late usage took the place of, and its payment."""
+    late = Late("credit_note")
+    shop.plans.agree("standard", Terms("IDR", (Charge.plain("image", "1000"),), late=late))
+    use(shop, "Ada", 2)
+    december(shop)
+    (issued,) = shop.invoices.issue_all(shop.invoices.run(NOVEMBER).drafted)
+    shop.invoices.pay(issued.id, None, "manual", "bank 1")
+    shop.clock.moment = datetime(2026, 11, 30, tzinfo=UTC)
+    use(shop, "Ada", 1)
+    december(shop)
+    (draft,) = shop.invoices.run(NOVEMBER).drafted
+    assert (draft.id, shop.invoices.find(draft.id).paid_nanos) != (issued.id, 0)
+    return draft
+
+
+def credit_of(shop: Any) -> list[str]:
+    return [str(each.left) for each in Credits(shop.database, shop.clock).balances("Ada")]
+
+
+def test_a_paid_draft_that_is_voided_leaves_its_payment_as_credit(shop: Any, replaced: Any) -> None:
+    shop.invoices.void(replaced.id)
+    assert credit_of(shop) == ["2000 IDR"]
+    (again,) = shop.invoices.issue_all(shop.invoices.run(NOVEMBER).drafted)
+    assert (str(again.total), again.settled()["credit"], str(again.to_pay)) == (
+        "3000 IDR",
+        "2000",
+        "1000 IDR",
+    )
+    assert credit_of(shop) == ["0 IDR"]
+    shop.ledger.check()
+
+
+def test_a_paid_draft_that_cannot_be_drawn_up_again_leaves_its_payment_as_credit(
+    shop: Any, replaced: Any
+) -> None:
+    shop.clock.moment = datetime(2026, 11, 30, tzinfo=UTC)
+    use(shop, "Ada", 10**9)
+    december(shop)
+    ran = shop.invoices.run(NOVEMBER)
+    assert (not ran.drafted, "more than one invoice" in ran.waiting[0][1]) == (True, True)
+    assert credit_of(shop) == ["2000 IDR"]
+    with pytest.raises(RequestError, match="no invoice"):
+        shop.invoices.find(replaced.id)
+    shop.ledger.check()
+
+
+def test_a_paid_draft_of_which_nothing_is_left_leaves_its_payment_as_credit(
+    shop: Any, replaced: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drafts, "drafts_of", lambda *_args, **_named: {})
+    assert shop.invoices.issue_all([replaced]) == []
+    assert credit_of(shop) == ["2000 IDR"]
+    Credits(shop.database, shop.clock).check()
+    shop.ledger.check()
 
 
 def test_an_entry_that_no_row_could_hold_is_refused(shop: Any) -> None:

@@ -26,7 +26,7 @@ from mintage.capture.books.invoice import (
 )
 from mintage.capture.books.months import latest_hour, months_of
 from mintage.capture.books.owing import months_before
-from mintage.capture.books.paying import give_back, too_much
+from mintage.capture.books.paying import give_back, give_back_all, too_much
 from mintage.capture.books.running import Ran, reason_of, written
 from mintage.capture.customers import Customer
 from mintage.capture.details import NO_DETAILS, Details
@@ -139,7 +139,7 @@ class Drafts:
             found += [each for each in drawn if is_last or each[0] != "standing"]
         for old in repository.drafts_in(connection, who.id, str(period)):
             if old["currency"] not in drafts:
-                repository.remove_draft(connection, old["id"])
+                self._let_go(connection, found_invoice(connection, old["id"]))
         return found
 
     def _too_early(self, account: Account, period: Period, until: int) -> Message | None:
@@ -174,16 +174,22 @@ class Drafts:
         made = self._new(
             connection, customer.id, period, draft.document(self._seller, customer, period)
         )
-        if standing is not None:
+        refusal = _too_large(made.document, customer.id) or _erased(customer)
+        if standing is not None and (not draft.is_owed or refusal is not None):
+            self._let_go(connection, Invoice.from_row(standing))
+        elif standing is not None:
             repository.remove_draft(connection, standing["id"])
             made = replace(made, id=standing["id"], attempt=standing["attempt"])
         if not draft.is_owed:
             return []
-        refusal = _too_large(made.document, customer.id) or _erased(customer)
         if refusal is not None:
             return [("waiting", (customer.name, refusal))]
         repository.add_invoice(connection, made.to_row(), draft.claims_of(made.id, customer.id))
         return [("drafted", made)]
+
+    def _let_go(self, connection: repository.Connection, draft: Invoice) -> None:
+        give_back_all(connection, draft, timestamp(self._clock.now()))
+        repository.remove_draft(connection, draft.id)
 
     def _new(
         self,
@@ -295,9 +301,10 @@ class Drafts:
         account = Account(connection, draft.customer, agreed)
         drafts = drafts_of(account, period, until, with_late=late)
         again = drafts.get(draft.currency)
-        repository.remove_draft(connection, draft.id)
         if again is None or not again.is_owed:
+            self._let_go(connection, draft)
             return None
+        repository.remove_draft(connection, draft.id)
         now = self._clock.now()
         document = again.document(self._seller, who, period)
         refusal = _too_large(document, who.id) or _anonymous(document)

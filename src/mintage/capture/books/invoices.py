@@ -18,6 +18,7 @@ from mintage.capture.books.paying import (
     beyond_whole,
     check_payable,
     check_reference,
+    give_back_all,
     portions,
     take,
 )
@@ -135,7 +136,7 @@ class Invoices(Drafts):
     def void(self, reference: str) -> Invoice:
         """Take an invoice back that nobody paid: a draft goes, an issued one keeps its number.
 
-        The usage that it took can be invoiced anew.
+        The usage that it took can be invoiced anew. What was paid of a draft is credit.
 
         Raises:
             RequestError: there is none (404), or it was paid (409).
@@ -149,7 +150,9 @@ class Invoices(Drafts):
                 raise not_now(found, _("a credit note stays as it is"))
             if found.status not in ("draft", "issued"):
                 raise not_now(found, _("only what is not paid can be voided"))
-            if found.credit_nanos or found.paid_nanos:
+            if found.status == "draft":
+                give_back_all(connection, found, now)
+            elif found.credit_nanos or found.paid_nanos:
                 raise not_now(found, _("a part of it is paid; write a credit note"))
             if found.credited_nanos or _given_back(connection, found):
                 raise not_now(found, _("a part of it is given back; credit the rest"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mintage.capture import notices
 from mintage.capture.books import repository
@@ -132,6 +132,13 @@ def give_back(connection: repository.Connection, found: Invoice, reference: str,
         if nanos:
             amount, by = Money(nanos, found.currency), (provider, reference)
             prepaid.keep(connection, found.customer, amount, by, now)
+
+
+def give_back_all(connection: repository.Connection, draft: Invoice, now: str) -> None:
+    """What was paid of a draft that goes away, as one in place of a paid invoice may, is credit."""
+    if draft.credit_nanos or draft.paid_nanos:
+        nothing = replace(draft, document=draft.document | {"total": "0"})
+        give_back(connection, nothing, draft.id, now)
 
 
 def check_reference(payment: str) -> None:
