@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from mintage.capture.books.ledger import Balances, Ledger
+from mintage.capture.checking.counts import CountCheck
 from mintage.capture.checking.documents import DocumentCheck
 from mintage.capture.checking.usage import CheckedUsage, UsageCheck
 from mintage.capture.hours.rollup import Rollup
@@ -65,6 +66,7 @@ def check_books(
     balances = held(Ledger(database).check)
     held(DocumentCheck(database).check)
     held(Credits(database, clock).check)
+    held(CountCheck(database).check)
     summed = held(rollup.check)
     usage = UsageCheck(database).check(since, progress)
     faults += [

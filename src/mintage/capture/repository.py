@@ -429,6 +429,12 @@ def plan_version(connection: Connection, name: str, version: int) -> Values | No
     return first_row(connection, select(plans).where(wanted))
 
 
+def versions_of_plan(connection: Connection, name: str) -> list[Values]:
+    """Every version of a plan, the newest first."""
+    asked = select(plans).where(plans.c.name == name)
+    return all_rows(connection, asked.order_by(plans.c.version.desc()))
+
+
 def all_plans(connection: Connection) -> list[Values]:
     """Every version of every plan."""
     return all_rows(connection, select(plans).order_by(plans.c.name, plans.c.version))

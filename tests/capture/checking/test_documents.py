@@ -83,6 +83,26 @@ def test_a_document_that_is_not_what_was_issued_is_named(issued: Any, statement:
         DocumentCheck(issued.database).check()
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE billed SET until_step = until_step + 1",
+        "UPDATE billed SET until_step = 0",
+        "UPDATE billed SET disposition = 'late'",
+        "UPDATE billed SET period = '2026-10'",
+        "UPDATE billed SET plan_version = 2",
+        "UPDATE billed SET customer = 'cus_other'",
+        "DELETE FROM billed",
+    ],
+)
+def test_usage_that_an_invoice_took_otherwise_than_was_logged_is_named(
+    issued: Any, change: str
+) -> None:
+    spoil(issued, f"{change} WHERE invoice = '{issued.invoices.find(NUMBER).id}'")
+    with pytest.raises(BooksBroken, match=rf"{NUMBER} is what was issued.*billed"):
+        DocumentCheck(issued.database).check()
+
+
 def test_a_document_that_was_never_issued_is_named(issued: Any) -> None:
     spoil(issued, "UPDATE invoices SET number = 'INV-2026-000777' WHERE status = 'draft'")
     with pytest.raises(BooksBroken, match="INV-2026-000777 is not what was issued"):

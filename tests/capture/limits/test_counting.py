@@ -15,6 +15,7 @@ from tests.capture.conftest import Shop
 
 from mintage.capture.books.account import Account
 from mintage.capture.books.months import months_of
+from mintage.capture.checking.counts import CountCheck
 from mintage.capture.key_limits import KeyLimits
 from mintage.capture.limits.holds import Holds
 from mintage.capture.limits.standing import Standings
@@ -123,6 +124,7 @@ def test_what_is_spent_is_what_an_invoice_would_have(shop: Shop, seed: int) -> N
     at(shop, 30, 10)
     for said in standing(shop)["spending"]:
         assert said["spent"] == decimal_text(invoiced(shop, "standard"))
+    CountCheck(shop.database).check()
 
 
 def test_a_call_under_way_when_a_limit_is_set_is_counted(shop: Shop) -> None:

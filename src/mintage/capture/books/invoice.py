@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -173,7 +173,14 @@ def keep_issued(
     repository.add_invoice(connection, issued.to_row(), claimed)
     kind = kind_of(issued)
     keep_signed(connection, kind, issued.document, keys.signer(ROLES[kind]))
-    audit.append(connection, "invoice.issued", logged(issued))
+    audit.append(connection, "invoice.issued", logged(issued) | {"taken": taken_of(claimed)})
+
+
+def taken_of(claimed: Iterable[repository.Values]) -> list[dict[str, Any]]:
+    """What a document takes of which months, as the audit log has it."""
+    said = ("period", "plan", "plan_version", "until_step", "disposition")
+    rows = [{name: each[name] for name in said} for each in claimed]
+    return sorted(rows, key=lambda row: [str(each) for each in row.values()])
 
 
 def kind_of(found: Invoice) -> Kind:

@@ -11,6 +11,7 @@ from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 from mintage.capture.books.documents import Document, total_of
+from mintage.capture.books.invoice import taken_of
 from mintage.capture.checking import repository
 from mintage.core.canonical import sha256_hex
 from mintage.core.errors import BooksBroken
@@ -41,9 +42,11 @@ class DocumentCheck:
             numbers: dict[str, str] = {}
             corrects: dict[str, tuple[str, str]] = {}
             voided, given_back = repository.voided(connection), dict[str, str]()
+            taken = repository.taken(connection)
             for row in repository.issued(connection):
-                document = _document(row, logged.pop(row["id"], {}))
-                wrong = _differing(row, document)
+                said = logged.pop(row["id"], {})
+                document = _document(row, said)
+                wrong = _differing(row, document) + _taken(row, taken.get(row["id"], []), said)
                 if row["status"] in _GIVEN_BACK and row["id"] not in voided:
                     given_back[row["id"]] = row["number"]
                 elif row["status"] != _status_of(row, document, voided):
@@ -53,8 +56,8 @@ class DocumentCheck:
                 numbers[row["id"]] = row["number"]
                 if row["corrects"] is not None:
                     corrects[row["number"]] = row["corrects"], document.get("corrects", "")
-            for said in logged.values():
-                raise _not_issued(said["number"])
+            for alone in logged.values():
+                raise _not_issued(alone["number"])
             for number, (corrected, named) in corrects.items():
                 if numbers.get(corrected) != named:
                     raise _otherwise(number, ["corrects"])
@@ -63,7 +66,7 @@ class DocumentCheck:
         return len(numbers)
 
 
-def _logged(connection: repository.Connection) -> Iterator[tuple[str, Mapping[str, str]]]:
+def _logged(connection: repository.Connection) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for leaf in repository.logged_as(connection, "invoice.issued"):
         record, salt, leaf_hash = (_bytes(leaf[each]) for each in ("record", "salt", "leaf_hash"))
         if leaf_of(record, salt) != leaf_hash:
@@ -75,7 +78,7 @@ def _logged(connection: repository.Connection) -> Iterator[tuple[str, Mapping[st
         yield said["id"], said
 
 
-def _document(row: repository.Values, said: Mapping[str, str]) -> Document:
+def _document(row: repository.Values, said: Mapping[str, Any]) -> Document:
     if sha256_hex(row["document"].encode()) != said.get("sha256"):
         raise _not_issued(row["number"])
     document: Document = json.loads(row["document"])
@@ -87,6 +90,14 @@ def _differing(row: repository.Values, document: Document) -> list[str]:
     said = {name: document[name] for name in _BESIDE}
     said |= {"customer": document["customer"]["id"], "total_nanos": total_of(document).nanos}
     return [name for name, value in said.items() if row[name] != value]
+
+
+def _taken(
+    row: repository.Values, claimed: list[repository.Values], said: Mapping[str, Any]
+) -> list[str]:
+    """Whether what it took of which months is what was logged: the table's name where it is not."""
+    whose = {each["customer"] for each in claimed} - {row["customer"]}
+    return ["billed"] if whose or taken_of(claimed) != said.get("taken") else []
 
 
 def _status_of(row: repository.Values, document: Document, voided: Container[str]) -> str:

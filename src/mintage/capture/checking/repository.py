@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from datetime import datetime
 from typing import Any
 
 import sqlalchemy
 from sqlalchemy import and_, func, select
 
 from mintage.capture.books.repository import STANDING
-from mintage.capture.limits.repository import MOST_SET_BACK
-from mintage.core.clock import timestamp
+from mintage.capture.limits.repository import last_before, long_before
 from mintage.store.schema import (
+    billed,
     invoices,
     ledger_entries,
     ledger_transactions,
@@ -74,30 +74,15 @@ def ends(connection: Connection) -> tuple[int, int]:
 def before(connection: Connection, moment: str, last: int) -> tuple[int, int]:
     """The sequence and the log's position of the event before the first one from a moment on.
 
-    0 and -1 if there is none. Along the sequence time runs backwards by no more than days, where a
-    clock was set back: an event of days before is found by halving, and from there on each is seen.
+    0 and -1 if there is none.
     """
-    long_before = timestamp(datetime.fromisoformat(moment) - MOST_SET_BACK)
-    low, high = 0, last
-    while low < high:
-        middle = (low + high + 1) // 2
-        found = _last_until(connection, middle)
-        if found is None or found.recorded_at < long_before:
-            low = middle
-        else:
-            high = found.sequence - 1
     e = usage_events.c
-    later = select(func.min(e.sequence)).where(e.sequence > low, e.recorded_at >= moment)
+    near = last_before(connection, long_before(moment))
+    later = select(func.min(e.sequence)).where(e.sequence > near, e.recorded_at >= moment)
     first = connection.execute(later).scalar()
-    found = _last_until(connection, last if first is None else first - 1)
+    asked = select(e.sequence, e.log_position).order_by(e.sequence.desc()).limit(1)
+    found = connection.execute(asked.where(e.sequence < (first or last + 1))).first()
     return (0, -1) if found is None else (found.sequence, found.log_position)
-
-
-def _last_until(connection: Connection, sequence: int) -> Any:
-    """``sequence, log_position, recorded_at`` of the last event up to a sequence; None: no such."""
-    e = usage_events.c
-    asked = select(e.sequence, e.log_position, e.recorded_at).where(e.sequence <= sequence)
-    return connection.execute(asked.order_by(e.sequence.desc()).limit(1)).first()
 
 
 def leaves_between(connection: Connection, after: int, until: int) -> int:
@@ -137,6 +122,14 @@ def issued(connection: Connection) -> Iterator[Values]:
     i = invoices.c
     asked = STANDING.where(i.number.is_not(None))
     return _streamed(connection, asked.order_by(i.issued_at, i.number))
+
+
+def taken(connection: Connection) -> dict[str, list[Values]]:
+    """By document, what it took of which months, as ``billed`` has it."""
+    found: dict[str, list[Values]] = defaultdict(list)
+    for row in connection.execute(select(billed)).mappings():
+        found[row["invoice"]].append(dict(row))
+    return found
 
 
 def voided(connection: Connection) -> set[str]:

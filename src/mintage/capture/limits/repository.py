@@ -28,6 +28,11 @@ Values = dict[str, Any]
 MOST_SET_BACK = timedelta(days=2)
 """By so much a clock may have been set back between two events."""
 
+_LAST = Statement("SELECT max(sequence) FROM usage_events")
+_LAST_UNTIL = Statement(
+    "SELECT sequence, recorded_at FROM usage_events WHERE sequence <= :sequence"
+    " ORDER BY sequence DESC LIMIT 1"
+)
 _USED = Statement("SELECT used FROM usage_counters WHERE counter = :counter")
 _HELD = Statement(
     "SELECT COALESCE(SUM(amount), 0) FROM holds WHERE counter = :counter AND expires_at > :now"
@@ -161,22 +166,40 @@ def priced_events(
     )
 
 
-def _between(connection: Connection, customer: str, since: str, until: str) -> ColumnElement[bool]:
-    """A customer's events between two moments: those long before are not gone through.
+def last_before(connection: Connection, moment: str) -> int:
+    """The sequence of the last event before a moment, found by halving; 0 where there is none.
 
-    A clock may have been set back, so the order of events is that of their moments but for days.
+    Where a clock was set back it is one of those about it: earlier ones were recorded at most
+    ``MOST_SET_BACK`` after the moment, later ones at most so long before.
     """
-    e = usage_events.c
-    long_before = timestamp(datetime.fromisoformat(since) - MOST_SET_BACK)
-    last = (
-        select(e.sequence)
-        .where(e.customer == customer, e.recorded_at < long_before)
-        .order_by(e.sequence.desc())
-        .limit(1)
-    )
-    before = connection.execute(last).scalar() or 0
-    within = and_(e.recorded_at >= since, e.recorded_at < until)
-    return and_(e.customer == customer, e.sequence > before, within)
+    low, high = 0, int(_LAST.only(connection) or 0)
+    while low < high:
+        middle = (low + high + 1) // 2
+        found = _LAST_UNTIL.by_driver(connection, sequence=middle).fetchone()
+        if found is None or found[1] < moment:
+            low = middle
+        else:
+            high = int(found[0]) - 1
+    return low
+
+
+def long_before(moment: str) -> str:
+    """A moment before another by as much as a clock may have been set back."""
+    return timestamp(datetime.fromisoformat(moment) - MOST_SET_BACK)
+
+
+def _between(connection: Connection, customer: str, since: str, until: str) -> ColumnElement[bool]:
+    """A customer's events between two moments: those long before or after are not gone through."""
+    e, long_after = usage_events.c, timestamp(datetime.fromisoformat(until) + MOST_SET_BACK)
+    first, last = last_before(connection, long_before(since)), last_before(connection, long_after)
+    near = and_(e.sequence > first, e.sequence <= last)
+    return and_(e.customer == customer, near, e.recorded_at >= since, e.recorded_at < until)
+
+
+def all_counts(connection: Connection) -> list[Values]:
+    """Every count: ``counter, customer, plan, used``."""
+    rows = connection.execute(select(usage_counters).order_by(usage_counters.c.counter))
+    return [dict(row) for row in rows.mappings()]
 
 
 def forget_counts(
