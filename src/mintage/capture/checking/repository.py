@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import sqlalchemy
@@ -11,6 +11,7 @@ from sqlalchemy import and_, func, select
 
 from mintage.capture.books.repository import STANDING
 from mintage.capture.limits.repository import last_before, long_before
+from mintage.capture.logged.repository import USAGE
 from mintage.store.schema import (
     billed,
     invoices,
@@ -20,48 +21,11 @@ from mintage.store.schema import (
     payments,
     usage_events,
 )
-from mintage.store.sealed import opened, sealer_of
-from mintage.store.statements import Statement
+from mintage.store.sealed import opened
 from mintage.trust.repository import opened_leaf
 
 Connection = sqlalchemy.Connection
 Values = dict[str, Any]
-USAGE = "usage"
-"""The kind of the leaves that usage events have."""
-
-# Text for the driver: what Core does to each value takes as long as all else that is done to it.
-_LOGGED = ("kind", "record", "salt", "leaf_hash")
-_JOINED = "FROM usage_events AS e LEFT JOIN log_leaves AS l ON l.position = e.log_position"
-_AFTER = "WHERE e.sequence > :after AND e.sequence <= :until ORDER BY e.sequence LIMIT :limit"
-
-
-class Events:
-    """Events in their order, each as these columns and its leaf's; made once."""
-
-    def __init__(self, columns: Sequence[str]) -> None:
-        """A row is ``columns``, then ``kind, record, salt, leaf_hash``: NULL without a leaf.
-
-        ``log_position`` is among the columns. Without record and salt, but with a kind, is an event
-        whose customer was erased.
-        """
-        self._position = columns.index("log_position")
-        own = [f"e.{name}" for name in columns]
-        asked = ", ".join([*own, *(f"l.{name}" for name in _LOGGED)])
-        self._statement = Statement(f"SELECT {asked} {_JOINED} {_AFTER}")
-
-    def after(
-        self, connection: Connection, sequence: int, until: int, limit: int
-    ) -> Sequence[Sequence[Any]]:
-        """So many after a sequence, up to and including another."""
-        values = {"after": sequence, "until": until, "limit": limit}
-        rows = self._statement.execute(connection, **values).fetchall()
-        if sealer_of(connection) is None:
-            return rows
-        return [self._opened(connection, each) for each in rows]
-
-    def _opened(self, connection: Connection, row: Sequence[Any]) -> Sequence[Any]:
-        *said, record, salt, leaf_hash = row
-        return *said, *opened_leaf(connection, row[self._position], record, salt), leaf_hash
 
 
 def ends(connection: Connection) -> tuple[int, int]:

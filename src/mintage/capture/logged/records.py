@@ -13,8 +13,8 @@ from json.encoder import encode_basestring
 from operator import itemgetter
 from typing import Any
 
-from mintage.capture.checking.repository import USAGE
 from mintage.capture.events import NAME_OF_COLUMN
+from mintage.capture.logged.repository import USAGE
 from mintage.capture.repository import EVENT_COLUMNS
 from mintage.core.canonical import canonical_json
 from mintage.core.money import decimal_text

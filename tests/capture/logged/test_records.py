@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mintage.capture.checking.records import COLUMNS, record_of
 from mintage.capture.events import UsageRecord
+from mintage.capture.logged.records import COLUMNS, record_of
 from mintage.capture.repository import EVENT_COLUMNS
 from mintage.core.canonical import Spelled
 
