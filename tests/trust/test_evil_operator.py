@@ -11,17 +11,23 @@ import hashlib
 import json
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import text
+from tests import erased
 from tests.conftest import ManualClock
 from tests.databases import sqlite_alone
+from tests.erased import Dark, darkened
+from tests.sealing import sealed_with
 
+from mintage.capture.checking.usage import UsageCheck
 from mintage.core.canonical import canonical_json
-from mintage.core.errors import LogForked, MintageError
+from mintage.core.errors import LogForked, MintageError, SealBroken
 from mintage.store.workspace import Workspace
 from mintage.trust import merkle
 from mintage.trust.audit import AuditLog, append, leaf_of
@@ -327,3 +333,61 @@ def test_whoever_has_the_database_and_no_key_gets_nothing_signed_over_another_hi
     assert "not one that this log's key signed" in str(evil.log.logs()[0].reason)
     with pytest.raises(CaughtError):
         witness.visit(evil.log)
+
+
+@pytest.fixture
+def sealed(
+    tmp_path: Path, clock: ManualClock, database_url: SecretStr | None
+) -> Iterator[Workspace]:
+    more = sealed_with(tmp_path / "kek")
+    with Workspace(tmp_path / "sealed", clock, database_url=database_url, **more) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("signed", [True, False], ids=["signed", "before a head"])
+def test_what_an_erasure_names_is_dark_and_the_log_holds(
+    sealed: Workspace, keys: KeyRing, *, signed: bool
+) -> None:
+    dark = darkened(sealed, keys, signed=signed)
+    (found,) = dark.log.examine()
+    assert (found.fault, found.erased) == (None, dark.erased.gone.entries)
+    assert found.erased == sum(row.erased for row in dark.rows()) > erased.CALLS
+    assert UsageCheck(sealed.database).check().faults.total() == 0
+    assert dark.log.tree_head().origin == ORIGIN
+
+
+@pytest.mark.parametrize("signed", [True, False], ids=["signed", "before a head"])
+@pytest.mark.parametrize("crime", erased.CRIMES, ids=lambda crime: crime.__name__)
+def test_whatever_else_is_made_dark_is_refused(
+    sealed: Workspace, keys: KeyRing, crime: Callable[[Dark], None], *, signed: bool
+) -> None:
+    """By whoever has the database and no key."""
+    dark = darkened(sealed, keys, signed=signed)
+    crime(dark)
+    with pytest.raises(LogForked):
+        dark.log.check()
+    if crime in erased.OF_CALLS:
+        assert UsageCheck(sealed.database).check().faults["log_changed"] > 0
+    if not signed:
+        with contextlib.suppress(SealBroken):  # without the workspace's key nothing can be logged
+            dark.log.tree_head()
+        head = dark.log.latest()
+        assert head is None or head.origin == f"{ORIGIN}/2", "nothing was signed of it"
+
+
+@sqlite_alone
+def test_an_entry_that_was_made_text_is_no_erased_one(sealed: Workspace, keys: KeyRing) -> None:
+    dark = darkened(sealed, keys, signed=False)
+    erased.a_call_as_text(dark)
+    with pytest.raises(LogForked):
+        dark.log.check()
+    assert UsageCheck(sealed.database).check().faults["log_changed"] > 0
+
+
+def test_an_erasure_that_was_enlarged_with_all_keys_is_not_the_one_that_was_signed(
+    sealed: Workspace, keys: KeyRing
+) -> None:
+    dark = darkened(sealed, keys, signed=True)
+    erased.sealed_again(dark)
+    with pytest.raises(LogForked, match="do not begin with the"):
+        dark.log.check()

@@ -85,6 +85,7 @@ GIVEN = {
         "signing_key.abandoned",
         "keys.published",
     },
+    "capture/erasing/erasing.py": {"customer.erased"},
     "app/sealing.py": {"workspace.sealed", "seal.rotated", "seal.renewed"},
     "trust/openings.py": {"data.read", "data.erased"},
 }

@@ -137,14 +137,13 @@ class Auditing:
         def lines() -> Iterator[bytes]:
             nonlocal count
             waiting = deque(logs)
-            for row in self._log.entries(end=logs[-1].first_position + head.size):
+            end = logs[-1].first_position + head.size
+            for row, erased_by in self._log.accounted(end):
                 while waiting and waiting[0].first_position <= row.position:
                     log = waiting.popleft()
                     begun = {"first_position": log.first_position, "origin": log.origin}
                     yield canonical_json(begun) + b"\n"
-                record = row.record.decode(errors="replace")
-                said = {"position": row.position, "record": record, "salt": row.salt.hex()}
-                yield canonical_json(said) + b"\n"
+                yield canonical_json(_exported(row, erased_by)) + b"\n"
                 count += 1
 
         write_parts(path, lines(), mode=0o600)
@@ -267,6 +266,14 @@ class Auditing:
                 if log.number < current.number
             ],
         }
+
+
+def _exported(row: LogRow, erased_by: int | None) -> dict[str, Any]:
+    """An entry as an export has it; one that was erased has no record, and says by which."""
+    said: dict[str, Any] = {"position": row.position}
+    if row.erased:
+        return said | {"leaf_hash": row.leaf_hash.hex(), "erased_by": erased_by}
+    return said | {"record": row.record.decode(errors="replace"), "salt": row.salt.hex()}
 
 
 def read_head(path: Path) -> str:

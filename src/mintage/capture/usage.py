@@ -21,6 +21,7 @@ from mintage.core.money import decimal_text
 from mintage.core.types import Receipt
 from mintage.store.engine import Database
 from mintage.trust import repository as log
+from mintage.trust.erasures import Erasures
 from mintage.trust.keys import KeyRing
 
 
@@ -148,11 +149,15 @@ class UsageHistory:
         with self._database.read() as connection:
             row = _event(connection, receipt, customer, among)
             logged = log.read_row(connection, row["log_position"])
-        if logged is not None and logged.erased:
-            raise RequestError(
-                _("The customer of this receipt was erased, and with them what it would prove."),
-                http_status=410,
-            )
+            if logged is not None and logged.erased:
+                Erasures().account(connection, logged)
+                raise RequestError(
+                    _(
+                        "The customer of this receipt was erased, and with them what it would "
+                        "prove."
+                    ),
+                    http_status=410,
+                )
         record, signer = UsageRecord.from_row(row), self._keys.signer(SIGNING_KEY)
         salt = None if logged is None else logged.salt
         check_logged(record, row["log_position"], salt, row["leaf_hash"])

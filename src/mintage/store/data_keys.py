@@ -85,14 +85,21 @@ def retire_all(connection: Connection, moment: str) -> int:
     return int(connection.execute(retired).rowcount)
 
 
-def destroy(connection: Connection, owner: str, moment: str) -> int:
-    """Forget every key of an owner, their bytes overwritten; how many there were."""
+def standing(connection: Connection, owner: str) -> list[int]:
+    """The numbers of an owner's keys that were not destroyed, in order."""
+    k = data_keys.c
+    asked = select(k.number).where(k.owner == owner, k.destroyed_at.is_(None)).order_by(k.number)
+    return list(connection.execute(asked).scalars())
+
+
+def destroy(connection: Connection, owner: str, moment: str) -> list[int]:
+    """Forget every key of an owner, their bytes overwritten; the numbers of those there were."""
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("PRAGMA secure_delete=ON")
-    k = data_keys.c
+    numbers = standing(connection, owner)
     gone = {"wrapped": None, "wrapped_by": "", "destroyed_at": moment}
-    alive = (k.owner == owner) & k.destroyed_at.is_(None)
-    return int(connection.execute(update(data_keys).where(alive).values(gone)).rowcount)
+    connection.execute(update(data_keys).where(data_keys.c.number.in_(numbers)).values(gone))
+    return numbers
 
 
 def version_of(connection: Connection, name: str) -> int:

@@ -26,6 +26,9 @@ _MARK = "\x1fsealed:"
 """What a sealed text begins with: no name, label or address that a person gives can."""
 SEALED_BYTE = b"\x01"
 """What a sealed value begins with, and no JSON does."""
+_NUMBER_BYTES = 4
+MARK_BYTES = len(SEALED_BYTE) + _NUMBER_BYTES
+"""How much of a sealed value says under which data key it is: ``mark_of`` its number."""
 _OPTION = "mintage_sealer"
 
 
@@ -90,6 +93,18 @@ COLUMNS: Mapping[str, Sealed] = {
     "statements": Sealed(("name", "number"), {"envelope": None}),
 }
 """What is sealed of each table but the log's, which ``trust.repository`` does."""
+
+
+def mark_of(number: int) -> bytes:
+    """What a value begins with that is sealed under the data key of this number."""
+    return SEALED_BYTE + number.to_bytes(_NUMBER_BYTES, "big")
+
+
+def number_of(value: bytes) -> int | None:
+    """Of the data key that a value is sealed under; None: it is not sealed."""
+    if not value.startswith(SEALED_BYTE) or len(value) < MARK_BYTES:
+        return None
+    return int.from_bytes(value[len(SEALED_BYTE) : MARK_BYTES], "big")
 
 
 def customer(name: str | None) -> str:

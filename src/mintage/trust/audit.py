@@ -19,6 +19,7 @@ from mintage.core.progress import Progress, Silent
 from mintage.store.engine import Database
 from mintage.trust import merkle, repository
 from mintage.trust.checking import Checked, examine
+from mintage.trust.erasures import Erasures
 from mintage.trust.heads import (
     EVERY_SECONDS,
     Heads,
@@ -36,7 +37,6 @@ from mintage.trust.leaves import (
     append_all,
     leaf_of,
     missing,
-    rehashed,
 )
 from mintage.trust.notes import SignedHead, verify_note
 from mintage.trust.repository import LogRecord, LogRow
@@ -70,6 +70,8 @@ class Proof:
     first_position: int = 0
     """Of the head's log: a leaf's index in its tree is counted from there."""
     record: bytes = field(default=b"", repr=False)
+    erased_by: int | None = None
+    """Of an entry without a record, the position of the one that accounts for that."""
 
     @property
     def index(self) -> int:
@@ -96,7 +98,9 @@ class Proof:
             "path": [each.hex() for each in self.path],
             "head": self.head.note,
         }
-        if with_record:
+        if self.erased_by is not None:
+            said["erased_by"] = self.erased_by
+        elif with_record:
             said |= {"record": self.record.decode(), "salt": self.leaf.salt.hex()}
         return said
 
@@ -252,9 +256,12 @@ class AuditLog:
                         )
                     )
                 return None
-            leaf = Leaf(position, rehashed(row, position), row.salt)
+            erasures = Erasures()
+            leaf = Leaf(position, erasures.rehashed(connection, row, position), row.salt)
+            erased_by = erasures.account(connection, row) if row.erased else None
             path = tiles_of(connection, log).inclusion(index, head.size)
-        proof = Proof(leaf, tuple(path), head_from(head), log.first_position, row.record)
+        record = b"" if row.erased else row.record
+        proof = Proof(leaf, tuple(path), head_from(head), log.first_position, record, erased_by)
         proof.verify()
         return proof
 
@@ -382,7 +389,10 @@ class AuditLog:
         most: int | None = None,
         newest_first: bool = False,
     ) -> Iterator[LogRow]:
-        """Entries as they lie in the table, from a position to before ``end``; read all of it."""
+        """Entries as they lie in the table, from a position to before ``end``; read all of it.
+
+        ``accounted`` tells them with their erasures.
+        """
         with (
             self._database.read() as connection,
             closing(
@@ -392,6 +402,16 @@ class AuditLog:
             ) as rows,
         ):
             yield from rows
+
+    def accounted(self, end: int) -> Iterator[tuple[LogRow, int | None]]:
+        """Every entry to before ``end``, and which accounts for its erasure, if one does."""
+        erasures = Erasures()
+        with (
+            self._database.read() as connection,
+            closing(repository.read_rows(connection, end=end)) as rows,
+        ):
+            for row in rows:
+                yield row, erasures.of(connection, row) if row.erased else None
 
 
 def _good_head(connection: repository.Connection, log: LogRecord) -> repository.HeadRow | None:

@@ -13,8 +13,9 @@ from mintage.core.errors import LogForked, TrustError
 from mintage.core.messages import _
 from mintage.core.progress import Progress
 from mintage.trust import repository
+from mintage.trust.erasures import Erasures
 from mintage.trust.heads import BEGUN, fault_of, not_as_signed
-from mintage.trust.leaves import REMEDY, missing, rehashed
+from mintage.trust.leaves import REMEDY, missing
 from mintage.trust.notes import SignedHead
 from mintage.trust.public_key import PublicKey
 from mintage.trust.repository import Connection, HeadRow, LogRecord, LogRow
@@ -34,6 +35,8 @@ class Checked:
     """Of its newest head; 0 where none was signed."""
     fault: TrustError | None = None
     is_last: bool = False
+    erased: int = 0
+    """Of its entries, those of which the hash alone is left, and that an erasure accounts for."""
 
     @property
     def is_frozen(self) -> bool:
@@ -48,6 +51,7 @@ class Checked:
             "origin": log.origin,
             "first_position": log.first_position,
             "entries": self.entries,
+            "erased": self.erased,
             "signed": self.size,
             "frozen_at": log.frozen_at,
             "frozen_size": log.frozen_size,
@@ -79,11 +83,11 @@ def examine(
             _("There is no log called {origin} here.", origin=min(unknown)), remedy=REMEDY
         )
     progress.start(_("Hashing the records"), repository.last_position(connection) + 1)
-    found = []
+    found, erasures = [], Erasures()
     for number, log in enumerate(logs):
         end = logs[number + 1].first_position if number + 1 < len(logs) else None
         heads = _Heads(log, kept[log.origin], keys)
-        looked = _Examiner(connection, log, logs[:number], end, heads, progress)
+        looked = _Examiner(connection, log, logs[:number], end, heads, erasures, progress)
         found.append(looked.examined())
     found[-1] = _as_last(found[-1])
     progress.finish()
@@ -113,15 +117,17 @@ class _Examiner:
         before: Sequence[LogRecord],
         end: int | None,
         heads: _Heads,
+        erasures: Erasures,
         progress: Progress,
     ) -> None:
         """``before`` were frozen, the last for this one; ``end`` is where the next one begins."""
         self._connection = connection
         self._log, self._before, self._end = log, before, end
         self._heads = heads
+        self._erasures = erasures
         self._progress = progress
         self._growing = GrowingRoot()
-        self._good = 0
+        self._good = self._erased = 0
 
     def examined(self) -> Checked:
         """What was found."""
@@ -130,8 +136,9 @@ class _Examiner:
         try:
             self._go_through(size)
         except LogForked as fault:
-            return Checked(self._log, self._good, size, fault)
-        return Checked(self._log, self._growing.size, size, self._heads.unknown)
+            return Checked(self._log, self._good, size, fault, erased=self._erased)
+        fault_of_heads, entries = self._heads.unknown, self._growing.size
+        return Checked(self._log, entries, size, fault_of_heads, erased=self._erased)
 
     def _go_through(self, size: int) -> None:
         log, growing = self._log, self._growing
@@ -144,13 +151,15 @@ class _Examiner:
             expected = self._heads.beside(heads)
             expected.compare(growing)
             for row in rows:
-                leaf = rehashed(row, log.first_position + growing.size)
+                place = log.first_position + growing.size
+                leaf = self._erasures.rehashed(self._connection, row, place)
                 if self._before and not growing.size:
                     _check_link(row, log, self._before)
                 growing.add([leaf])
                 nodes.compare(growing)
                 expected.compare(growing)
                 self._good = growing.size
+                self._erased += row.erased
                 if growing.size % _TOLD_EVERY == 0:
                     self._progress.advance(row.position)
             ends_at = log.first_position + growing.size

@@ -21,8 +21,9 @@ from mintage.core.errors import LogForked, SignatureMismatch, TrustError
 from mintage.core.messages import _
 from mintage.store.engine import Database
 from mintage.trust import repository
+from mintage.trust.erasures import Erasures
 from mintage.trust.keys import KeyRing, PublicKey
-from mintage.trust.leaves import REMEDY, append_all, missing, rehashed
+from mintage.trust.leaves import REMEDY, append_all, missing
 from mintage.trust.notes import (
     SignedHead,
     check_name,
@@ -332,6 +333,7 @@ def _grown(connection: Connection, log: LogRecord, last: HeadRow | None) -> Grow
         first = log.first_position if log.number > 1 else None
     else:
         growing, first = _as_signed(connection, log, last), log.first_position + last.size
+    rehashed = partial(Erasures().rehashed, connection)
     rows = repository.read_rows(connection, first, most=MOST_AT_ONCE)
     with closing(rows):
         expected = count(log.first_position + growing.size)

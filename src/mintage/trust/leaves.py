@@ -96,15 +96,15 @@ def leaf_of(record: bytes, salt: bytes) -> bytes:
 def rehashed(row: repository.LogRow, expected: int) -> bytes:
     """The leaf's hash, worked out anew from the record, once it is the one that was logged there.
 
+    Of an entry whose record was erased, ``Erasures.rehashed`` finds out whether that may be so.
+
     Raises:
         LogForked: it is another entry than the one expected next, or it was changed.
     """
     if row.position != expected:
         raise missing(expected)
-    if row.erased:  # nothing is left to hash; the tree vouches for the hash itself
-        return row.leaf_hash
     found = leaf_of(row.record, row.salt)
-    if found != row.leaf_hash:
+    if found != row.leaf_hash or row.broken:
         raise LogForked(
             _(
                 "The entry at position {position} was changed after it was logged.",

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, delete, func, insert, select, update
+from sqlalchemy import (
+    Connection,
+    LargeBinary,
+    and_,
+    cast,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from mintage.core.canonical import canonical_json
 from mintage.core.errors import LogForked, SealBroken
@@ -21,11 +31,14 @@ from mintage.store.schema import (
     witnessed_heads,
 )
 from mintage.store.sealed import (
+    MARK_BYTES,
     WORKSPACE,
     Sealer,
     closed,
     customer,
     first_row,
+    mark_of,
+    number_of,
     seal_or_ours,
     sealer_of,
 )
@@ -78,7 +91,11 @@ _STREAMED = {"yield_per": 1000}
 
 @dataclass(frozen=True)
 class LogRow:
-    """One entry, opened where it is sealed; of an erased customer's only the hash is left."""
+    """One entry, opened where it is sealed; of an erased customer's only the hash is left.
+
+    ``key`` is the number of the data key that it is sealed under. One that is ``broken`` lies open
+    where all is sealed, or is not what was sealed there.
+    """
 
     position: int
     kind: str
@@ -86,6 +103,8 @@ class LogRow:
     salt: bytes
     leaf_hash: bytes
     erased: bool = False
+    key: int | None = None
+    broken: bool = False
 
 
 @dataclass(frozen=True)
@@ -174,12 +193,13 @@ def read_rows(
     *,
     most: int | None = None,
     kinds: Sequence[str] = (),
+    keys: Collection[int] | None = None,
     newest_first: bool = False,
 ) -> Generator[LogRow, None, None]:
     """Entries in order, not all in memory at once; to be closed.
 
     They are those from the position ``first`` to before ``end``, ``most`` of them, of some
-    ``kinds``.
+    ``kinds``, sealed under the data keys of some numbers.
     """
     position = log_leaves.c.position
     statement = select(*_COLUMNS).order_by(position.desc() if newest_first else position)
@@ -189,6 +209,11 @@ def read_rows(
         statement = statement.where(position < end)
     if kinds:
         statement = statement.where(log_leaves.c.kind.in_(kinds))
+    if keys is not None:
+        # As it is opened: SQLite keeps in any column what it is given, text too.
+        data = cast(log_leaves.c.record, LargeBinary)
+        mark = func.substr(data, 1, MARK_BYTES, type_=LargeBinary)
+        statement = statement.where(mark.in_([mark_of(each) for each in keys]))
     if most is not None:
         statement = statement.limit(most)
     with connection.execute(statement, execution_options=_STREAMED) as rows:
@@ -347,12 +372,9 @@ def keep_witnessed(connection: Connection, origin: str, head: SignedHead, moment
 
 def opened_leaf(
     connection: Connection, position: int, record: object, salt: object = b""
-) -> tuple[bytes | None, bytes | None]:
-    """Record and salt of the columns at a position, opened; None where there are none any more."""
-    if record is None:
-        return None, None
-    row = _entry(connection, position, "", record, salt, b"")
-    return (None, None) if row.erased else (row.record, row.salt)
+) -> LogRow:
+    """The entry at a position whose columns these are, opened; it says neither kind nor hash."""
+    return _entry(connection, position, "", record, salt, b"")
 
 
 def _entry(
@@ -366,14 +388,15 @@ def _entry(
     sealer, found = sealer_of(connection), _bytes(record)
     if sealer is None:
         return LogRow(position, str(kind), found, _bytes(salt), _bytes(leaf_hash))
+    key, leaf = number_of(found), _bytes(leaf_hash)
     try:
         opened = _unsealed(connection, sealer, position, found)
     except SealBroken:  # whoever hashes it again says that it was changed
-        opened = (_bytes(salt), found)
+        return LogRow(position, str(kind), found, _bytes(salt), leaf, key=key, broken=True)
     if opened is None:
         left = canonical_json({"erased": True, "kind": str(kind)})
-        return LogRow(position, str(kind), left, b"", _bytes(leaf_hash), erased=True)
-    return LogRow(position, str(kind), opened[1], opened[0], _bytes(leaf_hash))
+        return LogRow(position, str(kind), left, b"", leaf, erased=True, key=key)
+    return LogRow(position, str(kind), opened[1], opened[0], leaf, key=key)
 
 
 def _sealed(

@@ -488,12 +488,20 @@ def all_entries(connection: Connection) -> list[Values]:
 
 
 def _of_log(connection: Connection, row: Values) -> Values:
-    """The row with its leaf opened. SQLite keeps in any column what it is given."""
-    record, salt = opened_leaf(connection, row["log_position"], row["record"], row["salt"])
+    """The row with its leaf opened. SQLite keeps in any column what it is given.
+
+    Of an erased one there is neither record nor salt, but ``erased``, the entry.
+    """
+    if row["record"] is None:
+        return row | {"erased": None}
+    leaf = opened_leaf(connection, row["log_position"], row["record"], row["salt"])
     leaf_hash = row["leaf_hash"]
     if isinstance(leaf_hash, str):
         leaf_hash = leaf_hash.encode()
-    return row | {"record": record, "salt": salt, "leaf_hash": leaf_hash}
+    found = {"leaf_hash": leaf_hash, "record": leaf.record, "salt": leaf.salt, "erased": None}
+    if leaf.erased:
+        found |= {"record": None, "salt": None, "erased": leaf}
+    return row | found
 
 
 def _documents(

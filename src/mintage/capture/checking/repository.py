@@ -63,7 +63,7 @@ def leaves_but(
     asked = select(leaf.position, leaf.record).where(_usage(after, until)).order_by(leaf.position)
     for row in _streamed(connection, asked):
         if row["position"] not in known:
-            yield row["position"], opened_leaf(connection, row["position"], row["record"])[0] or b""
+            yield row["position"], opened_leaf(connection, row["position"], row["record"]).record
 
 
 def _usage(after: int, until: int) -> sqlalchemy.ColumnElement[bool]:
@@ -77,8 +77,8 @@ def logged_as(connection: Connection, kind: str) -> Iterator[Values]:
     columns = (leaf.position, leaf.record, leaf.salt, leaf.leaf_hash)
     asked = select(*columns).where(leaf.kind == kind).order_by(leaf.position)
     for row in _streamed(connection, asked):
-        record, salt = opened_leaf(connection, row["position"], row["record"], row["salt"])
-        yield row | {"record": record or b"", "salt": salt or b""}
+        found = opened_leaf(connection, row["position"], row["record"], row["salt"])
+        yield row | {"record": found.record, "salt": found.salt}
 
 
 def issued(connection: Connection) -> Iterator[Values]:

@@ -29,6 +29,7 @@ from mintage.core.clock import timestamp
 from mintage.core.messages import _
 from mintage.core.progress import Progress, Silent
 from mintage.store.engine import Database
+from mintage.trust.erasures import Erasures
 
 _TOGETHER = 2000
 """Events of one read: no checkpoint of the database waits for longer, and they are a few MB."""
@@ -85,9 +86,10 @@ class UsageCheck:
         beside, first = _BesideLog(logged), after
         shown.start(_("Holding the calls against the audit log"), until - after)
         rows: Sequence[Row] = [()]
+        erasures = Erasures()
         while rows:
             with self._database.read() as connection:
-                rows = EVENTS.after(connection, after, until, _TOGETHER)
+                rows = EVENTS.after(connection, erasures, after, until, _TOGETHER)
                 beside.go_on(connection, rows, end)
             if rows:
                 after = rows[-1][SEQUENCE]

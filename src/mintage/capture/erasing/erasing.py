@@ -17,19 +17,24 @@ from mintage.core.messages import _
 from mintage.store import data_keys, sealed
 from mintage.store.workspace import Workspace
 from mintage.trust import audit
-
-KIND = "customer.erased"
+from mintage.trust.erasures import ERASED, Gone, Leaving
 
 
 @dataclass(frozen=True)
 class Erased:
-    """What went of a customer, and what remains by law; ``datasets`` have pictures of theirs."""
+    """What went of a customer, and what remains by law; ``datasets`` have pictures of theirs.
+
+    ``data_keys`` are the numbers of those that were destroyed, and ``gone`` the entries of the log
+    that say nothing without them.
+    """
 
     customer: str
     erased_at: str
     removed: Mapping[str, int]
     remains: Mapping[str, int]
     datasets: Sequence[str]
+    data_keys: Sequence[int]
+    gone: Gone
 
     def to_json(self) -> dict[str, Any]:
         """As the log has it, and ``mintage erase --json`` prints it."""
@@ -39,6 +44,8 @@ class Erased:
             "removed": dict(self.removed),
             "remains": dict(self.remains),
             "datasets": list(self.datasets),
+            "data_keys": list(self.data_keys),
+            **self.gone.to_json(),
         }
 
 
@@ -52,6 +59,7 @@ def erase(workspace: Workspace, customer: str) -> Erased:
         ConfigError: the workspace is not sealed: its log would say for ever what it says now.
         RequestError: there is no such customer (404), it was erased, or something is not invoiced
             or not paid yet (409).
+        LogForked: an entry of the log is not what was logged, which nobody could tell afterwards.
     """
     if workspace.sealing is None:
         raise ConfigError(
@@ -66,18 +74,28 @@ def erase(workspace: Workspace, customer: str) -> Erased:
     pictures = workspace.feedback_of(found.id) if files else None
     paths = [pictures.path(each) for each in files] if pictures is not None else []
 
+    leaving, goes_on = Leaving(sealed.customer(found.id)), True
+    while goes_on:
+        with workspace.database.read() as connection:
+            goes_on = leaving.read(connection)
+
     def work(connection: repository.Connection) -> Erased:
         if found.erased_at is None:
             _check(connection, found.id, rollup.catch_up_within(connection), workspace.clock)
-        if not data_keys.destroy(connection, sealed.customer(found.id), now):
+        while leaving.read(connection):
+            continue
+        destroyed = data_keys.destroy(connection, sealed.customer(found.id), now)
+        if not destroyed:
             raise RequestError(
                 _("{customer} was erased already.", customer=found.id), http_status=409
             )
         datasets = repository.datasets_with(connection, found.id)
         removed = repository.remove(connection, found.id, now)
         remains = repository.remaining(connection, found.id)
-        erased = Erased(found.id, now, {**removed, "pictures": len(files)}, remains, datasets)
-        audit.append(connection, KIND, erased.to_json())
+        removed["pictures"] = len(files)
+        gone = leaving.gone()
+        erased = Erased(found.id, now, removed, remains, datasets, destroyed, gone)
+        audit.append(connection, ERASED, erased.to_json())
         return erased
 
     done = workspace.database.write(work)

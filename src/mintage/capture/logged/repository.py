@@ -9,6 +9,7 @@ import sqlalchemy
 
 from mintage.store.sealed import sealer_of
 from mintage.store.statements import Statement
+from mintage.trust.erasures import Erasures
 from mintage.trust.repository import opened_leaf
 
 Connection = sqlalchemy.Connection
@@ -32,6 +33,7 @@ class Events:
         ``log_position`` is among the columns. Without record and salt, but with a kind, is an event
         whose customer was erased.
         """
+        self._columns = len(columns)
         self._position = columns.index("log_position")
         own = [f"e.{name}" for name in columns]
         asked = ", ".join([*own, *(f"l.{name}" for name in _LOGGED)])
@@ -40,15 +42,16 @@ class Events:
         self._of_customer = Statement(f"{asked} {_OF_CUSTOMER} {_IN_ORDER}")
 
     def after(
-        self, connection: Connection, sequence: int, until: int, limit: int
+        self, connection: Connection, erasures: Erasures, sequence: int, until: int, limit: int
     ) -> Sequence[Sequence[Any]]:
         """So many after a sequence, up to and including another."""
         values = {"after": sequence, "until": until, "limit": limit}
-        return self._read(connection, self._any, **values)
+        return self._read(connection, erasures, self._any, **values)
 
     def of_customer(
         self,
         connection: Connection,
+        erasures: Erasures,
         customer: str,
         moments: tuple[str, str],
         sequences: tuple[int, int],
@@ -60,6 +63,7 @@ class Events:
         """
         return self._read(
             connection,
+            erasures,
             self._of_customer,
             customer=customer,
             begin=moments[0],
@@ -70,13 +74,20 @@ class Events:
         )
 
     def _read(
-        self, connection: Connection, statement: Statement, **values: Any
+        self, connection: Connection, erasures: Erasures, statement: Statement, **values: Any
     ) -> Sequence[Sequence[Any]]:
         rows: Sequence[Sequence[Any]] = statement.by_driver(connection, **values).fetchall()
         if sealer_of(connection) is None:
             return rows
-        return [self._opened(connection, each) for each in rows]
+        return [self._opened(connection, erasures, each) for each in rows]
 
-    def _opened(self, connection: Connection, row: Sequence[Any]) -> Sequence[Any]:
-        *said, record, salt, leaf_hash = row
-        return *said, *opened_leaf(connection, row[self._position], record, salt), leaf_hash
+    def _opened(
+        self, connection: Connection, erasures: Erasures, row: Sequence[Any]
+    ) -> Sequence[Any]:
+        kind, record, salt, leaf_hash = row[self._columns :]
+        if kind is None:
+            return row
+        leaf = opened_leaf(connection, row[self._position], record, salt)
+        is_erased = leaf.erased and erasures.of(connection, leaf) is not None
+        said = (None, None) if is_erased else (leaf.record, leaf.salt)
+        return *row[: self._columns], kind, *said, leaf_hash

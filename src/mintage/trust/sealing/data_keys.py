@@ -20,13 +20,19 @@ from mintage.core.ports import WrappingKey
 from mintage.store import data_keys as rows
 from mintage.store.data_keys import Connection, KeyRow
 from mintage.store.engine import Database
-from mintage.store.sealed import SEALED_BYTE, WORKSPACE, Erased, not_sealed
+from mintage.store.sealed import (
+    MARK_BYTES,
+    WORKSPACE,
+    Erased,
+    customer,
+    mark_of,
+    not_sealed,
+    number_of,
+)
 from mintage.trust.sealing import tink_keys
 
 if TYPE_CHECKING:
     from tink import aead, streaming_aead
-
-_NUMBER_BYTES = 4
 
 
 class DataKey:
@@ -118,16 +124,15 @@ class DataKeys:
         """See ``Sealer``."""
         key = self.newest(connection, owner)
         sealed = key.values.encrypt(data, _context(owner, where))
-        return SEALED_BYTE + key.number.to_bytes(_NUMBER_BYTES, "big") + bytes(sealed)
+        return mark_of(key.number) + bytes(sealed)
 
     def open(
         self, connection: Connection, owner: str | None, where: str, sealed: bytes
     ) -> bytes | None:
         """See ``Sealer``."""
-        begin = len(SEALED_BYTE) + _NUMBER_BYTES
-        if not sealed.startswith(SEALED_BYTE) or len(sealed) < begin:
+        number = number_of(sealed)
+        if number is None:
             raise not_sealed(where)
-        number = int.from_bytes(sealed[len(SEALED_BYTE) : begin], "big")
         key = self._numbered(connection, number)
         if key is None:
             return None
@@ -137,7 +142,7 @@ class DataKeys:
                 remedy=_("Somebody moved it there. Restore the workspace from a backup."),
             )
         try:
-            return bytes(key.values.decrypt(sealed[begin:], _context(key.owner, where)))
+            return bytes(key.values.decrypt(sealed[MARK_BYTES:], _context(key.owner, where)))
         except tink_keys.tink_error() as error:
             raise SealBroken(
                 _("{what} was changed, or is sealed for another place.", what=where),
@@ -186,6 +191,14 @@ class DataKeys:
         return None if row.wrapped is None else self._usable(row)
 
     def _usable(self, row: KeyRow) -> DataKey:
+        if row.wrapped is None and not row.owner.startswith(customer("")):
+            raise SealBroken(
+                _(
+                    "The data key of {owner} was destroyed, and not by Mintage.",
+                    owner=row.owner,
+                ),
+                remedy=_("Restore the workspace from a backup."),
+            )
         if row.wrapped is None:
             raise Erased(
                 _("{customer} was erased: nothing is kept of them any more.", customer=row.owner),
