@@ -4,10 +4,11 @@
 
 WHAT is a bundle (its folder or pets.mintage), a dataset's folder, a receipt, a signed invoice,
 plan, evaluation or audit, a tree head, a proof, an export of the audit log, or the evidence of an
-invoice: for that, ``verify_invoice.py`` and ``verify_prices.py`` have to lie beside this file. The
-keys are those that their owner gave you, by another way than the files; one in ``receipt.pub`` or
-``NAME.receipt.pub`` is believed for receipts alone, and so with bundle, data and log. Exit status
-0: every check held; 3: one did not, and the reason is said; 2: there was nothing to check.
+invoice. For an export ``verify_log.py`` has to lie beside this file, and for evidence
+``verify_invoice.py`` and ``verify_prices.py``. The keys are those that their owner gave you, by
+another way than the files; one in ``receipt.pub`` or ``NAME.receipt.pub`` is believed for receipts
+alone, and so with bundle, data and log. Exit status 0: every check held; 3: one did not, and the
+reason is said; 2: there was nothing to check.
 
 The formats are those of docs/formats.
 """
@@ -25,6 +26,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
@@ -461,7 +463,9 @@ def proof_of(proof: dict[str, Any], keys: Sequence[Key], kept: Sequence[str]) ->
             refuse("the proof's position is not that of its index")
         if size != proof["size"] or not included(proof["index"], size, found, path, root):
             refuse(f"the entry at {proof['position']} is not in the log of this head")
-        return said(f"the entry at {proof['position']} is among the {size:,} of {origin}")
+        is_erased = "erased_by" in proof and "record" not in proof
+        what = "the hash of the erased entry" if is_erased else "the entry"
+        return said(f"{what} at {proof['position']} is among the {size:,} of {origin}")
     for note in kept:
         before = head_of(note, keys)
         if before[:2] == (origin, proof["from"]) and size == proof["to"]:
@@ -469,36 +473,6 @@ def proof_of(proof: dict[str, Any], keys: Sequence[Key], kept: Sequence[str]) ->
                 refuse(f"the log of {size:,} entries does not begin with the {before[1]:,} of then")
             return said(f"{origin}: the log of {size:,} begins with the {before[1]:,} of then")
     refuse("the head that this proof is from has to be given: --head kept.txt")
-
-
-def log_of(lines: Iterable[bytes], keys: Sequence[Key], kept: Sequence[str]) -> None:
-    """A whole log, as ``mintage audit export`` writes it, and the heads that were kept of it."""
-    heads, met = [head_of(note, keys) for note in kept], set()
-    tree, origin, expected, begun = Tree(), "", 0, list[str]()
-    for line in lines:
-        entry = read(line)
-        if "origin" in entry:
-            if entry["origin"] in begun or entry["first_position"] < expected:
-                refuse(f"{entry['origin']} begins twice, or before the log before it ends")
-            tree, origin, expected = Tree(), entry["origin"], entry["first_position"]
-            begun.append(origin)
-            continue
-        if entry["position"] != expected:
-            refuse(f"the entry at position {expected} is missing")
-        if len(begun) > 1 and not tree.size:
-            record = read(entry["record"])
-            named = [each["origin"] for each in record.get("frozen", ())]
-            if (record["kind"], named) != ("log.begun", begun[:-1]):
-                refuse(f"{origin} does not begin by saying which logs were frozen before it")
-        tree.add(leaf(entry["record"].encode(), bytes.fromhex(entry["salt"])))
-        expected += 1
-        met |= {head for head in heads if head == (origin, tree.size, tree.root())}
-    for head in heads:
-        if head not in met:
-            refuse(f"the log does not begin with the {head[1]:,} entries that {head[0]} signed")
-        said(f"{head[0]}: its {head[1]:,} first entries are those that the head was signed over")
-    root = f"{origin}: {tree.size:,} entries, root {tree.root().hex()}"
-    said(root if heads else f"{root}; give a head that was signed: --head", "✓" if heads else "?")
 
 
 # ---- the command
@@ -512,7 +486,7 @@ def check(asked: argparse.Namespace) -> None:
         refuse(f"{place} is neither a file nor a folder")
     beginning = b"" if place.is_dir() else place.open("rb").read(20)
     if beginning.startswith(b"PK") and "invoice.json" in zipfile.ZipFile(place).namelist():
-        follow(place, keys, asked.receipts)
+        beside("verify_invoice").walk(place, keys, asked.receipts)
     elif place.is_dir() or beginning.startswith(b"PK"):
         subject, digests = signed_files(place, keys)
         if "#" in subject:
@@ -521,7 +495,7 @@ def check(asked: argparse.Namespace) -> None:
             said(f"bundle {subject}: {len(digests)} files as signed; digest {digest_of(digests)}")
     elif beginning.startswith(b'{"first_position"'):
         with place.open("rb") as lines:
-            log_of(lines_of(lines, place.name), keys, kept)
+            beside("verify_log").log_of(lines_of(lines, place.name), keys, kept)
     elif beginning.lstrip().startswith(b"{"):
         json_of(place.read_bytes(), keys, kept, asked.input)
     else:
@@ -529,13 +503,12 @@ def check(asked: argparse.Namespace) -> None:
         said(f"the head of {origin}: {size:,} entries, root {root.hex()}")
 
 
-def follow(evidence: Path, keys: Sequence[Key], receipts: Path | None) -> None:
-    """What an invoice rests on takes two more files, which have to lie beside this one."""
+def beside(name: str) -> Any:
+    """The file that checks what this one does not."""
     try:
-        from verify_invoice import walk  # noqa: PLC0415 - without it all else is checked
+        return import_module(name)
     except ModuleNotFoundError as error:
-        refuse(f"to follow an invoice's evidence, put {error.name}.py beside verify.py")
-    walk(evidence, keys, receipts)
+        refuse(f"to check this, put {error.name}.py beside verify.py")
 
 
 def json_of(data: bytes, keys: Sequence[Key], kept: Sequence[str], given: Path | None) -> None:

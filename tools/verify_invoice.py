@@ -183,8 +183,20 @@ class Line:
     known: dict[Any, tuple[Fraction, bool]] = field(default_factory=dict)
     due: Fraction = Fraction(0)
     last: int = -1
+    erased: int = 0
 
-    def take(self, position: int, found: bytes, facts: dict[str, Any]) -> None:
+    def add(self, position: int, found: bytes) -> None:
+        if position <= self.last:
+            refuse(f"the events of line {self.number} are not in the order of the log")
+        self.last = position
+        self.tree.add(found)
+
+    def take(self, position: int, found: bytes, facts: dict[str, Any] | None) -> None:
+        """One of its events; an erased one says nothing."""
+        self.add(position, found)
+        if facts is None:
+            self.erased += 1
+            return
         unit, product, plan = self.stated.get("unit"), facts["product"], self.plan
         is_of_it = unit is None or (
             unit in facts["quantities"] and product in self.stated["products"]
@@ -195,10 +207,6 @@ class Line:
         name = f"{facts['plan']}@{facts['plan_version']}"
         if not (is_of_it and is_charged and in_time) or name != self.stated["plan"]:
             refuse(f"the event at {position} does not belong to line {self.number}")
-        if position <= self.last:
-            refuse(f"the events of line {self.number} are not in the order of the log")
-        self.last = position
-        self.tree.add(found)
         self.units[product] += facts["quantities"][unit] if unit else 1
         if plan is not None and (facts["final"] or unit is None):
             exact, is_final = self.price_of(plan, product, facts["quantities"])
@@ -226,9 +234,12 @@ class Line:
             refuse(f"line {number} is of {stated.get('events', 0):,} events, not of these")
         if self.tree.size and self.tree.root().hex() != stated["events_root"]:
             refuse(f"line {number} was computed from other events")
+        if self.erased:
+            said(f"line {number}: its root is that of its {self.tree.size:,} events")
+            return said(f"line {number}: what {self.erased:,} of them counted was erased", "?")
         if total != stated["units"] or ("products" in stated and used != stated["products"]):
             refuse(f"line {number} charges {stated['units']:,}, and its events sum to {total:,}")
-        said(
+        return said(
             f"line {number}: {stated['units']:,} {stated.get('unit', 'calls')} of "
             f"{stated['plan']}, the sum of its {self.tree.size:,} events"
         )
@@ -242,6 +253,8 @@ class Chain:
         self.invoice = document_of(held.whole("invoice.json"), keys, ("invoice", "credit-note"))
         self.plans: dict[str, dict[str, Any]] = {}
         self.set_at: dict[str, int] = {}
+        self.by_leaf = {leaf_in(each): each for each in kept.values()}
+        self.erasures = set[int]()
         self.models: dict[str, str] = {}
         of_others = "upstreams.json" in held.names
         self.upstreams = read(held.whole("upstreams.json")) if of_others else {}
@@ -255,7 +268,7 @@ class Chain:
         logs = logs_of(held, begun, self.keys)
         for __, log in sorted(logs.items()):
             said(f"the log {log.head[0]}: {log.head[1]:,} entries under a head that holds")
-        self.take_plans(entries, logs)
+        self.take_plans(self.take_erasures(entries, logs), logs)
         if invoice["kind"] == "invoice":
             check_bills(invoice, self.plans)
         else:
@@ -273,6 +286,7 @@ class Chain:
                 continue
             line.check()
             late = (invoice["kind"], line.stated["kind"]) == ("invoice", "late")
+            late = late and not line.erased
             if late and line.plan and is_summed(line.plan) and exact_of(line.stated) != line.due:
                 refuse(f"line {number} is not what its events come to by the plan")
         for digest, model in sorted(self.models.items()):
@@ -290,6 +304,22 @@ class Chain:
         moments = begin_of(begin, zone) - wide, begin_of(end, zone) + wide
         first, last = (f"{each:%Y-%m-%dT%H:%M:%S.%fZ}" for each in moments)
         return max(first, line.get("since", "")), last
+
+    def take_erasures(
+        self, entries: Iterable[dict[str, Any]], logs: dict[int, Log]
+    ) -> Iterator[dict[str, Any]]:
+        """What erased the customer accounts for events without records; the other entries."""
+        for entry in entries:
+            record, at = read(entry["record"]), entry["position"]
+            kind, customer = record["kind"], record.get("customer")
+            if (kind, customer) != ("customer.erased", self.invoice["customer"]["id"]):
+                yield entry
+                continue
+            self.erasures.add(at)
+            if logs and not logs[entry["log"]].has(entry, leaf_of(entry)):
+                said(f"no head is over the entry at {at}, which erased the customer", "?")
+            else:
+                said(f"the customer was erased, by the entry at {at}")
 
     def take_plans(self, entries: Iterable[dict[str, Any]], logs: dict[int, Log]) -> None:
         """Each signed plan that a line names, and where on the log it was set with these terms."""
@@ -318,27 +348,44 @@ class Chain:
         for name in plans.keys() - (set_at.keys() if logs else {}):
             said(f"plan {name}: its entry on the log is not held", "?")
 
+    def held_events(self) -> Iterator[tuple[Any, Any, Any]]:
+        """Each event with its proof and its receipt."""
+        files = map(self.held.lines, ("events.jsonl", "proofs.jsonl", "receipts.jsonl"))
+        nothing = object()
+        for event, proof, receipt in zip_longest(*files, fillvalue=nothing):
+            if nothing in (event, proof, receipt):
+                refuse("there is not one proof and one receipt for each event")
+            if proof["position"] != event["position"]:
+                refuse(f"the proof for position {event['position']} is of another")
+            yield event, proof, receipt
+
     def take_events(self, lines: dict[int, Line], logs: dict[int, Log]) -> None:
         """Each event, its place on the log and its receipt."""
         found = Counter[str]()
-        files = map(self.held.lines, ("events.jsonl", "proofs.jsonl", "receipts.jsonl"))
-        for event, proof, receipt in zip_longest(*files):
+        for event, proof, receipt in self.held_events():
             found["all"] += 1
-            if event is None or proof is None or receipt is None:
-                refuse("there is not one proof and one receipt for each event")
-            position = event["position"]
-            if proof["position"] != position:
-                refuse(f"the proof for position {position} is of another")
-            facts, leaf_hash = self.facts_of(event, receipt)
+            promised = self.kept_of(event, receipt) if is_erased(event) else receipt
+            if promised is None and is_erased(event):
+                found["erased"] += 1
+                facts, leaf_hash = None, bytes.fromhex(event["leaf_hash"])
+            else:
+                facts, leaf_hash = self.facts_of(event, promised)
+                self.models[facts["bundle_digest"]] = f"{facts['model']}@{facts['model_version']}"
+                found["withheld"] += "record" not in event and not is_erased(event)
+                found["kept"] += self.was_kept(facts, promised)
             found["unproved"] += not logs[proof["log"]].has(proof, leaf_hash)
             for number in event["lines"]:
                 if number not in lines:
                     refuse(f"line {number} is not of usage")
-                lines[number].take(position, leaf_hash, facts)
-            self.models[facts["bundle_digest"]] = f"{facts['model']}@{facts['model_version']}"
-            found["withheld"] += "record" not in event
-            found["kept"] += self.was_kept(facts, receipt)
-        said(f"{found['all']:,} events: each in the log as it was recorded, each with its receipt")
+                lines[number].take(event["position"], leaf_hash, facts)
+        self.say(found)
+
+    def say(self, found: Counter[str]) -> None:
+        """What was found of the events."""
+        as_recorded = "" if found["erased"] else " as it was recorded, each with its receipt"
+        said(f"{found['all']:,} events: each in the log{as_recorded}")
+        if found["erased"]:
+            said(f"{found['erased']:,} of them erased: only their hashes are left", "?")
         if found["unproved"]:
             said(f"{found['unproved']:,} of them no head is over: their log was frozen", "?")
         if found["withheld"]:
@@ -347,6 +394,13 @@ class Chain:
             of = f"{found['kept']:,} of your {len(self.kept):,} receipts"
             said(f"{of} are of these events, and say the same")
 
+    def kept_of(self, event: Any, receipt: Any) -> Any:
+        """Of an erased event the receipt that the customer kept, if so: nobody else has any."""
+        by, position = event["erased_by"], event["position"]
+        if receipt is not None or by not in self.erasures or by <= position:
+            refuse(f"no erasure accounts for the event at {position}")
+        return self.by_leaf.get(event["leaf_hash"])
+
     def facts_of(self, event: Any, receipt: Any) -> tuple[dict[str, Any], bytes]:
         """What an event's record says, or its receipt where that is withheld, and its leaf."""
         position, record = event["position"], event.get("record")
@@ -354,7 +408,7 @@ class Chain:
         if missing := RECEIPT_SAYS - promise.keys():
             refuse(f"the receipt of the event at {position} does not say its {min(missing)}")
         if record is None:
-            if promise["bundle_digest"] not in self.upstreams:
+            if promise["bundle_digest"] not in self.upstreams and not is_erased(event):
                 refuse(f"the record of the event at {position} is withheld")
             facts, found = promise, bytes.fromhex(event["leaf_hash"])
         else:
@@ -404,6 +458,15 @@ class Chain:
             refuse(f"the signature of {subject} is not that of the dataset of this bundle")
         held.listed_file(folder, "card.json", digests)
         said(f"dataset {name}: as it was signed")
+
+
+def is_erased(event: Any) -> bool:
+    return "record" not in event and "erased_by" in event
+
+
+def leaf_in(envelope: Any) -> str:
+    """The hash of the leaf that a receipt is of."""
+    return str(read(unbase64(envelope["payload"]))["leaf"]["hash"])
 
 
 def receipts_in(folder: Path | None) -> dict[str, Any]:

@@ -77,7 +77,7 @@ class WorkspaceEvidence:
     @cached_property
     def _answered(self) -> set[str]:
         """The digests of all that answered."""
-        return set(self._events.answered_by()) if self.has_events else set()
+        return self._events.answered_by() if self.has_events else set()
 
     @cached_property
     def _models(self) -> Mapping[str, Path]:
@@ -103,11 +103,11 @@ class WorkspaceEvidence:
         return self._events.proofs()
 
     def entries(self) -> Iterator[Entry]:
-        """What set its plans, and what began the newest log."""
+        """What set its plans, what erased its customer, and what began the newest log."""
         return self._events.entries()
 
-    def receipts(self) -> Iterator[Mapping[str, Any]]:
-        """The receipt of each event."""
+    def receipts(self) -> Iterator[Mapping[str, Any] | None]:
+        """The receipt of each event; None of one that was erased."""
         return self._events.receipts(signed=not self.is_ours)
 
     def plan(self, reference: str) -> bytes | None:

@@ -24,6 +24,7 @@ from mintage.trust.switch import check_switches
 _EXPORT = b'{"first_position":'
 _SIGNATURE = "\n\n— ".encode()
 _KEY = b"-----BEGIN PUBLIC KEY-----"
+_ERASED = _("Its record was erased with a customer: this proves its hash alone.")
 
 
 class LogFiles:
@@ -108,6 +109,7 @@ class LogFiles:
             head, key = self._of_size(kept, said.get("to")), None
         if "leaf_hash" in said:
             position = check_inclusion(said, head)
+            notes = () if "erased_by" not in said else (_ERASED,)
             return Confirmed(
                 _(
                     "{origin}: the entry at position {position} is among its {size} entries",
@@ -121,6 +123,7 @@ class LogFiles:
                     "record": said.get("record"),
                     "key_id": key and key.key_id,
                 },
+                notes,
             )
         before = self._of_size(kept, said.get("from"))
         check_growth(said, before, head)
@@ -165,11 +168,21 @@ class LogFiles:
             )
             for origin, count in behind.items()
             if count
+        ] + [
+            _(
+                "{origin}: {count} entries were erased with their customers. Their hashes are "
+                "there, and erasures of this log account for just these.",
+                origin=each.origin,
+                count=each.erased,
+            )
+            for each in logs
+            if each.erased
         ]
         said = [
             {
                 "origin": each.origin,
                 "entries": each.size,
+                "erased": each.erased,
                 "root": each.root.hex(),
                 "heads": [*each.met],
             }

@@ -154,6 +154,14 @@ def verify(
     else:
         for each in found:
             line(_finding(each))
+            if each.erased:
+                line(
+                    _(
+                        "Of these {count} were erased with their customers; erasures that are "
+                        "logged account for just these.",
+                        count=each.erased,
+                    )
+                )
         for fault in faults:
             warn(str(fault))
         if anew:

@@ -64,6 +64,46 @@ class GoneEntries:
         return Gone(self._growing.size, self._growing.root().hex())
 
 
+class ExportedErasures:
+    """Entries of an export that have no record: each says which entry accounts for that.
+
+    They are held against what that entry says, once it comes.
+    """
+
+    def __init__(self) -> None:
+        self._gone: defaultdict[int, GoneEntries] = defaultdict(GoneEntries)
+
+    def take(self, position: int, leaf_hash: bytes, erased_by: object) -> None:
+        """An entry without a record.
+
+        Raises:
+            LogForked: nothing behind it accounts for it.
+        """
+        if type(erased_by) is not int or erased_by <= position:
+            raise unaccounted(position)
+        self._gone[erased_by].add(position, leaf_hash)
+
+    def check(self, position: int, record: str) -> None:
+        """An entry with its record, which may be an erasure.
+
+        Raises:
+            LogForked: it is one, and not of those that say so.
+        """
+        # Canonical JSON: no erasure says it in another way.
+        if f'"kind":"{ERASED}"' not in record:
+            return
+        said = json.loads(record)
+        if said["kind"] != ERASED:
+            return
+        if Gone.of(said) != self._gone.pop(position, GoneEntries()).gone():
+            raise not_as_erased(position)
+
+    def finish(self) -> None:
+        """Raises LogForked where an entry that was to account for others never came."""
+        if self._gone:
+            raise not_as_erased(min(self._gone))
+
+
 class Leaving:
     """The entries of a customer who is about to be erased, each read and hashed before it is gone.
 
@@ -131,14 +171,7 @@ class Erasures:
         if row.kind == ERASED and row.key is not None:
             self._look(connection)
             if row.position not in self._holding:
-                raise LogForked(
-                    _(
-                        "What the entry at position {position} says was erased is not what is "
-                        "gone from the log.",
-                        position=row.position,
-                    ),
-                    remedy=REMEDY,
-                )
+                raise not_as_erased(row.position)
         return found
 
     def account(self, connection: Connection, row: LogRow) -> int:
@@ -207,6 +240,18 @@ def unaccounted(position: int) -> LogForked:
         _(
             "The entry at position {position} has no record any more, and no erasure accounts "
             "for it.",
+            position=position,
+        ),
+        remedy=REMEDY,
+    )
+
+
+def not_as_erased(position: int) -> LogForked:
+    """An erasure is not of the entries that are gone with it."""
+    return LogForked(
+        _(
+            "What the entry at position {position} says was erased is not what is gone from the "
+            "log.",
             position=position,
         ),
         remedy=REMEDY,

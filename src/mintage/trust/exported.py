@@ -11,6 +11,7 @@ from mintage.core.errors import ConfigError, LogForked
 from mintage.core.messages import _
 from mintage.core.progress import Progress
 from mintage.trust import merkle
+from mintage.trust.erasures import ExportedErasures
 from mintage.trust.heads import BEGUN
 from mintage.trust.leaves import leaf_of, missing
 from mintage.trust.notes import SignedHead
@@ -71,12 +72,16 @@ def check_growth(proof: Mapping[str, Any], kept: SignedHead, head: SignedHead) -
 
 @dataclass(frozen=True)
 class ExportedLog:
-    """A log as it was exported: how many entries, their root, and the sizes of the heads met."""
+    """A log as it was exported: how many entries, their root, and the sizes of the heads met.
+
+    Of ``erased`` ones the hash alone is there, and an erasure in the export accounts for them.
+    """
 
     origin: str
     size: int
     root: bytes
     met: tuple[int, ...]
+    erased: int = 0
 
 
 def check_export(
@@ -90,6 +95,7 @@ def check_export(
         LogForked: an entry is missing or was changed, or a head is of another log.
     """
     found: list[_Log] = []
+    erasures = ExportedErasures()
     expected = 0
     progress.start(_("Hashing the records"))
     for number, line in enumerate(lines, start=1):
@@ -107,7 +113,7 @@ def check_export(
         if not found or said["position"] != expected:
             raise missing(expected)
         try:
-            record, salt = said["record"].encode(), bytes.fromhex(said["salt"])
+            record, leaf = _entry_of(said, erasures)
             begun = len(found) == 1 or found[-1].size or json.loads(record)["kind"] == BEGUN
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _no_entry(number) from error
@@ -116,11 +122,13 @@ def check_export(
                 _("{origin} does not say which log was frozen for it.", origin=found[-1].origin),
                 remedy=_REMEDY,
             )
-        found[-1].add(leaf_of(record, salt))
+        found[-1].add(leaf)
+        found[-1].erased += not record
         expected += 1
         if expected % _TOLD_EVERY == 0:
             progress.advance(expected)
     progress.finish()
+    erasures.finish()
     for head in heads:
         if not any(each.has_met(head) for each in found):
             raise LogForked(
@@ -138,7 +146,7 @@ class _Log:
     """One of the logs in an export, while it grows; its root is asked for where a head is due."""
 
     def __init__(self, origin: str, heads: Sequence[SignedHead]) -> None:
-        self.origin, self.size = origin, 0
+        self.origin, self.size, self.erased = origin, 0, 0
         self._due = {each.size: each.root for each in heads if each.origin == origin}
         self._growing = GrowingRoot()
         self._waiting: list[bytes] = []
@@ -175,7 +183,8 @@ class _Log:
 
     def checked(self) -> ExportedLog:
         self._grow()
-        return ExportedLog(self.origin, self.size, self._growing.root(), tuple(self._met))
+        root = self._growing.root()
+        return ExportedLog(self.origin, self.size, root, tuple(self._met), self.erased)
 
 
 def _read(line: bytes, number: int) -> Mapping[str, Any]:
@@ -187,6 +196,17 @@ def _read(line: bytes, number: int) -> Mapping[str, Any]:
     if not isinstance(said, dict) or type(said.get(place)) is not int:
         raise _no_entry(number)
     return said
+
+
+def _entry_of(said: Mapping[str, Any], erasures: ExportedErasures) -> tuple[str, bytes]:
+    """Record and leaf hash of an entry; '' is that of an erased one."""
+    if "leaf_hash" in said:
+        leaf = bytes.fromhex(said["leaf_hash"])
+        erasures.take(said["position"], leaf, said.get("erased_by"))
+        return "", leaf
+    record: str = said["record"]
+    erasures.check(said["position"], record)
+    return record, leaf_of(record.encode(), bytes.fromhex(said["salt"]))
 
 
 def _whole(number: object) -> int:

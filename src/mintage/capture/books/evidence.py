@@ -25,6 +25,7 @@ from mintage.core.errors import LogForked
 from mintage.core.messages import _
 from mintage.store.engine import Database
 from mintage.trust.audit import AuditLog, Inclusions, LogRow
+from mintage.trust.erasures import ERASED, Erasures
 from mintage.trust.keys import KeyRing
 
 _PAGE = 2000
@@ -51,6 +52,7 @@ class InvoiceEvents:
         self._log = log
         self._invoice = invoice
         self._with_costs = with_costs
+        self._erasures = Erasures()
 
     @cached_property
     def _parts(self) -> list[Part]:
@@ -75,15 +77,29 @@ class InvoiceEvents:
         return positions
 
     @cached_property
-    def _set(self) -> list[LogRow]:
-        """What set the plans that its lines name; of an honest log there is one for each."""
-        named, rows = self.plans(), self._log.entries(kinds=[SET])
-        return [row for row in rows if _reference_of(row.record) in named]
+    def _named(self) -> list[LogRow]:
+        """What set the plans that its lines name, and what erased its customer.
+
+        Of an honest log there is one for each.
+        """
+        named, rows = self.plans(), self._log.entries(kinds=[SET, ERASED])
+        return [row for row in rows if self._is_named(row, named)]
+
+    def _is_named(self, row: LogRow, plans: list[str]) -> bool:
+        said = _said(row.record)
+        if row.kind == ERASED:
+            return said.get("customer") == self._invoice.customer
+        return f"{said.get('name')}@{said.get('version')}" in plans
+
+    @cached_property
+    def _is_erased(self) -> bool:
+        """Whether its customer was."""
+        return any(row.kind == ERASED for row in self._named)
 
     @cached_property
     def _inclusions(self) -> Inclusions:
-        set_at = [row.position for row in self._set]
-        return self._log.inclusions(max([*self._positions, *set_at], default=-1))
+        named = [row.position for row in self._named]
+        return self._log.inclusions(max([*self._positions, *named], default=-1))
 
     @cached_property
     def heads(self) -> Mapping[int, str]:
@@ -96,10 +112,10 @@ class InvoiceEvents:
             yield Proof(position, self._inclusions.of(position))
 
     def entries(self) -> Iterator[Entry]:
-        """What set its plans; and what began the newest log, where there were others before it."""
+        """What is named; and what began the newest log, where there were others before it."""
         begun = self._inclusions.begun
         first = [] if begun is None else [*self._log.entries(begun, most=1)]
-        for row in (*first, *self._set):
+        for row in (*first, *self._named):
             proof = Proof(row.position, self._inclusions.of(row.position))
             yield Entry(proof, row.record, row.salt)
 
@@ -107,7 +123,7 @@ class InvoiceEvents:
         """Each event that a line is of.
 
         Raises:
-            LogForked: one has no entry on the log.
+            LogForked: one has no entry on the log, or one that is dark and no erasure names.
         """
         for row, numbers in self._rows():
             is_withheld = not self._with_costs and (row["cost_picos"] or row["cost_currency"])
@@ -117,19 +133,24 @@ class InvoiceEvents:
                 leaf_hash=row["leaf_hash"],
                 record=None if is_withheld else row["record"],
                 salt=None if is_withheld else row["salt"],
+                erased_by=row["erased_by"],
             )
 
-    def receipts(self, *, signed: bool) -> Iterator[Mapping[str, Any]]:
+    def receipts(self, *, signed: bool) -> Iterator[Mapping[str, Any] | None]:
         """The receipt of each event, signed anew; its statement is the one that was first given.
+
+        None of one that was erased: nobody can tell any more whether that is what was logged.
 
         Raises:
             LogForked: an event is not the one that was logged: nothing is signed of it.
         """
         signer = self._keys.signer(SIGNING_KEY)
         for row, __ in self._rows():
+            if row["erased_by"] is not None:
+                yield None
+                continue
             record = UsageRecord.from_row(row)
-            if row["record"] is not None:  # it is of somebody who was not erased
-                check_logged(record, row["log_position"], row["salt"], row["leaf_hash"])
+            check_logged(record, row["log_position"], row["salt"], row["leaf_hash"])
             if not signed:
                 said = statement_of(record.logged(), row["log_position"], row["leaf_hash"])
                 payload = base64.b64encode(said).decode()
@@ -139,7 +160,9 @@ class InvoiceEvents:
             yield dict(found.envelope)
 
     def answered_by(self) -> set[str]:
-        """The digests of all that answered."""
+        """The digests of all that answered, as far as the log still says so."""
+        if self._is_erased:
+            return {row["bundle_digest"] for row, __ in self._rows() if row["erased_by"] is None}
         found = set[str]()
         with self._database.read() as connection:
             for segment, counted, __ in self._parts:
@@ -150,6 +173,14 @@ class InvoiceEvents:
         """The versions of plans that its lines name."""
         return list(dict.fromkeys(line["plan"] for line in self._invoice.document["lines"]))
 
+    def _accounted(
+        self, connection: repository.Connection, row: repository.Values
+    ) -> repository.Values:
+        """The row with which entry accounts for it, if it was erased."""
+        gone = row["erased"]
+        by = None if gone is None else self._erasures.account(connection, gone)
+        return row | {"erased_by": by}
+
     def _rows(self) -> Iterator[tuple[repository.Values, list[int]]]:
         for segment, counted, numbers in self._parts:
             after: int | None = None
@@ -158,6 +189,7 @@ class InvoiceEvents:
                     rows = repository.logged_within(
                         connection, vars(segment), _plainly(counted), after, _PAGE
                     )
+                    rows = [self._accounted(connection, row) for row in rows]
                 for row in rows:
                     if row["leaf_hash"] is None:
                         raise LogForked(
@@ -173,19 +205,19 @@ class InvoiceEvents:
                 after = rows[-1]["sequence"]
 
 
-def _reference_of(record: bytes) -> str:
-    """Which version of a plan an entry is of; '' where it is damaged, and shows nothing."""
+def _said(record: bytes) -> Mapping[str, Any]:
+    """What an entry says; nothing where it is damaged."""
     try:
         said = json.loads(record)
-        return f"{said['name']}@{said['version']}"
-    except (ValueError, KeyError, TypeError):
-        return ""
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def _plainly(counted: list[Counted]) -> list[repository.Counted]:
     return [(each.unit, each.products) for each in counted]
 
 
-def json_line(envelope: Mapping[str, Any]) -> bytes:
-    """An envelope as ``receipts.jsonl`` has it."""
+def json_line(envelope: Mapping[str, Any] | None) -> bytes:
+    """An envelope, or none, as ``receipts.jsonl`` has it."""
     return json.dumps(envelope, separators=(",", ":"), sort_keys=True).encode() + b"\n"

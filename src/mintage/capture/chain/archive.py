@@ -167,16 +167,16 @@ class ArchivedEvidence:
         return map(Event.from_line, self._lines(EVENTS))
 
     def entries(self) -> Iterator[Entry]:
-        """What set each plan that a line names, and what began the newest log."""
+        """What set each plan that a line names, what erased its customer, what began the log."""
         return map(Entry.from_line, self._lines(ENTRIES) if ENTRIES in self._names else ())
 
     def proofs(self) -> Iterator[Proof]:
         """The place of each event."""
         return map(Proof.from_line, self._lines(PROOFS))
 
-    def receipts(self) -> Iterator[Mapping[str, Any]]:
-        """The receipt of each event, in an envelope."""
-        return map(_json, self._lines(RECEIPTS))
+    def receipts(self) -> Iterator[Mapping[str, Any] | None]:
+        """The receipt of each event, in an envelope; None of one that was erased."""
+        return (None if line == b"null" else _json(line) for line in self._lines(RECEIPTS))
 
     def plan(self, reference: str) -> bytes | None:
         """The file in which ``gold@2`` was signed."""

@@ -6,8 +6,10 @@ Nothing here asks a database: who checks may be anybody.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from mintage.capture.chain.evidence import SET, Entry, Event, Evidence, Proof
@@ -20,10 +22,11 @@ from mintage.capture.chain.sums import check_sums
 from mintage.capture.receipts import PAYLOAD_TYPE, statement_of
 from mintage.core.canonical import canonical_json, read_json, sha256_hex
 from mintage.core.errors import BooksBroken, DataError, SignatureMismatch, TrustError
-from mintage.core.messages import _
+from mintage.core.messages import Message, _
 from mintage.trust import merkle
 from mintage.trust.dsse import open_envelope
 from mintage.trust.encoding import strict_base64
+from mintage.trust.erasures import ERASED
 from mintage.trust.given import KeySource
 from mintage.trust.heads import BEGUN
 from mintage.trust.keys import PublicKey
@@ -41,6 +44,15 @@ _ODD = (
 """What comes of a document that has not the members, or not the types, that it ought to have."""
 _AROUND = ("kind", "actor")
 """What an entry of the log says besides the plan that was set."""
+_NOT_SHOWN = {
+    "unproved": _(
+        "{count} of them are in no head that holds: their log was frozen, and only "
+        "what the seller signed speaks for them"
+    ),
+    "withheld": _("{count} of the records are withheld: their receipts speak"),
+    "erased": _("{count} of them were erased with their customer: only their hashes are left"),
+}
+"""What events may lack, and how it is said."""
 
 
 @dataclass
@@ -58,6 +70,7 @@ class Chain:
     broken: TrustError | None = None
     _bundles: dict[str, tuple[str, str]] = field(default_factory=dict)
     _agreed: dict[str, Agreed] = field(default_factory=dict)
+    _erasures: set[int] = field(default_factory=set)
 
     def check(self) -> Step:
         """Walk it as far as it holds.
@@ -82,16 +95,21 @@ class Chain:
 
     def _walk(self) -> None:
         document = self._invoice()
-        begun, plans = self._entries(document)
+        begun, plans, erasures = self._entries(document)
         logs = self._logs(begun) if self.evidence.heads else None
+        if logs is not None:
+            for erasure in erasures:
+                self._erasure(erasure, logs)
         for reference in _plans_of(document):
             self._plan(reference, plans.get(reference), logs)
         lines = self._lines(document)
         if logs is not None and self.evidence.has_events:
             self._events(document, lines, logs)
             for line in lines:
-                with self.root.walking(Step(line.described())):
+                with self.root.walking(Step(line.described())) as step:
                     line.check()
+                    if line.erased:
+                        step.leave_open(_("what its events counted: they were erased"))
         elif lines:
             self._from_kept(lines)
         for digest, model in sorted(self._bundles.items()):
@@ -117,13 +135,19 @@ class Chain:
         check_lines(document)
         return document
 
-    def _entries(self, document: Mapping[str, Any]) -> tuple[Entry | None, dict[str, Entry]]:
-        """What began the newest log, and what set each plan; each of them once."""
-        begun, plans, named = list[Entry](), dict[str, Entry](), _plans_of(document)
+    def _entries(
+        self, document: Mapping[str, Any]
+    ) -> tuple[Entry | None, dict[str, Entry], list[Entry]]:
+        """What began the newest log, and set each plan, each once; what erased the customer."""
+        begun, plans, erasures = list[Entry](), dict[str, Entry](), list[Entry]()
+        named, customer = _plans_of(document), document["customer"]["id"]
         for entry in self.evidence.entries():
             said = read_json(entry.record)
             if said["kind"] == BEGUN and not begun:
                 begun.append(entry)
+                continue
+            if said["kind"] == ERASED and said["customer"] == customer:
+                erasures.append(entry)
                 continue
             reference = f"{said['name']}@{said['version']}" if said["kind"] == SET else ""
             if reference in plans:
@@ -131,7 +155,16 @@ class Chain:
             if reference not in named:
                 raise broken(_("An entry of the log has nothing to do with this invoice."))
             plans[reference] = entry
-        return next(iter(begun), None), plans
+        return next(iter(begun), None), plans, erasures
+
+    def _erasure(self, entry: Entry, logs: Logs) -> None:
+        """The entry that accounts for events without records, once it is found in the log."""
+        at = entry.proof.position
+        step = Step(_("the customer was erased, by the entry at position {position}", position=at))
+        with self.root.walking(step):
+            if not logs.has(entry.proof, at, entry.leaf_hash):
+                step.leave_open(_("no head is over that entry: its log was frozen"))
+        self._erasures.add(at)
 
     def _logs(self, begun: Entry | None) -> Logs:
         with self.root.walking(Step(_("the log's head"))) as step:
@@ -192,57 +225,87 @@ class Chain:
         step = Step(_("the events of its lines"))
         by_number = {line.number: line for line in lines}
         customer, keys = document["customer"]["id"], self.keys.public_keys("receipt")
-        count = withheld = unproved = met = 0
+        found: Counter[str] = Counter()
         with self.root.walking(step):
             for event, proof, receipt in self._held():
-                is_proved = logs.has(proof, event.position, event.leaf_hash)
-                payload = _signed(receipt, None if self.evidence.is_ours else keys)
-                facts = _facts(event, payload)
-                if facts["customer"] != customer or facts.get("kind", "usage") != "usage":
-                    raise broken(_("The event at {position} is not of this customer.", **at(event)))
-                if event.record is None and facts["bundle_digest"] not in self.evidence.upstreams:
-                    raise broken(
-                        _("The record of the event at {position} is withheld.", **at(event))
-                    )
+                found["all"] += 1
+                found["unproved"] += not logs.has(proof, event.position, event.leaf_hash)
+                facts = self._told(event, receipt, customer, keys, found)
                 for number in event.lines:
                     line = by_number.get(number)
                     if line is None:
                         raise broken(_("Line {line} of it is not of usage.", line=number))
-                    line.take(event, facts)
-                if self.kept:
-                    met += self._compare(facts, receipt, keys)
-                self._bundles[facts["bundle_digest"]] = (facts["model"], facts["model_version"])
-                count, withheld = count + 1, withheld + (event.record is None)
-                unproved += not is_proved
-            step.said = (
-                _("{count} events: each in the log as it was recorded", count=count)
-                if self.evidence.is_ours
-                else _(
-                    "{count} events: each in the log as it was recorded, each with its receipt",
-                    count=count,
-                )
-            )
-        if unproved:
-            step.leave_open(
-                _(
-                    "{count} of them are in no head that holds: their log was frozen, and only "
-                    "what the seller signed speaks for them",
-                    count=unproved,
-                )
-            )
-        if withheld:
-            step.leave_open(
-                _("{count} of the records are withheld: their receipts speak", count=withheld)
-            )
+                    if facts is None:
+                        line.take_erased(event)
+                    else:
+                        line.take(event, facts)
+            step.said = self._said_of(found)
+        for name, said in _NOT_SHOWN.items():
+            if found[name]:
+                step.leave_open(Message(said, count=found[name]))
         if self.kept:
             said = _(
                 "{met} of the {kept} receipts that you kept are of these events, and say the same",
-                met=met,
+                met=found["kept"],
                 kept=len(self.kept),
             )
             step.steps.append(Step(said))
 
-    def _held(self) -> Iterator[tuple[Event, Proof, Mapping[str, Any]]]:
+    def _said_of(self, found: Counter[str]) -> Message:
+        if found["erased"]:
+            return _("{count} events: each in the log", count=found["all"])
+        if self.evidence.is_ours:
+            return _("{count} events: each in the log as it was recorded", count=found["all"])
+        return _(
+            "{count} events: each in the log as it was recorded, each with its receipt",
+            count=found["all"],
+        )
+
+    def _told(
+        self,
+        event: Event,
+        receipt: Mapping[str, Any] | None,
+        customer: str,
+        keys: Sequence[PublicKey],
+        found: Counter[str],
+    ) -> Mapping[str, Any] | None:
+        """What an event says, by record and receipt; None of an erased one.
+
+        Of that a receipt that was kept says it, for the very leaf that is in the log.
+        """
+        if event.erased_by is not None:
+            if receipt is not None or not self._accounts_for(event):
+                raise broken(_("No erasure accounts for the event at {position}.", **at(event)))
+            receipt = self._mine.get(event.leaf_hash.hex())
+            if receipt is None:
+                found["erased"] += 1
+                return None
+        if receipt is None:
+            raise broken(_("The event at {position} has no receipt.", **at(event)))
+        is_unsigned = self.evidence.is_ours and event.erased_by is None
+        facts = _facts(event, _signed(receipt, None if is_unsigned else keys))
+        if facts["customer"] != customer or facts.get("kind", "usage") != "usage":
+            raise broken(_("The event at {position} is not of this customer.", **at(event)))
+        if event.record is None and event.erased_by is None:
+            if facts["bundle_digest"] not in self.evidence.upstreams:
+                raise broken(_("The record of the event at {position} is withheld.", **at(event)))
+            found["withheld"] += 1
+        found["kept"] += self._compare(facts, receipt, keys)
+        self._bundles[facts["bundle_digest"]] = (facts["model"], facts["model_version"])
+        return facts
+
+    def _accounts_for(self, event: Event) -> bool:
+        return event.erased_by in self._erasures and event.position < event.erased_by
+
+    @cached_property
+    def _mine(self) -> Mapping[str, Mapping[str, Any]]:
+        """The receipts that were kept, by the leaf that they are of."""
+        return {
+            read_json(strict_base64(each["payload"]))["leaf"]["hash"]: each
+            for each in self.kept.values()
+        }
+
+    def _held(self) -> Iterator[tuple[Event, Proof, Mapping[str, Any] | None]]:
         held = self.evidence
         try:
             yield from zip(held.events(), held.proofs(), held.receipts(), strict=True)

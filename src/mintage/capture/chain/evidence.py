@@ -33,7 +33,8 @@ class Event:
     """A usage event: where it is on the log, and which lines of the invoice (from 1) it is of.
 
     ``record`` and ``salt`` are None where the record is withheld because it says what an upstream
-    asks for the answer; then its receipt says the rest.
+    asks for the answer; then its receipt says the rest. Where the customer was erased there is no
+    receipt either: ``erased_by`` is the position of the entry that accounts for it.
     """
 
     position: int
@@ -41,12 +42,15 @@ class Event:
     leaf_hash: bytes
     record: bytes | None
     salt: bytes | None
+    erased_by: int | None = None
 
     def to_line(self) -> bytes:
         """As ``events.jsonl`` has it."""
         said: dict[str, Any] = {"lines": list(self.lines), "position": self.position}
         if self.record is None or self.salt is None:
             said["leaf_hash"] = self.leaf_hash.hex()
+            if self.erased_by is not None:
+                said["erased_by"] = self.erased_by
         else:
             said |= {"record": self.record.decode(), "salt": self.salt.hex()}
         return canonical_json(said) + b"\n"
@@ -60,6 +64,7 @@ class Event:
         """
         record: bytes | None = None
         salt: bytes | None = None
+        erased_by: int | None = None
         try:
             said = read_json(line)
             position, lines = said["position"], list(said["lines"])
@@ -67,12 +72,13 @@ class Event:
                 record, salt = said["record"].encode(), bytes.fromhex(said["salt"])
                 leaf = leaf_of(record, salt)
             else:
-                leaf = bytes.fromhex(said["leaf_hash"])
+                leaf, erased_by = bytes.fromhex(said["leaf_hash"]), said.get("erased_by")
         except _ODD as error:
             raise _not_a_line(EVENTS) from error
-        if {type(each) for each in (position, *lines)} != {int}:
+        by = [] if erased_by is None else [erased_by]
+        if {type(each) for each in (position, *lines, *by)} != {int}:
             raise _not_a_line(EVENTS)
-        return cls(position, lines, leaf, record, salt)
+        return cls(position, lines, leaf, record, salt, erased_by)
 
 
 @dataclass(slots=True)
@@ -116,7 +122,7 @@ class Proof:
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry of the log that is no event: a plan's terms, or the logs before the newest."""
+    """An entry of the log that is no event: a plan's terms, an erasure, or the logs before."""
 
     proof: Proof
     record: bytes
@@ -189,7 +195,10 @@ class Evidence(Protocol):
         ...
 
     def entries(self) -> Iterator[Entry]:
-        """What set each plan that a line names, and, behind frozen logs, what began the newest."""
+        """What set each plan that a line names, and what erased its customer.
+
+        Where logs were frozen, what began the newest too.
+        """
         ...
 
     def events(self) -> Iterator[Event]:
@@ -204,8 +213,8 @@ class Evidence(Protocol):
         """The place of each of these events."""
         ...
 
-    def receipts(self) -> Iterator[Mapping[str, Any]]:
-        """The receipt of each of these events, in an envelope."""
+    def receipts(self) -> Iterator[Mapping[str, Any] | None]:
+        """The receipt of each of these events, in an envelope; None of one that was erased."""
         ...
 
     def plan(self, reference: str) -> bytes | None:

@@ -73,6 +73,8 @@ class ChargedLine:
     """Whether it is what its events come to one by one, though it is late: ``due``."""
     due: Fraction = Fraction(0)
     last: int = -1
+    erased: int = 0
+    """Of its events, those of which the leaf alone is left."""
     between: tuple[str, str] = ("", "~")
     """The moments of its events: from the first, and before the second."""
 
@@ -92,12 +94,7 @@ class ChargedLine:
         Raises:
             BooksBroken: it cannot be of this line.
         """
-        if event.position <= self.last:
-            raise self.broken(_("its events are not in the order of the log"))
-        self.last = event.position
-        self.waiting.append(event.leaf_hash)
-        if len(self.waiting) >= 4096:
-            self._flush()
+        self._add(event)
         said, unit = self.said, self.said.get("unit")
         if f"{facts['plan']}@{facts['plan_version']}" != said["plan"]:
             raise self.broken(_("the event at {position} is of another plan", **at(event)))
@@ -120,6 +117,23 @@ class ChargedLine:
         if self.agreed is not None:
             self._check_price(self.agreed, event, facts)
 
+    def take_erased(self, event: Event) -> None:
+        """Count an event whose record was erased: it is in the root, and says nothing more.
+
+        Raises:
+            BooksBroken: it is not in the order of the log.
+        """
+        self._add(event)
+        self.erased += 1
+
+    def _add(self, event: Event) -> None:
+        if event.position <= self.last:
+            raise self.broken(_("its events are not in the order of the log"))
+        self.last = event.position
+        self.waiting.append(event.leaf_hash)
+        if len(self.waiting) >= 4096:
+            self._flush()
+
     def _check_price(self, agreed: Agreed, event: Event, facts: Mapping[str, Any]) -> None:
         """A price that was promised as final is the plan's, which was agreed before."""
         if agreed.set_at is not None and event.position < agreed.set_at:
@@ -140,7 +154,7 @@ class ChargedLine:
         self.waiting.clear()
 
     def check(self) -> None:
-        """Compare with what the invoice says.
+        """Compare with what the invoice says; what erased events counted, nobody can add up.
 
         Raises:
             BooksBroken: it says something else.
@@ -157,6 +171,8 @@ class ChargedLine:
             )
         if self.tree.size and self.tree.root().hex() != said.get("events_root"):
             raise self.broken(_("its events are not those that it was computed from"))
+        if self.erased:
+            return
         total = sum(self.units.values())
         used = {product: units for product, units in self.units.items() if units}
         if total != said["units"] or ("products" in said and used != said["products"]):
