@@ -109,7 +109,7 @@ class Chain:
                 with self.root.walking(Step(line.described())) as step:
                     line.check()
                     if line.erased:
-                        step.leave_open(_("what its events counted: they were erased"))
+                        step.leave_open(_("what its events counted is not shown: they were erased"))
         elif lines:
             self._from_kept(lines)
         for digest, model in sorted(self._bundles.items()):
