@@ -27,12 +27,15 @@ from tests.sealing import sealed_with
 
 from mintage.capture.checking.usage import UsageCheck
 from mintage.core.canonical import canonical_json
-from mintage.core.errors import LogForked, MintageError, SealBroken
+from mintage.core.errors import LogForked, MintageError, SealBroken, SignatureMismatch
 from mintage.store.workspace import Workspace
 from mintage.trust import merkle
 from mintage.trust.audit import AuditLog, append, leaf_of
+from mintage.trust.given import given_keys
 from mintage.trust.keys import KeyRing, PublicKey
-from mintage.trust.notes import SignedHead, verify_note
+from mintage.trust.notes import SignedHead, opened_by, sign_head, verify_by_any, verify_note
+from mintage.trust.rotation import SigningKeys
+from mintage.trust.signer import Signer
 
 ORIGIN = "mintage.example/log"
 BEFORE, AFTER = 300, 30
@@ -391,3 +394,138 @@ def test_an_erasure_that_was_enlarged_with_all_keys_is_not_the_one_that_was_sign
     erased.sealed_again(dark)
     with pytest.raises(LogForked, match="do not begin with the"):
         dark.log.check()
+
+
+@dataclass
+class Thief:
+    """Whoever has the database and a key of the log that another followed since."""
+
+    evil: Evil
+    key: Signer
+    changed: int
+    """How many entries there were when it did."""
+
+    def rewrite(self, size: int) -> SignedHead:
+        """Another history of so many entries, with its inner hashes, under the former key."""
+        edit_with_its_hash(self.evil)
+        with self.evil.workspace.database.read() as connection:
+            asked = "SELECT leaf_hash FROM log_leaves ORDER BY position"
+            leaves = [bytes(each) for each in connection.execute(text(asked)).scalars()]
+        node = merkle.root(leaves[:256])
+        self.evil.execute("UPDATE log_nodes SET hash = :node WHERE number = 0", node=node)
+        return sign_head(size, merkle.root(leaves[:size]), ORIGIN, self.key)
+
+    def plant(self, head: SignedHead) -> None:
+        """Have it be the only one that is kept."""
+        self.evil.execute("DELETE FROM log_heads")
+        self.evil.execute(
+            "INSERT INTO log_heads (log, size, root, note, signed_at)"
+            " VALUES (1, :size, :root, :note, :at)",
+            size=head.size,
+            root=head.root,
+            note=head.note,
+            at="2026-11-24T00:00:00.000000Z",
+        )
+
+
+@pytest.fixture(params=["rotated", "revoked"])
+def thief(
+    request: pytest.FixtureRequest, evil: Evil, witness: Witness, keys: KeyRing, clock: ManualClock
+) -> Thief:
+    workspace, key = evil.workspace, keys.signer("log")
+    signing_keys = SigningKeys(workspace.database, keys, clock, evil.log.tree_head)
+    if request.param == "rotated":
+        signing_keys.rotate("log")
+    else:
+        signing_keys.revoke(key.key_id, "stolen")
+    (former,) = [each for each in keys.public_keys("log") if each.key_id == key.key_id]
+    assert former.last_head is not None
+    evil.add(AFTER)
+    evil.log.tree_head()
+    evil.log.check()
+    return Thief(evil, key, former.last_head.size)
+
+
+FORGED = {"behind the change": 10, "at the change": 0, "before the change": -10}
+
+
+@pytest.mark.parametrize("beyond", FORGED.values(), ids=FORGED)
+def test_with_a_former_key_of_the_log_nobody_gets_another_history_gone_on_with(
+    thief: Thief, keys: KeyRing, beyond: int
+) -> None:
+    forged = thief.rewrite(thief.changed + beyond)
+    thief.plant(forged)
+    log = thief.evil.log
+    with pytest.raises(LogForked) as found:
+        log.check()
+    assert str(thief.changed) in found.value.message
+    thief.evil.add(5)
+    head = log.tree_head()
+    assert head.origin == f"{ORIGIN}/2"
+    (former,) = [each for each in keys.public_keys("log") if each.key_id == thief.key.key_id]
+    if former.revocation is not None:
+        assert log.logs()[0].frozen_size != forged.size
+    log.check()  # the other one goes on
+
+
+def test_a_head_of_a_former_key_over_more_than_it_signed_is_named_and_believed_by_nobody(
+    thief: Thief, keys: KeyRing
+) -> None:
+    log, key_id = thief.evil.log, thief.key.key_id
+    size = thief.changed + 3
+    with thief.evil.workspace.database.read() as connection:
+        asked = "SELECT leaf_hash FROM log_leaves ORDER BY position"
+        leaves = [bytes(each) for each in connection.execute(text(asked)).scalars()]
+    true = sign_head(size, merkle.root(leaves[:size]), ORIGIN, thief.key)
+    for head in (
+        true,
+        sign_head(thief.changed, bytes(32), ORIGIN, thief.key),
+        sign_head(1, bytes(32), f"{ORIGIN}/2", thief.key),
+        sign_head(1, bytes(32), "another.example/log", thief.key),
+    ):
+        with pytest.raises(SignatureMismatch, match=f"{key_id} signed {ORIGIN} up to"):
+            verify_by_any(head.note, keys.public_keys("log"), head.origin)
+        with pytest.raises(SignatureMismatch):
+            opened_by(head.note, keys.public_keys("log"))
+    thief.plant(true)
+    with pytest.raises(LogForked, match=f"signed {ORIGIN} up to {thief.changed} entries: a head"):
+        log.check()
+
+
+def test_whoever_has_the_list_of_keys_believes_no_head_of_a_former_key_behind_the_change(
+    thief: Thief, keys: KeyRing, clock: ManualClock, tmp_path: Any
+) -> None:
+    workspace = thief.evil.workspace
+    signing_keys = SigningKeys(workspace.database, keys, clock, thief.evil.log.tree_head)
+    (tmp_path / "keys.json").write_bytes(signing_keys.publish()[1])
+    (tmp_path / "root.pub").write_bytes(signing_keys.root().pem)
+    given = given_keys([tmp_path / "keys.json", tmp_path / "root.pub"]).public_keys("log")
+    opened_by(thief.evil.log.tree_head().note, given)
+    forged = sign_head(thief.changed + 1, bytes(32), ORIGIN, thief.key)
+    with pytest.raises(SignatureMismatch):
+        opened_by(forged.note, given)
+
+
+def test_where_later_heads_were_removed_the_log_goes_on_from_the_change_of_its_key(
+    thief: Thief, keys: KeyRing
+) -> None:
+    """Nothing was rewritten: entries and inner hashes lead to the head beside the keys."""
+    evil = thief.evil
+    evil.execute("DELETE FROM log_heads")
+    evil.add(2)
+    head = evil.log.tree_head()
+    assert head.origin == ORIGIN
+    assert verify_note(head.note, keys.signer("log").public, ORIGIN) == head
+    evil.log.check()
+
+
+def test_a_log_that_was_cut_before_the_change_of_its_key_is_found_and_not_gone_on_with(
+    thief: Thief,
+) -> None:
+    evil = thief.evil
+    evil.execute("DELETE FROM log_heads WHERE size > :size", size=BEFORE)
+    evil.execute("DELETE FROM log_leaves WHERE position >= :size", size=BEFORE)
+    with pytest.raises(LogForked, match=f"do not begin with the {thief.changed}"):
+        evil.log.check()
+    evil.add(200, "instead")
+    assert evil.log.tree_head().origin == f"{ORIGIN}/2"

@@ -37,7 +37,10 @@ from mintage.store.workspace import Workspace
 from mintage.trust import repository
 from mintage.trust.audit import AuditLog, append
 from mintage.trust.dsse import open_envelope, sign_envelope
+from mintage.trust.key_list import KeyList
 from mintage.trust.keys import KeyRing, SigningRole
+from mintage.trust.notes import SignedHead, verify_note
+from mintage.trust.public_key import PublicKey
 from mintage.trust.rotation import SigningKeys
 from mintage.trust.signing import (
     PAYLOAD_TYPE,
@@ -46,7 +49,7 @@ from mintage.trust.signing import (
     verify_files,
     verify_folder,
 )
-from mintage.trust.switch import switched
+from mintage.trust.switch import check_switches
 
 ORIGIN = "mintage.example/log"
 ROLES = get_args(SigningRole)
@@ -168,20 +171,26 @@ def test_a_server_goes_on_with_its_key_where_it_cannot_look(
     assert server.signer("receipt").key_id == before
 
 
+def signed_by(note: str, *keys: PublicKey) -> SignedHead:
+    """The head in a note, once each of these keys is found to have signed it."""
+    heads = {verify_note(note, key, ORIGIN) for key in keys}
+    (head,) = heads
+    return head
+
+
 def test_the_log_changes_its_key_at_a_head_that_both_sign(
     workspace: Workspace, ring: KeyRing, signing_keys: SigningKeys
 ) -> None:
     former = ring.signer("log").public
     done = signing_keys.rotate("log")
     assert done.key.switch is not None
-    head = switched(done.key.switch, former, done.key.key)
+    head = signed_by(done.key.switch, former, done.key.key)
     assert head.size == 1  # the rotation's own leaf is in it
     log = AuditLog(workspace.database, ring, ORIGIN)
     log.check(head)
     another = KeyRing(workspace.home / "another").signer("log").public
-    for pair in ((another, done.key.key), (former, another)):
-        with pytest.raises(SignatureMismatch, match="not signed by the key"):
-            switched(done.key.switch, *pair)
+    with pytest.raises(SignatureMismatch, match="not signed by the key"):
+        signed_by(done.key.switch, another)
 
 
 def test_a_head_that_an_earlier_key_signed_gets_the_former_ones_signature_too(
@@ -193,10 +202,47 @@ def test_a_head_that_an_earlier_key_signed_gets_the_former_ones_signature_too(
     former = ring.signer("log").public
     done = keys.rotate("log")
     assert done.key.switch is not None
-    assert switched(done.key.switch, former, done.key.key).root == kept.root
+    assert signed_by(done.key.switch, former, done.key.key).root == kept.root
     ring.path("log").unlink()
     lost = SigningKeys(workspace.database, KeyRing(ring.folder), workspace.clock, lambda: kept)
-    assert lost.rotate("log").key.switch is None  # nobody is here to vouch
+    again = lost.rotate("log")
+    assert again.key.switch is not None
+    assert signed_by(again.key.switch, again.key.key).root == kept.root
+    with pytest.raises(SignatureMismatch, match="not signed by the key"):
+        signed_by(again.key.switch, again.former.key)  # it is not here to vouch
+    check_switches(KeyList(1, workspace.now(), (*reversed(lost.list()),)))
+
+
+def test_a_log_key_that_is_revoked_has_its_last_head_from_the_one_that_follows(
+    workspace: Workspace, ring: KeyRing, signing_keys: SigningKeys
+) -> None:
+    former = ring.signer("log")
+    log_model(workspace, "pets@1", "0" * 64)
+    done = signing_keys.revoke(former.key_id, "leaked")
+    assert done.successor is not None
+    assert done.successor.switch is not None
+    assert signed_by(done.successor.switch, done.successor.key).size == 3  # its entries too
+    (known,) = [key for key in ring.public_keys("log") if key.key_id == former.key_id]
+    assert known.last_head is not None
+    assert known.last_head.note == done.successor.switch
+    AuditLog(workspace.database, ring, ORIGIN).check()
+
+
+def test_a_server_that_has_not_noticed_yet_keeps_no_head_by_the_former_key(
+    workspace: Workspace, clock: ManualClock, ring: KeyRing, signing_keys: SigningKeys
+) -> None:
+    server = KeyRing(workspace.key_folder, clock)
+    log = AuditLog(workspace.database, server, ORIGIN, clock)
+    former = server.signer("log").key_id
+    log_model(workspace, "pets@1", "0" * 64)
+    log.tree_head()
+    new = signing_keys.rotate("log").key
+    log_model(workspace, "pets@2", "0" * 64)
+    assert server.signer("log").key_id == former  # no second has gone by
+    head = log.tree_head()
+    assert head.size == 3
+    assert signed_by(head.note, new.key) == head
+    log.check()
 
 
 def test_rotations_at_once_take_turns(workspace: Workspace, ring: KeyRing) -> None:

@@ -13,12 +13,13 @@ from typing import Any
 
 from mintage.app.capturing import Capturing
 from mintage.core.canonical import canonical_json
-from mintage.core.errors import ConfigError, LogForked, MintageError, said_by
+from mintage.core.errors import ConfigError, MintageError, said_by
 from mintage.core.files import write_parts
 from mintage.core.messages import _, told
 from mintage.core.progress import Progress
 from mintage.store.workspace import Workspace
 from mintage.trust.audit import AuditLog, Checked, LogRow, SignedHead
+from mintage.trust.kept_heads import no_such_log
 from mintage.trust.keys import KeyRing
 from mintage.trust.kinds import check_kinds
 from mintage.trust.notes import verify_by_any
@@ -194,7 +195,7 @@ class Auditing:
         kept = self.read_head(Path(since))
         number = next((log.number for log in self._log.logs() if log.origin == kept.origin), None)
         if number is None:
-            raise LogForked(_("There is no log called {origin} here.", origin=kept.origin))
+            raise no_such_log(kept.origin)
         proof = self._log.consistency(kept.size, log=number)
         proof.verify(kept)
         return proof.to_json()

@@ -20,15 +20,9 @@ from mintage.store.engine import Database
 from mintage.trust import merkle, repository
 from mintage.trust.checking import Checked, examine
 from mintage.trust.erasures import Erasures
-from mintage.trust.heads import (
-    EVERY_SECONDS,
-    Heads,
-    head_from,
-    kept_again,
-    not_as_signed,
-    tiles_of,
-)
+from mintage.trust.heads import EVERY_SECONDS, Heads
 from mintage.trust.inclusions import Inclusions, Place
+from mintage.trust.kept_heads import head_from, kept_again, not_as_signed, tiles_of
 from mintage.trust.keys import KeyRing
 from mintage.trust.leaves import (
     Leaf,
@@ -365,14 +359,22 @@ class AuditLog:
     def examine(self, *earlier: SignedHead, progress: Progress | None = None) -> list[Checked]:
         """Hash every record again; what was found of each log, frozen ones too.
 
+        The heads at which the log changed its key, which are kept beside the keys, have to hold as
+        ``earlier`` ones do.
+
         Raises:
-            LogForked: an ``earlier`` head is of a log that is not here.
+            LogForked: one of those heads is of a log that is not here.
         """
+        keys = self._keys.public_keys("log")
         with self._database.read() as connection:
             logs = self._heads.logs(connection)
-            return examine(
-                connection, logs, earlier, progress or Silent(), self._keys.public_keys("log")
-            )
+            here = {log.origin for log in logs}
+            changed = [
+                head
+                for number, head in enumerate(self._heads.changed_at())
+                if number == 0 or head.origin in here
+            ]
+            return examine(connection, logs, [*earlier, *changed], progress or Silent(), keys)
 
     def begin_anew(self, damaged: Checked) -> SignedHead:
         """Freeze a log that was found damaged, begin another after it, and sign its first head."""

@@ -14,7 +14,8 @@ from mintage.core.messages import _
 from mintage.core.progress import Progress
 from mintage.trust import repository
 from mintage.trust.erasures import Erasures
-from mintage.trust.heads import BEGUN, fault_of, not_as_signed
+from mintage.trust.heads import BEGUN
+from mintage.trust.kept_heads import fault_of, no_such_log, not_as_signed
 from mintage.trust.leaves import REMEDY, missing
 from mintage.trust.notes import SignedHead
 from mintage.trust.public_key import PublicKey
@@ -79,9 +80,7 @@ def examine(
         kept[head.origin].append(head)
     unknown = kept.keys() - {log.origin for log in logs}
     if unknown:
-        raise LogForked(
-            _("There is no log called {origin} here.", origin=min(unknown)), remedy=REMEDY
-        )
+        raise no_such_log(min(unknown))
     progress.start(_("Hashing the records"), repository.last_position(connection) + 1)
     found, erasures = [], Erasures()
     for number, log in enumerate(logs):

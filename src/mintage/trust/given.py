@@ -124,8 +124,9 @@ def _listed(
 
 
 def _of(listed: KeyList, root: PublicKey | None) -> list[tuple[PublicKey, Role | None]]:
-    # Whoever is the root, it is somebody else's list, of which no log here shows anything.
-    return [(believed(each, {}, root or each.key), each.role) for each in listed.keys]
+    # It is somebody else's list, of which no log here shows anything.
+    roles = get_args(SigningRole)
+    return [(key, role) for role in roles for key in believed(listed, role, root=root)]
 
 
 def _plain(path: Path, said: Any) -> Iterator[tuple[PublicKey, Role | None]]:

@@ -1,14 +1,15 @@
 """Tree heads: signed over entries that were read and hashed again, and kept with the tree's nodes.
 
-A head continues the one before it. Where it cannot, because an entry is not what was logged, the
-log is frozen and another one begun behind it, whose first entry says so.
+A head continues the one before it, and the one at which the log changed its key last, which is kept
+beside the keys. Where it cannot, because an entry is not what was logged, the log is frozen and
+another one begun behind it, whose first entry says so.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -17,25 +18,16 @@ from itertools import count
 from mintage.core.background import Rounds, beside
 from mintage.core.canonical import Spelled
 from mintage.core.clock import Clock, timestamp
-from mintage.core.errors import LogForked, SignatureMismatch, TrustError
-from mintage.core.messages import _
+from mintage.core.errors import LogForked, TrustError
 from mintage.store.engine import Database
 from mintage.trust import repository
 from mintage.trust.erasures import Erasures
-from mintage.trust.keys import KeyRing, PublicKey
-from mintage.trust.leaves import REMEDY, append_all, missing
-from mintage.trust.notes import (
-    SignedHead,
-    check_name,
-    key_id,
-    key_ids,
-    sign_head,
-    signed_by,
-    verify_by_any,
-)
+from mintage.trust.kept_heads import as_signed, fault_of, head_from, last_good, no_such_log
+from mintage.trust.keys import KeyRing
+from mintage.trust.leaves import append_all
+from mintage.trust.notes import SignedHead, check_name, sign_head
 from mintage.trust.repository import Connection, HeadRow, LogRecord
 from mintage.trust.roots import GrowingRoot
-from mintage.trust.tiles import Tiles
 
 BEGUN = "log.begun"
 """The kind of a log's first entry, where there were logs before it: it names all of them."""
@@ -51,70 +43,6 @@ _ALL_KEPT = timedelta(hours=1)
 _PATIENCE_SECONDS = 10.0
 _FAILURE = "The audit log's head cannot be signed"
 _log = logging.getLogger(__name__)
-
-
-def tiles_of(connection: Connection, log: LogRecord) -> Tiles:
-    """The kept hashes of a log's tree, as they are in this snapshot."""
-    return Tiles(partial(repository.hashes, connection, log))
-
-
-def head_from(row: HeadRow) -> SignedHead:
-    """A kept head, as it was given."""
-    return SignedHead(row.size, row.root, row.note)
-
-
-def fault_of(row: HeadRow, log: LogRecord, keys: Iterable[PublicKey]) -> TrustError | None:
-    """Why a kept head is not to be continued; None: one of these keys signed what its row says.
-
-    Without it, whoever reaches the database and no key could have us sign another history. It is
-    LogForked where it is another than the one that was signed, and another TrustError where no key
-    of those is named by it: then nobody here can tell.
-    """
-    known = tuple(keys)
-    try:
-        head = verify_by_any(row.note, known, log.origin)
-    except SignatureMismatch:
-        named = key_ids(row.note, log.origin)
-        if named and named.isdisjoint(key_id(log.origin, key) for key in known):
-            return key_missing(log.origin)
-        head = None
-    if head is not None and (head.size, head.root) == (row.size, row.root):
-        return None
-    return LogForked(
-        _("The kept head of {size} entries is not one that this log's key signed.", size=row.size),
-        remedy=REMEDY,
-    )
-
-
-def key_missing(origin: str) -> TrustError:
-    """The key that signed a log is not here: it is not gone on with by another, unasked."""
-    return TrustError(
-        _("The key that signed the log {origin} is not here.", origin=origin),
-        remedy=_(
-            "Put the folder keys of this workspace back into it. Only where that key is lost for "
-            "good: mintage audit verify --begin-anew"
-        ),
-    )
-
-
-def kept_again(
-    connection: Connection, log: LogRecord, head: SignedHead, now: str
-) -> HeadRow | None:
-    """The row of a head that our key signed, put back where it was forgotten.
-
-    None: it is not this log's. Whoever calls has verified its note.
-    """
-    found = repository.head_of(connection, log.number, head.size)
-    if found is not None:
-        return found if found.root == head.root else None
-    last = repository.last_head(connection, log.number)
-    if last is None or head.size > last.size:
-        return None
-    if tiles_of(connection, log).root(head.size) != head.root:
-        return None
-    row = HeadRow(log.number, head.size, head.root, signed_by(head.note, log.origin), now)
-    repository.add_head(connection, row)
-    return row
 
 
 class Heads:
@@ -141,8 +69,8 @@ class Heads:
     def _name(self) -> str:
         if self._origin is not None:
             return self._origin
-        key = self._keys.own("log")
-        return _NAME if key is None else f"{_NAME}/{key.key_id[:_NAMED_BY]}"
+        keys = self._keys.ours("log", revoked=True)
+        return f"{_NAME}/{keys[-1].key_id[:_NAMED_BY]}" if keys else _NAME
 
     def check(self) -> None:
         """Check that the key is here that signed the last head.
@@ -162,9 +90,30 @@ class Heads:
             )
 
     def _check(self, row: HeadRow, log: LogRecord) -> None:
-        fault = fault_of(row, log, self._keys.public_keys("log"))
+        fault = fault_of(row, log, self._keys.ours("log", revoked=True))
         if fault is not None:
             raise fault
+
+    def changed_at(self) -> list[SignedHead]:
+        """The heads at which the log changed its key, the newest first."""
+        found = (key.last_head for key in self._keys.ours("log", revoked=True))
+        return list({head.note: head for head in found if head is not None}.values())
+
+    def _newest(self, kept: HeadRow | None, log: LogRecord) -> HeadRow | None:
+        """The head that is continued, once our key is found to have signed it.
+
+        Where what is ``kept`` does not reach as far, it is the one at which the key was changed.
+        """
+        if kept is not None:
+            self._check(kept, log)
+        changed = next(iter(self.changed_at()), None)
+        if changed is None or changed.is_before(log.origin) is not False:
+            return kept
+        if changed.origin != log.origin:
+            raise no_such_log(changed.origin)
+        if kept is not None and (kept.size > changed.size or kept.root == changed.root):
+            return kept
+        return HeadRow(log.number, changed.size, changed.root, changed.note, "")
 
     def bring_up(self, every_seconds: float = 0.0) -> SignedHead:
         """The newest head; over all entries of now, unless one was signed so shortly before.
@@ -185,12 +134,10 @@ class Heads:
             self._keys.signer("log")  # now, so that a first log is named by it
         with self._database.read() as connection:
             log = self.logs(connection)[-1]
-            last = repository.last_head(connection, log.number)
-            size = 0 if last is None else last.size
-            grown, fault = GrowingRoot(), None
+            kept = repository.last_head(connection, log.number)
+            last, grown, fault = kept, GrowingRoot(), None
             try:
-                if last is not None:
-                    self._check(last, log)
+                last = self._newest(kept, log)
                 if last is not None and self._is_recent(last, every_seconds):
                     return head_from(last), True
                 grown = _grown(connection, log, last)
@@ -199,12 +146,13 @@ class Heads:
         if fault is not None:
             self.begin_anew(log, fault)
             return None, False
+        size = 0 if last is None else last.size
         if last is not None and grown.size == size:
             return head_from(last), True
-        head = sign_head(grown.size, grown.root(), log.origin, self._keys.signer("log"))
-        if not self._database.submit(
-            partial(self._keep, log, last, grown, head), only_adds=True
-        ).result():
+        signer = self._keys.signer("log")
+        head = sign_head(grown.size, grown.root(), log.origin, signer)
+        keep = partial(self._keep, log, kept, grown, head, signer.key_id)
+        if not self._database.submit(keep, only_adds=True).result():
             return None, False
         return head, grown.size - size < MOST_AT_ONCE
 
@@ -221,9 +169,15 @@ class Heads:
         last: HeadRow | None,
         grown: GrowingRoot,
         head: SignedHead,
+        signed_with: str,
         connection: Connection,
     ) -> bool:
-        """Nodes and head in one transaction; not where somebody else signed or froze meanwhile."""
+        """Nodes and head in one transaction; not where somebody else signed or froze meanwhile.
+
+        Nor where another key took over: so none that was followed signs a head behind that.
+        """
+        if not self._keys.still_signs("log", signed_with):
+            return False
         if self.logs(connection)[-1].number != log.number:
             return False
         if repository.last_head(connection, log.number) != last:
@@ -248,7 +202,7 @@ class Heads:
         was looked at.
         """
         with self._database.read() as connection:
-            good = _last_good(connection, log, most, self._keys.public_keys("log"))
+            good = last_good(connection, log, most, self._keys.ours("log", revoked=True))
         reason = str(fault.message)
         _log.error("The audit log %s is frozen: %s", log.origin, reason)
 
@@ -332,64 +286,10 @@ def _grown(connection: Connection, log: LogRecord, last: HeadRow | None) -> Grow
         # Below its first position there is nothing of the first log.
         first = log.first_position if log.number > 1 else None
     else:
-        growing, first = _as_signed(connection, log, last), log.first_position + last.size
+        growing, first = as_signed(connection, log, last), log.first_position + last.size
     rehashed = partial(Erasures().rehashed, connection)
     rows = repository.read_rows(connection, first, most=MOST_AT_ONCE)
     with closing(rows):
         expected = count(log.first_position + growing.size)
         growing.add(map(rehashed, rows, expected))
     return growing
-
-
-def _as_signed(connection: Connection, log: LogRecord, head: HeadRow) -> GrowingRoot:
-    """The tree that a head was signed over, from the kept hashes.
-
-    Raises:
-        LogForked: they give another root, or are not all there.
-    """
-    growing = tiles_of(connection, log).growing(head.size)
-    if growing.root() != head.root:
-        raise not_as_signed(repository.last_position(connection) + 1, head.size)
-    if head.size and repository.read_row(connection, log.first_position + head.size - 1) is None:
-        raise missing(log.first_position + head.size - 1)
-    return growing
-
-
-def not_as_signed(count: int, signed: int) -> LogForked:
-    """A head says something else of the first entries than the entries do."""
-    return LogForked(
-        _(
-            "The log's {count} entries do not begin with the {signed} that were signed before.",
-            count=count,
-            signed=signed,
-        ),
-        remedy=REMEDY,
-    )
-
-
-def _last_good(
-    connection: Connection, log: LogRecord, most: int | None, keys: Sequence[PublicKey]
-) -> int:
-    """The size of the newest head that the kept hashes lead to; 0 where there is none."""
-    tiles = tiles_of(connection, log)
-    sizes = repository.head_sizes(connection, log.number)
-
-    def holds(size: int) -> bool:
-        head = repository.head_of(connection, log.number, size)
-        if head is None or (most is not None and size > most):
-            return False
-        if isinstance(fault_of(head, log, keys), LogForked):
-            return False
-        try:
-            return tiles.root(size) == head.root
-        except LogForked:
-            return False
-
-    low, high = 0, len(sizes)
-    while low < high:
-        middle = (low + high) // 2
-        if holds(sizes[middle]):
-            low = middle + 1
-        else:
-            high = middle
-    return sizes[low - 1] if low else 0

@@ -19,6 +19,7 @@ from mintage.core.messages import _
 from mintage.trust.dsse import open_envelope_by, packed, sign_envelope
 from mintage.trust.encoding import strict_base64
 from mintage.trust.public_key import PublicKey, SigningRole
+from mintage.trust.signed_head import SignedHead
 from mintage.trust.signer import Signer
 
 PREDICATE_TYPE = "urn:mintage:keys:v1"
@@ -34,8 +35,8 @@ class ListedKey:
 
     It signs from ``valid_from`` on, and where there is a ``valid_until`` no longer; what it signed
     is believed all the same, unless it was revoked or says of itself that it was made later.
-    ``switch`` is, of a key that signs the log, the tree head that the key before it signed together
-    with it.
+    ``switch`` is, of a key that signs the log and took over from another, the tree head at which it
+    did, signed by both where the other was still here.
     """
 
     role: SigningRole
@@ -90,6 +91,8 @@ class ListedKey:
         _require((said["revoked_at"] is None) == (said["reason"] is None), "reason")
         for name in ("reason", "switch"):
             _require(isinstance(said[name], str | None), name)
+        if said["switch"] is not None:
+            SignedHead.unconfirmed(said["switch"])
         key = PublicKey.from_pem(said["pem"].encode())
         listed = cls(
             role,
@@ -125,6 +128,13 @@ class KeyList:
     def current(self, role: str) -> ListedKey | None:
         """What the role signs with, where that is known."""
         return next((each for each in self.of(role) if each.is_current), None)
+
+    def last_head(self, listed: ListedKey) -> SignedHead | None:
+        """The tree head at which another took over from a key of the log; None: none did."""
+        following = self.keys[self.keys.index(listed) + 1 :]
+        notes = (each.switch for each in following if each.role == listed.role == "log")
+        note = next(filter(None, notes), None)
+        return None if note is None else SignedHead.unconfirmed(note)
 
     def to_json(self) -> dict[str, Any]:
         """The predicate."""

@@ -21,7 +21,7 @@ from mintage.core.errors import DataError, TrustError, said_by
 from mintage.core.files import readable_failures, write_atomic
 from mintage.core.messages import _
 from mintage.trust.key_list import KeyList, ListedKey
-from mintage.trust.public_key import PublicKey, Revocation, Validity
+from mintage.trust.public_key import PublicKey, Revocation, Role, Validity
 from mintage.trust.signing import FILES_TYPE, files_digest
 
 RECORD_FILE = "signing-keys.json"
@@ -87,22 +87,36 @@ def shown_name(key: PublicKey, root: PublicKey | None) -> str:
 
 
 def believed(
-    listed: ListedKey, shown: Mapping[str, Sequence[str]], root: PublicKey | None = None
-) -> PublicKey:
-    """A listed key as signatures are checked with it: with its times, and whether it was revoked.
+    keys: KeyList,
+    role: Role,
+    shown: Mapping[str, Sequence[str]] | None = None,
+    root: PublicKey | None = None,
+) -> list[PublicKey]:
+    """The listed keys of a role as signatures are checked with them: with what became of each.
 
-    ``root`` is whose list it is on; None: our own record.
+    ``shown`` is what our log had before each was revoked, None: there is no log to ask. ``root`` is
+    whose list it is; None: our own record.
     """
-    validity = Validity(listed.valid_from, listed.valid_until)
+    return [_believed(keys, each, shown, root) for each in keys.of(role)]
+
+
+def _believed(
+    keys: KeyList,
+    listed: ListedKey,
+    shown: Mapping[str, Sequence[str]] | None,
+    root: PublicKey | None,
+) -> PublicKey:
+    validity, last = Validity(listed.valid_from, listed.valid_until), keys.last_head(listed)
     if listed.revoked_at is None:
-        return PublicKey(listed.key.key, validity=validity)
-    lines = frozenset(shown.get(shown_name(listed.key, root), ()))
+        return PublicKey(listed.key.key, validity=validity, last_head=last)
+    lines = frozenset((shown or {}).get(shown_name(listed.key, root), ()))
 
     def is_shown(payload: bytes) -> bool:
         return is_among(lines, payload)
 
-    revocation = Revocation(listed.revoked_at, listed.reason or "", is_shown, is_own=root is None)
-    return PublicKey(listed.key.key, revocation, validity)
+    is_own = shown is not None and root is None
+    revocation = Revocation(listed.revoked_at, listed.reason or "", is_shown, is_own=is_own)
+    return PublicKey(listed.key.key, revocation, validity, last)
 
 
 def is_among(lines: Collection[str], payload: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from dataclasses import dataclass, replace
 from functools import partial
@@ -167,7 +168,7 @@ class KeyRing:
             raise next(iter(junk.values()))
         by_list: dict[str, PublicKey] = {}
         for root, keys in self.lists():
-            for key in (believed(each, shown, root.key) for each in keys.of(role)):
+            for key in believed(keys, role, shown, root.key):
                 if key.key_id not in by_list or key.revocation is None:
                     by_list[key.key_id] = key
         alone = {file.key.key_id: file.key for file in files if file.role == role}
@@ -181,7 +182,7 @@ class KeyRing:
     def _ours(self, role: Role) -> dict[str, PublicKey]:
         """Our own keys of a role, the one that signs first."""
         own, record, shown = self.own(role), self.record(), read_shown(self.folder)
-        recorded = [believed(each, shown) for each in record.keys.of(role)] if record else []
+        recorded = believed(record.keys, role, shown) if record else []
         return {key.key_id: key for key in (*([own] if own else []), *recorded)}
 
     def own(self, role: Role) -> PublicKey | None:
@@ -266,6 +267,14 @@ class KeyRing:
     def next_path(self, role: Role) -> Path:
         """Where its successor's is, while the one takes the other's place."""
         return self.folder / f"{role}.next.pem"
+
+    def still_signs(self, role: Role, key_id: str) -> bool:
+        """Whether a key is what the role signs with at this very moment."""
+        held = self._held.get(role)
+        if held is not None:
+            self._held[role] = replace(held, until=-math.inf)
+        held = self._own(role)
+        return held is not None and held.refusal is None and held.signer.key_id == key_id
 
     def look_again(self) -> None:
         """Look at the files before anything else is signed."""

@@ -6,7 +6,7 @@ from mintage.core.clock import Clock, timestamp
 from mintage.store.engine import Database
 from mintage.store.workspace import Workspace
 from mintage.trust import repository
-from mintage.trust.heads import key_missing
+from mintage.trust.kept_heads import key_missing
 from mintage.trust.keys import KeyRing
 from mintage.trust.leaves import append
 from mintage.trust.public_key import PublicKey, Role

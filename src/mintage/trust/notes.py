@@ -6,33 +6,35 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from mintage.core.errors import ConfigError, SignatureMismatch
 from mintage.core.messages import _
 from mintage.trust.encoding import strict_base64
-from mintage.trust.keys import PublicKey, Signer
+from mintage.trust.public_key import PublicKey
+from mintage.trust.signed_head import SignedHead
+from mintage.trust.signer import Signer
+
+__all__ = [
+    "SignedHead",
+    "add_signature",
+    "check_name",
+    "key_id",
+    "key_ids",
+    "open_note",
+    "opened_by",
+    "sign_head",
+    "signed_by",
+    "verify_by_any",
+    "verify_note",
+]
 
 _MOST_CHARACTERS = 100_000  # far above the 16 signatures that a verifier must accept
 _SIGNATURE_LINE = re.compile(r"— (\S+) ([A-Za-z0-9+/]+={0,2})")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
 _REMEDY = _("Do not rely on it: get the note again, and the key from whoever keeps the log.")
-
-
-@dataclass(frozen=True)
-class SignedHead:
-    """What the log says of itself: its size, its root, and the note that signs both."""
-
-    size: int
-    root: bytes
-    note: str
-
-    @property
-    def origin(self) -> str:
-        """Which log says it."""
-        return self.note.partition("\n")[0]
 
 
 def sign_head(size: int, root: bytes, origin: str, signer: Signer) -> SignedHead:
@@ -64,7 +66,8 @@ def verify_note(text: str, public_key: PublicKey, origin: str) -> SignedHead:
     """The tree head that a note signs; signatures by keys unknown to us are passed over.
 
     Raises:
-        SignatureMismatch: not signed by this key under this origin, or no tree head.
+        SignatureMismatch: not signed by this key under this origin, or no tree head; or the log
+            had another key by then.
     """
     body = open_note(text, public_key, origin)
     lines = body.split("\n")[:-1]
@@ -73,21 +76,43 @@ def verify_note(text: str, public_key: PublicKey, origin: str) -> SignedHead:
     root = _decoded(lines[2])
     if len(root) != hashlib.sha256().digest_size:
         raise _refused(_("The note's root is not a SHA-256: {root}.", root=lines[2]))
-    return SignedHead(int(lines[1]), root, text)
+    head = SignedHead(int(lines[1]), root, text)
+    last = public_key.last_head
+    if last is not None and not last.admits(head):
+        raise _refused(
+            _(
+                "The key {key_id} signed {origin} up to {count} entries: a head of {size} that it "
+                "signed of {name} is not one of those.",
+                key_id=public_key.key_id,
+                origin=last.origin,
+                count=last.size,
+                size=head.size,
+                name=origin,
+            )
+        )
+    return head
 
 
-def opened_by(text: str, keys: Iterable[PublicKey]) -> tuple[SignedHead, PublicKey]:
-    """The tree head that a note signs under the name that it gives itself, and whose key did.
+def opened_by(
+    text: str, keys: Iterable[PublicKey], origin: str | None = None
+) -> tuple[SignedHead, PublicKey]:
+    """The tree head that a note signs, and whose key did; under the name that it gives itself.
 
     Raises:
-        SignatureMismatch: none of these keys did, or it is no tree head.
+        SignatureMismatch: none of these keys did, under ``origin`` where one is said; or it is no
+            tree head.
     """
-    origin, refusal = text.partition("\n")[0], None
+    name = text.partition("\n")[0] if origin is None else origin
+    named, refusal = key_ids(text, name), None
     for key in keys:
         try:
-            return verify_note(text, key, origin), key
+            return verify_note(text, key, name), key
         except SignatureMismatch as error:
-            refusal = error
+            # Why it is not believed by a key that it names says more than that others did not.
+            if refusal is None or (named and key_id(name, key) in named):
+                refusal = error
+    if origin is not None:
+        raise refusal or _refused(_("The note is not signed by the key of {name}.", name=origin))
     raise refusal or SignatureMismatch(
         _("No key is trusted here for the log, so its head cannot be confirmed."),
         remedy=_("Name it: --key log.pub, as mintage public-key log prints it."),
@@ -97,18 +122,13 @@ def opened_by(text: str, keys: Iterable[PublicKey]) -> tuple[SignedHead, PublicK
 def verify_by_any(text: str, keys: Iterable[PublicKey], origin: str) -> SignedHead:
     """``verify_note`` by any of these keys, one that was revoked too.
 
-    It is for heads that are held against the log itself: they bind it whatever became of the key.
+    It is for heads that are held against the log itself: they bind it whatever became of the key,
+    up to the head at which another took over.
 
     Raises:
         SignatureMismatch: none of them signed it under this origin, or it is no tree head.
     """
-    refusal: SignatureMismatch | None = None
-    for key in keys:
-        try:
-            return verify_note(text, PublicKey(key.key), origin)
-        except SignatureMismatch as error:
-            refusal = error
-    raise refusal or _refused(_("The note is not signed by the key of {name}.", name=origin))
+    return opened_by(text, (replace(key, revocation=None) for key in keys), origin)[0]
 
 
 def key_ids(text: str, name: str) -> set[bytes]:

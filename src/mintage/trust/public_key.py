@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from mintage.core.errors import SignatureMismatch, TrustError
 from mintage.core.messages import _
 from mintage.trust.moments import is_well_after, said_moment
+from mintage.trust.signed_head import SignedHead
 
 SigningRole = Literal["data", "bundle", "receipt", "log", "witness"]
 """What a key signs; a witness's cosigns the tree heads of others' logs."""
@@ -61,6 +62,8 @@ class PublicKey:
     revocation: Revocation | None = field(default=None, compare=False)
     validity: Validity | None = field(default=None, compare=False)
     """None: nobody said."""
+    last_head: SignedHead | None = field(default=None, compare=False)
+    """Of a key of the log that another followed: the head at which it did."""
 
     @classmethod
     def from_pem(cls, pem: bytes) -> PublicKey:

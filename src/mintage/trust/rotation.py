@@ -19,17 +19,17 @@ from mintage.core.errors import (
     ConfigError,
     DataError,
     RequestError,
-    SignatureMismatch,
     TrustError,
 )
 from mintage.core.files import readable_failures, sync_folder, write_atomic
 from mintage.core.messages import _
 from mintage.store.engine import Database
 from mintage.trust import audit
+from mintage.trust.kept_heads import newest_good
 from mintage.trust.key_list import KeyList, ListedKey, open_list, sign_list
 from mintage.trust.key_record import KeyRecord, alone, read_shown, shown_name, write_shown
 from mintage.trust.keys import KeyRing, SigningRole
-from mintage.trust.notes import SignedHead, add_signature, verify_note
+from mintage.trust.notes import SignedHead, add_signature, key_id, key_ids
 from mintage.trust.own_keys import recorded
 from mintage.trust.public_key import PublicKey
 from mintage.trust.repository import Connection
@@ -96,11 +96,7 @@ class SigningKeys:
                 )
             signer = self._successor(role)
             self._log([("signing_key.rotated", _rotation(role, signer.public, former.key, now))])
-            key = ListedKey(role, signer.public, now)
-            if role == "log":
-                key = replace(key, switch=self._signed_by_both(former.key, signer))
-            self._keep(record, [(former, former.ended(now))], key)
-            self._destroy_former(role)
+            key = self._followed(record, former, former.ended(now), signer, now)
         return Rotated(key, former.ended(now))
 
     def revoke(self, key_id: str, reason: str, at: datetime | None = None) -> Revoked:
@@ -141,11 +137,10 @@ class SigningKeys:
             self._log(leaves)
             folder = self._keys.folder
             write_shown(folder, {**read_shown(folder), shown_name(key.key, None): shown})
-            made = ListedKey(before.role, successor.public, now) if successor else None
-            self._keep(record, [(before, key)], made)
-            if made is not None:
-                self._destroy_former(before.role)
-        return Revoked(key, shown, made)
+            if successor is None:
+                self._keep(record, before, key)
+                return Revoked(key, shown, None)
+            return Revoked(key, shown, self._followed(record, before, key, successor, now))
 
     def publish(
         self, root: Signer | None = None, *, new_root: bool = False
@@ -257,34 +252,60 @@ class SigningKeys:
             )
         return parsed(pem, path, role)
 
-    def _signed_by_both(self, former: PublicKey, successor: Signer) -> str | None:
-        """The present tree head; None where the former private key is not here any more."""
-        try:
-            signer = self._keys.signer("log")
-        except TrustError:
-            return None
-        if signer.key_id != former.key_id:
-            return None
-        note = self._head().note
-        origin = note.partition("\n")[0]
-        try:
-            verify_note(note, former, origin)
-        except SignatureMismatch:  # a head that is kept may be by a key before this one
-            note = add_signature(note, origin, signer)
-        return add_signature(note, origin, successor)
-
-    def _keep(
+    def _followed(
         self,
         record: KeyRecord,
-        changed: Sequence[tuple[ListedKey, ListedKey]],
-        new: ListedKey | None,
+        before: ListedKey,
+        former: ListedKey,
+        successor: Signer,
+        now: str,
+    ) -> ListedKey:
+        """Have the successor sign in the place of a key, which stood ``before`` as it did."""
+        key = ListedKey(before.role, successor.public, now)
+        if key.role != "log":
+            self._keep(record, before, former, key)
+        else:
+            head, signer = self._vouching(before)
+            signers = [successor] if signer is None or former.revoked_at else [signer, successor]
+
+            def work(connection: Connection) -> ListedKey:
+                # While this has the database alone, nobody keeps a head that the former one signs.
+                found = replace(key, switch=self._switch(connection, head, signers))
+                self._keep(record, before, former, found)
+                return found
+
+            key = self._database.write(work)
+        self._destroy_former(key.role)
+        return key
+
+    def _vouching(self, listed: ListedKey) -> tuple[SignedHead | None, Signer | None]:
+        """The present tree head and the key that signs it, where that is this one and is here."""
+        try:
+            signer = self._keys.signer(listed.role)
+            is_it = signer.key_id == listed.key.key_id
+            return (self._head(), signer) if is_it else (None, None)
+        except TrustError:
+            return None, None
+
+    def _switch(
+        self, connection: Connection, head: SignedHead | None, signers: Sequence[Signer]
+    ) -> str | None:
+        """The newest tree head that holds, with the signatures of these; else ``head``."""
+        head = newest_good(connection, self._keys.ours("log", revoked=True)) or head
+        if head is None:
+            return None
+        note, origin = head.note, head.origin
+        for signer in signers:
+            if key_id(origin, signer.public) not in key_ids(note, origin):
+                note = add_signature(note, origin, signer)
+        return note
+
+    def _keep(
+        self, record: KeyRecord, before: ListedKey, after: ListedKey, *new: ListedKey
     ) -> None:
-        """Replace the record: from here on the new key signs, and the change holds."""
-        changes = {before.key.key_id: after for before, after in changed}
-        keys = [changes.get(each.key.key_id, each) for each in record.keys.keys]
-        if new is not None:
-            keys.append(new)
-        replace(record, keys=replace(record.keys, keys=tuple(keys))).write(self._keys.folder)
+        """Replace the record: from here on a new key signs, and the change holds."""
+        keys = [after if each == before else each for each in record.keys.keys]
+        replace(record, keys=replace(record.keys, keys=(*keys, *new))).write(self._keys.folder)
         self._keys.look_again()
 
     def _finish(self, role: SigningRole) -> None:

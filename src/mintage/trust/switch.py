@@ -5,27 +5,16 @@ from __future__ import annotations
 from mintage.core.errors import SignatureMismatch
 from mintage.core.messages import _
 from mintage.trust.key_list import KeyList
-from mintage.trust.notes import SignedHead, verify_note
-from mintage.trust.public_key import PublicKey
-
-
-def switched(note: str, former: PublicKey, successor: PublicKey) -> SignedHead:
-    """The tree head at which a log changed its key, once both are found to have signed it.
-
-    Raises:
-        SignatureMismatch: one of them did not, or it is no tree head.
-    """
-    origin = note.partition("\n")[0]
-    head = verify_note(note, former, origin)
-    verify_note(note, successor, origin)
-    return head
+from mintage.trust.notes import key_id, key_ids, verify_note
 
 
 def check_switches(keys: KeyList) -> None:
-    """Every tree head in a list that says that a log's key changed must be signed by both.
+    """Every tree head in a list that says that a log's key changed must be signed by the new one.
+
+    The key before it has signed it too, unless it was gone by then.
 
     Raises:
-        SignatureMismatch: one is not.
+        SignatureMismatch: one is not, or was changed.
     """
     logs = [each for each in keys.keys if each.role == "log"]
     for number, each in enumerate(logs):
@@ -36,4 +25,7 @@ def check_switches(keys: KeyList) -> None:
                 _("The first key of a log in this list says that it took over from another."),
                 remedy=_("Ask whoever publishes the list."),
             )
-        switched(each.switch, logs[number - 1].key, each.key)
+        origin, former = each.switch.partition("\n")[0], logs[number - 1].key
+        verify_note(each.switch, each.key, origin)
+        if key_id(origin, former) in key_ids(each.switch, origin):
+            verify_note(each.switch, former, origin)

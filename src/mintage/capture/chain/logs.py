@@ -13,12 +13,12 @@ from typing import Any
 from mintage.capture.chain.evidence import Entry, Proof
 from mintage.capture.chain.steps import BY_SELLER
 from mintage.core.canonical import read_json
-from mintage.core.errors import LogForked, SignatureMismatch
+from mintage.core.errors import LogForked
 from mintage.core.messages import Message, _
 from mintage.trust import merkle
 from mintage.trust.heads import BEGUN
 from mintage.trust.keys import PublicKey
-from mintage.trust.notes import SignedHead, verify_by_any, verify_note
+from mintage.trust.notes import SignedHead, opened_by, verify_by_any
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Logs:
             LogForked: the newest does not name those before it as their heads do.
         """
         newest = max(notes)
-        head = opened_head(notes[newest], keys)
+        head = opened_by(notes[newest], keys)[0]
         if begun is None and newest == 1:
             return cls({1: _Log(0, head.size, head=head)})
         if begun is None:
@@ -128,30 +128,12 @@ def _frozen(
     head = None
     if note is not None:
         is_named = note == named["head"]
-        head = verify_by_any(note, keys, origin) if is_named else opened_head(note, keys)
+        head = verify_by_any(note, keys, origin) if is_named else opened_by(note, keys)[0]
     if head is not None and (head.origin, head.size) != (origin, size):
         raise _forked(_("the head of {origin} is not the one that holds", origin=origin))
     if not 0 <= size <= end - first:
         raise _forked(_("{origin} cannot have been so long", origin=origin))
     return _Log(first, size, end, head)
-
-
-def opened_head(note: str, keys: Sequence[PublicKey]) -> SignedHead:
-    """The head that a note signs, by any of these keys, under the name that it gives itself.
-
-    Raises:
-        SignatureMismatch: none of them did.
-    """
-    origin, refusal = note.partition("\n")[0], None
-    for key in keys:
-        try:
-            return verify_note(note, key, origin)
-        except SignatureMismatch as error:
-            refusal = error
-    raise refusal or SignatureMismatch(
-        _("No key is trusted here for the log, so its head cannot be confirmed."),
-        remedy=_("Name it: --key log.pub, as mintage public-key log prints it."),
-    )
 
 
 def _forked(what: Message) -> LogForked:
