@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
 
-from mintage.core.errors import DependencyDown, MintageError
+from mintage.core.errors import DependencyDown, MintageError, TrustError
 from mintage.core.files import disk_full, failure
 from mintage.core.messages import _
 
+_NO_TEXT = re.compile("Could not decode to UTF-8 column '([^']*)'")
 _UNREACHABLE = (
     sqlite3.SQLITE_IOERR,
     sqlite3.SQLITE_READONLY,
@@ -37,6 +39,14 @@ def explained(error: BaseException, path: Path) -> BaseException:
 
 
 def _refused(code: int, path: Path, text: str) -> MintageError | None:
+    if found := _NO_TEXT.match(text):  # and what follows is the value, which is nobody's business
+        return TrustError(
+            _("The database {path} holds in {column} what is no text.", path=path, column=found[1]),
+            remedy=_(
+                "Somebody changed it: restore the workspace from a backup. Of the audit log, "
+                "mintage audit verify says which entry it is."
+            ),
+        )
     if code == sqlite3.SQLITE_FULL:
         return disk_full(path, text)
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):

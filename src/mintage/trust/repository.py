@@ -21,6 +21,7 @@ from sqlalchemy import (
 from mintage.core.canonical import canonical_json
 from mintage.core.errors import LogForked, SealBroken
 from mintage.core.messages import _
+from mintage.store.as_it_lies import bytes_of
 from mintage.store.schema import (
     log_cosignatures,
     log_heads,
@@ -81,9 +82,14 @@ _COLUMNS = (
     log_leaves.c.salt,
     log_leaves.c.leaf_hash,
 )
+_LEAF = (_COLUMNS[0], *map(bytes_of, _COLUMNS[1:]))
+_LOG = (logs.c.number, bytes_of(logs.c.origin), logs.c.first_position, bytes_of(logs.c.begun_at))
+_LOG_ENDS = (bytes_of(logs.c.frozen_at), logs.c.frozen_size, bytes_of(logs.c.reason))
+_HEAD = (log_heads.c.log, log_heads.c.size, *map(bytes_of, [*log_heads.c][2:]))
 _LAST = Statement("SELECT max(position) FROM log_leaves")
 _INSERT = Insertion(log_leaves, [column.name for column in _COLUMNS])
 _NODES = Insertion(log_nodes, [column.name for column in log_nodes.columns])
+_REMEDY = _("Somebody changed the database: restore it from a backup.")
 SALT_BYTES = 16
 _OF_THE_BOOKS = ("invoice.", "ledger.", "credit.", "payment.")
 _STREAMED = {"yield_per": 1000}
@@ -161,12 +167,12 @@ def hashes(
     """So many of the tree's hashes of a level from a number on, as far as there are neighbours."""
     if level == 0:
         begin = log.first_position + first
-        place, value = log_leaves.c.position, log_leaves.c.leaf_hash
-        asked = select(place, value)
+        place = log_leaves.c.position
+        asked = select(place, bytes_of(log_leaves.c.leaf_hash))
     else:
         begin = first
-        place, value = log_nodes.c.number, log_nodes.c.hash
-        asked = select(place, value).where(
+        place = log_nodes.c.number
+        asked = select(place, bytes_of(log_nodes.c.hash)).where(
             log_nodes.c.log == log.number, log_nodes.c.level == level
         )
     rows = connection.execute(asked.where(place.between(begin, begin + count - 1)).order_by(place))
@@ -180,9 +186,7 @@ def hashes(
 
 def read_row(connection: Connection, position: int) -> LogRow | None:
     """The entry at a position, if there is one."""
-    row = connection.execute(
-        select(*_COLUMNS).where(log_leaves.c.position == position)
-    ).one_or_none()
+    row = connection.execute(select(*_LEAF).where(log_leaves.c.position == position)).one_or_none()
     return _entry(connection, *row) if row else None
 
 
@@ -202,7 +206,7 @@ def read_rows(
     ``kinds``, sealed under the data keys of some numbers.
     """
     position = log_leaves.c.position
-    statement = select(*_COLUMNS).order_by(position.desc() if newest_first else position)
+    statement = select(*_LEAF).order_by(position.desc() if newest_first else position)
     if first is not None:
         statement = statement.where(position >= first)
     if end is not None:
@@ -226,11 +230,13 @@ def seal_leaves(connection: Connection, *, first: int, most: int) -> tuple[int |
     sealer, position = sealer_of(connection), log_leaves.c.position
     if sealer is None:
         return None, 0
-    asked = select(*_COLUMNS).where(position >= first).order_by(position).limit(most)
+    asked = select(*_LEAF).where(position >= first).order_by(position).limit(most)
     rows = connection.execute(asked).all()
     for at, kind, record, salt, leaf_hash in rows:
         if salt:  # a sealed one has none beside it
-            row = _sealed(connection, sealer, at, kind, _bytes(record), _bytes(salt), leaf_hash)
+            row = _sealed(
+                connection, sealer, at, _text(kind), _bytes(record), _bytes(salt), leaf_hash
+            )
             changes = {"record": row[2], "salt": row[3]}
             connection.execute(update(log_leaves).where(position == at).values(changes))
     return rows[-1].position + 1 if len(rows) == most else None, len(rows)
@@ -242,7 +248,7 @@ def all_logs(connection: Connection) -> list[LogRecord]:
     Raises:
         LogForked: a row holds what was never written there.
     """
-    found = connection.execute(select(logs).order_by(logs.c.number))
+    found = connection.execute(select(*_LOG, *_LOG_ENDS).order_by(logs.c.number))
     return [_log(*row) for row in found]
 
 
@@ -269,14 +275,14 @@ def add_head(connection: Connection, head: HeadRow) -> None:
 
 def last_head(connection: Connection, log: int) -> HeadRow | None:
     """The newest head of a log."""
-    asked = select(log_heads).where(log_heads.c.log == log)
+    asked = select(*_HEAD).where(log_heads.c.log == log)
     row = connection.execute(asked.order_by(log_heads.c.size.desc()).limit(1)).one_or_none()
     return _head(*row) if row else None
 
 
 def head_of(connection: Connection, log: int, size: int) -> HeadRow | None:
     """The head of a size, if one was signed."""
-    asked = select(log_heads).where(log_heads.c.log == log, log_heads.c.size == size)
+    asked = select(*_HEAD).where(log_heads.c.log == log, log_heads.c.size == size)
     row = connection.execute(asked).one_or_none()
     return _head(*row) if row else None
 
@@ -309,7 +315,7 @@ def drop_heads(connection: Connection, log: int, before: str, most: int) -> int:
 
 def read_heads(connection: Connection, log: int, first: int = 0) -> Generator[HeadRow, None, None]:
     """A log's heads from a size on, in order, not all in memory at once; to be closed."""
-    asked = select(log_heads).where(log_heads.c.log == log, log_heads.c.size >= first)
+    asked = select(*_HEAD).where(log_heads.c.log == log, log_heads.c.size >= first)
     with connection.execute(asked.order_by(log_heads.c.size), execution_options=_STREAMED) as rows:
         for row in rows:
             yield _head(*row)
@@ -326,7 +332,9 @@ def find_statement(connection: Connection, name: str) -> tuple[int, bytes] | Non
     kept = statements.c
     asked = select(statements).where(kept.name == name).order_by(kept.number.desc())
     row = first_row(connection, asked)
-    return None if row is None else (int(row["number"]), str(row["envelope"]).encode())
+    if row is None:
+        return None
+    return _count(row["number"], "statements.number"), str(row["envelope"]).encode()
 
 
 def keep_cosignature(
@@ -347,20 +355,19 @@ def cosignatures(connection: Connection, log: int) -> tuple[int, list[str]]:
     if size is None:
         return 0, []
     size = _count(size, "log_cosignatures.size")
-    asked = select(kept.c.line).where(kept.c.log == log, kept.c.size == size)
-    return size, list(connection.execute(asked.order_by(kept.c.name)).scalars())
+    asked = select(bytes_of(kept.c.line)).where(kept.c.log == log, kept.c.size == size)
+    return size, list(map(_text, connection.execute(asked.order_by(kept.c.name)).scalars()))
 
 
 def witnessed(connection: Connection, origin: str) -> SignedHead | None:
     """The largest head of a log of others that was cosigned here."""
     kept = witnessed_heads.c
-    asked = select(kept.size, kept.root, kept.note).where(kept.origin == origin)
+    asked = select(kept.size, bytes_of(kept.root), bytes_of(kept.note)).where(kept.origin == origin)
     row = connection.execute(asked).one_or_none()
-    return (
-        None
-        if row is None
-        else SignedHead(_count(row.size, "witnessed_heads.size"), _bytes(row.root), str(row.note))
-    )
+    if row is None:
+        return None
+    size, root, note = row
+    return SignedHead(_count(size, "witnessed_heads.size"), _bytes(root), _text(note))
 
 
 def keep_witnessed(connection: Connection, origin: str, head: SignedHead, moment: str) -> None:
@@ -387,16 +394,16 @@ def _entry(
 ) -> LogRow:
     sealer, found = sealer_of(connection), _bytes(record)
     if sealer is None:
-        return LogRow(position, str(kind), found, _bytes(salt), _bytes(leaf_hash))
+        return LogRow(position, _text(kind), found, _bytes(salt), _bytes(leaf_hash))
     key, leaf = number_of(found), _bytes(leaf_hash)
     try:
         opened = _unsealed(connection, sealer, position, found)
     except SealBroken:  # whoever hashes it again says that it was changed
-        return LogRow(position, str(kind), found, _bytes(salt), leaf, key=key, broken=True)
+        return LogRow(position, _text(kind), found, _bytes(salt), leaf, key=key, broken=True)
     if opened is None:
-        left = canonical_json({"erased": True, "kind": str(kind)})
-        return LogRow(position, str(kind), left, b"", leaf, erased=True, key=key)
-    return LogRow(position, str(kind), opened[1], opened[0], leaf, key=key)
+        left = canonical_json({"erased": True, "kind": _text(kind)})
+        return LogRow(position, _text(kind), left, b"", leaf, erased=True, key=key)
+    return LogRow(position, _text(kind), opened[1], opened[0], leaf, key=key)
 
 
 def _sealed(
@@ -444,19 +451,26 @@ def _log(
     frozen_size: object,
     reason: object,
 ) -> LogRecord:
+    begins = _count(first, "logs.first_position")
+    if begins and number == 1:
+        raise LogForked(
+            _("The first log is said to begin at position {position}.", position=begins),
+            remedy=_REMEDY,
+        )
     return LogRecord(
         number=number,
-        origin=str(origin),
-        first_position=_count(first, "logs.first_position"),
-        begun_at=str(begun_at),
-        frozen_at=None if frozen_at is None else str(frozen_at),
+        origin=_text(origin),
+        first_position=begins,
+        begun_at=_text(begun_at),
+        frozen_at=None if frozen_at is None else _text(frozen_at),
         frozen_size=None if frozen_size is None else _count(frozen_size, "logs.frozen_size"),
-        reason=None if reason is None else str(reason),
+        reason=None if reason is None else _text(reason),
     )
 
 
 def _head(log: int, size: object, root: object, note: object, signed_at: object) -> HeadRow:
-    return HeadRow(log, _count(size, "log_heads.size"), _bytes(root), str(note), str(signed_at))
+    counted = _count(size, "log_heads.size")
+    return HeadRow(log, counted, _bytes(root), _text(note), _text(signed_at))
 
 
 def _count(found: object, column: str) -> int:
@@ -464,11 +478,11 @@ def _count(found: object, column: str) -> int:
     if not isinstance(found, int) or found < 0:
         raise LogForked(
             _(
-                "The table of the log has no number in {column}: {found!r}.",
+                "The database has no number in {column}: {found!r}.",
                 column=column,
                 found=str(found),
             ),
-            remedy=_("Somebody changed the database: restore it from a backup."),
+            remedy=_REMEDY,
         )
     return found
 
@@ -476,3 +490,8 @@ def _count(found: object, column: str) -> int:
 def _bytes(found: object) -> bytes:
     """SQLite keeps in any column what it is given; somebody may have given it something else."""
     return found if isinstance(found, bytes) else str(found).encode()
+
+
+def _text(found: object) -> str:
+    """What is no UTF-8 is none of ours: whoever compares it, or its signature, finds that out."""
+    return found.decode(errors="replace") if isinstance(found, bytes) else str(found)

@@ -23,6 +23,7 @@ from mintage.trust import audit, repository
 from mintage.trust.key_list import MOST_BYTES, KeyList, check_newer, open_list
 from mintage.trust.key_record import alone, read_shown, shown_name, write_shown
 from mintage.trust.keys import KeyRing, PublicKey, Role, TrustedFile
+from mintage.trust.leaves import rehashed
 from mintage.trust.shown import logged_before
 from mintage.trust.switch import check_switches
 
@@ -136,9 +137,15 @@ class TrustedKeys:
         return TakenList(root, keys, is_new)
 
     def _last_list(self, root: PublicKey) -> tuple[int, str] | None:
-        """Version and SHA-256 of the newest list that was ever taken from a root, by the log."""
+        """Version and SHA-256 of the newest list that was ever taken from a root, by the log.
+
+        Raises:
+            LogForked: an entry that says so is not what was logged.
+        """
         with self._database.read() as connection:
             rows = list(repository.read_rows(connection, kinds=("keys.updated",)))
+        for row in rows:
+            rehashed(row, row.position)
         taken = [json.loads(row.record) for row in rows]
         versions = [
             (each["version"], each["sha256"]) for each in taken if each["root"] == root.key_id
