@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from tests.app.machine import Machine
 from tests.language_bundle import FILES, MANIFEST
 
 from mintage.app import moving
-from mintage.app.language import TokenPrices
+from mintage.app.language import OWN, TokenPrices
+from mintage.app.workspace_check import examine_workspace
 from mintage.bundle.language import load_language, write_language_bundle
+from mintage.core.clock import SystemClock
 from mintage.core.errors import (
     ConfigError,
     DataError,
@@ -159,3 +162,20 @@ def test_an_older_version_is_sold_again_only_where_that_is_asked_for(
     with pytest.raises(RequestError, match="chats@1 is older than chats@2, which was sold here"):
         there.moving.import_(folder)
     assert there.moving.import_(folder, allow_older=True)["outcome"] == "imported"
+
+
+def test_what_no_server_answers_with_any_more_since_its_key_was_revoked_is_named(
+    here: Machine,
+) -> None:
+    bundle = here.app.create.bundles.find_language("chats@1")
+    here.app.language.publish(bundle, "helper", prices=TokenPrices("1", "2", None, "EUR"))
+    assert here.app.signing_again.stopped() == []
+    long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+    here.app.signing_keys.revoke(bundle.key_id, "stolen", long_ago)
+    (stopped,) = here.app.signing_again.stopped()
+    assert (stopped.product, stopped.alias, stopped.model) == ("helper", OWN, "chats@1")
+    assert "stolen" in stopped.problem.message
+    found = examine_workspace(here.home, SystemClock())
+    assert "chats@1" in next(each.found for each in found if each.check == "product helper")
+    here.app.language.remove("helper", OWN)
+    assert here.app.signing_again.stopped() == []

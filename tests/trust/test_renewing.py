@@ -129,10 +129,10 @@ def test_what_the_log_never_had_is_signed_again_for_nobody(
         renewing.document("invoice/INV-2026-000002", asked=True)
 
 
-def log_model(workspace: Workspace) -> None:
+def log_model(workspace: Workspace, kind: str = "model.signed") -> None:
     digest = files_digest({name: sha256_hex(data) for name, data in FILES.items()})
     record = {"name": "pets", "version": 3, "bundle_digest": digest, "created_at": workspace.now()}
-    workspace.database.write(lambda connection: append(connection, "model.signed", record))
+    workspace.database.write(lambda connection: append(connection, kind, record))
 
 
 @pytest.mark.parametrize("hours", [0, 1])
@@ -165,3 +165,20 @@ def test_what_somebody_else_signed_is_not_signed_in_their_place(
     with pytest.raises(SignatureMismatch, match="No key of this workspace"):
         renewing.folder(folder, "pets@3", "bundle", asked=True)
     assert (folder / SIGNATURE_FILE).read_bytes() == signature
+
+
+@pytest.mark.parametrize("hours", [0, 1])
+def test_what_a_thief_signed_with_our_key_and_we_took_in_is_not_signed_again(
+    workspace: Workspace, ring: KeyRing, renewing: Renewing, tmp_path: Path, hours: int
+) -> None:
+    folder = write_signed(tmp_path / "3", FILES, "pets@3", ring)
+    signature = (folder / SIGNATURE_FILE).read_bytes()
+    log_model(workspace, "model.imported")
+    log_model(workspace, "model.restored")
+    revoke(workspace, ring, "bundle", hours)
+    with pytest.raises(SignatureMismatch, match="made here"):
+        renewing.folder(folder, "pets@3", "bundle", asked=True)
+    with pytest.raises(SignatureMismatch):
+        renewing.folder(folder, "pets@3", "bundle")
+    assert (folder / SIGNATURE_FILE).read_bytes() == signature
+    assert renewals(workspace) == []

@@ -41,6 +41,9 @@ UNKNOWN_CURRENCY: Final = "XXX"
 PICOS: Final = 10**12
 """What a cost is counted in: a token's may be far below a money's 10⁻⁹."""
 
+OWN_MODEL: Final = "bundle:"
+"""What stands in place of an upstream's address where it is a language model of one's own."""
+
 EXPLANATION = "explanation"
 """The unit that explanations are counted in, beside the product's own."""
 

@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import Select, delete, func, select
 
+from mintage.core.types import OWN_MODEL
 from mintage.store.schema import (
     aliases,
     answers,
@@ -56,10 +57,20 @@ def all_products(connection: Connection) -> list[Row]:
 
 
 def on_sale(connection: Connection) -> list[tuple[str, str, str, int]]:
-    """Product, alias, model and version of every version that answers for a product."""
-    a = aliases.c
+    """Product, alias, model and version of every version that answers for a product.
+
+    Of a language model of one's own what is called so is its upstream.
+    """
+    a, u = aliases.c, upstreams.c
     asked = select(a.product, a.alias, a.model, a.version).order_by(a.product, a.alias)
-    return [(row[0], row[1], row[2], row[3]) for row in connection.execute(asked)]
+    own = select(u.product, u.name, u.model).where(
+        u.removed_at.is_(None), u.url.startswith(OWN_MODEL, autoescape=True)
+    )
+    found = [(row[0], row[1], row[2], row[3]) for row in connection.execute(asked)]
+    for product, name, reference in connection.execute(own.order_by(u.product, u.sequence)):
+        model, __, version = reference.partition("@")
+        found.append((product, name, model, int(version)))
+    return found
 
 
 def audits_due(connection: Connection) -> list[Row]:

@@ -1,8 +1,8 @@
 """Signed again: by the present key, what one signed that was revoked since.
 
-Only what our own audit log has is signed again, word for word: the statement stays, and its digest.
-So whoever holds the present public key can check what the log kept believable. The leaf is on disk
-before the file changes.
+Only what our own audit log has, as made here, is signed again, word for word: the statement stays,
+and its digest. So whoever holds the present public key can check what the log kept believable. The
+leaf is on disk before the file changes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from mintage.trust.folders import read_signature
 from mintage.trust.key_record import is_among
 from mintage.trust.keys import KeyRing, PublicKey, Role
 from mintage.trust.leaves import append
-from mintage.trust.shown import logged_before
+from mintage.trust.shown import made_here
 from mintage.trust.signing import SIGNATURE_FILE, check_folder, pack_signature, signed_by
 from mintage.trust.statements import PAYLOAD_TYPE, ROLES, kept, kind_of
 
@@ -127,13 +127,13 @@ class Renewing:
     def _is_to_be_renewed(self, payload: bytes, key: PublicKey, *, asked: bool) -> bool:
         if key.revocation is None:
             return False
-        if key.revocation.is_shown(payload):
-            return True
         if not asked:
             key.check_still_believed(payload)
-        if not is_among(logged_before(self._database, self._now(), is_now=True), payload):
+        # A thief may sign something with our key and have us take it in: that it was imported in
+        # time makes it believed here, and not ours.
+        if not is_among(made_here(self._database, self._now()), payload):
             raise SignatureMismatch(
-                _("The audit log never had this, so it is not signed again."),
+                _("The audit log does not have that this was made here: it is not signed again."),
                 remedy=_("Make it anew: whoever took the key may have made this one."),
             )
         return True

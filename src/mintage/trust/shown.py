@@ -7,7 +7,7 @@ our log before the moment of their theft.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -31,14 +31,27 @@ _UNDATED = ("invoice.issued", "evaluation.measured")
 _CLOCK = {**_DATED, "usage": "recorded_at"}
 
 
+_TAKEN_IN = ("model.imported", "model.restored")
+"""Those of what somebody brought here, whatever key they say signed it."""
+
+
+def made_here(database: Database, now: str) -> list[str]:
+    """What the log has until ``now`` of what was made here, each as ``digest name``."""
+    kinds = [kind for kind in (*_DATED, *_UNDATED) if kind not in _TAKEN_IN]
+    return _logged(database, now, kinds, is_now=True)
+
+
 def logged_before(database: Database, moment: str, *, is_now: bool = False) -> list[str]:
     """What stood in the log before a moment, each as ``digest name``.
 
     It stops at the first dated entry from that moment on: along the log time never runs backwards,
     so an entry behind it with an earlier date was made up. ``is_now``: the moment is the present.
     """
+    return _logged(database, moment, (*_DATED, *_UNDATED), is_now=is_now)
+
+
+def _logged(database: Database, moment: str, kinds: Sequence[str], *, is_now: bool) -> list[str]:
     found: dict[str, None] = {}
-    kinds = (*_DATED, *_UNDATED)
     with (
         database.read() as connection,
         closing(repository.read_rows(connection, kinds=kinds)) as rows,

@@ -17,7 +17,14 @@ from mintage.core.currencies import exponent_of
 from mintage.core.errors import ConfigError
 from mintage.core.messages import _
 from mintage.core.money import parse_exact
-from mintage.core.types import CACHED_INPUT_TOKEN, INPUT_TOKEN, OUTPUT_TOKEN, PICOS, REQUEST
+from mintage.core.types import (
+    CACHED_INPUT_TOKEN,
+    INPUT_TOKEN,
+    OUTPUT_TOKEN,
+    OWN_MODEL,
+    PICOS,
+    REQUEST,
+)
 from mintage.deliver.upstreams.secret import Secret
 from mintage.sources.guard import is_metadata
 from mintage.trust.deidentify.detectors import kinds_of
@@ -30,7 +37,6 @@ _MICROS: Final = 1_000_000
 _DECIMALS: Final = len(str(PICOS)) - 1
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
 _LONGEST_MODEL = 120
-_OWN = "bundle:"
 _MOST_WEIGHT = 1_000_000
 
 
@@ -129,16 +135,16 @@ class BundleAt:
     @classmethod
     def read(cls, url: str) -> Self | None:
         """What ``url`` wrote; None of an address."""
-        if not url.startswith(_OWN):
+        if not url.startswith(OWN_MODEL):
             return None
-        reference, __, digest = url.removeprefix(_OWN).partition("#")
+        reference, __, digest = url.removeprefix(OWN_MODEL).partition("#")
         model, __, version = reference.partition("@")
         return cls(model, int(version), digest)
 
     @property
     def url(self) -> str:
         """What stands in an upstream in the place of an address."""
-        return f"{_OWN}{self.reference}#{self.digest}"
+        return f"{OWN_MODEL}{self.reference}#{self.digest}"
 
 
 @dataclass(frozen=True)
