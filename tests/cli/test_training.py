@@ -39,7 +39,9 @@ def test_an_ablation_prints_a_line_a_cure(mintage: Terminal) -> None:
     shown = mintage("train", "pets", "--recipe", "seed-cnn", "--epochs", "1", "--ablate")
     for cure in ("none", "rotation", "cropping", "mixup", "cutmix", "L1", "dropout", "all"):
         assert f"\n{cure} " in shown
-    assert "nothing to compare with" in shown
+    # Words stand after the cure, so that all that follows is numbers, aligned as such.
+    (bare,) = [line.split("  ") for line in shown.splitlines() if line.startswith("none ")]
+    assert [part.strip() for part in bare if part.strip()][1] == "nothing to compare with"
 
 
 @pytest.mark.usefixtures("pets")
@@ -48,6 +50,13 @@ def test_a_search_prints_its_rounds(mintage: Terminal) -> None:
     assert "round" in shown
     assert "goes on" in shown
     assert "was left of the search" in shown
+
+
+@pytest.mark.usefixtures("pets")
+def test_a_search_of_one_candidate_is_none_and_that_is_said(mintage: Terminal) -> None:
+    shown = mintage("train", "pets", "--recipe", "seed-cnn", "--epochs", "1", "--search")
+    assert "nothing to search among: seed-cnn" in mintage.err
+    assert "was the only candidate trained" in shown
 
 
 @pytest.mark.usefixtures("pets")
@@ -84,6 +93,7 @@ def test_pretrained_weights_in_a_folder_are_fine_tuned_and_named_on_the_card(
         (("train", "--resume", "run_x"), "no run"),
         (("train", "pets", "--time", "1m", "--epochs", "3"), "not both"),
         (("train", "pets", "--sure", "40%"), "--sure"),
+        (("train", "pets", "--ablate", "--search"), "Leave one of the two out"),
         (("train", "pets", "--recipe", "hub:no/such/folder", "--epochs", "1"), "no/such/folder"),
     ],
 )

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mintage.core.progress import Silent
+from mintage.create.record import why_kept
 from mintage.create.search import Search, _standard_error
 
 RECIPE = ("seed-cnn", "compact", "compact-176px", "compact-wider")
@@ -20,12 +22,36 @@ def recipe(*names: str) -> Any:
     return SimpleNamespace(candidates=[candidate(name) for name in names or RECIPE])
 
 
-def reached(name: str, score: float, loss: float = 0.3) -> Any:
-    return SimpleNamespace(
-        candidate=candidate(name),
-        score=score,
-        fitted=SimpleNamespace(validation_loss=loss, validation_labels=np.arange(200) % 2),
+def reached(
+    name: str, score: float, loss: float = 0.3, *, epochs: int = 9, ended: str = "time"
+) -> Any:
+    fitted = SimpleNamespace(
+        validation_loss=loss,
+        validation_labels=np.arange(200) % 2,
+        epochs=epochs,
+        seconds=1.0,
+        stopped_because=ended,
     )
+    return SimpleNamespace(candidate=candidate(name), score=score, fitted=fitted)
+
+
+def searched(found: list[Any], *, stopped: bool = False) -> tuple[Search, str]:
+    """A search of which each training reaches this, and whose model is kept."""
+    by_name = {each.candidate.name: each for each in found}
+    trials = SimpleNamespace(
+        recipe=SimpleNamespace(candidates=[each.candidate for each in found]),
+        budget=SimpleNamespace(),
+        share=lambda __: 1000.0,
+        seconds_a_pass=lambda __: 1.0,
+        skipped=[],
+        progress=Silent(),
+        should_stop=lambda: stopped,
+        is_too_late_for=lambda __: False,
+        some=lambda trained: trained,
+        attempt=lambda each, *__, **___: by_name[each.name],
+    )
+    search = Search(trials)  # type: ignore[arg-type]
+    return search, search.train()[0].candidate.name
 
 
 @pytest.mark.parametrize(
@@ -87,6 +113,26 @@ def test_no_more_candidates_begin_than_a_round_can_compare(
     assert [each.name for each in search._as_many_as_fit(seconds)] == left
     assert {name for name, __ in skipped} == set(names) - set(left)
     assert all("8 passes" in reason for __, reason in skipped)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "ended", "too_slow"),
+    [(9, "time", False), (1, "time", True), (1, "diverged", False)],
+)
+def test_a_machine_too_slow_to_compare_gives_the_tables_choice_the_time(
+    epochs: int, ended: str, too_slow: bool
+) -> None:
+    found = [reached("compact", 0.5), reached("compact-wider", 0.9, epochs=epochs, ended=ended)]
+    search, kept = searched(found)
+    assert (search.too_slow, kept) == (too_slow, "compact" if too_slow else "compact-wider")
+    assert [row["name"] for row in search.table if row["kept"]] == [kept]
+    why = why_kept(found, found[0], "accuracy", search)
+    assert ("too slow" in why) == too_slow
+
+
+def test_a_search_that_a_person_stops_is_not_called_too_slow() -> None:
+    search, kept = searched([reached("compact", 0.5, epochs=1)], stopped=True)
+    assert (search.too_slow, kept) == (False, "compact")
 
 
 def test_the_error_of_a_mean_over_classes_is_that_of_the_rare_one() -> None:

@@ -395,6 +395,21 @@ def test_a_machine_that_is_slower_than_was_thought_trains_what_it_has_time_for(
     assert less.augmentation.crop < whole.augmentation.crop  # of few passes changes cost more
 
 
+def test_no_bar_goes_back_where_the_end_will_take_longer_than_was_thought() -> None:
+    seen: list[float] = []
+
+    class Watched(Silent):
+        def advance(self, done: float, note: str = "") -> None:
+            seen.append(done)
+
+    plan = out_of_fold.planned(many(4000), np.ones(4000, dtype=bool), 0)
+    work = out_of_fold._Work(plan, lambda _: None, 2, time.monotonic(), 400.0, 1.0, Watched())
+    with work.measured(plan.by_passes()) as show:
+        for fraction in (0.1, 0.3, 0.2, 0.4):
+            show(TrainProgress(fraction, 1, 1, 0.5, 0.5, 100.0, 9.0))
+    assert seen == [0.1, 0.3, 0.3, 0.4]
+
+
 def test_a_workspace_that_can_only_be_read_says_so_but_gives_what_was_found_before(
     workspace, networks, monkeypatch
 ):

@@ -64,6 +64,11 @@ class Creating(Reporting):
         """
         if seconds is not None and epochs is not None:
             raise ConfigError(_("Give a time or a number of epochs, not both."))
+        if ablate and search:
+            raise ConfigError(
+                _("--ablate tries the cures of one candidate, --search compares many."),
+                remedy=_("Leave one of the two out."),
+            )
         if sure is not None and not 0.5 < sure < 1:
             raise ConfigError(
                 _("--sure is a share between 50 % and 100 %, not {sure:.0%}.", sure=sure)
@@ -82,7 +87,7 @@ class Creating(Reporting):
             budget,
             epochs=epochs,
             seed=seed,
-            search=False if ablate and search is None else search,
+            search=False if ablate else search,
             int8=int8,
             share=(1 - SUSPECTS_SHARE if drop_suspect else 1) / (TRAININGS if ablate else 1),
             progress=shown,
@@ -257,6 +262,7 @@ class Creating(Reporting):
                 size = data_of(dataset).examples
                 longest = max(default_epochs(each.network, size) for each in found.candidates)
                 found = replace(found, epochs=longest)
+            found = _searching(found, found.search, progress)
             speed = self._speed(found.seconds, progress) if found.search else None
             return (found if seed is None else replace(found, seed=seed)), speed
         data = data_of(dataset)
@@ -277,6 +283,7 @@ class Creating(Reporting):
         )
         if budget is None and epochs is None:
             progress.say(why_epochs(found, data))
+        found = _searching(found, search, progress)
         return (found if budget is None else replace(found, seconds=budget.seconds)), speed
 
     def _speed(self, seconds: float | None, progress: Progress) -> float | None:
@@ -298,6 +305,15 @@ class Creating(Reporting):
         if result.record["report"] is not None:
             self.write_report(result.folder)
         return result
+
+
+def _searching(found: Recipe, asked: bool | None, progress: Progress) -> Recipe:
+    """The recipe without a search, where there is nothing to search among; it is said."""
+    if not asked or len(found.candidates) > 1:
+        return found
+    name = found.candidates[0].name
+    progress.say(_("There is nothing to search among: {name} is the only candidate.", name=name))
+    return replace(found, search=False)
 
 
 def _one_of(found: Recipe, asked: str, progress: Progress) -> Recipe:

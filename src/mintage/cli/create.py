@@ -273,20 +273,20 @@ def _show_search(record: Mapping[str, Any]) -> None:
         measure = BALANCED if record["chosen_by"] == "balanced_accuracy" else _("validation")
         line()
         table(
-            (_("round"), _("candidate"), measure, _("loss"), _("epochs"), _("time"), ""),
+            (_("round"), _("candidate"), "", measure, _("loss"), _("epochs"), _("time")),
             [
                 (
                     each["round"],
                     each["name"],
+                    _("goes on") if each["kept"] else "",
                     f"{each['score']:.1%}",
                     f"{each['validation_loss']:.3f}",
                     each["epochs"],
                     format_duration(each["seconds"]),
-                    _("goes on") if each["kept"] else "",
                 )
                 for each in record["search"]
             ],
-            numbers=6,
+            numbers=4,
         )
     for each in skipped_in_words(record["skipped"]):
         line(_("Skipped {each}", each=each))
@@ -299,10 +299,11 @@ def _show_ablation(rows: Sequence[Mapping[str, Any]]) -> None:
     """Cure → training, validation, gap."""
     line()
     table(
-        (_("cure"), _("training"), _("validation"), _("gap"), _("epochs"), ""),
+        (_("cure"), _("in words"), _("training"), _("validation"), _("gap"), _("epochs")),
         [
             (
                 name_of(each["cure"]),
+                help_in_words(each),
                 f"{each['train_accuracy']:.1%}",
                 f"{each['validation_accuracy']:.1%}",
                 _(
@@ -310,7 +311,6 @@ def _show_ablation(rows: Sequence[Mapping[str, Any]]) -> None:
                     gap=points_between(each["train_accuracy"], each["validation_accuracy"]),
                 ),
                 each["epochs"],
-                help_in_words(each),
             )
             for each in rows
         ],

@@ -23,10 +23,10 @@ from mintage.core.errors import missing_extra
 from mintage.core.ids import new_id
 from mintage.core.messages import _
 from mintage.core.progress import Progress
-from mintage.core.types import Example, InputSpec
+from mintage.core.types import Example
 from mintage.core.units import format_duration
 from mintage.create.dataset import Dataset
-from mintage.create.prepare import decoded
+from mintage.create.prepare import Pictures
 from mintage.store.workspace import Workspace
 
 try:
@@ -160,11 +160,11 @@ def judge_unseen(
     def should_end() -> bool:
         return should_stop() or time.monotonic() > latest
 
+    kind = registry.modalities().get(dataset.card["modality"])
+    pictures = Pictures(workspace, dataset, kind, progress)
+
     def trainer(side: int) -> judges.Trainer:
-        spec = InputSpec(dataset.card["modality"], side)
-        kind = registry.modalities().get(spec.modality)
-        images = decoded(workspace, dataset, kind, spec, progress)
-        return judges.Trainer(images, targets, threads, seed, folder, should_end)
+        return judges.Trainer(pictures.at(side), targets, threads, seed, folder, should_end)
 
     plan = planned(dataset, judged, seed)
     try:
@@ -344,11 +344,14 @@ class _Work:
     def measured(self, candidate: Candidate) -> Iterator[Callable[[TrainProgress], None]]:
         """Show a training, and learn from it how fast this machine is."""
         seen: list[tuple[float, int]] = []  # the first step, which builds kernels, and the last
+        furthest = 0.0
 
         def show(state: TrainProgress) -> None:
+            nonlocal furthest
+            furthest = max(furthest, state.fraction)  # no bar goes back (``trials.Trials.fit``)
             seen[1:] = [(time.monotonic(), state.step)]
             left = max(0.0, min(state.seconds_left, self.limit - self.elapsed))
-            self.progress.advance(state.fraction, _("{left} left", left=format_duration(left)))
+            self.progress.advance(furthest, _("{left} left", left=format_duration(left)))
 
         yield show
         if seen and seen[-1][1] - seen[0][1] >= _ENOUGH_STEPS:

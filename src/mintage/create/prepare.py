@@ -5,11 +5,14 @@ Those of a sealed workspace are in memory alone: they are pictures that anybody 
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
 from numpy.typing import NDArray
 
 from mintage.core.files import readable_failures, reserve
 from mintage.core.ids import new_id
+from mintage.core.machine import memory_free_bytes
 from mintage.core.messages import _
 from mintage.core.parallel import in_order
 from mintage.core.ports import Modality
@@ -19,6 +22,39 @@ from mintage.create.dataset import Dataset
 from mintage.store.workspace import Workspace
 
 _DECODER = "v2"
+_LEAVES = 4  # an array beside others may take this part of the free memory
+
+
+@dataclass
+class Pictures:
+    """A dataset's decoded pictures, asked for again and again: each side is decoded once.
+
+    What is in memory alone would else be decoded anew for every fold, and after a training by the
+    clock in time that nobody kept back.
+    """
+
+    workspace: Workspace
+    dataset: Dataset
+    kind: Modality
+    progress: Progress
+    _held: dict[int, NDArray[np.uint8]] = field(init=False, default_factory=dict)
+
+    def at(self, side: int) -> NDArray[np.uint8]:
+        """uint8[N, side, side, 3], as ``decoded`` gives them."""
+        if side not in self._held:
+            self.make_room(side)
+            spec = InputSpec(self.dataset.card["modality"], side)
+            self._held[side] = decoded(self.workspace, self.dataset, self.kind, spec, self.progress)
+        return self._held[side]
+
+    def make_room(self, side: int) -> int:
+        """Bytes of memory that those of this side will take; others go where there is little."""
+        if self.workspace.sealing is None or side in self._held:
+            return 0
+        needed, free = len(self.dataset.examples) * side * side * 3, memory_free_bytes()
+        if free is not None and _LEAVES * needed > free:
+            self._held.clear()
+        return needed
 
 
 def decoded(

@@ -70,6 +70,12 @@ def why_kept(
 ) -> Message:
     """In words, with the figures of the others."""
     name = best.candidate.name
+    if search is not None and search.too_slow:
+        return _(
+            "{name} was likeliest to be good, and trained for the rest of the time: the machine "
+            "was too slow just then for a search to tell candidates apart.",
+            name=name,
+        )
     if search is not None and search.table:
         return _("{name} was left of the search, and trained for the rest of the time.", name=name)
     if search is not None:

@@ -23,14 +23,20 @@ ROUNDS_SHARE = 1 / 4
 """Of the time, for all rounds together."""
 _PASSES_A_ROUND = 8
 """After fewer a comparison says which candidate learns fast, not which becomes good."""
+_TELLING_PASSES = 4
+"""After fewer it says nothing at all."""
 
 
 @dataclass
 class Search:
-    """The rounds of one run: ``table`` says what each candidate reached in each of them."""
+    """The rounds of one run: ``table`` says what each candidate reached in each of them.
+
+    ``too_slow`` says that the machine did not get far enough in a round to tell candidates apart.
+    """
 
     trials: Trials
     table: list[dict[str, Any]] = field(default_factory=list)
+    too_slow: bool = False
 
     def train(self) -> list[Trained]:
         """Halve the candidates until one is left, and train that one for the rest.
@@ -56,8 +62,10 @@ class Search:
         for number in range(1, rounds + 1):
             seconds = None if total is None else ROUNDS_SHARE * total / rounds / len(left)
             reached = trials.some(self._round(number, rounds, left, seconds) or reached)
+            self.too_slow = any(map(_hardly_begun, reached)) and not trials.should_stop()
             reached = self._ranked(reached)
-            left = [each.candidate for each in reached[: max(1, len(reached) // 2)]]
+            going_on = 1 if self.too_slow else max(1, len(reached) // 2)
+            left = [each.candidate for each in reached[:going_on]]
             for row in self.table:
                 if row["round"] == number:
                     row["kept"] = row["name"] in {each.name for each in left}
@@ -89,7 +97,7 @@ class Search:
         order = [each.name for each in self._preferred()]
 
         def key(each: Trained) -> tuple[bool, float, float]:
-            if each.score < as_good:
+            if each.score < as_good and not self.too_slow:
                 return True, -each.score, each.fitted.validation_loss
             return False, order.index(each.candidate.name), 0.0
 
@@ -154,6 +162,15 @@ class Search:
 def _rounds(candidates: int) -> int:
     """How often so many can be halved."""
     return max(1, candidates.bit_length() - 1)
+
+
+def _hardly_begun(each: Trained) -> bool:
+    """Whether other work on the machine left it far fewer passes than were planned.
+
+    Of pretrained weights no passes are planned: they know something from the start.
+    """
+    cut_short = each.fitted.stopped_because == "time" and each.candidate.network != "hub"
+    return cut_short and each.fitted.epochs < _TELLING_PASSES
 
 
 def _standard_error(score: float, labels: NDArray[np.int64]) -> float:

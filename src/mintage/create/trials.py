@@ -21,7 +21,7 @@ from mintage.core.progress import Progress
 from mintage.core.types import InputSpec
 from mintage.core.units import format_duration, format_size
 from mintage.create.dataset import Dataset
-from mintage.create.prepare import decoded
+from mintage.create.prepare import Pictures
 from mintage.create.splits import FOLDS
 from mintage.store.workspace import Workspace
 
@@ -136,6 +136,7 @@ class Trials:
     targets: NDArray[np.int64] = field(init=False)
     waiting: float | None = field(init=False, default=None)
     later: Sequence[Candidate] = field(init=False, default=())
+    _pictures: Pictures = field(init=False)
     _strangers: dict[int, Sequence[NDArray[np.uint8]]] = field(init=False)
     _took: dict[str, float] = field(init=False, default_factory=dict)
 
@@ -144,6 +145,7 @@ class Trials:
         self.kind = registry.modalities().get(self.dataset.card["modality"])
         labels, examples = self.dataset.labels, self.dataset.examples
         self.targets = np.array([labels.index(e.label) for e in examples], dtype=np.int64)
+        self._pictures = Pictures(self.workspace, self.dataset, self.kind, self.progress)
         self._strangers = {}
         if self.resume:  # what is resumed writes its lines again, as far as it had come
             (self.folder / "log.jsonl").unlink(missing_ok=True)
@@ -240,7 +242,8 @@ class Trials:
         Raises:
             ConfigError: the candidate needs more memory than there is.
         """
-        left, needed = memory_left(), memory_needed(candidate)
+        needed = memory_needed(candidate) + self._pictures.make_room(candidate.input_size)
+        left = memory_left()
         if left is not None and needed > left:
             raise ConfigError(
                 _(
@@ -333,8 +336,7 @@ class Trials:
 
     def images(self, candidate: Candidate) -> NDArray[np.uint8]:
         """uint8[N, side, side, 3] in the order of the manifest."""
-        spec = self.spec(candidate)
-        return decoded(self.workspace, self.dataset, self.kind, spec, self.progress)
+        return self._pictures.at(candidate.input_size)
 
     def spec(self, candidate: Candidate) -> InputSpec:
         """What the candidate's network takes."""

@@ -34,6 +34,7 @@ var(--card)}}
 table{{border-collapse:collapse;width:100%}}
 th,td{{padding:.45rem .7rem;border-bottom:1px solid var(--line);text-align:left;
 vertical-align:top;min-width:4.5rem}}
+td:nth-child(2):not(.n){{min-width:8.5rem}}
 td.n,th.n{{text-align:right;font-variant-numeric:tabular-nums}}
 tbody th{{font-weight:400;color:var(--soft);white-space:nowrap}}
 tr.kept td{{font-weight:600}}figure{{margin:1rem 0}}svg{{max-width:100%;height:auto}}
