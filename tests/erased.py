@@ -11,6 +11,8 @@ from sqlalchemy import text
 
 from mintage.capture.erasing import erasing
 from mintage.capture.erasing.erasing import Erased
+from mintage.capture.pricing.charges import Charge
+from mintage.capture.pricing.terms import Terms
 from mintage.core.canonical import canonical_json
 from mintage.store import data_keys
 from mintage.store.sealed import mark_of, sealer_of
@@ -90,11 +92,17 @@ class Dark:
         return f"customer/{self.shop.customers.find('Ben').id}"
 
 
+def sell_free(shop: Shop) -> None:
+    """Pictures, of which nobody owes anything: who does is not erased."""
+    shop.plans.ensure_default()
+    shop.plans.agree("standard", Terms("EUR", (Charge.plain("image", "0"),)))
+    shop.sell("pets")
+
+
 def darkened(workspace: Workspace, keys: KeyRing, *, signed: bool) -> Dark:
     """One; ``signed``: a head is over all of it."""
     shop = Shop(workspace, keys)
-    shop.plans.ensure_default()
-    shop.sell("pets")
+    sell_free(shop)
     log = AuditLog(workspace.database, keys, ORIGIN, workspace.clock)
     for __ in range(CALLS):
         for who in ("Ada", "Ben"):
@@ -135,7 +143,7 @@ def a_call_behind_the_erasure(dark: Dark) -> None:
 
 
 def an_entry_of_the_workspaces(dark: Dark) -> None:
-    (row,) = dark.rows("plan.set")
+    row = dark.rows("plan.set")[0]
     dark.mark(row.position, dark.erased.data_keys[0])
 
 

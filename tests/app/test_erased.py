@@ -87,6 +87,7 @@ def gone(tmp_path_factory: pytest.TempPathFactory) -> Gone:
         for each in app.capture.history.list_usage():
             envelope = app.capture.history.find_receipt(each.receipt, None).envelope
             (folder / "receipts" / f"{each.receipt}.json").write_text(json.dumps(dict(envelope)))
+        app.billing.pay([number], None, "bank 1")
         done = erase(app.workspace, "Ada")
         write_parts(folder / "evidence.zip", app.billing.evidence(number).archived())
         __, head = app.auditing.export(folder / "log.jsonl")

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from tests import erased
 from tests.capture.conftest import Shop
 from tests.conftest import ManualClock
-from tests.erased import ORIGIN, Dark, darkened
+from tests.erased import ORIGIN, Dark, darkened, sell_free
 from tests.sealing import sealed_with
 
 from mintage.app import sealing
@@ -36,8 +36,7 @@ def sealed(
 @pytest.fixture
 def shop(sealed: Workspace, keys: KeyRing) -> Shop:
     shop = Shop(sealed, keys)
-    shop.plans.ensure_default()
-    shop.sell("pets")
+    sell_free(shop)
     return shop
 
 
