@@ -41,7 +41,8 @@ _SECTIONS = {
         "1,000 customers over three months, two products, two versions of each model, three plans "
         "(per unit, a fee with graduated tiers, volume); the n-th customer uses 1/n of what the "
         "first does, at any hour of the day. Events and their leaves on the log are inserted in "
-        "bulk; issuing reads the leaves, whose root stands on each line. Each step is a process "
+        "bulk; issuing counts the events again, each held against its leaf, and has their root on "
+        "each line. Each step is a process "
         "of its own; its time is without the start of Python, its memory all that was ever "
         "resident. Whole hours are summed up once; an invoice run and a replay read these "
         "sums, which `check` holds against every event.",

@@ -4,8 +4,8 @@ A thousand customers use two products: the first of them a great deal, the last 
 weight of the n-th is 1/n). A third has begun a plan with a fee and tiers, a third one by volume,
 and the others call at the product's own price. Every 20th call failed, every 50th was explained
 too. Half of the customers got the second version of a model in the second month. The events are
-those that ``Meter`` would have written. Their leaves on the log are as long as such are, with
-hashes at random: what is measured reads them, and none checks what they are of.
+those that ``Meter`` would have written, and so are their leaves on the log, but for their salt,
+which is the same in all: an invoice is issued once each event was held against its own.
 """
 
 from __future__ import annotations
@@ -40,14 +40,8 @@ FROM (SELECT *, CASE WHEN n % 3 = 1 THEN 'birds' ELSE 'pets' END AS product FROM
 JOIN chosen USING (slot) JOIN who USING (customer)
 """
 
-RECORD_BYTES = 740  # what a call of a picture takes
-_LEAVES = """
-WITH RECURSIVE counted(n) AS (
-    SELECT :first UNION ALL SELECT n + 1 FROM counted WHERE n < :last
-)
-INSERT INTO log_leaves (position, kind, record, salt, leaf_hash)
-SELECT n + :leaves, 'usage', zeroblob(:record_bytes), zeroblob(16), randomblob(32) FROM counted
-"""
+LEAVES_TOGETHER = 10_000
+_LEAF = "INSERT INTO log_leaves (position, kind, record, salt, leaf_hash) VALUES (?, ?, ?, ?, ?)"
 
 
 def main() -> None:
@@ -125,7 +119,7 @@ def _fill(path: Path, who: list[tuple[str, str, str, bool]], events: int) -> Non
     (last_leaf,) = connection.execute(
         "SELECT coalesce(max(position), -1) FROM log_leaves"
     ).fetchone()
-    values |= {"leaves": last_leaf, "record_bytes": RECORD_BYTES}
+    values |= {"leaves": last_leaf}
     connection.execute("CREATE TEMP TABLE who (customer PRIMARY KEY, api_key, plan, late)")
     connection.executemany("INSERT INTO who VALUES (?, ?, ?, ?)", who)
     connection.execute("CREATE TEMP TABLE chosen (slot INTEGER PRIMARY KEY, customer)")
@@ -133,9 +127,28 @@ def _fill(path: Path, who: list[tuple[str, str, str, bool]], events: int) -> Non
     for first in range(1, events + 1, PORTION):
         last = min(events, first + PORTION - 1)
         connection.execute(_FILL, values | {"first": first, "last": last})
-        connection.execute(_LEAVES, values | {"first": first, "last": last})
+        _add_leaves(connection, first, last)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
+
+
+def _add_leaves(connection: sqlite3.Connection, first: int, last: int) -> None:
+    from mintage.capture.logged.records import COLUMNS, record_of
+    from mintage.trust.audit import leaf_of
+
+    columns = ", ".join([*COLUMNS, "log_position"])
+    events = connection.execute(
+        f"SELECT {columns} FROM usage_events WHERE sequence BETWEEN ? AND ?",
+        (first, last),
+    )
+    connection.execute("BEGIN")
+    while rows := events.fetchmany(LEAVES_TOGETHER):
+        leaves = []
+        for row in rows:
+            record, salt = record_of(row), bytes(16)
+            leaves.append((row[-1], "usage", record, salt, leaf_of(record, salt)))
+        connection.executemany(_LEAF, leaves)
+    connection.execute("COMMIT")
 
 
 def _slots(who: list[tuple[str, str, str, bool]]) -> list[str]:

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, select
 
-from mintage.capture.books import drilldown
+from mintage.capture.books import drilldown, recount
 from mintage.capture.pricing.charges import Charge
 from mintage.capture.pricing.periods import Period
 from mintage.capture.pricing.terms import Terms
-from mintage.core.errors import LogForked
+from mintage.core.errors import BooksBroken
 from mintage.store import schema
 from mintage.trust import merkle
 from mintage.trust.statements import open_statement
@@ -66,7 +66,7 @@ def test_what_is_signed_is_what_is_kept_with_its_roots(shop: Any) -> None:
 def test_lines_of_the_same_events_share_a_root_and_others_do_not(
     shop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drilldown, "_TOGETHER", 3)
+    monkeypatch.setattr(recount, "_TOGETHER", 3)
     charges = (
         Charge.plain("input_token", "0.01"),
         Charge.plain("output_token", "0.02"),
@@ -136,7 +136,7 @@ def test_an_event_without_its_leaf_is_not_invoiced_in_silence(shop: Any) -> None
         position = connection.execute(select(schema.usage_events.c.log_position)).scalars().first()
     gone = delete(schema.log_leaves).where(schema.log_leaves.c.position == position)
     shop.database.write(lambda connection: connection.execute(gone) and None)
-    with pytest.raises(LogForked, match="no entry in the log"):
+    with pytest.raises(BooksBroken, match=f"not logged at its position {position}"):
         shop.invoices.issue_all(drafted)
 
 

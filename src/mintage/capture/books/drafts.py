@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -14,7 +13,6 @@ from mintage.capture.books import crediting, documents, ledger, repository
 from mintage.capture.books.account import Account, Reference
 from mintage.capture.books.documents import Document
 from mintage.capture.books.drafting import Draft, drafts_of, late_usage
-from mintage.capture.books.drilldown import EventRoots
 from mintage.capture.books.invoice import (
     Invoice,
     found_invoice,
@@ -27,6 +25,7 @@ from mintage.capture.books.invoice import (
 from mintage.capture.books.months import latest_hour, months_of
 from mintage.capture.books.owing import months_before
 from mintage.capture.books.paying import give_back, give_back_all, too_much
+from mintage.capture.books.recount import Recount
 from mintage.capture.books.running import Ran, reason_of, written
 from mintage.capture.customers import Customer
 from mintage.capture.details import NO_DETAILS, Details
@@ -38,7 +37,7 @@ from mintage.capture.pricing.periods import Period
 from mintage.capture.pricing.rating import charged_days
 from mintage.capture.tax_numbers import vat_prefix
 from mintage.core.clock import Clock, timestamp
-from mintage.core.errors import LogForked, RequestError
+from mintage.core.errors import RequestError
 from mintage.core.ids import new_id
 from mintage.core.messages import Message, _
 from mintage.core.money import Money
@@ -227,8 +226,8 @@ class Drafts:
         """
         with self._database.read() as connection:
             draft = found_invoice(connection, reference)
-        roots = self._roots(draft, {})
-        issued = self._database.write(partial(self._issue, reference=reference, roots=roots))
+        recount = self._recounted(draft, {})
+        issued = self._database.write(partial(self._issue, reference=reference, recount=recount))
         if issued is None:
             raise RequestError(
                 _("Nothing is left of {reference}: others have it.", reference=reference),
@@ -259,9 +258,14 @@ class Drafts:
     ) -> tuple[list[Invoice], list[tuple[Invoice, Exception]]]:
         """What was issued, and which drafts were not, and why."""
         agreed: dict[Reference, Plan] = {}
-        # Each draft's roots are worked out when it is about to be issued, and before the write.
+        # Each draft is counted again when it is about to be issued, and before the write.
         works = (
-            partial(self._issue, reference=each.id, roots=self._roots(each, agreed), agreed=agreed)
+            partial(
+                self._issue,
+                reference=each.id,
+                recount=self._recounted(each, agreed),
+                agreed=agreed,
+            )
             for each in drafts
         )
         issued, failed = list[Invoice](), list[tuple[Invoice, Exception]]()
@@ -272,21 +276,21 @@ class Drafts:
                 issued.append(made)
         return issued, failed
 
-    def _roots(self, draft: Invoice, agreed: dict[Reference, Plan]) -> EventRoots:
-        """What stands for the events of its lines: no call has to wait until it is worked out."""
-        roots = EventRoots()
+    def _recounted(self, draft: Invoice, agreed: dict[Reference, Plan]) -> Recount:
+        """What its lines are of, counted again: no call has to wait until it is."""
+        recount = Recount()
         if draft.status == "draft":
-            # What cannot be worked out fails when it is issued, and stops no other's.
-            with suppress(LogForked), self._database.read() as connection:
+            with self._database.read() as connection:
                 account = Account(connection, draft.customer, agreed)
-                roots.stated(connection, draft.customer, draft.document, account)
-        return roots
+                until = repository.taken_until(connection, draft.id)
+                recount.prepare(account, draft.document, until)
+        return recount
 
     def _issue(
         self,
         connection: repository.Connection,
         reference: str,
-        roots: EventRoots,
+        recount: Recount,
         agreed: dict[Reference, Plan] | None = None,
     ) -> Invoice | None:
         draft = found_invoice(connection, reference)
@@ -310,7 +314,7 @@ class Drafts:
         refusal = _too_large(document, who.id) or _anonymous(document)
         if refusal is not None:
             raise not_now(draft, refusal)
-        document = roots.stated(connection, draft.customer, document, account)
+        document = recount.stated(account, document, until)
         drawn = replace(draft, document=document)
         share = prepaid.applied(
             connection, draft.customer, drawn.balance, (draft.id, draft.period), timestamp(now)

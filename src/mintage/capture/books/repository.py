@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy
@@ -320,24 +320,6 @@ def narrowed(connection: Connection, segment: Values) -> Values:
     before = select(func.max(rollup_steps.c.step)).where(rollup_steps.c.step < first)
     begins = connection.execute(before).scalar() or 0
     return segment | {"sequences": (max(after, begins), min(until, last))}
-
-
-def leaves_within(
-    connection: Connection, segment: Values, counted: Sequence[Counted], together: int
-) -> Iterator[Sequence[Row[Any]]]:
-    """``leaf_hash, lines`` of the same events, so many at a time; NULL where there is no leaf."""
-    segment = narrowed(connection, segment)
-    asked = (
-        select(log_leaves.c.leaf_hash, _mask(counted))
-        .select_from(usage_events)
-        .outerjoin(log_leaves, log_leaves.c.position == usage_events.c.log_position)
-        .where(_within(segment, counted))
-        # One writer numbers events and leaves alike, so this is the order of positions too.
-        .order_by(usage_events.c.sequence)
-    )
-    found = connection.execution_options(yield_per=together).execute(asked)
-    with found:
-        yield from found.partitions()
 
 
 def _is_counted(line: Counted) -> ColumnElement[bool]:

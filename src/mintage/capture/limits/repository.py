@@ -26,13 +26,18 @@ Connection = sqlalchemy.Connection
 Values = dict[str, Any]
 
 MOST_SET_BACK = timedelta(days=2)
-"""By so much a clock may have been set back between two events."""
+"""By so much a clock may have been set back since events were summed up."""
 
 _LAST = Statement("SELECT max(sequence) FROM usage_events")
 _LAST_UNTIL = Statement(
     "SELECT sequence, recorded_at FROM usage_events WHERE sequence <= :sequence"
     " ORDER BY sequence DESC LIMIT 1"
 )
+_FIRST_STEP = Statement(
+    "SELECT min(step) FROM usage_hours"
+    " WHERE customer = :customer AND hour >= :begin AND hour <= :end"
+)
+_STEP_BEFORE = Statement("SELECT coalesce(max(step), 0) FROM rollup_steps WHERE step < :step")
 _USED = Statement("SELECT used FROM usage_counters WHERE counter = :counter")
 _HELD = Statement(
     "SELECT COALESCE(SUM(amount), 0) FROM holds WHERE counter = :counter AND expires_at > :now"
@@ -188,12 +193,26 @@ def long_before(moment: str) -> str:
     return timestamp(datetime.fromisoformat(moment) - MOST_SET_BACK)
 
 
+def summed_after(connection: Connection, customer: str, since: str, until: str) -> tuple[int, bool]:
+    """The step of the rollup after which a customer's summed events between two moments are.
+
+    And whether there are any; where there are none it is the last step. Later ones may be of any
+    moment.
+    """
+    hours = {"begin": since[:13], "end": until[:13]}
+    first = _FIRST_STEP.by_driver(connection, customer=customer, **hours).fetchone()[0]
+    before = _STEP_BEFORE.by_driver(connection, step=2**62 if first is None else first)
+    return int(before.fetchone()[0]), first is not None
+
+
 def _between(connection: Connection, customer: str, since: str, until: str) -> ColumnElement[bool]:
-    """A customer's events between two moments: those long before or after are not gone through."""
-    e, long_after = usage_events.c, timestamp(datetime.fromisoformat(until) + MOST_SET_BACK)
-    first, last = last_before(connection, long_before(since)), last_before(connection, long_after)
-    near = and_(e.sequence > first, e.sequence <= last)
-    return and_(e.customer == customer, near, e.recorded_at >= since, e.recorded_at < until)
+    """A customer's events between two moments: those of months before are not gone through."""
+    e = usage_events.c
+    after, any_summed = summed_after(connection, customer, since, until)
+    if not any_summed:
+        after = max(after, last_before(connection, long_before(since)))
+    within = and_(e.recorded_at >= since, e.recorded_at < until)
+    return and_(e.customer == customer, e.sequence > after, within)
 
 
 def all_counts(connection: Connection) -> list[Values]:
