@@ -27,6 +27,7 @@ from mintage.capture.subscriptions import held_of
 from mintage.core.clock import timestamp
 from mintage.core.errors import BooksBroken
 from mintage.core.messages import _
+from mintage.trust.erasures import Erasures
 from mintage.trust.roots import GrowingRoot
 
 _TOGETHER = 5000
@@ -126,10 +127,10 @@ def _pages(account: Account, period: Period, sequences: tuple[int, int]) -> Iter
     # By the rollup, whatever clocks did; and by the events' own order, whatever the rollup says.
     summed, __ = summed_after(account.connection, account.customer, *moments)
     in_order = last_before(account.connection, long_before(moments[0]))
-    after = max(after, min(summed, in_order))
+    after, erasures = max(after, min(summed, in_order)), Erasures()
     while True:
         rows = EVENTS.of_customer(
-            account.connection, account.customer, moments, (after, until), _TOGETHER
+            account.connection, erasures, account.customer, moments, (after, until), _TOGETHER
         )
         if rows:
             yield rows
