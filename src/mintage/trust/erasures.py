@@ -222,15 +222,14 @@ def _named(connection: Connection) -> Iterator[_Erasure]:
 def _under(connection: Connection, erasures: Sequence[_Erasure]) -> defaultdict[int, GoneEntries]:
     """The entries that are under the keys of erasures, each before it, by its position."""
     found: defaultdict[int, GoneEntries] = defaultdict(GoneEntries)
-    at: dict[int | None, int] = {}
+    at: dict[int, int] = {}
     for each in erasures:
         for key in each.keys:
             at.setdefault(key, each.position)
-    keys = [key for key in at if key is not None]
-    with closing(repository.read_rows(connection, keys=keys)) as rows:
-        for row in rows:
-            if row.position < at[row.key]:
-                found[at[row.key]].add(row.position, row.leaf_hash)
+    with closing(repository.hashes_under(connection, at)) as rows:
+        for position, key, leaf_hash in rows:
+            if position < at[key]:
+                found[at[key]].add(position, leaf_hash)
     return found
 
 

@@ -62,6 +62,7 @@ __all__ = [
     "find_statement",
     "freeze",
     "hashes",
+    "hashes_under",
     "head_of",
     "head_sizes",
     "keep_cosignature",
@@ -93,6 +94,8 @@ _REMEDY = _("Somebody changed the database: restore it from a backup.")
 SALT_BYTES = 16
 _OF_THE_BOOKS = ("invoice.", "ledger.", "credit.", "payment.")
 _STREAMED = {"yield_per": 1000}
+# As it is opened: SQLite keeps in any column what it is given, text too.
+_MARK = func.substr(cast(log_leaves.c.record, LargeBinary), 1, MARK_BYTES, type_=LargeBinary)
 
 
 @dataclass(frozen=True)
@@ -214,15 +217,23 @@ def read_rows(
     if kinds:
         statement = statement.where(log_leaves.c.kind.in_(kinds))
     if keys is not None:
-        # As it is opened: SQLite keeps in any column what it is given, text too.
-        data = cast(log_leaves.c.record, LargeBinary)
-        mark = func.substr(data, 1, MARK_BYTES, type_=LargeBinary)
-        statement = statement.where(mark.in_([mark_of(each) for each in keys]))
+        statement = statement.where(_MARK.in_([mark_of(each) for each in keys]))
     if most is not None:
         statement = statement.limit(most)
     with connection.execute(statement, execution_options=_STREAMED) as rows:
         for row in rows:
             yield _entry(connection, *row)
+
+
+def hashes_under(
+    connection: Connection, keys: Collection[int]
+) -> Generator[tuple[int, int, bytes], None, None]:
+    """``position, key, leaf_hash`` of all that is sealed under these data keys; to be closed."""
+    marks, position = {mark_of(each): each for each in keys}, log_leaves.c.position
+    asked = select(position, _MARK, log_leaves.c.leaf_hash).where(_MARK.in_([*marks]))
+    with connection.execute(asked.order_by(position), execution_options=_STREAMED) as rows:
+        for at, mark, leaf_hash in rows:
+            yield at, marks[mark], _bytes(leaf_hash)
 
 
 def seal_leaves(connection: Connection, *, first: int, most: int) -> tuple[int | None, int]:
