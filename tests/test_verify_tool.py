@@ -336,11 +336,17 @@ def test_whatever_bit_of_the_zip_is_flipped_the_reason_is_said_or_nothing_change
         assert (found.status, "✗" in found.said) == (3, True) or found.said == good, place
 
 
-def test_without_the_files_beside_it_evidence_is_refused_with_what_to_do(
+def test_without_the_files_beside_it_the_rest_is_refused_with_what_to_do(
     sold: Sold, tmp_path: Path
 ) -> None:
     alone = Path(shutil.copy(TOOL, tmp_path))
-    words = (sys.executable, "-E", "-s", alone, sold.evidence, "--key", sold.folder / "receipt.pub")
-    ran = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert (ran.returncode, "put verify_invoice.py beside verify.py" in ran.stdout) == (3, True)
-    assert "Traceback" not in ran.stderr
+    with opened(sold.home) as app:
+        app.auditing.export(tmp_path / "log.jsonl")
+    for what, file in (
+        (sold.evidence, "verify_invoice.py"),
+        (tmp_path / "log.jsonl", "verify_log.py"),
+    ):
+        words = (sys.executable, "-E", "-s", alone, what, "--key", sold.folder / "receipt.pub")
+        ran = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert (ran.returncode, f"put {file} beside verify.py" in ran.stdout) == (3, True)
+        assert "Traceback" not in ran.stderr

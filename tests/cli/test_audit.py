@@ -298,3 +298,21 @@ def test_a_log_is_called_as_the_setting_says_from_its_first_head_on(
     monkeypatch.setenv("MINTAGE_LOG_ORIGIN", "two words")
     mintage("audit", "head", "--home", home, status=2)
     assert "Not a name for a log" in mintage.err
+
+
+def test_what_was_erased_is_counted_and_what_else_is_dark_is_refused(
+    mintage: Terminal, tmp_path: Path
+) -> None:
+    pytest.importorskip("tink")
+    home, key = tmp_path / "sealed", f"file:{tmp_path / 'kek'}"
+    mintage("init", "--seal", "--key", key, "--home", home)
+    for name in ("Ada", "Ben"):
+        mintage("customer", "add", name, "--home", home)
+    done = mintage.json("erase", "customer", "Ada", "--home", home)
+    assert "Of these 2 were erased" in mintage("audit", "verify", "--home", home)
+    (log,) = mintage.json("audit", "verify", "--home", home)["logs"]
+    assert (log["erased"], done["entries"]) == (2, 2)
+    assert mintage.json("audit", "prove", "0", "--home", home)["erased_by"] == 4
+    damage(home, "UPDATE data_keys SET wrapped = NULL WHERE owner LIKE 'customer/%'")
+    mintage("audit", "verify", "--home", home, status=3)
+    assert "no erasure accounts for it" in mintage.err

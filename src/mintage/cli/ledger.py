@@ -60,6 +60,14 @@ def _checked(found: CheckedBooks, since: str | None) -> None:
     elif not found.usage.faults:
         said = {"events": found.usage.events, "month": since}
         say(_("{events:,} calls since {month} are as they were logged.", **said))
+    if found.usage.erased:
+        say(
+            _(
+                "Of {count:,} calls the customer was erased: the log has their hash, and nothing "
+                "to hold them against.",
+                count=found.usage.erased,
+            )
+        )
     for fault in found.faults:
         warn(fault.message)
     if found.usage.unnamed:

@@ -63,7 +63,7 @@ def named(found: CheckedUsage) -> list[tuple[str, str]]:
 def test_events_as_they_were_logged_are_found_so(used: Any) -> None:
     found = checked(used)
     assert (found.events, found.faults.total(), found.named) == (10, 0, [])
-    said = {"events": 10, "missing": 0, "extra": 0, "changed": 0, "first": []}
+    said = {"events": 10, "erased": 0, "missing": 0, "extra": 0, "changed": 0, "first": []}
     assert found.to_json() == said
 
 

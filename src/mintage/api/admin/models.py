@@ -410,6 +410,7 @@ class CheckedUsage(_Shown):
     """Usage events held against the audit log."""
 
     events: int
+    erased: int = Field(description="Of these, calls of erased customers: only hashes are left.")
     missing: int
     extra: int
     changed: int

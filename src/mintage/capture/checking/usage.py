@@ -16,6 +16,7 @@ from mintage.capture.logged.faults import (
     EVENTS,
     POSITION,
     RECEIPT,
+    RECORD,
     SEQUENCE,
     Fault,
     Kind,
@@ -38,9 +39,13 @@ _MOST_NAMED = 10
 
 @dataclass
 class CheckedUsage:
-    """Events that were held against the log: how many, how many faults, and the first of those."""
+    """Events that were held against the log: how many, how many faults, and the first of those.
+
+    Of the ``erased`` the log has the hash alone, which says nothing of what they say.
+    """
 
     events: int = 0
+    erased: int = 0
     faults: Counter[Kind] = field(default_factory=Counter)
     named: list[Fault] = field(default_factory=list)
 
@@ -53,6 +58,7 @@ class CheckedUsage:
         """As ``ledger check --json`` says it."""
         return {
             "events": self.events,
+            "erased": self.erased,
             "missing": self.faults["missing"],
             "extra": self.faults["extra"],
             "changed": self.faults["changed"] + self.faults["log_changed"],
@@ -119,6 +125,8 @@ class _BesideLog:
                 self._logged = max(self._logged, position)
             if fault is not None:
                 self.found.add(fault)
+            elif row[RECORD] is None:
+                self.found.erased += 1
         self.found.events += len(rows)
         if not rows:
             self._logged = max(begin, end)

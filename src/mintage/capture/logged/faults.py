@@ -19,6 +19,7 @@ Kind = Literal["missing", "extra", "changed", "log_changed"]
 
 EVENTS = Events([*COLUMNS, "log_position", "sequence"])
 RECEIPT, POSITION, SEQUENCE = MEMBERS.index("receipt"), len(COLUMNS), len(COLUMNS) + 1
+RECORD = SEQUENCE + 2  # behind the kind of its leaf
 Row = Sequence[Any]
 
 
