@@ -97,7 +97,8 @@ def test_an_erasing_covers_up_nothing_that_was_done_to_the_log_before(
     assert not any(row.erased for row in dark.rows())
     (looked,) = log.examine()
     log.begin_anew(looked)
-    erase(shop.workspace, "Ada")  # what is damaged is known now, and stands in a frozen log
+    # What is damaged is known now, and stands in a frozen log.
+    assert erase(shop.workspace, "Ada").damaged == 1
     first, second = log.examine()
     assert first.is_frozen
     assert second.fault is None

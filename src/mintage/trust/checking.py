@@ -132,12 +132,13 @@ class _Examiner:
         """What was found."""
         last = repository.last_head(self._connection, self._log.number)
         size = 0 if last is None else last.size
+        fault: TrustError | None
         try:
             self._go_through(size)
-        except LogForked as fault:
-            return Checked(self._log, self._good, size, fault, erased=self._erased)
-        fault_of_heads, entries = self._heads.unknown, self._growing.size
-        return Checked(self._log, entries, size, fault_of_heads, erased=self._erased)
+            entries, fault = self._growing.size, self._heads.unknown
+        except LogForked as error:
+            entries, fault = self._good, error
+        return Checked(self._log, entries, size, fault, erased=self._erased)
 
     def _go_through(self, size: int) -> None:
         log, growing = self._log, self._growing

@@ -115,12 +115,15 @@ class Leaving:
         self._owner = owner
         self._entries = GoneEntries()
         self._next = 0
+        self.damaged = 0
+        """How many of them are not what was logged; those can only be in logs that were frozen."""
 
     def read(self, connection: Connection) -> bool:
         """Go on by a page; whether there may be more.
 
         Raises:
-            LogForked: an entry is not what was logged: nobody could tell that afterwards.
+            LogForked: one in the log that goes on is not what was logged: nobody could tell that
+                afterwards.
         """
         keys = data_keys.standing(connection, self._owner)
         logs = repository.all_logs(connection)
@@ -128,8 +131,12 @@ class Leaving:
         count = 0
         with closing(repository.read_rows(connection, self._next, keys=keys, most=_PAGE)) as rows:
             for row in rows:
-                if row.position >= goes_on:  # what is damaged in a frozen log is known
+                try:
                     rehashed(row, row.position)
+                except LogForked:
+                    if row.position >= goes_on:
+                        raise
+                    self.damaged += 1
                 self._entries.add(row.position, row.leaf_hash)
                 self._next = row.position + 1
                 count += 1

@@ -25,7 +25,7 @@ class Erased:
     """What went of a customer, and what remains by law; ``datasets`` have pictures of theirs.
 
     ``data_keys`` are the numbers of those that were destroyed, and ``gone`` the entries of the log
-    that say nothing without them.
+    that say nothing without them; ``damaged`` of these, in frozen logs, were not what was logged.
     """
 
     customer: str
@@ -35,6 +35,7 @@ class Erased:
     datasets: Sequence[str]
     data_keys: Sequence[int]
     gone: Gone
+    damaged: int
 
     def to_json(self) -> dict[str, Any]:
         """As the log has it, and ``mintage erase --json`` prints it."""
@@ -46,6 +47,7 @@ class Erased:
             "datasets": list(self.datasets),
             "data_keys": list(self.data_keys),
             **self.gone.to_json(),
+            "damaged": self.damaged,
         }
 
 
@@ -93,8 +95,9 @@ def erase(workspace: Workspace, customer: str) -> Erased:
         removed = repository.remove(connection, found.id, now)
         remains = repository.remaining(connection, found.id)
         removed["pictures"] = len(files)
-        gone = leaving.gone()
-        erased = Erased(found.id, now, removed, remains, datasets, destroyed, gone)
+        erased = Erased(
+            found.id, now, removed, remains, datasets, destroyed, leaving.gone(), leaving.damaged
+        )
         audit.append(connection, ERASED, erased.to_json())
         return erased
 
