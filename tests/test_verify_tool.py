@@ -57,7 +57,7 @@ def test_they_import_nothing_but_python_cryptography_and_one_another() -> None:
         for line in lines
         if line.startswith(("import", "from"))
     }
-    mine = {"cryptography", "verify", "verify_prices"}
+    mine = {"cryptography", "verify", "verify_prices"}  # others are asked for where they are needed
     assert modules - sys.stdlib_module_names == mine
     assert all(len(lines) < 600 for lines in texts)  # they are to be read as a whole
 

@@ -3,12 +3,12 @@
     python verify.py WHAT --key MAKER.pub [--key ANOTHER.pub] ...
 
 WHAT is a bundle (its folder or pets.mintage), a dataset's folder, a receipt, a signed invoice,
-plan, evaluation or audit, a tree head, a proof, an export of the audit log, or the evidence of an
-invoice. For an export ``verify_log.py`` has to lie beside this file, and for evidence
-``verify_invoice.py`` and ``verify_prices.py``. The keys are those that their owner gave you, by
-another way than the files; one in ``receipt.pub`` or ``NAME.receipt.pub`` is believed for receipts
-alone, and so with bundle, data and log. Exit status 0: every check held; 3: one did not, and the
-reason is said; 2: there was nothing to check.
+plan, evaluation or audit, or a tree head. Other files have to lie beside this one for a proof or an
+export of the audit log (``verify_log.py``), the evidence of an invoice (``verify_invoice.py`` and
+``verify_prices.py``) and a list of keys (``verify_keys.py``). The keys are those that their owner
+gave you, by another way than the files; one in ``receipt.pub`` or ``NAME.receipt.pub`` is believed
+for receipts alone, and so with bundle, data and log. Exit status 0: every check held; 3: one did
+not, and the reason is said; 2: there was nothing to check.
 
 The formats are those of docs/formats.
 """
@@ -432,49 +432,6 @@ def included(index: int, size: int, found: bytes, path: Sequence[bytes], root: b
     return found == root
 
 
-def grew(size1: int, size2: int, root1: bytes, root2: bytes, path: Sequence[bytes]) -> bool:
-    """Whether the larger log begins with the smaller one (RFC 9162, 2.1.4.2)."""
-    if not 1 <= size1 <= size2 or bool(path) == (size1 == size2):
-        return False
-    start, *rest = [root1, *path] if size1 & (size1 - 1) == 0 else path
-    place, last = size1 - 1, size2 - 1
-    while place & 1:
-        place, last = place >> 1, last >> 1
-    first = second = start
-    for sibling, is_left in climb(place, last, rest):
-        first = node(sibling, first) if is_left else first
-        second = node(sibling, second) if is_left else node(second, sibling)
-    return (first, second) == (root1, root2)
-
-
-def proof_of(proof: dict[str, Any], keys: Sequence[Key], kept: Sequence[str]) -> None:
-    """An inclusion proof, or a consistency proof from a head that was kept."""
-    origin, size, root = head_of(proof["head"], keys)
-    path = [bytes.fromhex(each) for each in proof["path"]]
-    if "leaf_hash" in proof:
-        found = bytes.fromhex(proof["leaf_hash"])
-        if "record" in proof and found != leaf(
-            proof["record"].encode(), bytes.fromhex(proof["salt"])
-        ):
-            refuse("the record is not the one of this leaf")
-        if proof["index"] > proof["position"] or (
-            "/" not in origin.partition("/")[2] and proof["index"] != proof["position"]
-        ):
-            refuse("the proof's position is not that of its index")
-        if size != proof["size"] or not included(proof["index"], size, found, path, root):
-            refuse(f"the entry at {proof['position']} is not in the log of this head")
-        is_erased = "erased_by" in proof and "record" not in proof
-        what = "the hash of the erased entry" if is_erased else "the entry"
-        return said(f"{what} at {proof['position']} is among the {size:,} of {origin}")
-    for note in kept:
-        before = head_of(note, keys)
-        if before[:2] == (origin, proof["from"]) and size == proof["to"]:
-            if not grew(before[1], size, before[2], root, path):
-                refuse(f"the log of {size:,} entries does not begin with the {before[1]:,} of then")
-            return said(f"{origin}: the log of {size:,} begins with the {before[1]:,} of then")
-    refuse("the head that this proof is from has to be given: --head kept.txt")
-
-
 # ---- the command
 
 
@@ -486,7 +443,7 @@ def check(asked: argparse.Namespace) -> None:
         refuse(f"{place} is neither a file nor a folder")
     beginning = b"" if place.is_dir() else place.open("rb").read(20)
     if beginning.startswith(b"PK") and "invoice.json" in zipfile.ZipFile(place).namelist():
-        beside("verify_invoice").walk(place, keys, asked.receipts)
+        beside("verify_invoice", "an invoice's evidence").walk(place, keys, asked.receipts)
     elif place.is_dir() or beginning.startswith(b"PK"):
         subject, digests = signed_files(place, keys)
         if "#" in subject:
@@ -495,7 +452,7 @@ def check(asked: argparse.Namespace) -> None:
             said(f"bundle {subject}: {len(digests)} files as signed; digest {digest_of(digests)}")
     elif beginning.startswith(b'{"first_position"'):
         with place.open("rb") as lines:
-            beside("verify_log").log_of(lines_of(lines, place.name), keys, kept)
+            beside("verify_log", "a log").log_of(lines_of(lines, place.name), keys, kept)
     elif beginning.lstrip().startswith(b"{"):
         json_of(place.read_bytes(), keys, kept, asked.input)
     else:
@@ -503,18 +460,18 @@ def check(asked: argparse.Namespace) -> None:
         said(f"the head of {origin}: {size:,} entries, root {root.hex()}")
 
 
-def beside(name: str) -> Any:
-    """The file that checks what this one does not."""
+def beside(name: str, what: str) -> Any:
+    """A file that has to lie beside this one to check something; without it all else is."""
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
-        refuse(f"to check this, put {error.name}.py beside verify.py")
+        refuse(f"to check {what}, put {error.name}.py beside verify.py")
 
 
 def json_of(data: bytes, keys: Sequence[Key], kept: Sequence[str], given: Path | None) -> None:
     found = read(data)
     if "path" in found and "head" in found:
-        proof_of(found, keys, kept)
+        beside("verify_log", "a proof").proof_of(found, keys, kept)
     elif found.get("payloadType") == IN_TOTO:
         document_of(data, keys)
     else:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.log_forgeries import FORGED
 
 from mintage.core.errors import ConfigError, LogForked, MintageError
 from mintage.core.progress import Silent
@@ -14,7 +18,7 @@ from mintage.store.workspace import Workspace
 from mintage.trust.audit import AuditLog, append
 from mintage.trust.exported import check_export, check_growth, check_inclusion, is_proof
 from mintage.trust.keys import KeyRing
-from mintage.trust.notes import SignedHead
+from mintage.trust.notes import SignedHead, sign_head
 
 ORIGIN = "example.com/log"
 
@@ -136,6 +140,81 @@ def test_a_log_that_was_begun_anew_is_checked_behind_the_frozen_one(
     del lines[place + 1]
     with pytest.raises(LogForked):
         check_export(lines, [kept, newer], Silent())
+
+
+def begun_anew(workspace: Workspace, log: AuditLog, entries: int) -> None:
+    """Freeze the newest log as if so many of its entries were known to hold."""
+    looked = log.examine()[-1]
+    log._heads.begin_anew(looked.log, LogForked("damaged"), entries)
+
+
+@pytest.fixture
+def three(workspace: Workspace, log: AuditLog) -> tuple[list[Any], list[SignedHead]]:
+    """An export of three logs, as ``tests.log_forgeries`` has it, and heads of its good parts."""
+    add(workspace, 3)
+    heads = [log.tree_head()]
+    add(workspace, 2)
+    log.tree_head()
+    begun_anew(workspace, log, 3)
+    add(workspace, 2)
+    heads.append(log.tree_head())
+    begun_anew(workspace, log, 3)
+    add(workspace, 2)
+    heads.append(log.tree_head())
+    return [json.loads(line) for line in exported(log)], heads
+
+
+def by_the_tool(
+    lines: list[bytes], heads: list[SignedHead], keys: KeyRing, capsys: Any, folder: Path
+) -> tuple[int, str]:
+    """What ``tools/verify.py`` says of an export, without a process of its own."""
+    tools = Path(__file__).parents[2] / "tools"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(tools))
+        verify, verify_log = import_module("verify"), import_module("verify_log")
+    (folder / "log.pub").write_bytes(keys.signer("log").public.pem)
+    known = verify.keys_of([folder / "log.pub"])
+    notes = [each.note for each in heads]
+    status = verify.ended(lambda: verify_log.log_of(lines, known, notes))
+    return status, capsys.readouterr().out
+
+
+def test_an_export_of_several_logs_holds_for_either_checker(
+    three: Any, keys: KeyRing, capsys: Any, tmp_path: Path
+) -> None:
+    said, heads = three
+    lines = [json.dumps(each).encode() for each in said]
+    found = check_export(lines, heads, Silent())
+    assert [(each.size, each.met) for each in found] == [(5, (3,)), (3, (3,)), (3, (3,))]
+    status, told = by_the_tool(lines, heads, keys, capsys, tmp_path)
+    assert (status, told.count("are those that the head was signed over")) == (0, 3)
+
+
+@pytest.mark.parametrize("what", FORGED)
+def test_what_a_log_says_falsely_of_those_before_it_is_refused_by_either_checker(
+    three: Any, keys: KeyRing, capsys: Any, tmp_path: Path, what: str
+) -> None:
+    said, heads = three
+    done = FORGED[what]
+    done.change(said)
+    lines = [json.dumps(each).encode() for each in said]
+    # Without the heads of what was changed: what is said of the logs before is looked at alone.
+    kept = heads[:1]
+    with pytest.raises(LogForked, match=done.ours):
+        check_export(lines, kept, Silent())
+    status, told = by_the_tool(lines, kept, keys, capsys, tmp_path)
+    assert (status, bool(re.search(done.tools, told))) == (3, True), told
+
+
+def test_of_two_heads_of_one_size_both_have_to_hold(
+    held: Any, keys: KeyRing, capsys: Any, tmp_path: Path
+) -> None:
+    lines, first, second = held
+    forged = sign_head(first.size, bytes(32), ORIGIN, keys.signer("log"))
+    for heads in ([forged, first, second], [first, forged]):
+        with pytest.raises(LogForked, match="first 5 entries are not those"):
+            check_export(lines, heads, Silent())
+        assert by_the_tool(lines, heads, keys, capsys, tmp_path)[0] == 3
 
 
 def test_proofs_lead_to_their_heads_and_to_no_others(workspace: Workspace, log: AuditLog) -> None:

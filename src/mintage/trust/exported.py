@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mintage.core.canonical import read_json
 from mintage.core.errors import ConfigError, LogForked
 from mintage.core.messages import _
 from mintage.core.progress import Progress
@@ -101,27 +101,18 @@ def check_export(
     for number, line in enumerate(lines, start=1):
         said = _read(line, number)
         if "origin" in said:
-            begins = said["first_position"]
-            if begins < expected or any(each.origin == said["origin"] for each in found):
-                raise LogForked(
-                    _("The log {origin} begins twice, or too early.", origin=said["origin"]),
-                    remedy=_REMEDY,
-                )
-            found.append(_Log(said["origin"], heads))
-            expected = begins
+            _check_not_empty(found)
+            found.append(_begun(said, found, expected, heads))
+            expected = found[-1].first
             continue
         if not found or said["position"] != expected:
             raise missing(expected)
         try:
             record, leaf = _entry_of(said, erasures)
-            begun = len(found) == 1 or found[-1].size or json.loads(record)["kind"] == BEGUN
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _no_entry(number) from error
-        if not begun:
-            raise LogForked(
-                _("{origin} does not say which log was frozen for it.", origin=found[-1].origin),
-                remedy=_REMEDY,
-            )
+        if len(found) > 1 and not found[-1].size:
+            found[-1].good = _good_of_those_before(record, found)
         found[-1].add(leaf)
         found[-1].erased += not record
         expected += 1
@@ -129,6 +120,7 @@ def check_export(
             progress.advance(expected)
     progress.finish()
     erasures.finish()
+    _check_not_empty(found)
     for head in heads:
         if not any(each.has_met(head) for each in found):
             raise LogForked(
@@ -142,12 +134,71 @@ def check_export(
     return [each.checked() for each in found]
 
 
+def _begun(
+    said: Mapping[str, Any], logs: Sequence[_Log], expected: int, heads: Sequence[SignedHead]
+) -> _Log:
+    """The log that a line announces, behind those that there are."""
+    found = _Log(said["origin"], said["first_position"], heads)
+    if not logs and found.first:
+        raise missing(0)
+    if found.first < expected or any(each.origin == found.origin for each in logs):
+        raise LogForked(
+            _("The log {origin} begins twice, or too early.", origin=found.origin),
+            remedy=_REMEDY,
+        )
+    return found
+
+
+def _good_of_those_before(record: str, logs: Sequence[_Log]) -> list[int]:
+    """How much of each log before the last one is good, as the first entry of that says.
+
+    It names itself and all before it as they are in the export, no more of one as good than is
+    there, and of those that were frozen earlier no other part than was said then.
+
+    Raises:
+        LogForked: it does not.
+    """
+    *before, own = logs
+    there = [(number, log.origin, log.first) for number, log in enumerate(logs, start=1)]
+    try:
+        said = read_json(record)
+        frozen = said["frozen"]
+        named = [(each["log"], each["origin"], each["first_position"]) for each in (*frozen, said)]
+        good = [_whole(each["good_size"]) for each in frozen]
+        is_begun = said["kind"] == BEGUN and own.origin == f"{before[0].origin}/{len(logs)}"
+    except (KeyError, TypeError, ValueError, RecursionError):
+        is_begun = False
+    if (
+        not is_begun
+        or named != there
+        or good[:-1] != before[-1].good
+        or not all(0 <= size <= log.size for size, log in zip(good, before, strict=True))
+    ):
+        raise _unnamed(own)
+    return good
+
+
+def _check_not_empty(logs: Sequence[_Log]) -> None:
+    """The last of several logs has at least the entry that names those before it."""
+    if len(logs) > 1 and not logs[-1].size:
+        raise _unnamed(logs[-1])
+
+
+def _unnamed(log: _Log) -> LogForked:
+    return LogForked(
+        _("{origin} does not say which logs were frozen before it.", origin=log.origin),
+        remedy=_REMEDY,
+    )
+
+
 class _Log:
     """One of the logs in an export, while it grows; its root is asked for where a head is due."""
 
-    def __init__(self, origin: str, heads: Sequence[SignedHead]) -> None:
-        self.origin, self.size, self.erased = origin, 0, 0
-        self._due = {each.size: each.root for each in heads if each.origin == origin}
+    def __init__(self, origin: str, first: int, heads: Sequence[SignedHead]) -> None:
+        self.origin, self.first, self.size, self.erased = origin, first, 0, 0
+        self.good: list[int] = []
+        """How much of each log before it is good, as it says."""
+        self._due = [(each.size, each.root) for each in heads if each.origin == origin]
         self._growing = GrowingRoot()
         self._waiting: list[bytes] = []
         self._met: list[int] = []
@@ -165,9 +216,9 @@ class _Log:
         self._waiting = []
 
     def _compare(self) -> None:
-        if self.size in self._due:
+        for root in [root for size, root in self._due if size == self.size]:
             self._grow()
-            if self._growing.root() != self._due[self.size]:
+            if self._growing.root() != root:
                 raise LogForked(
                     _(
                         "The first {size} entries are not those that {origin} signed.",
@@ -189,7 +240,7 @@ class _Log:
 
 def _read(line: bytes, number: int) -> Mapping[str, Any]:
     try:
-        said = json.loads(line)
+        said = read_json(line)
     except (ValueError, RecursionError) as error:
         raise _no_entry(number) from error
     place = "first_position" if isinstance(said, dict) and "origin" in said else "position"
