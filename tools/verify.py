@@ -36,10 +36,20 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 IN_TOTO = "application/vnd.in-toto+json"
 RECEIPT = "application/vnd.mintage.receipt+json"
+LIST = "urn:mintage:keys:v1"
 SIGNATURE = "signature.json"
 ROLES = {"bundle", "data", "receipt", "log", "root", "witness"}
+CURVES: dict[str, Any] = {
+    "secp256r1": hashes.SHA256,
+    "secp384r1": hashes.SHA384,
+    "secp521r1": hashes.SHA512,
+}
 MOST_BYTES, MOST_LINE, MOST_BUNDLE = 64_000_000, 1_000_000, 2_000_000_000
 """Of a file that is read as a whole, of a line of another, and of a bundle in one file."""
+
+
+Head = tuple[str, int, bytes]
+"""Origin, size and root of a log."""
 
 
 class Refused(Exception):
@@ -64,9 +74,10 @@ class Key:
     def __init__(self, path: Path, pem: bytes) -> None:
         self.role = path.stem.rpartition(".")[2]
         key = serialization.load_pem_public_key(pem)
-        if not isinstance(key, ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey):
-            refuse(f"{path} is a key of neither ECDSA nor Ed25519")
-        self.key = key
+        is_ecdsa = isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in CURVES
+        if not is_ecdsa and not isinstance(key, ed25519.Ed25519PublicKey):
+            refuse(f"{path} is a key of neither ECDSA on a NIST curve nor Ed25519")
+        self.key: Any = key
         info = serialization.PublicFormat.SubjectPublicKeyInfo
         self.id = sha256(self.key.public_bytes(serialization.Encoding.DER, info))
         self.hint = sha256(self.key.public_bytes(serialization.Encoding.PEM, info))
@@ -89,9 +100,16 @@ class Key:
             if isinstance(self.key, ed25519.Ed25519PublicKey):
                 self.key.verify(signature, data)
             else:
-                self.key.verify(signature, data, ec.ECDSA(hashes.SHA256()))
+                self.key.verify(signature, data, ec.ECDSA(CURVES[self.key.curve.name]()))
         except InvalidSignature:
             return False
+        return True
+
+    def check(self, signed: bytes | str) -> None:
+        """Refuse a payload, or a moment, by what a list says of the key; it is on none."""
+
+    def reaches(self, head: Head, *, is_named: bool) -> bool:  # noqa: ARG002 - a listed key's asks
+        """Whether it may have signed a head, by what a list says of it; it is on none."""
         return True
 
 
@@ -140,6 +158,7 @@ def opened(envelope: Any, kind: str, role: str, keys: Sequence[Key]) -> tuple[by
     data = b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(payload), payload)
     for key in keys:
         if key.fits(role) and key.signed(raw, data):
+            key.check(payload)
             return payload, key
     refuse(f"no given key of the role {role} signed this, or what it signs was changed")
 
@@ -382,31 +401,43 @@ class Tree:
         return found
 
 
-def head_of(note: str, keys: Sequence[Key]) -> tuple[str, int, bytes]:
-    """Origin, size and root of a signed tree head (C2SP checkpoint)."""
+def parsed_head(note: str) -> tuple[Head, str, list[tuple[str, bytes]]]:
+    """What a tree head (C2SP checkpoint) says, as what was signed, and its signatures by name."""
     body, __, signatures = note.rpartition("\n\n")
     body += "\n"
     try:
         origin, size, root = body.split("\n")[:3]
         lines = [line.split(" ") for line in signatures.removesuffix("\n").split("\n")]
         made = [(name, unbase64(encoded)) for dash, name, encoded in lines]
-        found = origin, int(size), unbase64(root)
+        return (origin, int(size), unbase64(root)), body, made
     except ValueError:
         refuse("this is no signed tree head")
-    if not any(
-        signature[:4] == key.hint_of(origin, 1) and key.signed(signature[4:], body.encode())
+
+
+def head_of(note: str, keys: Sequence[Key], *, is_named: bool = False) -> Head:
+    """A signed tree head; one that a later log names binds though its key was revoked."""
+    found, body, made = parsed_head(note)
+    origin = found[0]
+    signers = [
+        key
         for name, signature in made
         for key in keys
-        if name == origin and key.fits("log")
-    ):
+        if name == origin and key.fits("log") and signature[:4] == key.hint_of(origin, 1)
+        if key.signed(signature[4:], body.encode())
+    ]
+    if not signers:
         refuse(f"the head of {origin} was signed by none of the given keys, or it was changed")
+    if not any(key.reaches(found, is_named=is_named) for key in signers):
+        refuse(f"the head of {origin} is of a key that was revoked, or followed by another before")
     for name, signature in made:
         for key in keys:
             if key.fits("witness") and signature[:4] == key.hint_of(name, 4):
                 at = int.from_bytes(signature[4:12])
                 if not key.signed(signature[12:], f"cosignature/v1\ntime {at}\n{body}".encode()):
                     refuse(f"the head of {origin} was changed after {name} cosigned it")
-                said(f"{name} saw this head of {origin}, {datetime.fromtimestamp(at, UTC)}")
+                moment = datetime.fromtimestamp(at, UTC)
+                key.check(moment.isoformat())
+                said(f"{name} saw this head of {origin}, {moment}")
     return found
 
 
@@ -441,8 +472,11 @@ def check(asked: argparse.Namespace) -> None:
     place: Path = asked.what
     if place.exists() and not place.is_dir() and not place.is_file():
         refuse(f"{place} is neither a file nor a folder")
-    beginning = b"" if place.is_dir() else place.open("rb").read(20)
-    if beginning.startswith(b"PK") and "invoice.json" in zipfile.ZipFile(place).namelist():
+    beginning = b""
+    if not place.is_dir():
+        with place.open("rb") as stream:
+            beginning = stream.read(20)
+    if beginning.startswith(b"PK") and is_evidence(place):
         beside("verify_invoice", "an invoice's evidence").walk(place, keys, asked.receipts)
     elif place.is_dir() or beginning.startswith(b"PK"):
         subject, digests = signed_files(place, keys)
@@ -460,6 +494,11 @@ def check(asked: argparse.Namespace) -> None:
         said(f"the head of {origin}: {size:,} entries, root {root.hex()}")
 
 
+def is_evidence(place: Path) -> bool:
+    with zipfile.ZipFile(place) as archive:
+        return "invoice.json" in archive.namelist()
+
+
 def beside(name: str, what: str) -> Any:
     """A file that has to lie beside this one to check something; without it all else is."""
     try:
@@ -472,6 +511,8 @@ def json_of(data: bytes, keys: Sequence[Key], kept: Sequence[str], given: Path |
     found = read(data)
     if "path" in found and "head" in found:
         beside("verify_log", "a proof").proof_of(found, keys, kept)
+    elif is_list(found):
+        beside("verify_keys", "a list of keys").list_of(data, keys)
     elif found.get("payloadType") == IN_TOTO:
         document_of(data, keys)
     else:
@@ -479,10 +520,27 @@ def json_of(data: bytes, keys: Sequence[Key], kept: Sequence[str], given: Path |
         receipt_of(found.get("envelope", found), keys, given)
 
 
+def is_list(found: dict[str, Any]) -> bool:
+    """Whether it says to be a list of keys."""
+    is_statement = found.get("payloadType") == IN_TOTO
+    return is_statement and read(unbase64(found["payload"]))["predicateType"] == LIST
+
+
 def keys_of(paths: Iterable[Path]) -> list[Key]:
-    begins = b"-----BEGIN "
-    pems = [(path, part) for path in paths for part in path.read_bytes().split(begins)[1:]]
-    return [Key(path, begins + part) for path, part in pems]
+    """Those of files with one or several, and of lists; what a list says of a key counts."""
+    begins, keys, lists = b"-----BEGIN ", list[Key](), list[tuple[Path, bytes]]()
+    for path in paths:
+        data = path.read_bytes()
+        if data.lstrip().startswith(b"{"):
+            lists.append((path, data))
+        else:
+            keys += [Key(path, begins + part) for part in data.split(begins)[1:]]
+    roots = [key for key in keys if key.role == "root"]
+    listed: list[Key] = []
+    for path, data in lists:
+        listed += beside("verify_keys", "a list of keys").listed(path, data, roots)
+    known = {key.id for key in listed}
+    return [*listed, *(key for key in keys if key.id not in known)]
 
 
 def main() -> None:
@@ -512,7 +570,7 @@ def ended(main: Callable[[], None]) -> int:
         return 3
     except OSError as error:
         print("✗", error)
-        return 2
+        return 2 if error.filename else 3  # it is not there; else it is, and leads nowhere
     except (*ODD, *DAMAGED) as error:
         print(f"✗ it is damaged, or nothing that Mintage signs: {type(error).__name__}: {error}")
         return 3

@@ -127,7 +127,9 @@ class Log:
             refuse(f"position {position} is not in the log that is named")
         if proof["path"] is None and self.end is not None and index >= self.head[1]:
             return False
-        path = [bytes.fromhex(each) for each in proof["path"] or ()]
+        if proof["path"] is None:
+            refuse(f"the proof for position {position} is missing")
+        path = [bytes.fromhex(each) for each in proof["path"]]
         if not included(index, self.head[1], found, path, self.head[2]):
             refuse(f"the entry at {position} is not in the log of this head")
         return True
@@ -136,11 +138,11 @@ class Log:
 def logs_of(held: Held, begun: dict[str, Any] | None, keys: Sequence[Key]) -> dict[int, Log]:
     """The logs by number; where one was frozen, the newest's first entry names all before it."""
     names = [name for name in held.names if name.startswith("heads/")]
-    heads = {int(name[6:-4]): head_of(held.whole(name).decode(), keys) for name in names}
-    if not heads:
+    notes = {int(name[6:-4]): held.whole(name).decode() for name in names}
+    if not notes:
         return {}
-    newest = max(heads)
-    head = heads[newest]
+    newest = max(notes)
+    head = head_of(notes[newest], keys)
     if begun is None:
         if newest != 1:
             refuse(f"{head[0]} does not say which logs were before it")
@@ -155,8 +157,10 @@ def logs_of(held: Held, begun: dict[str, Any] | None, keys: Sequence[Key]) -> di
         refuse(f"{head[0]} names other logs before it")
     begins = [*(each["first_position"] for each in named), first]
     for number, (each, (start, end)) in enumerate(zip(named, pairwise(begins), strict=True), 1):
-        expected = (each["origin"], each["good_size"], b"")
-        kept = heads.get(number, expected)
+        kept = expected = (each["origin"], each["good_size"], b"")
+        if number in notes:
+            is_named = notes[number] == each["head"]
+            kept = head_of(notes[number], keys, is_named=is_named)
         if kept[:2] != expected[:2] or (number == 1 and start) or not 0 <= kept[1] <= end - start:
             refuse(f"the head of {each['origin']} is not the one that holds")
         logs[number] = Log(start, end, kept)
@@ -448,7 +452,10 @@ class Chain:
         evaluation = held.listed_file(folder, "evaluation.json", digests)
         shown = {name: evaluation[name] for name in ("accuracy", "examples") if name in evaluation}
         said(f"its evaluation: {json.dumps(shown)}")
-        dataset = held.listed_file(folder, "bundle.json", digests)["dataset"]
+        dataset = held.listed_file(folder, "bundle.json", digests).get("dataset")
+        if not isinstance(dataset, dict) or not {"name", "version"} <= dataset.keys():
+            said(f"dataset: bundle {model} names none", "?")
+            return
         name, folder = f"{dataset['name']}#{dataset['version']}", f"datasets/{dataset['version']}"
         if f"{folder}/{SIGNATURE}" not in held.names:
             said(f"dataset {name}: not held", "?")

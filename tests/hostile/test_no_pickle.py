@@ -7,15 +7,20 @@ import pickle
 import sys
 import tarfile
 import types
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 import mintage
-from mintage.core.errors import DataError
+from mintage.bundle.archive import unpack
+from mintage.core.errors import DataError, MintageError
 from mintage.core.registry import modalities
-from mintage.sources.location import list_source
+from mintage.core.types import Skipped, SourceListing
+from mintage.modalities.safe_tensors import check_file
+from mintage.sources.location import attempt, list_source
 
 ROOT = Path(__file__).parents[2]
 INSTALLED = Path(mintage.__file__).parent
@@ -159,6 +164,56 @@ def test_a_pickle_among_pictures_is_named_and_never_run(protocol: int, tmp_path:
     with pytest.raises(DataError, match="not a JPEG, PNG, WebP, BMP or TIFF picture") as refused:
         modalities().get("image").ingest(data)
     assert protocol < 2 or "a pickle, which is never opened" in refused.value.message
+    assert not trace.exists()
+
+
+def test_every_malicious_file_of_picklescans_corpus_is_refused(
+    shared_vectors: Path, tmp_path: Path
+) -> None:
+    """github.com/mmaitre314/picklescan, tests: as pictures, as a source, and as weights."""
+    corpus = shared_vectors / "picklescan"
+    if not corpus.is_dir():
+        pytest.skip(f"the corpus of picklescan is not at {corpus}")
+    files = [path for path in sorted(corpus.rglob("*")) if path.is_file()]
+    assert len(files) > 30
+    taken = [path.name for path in files if taken_in(path, tmp_path)]
+    assert taken == []
+
+
+def taken_in(path: Path, scratch: Path) -> bool:
+    """Whether any door makes something of such a file; of a zip what is in it is looked at too."""
+    image, model, data = modalities().get("image"), scratch / "model.safetensors", path.read_bytes()
+    model.write_bytes(data)
+    doors: list[Callable[[], object]] = [
+        lambda: image.ingest(data),
+        lambda: examples(list_source(path, image, "label")[1]),
+        lambda: check_file(model),
+        lambda: unpack(data),
+    ]
+    for door in doors:
+        with suppress(MintageError):
+            if door():
+                return True
+    return False
+
+
+def examples(listing: SourceListing) -> list[object]:
+    """What is made of a listing's examples, without those that are left out with a reason."""
+    ingest = modalities().get("image").ingest
+    made = [attempt(found, ingest) for found in listing.examples]
+    return [each for each in made if not isinstance(each, Skipped)]
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("packed", [False, True], ids=["alone", "as torch packs it"])
+def test_a_pickle_gets_in_by_no_door(protocol: int, packed: bool, tmp_path: Path) -> None:
+    path, trace = tmp_path / "model.bin", tmp_path / "it-ran"
+    path.write_bytes(pickle.dumps(Runs(trace), protocol))
+    if packed:
+        data = path.read_bytes()
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("archive/data.pkl", data)
+    assert not taken_in(path, tmp_path)
     assert not trace.exists()
 
 

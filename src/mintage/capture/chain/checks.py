@@ -30,7 +30,7 @@ from mintage.trust.erasures import ERASED
 from mintage.trust.given import KeySource
 from mintage.trust.heads import BEGUN
 from mintage.trust.keys import PublicKey
-from mintage.trust.statements import open_statement
+from mintage.trust.statements import Statement, open_statement
 
 _ODD = (
     KeyError,
@@ -71,6 +71,7 @@ class Chain:
     _bundles: dict[str, tuple[str, str]] = field(default_factory=dict)
     _agreed: dict[str, Agreed] = field(default_factory=dict)
     _erasures: set[int] = field(default_factory=set)
+    _set_at: dict[str, int] = field(default_factory=dict)
 
     def check(self) -> Step:
         """Walk it as far as it holds.
@@ -175,31 +176,38 @@ class Chain:
 
     def _plan(self, reference: str, entry: Entry | None, logs: Logs | None) -> None:
         data = self.evidence.plan(reference)
-        if data is None:
-            self.root.leave_open(_("plan {plan}: its signed file is not held", plan=reference))
-            return
         step = Step(_("plan {plan}: as it was signed", plan=reference))
+        found = None
         with self.root.walking(step):
-            found = open_statement(data, self.keys, kind="plan")
-            if found.name != f"plan/{reference}":
-                raise SignatureMismatch(
-                    _("This is {name}, not plan/{plan}.", name=found.name, plan=reference),
-                    remedy=BY_SELLER,
-                )
-            set_at = None
-            if entry is None or logs is None:
-                step.leave_open(_("its entry on the log is not held"))
+            if data is None:
+                step.mark = "open"
+                step.said = _("plan {plan}: its signed file is not held", plan=reference)
             else:
-                set_at = entry.proof.position
-                said = read_json(entry.record)
-                plan = {name: each for name, each in said.items() if name not in _AROUND}
-                if sha256_hex(canonical_json(plan)) != found.sha256:
-                    raise broken(_("The plan {plan} was set with other terms.", plan=reference))
-                if logs.has(entry.proof, set_at, entry.leaf_hash):
-                    step.steps.append(Step(_("set at position {position}", position=set_at)))
-                else:
-                    step.leave_open(_("no head is over the entry that set it: its log was frozen"))
-            self._agreed[reference] = Agreed.of(terms_of(found.document), set_at)
+                found = open_statement(data, self.keys, kind="plan")
+                if found.name != f"plan/{reference}":
+                    raise SignatureMismatch(
+                        _("This is {name}, not plan/{plan}.", name=found.name, plan=reference),
+                        remedy=BY_SELLER,
+                    )
+                self._agreed[reference] = Agreed.of(terms_of(found.document))
+            if entry is not None and logs is not None:
+                self._set_at[reference] = entry.proof.position
+                self._entry_of_plan(step, reference, found, entry, logs)
+            elif found is not None:
+                step.leave_open(_("its entry on the log is not held"))
+
+    def _entry_of_plan(
+        self, step: Step, reference: str, found: Statement | None, entry: Entry, logs: Logs
+    ) -> None:
+        """That it was set with these terms, where the log says."""
+        position, said = entry.proof.position, read_json(entry.record)
+        plan = {name: each for name, each in said.items() if name not in _AROUND}
+        if found is not None and sha256_hex(canonical_json(plan)) != found.sha256:
+            raise broken(_("The plan {plan} was set with other terms.", plan=reference))
+        if logs.has(entry.proof, position, entry.leaf_hash):
+            step.steps.append(Step(_("set at position {position}", position=position)))
+        else:
+            step.leave_open(_("no head is over the entry that set it: its log was frozen"))
 
     def _lines(self, document: Mapping[str, Any]) -> list[ChargedLine]:
         """Those of usage, once all of them are what their plans say."""
@@ -211,7 +219,9 @@ class Chain:
         for said in unchecked(document, terms):
             self.root.leave_open(said)
         lines = [
-            ChargedLine(number, line, self._agreed.get(line["plan"]))
+            ChargedLine(
+                number, line, self._agreed.get(line["plan"]), self._set_at.get(line["plan"])
+            )
             for number, line in enumerate(document["lines"], start=1)
             if "until" in line
         ]

@@ -30,19 +30,15 @@ Quantities = tuple[tuple[str, int], ...]
 
 @dataclass(frozen=True)
 class Agreed:
-    """The terms of a version of a plan, and what calls come to by them.
-
-    ``set_at`` is its position on the log, None where that is not held.
-    """
+    """The terms of a version of a plan, and what calls come to by them."""
 
     terms: Terms
-    set_at: int | None
     priced: Callable[[str, Quantities], Priced]
 
     @classmethod
-    def of(cls, terms: Terms, set_at: int | None) -> Agreed:
+    def of(cls, terms: Terms) -> Agreed:
         """Calls of the same few are priced once."""
-        return cls(terms, set_at, lru_cache(maxsize=4096)(partial(_priced, terms)))
+        return cls(terms, lru_cache(maxsize=4096)(partial(_priced, terms)))
 
 
 @dataclass(frozen=True)
@@ -61,11 +57,15 @@ def _priced(terms: Terms, product: str, quantities: Quantities) -> Priced:
 
 @dataclass
 class ChargedLine:
-    """What the events of one line come to; without ``agreed`` its plan is not held."""
+    """What the events of one line come to; without ``agreed`` its plan is not held.
+
+    ``set_at`` is where on the log its plan was set, None where that is not held.
+    """
 
     number: int
     said: Mapping[str, Any]
     agreed: Agreed | None = None
+    set_at: int | None = None
     tree: GrowingRoot = field(default_factory=GrowingRoot)
     waiting: list[bytes] = field(default_factory=list)
     units: Counter[str] = field(default_factory=Counter)
@@ -98,6 +98,8 @@ class ChargedLine:
         said, unit = self.said, self.said.get("unit")
         if f"{facts['plan']}@{facts['plan_version']}" != said["plan"]:
             raise self.broken(_("the event at {position} is of another plan", **at(event)))
+        if self.set_at is not None and event.position < self.set_at:
+            raise self.broken(_("the event at {position} is older than its plan", **at(event)))
         terms = None if self.agreed is None else self.agreed.terms
         charges_abstained = terms is None or terms.charge_abstained
         abstained = facts["outcome"] == ABSTAINED and charges_abstained
@@ -135,9 +137,7 @@ class ChargedLine:
             self._flush()
 
     def _check_price(self, agreed: Agreed, event: Event, facts: Mapping[str, Any]) -> None:
-        """A price that was promised as final is the plan's, which was agreed before."""
-        if agreed.set_at is not None and event.position < agreed.set_at:
-            raise self.broken(_("the event at {position} is older than its plan", **at(event)))
+        """A price that was promised as final is the plan's."""
         if not facts["final"] and not self.is_summed:
             return
         by_plan = agreed.priced(facts["product"], tuple(sorted(facts["quantities"].items())))
