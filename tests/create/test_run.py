@@ -15,7 +15,7 @@ from tests.pictures import two_classes
 
 from mintage.app.root import App
 from mintage.core.clock import SystemClock
-from mintage.core.errors import ConfigError, DataError, RequestError
+from mintage.core.errors import ConfigError, DataError, DependencyDown, RequestError
 from mintage.core.messages import Message, _
 from mintage.core.progress import Silent
 from mintage.core.settings import load_settings
@@ -619,6 +619,28 @@ def test_where_no_label_could_be_judged_that_is_said_and_a_resume_tries_again(
         monkeypatch.setattr(suspects, "find", lambda *_, **__: Found(None))
         monkeypatch.setattr(suspects, "positions_to_drop", lambda _: np.array([0]))
         assert len(app.create.resume(run).record["dropped"]) == 1
+
+
+def test_a_disk_too_full_to_write_down_how_a_run_ended_still_says_how_to_go_on(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+
+    class Told(Silent):
+        def say(self, text: str) -> None:
+            said.append(text)
+
+    def full(*_: object) -> None:
+        raise DependencyDown("The disk is full.")
+
+    monkeypatch.setattr(minting, "check_parity", full)
+    monkeypatch.setattr(repository, "end_run", full)
+    with opened(home) as app:
+        with pytest.raises(DependencyDown, match="full"):
+            app.create.train("pets", recipe="seed-cnn", epochs=1, progress=Told())
+        with app.workspace.database.read() as connection:
+            (run,) = repository.unfinished_runs(connection)
+    assert any(f"--resume {run}" in text for text in said)
 
 
 def test_a_run_resumed_twice_has_the_time_that_none_of_its_beginnings_used(

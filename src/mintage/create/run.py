@@ -119,7 +119,6 @@ class Run:
             try:
                 return self._deliver(self._train())
             except BaseException as error:
-                self._end("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
                 if self._signed is None and any(self.folder.glob(_STATES)):
                     self.progress.say(
                         _(
@@ -127,6 +126,8 @@ class Run:
                             run=self.id,
                         )
                     )
+                # Last, since a disk that is full may refuse this too.
+                self._end("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
                 raise
 
     def _begin(self, connection: repository.Connection) -> None:
