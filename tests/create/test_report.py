@@ -227,6 +227,12 @@ def test_an_ablation_a_search_and_what_was_skipped_are_shown_with_what_did_not_h
     ):
         assert words in html
     assert "Each cure by itself" not in render(record)
+    uneven = {**record, **more, "chosen_by": "balanced_accuracy"}
+    assert "cures are judged by" not in render(uneven)  # of a run whose cures were not
+    scored = [{**row, "score": 0.612} for row in rows]
+    html = render({**uneven, "ablation": scored})
+    assert "cures are judged by balanced accuracy" in html
+    assert html.count("<td class=n>61.2%</td>") == len(rows)
 
 
 def test_the_mistakes_stand_in_the_page_as_pictures_with_their_words_escaped(

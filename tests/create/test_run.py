@@ -25,6 +25,7 @@ from mintage.create.ablation import (
     CURES,
     OF_PICTURES,
     TRAININGS,
+    _balanced,
     alone,
     judged,
     together,
@@ -508,12 +509,29 @@ def test_a_cure_helps_only_by_more_than_chance_would() -> None:
     assert [row["helps"] for row in rows] == [None, None, True, False]
 
 
-def test_of_equal_cures_hardly_one_is_called_better_or_worse() -> None:
+def test_with_uneven_classes_a_cure_is_judged_by_what_it_does_to_each() -> None:
+    weights = _balanced(np.array([0] * 160 + [1] * 40))
+    assert weights.sum() == pytest.approx(1)
+    assert weights[:160].sum() == pytest.approx(weights[160:].sum())
+    right = {
+        "none": _rights((165, 200)),  # always the frequent class, nearly
+        "mixup": _rights((0, 25), (195, 200)),  # far more of the rare class is right
+        "l1": _rights((0, 1), (166, 200)),
+    }
+    rows = [{"cure": cure, "helps": None} for cure in right]
+    assert [row["helps"] for row in judged(rows, right)][1] is None
+    assert [row["helps"] for row in judged(rows, right, weights)] == [None, True, None]
+
+
+@pytest.mark.parametrize("weights", [None, _balanced(np.array([0] * 150 + [1] * 50))])
+def test_of_equal_cures_hardly_one_is_called_better_or_worse(
+    weights: NDArray[np.float64] | None,
+) -> None:
     chance = np.random.default_rng(0)
     called = 0
     for __ in range(200):
         right = {cure: chance.random(200) < 0.8 for cure in ["none", *CURES]}
-        rows = judged([{"cure": cure, "helps": None} for cure in right], right)
+        rows = judged([{"cure": cure, "helps": None} for cure in right], right, weights)
         called += any(row["helps"] is not None for row in rows)
     assert called <= 0.1 * 200
 

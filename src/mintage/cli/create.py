@@ -250,7 +250,7 @@ def show_run(record: Mapping[str, Any]) -> None:
     kept = next(c for c in record["candidates"] if c["name"] == record["candidate"])
     line(_("It {gap}.", gap=gap_in_words(kept)))
     if record["ablation"]:
-        _show_ablation(record["ablation"])
+        _show_ablation(record["ablation"], balanced=balanced)
     low, high = record["evaluation"]["interval"]
     if high - low > _WIDE:
         line(_("Few examples: the interval is wide. More pictures help most, then more time."))
@@ -295,17 +295,20 @@ def _show_search(record: Mapping[str, Any]) -> None:
         line(_("Mirror images were tried on validation data: {because}.", because=why))
 
 
-def _show_ablation(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Cure → training, validation, gap."""
+def _show_ablation(rows: Sequence[Mapping[str, Any]], *, balanced: bool) -> None:
+    """Cure → training, validation, gap; where classes are uneven also the measure that judges."""
     line()
+    judged = (BALANCED,) if balanced else ()
+    figures = (_("training"), _("validation"), *judged, _("gap"), _("epochs"))
     table(
-        (_("cure"), _("in words"), _("training"), _("validation"), _("gap"), _("epochs")),
+        (_("cure"), _("in words"), *figures),
         [
             (
                 name_of(each["cure"]),
                 help_in_words(each),
                 f"{each['train_accuracy']:.1%}",
                 f"{each['validation_accuracy']:.1%}",
+                *((f"{each['score']:.1%}",) if balanced else ()),
                 _(
                     "{gap:+.1f} points",
                     gap=points_between(each["train_accuracy"], each["validation_accuracy"]),
@@ -314,7 +317,7 @@ def _show_ablation(rows: Sequence[Mapping[str, Any]]) -> None:
             )
             for each in rows
         ],
-        numbers=4,
+        numbers=len(figures),
     )
 
 

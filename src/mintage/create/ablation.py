@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from math import sqrt
 from statistics import NormalDist
 from typing import Any
 
@@ -116,7 +117,8 @@ def variants(candidate: Candidate) -> dict[str, Candidate]:
 class Ablation:
     """The trainings of one run: the recipe's candidate, which is kept, and its variants.
 
-    By the clock each gets the same time, at most. Cures are judged on the data that chooses.
+    By the clock each gets the same time, at most. Cures are judged on the data that chooses, by the
+    recipe's measure.
     """
 
     def __init__(self, trials: Trials) -> None:
@@ -170,8 +172,19 @@ class Ablation:
         rows = [_row(cure, found, examples) for cure, found in self._trained.items()]
         order = ["none", *CURES, "all", "recipe"]
         rows.sort(key=lambda row: order.index(row["cure"]))
+        if "none" not in self._trained:
+            return rows
         right = {cure: _right(found) for cure, found in self._trained.items()}
-        return judged(rows, right) if "none" in self._trained else rows
+        weights = None
+        if self.trials.recipe.choose_by == "balanced_accuracy":
+            weights = _balanced(self._trained["none"].fitted.validation_labels)
+        return judged(rows, right, weights)
+
+
+def _balanced(labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """float64[V] that sum to 1: each class as much as another."""
+    counts = np.bincount(labels)
+    return np.asarray(1 / (counts[labels] * (counts > 0).sum()), dtype=np.float64)
 
 
 def _right(found: Trained) -> NDArray[np.bool_]:
@@ -189,6 +202,7 @@ def _row(cure: str, found: Trained, examples: int) -> dict[str, Any]:
         "train_accuracy": fitted.train_accuracy,
         "validation_accuracy": fitted.validation_accuracy,
         "validation_interval": list(wilson_interval(right, examples)),
+        "score": found.score,
         "gap": fitted.train_accuracy - fitted.validation_accuracy,
         "epochs": fitted.epochs,
         "seconds": round(fitted.seconds, 3),
@@ -199,20 +213,37 @@ def _row(cure: str, found: Trained, examples: int) -> dict[str, Any]:
 
 
 def judged(
-    rows: list[dict[str, Any]], right: Mapping[str, NDArray[np.bool_]]
+    rows: list[dict[str, Any]],
+    right: Mapping[str, NDArray[np.bool_]],
+    weights: NDArray[np.float64] | None = None,
 ) -> list[dict[str, Any]]:
     """Say of each cure whether it helped: better on validation data than none by more than chance.
 
-    By Tango's interval for pairs, since all answer the same examples (bool[V] each, by cure),
-    as wide as so many comparisons ask for (95 %, Bonferroni); ``helps`` is None where nothing can
-    be told, and for ``none`` itself.
+    All answer the same examples (bool[V] each, by cure), so that pairs are compared; intervals are
+    as wide as so many comparisons ask for (95 %, Bonferroni). With ``weights`` float64[V] examples
+    count differently. ``helps`` is None where nothing can be told, and for ``none`` itself.
     """
     compared = [each for each in rows if each["cure"] != "none"]
     strict = NormalDist().inv_cdf(1 - 0.025 / max(len(compared), 1))
-    bare = right["none"]
     for each in compared:
-        own = right[each["cure"]]
-        won, lost = int((own & ~bare).sum()), int((bare & ~own).sum())
-        least, most = paired_interval(won, lost, len(bare), strict)
+        least, most = _difference(right[each["cure"]], right["none"], weights, strict)
         each["helps"] = True if least > 0 else False if most < 0 else None
     return rows
+
+
+def _difference(
+    own: NDArray[np.bool_],
+    bare: NDArray[np.bool_],
+    weights: NDArray[np.float64] | None,
+    deviations: float,
+) -> tuple[float, float]:
+    """Between which bounds the share of right answers differs: Tango's for pairs.
+
+    Where examples count differently, McNemar's deviation with their weights in it.
+    """
+    won, lost = own & ~bare, bare & ~own
+    if weights is None:
+        return paired_interval(int(won.sum()), int(lost.sum()), len(bare), deviations)
+    difference = float(weights[won].sum() - weights[lost].sum())
+    error = deviations * sqrt(float((weights[won | lost] ** 2).sum()))
+    return difference - error, difference + error

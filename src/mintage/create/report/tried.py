@@ -31,6 +31,8 @@ from mintage.create.words import (
     skipped_in_words,
 )
 
+_BALANCED_JUDGED = _("The classes are uneven: cures are judged by balanced accuracy.")
+
 
 def tried(run: Mapping[str, Any]) -> str:
     """Every candidate with its curves, then what the kept one says of overfitting."""
@@ -52,7 +54,7 @@ def tried(run: Mapping[str, Any]) -> str:
         + paragraph(*_means(candidates), kind="small")
         + paragraph(note, kind="small")
         + _against_overfitting(run)
-        + _ablation(run.get("ablation") or (), run.get("recipe") or {})
+        + _ablation(run.get("ablation") or (), run.get("recipe") or {}, balanced=balanced)
     )
 
 
@@ -184,10 +186,13 @@ def _against_overfitting(run: Mapping[str, Any]) -> str:
     )
 
 
-def _ablation(rows: Sequence[Mapping[str, Any]], recipe: Mapping[str, Any]) -> str:
-    """Every cure by itself: what does not help is shown as such."""
+def _ablation(
+    rows: Sequence[Mapping[str, Any]], recipe: Mapping[str, Any], *, balanced: bool
+) -> str:
+    """Every cure by itself: what does not help is shown as such, by the measure that chose."""
     if not rows:
         return ""
+    balanced = balanced and all("score" in row for row in rows)  # formerly they had none
     lines = []
     for row in rows:
         low, high = row["validation_interval"]
@@ -198,6 +203,7 @@ def _ablation(rows: Sequence[Mapping[str, Any]], recipe: Mapping[str, Any]) -> s
                 f"{row['train_accuracy']:.1%}",
                 f"{row['validation_accuracy']:.1%}",
                 _("{low:.1%} to {high:.1%}", low=low, high=high),
+                *((f"{row['score']:.1%}",) if balanced else ()),
                 f"{points_between(row['train_accuracy'], row['validation_accuracy']):+.1f}",
                 format_duration(row["seconds"]),
             )
@@ -208,6 +214,7 @@ def _ablation(rows: Sequence[Mapping[str, Any]], recipe: Mapping[str, Any]) -> s
         TRAINING,
         VALIDATION,
         _("95 % interval"),
+        *((BALANCED,) if balanced else ()),
         _("gap, points"),
         _("time"),
     )
@@ -222,6 +229,6 @@ def _ablation(rows: Sequence[Mapping[str, Any]], recipe: Mapping[str, Any]) -> s
     )
     return (
         title(_("Each cure by itself"))
-        + paragraph(explained, alike)
-        + table(head, lines, numbers=5)
+        + paragraph(explained, alike, *((_BALANCED_JUDGED,) if balanced else ()))
+        + table(head, lines, numbers=len(head) - 2)
     )
