@@ -66,3 +66,21 @@ def test_the_measurement_has_each_kind_in_both_languages_with_its_interval(
     said = mintage("deidentify", "--recall", "--texts", 2000, "--seed", 5)
     assert "In 2,000 texts that were made for this (seed 5)" in said
     assert "It says nothing of other ways" in mintage.err
+
+
+def test_conversations_are_collected_without_personal_data_and_pictures_need_none(
+    mintage: Terminal, tmp_path: Path
+) -> None:
+    said = [{"prompt": f"Call 1381234567{n}, {n}?", "answer": f"Yes, {n}."} for n in range(10)]
+    Path("chats.jsonl").write_text("".join(json.dumps(each) + "\n" for each in said))
+    words = ("collect", "chats.jsonl", "--name", "chats", "--home", tmp_path / "home")
+    found = mintage.json(*words, "--deidentify", "phone")
+    assert found["deidentified"] == {"kinds": ["phone"], "replaced": {"phone": 10}}
+    assert "personal data replaced: phone 10" in mintage(*words, "--deidentify", "all")
+    assert "none was found" in mintage(*words, "--deidentify", "email")
+    assert "personal data" not in mintage(*words)
+    mintage(*words, "--deidentify", "names", status=2)
+    assert "No kind of personal data" in mintage.err
+    Path("photos").mkdir()
+    mintage("collect", "photos", "--name", "pets", "--deidentify", "all", status=2)
+    assert "--deidentify is for conversations" in mintage.err

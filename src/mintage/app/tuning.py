@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,9 +54,12 @@ class Tuning:
         strict: bool = False,
         seed: int = 0,
         about: Origin | None = None,
+        deidentify: Sequence[str] = (),
         progress: Progress | None = None,
     ) -> Dataset:
         """Read a file of conversations into a dataset; the same input gives the same version.
+
+        Personal data of the kinds ``deidentify`` is replaced before anything is kept.
 
         Raises:
             DataError: too few that can be learned from.
@@ -71,6 +74,7 @@ class Tuning:
             strict=strict,
             seed=seed,
             about=about,
+            deidentify=deidentify,
         )
 
     def train(

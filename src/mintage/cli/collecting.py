@@ -21,6 +21,7 @@ from mintage.create.dataset import Dataset
 from mintage.create.diff import difference
 from mintage.create.language.collect import TASK, holds_conversations
 from mintage.create.words import parts_of
+from mintage.trust.deidentify.detectors import kinds_of
 
 _SURE = 0.85  # of all labels, in agreement with networks that learned without them
 _SHOWN = 10
@@ -53,6 +54,14 @@ def collect(
     licence: Annotated[str, typer.Option(help="The licence of the data, for its card.")] = "",
     consent: Annotated[str, typer.Option(help="Who consented to what, for its card.")] = "",
     origin: Annotated[str, typer.Option(help="Where the data comes from, for its card.")] = "",
+    deidentify: Annotated[
+        str | None,
+        typer.Option(
+            "--deidentify",
+            help="Personal data that is replaced in conversations before they are kept: all, or "
+            "some of email,phone,card,iban,id,uscc,plate,passport,ssn,ip.",
+        ),
+    ] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -67,8 +76,16 @@ def collect(
     columns = [each.strip() for each in keep_columns.split(",") if each.strip()]
     if not into and holds_conversations(Path(path)):
         tuning.check_options({"keep-columns": keep_columns, "label": label != "label"})
-        _collect_conversations(Path(path), name or "", said, strict, seed, home, as_json=as_json)
+        kinds = () if deidentify is None else kinds_of(deidentify)
+        _collect_conversations(
+            Path(path), name or "", said, strict, seed, kinds, home, as_json=as_json
+        )
         return
+    if deidentify is not None:
+        raise ConfigError(
+            _("--deidentify is for conversations."),
+            remedy=_("Of a picture nothing but its pixels is kept anyway. Leave it out."),
+        )
     with opened(home, make=not into) as app:
         if into:
             growth = app.create.grow(
@@ -113,6 +130,7 @@ def _collect_conversations(
     said: Origin,
     strict: bool,
     seed: int | None,
+    kinds: Sequence[str],
     home: Path | None,
     *,
     as_json: bool,
@@ -120,7 +138,13 @@ def _collect_conversations(
     with opened(home, make=True) as app:
         before = app.create.newest(name)
         kept = app.tuning.collect(
-            path, name, strict=strict, seed=seed or 0, about=said, progress=TerminalProgress()
+            path,
+            name,
+            strict=strict,
+            seed=seed or 0,
+            about=said,
+            deidentify=kinds,
+            progress=TerminalProgress(),
         )
         found = app.create.inspect(kept.reference)
     if as_json:

@@ -12,7 +12,7 @@ from mintage.core.units import format_duration
 from mintage.create.language.card import better_in_words
 
 _SHOWN = 10
-_JSON = ("dataset", "version", "examples", "splits", "skipped", "duplicates")
+_JSON = ("dataset", "version", "examples", "splits", "skipped", "duplicates", "deidentified")
 
 
 def collected_json(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,6 +48,16 @@ def show_conversations(found: Mapping[str, Any]) -> None:
         (_("exact copies, left out"), copies),
     ]
     table((_("found"), ""), rows, numbers=1)
+    hidden = found["deidentified"]
+    if hidden is not None:
+        replaced = ", ".join(f"{kind} {n:,}" for kind, n in hidden["replaced"].items())
+        line()
+        line(
+            _("personal data replaced: {counts}", counts=replaced)
+            if replaced
+            else _("personal data replaced: none was found")
+        )
+        say(_("How much is found: mintage deidentify --recall. Nobody looks for names."))
     for each in found["skipped"][:_SHOWN]:
         reason = Message(each["reason"])
         line(_("left out: {path}: {reason}", path=each["path"], reason=reason))

@@ -92,3 +92,33 @@ def test_what_is_made_for_classes_says_so_of_conversations(app: App, tmp_path: P
         app.create.train("chats")
     with pytest.raises(ConfigError, match="holds conversations"):
         app.create.grow(tmp_path / "chats.jsonl", "chats")
+
+
+def test_personal_data_is_replaced_before_anything_is_kept(app: App, tmp_path: Path) -> None:
+    card, mail = "4242424242424242", "ada@example.com"
+    said = rows(30)
+    said[3] = {
+        "prompt": f"{said[3]['prompt']} Write to {mail}, card {card}.",
+        "answer": f"To {mail}, and to [EMAIL_1].",
+    }
+    path = write(tmp_path / "chats.jsonl", said)
+    dataset = app.tuning.collect(path, "chats", deidentify=("email", "card"))
+    assert dataset.card["deidentified"] == {
+        "kinds": ["email", "card"],
+        "replaced": {"email": 1, "card": 1},
+    }
+    kept = [
+        each.messages
+        for split in ("train", "validation", "test")
+        for each in in_split(app.workspace, dataset, split)
+    ]
+    (prompt, answer) = next(each for each in kept if "CARD" in each[0].content)
+    assert prompt.content.endswith("Write to [EMAIL_2], card [CARD_1].")
+    assert answer.content == "To [EMAIL_2], and to [EMAIL_1]."
+    files = [each for each in app.settings.home.rglob("*") if each.is_file()]
+    assert len(files) > 30
+    for each in files:
+        data = each.read_bytes()
+        assert mail.encode() not in data, each
+        assert card.encode() not in data, each
+    assert app.tuning.collect(path, "chats").version != dataset.version

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from mintage.modalities.text.conversation import Conversation
 from mintage.sources import conversations
 from mintage.sources.listing import well_formed
 from mintage.store.workspace import Workspace
+from mintage.trust.deidentify.placeholders import Placeholders
 from mintage.trust.keys import KeyRing
 
 TASK, MODALITY = "text", "text"
@@ -46,15 +49,20 @@ def collect(
     seed: int = 0,
     about: Origin | None = None,
     source_name: str | None = None,
+    deidentify: Sequence[str] = (),
 ) -> Dataset:
     """Keep every conversation that can be learned from, and say which could not.
 
-    Those with the same opening, and other answers to it, are on one side of the split.
+    Those with the same opening, and other answers to it, are on one side of the split. Personal
+    data of the kinds ``deidentify`` is replaced before anything is kept.
 
     Raises:
         DataError: fewer than ``FEWEST`` openings, or (strict) any line that cannot be used.
     """
-    kept, skipped, copies = _read(workspace.blobs_of(name), location, progress, strict=strict)
+    replacing = _Replacing(deidentify)
+    kept, skipped, copies = _read(
+        workspace.blobs_of(name), location, progress, replacing, strict=strict
+    )
     openings = {each.opening for each, __ in kept.values()}
     if len(openings) < FEWEST:
         raise DataError(
@@ -73,7 +81,7 @@ def collect(
                 reason=skipped[0].reason,
             ),
         )
-    card = {
+    card: dict[str, Any] = {
         "modality": MODALITY,
         "task": TASK,
         "source": {"kind": "conversations", "name": source_name or well_formed(location.name)},
@@ -89,12 +97,35 @@ def collect(
             "near_duplicates": [],
         },
     }
+    if deidentify:
+        card["deidentified"] = {"kinds": list(deidentify), "replaced": dict(replacing.counts)}
     folder = keep_dataset(workspace, keys, name, _examples(kept, seed), card)
     return load_kept(workspace, folder, name, keys)
 
 
+@dataclass
+class _Replacing:
+    """Puts placeholders in place of personal data, and counts the values of each kind."""
+
+    kinds: Sequence[str]
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def replaced(self, said: Conversation) -> Conversation:
+        """The conversation without it; within one the same value has the same placeholder."""
+        if not self.kinds:
+            return said
+        placeholders = Placeholders(self.kinds)
+        for each in said.messages:
+            placeholders.keep(each.content)
+        messages = [
+            replace(each, content=placeholders.replaced(each.content)) for each in said.messages
+        ]
+        self.counts.update(placeholders.counts)
+        return Conversation(tuple(messages))
+
+
 def _read(
-    blobs: BlobStore, location: Path, progress: Progress, *, strict: bool
+    blobs: BlobStore, location: Path, progress: Progress, replacing: _Replacing, *, strict: bool
 ) -> tuple[dict[str, tuple[Conversation, str]], list[Skipped], list[dict[str, Any]]]:
     """Conversations with their places by SHA-256, what was left out, and copies."""
     kept: dict[str, tuple[Conversation, str]] = {}
@@ -111,6 +142,7 @@ def _read(
                 )
             skipped.append(found)
             continue
+        found = replacing.replaced(found)
         data, place = found.to_bytes(), _place(line)
         digest = sha256_hex(data)
         if digest in kept:
@@ -188,6 +220,7 @@ def findings(workspace: Workspace, dataset: Dataset) -> dict[str, Any]:
         "duplicates": quality["duplicates"],
         "about": dataset.card["about"],
         "source": dataset.card["source"],
+        "deidentified": dataset.card.get("deidentified"),
     }
 
 
