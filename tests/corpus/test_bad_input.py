@@ -250,10 +250,10 @@ def test_what_is_no_ordinary_file_is_named(
     (photos / "dark/nested.zip").write_bytes(raw_zip([(b"cats/1.jpg", jpeg())]))
     dataset = gather(photos)
     assert skipped(dataset) == {
-        "dark/link.jpg": "a symbolic link that leads out of the folder",
-        "dark/nowhere.jpg": "a symbolic link that leads out of the folder",
+        "dark/link.jpg": "a symbolic link that leads out of the folder; copy the file instead",
+        "dark/nowhere.jpg": "a symbolic link that leads out of the folder; copy the file instead",
         "dark/itself.jpg": "a symbolic link that leads to itself",
-        "dark/folder": "a symbolic link that leads out of the folder",
+        "dark/folder": "a symbolic link that leads out of the folder; copy the file instead",
         "dark/pipe.jpg": "not a regular file",
         "dark/huge.jpg": "larger than 200 MB; save it smaller",
         "dark/nested.zip": "an archive inside; unpack it first",

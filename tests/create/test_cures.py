@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from mintage.core.messages import speaking, told
 from mintage.create.cures import cures, help_in_words, name_of, recipe_of
 
 AUGMENTATION = {
@@ -92,6 +93,11 @@ def test_mirror_images_that_were_measured_are_named_as_they_were_found() -> None
     assert [str(each) for each in found] == ["mirror images, left to right"]
     assert cures(recipe_of({**run, "flips": None}, "compact")) == []
     assert recipe_of({"candidates": [{"name": "compact"}]}, "compact") == {}
+
+
+def test_all_cures_are_no_total_in_chinese() -> None:
+    with speaking("zh"):
+        assert told(name_of("all")) == "全部对策"
 
 
 def test_a_line_of_an_ablation_is_said_in_words() -> None:

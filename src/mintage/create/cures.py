@@ -63,7 +63,7 @@ _NAMES: Mapping[str, Message] = {
     "label_smoothing": _("label smoothing"),
     "averaging": _("weight averaging"),
     "early_stopping": _("early stopping"),
-    "all": _("all"),
+    "all": _("all cures"),
     "recipe": _("as in the recipe"),
 }
 

@@ -104,7 +104,7 @@ def _why_not(path: Path, root: Path) -> str:
     try:
         if path.is_symlink():
             if not path.resolve().is_relative_to(root):
-                return _("a symbolic link that leads out of the folder")
+                return _("a symbolic link that leads out of the folder; copy the file instead")
             return "" if path.is_file() else _("a symbolic link that is not followed")
         mode = path.stat().st_mode
     except OSError as error:

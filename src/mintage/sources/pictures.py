@@ -107,7 +107,7 @@ def locate(folder: Path, relative: str) -> Path:
     except RuntimeError as error:  # Path.resolve before Python 3.13
         raise DataError(_("a symbolic link that leads to itself")) from error
     if not found.is_relative_to(root):
-        raise DataError(_("a symbolic link that leads out of the folder"))
+        raise DataError(_("a symbolic link that leads out of the folder; copy the file instead"))
     if not stat.S_ISREG(mode):
         raise DataError(_("not a regular file"))
     return found
