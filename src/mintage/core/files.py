@@ -168,12 +168,14 @@ def write_atomic(
     """Write beside the target, flush, rename. Readers see the old bytes or the new ones.
 
     ``scratch`` is a folder of the same disk to write in first, where the target's own is to hold
-    nothing else at any moment. In a vault it is sealed. Names are strings here: ``Path`` took half
-    of the time that a small file takes, and 120 bytes for ever, since it interns each part.
+    nothing else at any moment. In a vault it is sealed, and always ``durable``: the vault takes
+    nothing older from then on, so power may not bring that back. Names are strings here: ``Path``
+    took half of the time that a small file takes, and 120 bytes for ever, since it interns each
+    part.
     """
     sealed = mounted(path)
     if sealed is not None:
-        data = sealed.vault.seal(sealed.name, data)
+        data, durable = sealed.vault.seal(sealed.name, data), True
     store_atomic(path, data, mode=mode, durable=durable, scratch=scratch)
     if sealed is not None:
         sealed.vault.landed([sealed.name])

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import update
 from tests.sealing import sealed_with
 
+from mintage.core import files
 from mintage.core.canonical import sha256_hex
 from mintage.core.errors import ConfigError, DataError, MintageError, SealBroken
 from mintage.core.files import (
@@ -172,6 +174,28 @@ def test_a_crash_between_file_and_row_leaves_a_file_that_opens(
     write_atomic(path, b"newest")
     assert b'"version":3' in read_stored(path)
     assert read_whole(path) == b"newest"
+
+
+def test_no_version_is_vouched_for_that_a_power_failure_could_take_back(
+    opened: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened: list[str] = []
+    store, keep = files.store_atomic, data_keys.keep_versions
+
+    def stored(*given: Any, **how: Any) -> None:
+        store(*given, **how)
+        happened.append("on the disk" if how["durable"] else "in memory")
+
+    def kept(connection: data_keys.Connection, versions: Mapping[str, int]) -> None:
+        keep(connection, versions)
+        happened.append("vouched for")
+
+    monkeypatch.setattr(files, "store_atomic", stored)
+    monkeypatch.setattr(data_keys, "keep_versions", kept)
+    path = opened.home / "runs/run_1/checkpoints/state.safetensors"
+    write_atomic(path, SECRET, durable=False)
+    append_line(path.with_name("log.jsonl"), b"{}")
+    assert happened == ["on the disk", "vouched for"] * 2
 
 
 def test_blobs_are_called_otherwise_in_each_dataset_and_never_by_what_they_are(
