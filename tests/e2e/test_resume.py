@@ -8,9 +8,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.pictures import two_classes
+
+from mintage.app.root import App
+from mintage.core.files import read_whole
+from mintage.core.settings import load_settings
 
 ROUNDS = max(3, int(os.environ.get("MINTAGE_ROUNDS", "3")) // 2)  # up to three processes each
 TRAIN = ("train", "pets", "--recipe", "compact", "--epochs", "8", "--seed", "3")
@@ -38,21 +43,31 @@ def runs_of(home: Path) -> set[str]:
     return {path.name for path in (home / "runs").glob("run_*")}
 
 
+def digest_and_log(home: Path, run: str) -> tuple[str, list[dict[str, Any]]]:
+    """What a finished run wrote; its files may be sealed."""
+    folder = home / "runs" / run
+    with App(load_settings(home=home)):
+        record = json.loads(read_whole(folder / "run.json"))
+        log = read_whole(folder / "log.jsonl").splitlines()
+    return record["bundle_digest"], [json.loads(line) for line in log]
+
+
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize(("sealed", "rounds"), [(False, ROUNDS), (True, max(1, ROUNDS // 3))])
 def test_a_training_killed_at_any_moment_ends_with_the_bundle_of_one_that_was_not(
-    tmp_path: Path,
+    tmp_path: Path, sealed: bool, rounds: int
 ) -> None:
     home = tmp_path / "home"
+    if sealed:
+        done(home, "init", "--seal", "--key", f"file:{tmp_path / 'kek'}")
     done(home, "collect", str(two_classes(tmp_path / "photos", each=40)), "--name", "pets")
     began = time.monotonic()
     through = done(home, *TRAIN)
     whole = time.monotonic() - began
-    digest = json.loads(
-        (home / "runs" / str(through["run"]) / "run.json").read_text(encoding="utf-8")
-    )["bundle_digest"]
+    digest, __ = digest_and_log(home, str(through["run"]))
     chance = random.Random(20261124)
     kills = 0
-    while kills < ROUNDS:
+    while kills < rounds:
         before = runs_of(home)
         process = started(home, *TRAIN)
         # Imports take the first part; a resumed run is killed again, once in three times.
@@ -74,12 +89,8 @@ def test_a_training_killed_at_any_moment_ends_with_the_bundle_of_one_that_was_no
         if not (home / "runs" / run / "request.json").exists():
             continue  # killed before there was anything to go on from
         resumed = done(home, "train", "--resume", run)
-        record = json.loads((home / "runs" / run / "run.json").read_text(encoding="utf-8"))
+        found, log = digest_and_log(home, run)
         assert resumed["run"] == run
-        assert record["bundle_digest"] == digest
-        log = [
-            json.loads(line)
-            for line in (home / "runs" / run / "log.jsonl").read_text().splitlines()
-        ]
+        assert found == digest
         told = [(line["candidate"], line["fold"], line["epoch"]) for line in log]
         assert len(told) == len(set(told))
