@@ -46,6 +46,22 @@ def lines(invoice: Any) -> list[tuple[str, str]]:
     return [(line["kind"], line["amount"]) for line in invoice.document["lines"]]
 
 
+def test_a_products_own_plan_is_of_a_whole_month_for_who_begins_another_in_it(shop: Any) -> None:
+    """Nobody begins it, so it has no days: what was free when it was used stays free."""
+    own = Charge("image", (Tier("0.10"),), included=10)
+    shop.plans.agree("standard", Terms("EUR", (own,), maximum="0.30"))
+    gold(shop)  # 2 included, 10 at 0.10: of half a month 1 and 5
+    at(shop, "2026-11-03")
+    use(shop, 12)
+    at(shop, "2026-11-16")
+    shop.subscriptions.begin("Ada", "gold")
+    use(shop, 7)
+    at(shop, "2026-12-03")
+    (made,) = shop.invoices.run(NOVEMBER).drafted
+    assert lines(made) == [("fee", "15"), ("usage", "0.55"), ("usage", "0.2")]
+    assert [line.get("share") for line in made.document["lines"]] == ["1/2", "1/2", None]
+
+
 def test_what_was_used_without_a_plan_of_ones_own_is_invoiced_at_the_products_price(
     shop: Any,
 ) -> None:
