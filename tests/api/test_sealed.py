@@ -135,7 +135,8 @@ def test_what_was_planted_is_in_no_file_log_page_metric_or_error(
     assert "pets" in told
     assert [each for each in own if each in told] == []
 
-    app.billing.pay([app.billing.listed()[0].id], None, "bank 1")
+    (invoice,) = app.billing.listed(customer)
+    app.billing.pay([invoice.id], None, "bank 1")
     erased = erasing.erase(app.workspace, customer)
     assert erased.remains == {"invoices": 1, "credit_notes": 0, "usage_events": 3}
     (invoice,) = app.billing.listed()
