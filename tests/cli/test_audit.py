@@ -158,7 +158,7 @@ def test_a_damaged_log_is_named_frozen_and_another_goes_on(
     origin = mintage.json("audit", "head", "--home", home)["origin"]
     damage(home, "UPDATE log_leaves SET salt = leaf_hash WHERE position = 1")
     mintage("audit", "verify", "--home", home, status=3)
-    assert "damaged behind 1 records" in mintage.out
+    assert "damaged behind one record, of" in mintage.out
     assert "The entry at position 1 was changed" in mintage.err
     monkeypatch.setenv("MINTAGE_LANG", "zh")
     mintage("audit", "verify", "--home", home, status=3)
@@ -170,7 +170,7 @@ def test_a_damaged_log_is_named_frozen_and_another_goes_on(
     mintage("customer", "add", "Cy", "--home", home)
     mintage("audit", "verify", "--home", home, status=3)
     first, second = mintage.out.splitlines()
-    assert "damaged behind 1 records; frozen 20" in first
+    assert "damaged behind one record; frozen 20" in first
     assert second.startswith(f"{origin}/2: ")
     assert "are as they were logged" in second
     said = mintage.json("audit", "verify", "--home", home, status=3)["logs"]

@@ -16,7 +16,7 @@ from babel.messages.pofile import read_po
 
 from mintage.core import messages
 from mintage.core.errors import DataError
-from mintage.core.messages import Message, _, accepted, language_of, speaking, told
+from mintage.core.messages import Message, _, accepted, language_of, plural, speaking, told
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src" / "mintage").rglob("*.py"))
@@ -26,6 +26,14 @@ def test_a_message_is_english_as_a_string_and_remembers_its_parts():
     message = _("{path} does not exist.", path="猫/1.jpg")
     assert message == "猫/1.jpg does not exist."
     assert (message.template, message.values) == ("{path} does not exist.", {"path": "猫/1.jpg"})
+
+
+def test_of_one_another_sentence_is_said_than_of_many():
+    def files(count: int) -> Message:
+        return plural(count, _("{name}: one"), _("{name}: {count} in all"), name="a", count=count)
+
+    assert [files(count) for count in (0, 1, 2)] == ["a: 0 in all", "a: one", "a: 2 in all"]
+    assert files(1).values == {"name": "a", "count": 1}
 
 
 def test_without_values_braces_are_braces():

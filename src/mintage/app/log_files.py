@@ -11,10 +11,16 @@ from mintage.app.auditing import head_in, read_head, read_note
 from mintage.app.confirmed import Confirmed
 from mintage.core.clock import timestamp
 from mintage.core.errors import ConfigError, DataError, SignatureMismatch, said_by
-from mintage.core.messages import _
+from mintage.core.messages import Message, _, plural
 from mintage.core.progress import Progress
 from mintage.trust.cosigning import Cosigned, cosignatures
-from mintage.trust.exported import check_export, check_growth, check_inclusion, is_proof
+from mintage.trust.exported import (
+    ExportedLog,
+    check_export,
+    check_growth,
+    check_inclusion,
+    is_proof,
+)
 from mintage.trust.given import KeySource
 from mintage.trust.key_files import read_public_key
 from mintage.trust.key_list import MOST_BYTES, is_list, open_list
@@ -75,7 +81,12 @@ class LogFiles:
 
     def _head(self, note: str) -> Confirmed:
         head, key = opened_by(note, self._keys.public_keys("log"))
-        said = _("{origin}: a signed tree head over {size} entries", **_about(head))
+        said = plural(
+            head.size,
+            _("{origin}: a signed tree head over one entry"),
+            _("{origin}: a signed tree head over {size} entries"),
+            **_about(head),
+        )
         cosigned = self._cosigned(note)
         document = {"kind": "tree_head", **_about(head), "key_id": key.key_id}
         document["witnesses"] = [
@@ -111,8 +122,10 @@ class LogFiles:
             position = check_inclusion(said, head)
             notes = () if "erased_by" not in said else (_ERASED,)
             return Confirmed(
-                _(
-                    "{origin}: the entry at position {position} is among its {size} entries",
+                plural(
+                    head.size,
+                    _("{origin}: the entry at position {position} is the only one"),
+                    _("{origin}: the entry at position {position} is among its {size} entries"),
                     position=position,
                     **_about(head),
                 ),
@@ -128,8 +141,10 @@ class LogFiles:
         before = self._of_size(kept, said.get("from"))
         check_growth(said, before, head)
         return Confirmed(
-            _(
-                "{origin}: the log of {size} entries begins with the {earlier} of then",
+            plural(
+                head.size,
+                _("{origin}: the log of one entry is the one of then"),
+                _("{origin}: the log of {size} entries begins with the {earlier} of then"),
                 earlier=before.size,
                 **_about(head),
             ),
@@ -189,13 +204,7 @@ class LogFiles:
             for each in logs
         ]
         return Confirmed(
-            _(
-                "{path}: an export of the audit log; of its {count} entries {signed} are those "
-                "that were signed",
-                path=path,
-                count=sum(each.size for each in logs),
-                signed=sum(max(each.met, default=0) for each in logs),
-            ),
+            _exported(path, logs),
             {"kind": "audit_log", "logs": said},
             tuple(notes),
         )
@@ -220,6 +229,21 @@ class LogFiles:
             "keys": listed,
         }
         return Confirmed(said, document)
+
+
+def _exported(path: Path, logs: Sequence[ExportedLog]) -> Message:
+    count = sum(each.size for each in logs)
+    return plural(
+        count,
+        _("{path}: an export of the audit log; its one entry is the one that was signed"),
+        _(
+            "{path}: an export of the audit log; of its {count} entries {signed} are those "
+            "that were signed"
+        ),
+        path=path,
+        count=count,
+        signed=sum(max(each.met, default=0) for each in logs),
+    )
 
 
 def _about(head: SignedHead) -> dict[str, Any]:

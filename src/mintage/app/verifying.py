@@ -21,7 +21,7 @@ from mintage.bundle.language import is_language, load_language
 from mintage.bundle.loader import load
 from mintage.capture.chain.checks import Chain
 from mintage.core.errors import ConfigError, DataError, SignatureMismatch
-from mintage.core.messages import Message, _
+from mintage.core.messages import Message, _, plural
 from mintage.core.progress import Progress
 from mintage.core.settings import load_settings
 from mintage.create.integrity import CheckedDataset, blobs_beside, check_dataset, is_dataset
@@ -257,8 +257,10 @@ def _model(subject: str, digest: str, key_id: str, files: Sequence[str]) -> Conf
 
 
 def _dataset(found: CheckedDataset) -> Confirmed:
-    said = _(
-        "{subject} is as it was signed: {examples:,} examples, {size_bytes:,} bytes",
+    said = plural(
+        found.examples,
+        _("{subject} is as it was signed: one example, {size_bytes:,} bytes"),
+        _("{subject} is as it was signed: {examples:,} examples, {size_bytes:,} bytes"),
         subject=found.subject,
         examples=found.examples,
         size_bytes=found.size_bytes,
@@ -278,8 +280,10 @@ def _dataset(found: CheckedDataset) -> Confirmed:
 
 
 def _signed(subject: str, files: int, digest: str) -> Message:
-    return _(
-        "{subject} is as it was signed: {count} files, {digest}",
+    return plural(
+        files,
+        _("{subject} is as it was signed: one file, {digest}"),
+        _("{subject} is as it was signed: {count} files, {digest}"),
         subject=subject,
         count=files,
         digest=digest,

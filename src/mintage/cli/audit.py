@@ -21,7 +21,7 @@ from mintage.cli.options import Home, Json, opened
 from mintage.cli.output import TerminalProgress, emit, line, say, table, warn
 from mintage.core.clock import timestamp
 from mintage.core.errors import ConfigError, LogForked
-from mintage.core.messages import Message, _, told
+from mintage.core.messages import Message, _, plural, told
 from mintage.trust.audit import Checked
 
 audit = typer.Typer(
@@ -179,17 +179,20 @@ def _finding(checked: Checked) -> Message:
         "reason": Message(checked.log.reason or ""),
     }
     if checked.fault is not None and checked.is_frozen:
-        return _("{origin}: damaged behind {records} records; frozen {frozen}: {reason}", **values)
-    if checked.fault is not None:
-        return _("{origin}: damaged behind {records} records, of {signed} signed.", **values)
-    if checked.is_frozen:
-        return _(
-            "{origin}: its {records} records are as they were logged; frozen {frozen}: {reason}",
-            **values,
+        one = _("{origin}: damaged behind one record; frozen {frozen}: {reason}")
+        many = _("{origin}: damaged behind {records} records; frozen {frozen}: {reason}")
+    elif checked.fault is not None:
+        one = _("{origin}: damaged behind one record, of {signed} signed.")
+        many = _("{origin}: damaged behind {records} records, of {signed} signed.")
+    elif checked.is_frozen:
+        one = _("{origin}: its one record is as it was logged; frozen {frozen}: {reason}")
+        many = _(
+            "{origin}: its {records} records are as they were logged; frozen {frozen}: {reason}"
         )
-    return _(
-        "{origin}: {records} records are as they were logged, {signed} of them signed.", **values
-    )
+    else:
+        one = _("{origin}: one record is as it was logged; {signed} signed.")
+        many = _("{origin}: {records} records are as they were logged, {signed} of them signed.")
+    return plural(checked.entries, one, many, **values)
 
 
 @audit.command()
@@ -243,7 +246,8 @@ def export(
     if as_json:
         emit({"path": str(file), "entries": count, "head": head.note})
     else:
-        line(_("{path}: {count} entries", path=file, count=count))
+        one, many = _("{path}: one entry"), _("{path}: {count} entries")
+        line(plural(count, one, many, path=file, count=count))
 
 
 @audit.command()

@@ -52,6 +52,14 @@ _ = Message
 """The usual short name: it also marks what the catalogue must hold."""
 
 
+def plural(count: int, one: Message, many: Message, /, **values: Any) -> Message:
+    """The one of two templates that is said of so many: ``plural(n, _("a file"), _("{n} files"))``.
+
+    Both are in the catalogue; Chinese says the same of one as of many.
+    """
+    return Message((one if count == 1 else many).template, **values)
+
+
 def told(text: str, language: Language | None = None) -> str:
     """The text in a language (default: the current one); what has no translation stays English.
 

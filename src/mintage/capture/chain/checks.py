@@ -22,7 +22,7 @@ from mintage.capture.chain.sums import check_sums
 from mintage.capture.receipts import PAYLOAD_TYPE, statement_of
 from mintage.core.canonical import canonical_json, read_json, sha256_hex
 from mintage.core.errors import BooksBroken, DataError, SignatureMismatch, TrustError
-from mintage.core.messages import Message, _
+from mintage.core.messages import Message, _, plural
 from mintage.trust import merkle
 from mintage.trust.dsse import open_envelope
 from mintage.trust.encoding import strict_base64
@@ -263,13 +263,14 @@ class Chain:
 
     def _said_of(self, found: Counter[str]) -> Message:
         if found["erased"]:
-            return _("{count} events: each in the log", count=found["all"])
-        if self.evidence.is_ours:
-            return _("{count} events: each in the log as it was recorded", count=found["all"])
-        return _(
-            "{count} events: each in the log as it was recorded, each with its receipt",
-            count=found["all"],
-        )
+            one, many = _("one event: in the log"), _("{count} events: each in the log")
+        elif self.evidence.is_ours:  # those that are checked where they were recorded
+            one = _("one event: in the log as it was recorded")
+            many = _("{count} events: each in the log as it was recorded")
+        else:
+            one = _("one event: in the log as it was recorded, with its receipt")
+            many = _("{count} events: each in the log as it was recorded, each with its receipt")
+        return plural(found["all"], one, many, count=found["all"])
 
     def _told(
         self,

@@ -19,7 +19,7 @@ from mintage.capture.pricing.rating import exact_of
 from mintage.capture.pricing.terms import Terms
 from mintage.core.clock import timestamp
 from mintage.core.errors import BooksBroken
-from mintage.core.messages import Message, _
+from mintage.core.messages import Message, _, plural
 from mintage.core.money import decimal_text
 from mintage.trust.roots import GrowingRoot
 
@@ -189,8 +189,10 @@ class ChargedLine:
     def described(self) -> Message:
         """What it says, in a few words."""
         said = self.said
-        return _(
-            "line {line}: {units} × {unit} of {plan}, {events} events",
+        return plural(
+            said.get("events", 0),
+            _("line {line}: {units} × {unit} of {plan}, one event"),
+            _("line {line}: {units} × {unit} of {plan}, {events} events"),
             line=self.number,
             units=said.get("units", 0),
             unit=Message(said.get("unit") or "call"),

@@ -14,7 +14,7 @@ from mintage.capture.chain.evidence import Entry, Proof
 from mintage.capture.chain.steps import BY_SELLER
 from mintage.core.canonical import read_json
 from mintage.core.errors import LogForked
-from mintage.core.messages import Message, _
+from mintage.core.messages import Message, _, plural
 from mintage.trust import merkle
 from mintage.trust.heads import BEGUN
 from mintage.trust.keys import PublicKey
@@ -111,8 +111,12 @@ def _shown(log: _Log) -> Message:
         return _("a log of which no good head is left: it was frozen")
     size, origin = log.size, log.head.origin
     if log.end is None:
-        return _("the log: {count} entries, signed by {origin}", count=size, origin=origin)
-    return _("{origin}: frozen, good up to {count} entries", count=size, origin=origin)
+        one = _("the log: one entry, signed by {origin}")
+        many = _("the log: {count} entries, signed by {origin}")
+    else:
+        one = _("{origin}: frozen, good up to one entry")
+        many = _("{origin}: frozen, good up to {count} entries")
+    return plural(size, one, many, count=size, origin=origin)
 
 
 def _origins(first: str, newest: int) -> list[str]:
