@@ -114,7 +114,7 @@ def listed(path: Path, data: bytes, roots: Sequence[Key]) -> Iterator[Key]:
                 yield ListedKey(path, each | {"role": role})
         return
     if roots:
-        keys = signed_list(data, roots)
+        keys = signed_list(data, roots)["keys"]
         said(f"{path.name}: a list of keys, as its root signed it")
     else:
         keys = read(unbase64(found["payload"]))["predicate"]["keys"]
@@ -124,11 +124,12 @@ def listed(path: Path, data: bytes, roots: Sequence[Key]) -> Iterator[Key]:
         yield ListedKey(path, each, next(filter(None, later), None))
 
 
-def signed_list(data: bytes, roots: Sequence[Key]) -> list[dict[str, Any]]:
-    """The keys of a list that a root signed, in the one spelling that it has."""
+def signed_list(data: bytes, roots: Sequence[Key]) -> dict[str, Any]:
+    """What a list says that a root signed, in the one spelling that it has."""
     envelope = read(data)
     payload, root = opened(envelope, IN_TOTO, "root", roots)
-    keys: list[dict[str, Any]] = read(payload)["predicate"]["keys"]
+    found: dict[str, Any] = read(payload)["predicate"]
+    keys = found["keys"]
     statement = {
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [
@@ -136,7 +137,7 @@ def signed_list(data: bytes, roots: Sequence[Key]) -> list[dict[str, Any]]:
             for each in keys
         ],
         "predicateType": LIST,
-        "predicate": read(payload)["predicate"],
+        "predicate": found,
     }
     if data != canonical(packed(envelope, root)) + b"\n" or payload != canonical(statement):
         refuse("what is signed is no list of keys as Mintage writes it")
@@ -144,13 +145,14 @@ def signed_list(data: bytes, roots: Sequence[Key]) -> list[dict[str, Any]]:
     signing = [each["role"] for each in keys if each["valid_until"] == each["revoked_at"] is None]
     if len({*ids}) != len(ids) or len({*signing}) != len(signing):
         refuse("the list has a key twice, or two that sign in one role")
-    return keys
+    return found
 
 
 def list_of(data: bytes, roots: Sequence[Key]) -> None:
     """A list that is checked for itself: its root's signature, and heads at which keys changed."""
-    keys = signed_list(data, roots)
-    for each in keys:
+    found = signed_list(data, roots)
+    said(f"version {found['version']} of the list of keys, as its root signed it")
+    for each in found["keys"]:
         key = ListedKey(Path("the list"), each | {"revoked_at": None})
         if each["switch"] is not None:
             head_of(each["switch"], [key])

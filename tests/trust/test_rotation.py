@@ -245,6 +245,21 @@ def test_a_server_that_has_not_noticed_yet_keeps_no_head_by_the_former_key(
     log.check()
 
 
+@pytest.mark.parametrize("statement", ["UPDATE log_heads SET size = -1", "DELETE FROM log_heads"])
+def test_a_log_key_is_revoked_whatever_lies_in_the_logs_own_tables(
+    workspace: Workspace, ring: KeyRing, statement: str
+) -> None:
+    from sqlalchemy import text
+
+    kept = AuditLog(workspace.database, ring, ORIGIN).tree_head()
+    keys = SigningKeys(workspace.database, ring, workspace.clock, lambda: kept)
+    workspace.database.write(lambda connection: connection.execute(text(statement)).rowcount)
+    done = keys.revoke(ring.signer("log").key_id, "leaked")
+    assert done.successor is not None
+    assert done.successor.switch is not None
+    assert signed_by(done.successor.switch, done.successor.key).root == kept.root
+
+
 def test_rotations_at_once_take_turns(workspace: Workspace, ring: KeyRing) -> None:
     ring.signer("bundle")
 

@@ -128,11 +128,13 @@ def not_as_signed(count: int, signed: int) -> LogForked:
 
 def newest_good(connection: Connection, keys: Sequence[PublicKey]) -> SignedHead | None:
     """The newest head of all, where one of these keys signed it and its log leads to it."""
-    log = next(reversed(repository.all_logs(connection)), None)
-    row = None if log is None else repository.last_head(connection, log.number)
-    if log is None or row is None or fault_of(row, log, keys) is not None:
-        return None
-    return head_from(row) if _leads_to(tiles_of(connection, log), row) else None
+    with suppress(LogForked):  # or its tables hold what was never written there
+        for log in reversed(repository.all_logs(connection)):
+            row = repository.last_head(connection, log.number)
+            if row is None or fault_of(row, log, keys) is not None:
+                return None
+            return head_from(row) if _leads_to(tiles_of(connection, log), row) else None
+    return None
 
 
 def _leads_to(tiles: Tiles, head: HeadRow | SignedHead) -> bool:
