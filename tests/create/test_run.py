@@ -634,9 +634,15 @@ def test_where_no_label_could_be_judged_that_is_said_and_a_resume_tries_again(
         with app.workspace.database.read() as connection:
             (run,) = repository.unfinished_runs(connection)
         assert any(f"--resume {run}" in text for text in said)
+        with monkeypatch.context() as patched:
+            patched.setattr(suspects, "find", lambda *_, **__: Found(reason))
+            told = app.create.train("pets", recipe="seed-cnn", epochs=1, drop_suspect=True)
+        assert "it was stopped" in (told.folder / "report.html").read_text(encoding="utf-8")
         monkeypatch.setattr(suspects, "find", lambda *_, **__: Found(None))
         monkeypatch.setattr(suspects, "positions_to_drop", lambda _: np.array([0]))
-        assert len(app.create.resume(run).record["dropped"]) == 1
+        resumed = app.create.resume(run).record
+        assert len(resumed["dropped"]) == 1
+        assert resumed["none_left_out"] is None
 
 
 def test_a_disk_too_full_to_write_down_how_a_run_ended_still_says_how_to_go_on(

@@ -16,7 +16,7 @@ from mintage.core.canonical import canonical_json
 from mintage.core.errors import missing_extra
 from mintage.core.files import write_atomic
 from mintage.core.ids import new_id
-from mintage.core.messages import _
+from mintage.core.messages import Message, _
 from mintage.core.progress import Progress
 from mintage.create import repository
 from mintage.create.dataset import Dataset
@@ -99,6 +99,7 @@ class Run:
         self.resumed = self.id != ""
         self.id = self.id or new_id("run")
         self._signed: int | None = None  # the model's version, once it stands
+        self._none_left_out: Message | None = None  # why, where doubtful labels were to be
         self.folder = self.workspace.run_folder(self.id)
         self.task = registry.tasks().get(self.dataset.card["task"])
         self.started = self.workspace.clock.monotonic()
@@ -243,12 +244,7 @@ class Run:
             seconds = min(SUSPECTS_SHARE * self.budget.seconds, 0.5 * left)
             shortest = _SHORTEST_SUSPECTS * self.budget.slowness(None)
             if seconds < shortest:  # a pass of each network alone takes longer
-                self.progress.say(
-                    _(
-                        "No doubtful label is left out: {reason}.",
-                        reason=_("no time is left for it"),
-                    )
-                )
+                self._leave_none_out(_("no time is left for it"))
                 return None
         found = suspects.find(
             self.workspace,
@@ -260,13 +256,17 @@ class Run:
             should_stop=self.should_stop,
         )
         if found.why_not is not None:
-            self.progress.say(_("No doubtful label is left out: {reason}.", reason=found.why_not))
+            self._leave_none_out(found.why_not)
             return None
         positions = suspects.positions_to_drop(found)
         self.progress.say(
             _("{count} examples with a doubtful label are left out.", count=len(positions))
         )
         return tuple(self.dataset.examples[position].sha256 for position in positions)
+
+    def _leave_none_out(self, reason: Message) -> None:
+        self._none_left_out = _("No doubtful label is left out: {reason}.", reason=reason)
+        self.progress.say(self._none_left_out)
 
     def _doubted(self, minted: Minted, images: NDArray[np.uint8]) -> list[dict[str, Any]]:
         """Examples whose label the kept model doubts most; as many as the time allows."""
@@ -319,6 +319,7 @@ class Run:
             "flips": flips_record(best),
             "ablation": self.ablation,
             "dropped": list(self.request.dropped or ()),
+            "none_left_out": self._none_left_out,
             "int8": None if minted.int8 is None else minted.int8.to_json(),
             "metrics": dict(minted.manifest.metrics),
             "evaluation": dict(minted.measured),

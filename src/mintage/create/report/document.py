@@ -41,7 +41,7 @@ def render(run: Mapping[str, Any], language: Language = "en") -> str:
                 quality(run),
                 weaknesses(run.get("diagnosis") or {}),
                 explained(run["explanations"]) if "explanations" in run else "",
-                _data(run["data"], len(run.get("dropped") or ())),
+                _data(run["data"], _left_out(run)),
                 _suspects(run["suspects"]),
                 _made(run),
             )
@@ -92,7 +92,22 @@ def _cards(evaluation: Mapping[str, Any]) -> str:
     )
 
 
-def _data(data: Mapping[str, Any], dropped: int) -> str:
+def _left_out(run: Mapping[str, Any]) -> list[Message]:
+    """How many doubtful labels were left out, or why none where they were to be."""
+    if run.get("none_left_out"):
+        return [Message(run["none_left_out"])]
+    dropped = len(run.get("dropped") or ())
+    if not dropped:
+        return []
+    return [
+        _(
+            "Left out of training, for labels that other networks contradict: {count} examples",
+            count=dropped,
+        )
+    ]
+
+
+def _data(data: Mapping[str, Any], left_out: Sequence[Message]) -> str:
     parts = parts_of(data["folds"])
     rows = [
         (label, *(f"{counts[split]:,}" for split in parts))
@@ -108,16 +123,6 @@ def _data(data: Mapping[str, Any], dropped: int) -> str:
         conflicts=len(data["conflicts"]),
         hidden=data["hidden"],
         stray=data["stray"],
-    )
-    left_out = (
-        []
-        if not dropped
-        else [
-            _(
-                "Left out of training, for labels that other networks contradict: {count} examples",
-                count=dropped,
-            )
-        ]
     )
     unread = [
         _("{path}: {reason}", path=each["path"], reason=Message(each["reason"]))
