@@ -581,6 +581,19 @@ def test_a_check_of_the_books_names_every_call_that_is_not_as_it_was_logged(
     assert (found["events"], len(found["faults"])) == (None, 5)
 
 
+def test_a_month_with_a_call_that_was_changed_is_issued_but_for_its_customer(
+    mintage: Terminal, books: Path
+) -> None:
+    at = ("--home", books)
+    spoil(books, "UPDATE usage_events SET latency_seconds = 9 WHERE sequence = 1")
+    command = ("invoice", "run", "--period", "2026-10", "--issue", *at)
+    mintage(*command, status=3)
+    assert "was changed: latency_seconds" in " ".join(mintage.err.split())
+    assert len(mintage.json(*command, status=3)["waiting"]) == 1
+    listed = mintage.json("invoice", "list", *at)
+    assert {each["status"] for each in listed} == {"draft", "issued"}
+
+
 def test_what_is_wrong_with_a_document_hides_nothing_else(mintage: Terminal, books: Path) -> None:
     at = ("--home", books)
     mintage("invoice", "run", "--period", "2026-10", "--issue", *at)

@@ -15,6 +15,7 @@ from rich.cells import cell_len
 from mintage.capture.books import rendering
 from mintage.capture.books.documents import Document, lacking
 from mintage.capture.books.invoice import Invoice
+from mintage.capture.books.running import Ran
 from mintage.capture.payments.booking import Found
 from mintage.capture.payments.desk import synced
 from mintage.cli.options import Home, Json, opened
@@ -28,7 +29,7 @@ from mintage.cli.output import (
     warn,
 )
 from mintage.cli.words import word
-from mintage.core.errors import ConfigError, MintageError
+from mintage.core.errors import BooksBroken, ConfigError, MintageError
 from mintage.core.files import write_atomic, write_parts
 from mintage.core.messages import Language, Message, _, speaking, told
 from mintage.core.money import Money
@@ -92,14 +93,21 @@ def run_invoices(
     """Draft the invoices of a month that is over. It can be repeated at any time.
 
     A draft is drawn up anew; an issued invoice stays as it is, and there is no second one. Usage
-    that came late goes where its plan says.
+    that came late goes where its plan says. Where calls are not what was recorded of them, nothing
+    is issued of them, all others are, and it exits with 3.
     """
     with opened(home) as app:
         ran = app.billing.run(period, customer, issue=issue)
     _warn_of_seller(ran.drafted)
     if as_json:
         emit(ran.to_json())
-        return
+    else:
+        _say_ran(ran, issue=issue)
+    if ran.is_broken:
+        raise typer.Exit(BooksBroken.exit_status)
+
+
+def _say_ran(ran: Ran, *, issue: bool) -> None:
     made = [*ran.credited, *ran.drafted]
     if made:
         _list(made)
@@ -108,8 +116,10 @@ def run_invoices(
     for name, reason in ran.waiting:
         say(f"{name}: {told(reason)}")
     if not ran.is_over:
-        said = _("{period} is not over. Until now: mintage invoice preview CUSTOMER", period=period)
-        say(said)
+        hint = _(
+            "{period} is not over. Until now: mintage invoice preview CUSTOMER", period=ran.period
+        )
+        say(hint)
     elif not made and not ran.standing and not ran.waiting:
         say(_("Nothing is to be invoiced of {period}.", period=ran.period))
     if ran.drafted and not issue:

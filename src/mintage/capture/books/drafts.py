@@ -37,7 +37,7 @@ from mintage.capture.pricing.periods import Period
 from mintage.capture.pricing.rating import charged_days
 from mintage.capture.tax_numbers import vat_prefix
 from mintage.core.clock import Clock, timestamp
-from mintage.core.errors import RequestError
+from mintage.core.errors import BooksBroken, RequestError
 from mintage.core.ids import new_id
 from mintage.core.messages import Message, _
 from mintage.core.money import Money
@@ -93,7 +93,7 @@ class Drafts:
                 ran[name][value.id if isinstance(value, Invoice) else value[0]] = value
         is_over = self._clock.now() >= period.bounds("UTC")[1]
         made = {name: list(values.values()) for name, values in ran.items()}
-        return Ran(str(period), is_over, **made)
+        return Ran(str(period), is_over, is_broken=False, **made)
 
     def _name_of(self, customer: str) -> str:
         with self._database.read() as connection:
@@ -251,7 +251,8 @@ class Drafts:
         """What a run drafted, issued; who has a draft that cannot be is among who waits."""
         issued, failed = self._issue_each(ran.drafted)
         waiting = [(each.document["customer"]["name"], reason_of(error)) for each, error in failed]
-        return replace(ran, drafted=issued, waiting=[*ran.waiting, *waiting])
+        is_broken = any(isinstance(error, BooksBroken) for __, error in failed)
+        return replace(ran, drafted=issued, waiting=[*ran.waiting, *waiting], is_broken=is_broken)
 
     def _issue_each(
         self, drafts: Sequence[Invoice]

@@ -23,7 +23,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Ran:
-    """What a run of invoices came to; ``waiting`` says of whom there is none yet, and why."""
+    """What a run of invoices came to; ``waiting`` says of whom there is none yet, and why.
+
+    ``is_broken``: of somebody because what they used is not what was recorded.
+    """
 
     period: str
     is_over: bool
@@ -31,6 +34,7 @@ class Ran:
     standing: Sequence[Invoice]
     credited: Sequence[Invoice]
     waiting: Sequence[tuple[str, Message]]
+    is_broken: bool
 
     def to_json(self) -> dict[str, Any]:
         """As ``invoice run --json`` says it."""
