@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,14 +16,16 @@ from mintage.capture.chain.logs import Logs
 from mintage.capture.chain.models import check_bundle
 from mintage.capture.chain.steps import Step
 from mintage.core.canonical import canonical_json, sha256_hex
-from mintage.core.errors import LogForked
+from mintage.core.errors import LogForked, MintageError
 from mintage.core.messages import _
+from mintage.core.progress import Silent
+from mintage.trust.given import given_keys
 from mintage.trust.inclusions import Place
 from mintage.trust.keys import KeyRing
 from mintage.trust.merkle import leaf_hash
 from mintage.trust.notes import sign_head
 from mintage.trust.signing import files_digest, sign_files
-from tests.sold import ROLES, Sold, sold
+from tests.sold import ROLES, Sold, opened, sold
 from tests.tamperings import line_changed, rewritten
 from tests.the_tools import tool, verify
 
@@ -49,6 +52,26 @@ def test_the_entry_that_set_a_plan_is_checked_where_its_signed_file_is_not_held(
     assert "not in the log of this root" in found.message
     status, said = by_the_tool(sold, path)
     assert (status, "not in the log of this head" in said) == (3, True)
+
+
+@pytest.mark.parametrize(
+    "change", [lambda data: data[:-1], lambda data: data.replace(b"{", b"{" + b" " * 2_000_000, 1)]
+)
+def test_a_line_of_an_export_without_an_end_or_measure_is_refused(
+    sold: Sold, tmp_path: Path, change: Callable[[bytes], bytes]
+) -> None:
+    path, kept = tmp_path / "log.jsonl", tmp_path / "kept.txt"
+    with opened(sold.home) as app:
+        kept.write_text(app.auditing.head().note)
+        app.auditing.export(path)
+    keys = given_keys([sold.folder / "log.pub"])
+    words = ("--key", sold.folder / "log.pub", "--head", kept)
+    Verifying(keys).verify(str(path), Silent(), heads=[kept])
+    assert verify(path, *words)[0] == 0
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(MintageError):
+        Verifying(keys).verify(str(path), Silent(), heads=[kept])
+    assert verify(path, *words)[0] == 3
 
 
 def test_a_path_that_is_not_there_proves_nothing_in_a_log_of_one_entry(keys: KeyRing) -> None:

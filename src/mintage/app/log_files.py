@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from mintage.app.auditing import head_in, read_head, read_note
 from mintage.app.confirmed import Confirmed
 from mintage.core.clock import timestamp
-from mintage.core.errors import ConfigError, DataError, SignatureMismatch, said_by
+from mintage.core.errors import ConfigError, DataError, LogForked, SignatureMismatch, said_by
 from mintage.core.messages import Message, _, plural
 from mintage.core.progress import Progress
 from mintage.trust.cosigning import Cosigned, cosignatures
@@ -27,6 +27,7 @@ from mintage.trust.key_list import MOST_BYTES, is_list, open_list
 from mintage.trust.notes import SignedHead, opened_by
 from mintage.trust.switch import check_switches
 
+_MOST_LINE_BYTES = 1_000_000
 _EXPORT = b'{"first_position":'
 _SIGNATURE = "\n\n— ".encode()
 _KEY = b"-----BEGIN PUBLIC KEY-----"
@@ -172,8 +173,8 @@ class LogFiles:
                 _("{path} is an export of an audit log, in which nothing is signed.", path=path),
                 remedy=_("Give a tree head that was signed, best one you kept: --head kept.txt"),
             )
-        with path.open("rb") as lines:
-            logs = check_export(lines, heads, self._progress)
+        with path.open("rb") as stream:
+            logs = check_export(_lines_of(stream, path), heads, self._progress)
         behind = {each.origin: each.size - max(each.met, default=0) for each in logs}
         notes = [
             _(
@@ -229,6 +230,14 @@ class LogFiles:
             "keys": listed,
         }
         return Confirmed(said, document)
+
+
+def _lines_of(stream: IO[bytes], path: Path) -> Iterator[bytes]:
+    """The lines of a file, whole and each of a bounded length."""
+    while line := stream.readline(_MOST_LINE_BYTES + 1):
+        if not line.endswith(b"\n"):
+            raise LogForked(_("A line of {path} is too long, or has no end.", path=path))
+        yield line
 
 
 def _exported(path: Path, logs: Sequence[ExportedLog]) -> Message:
