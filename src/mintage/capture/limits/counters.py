@@ -283,8 +283,8 @@ def forget_outdated(
             month, bounds = permit.bounds.month(moment), permit.bounds
             counts = (*bounds.counted, *(each for __, some in bounds.priced for each in some))
             known |= {each.in_month(month) for each in counts}
-    for (customer, plan), but in own.items():
-        repository.forget_counts(connection, customer, plan, but=but)
+    for (customer, plan), known in own.items():
+        repository.forget_counts_but(connection, customer, plan, known)
 
 
 def holds_of(charged: Iterable[Charged]) -> list[str]:

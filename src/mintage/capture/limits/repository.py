@@ -58,6 +58,10 @@ _BEGIN = Statement(
     "INSERT INTO usage_counters (counter, customer, plan, used)"
     " VALUES (:counter, :customer, :plan, :used)"
 )
+_COUNTS = Statement(
+    "SELECT counter FROM usage_counters WHERE customer = :customer AND plan = :plan"
+)
+_FORGET = Statement("DELETE FROM usage_counters WHERE counter = :counter")
 _NEWEST = Statement("SELECT max(version) FROM plans WHERE name = :plan")
 _LEFT = Statement(
     "SELECT id, nanos - spent_nanos, nanos FROM credits"
@@ -222,19 +226,25 @@ def all_counts(connection: Connection) -> list[Values]:
 
 
 def forget_counts(
-    connection: Connection,
-    customer: str | None = None,
-    plan: str | None = None,
-    *,
-    but: Collection[str] = (),
+    connection: Connection, customer: str | None = None, plan: str | None = None
 ) -> None:
     """Have counts of plans begin anew at what the events say; None is any customer, or any plan."""
     c = usage_counters.c
-    forgotten = and_(c.plan != "", c.counter.not_in(but))
+    forgotten = c.plan != ""
     for column, wanted in ((c.customer, customer), (c.plan, plan)):
         if wanted is not None:
             forgotten &= column == wanted
     connection.execute(delete(usage_counters).where(forgotten))
+
+
+def forget_counts_but(
+    connection: Connection, customer: str, plan: str, known: Collection[str]
+) -> None:
+    """Have a customer's counts of a plan begin anew, but for some."""
+    found = _COUNTS.by_driver(connection, customer=customer, plan=plan).fetchall()
+    others = [{"counter": name} for (name,) in found if name not in known]
+    if others:
+        _FORGET.execute_each(connection, others)
 
 
 def line_of(connection: Connection, key: str) -> tuple[str, ...]:
