@@ -55,8 +55,8 @@ class Answers:
             return None
         record, signer = UsageRecord.from_row(row), self._keys.signer(SIGNING_KEY)
         salt = None if logged is None else logged.salt
-        check_logged(record, row["log_position"], salt, row["leaf_hash"])
-        receipt = receipt_of(record, row["log_position"], row["leaf_hash"], signer)
+        spelled = check_logged(record, row["log_position"], salt, row["leaf_hash"])
+        receipt = receipt_of(record, row["log_position"], row["leaf_hash"], signer, spelled)
         kept = row["answer"] is not None and row["expires_at"] > now
         return StoredAnswer(
             record.product, record.input_sha256, receipt, row["answer"] if kept else None

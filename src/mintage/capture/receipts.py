@@ -51,18 +51,32 @@ def statement_of(record: Mapping[str, Any], position: int, leaf_hash: bytes) -> 
     return canonical_json(said | {"version": 1, "event": record["id"], "leaf": leaf})
 
 
-def check_logged(record: UsageRecord, position: int, salt: bytes | None, leaf_hash: bytes) -> None:
+def check_logged(
+    record: UsageRecord, position: int, salt: bytes | None, leaf_hash: bytes
+) -> Spelled:
     """Look before a receipt is signed again: two that differ would both be believed.
+
+    It gives ``record.spelled()``, since whoever looks goes on with that.
 
     Raises:
         LogForked: the event is not the one that was logged, or its entry is gone (``salt`` None).
     """
-    said = record.spelled() | Spelled.of({"kind": "usage"})
+    spelled = record.spelled()
+    said = spelled | Spelled.of({"kind": "usage"})
     if salt is None or leaf_of(said.encode(), salt) != leaf_hash:
         raise LogForked(
             _("The event at position {position} is not what was logged.", position=position),
             remedy=_("Stop, keep a copy of the workspace, and run: mintage audit verify"),
         )
+    return spelled
+
+
+def stated(record: UsageRecord, position: int, leaf_hash: bytes, spelled: Spelled) -> bytes:
+    """``statement_of`` a recorded event; ``spelled`` is ``record.spelled()``."""
+    leaf = {"position": position, "hash": leaf_hash.hex()}
+    more = Spelled.of({"version": 1, "event": record.id, "leaf": leaf})
+    names = _COUNTED if record.counted_by else _AS_IN_THE_EVENT
+    return (spelled.only(names) | more).encode()
 
 
 def receipt_of(
@@ -79,11 +93,8 @@ def receipt_of(
     """
 
     def sign() -> Mapping[str, Any]:
-        leaf = {"position": position, "hash": leaf_hash.hex()}
-        more = Spelled.of({"version": 1, "event": record.id, "leaf": leaf})
-        names = _COUNTED if record.counted_by else _AS_IN_THE_EVENT
-        said = (spelled or record.spelled()).only(names) | more
-        return sign_envelope(said.encode(), PAYLOAD_TYPE, signer)
+        said = stated(record, position, leaf_hash, spelled or record.spelled())
+        return sign_envelope(said, PAYLOAD_TYPE, signer)
 
     return Receipt(
         id=record.receipt,

@@ -160,8 +160,8 @@ class UsageHistory:
                 )
         record, signer = UsageRecord.from_row(row), self._keys.signer(SIGNING_KEY)
         salt = None if logged is None else logged.salt
-        check_logged(record, row["log_position"], salt, row["leaf_hash"])
-        return receipt_of(record, row["log_position"], row["leaf_hash"], signer)
+        spelled = check_logged(record, row["log_position"], salt, row["leaf_hash"])
+        return receipt_of(record, row["log_position"], row["leaf_hash"], signer, spelled)
 
     def summary(self, customer: str) -> UsageSummary:
         """Counts and the exact total: quantities times the price of their plan version.

@@ -19,7 +19,7 @@ from mintage.capture.receipts import (
     SIGNING_KEY,
     check_logged,
     receipt_of,
-    statement_of,
+    stated,
 )
 from mintage.core.errors import LogForked
 from mintage.core.messages import _
@@ -150,14 +150,14 @@ class InvoiceEvents:
                 yield None
                 continue
             record = UsageRecord.from_row(row)
-            check_logged(record, row["log_position"], row["salt"], row["leaf_hash"])
+            position, leaf_hash = row["log_position"], row["leaf_hash"]
+            spelled = check_logged(record, position, row["salt"], leaf_hash)
             if not signed:
-                said = statement_of(record.logged(), row["log_position"], row["leaf_hash"])
+                said = stated(record, position, leaf_hash, spelled)
                 payload = base64.b64encode(said).decode()
                 yield {"payload": payload, "payloadType": PAYLOAD_TYPE, "signatures": []}
                 continue
-            found = receipt_of(record, row["log_position"], row["leaf_hash"], signer)
-            yield dict(found.envelope)
+            yield dict(receipt_of(record, position, leaf_hash, signer, spelled).envelope)
 
     def answered_by(self) -> set[str]:
         """The digests of all that answered, as far as the log still says so."""
