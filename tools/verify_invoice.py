@@ -86,6 +86,8 @@ class Held:
                 refuse(f"{name!r} does not belong in it")
         if len({*self.names}) != len(self.names):
             refuse("a file is in it twice")
+        if any(len(entry.extra) > 32 or entry.comment for entry in entries):
+            refuse("a file of it has more beside it than its name")
         if any(entry.compress_type not in (0, zipfile.ZIP_DEFLATED) for entry in entries):
             refuse("a file of it is packed in another way than by DEFLATE")
 

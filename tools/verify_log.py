@@ -73,7 +73,7 @@ class Erased:
     def take(self, position: int, entry: dict[str, Any]) -> bytes:
         """One of them; its leaf's hash."""
         found, by = bytes.fromhex(entry["leaf_hash"]), entry.get("erased_by")
-        if not isinstance(by, int) or by <= position:
+        if type(by) is not int or by <= position or "record" in entry:
             refuse(f"the entry at {position} has no record, and no erasure accounts for it")
         placed = position.to_bytes(8, "big") + found
         self.trees[by].add(hashlib.sha256(b"\x00" + placed).digest())

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from tests.sold import ROLES, Sold, opened, sold
 from tests.tamperings import BROKEN, resigned, rewritten
+from tests.the_tools import tool
 
 from mintage.app.chaining import kept_receipts, opened_evidence, walked
 from mintage.app.verifying import Verifying
@@ -231,6 +232,22 @@ def test_every_sampled_byte_of_the_zip_that_is_flipped_is_refused_or_changes_not
             continue
         # Dates and hints of a zip are no part of what is signed.
         assert chain.broken is not None or said(chain) == good
+
+
+def test_a_length_that_swallows_the_files_behind_it_is_refused_by_either_checker(
+    tmp_path: Path, sold: Sold
+) -> None:
+    data = bytearray(sold.evidence.read_bytes())
+    data[data.index(b"PK\x01\x02") + 33] ^= 0x10  # of the length of the first one's comment
+    path = tmp_path / "swallowed.zip"
+    path.write_bytes(data)
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(sold.evidence) as whole:
+        assert len(archive.namelist()) == 1 < len(whole.namelist())
+    with pytest.raises(DataError, match="more beside it than its name"):
+        chain_of(path, sold.keys())
+    verify, follower = tool("verify"), tool("verify_invoice")
+    with pytest.raises(verify.Refused, match="more beside it than its name"):
+        follower.walk(path, [], None)
 
 
 def test_anything_signed_is_verified_and_said_what_it_is(sold: Sold, tmp_path: Path) -> None:

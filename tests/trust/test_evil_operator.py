@@ -29,7 +29,7 @@ from mintage.capture.checking.usage import UsageCheck
 from mintage.core.canonical import canonical_json
 from mintage.core.errors import LogForked, MintageError, SealBroken, SignatureMismatch
 from mintage.store.workspace import Workspace
-from mintage.trust import merkle
+from mintage.trust import merkle, repository
 from mintage.trust.audit import AuditLog, append, leaf_of
 from mintage.trust.given import given_keys
 from mintage.trust.keys import KeyRing, PublicKey
@@ -530,3 +530,26 @@ def test_a_log_that_was_cut_before_the_change_of_its_key_is_found_and_not_gone_o
         evil.log.check()
     evil.add(200, "instead")
     assert evil.log.tree_head().origin == f"{ORIGIN}/2"
+
+
+def test_a_revoked_key_binds_nothing_where_nobody_can_tell_up_to_where_it_signed(
+    evil: Evil, keys: KeyRing, clock: ManualClock
+) -> None:
+    """Its table was made unreadable while it was revoked, and put right afterwards."""
+    evil.add(30)
+    evil.log.tree_head()
+    stolen = keys.signer("log")
+    evil.execute("UPDATE logs SET first_position = 7")
+    signing_keys = SigningKeys(evil.workspace.database, keys, clock, evil.log.tree_head)
+    signing_keys.revoke(stolen.key_id, "stolen")
+    evil.execute("UPDATE logs SET first_position = 0")
+    edit_with_its_hash(evil)
+    for table in ("log_heads", "log_nodes"):
+        evil.execute(f"DELETE FROM {table}")
+    with evil.workspace.database.read() as connection:
+        hashes = [row.leaf_hash for row in repository.read_rows(connection)]
+    forged = sign_head(len(hashes), merkle.root(hashes), ORIGIN, stolen)
+    Thief(evil, stolen, len(hashes)).plant(forged)
+    evil.add(2)
+    with pytest.raises(MintageError):
+        AuditLog(evil.workspace.database, keys, ORIGIN, clock).tree_head()

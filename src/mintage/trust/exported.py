@@ -252,6 +252,8 @@ def _read(line: bytes, number: int) -> Mapping[str, Any]:
 def _entry_of(said: Mapping[str, Any], erasures: ExportedErasures) -> tuple[str, bytes]:
     """Record and leaf hash of an entry; '' is that of an erased one."""
     if "leaf_hash" in said:
+        if "record" in said:
+            raise ValueError("an entry is erased, or has its record")
         leaf = bytes.fromhex(said["leaf_hash"])
         erasures.take(said["position"], leaf, said.get("erased_by"))
         return "", leaf

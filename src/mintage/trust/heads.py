@@ -23,7 +23,7 @@ from mintage.store.engine import Database
 from mintage.trust import repository
 from mintage.trust.erasures import Erasures
 from mintage.trust.kept_heads import as_signed, fault_of, head_from, last_good, no_such_log
-from mintage.trust.keys import KeyRing
+from mintage.trust.keys import KeyRing, PublicKey
 from mintage.trust.leaves import append_all
 from mintage.trust.notes import SignedHead, check_name, sign_head
 from mintage.trust.repository import Connection, HeadRow, LogRecord
@@ -90,9 +90,14 @@ class Heads:
             )
 
     def _check(self, row: HeadRow, log: LogRecord) -> None:
-        fault = fault_of(row, log, self._keys.ours("log", revoked=True))
+        fault = fault_of(row, log, self._binding())
         if fault is not None:
             raise fault
+
+    def _binding(self) -> list[PublicKey]:
+        """The log's keys whose heads bind it: of a revoked one it has to be known up to where."""
+        keys = self._keys.ours("log", revoked=True)
+        return [key for key in keys if key.revocation is None or key.last_head is not None]
 
     def changed_at(self) -> list[SignedHead]:
         """The heads at which the log changed its key, the newest first."""
@@ -202,7 +207,7 @@ class Heads:
         was looked at.
         """
         with self._database.read() as connection:
-            good = last_good(connection, log, most, self._keys.ours("log", revoked=True))
+            good = last_good(connection, log, most, self._binding())
         reason = str(fault.message)
         _log.error("The audit log %s is frozen: %s", log.origin, reason)
 

@@ -212,3 +212,60 @@ def test_a_key_and_the_one_in_its_place_share_a_budget_whichever_calls_first(sho
     record(shop, old)
     with pytest.raises(QuotaReached, match="budget"):
         Holds(shop.database, shop.clock, 60).reserve(old, IMAGE).result()
+
+
+def same(shop: Shop, plan: str = "gold") -> Fraction:
+    """What was spent, which an invoice and the check of counts have to say too."""
+    spent = Fraction(standing(shop)["spending"][0]["spent"])
+    assert spent == invoiced(shop, plan)
+    CountCheck(shop.database).check()
+    return spent
+
+
+def test_a_call_under_way_when_a_trial_ends_is_spent_though_nothing_limited_it(shop: Shop) -> None:
+    at(shop, 10)
+    shop.plans.agree("gold", terms(trial_days=5, spend_limit="3"))
+    shop.key_of("Ada")
+    shop.subscriptions.begin("Ada", "gold")
+    on_trial = shop.permit()
+    record(shop, on_trial)
+    at(shop, 15)
+    record(shop)
+    record(shop, on_trial, count=4)
+    assert same(shop) == 5
+    with pytest.raises(QuotaReached):
+        reserve(shop)
+
+
+def test_calls_by_a_version_without_limits_are_spent_where_another_version_is_limited(
+    shop: Shop,
+) -> None:
+    at(shop, 10)
+    pets = (replace(Charge.plain("image", "1"), products=("pets",)),)
+    shop.plans.agree("gold", Terms("EUR", pets, spend_limit="50"))
+    shop.key_of("Ada")
+    shop.subscriptions.begin("Ada", "gold")
+    shop.sell("sounds", "gold")
+    shop.plans.agree("gold", terms())
+    record(shop)
+    record(shop, shop.permit(product="sounds"), count=2)
+    record(shop)
+    assert same(shop) == 4
+
+
+def test_calls_under_way_when_a_trial_ends_hold_what_they_may_use_after_it(shop: Shop) -> None:
+    at(shop, 10)
+    shop.plans.agree("gold", terms(trial_days=5, limit=3))
+    shop.key_of("Ada")
+    shop.subscriptions.begin("Ada", "gold")
+    at(shop, 14, 23)
+    shop.clock.moment += timedelta(minutes=59, seconds=50)  # type: ignore[attr-defined]
+    on_trial = shop.permit()
+    holds = Holds(shop.database, shop.clock, 60)
+    held = [holds.reserve(on_trial, IMAGE).result() for __ in range(3)]
+    shop.clock.moment += timedelta(seconds=15)  # type: ignore[attr-defined]
+    with pytest.raises(QuotaReached):
+        reserve(shop)
+    for each in held:
+        shop.meter.record(shop.usage(permit=on_trial, hold=each)).result(10)
+    assert invoiced(shop, "gold") == 3

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +17,27 @@ from tests.sealing import sealed_with
 
 from mintage.core import files
 from mintage.core.canonical import sha256_hex
-from mintage.core.errors import ConfigError, DataError, MintageError, SealBroken
+from mintage.core.errors import (
+    ConfigError,
+    DataError,
+    DependencyDown,
+    MintageError,
+    SealBroken,
+)
 from mintage.core.files import (
     append_line,
     opened_file,
     read_stored,
     read_whole,
+    store_atomic,
     write_atomic,
     write_folder,
 )
 from mintage.store import data_keys, sealed
 from mintage.store.schema import customers
 from mintage.store.workspace import Workspace
-from mintage.trust.sealing.files import is_sealed
+from mintage.trust.sealing.data_keys import DataKey
+from mintage.trust.sealing.files import is_sealed, write_sealed
 
 SECRET = b"4111 1111 1111 1111"
 
@@ -351,3 +362,24 @@ def test_the_key_may_be_in_a_variable(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("KEK", (tmp_path / "key").read_text())
     with Workspace(tmp_path / "home", **asked) as workspace:
         assert read_whole(file_of(workspace)) == SECRET
+
+
+def test_a_blob_that_a_full_disk_cannot_take_says_so_and_leaves_nothing(tmp_path: Path) -> None:
+    """Tink tells of a failing file by its name alone."""
+
+    class Full(FileIO):
+        def write(self, data: Any, /) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    key = DataKey(1, "dataset/pets", b"k" * 32)
+    path = tmp_path / "blob"
+    for size in (500, 3_000_000):
+        data = b"x" * size
+
+        def write(sink: FileIO, data: bytes = data) -> None:
+            with Full(sink.fileno(), "w", closefd=False) as full:
+                write_sealed(full, key, "blobs/x", 0, data)
+
+        with pytest.raises(DependencyDown, match="full"):
+            store_atomic(path, write, durable=False)
+        assert list(tmp_path.iterdir()) == []

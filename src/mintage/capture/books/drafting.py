@@ -86,6 +86,7 @@ class Late:
             units=self.calls,
             period=self.period,
             sequences=(self.known, self.until),
+            since=self.month.since,
         )
 
 

@@ -43,6 +43,8 @@ _NAME = re.compile(
     r"|bundles/[0-9a-f]{64}/(signature|bundle|evaluation)\.json"
     r"|datasets/[0-9a-f]{64}/(signature|card)\.json"
 )
+_MOST_EXTRA_BYTES = 32
+"""Sizes and a place beyond 4 GB (APPNOTE 4.5.3)."""
 _MOST_FILES = 10_000
 _MOST_BYTES = 64_000_000  # of a file that is read as a whole
 _MOST_LINE_BYTES = 1_000_000
@@ -126,6 +128,9 @@ class ArchivedEvidence:
             raise _refused(_("it holds a file twice, or too many of them"))
         if any(entry.compress_type not in _PACKED for entry in entries):
             raise _refused(_("a file of it is packed in another way than by DEFLATE"))
+        # What a length that was changed swallows, the files behind it too, lies in these.
+        if any(len(entry.extra) > _MOST_EXTRA_BYTES or entry.comment for entry in entries):
+            raise _refused(_("a file of it has more beside it than its name"))
         if INVOICE not in self._names:
             raise _refused(_("{name} is missing", name=INVOICE))
 

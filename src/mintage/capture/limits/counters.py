@@ -266,9 +266,10 @@ def spent_in(
 def forget_outdated(
     connection: repository.Connection, permits: Iterable[Permit], moment: datetime
 ) -> None:
-    """Have counts begin anew that calls by an earlier version of their plan are not added to.
+    """Have counts begin anew that calls of their plan are not added to.
 
-    A limit may be set while calls are under way that nothing limited when they began.
+    Those are calls by an earlier version, and calls that nothing limits: a limit may have been set
+    since they began, their trial may have ended, or another version of their plan be limited.
     """
     newest: dict[str, int] = {}
     own: dict[tuple[str, str], set[str]] = {}
@@ -276,7 +277,7 @@ def forget_outdated(
         plan = permit.plan
         if plan not in newest:
             newest[plan] = repository.newest_version(connection, plan)
-        if permit.plan_version == newest[plan]:
+        if permit.bounds is not None and permit.plan_version == newest[plan]:
             continue
         known = own.setdefault((permit.customer, plan), set())
         if isinstance(permit.bounds, Bounds):

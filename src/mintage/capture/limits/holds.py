@@ -104,8 +104,12 @@ def _told(promised: Future[str], done: Future[str | AccountError]) -> None:
 
 
 def _months(bounds: Bounds, moment: datetime, until: datetime) -> list[datetime]:
-    """A moment in each month, the plan's or a budget's, that a call may be recorded in."""
+    """A moment in each month, the plan's or a budget's, that a call may be recorded in.
+
+    And before and after the end of a trial: what is used on it is counted apart.
+    """
     same = bounds.month(moment) == bounds.month(until)
+    same = same and bounds.at(timestamp(until)).free == bounds.free
     both = same and Period.containing(moment, "UTC") == Period.containing(until, "UTC")
     return [moment] if both else [moment, until]
 

@@ -68,9 +68,44 @@ def file_cipher(secret: bytes) -> streaming_aead.StreamingAead:
 def encrypt(
     cipher: streaming_aead.StreamingAead, data: bytes | mmap, context: bytes, sink: Sink
 ) -> None:
-    """Write a stream's whole ciphertext, and close what it is written to."""
-    with cipher.new_encrypting_stream(cast("BinaryIO", sink), context) as stream:
-        stream.write(data)
+    """Write a stream's whole ciphertext, and close what it is written to.
+
+    Raises:
+        OSError: it cannot be written, such as to a full disk.
+    """
+    told = _Told(sink)
+    try:
+        with cipher.new_encrypting_stream(cast("BinaryIO", told), context) as stream:
+            stream.write(data)
+    except tink_error():
+        if told.failure is not None:
+            raise told.failure from None
+        raise
+
+
+class _Told(io.RawIOBase):
+    """Passes on what Tink writes; of a failure Tink keeps no more than its name."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self.failure: OSError | None = None
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def write(self, data: Any, /) -> int:
+        """How much of it was taken."""
+        try:
+            return self._sink.write(data)
+        except OSError as error:
+            self.failure = error
+            raise
+
+    def close(self) -> None:
+        """With what is behind it."""
+        self._sink.close()
+        super().close()
 
 
 def decrypted(
