@@ -121,7 +121,11 @@ def test_a_bar_that_is_broken_off_gives_the_terminal_its_cursor_back(score: Term
     words = ["score", "unsorted", "--model", "pets", "--out", "scores.csv"]
     main, side = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTED, *words, "1"], stdout=side, stderr=side, stdin=side
+        [sys.executable, "-c", INTERRUPTED, *words, "1"],
+        stdout=side,
+        stderr=side,
+        stdin=side,
+        env=os.environ | {"TERM": "xterm"},
     )
     os.close(side)
     shown = b""
