@@ -48,7 +48,7 @@ def test_every_cell_is_measured_on_little(tmp_path: Path) -> None:
     assert len(scans["plain_seconds"]) == len(scans["verified_seconds"]) == 3
     sealed = results["sealing", "files of 30 kB"]
     assert sealed["files"] == 66
-    assert len(sealed["seconds"]["tink_open"]) == 3
+    assert len(sealed["seconds"]["tink_open"]) == 4
     assert results["sealing", "training"]["seconds"].keys() == {"open", "sealed"}
     followed = results["verify-chain", "mintage"]
     assert followed["events"] == lab.SMOKE.invoice_events
