@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
+from tests.conftest import ManualClock
 from tests.databases import database_url
+from tests.sealing import sealed_with
 
+from mintage.store.workspace import Workspace
 from mintage.trust.keys import KeyRing
 from mintage.trust.signing import SIGNATURE_FILE, sign_files
 
@@ -38,3 +43,12 @@ def write_signed(folder: Path, files: dict[str, bytes], subject: str, keys: KeyR
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     return folder
+
+
+@pytest.fixture
+def sealed(
+    tmp_path: Path, clock: ManualClock, database_url: SecretStr | None
+) -> Iterator[Workspace]:
+    more = sealed_with(tmp_path / "kek")
+    with Workspace(tmp_path / "sealed", clock, database_url=database_url, **more) as opened:
+        yield opened

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 from tests import erased
 from tests.capture.conftest import Shop
 from tests.conftest import ManualClock
 from tests.erased import ORIGIN, Dark, darkened, sell_free
-from tests.sealing import sealed_with
 
 from mintage.app import sealing
 from mintage.capture.erasing.erasing import erase
@@ -22,15 +18,6 @@ from mintage.trust import erasures, merkle
 from mintage.trust.audit import AuditLog
 from mintage.trust.erasures import ERASED, Erasures
 from mintage.trust.keys import KeyRing
-
-
-@pytest.fixture
-def sealed(
-    tmp_path: Path, clock: ManualClock, database_url: SecretStr | None
-) -> Iterator[Workspace]:
-    more = sealed_with(tmp_path / "kek")
-    with Workspace(tmp_path / "sealed", clock, database_url=database_url, **more) as opened:
-        yield opened
 
 
 @pytest.fixture

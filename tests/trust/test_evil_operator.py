@@ -11,19 +11,16 @@ import hashlib
 import json
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 from sqlalchemy import text
 from tests import erased
 from tests.conftest import ManualClock
 from tests.databases import sqlite_alone
 from tests.erased import Dark, darkened
-from tests.sealing import sealed_with
 
 from mintage.capture.checking.usage import UsageCheck
 from mintage.core.canonical import canonical_json
@@ -336,15 +333,6 @@ def test_whoever_has_the_database_and_no_key_gets_nothing_signed_over_another_hi
     assert "not one that this log's key signed" in str(evil.log.logs()[0].reason)
     with pytest.raises(CaughtError):
         witness.visit(evil.log)
-
-
-@pytest.fixture
-def sealed(
-    tmp_path: Path, clock: ManualClock, database_url: SecretStr | None
-) -> Iterator[Workspace]:
-    more = sealed_with(tmp_path / "kek")
-    with Workspace(tmp_path / "sealed", clock, database_url=database_url, **more) as opened:
-        yield opened
 
 
 @pytest.mark.parametrize("signed", [True, False], ids=["signed", "before a head"])

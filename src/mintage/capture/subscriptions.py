@@ -172,15 +172,11 @@ class Subscriptions:
 
 @dataclass(frozen=True)
 class InForce:
-    """The plan that a customer calls a product by; ``lasts`` until something is changed.
-
-    ``charged_since`` is the moment after a trial; None where there was none.
-    """
+    """The plan that a customer calls a product by; ``lasts`` until something is changed."""
 
     plan: Plan
     on_trial: bool
     lasts: bool
-    charged_since: str | None = None
 
 
 def in_force(
@@ -194,11 +190,8 @@ def in_force(
         agreed = plans.found(connection, each.plan, each.plan_version)
         if agreed.terms.charges_of(product):
             first_charged = charged_from(each, begun, agreed.terms)
-            zone, since = agreed.terms.timezone, None
-            on_trial = _date(now, zone) < first_charged
-            if agreed.terms.trial_days:
-                since = timestamp(beginning_of(first_charged, zone))
-            return InForce(agreed, on_trial, not on_trial and each.ended_at is None, since)
+            on_trial = _date(now, agreed.terms.timezone) < first_charged
+            return InForce(agreed, on_trial, not on_trial and each.ended_at is None)
     return None
 
 
